@@ -1,0 +1,492 @@
+/**
+ * The state machine's definition, in Amazon States Language (states-language.net/spec.html). Pure: arguments in,
+ * document out. JSONPath throughout.
+ *
+ * The document is written so that no input can end an execution in `States.Runtime`, which nothing can catch: each
+ * path is tested for presence before it is read, and an intrinsic function that can refuse its input runs inside a
+ * Parallel state of one branch, the language's only way to catch the failure of a Pass state.
+ */
+import type * as pulumi from "@pulumi/pulumi";
+
+import { type EcrRepository, repositoryUris } from "./imageReference";
+
+/** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */
+export interface StateMachineDefinition {
+    readonly Comment: string;
+    readonly StartAt: string;
+    readonly States: Record<string, State>;
+}
+
+/** One state. Its fields depend on its type and are checked by the tests, with `asl-validator`. */
+export interface State {
+    readonly Type: "Choice" | "Fail" | "Parallel" | "Pass" | "Task";
+    readonly [field: string]: unknown;
+}
+
+/** Arguments of {@link exportDefinition}. */
+export interface ExportDefinitionArgs {
+    /** AWS partition of the stack, for instance `aws`. */
+    readonly partition: string;
+    /** Name of the CodeBuild project that exports one image. */
+    readonly projectName: pulumi.Input<string>;
+    /** How that project makes the archive; part of the result. */
+    readonly engine: string;
+    /** Image that is exported when a request names none. */
+    readonly imageUri: string;
+    /** Repositories whose images may be requested. */
+    readonly repositories: readonly EcrRepository[];
+    /** Name of the bucket of the archives. */
+    readonly artifactBucket: pulumi.Input<string>;
+    /** Key prefix of the archives, with its closing slash. */
+    readonly artifactPrefix: string;
+    /** Minutes that a build may run. */
+    readonly timeoutMinutes: number;
+    /** Minutes that a build may wait in CodeBuild's queue. */
+    readonly queuedTimeoutMinutes: number;
+}
+
+/** The platform that is exported when a request names none. */
+export const defaultPlatform = "linux/amd64";
+
+/** The errors that a build can name; `BuildTimedOut` is found by the state machine. */
+export const buildErrors = [
+    "InvalidInput",
+    "ImageNotFound",
+    "AccessDenied",
+    "DigestMismatch",
+    "ExportFailed",
+] as const;
+
+/** The variables that the state machine sets for each build, on top of those of the project. */
+export const requestVariables = ["IMAGE_URI", "PLATFORM", "ARTIFACT_BUCKET", "ARTIFACT_KEY"] as const;
+
+/** The variables that a build reports with, and the field of the execution's output that each one becomes. */
+export const resultVariables = {
+    IMAGE_DIGEST: "imageDigest",
+    ARTIFACT_VERSION_ID: "artifactVersionId",
+    ARCHIVE_SIZE_BYTES: "sizeBytes",
+    ARCHIVE_SHA256: "sha256",
+} as const;
+
+// What the timeout of the task leaves for provisioning and for the event that tells of the build's end.
+const marginMinutes = 10;
+
+/**
+ * The state machine that serves one request: checks it, starts a build, waits for it, and reports the result or a
+ * named error.
+ */
+export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefinition {
+    return {
+        Comment: "Exports one container image from Amazon ECR to S3 as a tar archive",
+        StartAt: "Read request",
+        States: {
+            ...readRequest(args),
+            ...findRepository(args.repositories),
+            ...chooseKey(),
+            ...build(args),
+            ...report(args),
+            ...explainFailure(args),
+            Failed: { Type: "Fail", ErrorPath: "$.error", CausePath: "$.cause" },
+        },
+    };
+}
+
+/** Merges the request over the defaults and refuses what cannot work, before anything is started. */
+function readRequest(args: ExportDefinitionArgs): Record<string, State> {
+    const { artifactBucket, artifactPrefix, imageUri } = args;
+    return {
+        "Read request": {
+            Type: "Parallel",
+            Parameters: {
+                "input.$": "$$.Execution.Input",
+                defaults: { imageUri, artifactBucket, platform: defaultPlatform },
+            },
+            Branches: [
+                {
+                    StartAt: "Merge defaults",
+                    States: {
+                        "Merge defaults": {
+                            Type: "Pass",
+                            Parameters: { "request.$": "States.JsonMerge($.defaults, $.input, false)" },
+                            End: true,
+                        },
+                    },
+                },
+            ],
+            ResultSelector: {
+                "request.$": "$[0].request",
+                stack: { artifactBucket, artifactPrefix, projectName: args.projectName },
+            },
+            Catch: [{ ErrorEquals: ["States.ALL"], Next: "Reject input" }],
+            Next: "Check request",
+        },
+        "Check request": {
+            Type: "Choice",
+            Choices: [
+                { Not: string("$.request.imageUri", matches("*/*")), Next: "Reject imageUri" },
+                { Not: string("$.request.platform", matches("*/*")), Next: "Reject platform" },
+                {
+                    Not: string("$.request.artifactBucket", { StringEquals: artifactBucket }),
+                    Next: "Reject artifactBucket",
+                },
+                {
+                    And: [
+                        { Variable: "$.request.artifactKey", IsPresent: true },
+                        { Not: string("$.request.artifactKey", matches(`${artifactPrefix}*`)) },
+                    ],
+                    Next: "Reject artifactKey",
+                },
+            ],
+            Default: "Split off digest",
+        },
+        "Reject input": {
+            Type: "Pass",
+            Result: {
+                error: "InvalidInput",
+                cause: "The input of the execution is not a JSON object. Give the fields of the request as one, or {} for the defaults.",
+            },
+            Next: "Failed",
+        },
+        "Reject imageUri": fail(
+            "InvalidInput",
+            "'imageUri is {}: expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST].', States.JsonToString($.request.imageUri)",
+        ),
+        "Reject platform": fail(
+            "InvalidInput",
+            "'platform is {}: expected os/architecture or os/architecture/variant, for instance linux/arm64.', States.JsonToString($.request.platform)",
+        ),
+        "Reject artifactBucket": fail(
+            "InvalidInput",
+            "'artifactBucket is {}: this stack exports to {} alone. Give that bucket, or leave the field out.', States.JsonToString($.request.artifactBucket), $.stack.artifactBucket",
+        ),
+        "Reject artifactKey": fail(
+            "InvalidInput",
+            "'artifactKey is {}: expected a key that begins with {}. Leave the field out for a key made of repository and tag.', States.JsonToString($.request.artifactKey), $.stack.artifactPrefix",
+        ),
+    };
+}
+
+/**
+ * Finds the repository of the requested image among those that the stack may read, by comparing host and name as a
+ * whole. What is left of the URI, tag and digest, is checked by the build, which has regular expressions.
+ */
+function findRepository(repositories: readonly EcrRepository[]): Record<string, State> {
+    const found = (index: number) => `Repository ${index + 1}`;
+    return {
+        "Split off digest": {
+            Type: "Pass",
+            Parameters: { "byDigest.$": "States.StringSplit($.request.imageUri, '@')" },
+            ResultPath: "$.image",
+            Next: "Any name left?",
+        },
+        "Any name left?": {
+            Type: "Choice",
+            Choices: [{ ...present("$.image.byDigest[0]"), Next: "Split off tag" }],
+            Default: "Reject imageUri",
+        },
+        "Split off tag": {
+            Type: "Pass",
+            Parameters: {
+                "byDigest.$": "$.image.byDigest",
+                "byTag.$": "States.StringSplit($.image.byDigest[0], ':')",
+            },
+            ResultPath: "$.image",
+            Next: "Find repository",
+        },
+        "Find repository": {
+            Type: "Choice",
+            Choices: [
+                { Not: present("$.image.byTag[0]"), Next: "Reject imageUri" },
+                ...repositories.map((repository, index) => ({
+                    Or: repositoryUris(repository).map((uri) => ({
+                        Variable: "$.image.byTag[0]",
+                        StringEquals: uri,
+                    })),
+                    Next: found(index),
+                })),
+            ],
+            Default: "Reject repository",
+        },
+        ...Object.fromEntries(
+            repositories.map(({ name }, index): [string, State] => [
+                found(index),
+                { Type: "Pass", Result: name, ResultPath: "$.image.repository", Next: "Choose key" },
+            ]),
+        ),
+        "Reject repository": fail(
+            "InvalidInput",
+            "'imageUri is {}: this stack may not read that repository. Request an image of one that it may read, or add the ARN of the repository to repositoryArns or crossAccountRepositoryArns in the configuration of the stack.', $.request.imageUri",
+        ),
+    };
+}
+
+/** Takes the requested key, or makes one of repository and tag, or digest, as `defaultArtifactKey` does. */
+function chooseKey(): Record<string, State> {
+    const tag = "$.image.byTag[1]";
+    const digest = "$.image.byDigest[1]";
+    const key = (lastPart: string): State => ({
+        Type: "Pass",
+        Parameters: {
+            "artifactKey.$": `States.Format('{}{}/{}.tar', $.stack.artifactPrefix, $.image.repository, ${lastPart})`,
+        },
+        ResultPath: "$.archive",
+        Next: "Export image",
+    });
+    return {
+        "Choose key": {
+            Type: "Choice",
+            Choices: [
+                { ...present("$.request.artifactKey"), Next: "Key as requested" },
+                { ...present(tag), Next: "Key of tag" },
+                { Not: present(digest), Next: "Key of latest" },
+                // A colon with something on both sides, so that there is a second part to split off.
+                {
+                    And: [
+                        { Variable: digest, ...matches("sha256:*") },
+                        { Not: { Variable: digest, ...matches("sha256:") } },
+                        { Not: { Variable: digest, ...matches("sha256::*") } },
+                    ],
+                    Next: "Key of digest",
+                },
+            ],
+            Default: "Reject imageUri",
+        },
+        "Key as requested": {
+            Type: "Pass",
+            Parameters: { "artifactKey.$": "$.request.artifactKey" },
+            ResultPath: "$.archive",
+            Next: "Export image",
+        },
+        "Key of tag": key(tag),
+        "Key of digest": key(`States.ArrayGetItem(States.StringSplit(${digest}, ':'), 1)`),
+        "Key of latest": key("'latest'"),
+    };
+}
+
+/** Runs the build. Only what can pass is tried again: lack of capacity and throttling, never a failed build. */
+function build(args: ExportDefinitionArgs): Record<string, State> {
+    const totalMinutes = args.queuedTimeoutMinutes + args.timeoutMinutes + marginMinutes;
+    const values: Record<(typeof requestVariables)[number], string> = {
+        IMAGE_URI: "$.request.imageUri",
+        PLATFORM: "$.request.platform",
+        ARTIFACT_BUCKET: "$.request.artifactBucket",
+        ARTIFACT_KEY: "$.archive.artifactKey",
+    };
+    return {
+        "Export image": {
+            Type: "Task",
+            Resource: `arn:${args.partition}:states:::codebuild:startBuild.sync`,
+            Parameters: {
+                ProjectName: args.projectName,
+                EnvironmentVariablesOverride: requestVariables.map((name) => ({
+                    Name: name,
+                    // Written out, so that no request can have a parameter or a secret read instead.
+                    Type: "PLAINTEXT",
+                    "Value.$": values[name],
+                })),
+            },
+            TimeoutSeconds: totalMinutes * 60,
+            ResultSelector: {
+                "buildId.$": "$.Build.Id",
+                "exported.$": "$.Build.ExportedEnvironmentVariables",
+            },
+            ResultPath: "$.build",
+            Retry: [
+                {
+                    // The last three are the names under which a throttled or dropped call may show.
+                    ErrorEquals: [
+                        "CodeBuild.AccountLimitExceededException",
+                        "CodeBuild.CodeBuildException",
+                        "CodeBuild.AWSCodeBuildException",
+                        "CodeBuild.ThrottlingException",
+                        "CodeBuild.SdkClientException",
+                    ],
+                    IntervalSeconds: 5,
+                    BackoffRate: 2,
+                    MaxAttempts: 6,
+                    MaxDelaySeconds: 60,
+                    JitterStrategy: "FULL",
+                },
+            ],
+            Catch: [
+                { ErrorEquals: ["States.Timeout"], ResultPath: "$.failure", Next: "No end of build" },
+                {
+                    ErrorEquals: ["CodeBuild.InvalidInputException"],
+                    ResultPath: "$.failure",
+                    Next: "Reject values",
+                },
+                { ErrorEquals: ["States.ALL"], ResultPath: "$.failure", Next: "Does cause tell of build?" },
+            ],
+            Next: "Read results",
+        },
+        "No end of build": fail(
+            "BuildTimedOut",
+            `'No build came to its end within ${totalMinutes} minutes, the time in the queue included. See the builds of the project {}; if they wait in the queue, the account is at its limit of concurrent builds.', $.stack.projectName`,
+        ),
+        "Reject values": fail(
+            "InvalidInput",
+            "'CodeBuild refused the values of the request: {}', $.failure.Cause",
+        ),
+    };
+}
+
+/** Shapes the execution's output out of the variables that the build exported. */
+function report(args: ExportDefinitionArgs): Record<string, State> {
+    const exported = Object.entries(resultVariables);
+    return {
+        "Read results": {
+            Type: "Pass",
+            Parameters: Object.fromEntries(
+                exported.map(([variable, field]) => [
+                    `${field}.$`,
+                    `$.build.exported[?(@.Name=='${variable}')].Value`,
+                ]),
+            ),
+            ResultPath: "$.results",
+            Next: "Any result missing?",
+        },
+        "Any result missing?": {
+            Type: "Choice",
+            Choices: [
+                { And: exported.map(([, field]) => present(`$.results.${field}[0]`)), Next: "Exported" },
+            ],
+            Default: "Result missing",
+        },
+        "Result missing": fail(
+            "ExportFailed",
+            "'The build {} succeeded without reporting digest, version, size and sha256.', $.build.buildId",
+        ),
+        Exported: {
+            Type: "Pass",
+            Parameters: {
+                "imageUri.$": "$.request.imageUri",
+                "imageDigest.$": "$.results.imageDigest[0]",
+                "platform.$": "$.request.platform",
+                "artifactBucket.$": "$.request.artifactBucket",
+                "artifactKey.$": "$.archive.artifactKey",
+                "artifactVersionId.$": "$.results.artifactVersionId[0]",
+                "sizeBytes.$": "States.StringToJson($.results.sizeBytes[0])",
+                "sha256.$": "$.results.sha256[0]",
+                engine: args.engine,
+                "buildId.$": "$.build.buildId",
+            },
+            End: true,
+        },
+    };
+}
+
+/**
+ * Turns the failure of the build into a named error. A failed build is reported as `States.TaskFailed` with the build
+ * as JSON text in `Cause`; whatever that text lacks, the execution still ends in a named error.
+ */
+function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
+    const variable = (name: string) => `$.build.ExportedEnvironmentVariables[?(@.Name=='${name}')].Value`;
+    return {
+        "Does cause tell of build?": {
+            Type: "Choice",
+            Choices: [{ ...string("$.failure.Cause", matches("{*}")), Next: "Read failed build" }],
+            Default: "Fail as AWS says",
+        },
+        "Read failed build": {
+            Type: "Parallel",
+            Parameters: {
+                "cause.$": "$.failure.Cause",
+                defaults: {
+                    BuildStatus: "FAILED",
+                    ExportedEnvironmentVariables: [],
+                    Logs: { DeepLink: "none was written." },
+                },
+            },
+            Branches: [
+                {
+                    StartAt: "Parse build",
+                    States: {
+                        "Parse build": {
+                            Type: "Pass",
+                            Parameters: {
+                                "build.$":
+                                    "States.JsonMerge($.defaults, States.StringToJson($.cause), false)",
+                            },
+                            Next: "Pick error",
+                        },
+                        "Pick error": {
+                            Type: "Pass",
+                            Parameters: {
+                                "status.$": "$.build.BuildStatus",
+                                "log.$": "$.build.Logs.DeepLink",
+                                "errors.$": variable("EXPORT_ERROR"),
+                                "causes.$": variable("EXPORT_CAUSE"),
+                            },
+                            End: true,
+                        },
+                    },
+                },
+            ],
+            ResultSelector: { "build.$": "$[0]" },
+            ResultPath: "$.failed",
+            Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.unread", Next: "Fail as AWS says" }],
+            Next: "What failed?",
+        },
+        "What failed?": {
+            Type: "Choice",
+            Choices: [
+                {
+                    And: [
+                        present("$.failed.build.errors[0]"),
+                        present("$.failed.build.causes[0]"),
+                        {
+                            Or: buildErrors.map((error) => ({
+                                Variable: "$.failed.build.errors[0]",
+                                StringEquals: error,
+                            })),
+                        },
+                    ],
+                    Next: "Fail as build says",
+                },
+                { Variable: "$.failed.build.status", StringEquals: "TIMED_OUT", Next: "Build timed out" },
+            ],
+            Default: "Build failed",
+        },
+        "Fail as build says": {
+            Type: "Pass",
+            Parameters: {
+                "error.$": "$.failed.build.errors[0]",
+                "cause.$": "States.Format('{} Log: {}', $.failed.build.causes[0], $.failed.build.log)",
+            },
+            Next: "Failed",
+        },
+        "Build timed out": fail(
+            "BuildTimedOut",
+            `'The build was stopped at its timeout of ${args.timeoutMinutes} minutes, or waited ${args.queuedTimeoutMinutes} minutes in the queue. Raise compute.timeoutMinutes or choose a larger compute.type. Log: {}', $.failed.build.log`,
+        ),
+        "Build failed": fail(
+            "ExportFailed",
+            "'The build ended as {} without naming an error. Log: {}', $.failed.build.status, $.failed.build.log",
+        ),
+        "Fail as AWS says": fail("ExportFailed", "'{}: {}', $.failure.Error, $.failure.Cause"),
+    };
+}
+
+/** A state that names the error, for the Fail state to report. `cause` is the argument list of `States.Format`. */
+function fail(error: string, cause: string): State {
+    return {
+        Type: "Pass",
+        Parameters: { error, "cause.$": `States.Format(${cause})` },
+        Next: "Failed",
+    };
+}
+
+/** A test that a value is a string and passes `test`: comparisons of other types are never made. */
+function string(variable: string, test: object): object {
+    return {
+        And: [present(variable), { Variable: variable, IsString: true }, { Variable: variable, ...test }],
+    };
+}
+
+function present(variable: string): object {
+    return { Variable: variable, IsPresent: true };
+}
+
+function matches(pattern: string): object {
+    return { StringMatches: pattern };
+}

@@ -1,0 +1,263 @@
+/**
+ * Every policy statement of the program, one builder each. Nothing else in the program writes a statement, so that
+ * this file is the whole answer to "what may it do?". Action and resource types are those of the Service
+ * Authorization Reference (docs.aws.amazon.com/service-authorization/latest/reference/).
+ */
+import type * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+
+/** Where the stack lives: the parts that ARNs are made of. */
+export interface AwsLocation {
+    /** AWS partition of the stack, for instance `aws`. */
+    readonly partition: string;
+    /** AWS region of the stack. */
+    readonly region: string;
+    /** AWS account of the stack. */
+    readonly accountId: pulumi.Input<string>;
+}
+
+/** Makes a policy document of statements. */
+export function policyDocument(...statements: aws.iam.PolicyStatement[]): aws.iam.PolicyDocument {
+    return { Version: "2012-10-17", Statement: statements };
+}
+
+/** Lets a service assume a role, but only on behalf of a resource of this account: no confused deputy. */
+function assumedBy(
+    service: string,
+    accountId: pulumi.Input<string>,
+    sourceArn: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Effect: "Allow",
+        Principal: { Service: service },
+        Action: "sts:AssumeRole",
+        Condition: {
+            StringEquals: { "aws:SourceAccount": accountId },
+            ArnLike: { "aws:SourceArn": sourceArn },
+        },
+    };
+}
+
+/**
+ * CodeBuild may assume the service role, for projects whose name begins with `projectNamePrefix`. The name is a
+ * prefix because the project is named by Pulumi, and because the project refers to the role.
+ *
+ * @see {@link https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.html}
+ */
+export function assumedByCodeBuild(at: AwsLocation, projectNamePrefix: string): aws.iam.PolicyStatement {
+    const projects = pulumi.interpolate`arn:${at.partition}:codebuild:${at.region}:${at.accountId}:project/${projectNamePrefix}*`;
+    return assumedBy("codebuild.amazonaws.com", at.accountId, projects);
+}
+
+/**
+ * Step Functions may assume the role, for state machines whose name begins with `stateMachineNamePrefix`.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html}
+ */
+export function assumedByStepFunctions(
+    at: AwsLocation,
+    stateMachineNamePrefix: string,
+): aws.iam.PolicyStatement {
+    const machines = pulumi.interpolate`arn:${at.partition}:states:${at.region}:${at.accountId}:stateMachine:${stateMachineNamePrefix}*`;
+    return assumedBy("states.amazonaws.com", at.accountId, machines);
+}
+
+/** The build asks ECR for the password of `docker login`. */
+export function logInToEcr(): aws.iam.PolicyStatement {
+    return {
+        Sid: "LogInToEcr",
+        Effect: "Allow",
+        Action: "ecr:GetAuthorizationToken",
+        // The action has no resource type. The token itself grants nothing: each pull is authorized on its own.
+        Resource: "*",
+    };
+}
+
+/** What a pull needs of a repository: its manifests, the check of its layers, its layers. */
+export const pullActions = [
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:GetDownloadUrlForLayer",
+];
+
+/** The build pulls from these repositories. */
+export function pullImages(repositoryArns: string[]): aws.iam.PolicyStatement {
+    return { Sid: "PullImages", Effect: "Allow", Action: pullActions, Resource: repositoryArns };
+}
+
+/**
+ * For the repository policy of another account: this build role may pull.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policy-examples.html}
+ */
+export function letRolePull(roleArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "LetImageExportPull",
+        Effect: "Allow",
+        Principal: { AWS: roleArn },
+        Action: pullActions,
+    };
+}
+
+/**
+ * The build uploads archives. `PutObject` covers every call of a multipart upload but its abort
+ * (docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html), `GetObject` the HEAD that confirms the upload
+ * and tells the version.
+ */
+export function writeArchives(
+    bucketArn: pulumi.Input<string>,
+    artifactPrefix: string,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "WriteArchives",
+        Effect: "Allow",
+        Action: ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
+        Resource: pulumi.interpolate`${bucketArn}/${artifactPrefix}*`,
+    };
+}
+
+/** The build writes its log. The `:*` stands for the log streams of the group. */
+export function writeLog(logGroupArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "WriteLog",
+        Effect: "Allow",
+        Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
+        Resource: pulumi.interpolate`${logGroupArn}:*`,
+    };
+}
+
+/**
+ * The state machine starts builds of one project, reads how they ended, and stops the build of an execution that is
+ * aborted: without `StopBuild` that build would run on, and be billed.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/connect-codebuild.html}
+ */
+export function runBuilds(projectArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "RunBuilds",
+        Effect: "Allow",
+        Action: ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"],
+        Resource: projectArn,
+    };
+}
+
+/**
+ * Step Functions learns from one EventBridge rule, which it manages itself, that a build has ended.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/connect-codebuild.html}
+ */
+export function awaitBuilds(at: AwsLocation): aws.iam.PolicyStatement {
+    return {
+        Sid: "AwaitBuilds",
+        Effect: "Allow",
+        Action: ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+        Resource: pulumi.interpolate`arn:${at.partition}:events:${at.region}:${at.accountId}:rule/StepFunctionsGetEventForCodeBuildStartBuildRule`,
+    };
+}
+
+/**
+ * Step Functions sets up the delivery of the execution log.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html}
+ */
+export function deliverExecutionLog(): aws.iam.PolicyStatement {
+    return {
+        Sid: "DeliverExecutionLog",
+        Effect: "Allow",
+        Action: [
+            "logs:CreateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:DescribeLogGroups",
+            "logs:DescribeResourcePolicies",
+            "logs:GetLogDelivery",
+            "logs:ListLogDeliveries",
+            "logs:PutResourcePolicy",
+            "logs:UpdateLogDelivery",
+        ],
+        // Log deliveries and resource policies of CloudWatch Logs have no resource type.
+        Resource: "*",
+    };
+}
+
+/**
+ * Step Functions sends the execution's trace to X-Ray.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html}
+ */
+export function traceExecutions(): aws.iam.PolicyStatement {
+    return {
+        Sid: "TraceExecutions",
+        Effect: "Allow",
+        Action: [
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+            "xray:PutTelemetryRecords",
+            "xray:PutTraceSegments",
+        ],
+        // Traces have no resource type.
+        Resource: "*",
+    };
+}
+
+/** For the bucket policy: nobody, whatever else they may, reaches the bucket without TLS. */
+export function denyInsecureTransport(bucketArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "DenyInsecureTransport",
+        Effect: "Deny",
+        Principal: "*",
+        // A Deny is widest where it names everything: every action of S3 on this bucket and its objects.
+        Action: "s3:*",
+        Resource: [pulumi.interpolate`${bucketArn}`, pulumi.interpolate`${bucketArn}/*`],
+        Condition: { Bool: { "aws:SecureTransport": "false" } },
+    };
+}
+
+/** For people and programs that request exports: start executions of one state machine, and list them. */
+export function startExports(stateMachineArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "StartExports",
+        Effect: "Allow",
+        Action: ["states:ListExecutions", "states:StartExecution"],
+        Resource: stateMachineArn,
+    };
+}
+
+/** For people and programs that request exports: follow and stop the executions of one state machine. */
+export function followExports(
+    at: AwsLocation,
+    stateMachineName: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "FollowExports",
+        Effect: "Allow",
+        Action: ["states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"],
+        Resource: pulumi.interpolate`arn:${at.partition}:states:${at.region}:${at.accountId}:execution:${stateMachineName}:*`,
+    };
+}
+
+/** For people and programs that fetch archives: read the objects under the prefix, old versions too. */
+export function readArchives(
+    bucketArn: pulumi.Input<string>,
+    artifactPrefix: string,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "ReadArchives",
+        Effect: "Allow",
+        Action: ["s3:GetObject", "s3:GetObjectVersion"],
+        Resource: pulumi.interpolate`${bucketArn}/${artifactPrefix}*`,
+    };
+}
+
+/** For people and programs that fetch archives: list what is under the prefix. */
+export function listArchives(
+    bucketArn: pulumi.Input<string>,
+    artifactPrefix: string,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "ListArchives",
+        Effect: "Allow",
+        Action: "s3:ListBucket",
+        Resource: bucketArn,
+        Condition: { StringLike: { "s3:prefix": `${artifactPrefix}*` } },
+    };
+}

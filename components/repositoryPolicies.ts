@@ -1,0 +1,30 @@
+import * as pulumi from "@pulumi/pulumi";
+
+import { letRolePull, policyDocument } from "./iamStatements";
+import { type EcrRepository, repositoryArn } from "./imageReference";
+
+/**
+ * The policies that the owners of other accounts' repositories have to attach, so that the build may pull: a pull
+ * across accounts needs the consent of both sides.
+ *
+ * @param accountId Account of the stack.
+ * @param repositories Repositories that the build pulls from; those of the stack's own account need no policy.
+ * @param buildRoleArn ARN of the build's service role.
+ * @returns JSON policy by ARN of the repository.
+ */
+export function repositoryPolicies(
+    accountId: pulumi.Input<string>,
+    repositories: readonly EcrRepository[],
+    buildRoleArn: pulumi.Input<string>,
+): pulumi.Output<Record<string, string>> {
+    const policy = pulumi.jsonStringify(policyDocument(letRolePull(buildRoleArn)));
+    return pulumi
+        .all([accountId, policy])
+        .apply(([own, json]) =>
+            Object.fromEntries(
+                repositories
+                    .filter((repository) => repository.accountId !== own)
+                    .map((repository) => [repositoryArn(repository), json]),
+            ),
+        );
+}

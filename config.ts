@@ -1,0 +1,283 @@
+/**
+ * The stack's configuration: read, checked and completed with defaults, once. A value that cannot work ends
+ * `pulumi preview` with a message that names the key, what was given and what is expected.
+ */
+import * as pulumi from "@pulumi/pulumi";
+
+import type { Compute } from "./components/buildRunner";
+import {
+    type EcrImage,
+    type EcrRepository,
+    parseImageUri,
+    parseRepositoryArn,
+    partitionOf,
+    repositoryArn,
+} from "./components/imageReference";
+import type { Retention } from "./components/storage";
+
+/** The configuration of a stack, checked and complete. */
+export interface StackConfig {
+    /** AWS region of everything in the stack (`aws:region`). */
+    readonly region: string;
+    /** AWS partition that the region belongs to. */
+    readonly partition: string;
+    /** Image that is exported when a request names none. */
+    readonly image: EcrImage;
+    /** Every repository that may be exported, once each: that of `imageUri` first, then the listed ones. */
+    readonly repositories: readonly EcrRepository[];
+    /**
+     * The only key prefix that builds may write, with its closing slash.
+     *
+     * @default "images/"
+     */
+    readonly artifactPrefix: string;
+    /**
+     * How the archive is made.
+     *
+     * @default "docker"
+     */
+    readonly engine: "docker";
+    /**
+     * Machine and timeouts of a build.
+     *
+     * @default { type: "BUILD_GENERAL1_MEDIUM", image: "aws/codebuild/standard:7.0", timeoutMinutes: 30, queuedTimeoutMinutes: 60 }
+     */
+    readonly compute: Compute;
+    /**
+     * How long archives are kept, and how well they are guarded.
+     *
+     * @default { archiveDays: 90, oldVersionDays: 30, protect: true }
+     */
+    readonly retention: Retention;
+    /** Tags on every taggable resource: `project`, `stack`, `managed-by`, and those of the configuration. */
+    readonly tags: Record<string, string>;
+}
+
+/** The names of the keys, without their namespace. */
+export const configKeys = [
+    "imageUri",
+    "repositoryArns",
+    "crossAccountRepositoryArns",
+    "artifactPrefix",
+    "engine",
+    "compute",
+    "retention",
+    "tags",
+] as const;
+
+type ConfigKey = (typeof configKeys)[number];
+
+const computeTypes = ["SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"].map(
+    (size) => `BUILD_GENERAL1_${size}`,
+);
+
+/**
+ * Reads the configuration of the current stack.
+ *
+ * @throws pulumi.RunError when a value cannot work; the message names the key, the value and the expectation.
+ */
+export function loadConfig(): StackConfig {
+    const config = new pulumi.Config();
+    refuseUnknownKeys(config.name);
+
+    const region = new pulumi.Config("aws").require("region");
+    const image = parsed("imageUri", config.require("imageUri"), parseImageUri);
+    const own = repositories(config, "repositoryArns");
+    const foreign = repositories(config, "crossAccountRepositoryArns");
+    refuseSharedAccounts(own, foreign);
+
+    return {
+        region,
+        partition: partitionOf(region),
+        image,
+        repositories: withoutDuplicates([image.repository, ...own, ...foreign]),
+        artifactPrefix: artifactPrefix(config.get("artifactPrefix") ?? "images/"),
+        engine: oneOf("engine", config.get("engine") ?? "docker", ["docker"]),
+        compute: compute(config),
+        retention: retention(config),
+        tags: tags(config),
+    };
+}
+
+/** A misspelt key would otherwise be ignored in silence. */
+function refuseUnknownKeys(namespace: string): void {
+    const known = configKeys.map((key) => `${namespace}:${key}`);
+    for (const key of Object.keys(pulumi.runtime.allConfig())) {
+        if (key.startsWith(`${namespace}:`) && !known.includes(key)) {
+            throw new pulumi.RunError(
+                `The configuration key ${key} is not known. Known are ${known.join(", ")}.`,
+            );
+        }
+    }
+}
+
+function repositories(config: pulumi.Config, key: ConfigKey): EcrRepository[] {
+    const arns = object(config, key) ?? [];
+    if (!Array.isArray(arns)) throw invalid(key, arns, "expected a list of ARNs of ECR repositories");
+    return arns.map((arn: unknown, index) => {
+        const path = `${key}[${index}]`;
+        if (typeof arn !== "string") throw invalid(path, arn, "expected the ARN of an ECR repository");
+        return parsed(path, arn, parseRepositoryArn);
+    });
+}
+
+/** An account is either the stack's own or another: one that is in both lists shows a slip. */
+function refuseSharedAccounts(own: EcrRepository[], foreign: EcrRepository[]): void {
+    for (const repository of foreign) {
+        const other = own.find(({ accountId }) => accountId === repository.accountId);
+        if (other !== undefined) {
+            throw invalid(
+                "crossAccountRepositoryArns",
+                repositoryArn(repository),
+                `expected repositories of other accounts, but ${repository.accountId} is also the account of ` +
+                    `${repositoryArn(other)} in repositoryArns, which lists repositories of this account`,
+            );
+        }
+    }
+}
+
+function withoutDuplicates(repositories: EcrRepository[]): EcrRepository[] {
+    return [...new Map(repositories.map((repository) => [repositoryArn(repository), repository])).values()];
+}
+
+function artifactPrefix(prefix: string): string {
+    // These characters have no meaning in policies (*, ?, $), in JSONPath or in shells.
+    if (!/^(?:[A-Za-z0-9][A-Za-z0-9._-]*\/)+$/.test(prefix) || prefix.length > 256) {
+        throw invalid(
+            "artifactPrefix",
+            prefix,
+            "expected one or more folders with a closing slash, of letters, digits, '.', '_' and '-', for instance images/",
+        );
+    }
+    return prefix;
+}
+
+function compute(config: pulumi.Config): Compute {
+    const fields = record(config, "compute", ["type", "image", "timeoutMinutes", "queuedTimeoutMinutes"]);
+    const image = fields["image"] ?? "aws/codebuild/standard:7.0";
+    if (typeof image !== "string" || !/^aws\/codebuild\/[a-z0-9_-]+:[a-z0-9._-]+$/.test(image)) {
+        throw invalid(
+            "compute.image",
+            image,
+            "expected a build image of CodeBuild, for instance aws/codebuild/standard:7.0",
+        );
+    }
+    return {
+        type: oneOf("compute.type", fields["type"] ?? "BUILD_GENERAL1_MEDIUM", computeTypes),
+        image,
+        timeoutMinutes: integer("compute.timeoutMinutes", fields["timeoutMinutes"] ?? 30, 5, 2160),
+        queuedTimeoutMinutes: integer(
+            "compute.queuedTimeoutMinutes",
+            fields["queuedTimeoutMinutes"] ?? 60,
+            5,
+            480,
+        ),
+    };
+}
+
+function retention(config: pulumi.Config): Retention {
+    const fields = record(config, "retention", ["archiveDays", "oldVersionDays", "protect"]);
+    const protect = fields["protect"] ?? true;
+    if (typeof protect !== "boolean") throw invalid("retention.protect", protect, "expected true or false");
+    return {
+        archiveDays: integer("retention.archiveDays", fields["archiveDays"] ?? 90, 0, 36500),
+        oldVersionDays: integer("retention.oldVersionDays", fields["oldVersionDays"] ?? 30, 0, 36500),
+        protect,
+    };
+}
+
+/** Tags that name the stack, and those of the configuration, which cannot replace them. */
+function tags(config: pulumi.Config): Record<string, string> {
+    const base = { project: pulumi.getProject(), stack: pulumi.getStack(), "managed-by": "pulumi" };
+    const given = record(config, "tags");
+    const valid = Object.entries(given).map(([key, value]): [string, string] => {
+        const path = `tags.${key}`;
+        if (key in base) throw invalid(path, value, "this tag is set by the program; choose another key");
+        if (!isTagText(key, 128) || key.toLowerCase().startsWith("aws:")) {
+            throw invalid(
+                path,
+                value,
+                "expected a key of 1 to 128 letters, digits, spaces and _ . : / = + - @, not beginning with aws:",
+            );
+        }
+        if (typeof value !== "string" || (value !== "" && !isTagText(value, 256))) {
+            throw invalid(
+                path,
+                value,
+                "expected a text of at most 256 letters, digits, spaces and _ . : / = + - @",
+            );
+        }
+        return [key, value];
+    });
+    // 50 tags a resource: docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+    if (valid.length > 50 - Object.keys(base).length) {
+        throw invalid("tags", `${valid.length} tags`, "expected at most 47, since AWS allows 50 a resource");
+    }
+    return { ...base, ...Object.fromEntries(valid) };
+}
+
+function isTagText(text: string, maxLength: number): boolean {
+    return text.length <= maxLength && /^[\p{L}\p{Z}\p{N}_.:/=+\-@]+$/u.test(text);
+}
+
+/** A key whose value is an object; with `fields` given, of these fields alone. */
+function record(config: pulumi.Config, key: ConfigKey, fields?: string[]): Record<string, unknown> {
+    const value = object(config, key) ?? {};
+    if (typeof value !== "object" || Array.isArray(value)) {
+        throw invalid(
+            key,
+            value,
+            `expected an object${fields ? ` with the fields ${fields.join(", ")}` : ""}`,
+        );
+    }
+    for (const field of Object.keys(value)) {
+        if (fields && !fields.includes(field)) {
+            throw invalid(
+                `${key}.${field}`,
+                "(a value)",
+                `not a field of ${key}; known are ${fields.join(", ")}`,
+            );
+        }
+    }
+    return value as Record<string, unknown>;
+}
+
+function object(config: pulumi.Config, key: ConfigKey): unknown {
+    const text = config.get(key);
+    if (text === undefined) return undefined;
+    try {
+        return JSON.parse(text) as unknown;
+    } catch {
+        throw invalid(
+            key,
+            text,
+            "expected a structured value; set it with `pulumi config set --path` or in the stack file",
+        );
+    }
+}
+
+function integer(path: string, value: unknown, minimum: number, maximum: number): number {
+    if (typeof value !== "number" || !Number.isInteger(value) || value < minimum || value > maximum) {
+        throw invalid(path, value, `expected a whole number from ${minimum} to ${maximum}`);
+    }
+    return value;
+}
+
+function oneOf<T extends string>(path: string, value: unknown, choices: readonly T[]): T {
+    const choice = choices.find((each) => each === value);
+    if (choice === undefined) throw invalid(path, value, `expected one of ${choices.join(", ")}`);
+    return choice;
+}
+
+function parsed<T>(path: string, text: string, parse: (text: string) => T): T {
+    try {
+        return parse(text);
+    } catch (error) {
+        throw invalid(path, text, error instanceof Error ? error.message : String(error));
+    }
+}
+
+function invalid(path: string, value: unknown, expectation: string): pulumi.RunError {
+    const given = typeof value === "string" ? value : JSON.stringify(value);
+    return new pulumi.RunError(`The configuration value ${path} is "${given}": ${expectation}.`);
+}

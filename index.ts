@@ -1,0 +1,57 @@
+/**
+ * The composition root: configuration, components, stack outputs. The README describes every output.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import * as aws from "@pulumi/aws";
+
+import { BuildRunner } from "./components/buildRunner";
+import { ExportOrchestration } from "./components/orchestration";
+import { repositoryPolicies as policiesOfOtherAccounts } from "./components/repositoryPolicies";
+import { ArtifactStorage } from "./components/storage";
+import { loadConfig } from "./config";
+
+const name = "image-export";
+const { region, partition, image, repositories, engine, compute, retention, tags, ...config } = loadConfig();
+const at = { partition, region, accountId: aws.getCallerIdentityOutput().accountId };
+
+const storage = new ArtifactStorage(name, { artifactPrefix: config.artifactPrefix, retention, tags });
+
+const runner = new BuildRunner(name, {
+    at,
+    buildspec: readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8"),
+    image,
+    repositories,
+    artifactBucketName: storage.bucketName,
+    artifactBucketArn: storage.bucketArn,
+    artifactPrefix: config.artifactPrefix,
+    compute,
+    tags,
+});
+
+const orchestration = new ExportOrchestration(name, {
+    at,
+    projectName: runner.projectName,
+    projectArn: runner.projectArn,
+    engine,
+    imageUri: image.uri,
+    repositories,
+    artifactBucket: storage.bucketName,
+    artifactPrefix: config.artifactPrefix,
+    timeoutMinutes: compute.timeoutMinutes,
+    queuedTimeoutMinutes: compute.queuedTimeoutMinutes,
+    tags,
+});
+
+export const artifactBucketName = storage.bucketName;
+export const artifactBucketArn = storage.bucketArn;
+export const artifactPrefix = config.artifactPrefix;
+export const stateMachineArn = orchestration.stateMachineArn;
+export const stateMachineName = orchestration.stateMachineName;
+export const buildProjectName = runner.projectName;
+export const buildRoleArn = runner.roleArn;
+export const logGroupNames = { builds: runner.logGroupName, executions: orchestration.logGroupName };
+export const startExportPolicy = orchestration.startExportPolicy;
+export const readArtifactsPolicy = storage.readArtifactsPolicy;
+export const repositoryPolicies = policiesOfOtherAccounts(at.accountId, repositories, runner.roleArn);
