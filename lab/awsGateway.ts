@@ -1,0 +1,173 @@
+/**
+ * The AWS API as the roles of the stack see it: each call is judged, then passed on to the emulator. What this file
+ * cannot name as an action and a resource is refused, so that nothing slips through unjudged.
+ */
+import { randomUUID } from "node:crypto";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import { buffer } from "node:stream/consumers";
+
+import type { IdentityAndAccess } from "./iam";
+
+/** Passwords for `docker login` that were handed out, and the access key that each was handed to. */
+export type RegistryPasswords = Map<string, string>;
+
+/** Arguments of {@link startAwsGateway}. */
+export interface AwsGatewayArgs {
+    readonly port: number;
+    readonly emulatorPort: number;
+    readonly region: string;
+    readonly accountId: string;
+    readonly partition: string;
+    readonly iam: IdentityAndAccess;
+    readonly passwords: RegistryPasswords;
+}
+
+interface Call {
+    readonly service: string;
+    readonly action: string;
+    readonly resource: string;
+}
+
+/** Starts the gateway on 127.0.0.1. */
+export async function startAwsGateway(args: AwsGatewayArgs): Promise<Server> {
+    const server = createServer((incoming, response) => {
+        answer(args, incoming, response).catch((error: unknown) => {
+            response.writeHead(500).end(String(error));
+        });
+    });
+    await new Promise<void>((resolve) => server.listen(args.port, "127.0.0.1", resolve));
+    return server;
+}
+
+async function answer(
+    args: AwsGatewayArgs,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+): Promise<void> {
+    const scope = /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\//.exec(incoming.headers.authorization ?? "");
+    const [, accessKeyId = "", region = args.region, service = ""] = scope ?? [];
+    // Only S3 carries bodies that may be large; those are passed on as they come.
+    const body = service === "s3" ? undefined : await buffer(incoming);
+    const call =
+        service === "s3" ? s3Call(args, incoming) : jsonCall({ ...args, region }, service, incoming, body);
+    const refusal =
+        call === undefined
+            ? `The lab does not know the action of ${incoming.method ?? ""} ${incoming.url ?? ""} ${target(incoming)}`
+            : await args.iam.refusal(accessKeyId, call.action, call.resource);
+    if (refusal !== undefined) {
+        incoming.resume();
+        refuse(service, refusal, response);
+    } else if (call?.action === "ecr:GetAuthorizationToken") {
+        handOutPassword(args, accessKeyId, response);
+    } else {
+        passOn(args.emulatorPort, incoming, body, response);
+    }
+}
+
+/** Action and resource of a call to S3, by method and query: docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html */
+function s3Call(args: AwsGatewayArgs, incoming: IncomingMessage): Call | undefined {
+    const url = new URL(incoming.url ?? "/", "http://s3");
+    const [bucket = "", ...rest] = url.pathname.slice(1).split("/");
+    const key = rest.map(decodeURIComponent).join("/");
+    const bucketArn = `arn:${args.partition}:s3:::${bucket}`;
+    const call = (action: string, resource: string) => ({ service: "s3", action: `s3:${action}`, resource });
+    const method = incoming.method ?? "";
+    if (key === "") {
+        return method === "GET" || method === "HEAD" ? call("ListBucket", bucketArn) : undefined;
+    }
+    const objectArn = `${bucketArn}/${key}`;
+    const upload = url.searchParams.has("uploads") || url.searchParams.has("uploadId");
+    if (method === "PUT" || (method === "POST" && upload)) return call("PutObject", objectArn);
+    if (method === "DELETE" && upload) return call("AbortMultipartUpload", objectArn);
+    if (method === "DELETE") return call("DeleteObject", objectArn);
+    return method === "GET" || method === "HEAD" ? call("GetObject", objectArn) : undefined;
+}
+
+/** Action and resource of a call to a service that speaks JSON: the action is in a header, the rest in the body. */
+function jsonCall(
+    args: AwsGatewayArgs,
+    service: string,
+    incoming: IncomingMessage,
+    body: Buffer | undefined,
+): Call | undefined {
+    const operation = target(incoming).split(".")[1];
+    if (operation === undefined) return undefined;
+    const fields = JSON.parse(body?.toString() ?? "{}") as Record<string, unknown>;
+    const text = (name: string) => {
+        const value = [fields[name]].flat()[0];
+        return typeof value === "string" ? value : "";
+    };
+    const arn = (resource: string) =>
+        `arn:${args.partition}:${service}:${args.region}:${args.accountId}:${resource}`;
+    const resources: Record<string, () => string> = {
+        "codebuild:StartBuild": () => arn(`project/${text("projectName")}`),
+        "codebuild:StopBuild": () => arn(`project/${text("id").split(":")[0] ?? ""}`),
+        "codebuild:BatchGetBuilds": () => arn(`project/${text("ids").split(":")[0] ?? ""}`),
+        "ecr:GetAuthorizationToken": () => "*",
+        "events:DescribeRule": () => arn(`rule/${text("Name")}`),
+        "events:PutRule": () => arn(`rule/${text("Name")}`),
+        "events:PutTargets": () => arn(`rule/${text("Rule")}`),
+        "logs:CreateLogStream": () =>
+            arn(`log-group:${text("logGroupName")}:log-stream:${text("logStreamName")}`),
+        "logs:PutLogEvents": () =>
+            arn(`log-group:${text("logGroupName")}:log-stream:${text("logStreamName")}`),
+    };
+    const action = `${service}:${operation}`;
+    const resource = resources[action]?.();
+    return resource === undefined ? undefined : { service, action, resource };
+}
+
+function target(incoming: IncomingMessage): string {
+    return [incoming.headers["x-amz-target"]].flat()[0] ?? "";
+}
+
+/** In the form that each service uses: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html for S3's. */
+function refuse(service: string, reason: string, response: ServerResponse): void {
+    if (service === "s3") {
+        response.writeHead(403, { "content-type": "application/xml", connection: "close" });
+        response.end(`<Error><Code>AccessDenied</Code><Message>${reason}</Message></Error>`);
+    } else {
+        response.writeHead(400, {
+            "content-type": "application/x-amz-json-1.1",
+            "x-amzn-errortype": "AccessDeniedException",
+        });
+        response.end(JSON.stringify({ __type: "AccessDeniedException", message: reason }));
+    }
+}
+
+/** A password of its own for each login, so that the registry knows whose pull it serves. moto has one for all. */
+function handOutPassword(args: AwsGatewayArgs, accessKeyId: string, response: ServerResponse): void {
+    const password = randomUUID();
+    args.passwords.set(password, accessKeyId);
+    response.writeHead(200, { "content-type": "application/x-amz-json-1.1" });
+    response.end(
+        JSON.stringify({
+            authorizationData: [
+                {
+                    authorizationToken: Buffer.from(`AWS:${password}`).toString("base64"),
+                    // ECR's passwords are good for 12 hours.
+                    expiresAt: Date.now() / 1000 + 12 * 3600,
+                    proxyEndpoint: `https://${args.accountId}.dkr.ecr.${args.region}.amazonaws.com`,
+                },
+            ],
+        }),
+    );
+}
+
+function passOn(
+    port: number,
+    incoming: IncomingMessage,
+    body: Buffer | undefined,
+    response: ServerResponse,
+): void {
+    const { method, url: path, headers } = incoming;
+    const onward = request({ host: "127.0.0.1", port, method, path, headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+    });
+    onward.on("error", (error) => {
+        response.writeHead(502).end(String(error));
+    });
+    if (body === undefined) incoming.pipe(onward);
+    else onward.end(body);
+}

@@ -1,0 +1,235 @@
+/**
+ * A CodeBuild build on this machine: runs the buildspec of a declared project with bash, under credentials of the
+ * declared service role.
+ *
+ * Each command runs in a bash of its own that inherits the exported variables and the folder of the one before. That
+ * is less than CodeBuild promises (one shell for all commands of version 0.2), so a buildspec that works here does
+ * not depend on more.
+ */
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+import {
+    CloudWatchLogsClient,
+    CreateLogStreamCommand,
+    PutLogEventsCommand,
+} from "@aws-sdk/client-cloudwatch-logs";
+import { parse } from "yaml";
+
+import type { DeclaredProject } from "./provision";
+
+/** Credentials of a role's session. */
+export interface Credentials {
+    readonly accessKeyId: string;
+    readonly secretAccessKey: string;
+    readonly sessionToken: string;
+}
+
+/** The machine that builds run on. */
+export interface BuildHost {
+    readonly region: string;
+    /** URL of the AWS API. */
+    readonly endpoint: string;
+    /** What the machine's own environment gives every build: Docker daemon, proxy, certificates. */
+    readonly environment: Record<string, string>;
+    /** Folder under which builds get theirs. */
+    readonly folder: string;
+    /** Called with each line of the build's log. */
+    readonly tell: (line: string) => void;
+}
+
+/** A build, as `BatchGetBuilds` tells of it and as Step Functions hands it on. */
+export interface Build {
+    readonly Id: string;
+    readonly Arn: string;
+    readonly ProjectName: string;
+    readonly BuildStatus: "SUCCEEDED" | "FAILED" | "STOPPED" | "TIMED_OUT";
+    readonly ExportedEnvironmentVariables: readonly { readonly Name: string; readonly Value: string }[];
+    readonly Logs: { readonly GroupName: string; readonly StreamName: string; readonly DeepLink: string };
+}
+
+interface Buildspec {
+    readonly env?: {
+        readonly shell?: string;
+        readonly variables?: Record<string, string>;
+        readonly "exported-variables"?: readonly string[];
+    };
+    readonly phases: Record<
+        string,
+        {
+            readonly "on-failure"?: "ABORT" | "CONTINUE";
+            readonly commands: readonly string[];
+            readonly finally?: readonly string[];
+        }
+    >;
+}
+
+const phases = ["install", "pre_build", "build", "post_build"];
+
+/**
+ * Runs one build.
+ *
+ * @param overrides Variables of the request, over those of the project, over those of the buildspec.
+ * @param signal Stops the build.
+ */
+export async function runBuild(
+    host: BuildHost,
+    project: DeclaredProject,
+    overrides: Record<string, string>,
+    credentials: Credentials,
+    signal: AbortSignal,
+): Promise<Build> {
+    const uuid = randomUUID();
+    const buildspec = parse(project.source.buildspec) as Buildspec;
+    const folder = join(host.folder, uuid);
+    const state = join(folder, "state");
+    const source = join(folder, "src");
+    mkdirSync(state, { recursive: true });
+    mkdirSync(source);
+
+    const declared = project.environment.environmentVariables.map(({ name, value }) => [name, value]);
+    const environment: Record<string, string> = {
+        ...buildspec.env?.variables,
+        ...(Object.fromEntries(declared) as Record<string, string>),
+        ...overrides,
+        ...host.environment,
+        AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+        AWS_SESSION_TOKEN: credentials.sessionToken,
+        AWS_REGION: host.region,
+        AWS_DEFAULT_REGION: host.region,
+        AWS_ENDPOINT_URL: host.endpoint,
+        CODEBUILD_BUILD_ID: `${project.name}:${uuid}`,
+        CODEBUILD_SRC_DIR: source,
+    };
+    const lines: string[] = [];
+    const tell = (line: string) => {
+        lines.push(line);
+        host.tell(line);
+    };
+    const timeout = AbortSignal.timeout(project.buildTimeout * 60_000);
+    const shell = { environment, source, state, tell, signal: AbortSignal.any([signal, timeout]) };
+
+    try {
+        const succeeded = await runPhases(buildspec, shell);
+        const left = exportedVariables(join(state, "values"), buildspec.env?.["exported-variables"] ?? []);
+        const stopped = timeout.aborted ? "TIMED_OUT" : signal.aborted ? "STOPPED" : undefined;
+        const arn = project.arn.replace(/:project\/.*$/, `:build/${project.name}:${uuid}`);
+        const group = project.logsConfig.cloudwatchLogs.groupName;
+        await writeLog(host, credentials, group, uuid, lines);
+        return {
+            Id: `${project.name}:${uuid}`,
+            Arn: arn,
+            ProjectName: project.name,
+            BuildStatus: stopped ?? (succeeded ? "SUCCEEDED" : "FAILED"),
+            ExportedEnvironmentVariables: left,
+            Logs: {
+                GroupName: group,
+                StreamName: uuid,
+                DeepLink: `https://console.aws.amazon.com/cloudwatch/home?region=${host.region}#logsV2:log-groups/log-group/${encodeURIComponent(group)}/log-events/${uuid}`,
+            },
+        };
+    } finally {
+        rmSync(folder, { recursive: true, force: true });
+    }
+}
+
+interface Shell {
+    readonly environment: Record<string, string>;
+    /** Folder that the first command starts in. */
+    readonly source: string;
+    /** Folder that hands exported variables and working folder from command to command. */
+    readonly state: string;
+    readonly tell: (line: string) => void;
+    readonly signal: AbortSignal;
+}
+
+/** As docs.aws.amazon.com/codebuild/latest/userguide/view-build-details.html#view-build-details-phases has it. */
+async function runPhases(buildspec: Buildspec, shell: Shell): Promise<boolean> {
+    let succeeding = true;
+    for (const name of phases) {
+        const phase = buildspec.phases[name];
+        // After a failure only post_build runs, and only where the failed phase did not abort the build.
+        if (phase === undefined || (!succeeding && name !== "post_build")) continue;
+        shell.environment["CODEBUILD_BUILD_SUCCEEDING"] = succeeding ? "1" : "0";
+        let passed = true;
+        for (const command of phase.commands) {
+            passed = await runCommand(command, shell);
+            if (!passed) break;
+        }
+        for (const command of phase.finally ?? []) {
+            passed = (await runCommand(command, shell)) && passed;
+        }
+        succeeding = succeeding && (passed || phase["on-failure"] === "CONTINUE");
+        if (!passed && phase["on-failure"] === "ABORT") break;
+    }
+    return succeeding;
+}
+
+/** Runs one command; `exit` in it ends the command, whose exports are then not handed on. */
+async function runCommand(command: string, shell: Shell): Promise<boolean> {
+    const script = `
+        [[ ! -f "$LAB_STATE/environment" ]] || . "$LAB_STATE/environment"
+        [[ ! -f "$LAB_STATE/folder" ]] || cd "$(cat "$LAB_STATE/folder")"
+        eval "$LAB_COMMAND"
+        status=$?
+        unset LAB_COMMAND
+        export -p >"$LAB_STATE/environment"
+        env -0 >"$LAB_STATE/values"
+        pwd >"$LAB_STATE/folder"
+        exit $status`;
+    const child = spawn("bash", ["-c", script], {
+        cwd: shell.source,
+        env: {
+            PATH: process.env["PATH"],
+            HOME: shell.source,
+            ...shell.environment,
+            LAB_STATE: shell.state,
+            LAB_COMMAND: command,
+        },
+        stdio: ["ignore", "pipe", "pipe"],
+        detached: true,
+    });
+    const stop = () => {
+        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    };
+    shell.signal.addEventListener("abort", stop);
+    const outputs = [child.stdout, child.stderr].map(async (input) => {
+        for await (const line of createInterface({ input })) shell.tell(line);
+    });
+    const status = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    await Promise.all(outputs);
+    const passed = (await status) === 0;
+    shell.signal.removeEventListener("abort", stop);
+    return passed && !shell.signal.aborted;
+}
+
+function exportedVariables(file: string, names: readonly string[]): { Name: string; Value: string }[] {
+    const entries = existsSync(file) ? readFileSync(file, "utf8").split("\0") : [];
+    return names.flatMap((name) => {
+        const entry = entries.find((each) => each.startsWith(`${name}=`));
+        return entry === undefined ? [] : [{ Name: name, Value: entry.slice(name.length + 1) }];
+    });
+}
+
+/** CodeBuild writes the log with the service role, which therefore needs the permission for it. */
+async function writeLog(
+    host: BuildHost,
+    credentials: Credentials,
+    logGroupName: string,
+    logStreamName: string,
+    lines: readonly string[],
+): Promise<void> {
+    const logs = new CloudWatchLogsClient({ region: host.region, endpoint: host.endpoint, credentials });
+    const timestamp = Date.now();
+    await logs.send(new CreateLogStreamCommand({ logGroupName, logStreamName }));
+    const logEvents = lines.filter((line) => line !== "").map((message) => ({ timestamp, message }));
+    if (logEvents.length > 0) {
+        await logs.send(new PutLogEventsCommand({ logGroupName, logStreamName, logEvents }));
+    }
+    logs.destroy();
+    writeFileSync(join(host.folder, `${logStreamName}.log`), `${lines.join("\n")}\n`);
+}

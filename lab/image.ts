@@ -1,0 +1,91 @@
+/** The image that the lab exports: made here, or the user's own. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { run } from "./processes";
+
+/** Arguments of {@link pushImage}. */
+export interface PushImageArgs {
+    /** `DOCKER_HOST` of the lab's daemon. */
+    readonly dockerHost: string;
+    /** Port and credentials of the lab's registry. */
+    readonly registry: { readonly port: number; readonly userAndPassword: string };
+    /** Repository in the lab's registry. */
+    readonly repository: string;
+    /** Tag in the lab's registry. */
+    readonly tag: string;
+    /** Folder for files on the way. */
+    readonly folder: string;
+    /** The user's image: pulled by the lab's daemon, or copied from the machine's own. */
+    readonly reference?: string;
+}
+
+/**
+ * Puts an image in the lab's registry, and leaves the daemon without it, so that the export has everything to pull.
+ *
+ * @returns the id of the image, the digest of its configuration.
+ * @throws Error when the user's image can be found nowhere.
+ */
+export async function pushImage(args: PushImageArgs): Promise<string> {
+    const docker = (...command: string[]) =>
+        run("docker", ["--host", args.dockerHost, ...command], {
+            env: { DOCKER_CONFIG: join(args.folder, "docker-config") },
+        });
+    const registry = `127.0.0.1:${args.registry.port}`;
+    const name = `${registry}/${args.repository}:${args.tag}`;
+    if (args.reference === undefined) {
+        await buildImage(docker, name, args.folder);
+    } else {
+        await fetchImage(docker, args.reference, args.dockerHost);
+        await docker("tag", args.reference, name);
+    }
+    const [user = "", password = ""] = args.registry.userAndPassword.split(":");
+    await docker("login", "--username", user, "--password", password, registry);
+    await docker("push", name);
+    const id = await imageId(args.dockerHost, name);
+    await docker("rmi", "--force", id);
+    return id;
+}
+
+/** The id of an image that a daemon has. */
+export async function imageId(dockerHost: string, name: string): Promise<string> {
+    return (
+        await run("docker", ["--host", dockerHost, "image", "inspect", "--format", "{{.Id}}", name])
+    ).trim();
+}
+
+type Docker = (...command: string[]) => Promise<string>;
+
+/** A small image of two layers: a shell with its libraries, and this machine's time zones. */
+async function buildImage(docker: Docker, name: string, folder: string): Promise<void> {
+    const context = join(folder, "image");
+    mkdirSync(join(context, "shell"), { recursive: true });
+    const libraries = (await run("ldd", ["/bin/sh"])).match(/\/\S+/g) ?? [];
+    await run("cp", ["--parents", "--dereference", "/bin/sh", ...new Set(libraries), join(context, "shell")]);
+    await run("cp", ["--parents", "--dereference", "/etc/os-release", context]);
+    const lines = ["FROM scratch", "COPY shell /", "COPY etc /etc", 'CMD ["/bin/sh"]'];
+    writeFileSync(join(context, "Dockerfile"), `${lines.join("\n")}\n`);
+    await docker("build", "--quiet", "--tag", name, context);
+}
+
+async function fetchImage(docker: Docker, reference: string, dockerHost: string): Promise<void> {
+    try {
+        await copyFromMachine(reference, dockerHost);
+    } catch (fromMachine) {
+        try {
+            await docker("pull", reference);
+        } catch (fromRegistry) {
+            throw new Error(
+                `The image ${reference} is neither in this machine's Docker daemon (${String(fromMachine)}) ` +
+                    `nor can it be pulled (${String(fromRegistry)}).`,
+                { cause: fromRegistry },
+            );
+        }
+    }
+}
+
+async function copyFromMachine(reference: string, dockerHost: string): Promise<void> {
+    await run("docker", ["image", "inspect", reference]);
+    const copy = 'set -o pipefail; docker save "$1" | docker --host "$2" load';
+    await run("bash", ["-c", copy, "copy", reference, dockerHost]);
+}

@@ -1,0 +1,238 @@
+/**
+ * The whole pipeline on one machine: the stack as the program declares it, in an emulated AWS API; a real registry in
+ * the place of Amazon ECR; a real Docker daemon; the declared state machine in an interpreter.
+ */
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import type { Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { S3Client } from "@aws-sdk/client-s3";
+import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
+
+import { type EcrImage, parseImageUri } from "../components/imageReference";
+import { type RegistryPasswords, startAwsGateway } from "./awsGateway";
+import { type Build, type Credentials, runBuild } from "./codebuild";
+import { IdentityAndAccess } from "./iam";
+import { pushImage } from "./image";
+import { prepareMachine } from "./prerequisites";
+import { freePort, type RunningProcess } from "./processes";
+import { type DeclaredProject, type DeployedStack, provision } from "./provision";
+import { startRegistryGateway } from "./registryGateway";
+import { type DockerDaemon, startDockerDaemon, startEmulator, startRegistry } from "./servers";
+import { stackConfiguration } from "./stackFiles";
+import { execute, type ExecutionResult } from "./stepFunctions";
+
+/** Options of {@link startLab}. */
+export interface LabOptions {
+    /**
+     * An image of the user's own, which the local Docker daemon has or the lab's can pull.
+     *
+     * @default an image made of files of this machine
+     */
+    readonly reference?: string;
+    /** Called when a part of the lab is ready. */
+    readonly tell: (line: string) => void;
+}
+
+/** What is told of an execution while it runs. */
+export interface ExecutionWatcher {
+    readonly enter: (state: string) => void;
+    readonly log: (line: string) => void;
+}
+
+/** A running lab. */
+export interface Lab {
+    readonly stack: DeployedStack;
+    /** The image of the stack's configuration, as it is in the lab's registry. */
+    readonly image: EcrImage;
+    /** Id of that image, the digest of its configuration. */
+    readonly imageId: string;
+    readonly iam: IdentityAndAccess;
+    /** S3 as the owner of the account sees it. */
+    readonly s3: S3Client;
+    readonly docker: DockerDaemon;
+    /** Variables that every build gets from the machine. Tests put theirs over them. */
+    readonly buildEnvironment: Record<string, string>;
+    /** Folder of the lab's files, logs among them; removed at the end. */
+    readonly folder: string;
+    /** Puts a second tag on an image of the lab's registry. */
+    readonly push: (repository: string, tag: string) => Promise<string>;
+    /** Starts an execution of the state machine of the stack, and waits for its end. */
+    readonly execute: (
+        input: unknown,
+        watcher?: Partial<ExecutionWatcher>,
+        signal?: AbortSignal,
+    ) => Promise<ExecutionResult>;
+    /** Ends everything that the lab has started and removes its files. */
+    readonly stop: () => Promise<void>;
+}
+
+const stackName = "dev";
+
+/**
+ * Starts the lab.
+ *
+ * @throws Error when the machine lacks something, or the stack cannot be deployed; nothing is left running then.
+ */
+export async function startLab(options: LabOptions): Promise<Lab> {
+    const folder = mkdtempSync(join(tmpdir(), "image-export-lab-"));
+    const started: { stop(): Promise<void> }[] = [];
+    const stop = async () => {
+        for (const each of started.splice(0).reverse()) await each.stop();
+        rmSync(folder, { recursive: true, force: true });
+    };
+    try {
+        return await start(options, folder, started, stop);
+    } catch (error) {
+        await stop();
+        throw error;
+    }
+}
+
+async function start(
+    options: LabOptions,
+    folder: string,
+    started: { stop(): Promise<void> }[],
+    stop: () => Promise<void>,
+): Promise<Lab> {
+    const keep = <T extends RunningProcess>(process: T): T => {
+        started.push(process);
+        return process;
+    };
+    const motoCommand = await prepareMachine(options.tell);
+    const configuration = configure(options.reference);
+    const image = parseImageUri(configuration["ecr-image-export:imageUri"] ?? "");
+    const { accountId, name: repository, region: registryRegion, partition } = image.repository;
+    const region = configuration["aws:region"] ?? "";
+    const registry = { port: await freePort(), userAndPassword: `lab:${randomUUID()}` };
+    const [emulatorPort, apiPort, proxyPort] = [await freePort(), await freePort(), await freePort()];
+
+    const iam = new IdentityAndAccess(accountId);
+    const passwords: RegistryPasswords = new Map();
+    keep(await startEmulator(motoCommand, emulatorPort, accountId, folder));
+    keep(await startRegistry(registry.port, registry.userAndPassword, folder));
+    const api = { port: apiPort, emulatorPort, region, accountId, partition, iam, passwords };
+    keep(stoppable(await startAwsGateway(api)));
+    const gateway = await startRegistryGateway({
+        port: proxyPort,
+        host: image.uri.split("/")[0] ?? "",
+        repositoryArnPrefix: `arn:${partition}:ecr:${registryRegion}:${accountId}:repository/`,
+        registry,
+        iam,
+        passwords,
+        folder,
+    });
+    keep(stoppable(gateway.server));
+    const proxy = {
+        HTTPS_PROXY: `http://127.0.0.1:${proxyPort}`,
+        NO_PROXY: "127.0.0.1",
+        SSL_CERT_FILE: gateway.authoritiesFile,
+    };
+    const docker = keep(await startDockerDaemon(folder, proxy));
+    options.tell("Docker daemon, registry and emulated AWS API are up");
+
+    const push = (repository: string, tag: string, reference?: string) =>
+        pushImage({
+            dockerHost: docker.host,
+            registry,
+            repository,
+            tag,
+            folder: mkdtempSync(join(folder, "push-")),
+            ...(reference === undefined ? {} : { reference }),
+        });
+    const imageId = await push(repository, image.tag ?? "latest", options.reference);
+    options.tell(`${image.uri} is in the registry`);
+
+    const stack = await provision({ stack: stackName, configuration, accountId, emulatorPort, iam });
+    options.tell(`stack ${stackName} is deployed: ${stack.resources.length} resources`);
+
+    const admin = {
+        region,
+        endpoint: `http://127.0.0.1:${emulatorPort}`,
+        credentials: { accessKeyId: "lab", secretAccessKey: "lab" },
+    };
+    const sts = new STSClient(admin);
+    const endpoint = `http://127.0.0.1:${apiPort}`;
+    const buildEnvironment = { ...proxy, CURL_CA_BUNDLE: gateway.authoritiesFile, DOCKER_HOST: docker.host };
+
+    /** Credentials of a declared role, for a service that acts for one of the declared resources. */
+    const assume = async (roleArn: string, service: string, sourceArn: string): Promise<Credentials> => {
+        const role = iam.roles.get(roleArn.split("/").at(-1) ?? "");
+        if (role === undefined) throw new Error(`The stack declares no role ${roleArn}.`);
+        await iam.requireTrust(role, service, sourceArn);
+        const session = await sts.send(
+            new AssumeRoleCommand({ RoleArn: roleArn, RoleSessionName: service.split(".")[0] }),
+        );
+        const { AccessKeyId = "", SecretAccessKey = "", SessionToken = "" } = session.Credentials ?? {};
+        iam.addSession(AccessKeyId, role, session.AssumedRoleUser?.Arn ?? "");
+        return { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
+    };
+    const build = async (
+        project: DeclaredProject,
+        variables: Record<string, string>,
+        tell: (line: string) => void,
+        signal: AbortSignal,
+    ): Promise<Build> => {
+        const credentials = await assume(project.serviceRole, "codebuild.amazonaws.com", project.arn);
+        const host = { region, endpoint, environment: buildEnvironment, folder, tell };
+        return runBuild(host, project, variables, credentials, signal);
+    };
+
+    return {
+        stack,
+        image,
+        imageId,
+        iam,
+        s3: new S3Client({ ...admin, forcePathStyle: true }),
+        docker,
+        buildEnvironment,
+        folder,
+        push,
+        execute: async (input, watcher = {}, signal = new AbortController().signal) => {
+            const machine = stack.stateMachines.get(String(stack.outputs["stateMachineArn"]));
+            if (machine === undefined) throw new Error("The stack declares no state machine.");
+            return execute(
+                {
+                    region,
+                    endpoint,
+                    credentials: await assume(machine.roleArn, "states.amazonaws.com", machine.arn),
+                    runBuild: async (name, variables, stopSignal) => {
+                        const project = stack.projects.get(name);
+                        if (project === undefined) throw new Error(`The stack declares no project ${name}.`);
+                        return build(project, variables, watcher.log ?? ignore, stopSignal);
+                    },
+                    enter: watcher.enter ?? ignore,
+                    signal,
+                },
+                machine,
+                input,
+            );
+        },
+        stop,
+    };
+}
+
+/** The configuration of the stack, with the user's image in the place of its own. */
+function configure(reference: string | undefined): Record<string, string> {
+    const configuration = stackConfiguration(stackName);
+    if (reference === undefined) return configuration;
+    const host = (configuration["ecr-image-export:imageUri"] ?? "").split("/")[0] ?? "";
+    const [, path = "image", tag = "latest"] =
+        /([a-z0-9._/-]+?)(?::([\w.-]+))?(?:@.*)?$/.exec(reference) ?? [];
+    return { ...configuration, "ecr-image-export:imageUri": `${host}/${path.replace(/^\/+/, "")}:${tag}` };
+}
+
+function stoppable(server: Server): RunningProcess {
+    return {
+        stop: async () => {
+            server.closeAllConnections();
+            await new Promise((resolve) => server.close(resolve));
+        },
+    };
+}
+
+function ignore(): void {
+    // Nobody watches.
+}

@@ -1,0 +1,188 @@
+/**
+ * `npm run lab`: exports one image through the whole pipeline on this machine, loads the archive back, and shows what
+ * happened on the way.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { parseArgs } from "node:util";
+
+import { GetObjectCommand } from "@aws-sdk/client-s3";
+
+import { imageId } from "./image";
+import { type Lab, startLab } from "./lab";
+import { run } from "./processes";
+
+const usage = `Usage: npm run lab [-- OPTIONS]
+
+Runs the whole pipeline on this machine, without an AWS account: deploys the stack to an emulated AWS API, starts an
+execution, exports an image from a real registry with a real Docker daemon, and loads the archive back.
+
+  --image REF   export this image, which the local Docker daemon has or can pull (default: an image made here)
+  --input JSON  input of the execution (default: the bucket of the stack, and the key images/NAME-TAG.tar)
+  --quiet       leave out the log of the build
+  --help        show this text
+`;
+
+/** Takes the time of each step, from its beginning to that of the next. */
+class Steps {
+    public readonly finished: { readonly name: string; readonly seconds: number }[] = [];
+    private current = "Start the lab";
+    private since = performance.now();
+
+    /** Ends the current step and begins another. */
+    public begin(name: string): void {
+        const now = performance.now();
+        this.finished.push({ name: this.current, seconds: (now - this.since) / 1000 });
+        this.current = name;
+        this.since = now;
+    }
+}
+
+async function main(): Promise<number> {
+    const { values } = parseArgs({
+        options: {
+            image: { type: "string" },
+            input: { type: "string" },
+            quiet: { type: "boolean", default: false },
+            help: { type: "boolean", default: false },
+        },
+    });
+    if (values.help) {
+        console.log(usage);
+        return 0;
+    }
+    const abort = new AbortController();
+    const steps = new Steps();
+    const starting = startLab({
+        tell: (line) => {
+            console.log(`✔ ${line}`);
+        },
+        ...(values.image === undefined ? {} : { reference: values.image }),
+    });
+    // The first signal ends the lab in order: the build is stopped, then every server. It is not waited for twice.
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+        process.once(signal, () => {
+            console.log(`\n${signal}: stopping`);
+            abort.abort();
+        });
+    }
+    const lab = await starting;
+    try {
+        if (abort.signal.aborted) return 130;
+        return await exportOnce(lab, steps, values, abort.signal);
+    } finally {
+        await lab.stop();
+        console.log("✔ everything that the lab started is stopped");
+    }
+}
+
+async function exportOnce(
+    lab: Lab,
+    steps: Steps,
+    options: { readonly input?: string | undefined; readonly quiet: boolean },
+    signal: AbortSignal,
+): Promise<number> {
+    const { image } = lab;
+    const bucket = String(lab.stack.outputs["artifactBucketName"]);
+    const key = `images/${image.repository.name.replaceAll("/", "-")}-${image.tag ?? "latest"}.tar`;
+    const input: unknown =
+        options.input === undefined
+            ? { artifactBucket: bucket, artifactKey: key }
+            : JSON.parse(options.input.replaceAll("$BUCKET", bucket));
+    steps.begin("Check the request in the state machine");
+    console.log(`\nStarting an execution with ${JSON.stringify(input)}`);
+    const result = await lab.execute(
+        input,
+        {
+            enter: (state) => {
+                console.log(`→ ${state}`);
+            },
+            log: (line) => {
+                const step = /^=== (.*) \(after/.exec(line)?.[1];
+                if (step !== undefined) steps.begin(`Build: ${step}`);
+                if (!options.quiet) console.log(`  build | ${line}`);
+            },
+        },
+        signal,
+    );
+    if (result.status === "ABORTED") {
+        console.log("\nThe execution was aborted.");
+        return 130;
+    }
+    if (result.status === "FAILED") {
+        console.log(`\n✘ ${result.error}: ${result.cause}`);
+        return 1;
+    }
+    steps.begin("Load the archive back");
+    const problems = await verify(lab, result.output);
+    steps.begin("Summary");
+    printSummary(result.output, lab, steps, problems);
+    return problems.length === 0 ? 0 : 1;
+}
+
+/** Fetches the archive, compares size and sha256, loads it and compares the image's id. */
+async function verify(lab: Lab, output: Record<string, unknown>): Promise<string[]> {
+    const file = join(lab.folder, "archive.tar");
+    const object = await lab.s3.send(
+        new GetObjectCommand({
+            Bucket: String(output["artifactBucket"]),
+            Key: String(output["artifactKey"]),
+            VersionId: String(output["artifactVersionId"]),
+        }),
+    );
+    if (!(object.Body instanceof Readable)) throw new Error("S3 answered without a body.");
+    await pipeline(object.Body, createWriteStream(file));
+    const hash = createHash("sha256");
+    await pipeline(createReadStream(file), hash);
+    await run("docker", ["--host", lab.docker.host, "system", "prune", "--all", "--force"]);
+    await run("docker", ["--host", lab.docker.host, "load", "--input", file]);
+    const loaded = await imageId(lab.docker.host, lab.image.uri);
+
+    const compare = (what: string, actual: unknown, expected: unknown) =>
+        actual === expected ? [] : [`${what} is ${String(actual)}, expected ${String(expected)}`];
+    return [
+        ...compare("the size of the object", object.ContentLength, output["sizeBytes"]),
+        ...compare("the sha256 of the object", hash.digest("hex"), output["sha256"]),
+        ...compare("the digest in the metadata", object.Metadata?.["image-digest"], output["imageDigest"]),
+        ...compare("the id of the loaded image", loaded, lab.imageId),
+    ];
+}
+
+function printSummary(
+    output: Record<string, unknown>,
+    lab: Lab,
+    steps: Steps,
+    problems: readonly string[],
+): void {
+    const rows = [
+        ["image", output["imageUri"]],
+        ["digest", output["imageDigest"]],
+        ["image id", lab.imageId],
+        ["archive", `s3://${String(output["artifactBucket"])}/${String(output["artifactKey"])}`],
+        ["version", output["artifactVersionId"]],
+        ["size", `${String(output["sizeBytes"])} bytes`],
+        ["sha256", output["sha256"]],
+    ];
+    console.log(`\n${rows.map(([name, value]) => `${String(name).padEnd(10)}${String(value)}`).join("\n")}`);
+    console.log("\nSeconds");
+    for (const { name, seconds } of steps.finished) console.log(`${seconds.toFixed(1).padStart(8)}  ${name}`);
+    for (const problem of problems) console.log(`\n✘ ${problem}`);
+    if (problems.length === 0) {
+        console.log(
+            "\n✔ the archive was loaded back: the same image, bit for bit what the execution reported",
+        );
+    }
+}
+
+main().then(
+    (code) => {
+        process.exitCode = code;
+    },
+    (error: unknown) => {
+        console.error(`✘ ${error instanceof Error ? error.message : String(error)}`);
+        process.exitCode = 1;
+    },
+);

@@ -1,0 +1,355 @@
+/**
+ * Deploys the program to the emulator: evaluates index.ts under Pulumi's mocks, and creates each resource that it
+ * declares, with the inputs that it declares, before its outputs are handed on.
+ */
+import { randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
+
+import {
+    CloudWatchLogsClient,
+    CreateLogGroupCommand,
+    PutRetentionPolicyCommand,
+} from "@aws-sdk/client-cloudwatch-logs";
+import { CodeBuildClient, CreateProjectCommand } from "@aws-sdk/client-codebuild";
+import { CreateRoleCommand, IAMClient, PutRolePolicyCommand } from "@aws-sdk/client-iam";
+import {
+    type BucketLocationConstraint,
+    CreateBucketCommand,
+    type LifecycleRule,
+    PutBucketEncryptionCommand,
+    PutBucketLifecycleConfigurationCommand,
+    PutBucketOwnershipControlsCommand,
+    PutBucketVersioningCommand,
+    PutPublicAccessBlockCommand,
+    S3Client,
+} from "@aws-sdk/client-s3";
+import { CreateStateMachineCommand, SFNClient } from "@aws-sdk/client-sfn";
+import * as pulumi from "@pulumi/pulumi";
+
+import type { IdentityAndAccess, PolicyDocument } from "./iam";
+import { projectName } from "./stackFiles";
+
+/** Arguments of {@link provision}. */
+export interface ProvisionArgs {
+    /** Name of the stack, for instance `dev`. */
+    readonly stack: string;
+    /** The stack's configuration, as `stackConfiguration` gives it. */
+    readonly configuration: Record<string, string>;
+    readonly accountId: string;
+    /** Port of the emulator. */
+    readonly emulatorPort: number;
+    /** Takes the roles and policies. */
+    readonly iam: IdentityAndAccess;
+}
+
+/** A CodeBuild project as the program declares it. */
+export interface DeclaredProject {
+    readonly name: string;
+    readonly arn: string;
+    readonly serviceRole: string;
+    readonly buildTimeout: number;
+    readonly source: { readonly buildspec: string };
+    readonly environment: {
+        readonly environmentVariables: readonly { readonly name: string; readonly value: string }[];
+    };
+    readonly logsConfig: { readonly cloudwatchLogs: { readonly groupName: string } };
+}
+
+/** A state machine as the program declares it. */
+export interface DeclaredStateMachine {
+    readonly name: string;
+    readonly arn: string;
+    readonly roleArn: string;
+    readonly definition: string;
+}
+
+/** A stack in the emulator. */
+export interface DeployedStack {
+    /** The stack's outputs. */
+    readonly outputs: Record<string, unknown>;
+    /** Type and name of every resource that was created. */
+    readonly resources: readonly string[];
+    /** Projects by name. */
+    readonly projects: ReadonlyMap<string, DeclaredProject>;
+    /** State machines by ARN. */
+    readonly stateMachines: ReadonlyMap<string, DeclaredStateMachine>;
+}
+
+interface State {
+    /** Physical name, or whatever else identifies the resource. */
+    readonly id: string;
+    /** Outputs of the resource, on top of its inputs. */
+    readonly [output: string]: string;
+}
+
+/** Creates one resource from the inputs that the program declares, whose shape is that of the type in @pulumi/aws. */
+type Create = (name: string, inputs: never) => Promise<State>;
+
+/**
+ * Evaluates the program and creates what it declares.
+ *
+ * @throws Error when the program fails, or declares a resource or calls a function that the lab does not know.
+ */
+export async function provision(args: ProvisionArgs): Promise<DeployedStack> {
+    const projects = new Map<string, DeclaredProject>();
+    const stateMachines = new Map<string, DeclaredStateMachine>();
+    const resources: string[] = [];
+    const failures: unknown[] = [];
+    const creators = makeCreators(args, projects, stateMachines);
+
+    pulumi.runtime.setAllConfig(args.configuration);
+    await pulumi.runtime.setMocks(
+        {
+            newResource: async ({ type, name, inputs }) => {
+                // Components have no inputs of a provider: their children are created.
+                if (type.startsWith("ecr-image-export:")) return { id: name, state: {} };
+                try {
+                    const create = creators[type];
+                    if (create === undefined)
+                        throw new Error(`The lab does not know how to create ${type} ${name}.`);
+                    const { id, ...outputs } = await create(name, inputs as never);
+                    resources.push(`${type} ${name}`);
+                    return { id, state: { ...(inputs as object), ...outputs } };
+                } catch (error) {
+                    failures.push(error);
+                    throw error;
+                }
+            },
+            call: ({ token }) => {
+                if (token === "aws:index/getCallerIdentity:getCallerIdentity")
+                    return { accountId: args.accountId };
+                const error = new Error(`The lab does not know how to answer ${token}.`);
+                failures.push(error);
+                throw error;
+            },
+        },
+        projectName(),
+        args.stack,
+        false,
+    );
+    // Only now: the program reads its configuration and registers its resources while it is loaded.
+    const collect = (error: unknown) => failures.push(error);
+    process.on("unhandledRejection", collect);
+    const program = createRequire(__filename)("../index") as Record<string, unknown>;
+    await pulumi.runtime.disconnect().catch(collect);
+    process.off("unhandledRejection", collect);
+    if (failures.length > 0) throw failures[0];
+    const outputs = await resolve(program);
+    return { outputs, resources, projects, stateMachines };
+}
+
+/** The values of a program's outputs. */
+async function resolve(program: Record<string, unknown>): Promise<Record<string, unknown>> {
+    return new Promise((done) => {
+        pulumi.output({ ...program }).apply(done);
+    });
+}
+
+/** How each type of resource is created. A name that the program leaves open ends in random digits, as Pulumi's do. */
+function makeCreators(
+    args: ProvisionArgs,
+    projects: Map<string, DeclaredProject>,
+    stateMachines: Map<string, DeclaredStateMachine>,
+): Record<string, Create> {
+    const region = args.configuration["aws:region"] ?? "";
+    const client = {
+        region,
+        endpoint: `http://127.0.0.1:${args.emulatorPort}`,
+        credentials: { accessKeyId: "lab", secretAccessKey: "lab" },
+    };
+    const codebuild = new CodeBuildClient(client);
+    const iam = new IAMClient(client);
+    const logs = new CloudWatchLogsClient(client);
+    const s3 = new S3Client({ ...client, forcePathStyle: true });
+    const sfn = new SFNClient(client);
+
+    return {
+        "aws:s3/bucket:Bucket": async (name) => {
+            const bucket = autonamed(name);
+            const here = { LocationConstraint: region as BucketLocationConstraint };
+            await s3.send(
+                new CreateBucketCommand({
+                    Bucket: bucket,
+                    // The one region that must not be named: its API is older than the parameter.
+                    ...(region === "us-east-1" ? {} : { CreateBucketConfiguration: here }),
+                }),
+            );
+            return { id: bucket, bucket, arn: `arn:aws:s3:::${bucket}` };
+        },
+        "aws:s3/bucketOwnershipControls:BucketOwnershipControls": async (
+            _,
+            inputs: { bucket: string; rule: { objectOwnership: "BucketOwnerEnforced" } },
+        ) => {
+            await s3.send(
+                new PutBucketOwnershipControlsCommand({
+                    Bucket: inputs.bucket,
+                    OwnershipControls: { Rules: [{ ObjectOwnership: inputs.rule.objectOwnership }] },
+                }),
+            );
+            return { id: inputs.bucket };
+        },
+        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": async (
+            _,
+            inputs: { bucket: string } & Record<
+                "blockPublicAcls" | "blockPublicPolicy" | "ignorePublicAcls" | "restrictPublicBuckets",
+                boolean
+            >,
+        ) => {
+            await s3.send(
+                new PutPublicAccessBlockCommand({
+                    Bucket: inputs.bucket,
+                    PublicAccessBlockConfiguration: {
+                        BlockPublicAcls: inputs.blockPublicAcls,
+                        BlockPublicPolicy: inputs.blockPublicPolicy,
+                        IgnorePublicAcls: inputs.ignorePublicAcls,
+                        RestrictPublicBuckets: inputs.restrictPublicBuckets,
+                    },
+                }),
+            );
+            return { id: inputs.bucket };
+        },
+        "aws:s3/bucketPolicy:BucketPolicy": async (_, inputs: { bucket: string; policy: PolicyDocument }) => {
+            // Judged by the lab alone: moto applies a Deny without its condition, to everybody and everything.
+            args.iam.bucketPolicies.set(inputs.bucket, inputs.policy);
+            return Promise.resolve({ id: inputs.bucket });
+        },
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": async (
+            _,
+            inputs: {
+                bucket: string;
+                rules: { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }[];
+            },
+        ) => {
+            const rules = inputs.rules.map((rule) => ({
+                ApplyServerSideEncryptionByDefault: {
+                    SSEAlgorithm: rule.applyServerSideEncryptionByDefault.sseAlgorithm,
+                },
+            }));
+            await s3.send(
+                new PutBucketEncryptionCommand({
+                    Bucket: inputs.bucket,
+                    ServerSideEncryptionConfiguration: { Rules: rules },
+                }),
+            );
+            return { id: inputs.bucket };
+        },
+        "aws:s3/bucketVersioning:BucketVersioning": async (
+            _,
+            inputs: { bucket: string; versioningConfiguration: { status: "Enabled" } },
+        ) => {
+            const { status } = inputs.versioningConfiguration;
+            await s3.send(
+                new PutBucketVersioningCommand({
+                    Bucket: inputs.bucket,
+                    VersioningConfiguration: { Status: status },
+                }),
+            );
+            return { id: inputs.bucket };
+        },
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": async (
+            _,
+            inputs: { bucket: string; rules: object[] },
+        ) => {
+            const rules = inputs.rules.map((rule) => {
+                const { Id, ...rest } = capitalized(rule) as Record<string, unknown>;
+                return { ...rest, ID: Id } as LifecycleRule;
+            });
+            await s3.send(
+                new PutBucketLifecycleConfigurationCommand({
+                    Bucket: inputs.bucket,
+                    LifecycleConfiguration: { Rules: rules },
+                }),
+            );
+            return { id: inputs.bucket };
+        },
+        "aws:iam/role:Role": async (name, inputs: { assumeRolePolicy: PolicyDocument }) => {
+            const role = autonamed(name);
+            const document = JSON.stringify(inputs.assumeRolePolicy);
+            const created = await iam.send(
+                new CreateRoleCommand({ RoleName: role, AssumeRolePolicyDocument: document }),
+            );
+            const arn = created.Role?.Arn ?? "";
+            args.iam.roles.set(role, { name: role, arn, trustPolicy: inputs.assumeRolePolicy, policies: [] });
+            return { id: role, name: role, arn };
+        },
+        "aws:iam/rolePolicy:RolePolicy": async (name, inputs: { role: string; policy: PolicyDocument }) => {
+            const document = JSON.stringify(inputs.policy);
+            await iam.send(
+                new PutRolePolicyCommand({
+                    RoleName: inputs.role,
+                    PolicyName: name,
+                    PolicyDocument: document,
+                }),
+            );
+            args.iam.roles.get(inputs.role)?.policies.push(inputs.policy);
+            return { id: `${inputs.role}:${name}` };
+        },
+        "aws:cloudwatch/logGroup:LogGroup": async (
+            _,
+            inputs: { namePrefix: string; retentionInDays: number },
+        ) => {
+            const group = `${inputs.namePrefix}${digits()}`;
+            await logs.send(new CreateLogGroupCommand({ logGroupName: group }));
+            await logs.send(
+                new PutRetentionPolicyCommand({
+                    logGroupName: group,
+                    retentionInDays: inputs.retentionInDays,
+                }),
+            );
+            const arn = `arn:aws:logs:${region}:${args.accountId}:log-group:${group}`;
+            return { id: group, name: group, arn };
+        },
+        "aws:codebuild/project:Project": async (name, inputs: Omit<DeclaredProject, "name" | "arn">) => {
+            const project = autonamed(name);
+            const created = await codebuild.send(
+                new CreateProjectCommand({
+                    ...(inputs as unknown as Omit<CreateProjectCommand["input"], "name">),
+                    name: project,
+                    // moto wants a location of every source; AWS has none for NO_SOURCE.
+                    source: { ...inputs.source, type: "NO_SOURCE", location: "none" },
+                    logsConfig: undefined,
+                    tags: undefined,
+                }),
+            );
+            const arn = created.project?.arn ?? "";
+            projects.set(project, { ...inputs, name: project, arn });
+            return { id: arn, name: project, arn };
+        },
+        "aws:sfn/stateMachine:StateMachine": async (
+            name,
+            inputs: { roleArn: string; definition: string },
+        ) => {
+            const machine = autonamed(name);
+            const created = await sfn.send(
+                new CreateStateMachineCommand({
+                    name: machine,
+                    roleArn: inputs.roleArn,
+                    definition: inputs.definition,
+                }),
+            );
+            const arn = created.stateMachineArn ?? "";
+            stateMachines.set(arn, { ...inputs, name: machine, arn });
+            return { id: arn, name: machine, arn };
+        },
+    };
+}
+
+function autonamed(name: string): string {
+    return `${name}-${digits()}`;
+}
+
+function digits(): string {
+    return randomBytes(4).toString("hex").slice(1);
+}
+
+/** The same value with keys in the API's case: `noncurrentDays` becomes `NoncurrentDays`. */
+function capitalized(value: unknown): unknown {
+    if (Array.isArray(value)) return value.map(capitalized);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+        Object.entries(value).map(([key, each]) => [
+            key.charAt(0).toUpperCase() + key.slice(1),
+            capitalized(each),
+        ]),
+    );
+}

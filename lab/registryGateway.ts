@@ -1,0 +1,190 @@
+/**
+ * Amazon ECR as Docker and curl see it: TLS under ECR's own host names, a password from `GetAuthorizationToken`, and
+ * a permission for each manifest and each layer. Behind it stands a real registry.
+ *
+ * The names are not resolved: clients reach them through this proxy, as in a company network, and trust the lab's
+ * certificate authority. So the image URI, the login and the pull are exactly those of the stack.
+ */
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+
+import type { RegistryPasswords } from "./awsGateway";
+import type { IdentityAndAccess } from "./iam";
+import { run } from "./processes";
+
+/** Arguments of {@link startRegistryGateway}. */
+export interface RegistryGatewayArgs {
+    readonly port: number;
+    /** Host of the registry in ECR that the gateway stands for. */
+    readonly host: string;
+    /** What the ARNs of its repositories begin with, up to and including `repository/`. */
+    readonly repositoryArnPrefix: string;
+    /** Port and credentials of the real registry. */
+    readonly registry: { readonly port: number; readonly userAndPassword: string };
+    readonly iam: IdentityAndAccess;
+    readonly passwords: RegistryPasswords;
+    /** Folder for certificates. */
+    readonly folder: string;
+}
+
+/** A running gateway. */
+export interface RegistryGateway {
+    readonly server: Server;
+    /** File with the system's certificate authorities and the lab's own. */
+    readonly authoritiesFile: string;
+}
+
+/** Starts the gateway on 127.0.0.1. */
+export async function startRegistryGateway(args: RegistryGatewayArgs): Promise<RegistryGateway> {
+    const { key, cert, authoritiesFile } = await makeCertificate(args.host, args.folder);
+    const registry = createTlsServer({ key, cert }, (incoming, response) => {
+        answer(args, incoming, response).catch((error: unknown) => {
+            response.writeHead(500).end(String(error));
+        });
+    });
+    const server = createServer((_, response) => {
+        response.writeHead(405).end("This is a proxy for HTTPS.");
+    });
+    server.on("connect", (incoming: IncomingMessage, socket: Socket) => {
+        const [host = "", port = "443"] = (incoming.url ?? "").split(":");
+        socket.on("error", () => socket.destroy());
+        if (host === args.host) {
+            socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+            registry.emit("connection", socket);
+        } else {
+            tunnel(host, Number(port), socket);
+        }
+    });
+    await new Promise<void>((resolve) => server.listen(args.port, "127.0.0.1", resolve));
+    return { server, authoritiesFile };
+}
+
+/** Every other host is reached as it is: the daemon may have to pull the image of `--image` from its own registry. */
+function tunnel(host: string, port: number, socket: Socket): void {
+    const onward = connect(port, host, () => {
+        socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+        socket.pipe(onward).pipe(socket);
+    });
+    onward.on("error", () => {
+        socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n");
+    });
+}
+
+async function answer(
+    args: RegistryGatewayArgs,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+): Promise<void> {
+    const [user, password = ""] = basicCredentials(incoming);
+    const accessKeyId = args.passwords.get(password);
+    if (user !== "AWS" || accessKeyId === undefined) {
+        response.setHeader(
+            "www-authenticate",
+            `Basic realm="https://${args.host}/",service="ecr.amazonaws.com"`,
+        );
+        sendError(response, 401, "UNAUTHORIZED", "authorization failed: no basic auth credentials");
+        return;
+    }
+    const permission = neededPermission(args, incoming);
+    const refusal =
+        permission && (await args.iam.refusal(accessKeyId, permission.action, permission.resource));
+    if (refusal === undefined) passOn(args, incoming, response);
+    else sendError(response, 403, "DENIED", refusal);
+}
+
+/**
+ * What ECR asks for when Docker reads: docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html,
+ * API_GetDownloadUrlForLayer.html, API_BatchCheckLayerAvailability.html
+ */
+function neededPermission(
+    args: RegistryGatewayArgs,
+    incoming: IncomingMessage,
+): { action: string; resource: string } | undefined {
+    const [, name, kind] = /^\/v2\/(.+)\/(manifests|blobs)\/[^/]+$/.exec(incoming.url ?? "") ?? [];
+    if (name === undefined) return undefined;
+    const ofLayer = incoming.method === "HEAD" ? "BatchCheckLayerAvailability" : "GetDownloadUrlForLayer";
+    return {
+        action: `ecr:${kind === "manifests" ? "BatchGetImage" : ofLayer}`,
+        resource: `${args.repositoryArnPrefix}${name}`,
+    };
+}
+
+function passOn(args: RegistryGatewayArgs, incoming: IncomingMessage, response: ServerResponse): void {
+    const { port, userAndPassword } = args.registry;
+    const authorization = `Basic ${Buffer.from(userAndPassword).toString("base64")}`;
+    const onward = request(
+        {
+            host: "127.0.0.1",
+            port,
+            method: incoming.method,
+            path: incoming.url,
+            headers: { ...incoming.headers, authorization },
+        },
+        (answer) => {
+            response.writeHead(answer.statusCode ?? 502, answer.headers);
+            answer.pipe(response);
+        },
+    );
+    onward.on("error", (error) => {
+        sendError(response, 502, "UNKNOWN", String(error));
+    });
+    incoming.pipe(onward);
+}
+
+function basicCredentials(incoming: IncomingMessage): string[] {
+    const encoded = /^Basic (.+)$/.exec(incoming.headers.authorization ?? "")?.[1] ?? "";
+    return Buffer.from(encoded, "base64").toString().split(":");
+}
+
+function sendError(response: ServerResponse, status: number, code: string, message: string): void {
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(JSON.stringify({ errors: [{ code, message }] }));
+}
+
+/** A certificate for the host, signed by an authority that lives as long as the lab. */
+async function makeCertificate(
+    host: string,
+    folder: string,
+): Promise<{ key: Buffer; cert: Buffer; authoritiesFile: string }> {
+    const file = (name: string) => join(folder, name);
+    const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    const authority = [
+        "-x509",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=Image export lab",
+        "-keyout",
+        file("ca.key"),
+        "-out",
+        file("ca.pem"),
+    ];
+    await run("openssl", ["req", ...newKey, ...authority]);
+    const signing = ["-x509", "-days", "1", "-CA", file("ca.pem"), "-CAkey", file("ca.key")];
+    // The host is too long for a common name, which has room for 64 characters.
+    const subject = [
+        "-subj",
+        "/CN=registry",
+        "-addext",
+        `subjectAltName=DNS:${host}`,
+        "-addext",
+        "basicConstraints=CA:FALSE",
+    ];
+    await run("openssl", [
+        "req",
+        ...newKey,
+        ...signing,
+        ...subject,
+        "-keyout",
+        file("host.key"),
+        "-out",
+        file("host.pem"),
+    ]);
+    const authoritiesFile = file("authorities.pem");
+    const system = "/etc/ssl/certs/ca-certificates.crt";
+    await run("sh", ["-c", 'cat "$@" 2>/dev/null > "$0" || true', authoritiesFile, file("ca.pem"), system]);
+    return { key: readFileSync(file("host.key")), cert: readFileSync(file("host.pem")), authoritiesFile };
+}
