@@ -7,7 +7,7 @@
  * not depend on more.
  */
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -113,26 +113,38 @@ export async function runBuild(
     const timeout = AbortSignal.timeout(project.buildTimeout * 60_000);
     const shell = { environment, source, state, tell, signal: AbortSignal.any([signal, timeout]) };
 
+    const group = project.logsConfig.cloudwatchLogs.groupName;
+    const ended = (status: Build["BuildStatus"], exported: Build["ExportedEnvironmentVariables"]): Build => ({
+        Id: `${project.name}:${uuid}`,
+        Arn: project.arn.replace(/:project\/.*$/, `:build/${project.name}:${uuid}`),
+        ProjectName: project.name,
+        BuildStatus: status,
+        ExportedEnvironmentVariables: exported,
+        Logs: {
+            GroupName: group,
+            StreamName: uuid,
+            DeepLink: `https://console.aws.amazon.com/cloudwatch/home?region=${host.region}#logsV2:log-groups/log-group/${encodeURIComponent(group)}/log-events/${uuid}`,
+        },
+    });
+    const logs = new CloudWatchLogsClient({ region: host.region, endpoint: host.endpoint, credentials });
+    const stream = { logGroupName: group, logStreamName: uuid };
     try {
+        // CodeBuild writes the log with the service role, which therefore needs the permissions for it.
+        await logs.send(new CreateLogStreamCommand(stream));
         const succeeded = await runPhases(buildspec, shell);
-        const left = exportedVariables(join(state, "values"), buildspec.env?.["exported-variables"] ?? []);
-        const stopped = timeout.aborted ? "TIMED_OUT" : signal.aborted ? "STOPPED" : undefined;
-        const arn = project.arn.replace(/:project\/.*$/, `:build/${project.name}:${uuid}`);
-        const group = project.logsConfig.cloudwatchLogs.groupName;
-        await writeLog(host, credentials, group, uuid, lines);
-        return {
-            Id: `${project.name}:${uuid}`,
-            Arn: arn,
-            ProjectName: project.name,
-            BuildStatus: stopped ?? (succeeded ? "SUCCEEDED" : "FAILED"),
-            ExportedEnvironmentVariables: left,
-            Logs: {
-                GroupName: group,
-                StreamName: uuid,
-                DeepLink: `https://console.aws.amazon.com/cloudwatch/home?region=${host.region}#logsV2:log-groups/log-group/${encodeURIComponent(group)}/log-events/${uuid}`,
-            },
-        };
+        const exported = exportedVariables(
+            join(state, "values"),
+            buildspec.env?.["exported-variables"] ?? [],
+        );
+        const logEvents = lines
+            .filter((line) => line !== "")
+            .map((message) => ({ timestamp: Date.now(), message }));
+        await logs.send(new PutLogEventsCommand({ ...stream, logEvents }));
+        if (signal.aborted) return ended("STOPPED", exported);
+        if (timeout.aborted) return ended("TIMED_OUT", exported);
+        return ended(succeeded ? "SUCCEEDED" : "FAILED", exported);
     } finally {
+        logs.destroy();
         rmSync(folder, { recursive: true, force: true });
     }
 }
@@ -213,23 +225,4 @@ function exportedVariables(file: string, names: readonly string[]): { Name: stri
         const entry = entries.find((each) => each.startsWith(`${name}=`));
         return entry === undefined ? [] : [{ Name: name, Value: entry.slice(name.length + 1) }];
     });
-}
-
-/** CodeBuild writes the log with the service role, which therefore needs the permission for it. */
-async function writeLog(
-    host: BuildHost,
-    credentials: Credentials,
-    logGroupName: string,
-    logStreamName: string,
-    lines: readonly string[],
-): Promise<void> {
-    const logs = new CloudWatchLogsClient({ region: host.region, endpoint: host.endpoint, credentials });
-    const timestamp = Date.now();
-    await logs.send(new CreateLogStreamCommand({ logGroupName, logStreamName }));
-    const logEvents = lines.filter((line) => line !== "").map((message) => ({ timestamp, message }));
-    if (logEvents.length > 0) {
-        await logs.send(new PutLogEventsCommand({ logGroupName, logStreamName, logEvents }));
-    }
-    logs.destroy();
-    writeFileSync(join(host.folder, `${logStreamName}.log`), `${lines.join("\n")}\n`);
 }

@@ -219,9 +219,9 @@ function configure(reference: string | undefined): Record<string, string> {
     const configuration = stackConfiguration(stackName);
     if (reference === undefined) return configuration;
     const host = (configuration["ecr-image-export:imageUri"] ?? "").split("/")[0] ?? "";
-    const [, path = "image", tag = "latest"] =
-        /([a-z0-9._/-]+?)(?::([\w.-]+))?(?:@.*)?$/.exec(reference) ?? [];
-    return { ...configuration, "ecr-image-export:imageUri": `${host}/${path.replace(/^\/+/, "")}:${tag}` };
+    // Docker's rule: what stands before the first slash is a host where it has a dot or a colon, or is localhost.
+    const path = reference.replace(/@.*$/, "").replace(/^(?:localhost|[^/]*[.:][^/]*)\//, "");
+    return { ...configuration, "ecr-image-export:imageUri": `${host}/${path}` };
 }
 
 function stoppable(server: Server): RunningProcess {

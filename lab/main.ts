@@ -41,16 +41,33 @@ class Steps {
     }
 }
 
+interface Options {
+    readonly image?: string | undefined;
+    readonly input?: string | undefined;
+    readonly quiet: boolean;
+    readonly help: boolean;
+}
+
+function readOptions(): Options | undefined {
+    try {
+        return parseArgs({
+            options: {
+                image: { type: "string" },
+                input: { type: "string" },
+                quiet: { type: "boolean", default: false },
+                help: { type: "boolean", default: false },
+            },
+        }).values;
+    } catch (error) {
+        console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+        return undefined;
+    }
+}
+
 async function main(): Promise<number> {
-    const { values } = parseArgs({
-        options: {
-            image: { type: "string" },
-            input: { type: "string" },
-            quiet: { type: "boolean", default: false },
-            help: { type: "boolean", default: false },
-        },
-    });
-    if (values.help) {
+    const options = readOptions();
+    if (options === undefined) return 2;
+    if (options.help) {
         console.log(usage);
         return 0;
     }
@@ -60,11 +77,11 @@ async function main(): Promise<number> {
         tell: (line) => {
             console.log(`✔ ${line}`);
         },
-        ...(values.image === undefined ? {} : { reference: values.image }),
+        ...(options.image === undefined ? {} : { reference: options.image }),
     });
-    // The first signal ends the lab in order: the build is stopped, then every server. It is not waited for twice.
+    // A signal ends the lab in order: the build is stopped, then every server. Another one does not cut that short.
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
-        process.once(signal, () => {
+        process.on(signal, () => {
             console.log(`\n${signal}: stopping`);
             abort.abort();
         });
@@ -72,19 +89,14 @@ async function main(): Promise<number> {
     const lab = await starting;
     try {
         if (abort.signal.aborted) return 130;
-        return await exportOnce(lab, steps, values, abort.signal);
+        return await exportOnce(lab, steps, options, abort.signal);
     } finally {
         await lab.stop();
         console.log("✔ everything that the lab started is stopped");
     }
 }
 
-async function exportOnce(
-    lab: Lab,
-    steps: Steps,
-    options: { readonly input?: string | undefined; readonly quiet: boolean },
-    signal: AbortSignal,
-): Promise<number> {
+async function exportOnce(lab: Lab, steps: Steps, options: Options, signal: AbortSignal): Promise<number> {
     const { image } = lab;
     const bucket = String(lab.stack.outputs["artifactBucketName"]);
     const key = `images/${image.repository.name.replaceAll("/", "-")}-${image.tag ?? "latest"}.tar`;

@@ -29,19 +29,18 @@ export interface StartOptions {
 export async function run(
     command: string,
     args: readonly string[],
-    options: { readonly env?: Record<string, string>; readonly input?: string; readonly cwd?: string } = {},
+    options: { readonly env?: Record<string, string> } = {},
 ): Promise<string> {
     return new Promise((resolve, reject) => {
-        const child = execFile(
+        execFile(
             command,
             args,
-            { env: { ...process.env, ...options.env }, cwd: options.cwd, maxBuffer: 64 * 1024 * 1024 },
+            { env: { ...process.env, ...options.env }, maxBuffer: 64 * 1024 * 1024 },
             (error, stdout, stderr) => {
                 if (error === null) resolve(stdout);
                 else reject(new Error(`${command} ${args.join(" ")}: ${lastLines(stderr || error.message)}`));
             },
         );
-        child.stdin?.end(options.input ?? "");
     });
 }
 
