@@ -1,0 +1,26 @@
+import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+import { awsTypes } from "./awsTypes";
+
+const sdk = dirname(require.resolve("@pulumi/aws/package.json"));
+
+/** The arguments of a resource type, as the SDK declares them: `aws:s3/bucket:Bucket` is in s3/bucket.d.ts. */
+function declaredArguments(token: string): string {
+    const [, file, className] = token.split(":");
+    const declaration = readFileSync(join(sdk, `${file ?? ""}.d.ts`), "utf8");
+    return declaration.split(`export interface ${className ?? ""}Args {`)[1] ?? "";
+}
+
+describe("the table of AWS resource types", () => {
+    for (const [token, type] of Object.entries(awsTypes)) {
+        it(`says of ${token} what the SDK says`, () => {
+            const declared = declaredArguments(token);
+            assert.equal(/^ {4}tags\?:/m.test(declared), type?.taggable, "taggable");
+            if (type?.nameArgument !== undefined) {
+                assert.match(declared, new RegExp(`^ {4}${type.nameArgument}\\?:`, "m"), "name argument");
+            }
+        });
+    }
+});

@@ -1,0 +1,93 @@
+/**
+ * The resource types of AWS that the program may use: what each one answers under the mocks, and the rules that apply
+ * to it. A type that is missing here fails the test that meets it, so that nobody adds one without thinking of these.
+ */
+
+/** Where the mocked stack lives. */
+export const at = { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" };
+
+/** One resource type. */
+interface AwsType {
+    /** Whether the resource accepts `tags`. */
+    readonly taggable: boolean;
+    /** The argument that would give the resource a fixed physical name. */
+    readonly nameArgument?: string;
+    /** What AWS answers on top of the inputs, for a resource of this physical name. */
+    readonly answer: (physicalName: string, inputs: Record<string, unknown>) => Answer;
+}
+
+/** Id and computed properties of a resource. */
+interface Answer {
+    readonly id: string;
+    readonly [property: string]: string;
+}
+
+const arn = (service: string, resource: string) =>
+    `arn:${at.partition}:${service}:${at.region}:${at.accountId}:${resource}`;
+
+/** A side resource of a bucket: it is known by the bucket's name. */
+const ofBucket: AwsType = { taggable: false, answer: (_, inputs) => ({ id: String(inputs["bucket"]) }) };
+
+/** Every resource type that is known, by its token. */
+export const awsTypes: Record<string, AwsType | undefined> = {
+    "aws:cloudwatch/logGroup:LogGroup": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (_, inputs) => {
+            const name = `${String(inputs["namePrefix"])}20250101000000000000000001`;
+            return { id: name, name, arn: arn("logs", `log-group:${name}`) };
+        },
+    },
+    "aws:codebuild/project:Project": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (name) => {
+            const projectArn = arn("codebuild", `project/${name}`);
+            return { id: projectArn, name, arn: projectArn };
+        },
+    },
+    "aws:iam/role:Role": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (name) => ({ id: name, name, arn: `arn:${at.partition}:iam::${at.accountId}:role/${name}` }),
+    },
+    "aws:iam/rolePolicy:RolePolicy": {
+        taggable: false,
+        nameArgument: "name",
+        answer: (name, inputs) => ({ id: `${String(inputs["role"])}:${name}`, name }),
+    },
+    "aws:s3/bucket:Bucket": {
+        taggable: true,
+        nameArgument: "bucket",
+        answer: (name) => ({ id: name, bucket: name, arn: `arn:${at.partition}:s3:::${name}` }),
+    },
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ofBucket,
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": ofBucket,
+    "aws:s3/bucketPolicy:BucketPolicy": ofBucket,
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": ofBucket,
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": ofBucket,
+    "aws:s3/bucketVersioning:BucketVersioning": ofBucket,
+    "aws:sfn/stateMachine:StateMachine": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (name) => {
+            const machineArn = arn("states", `stateMachine:${name}`);
+            return { id: machineArn, name, arn: machineArn };
+        },
+    },
+};
+
+/** The functions of the provider that the program may call, and what they answer. */
+export const awsFunctions: Record<string, Record<string, string> | undefined> = {
+    "aws:index/getCallerIdentity:getCallerIdentity": {
+        accountId: at.accountId,
+        arn: `arn:${at.partition}:iam::${at.accountId}:user/deployer`,
+        id: at.accountId,
+        userId: "AIDAEXAMPLE",
+    },
+};
+
+/** What Pulumi's autonaming makes of a resource's name. */
+export function physicalNameOf(name: string): string {
+    return `${name}-0a1b2c3`;
+}

@@ -1,0 +1,122 @@
+/** What holds for every resource of the program, whichever component declares it. */
+import { strict as assert } from "node:assert";
+
+import { awsTypes } from "./awsTypes";
+import type { Evaluation, RecordedResource } from "./pulumiMocks";
+
+/** A policy statement as it is sent to AWS. */
+export interface Statement {
+    readonly Sid?: string;
+    readonly Effect: string;
+    readonly Principal?: unknown;
+    readonly Action: string | readonly string[];
+    readonly Resource?: string | readonly string[];
+    readonly Condition?: unknown;
+}
+
+/** The actions that know no resource type (Service Authorization Reference), so that their resource is `*`. */
+const withoutResourceType = [
+    "ecr:GetAuthorizationToken",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+];
+
+type Rule = (evaluation: Evaluation, tags: Record<string, string>) => void;
+
+/** The rules by their sentence. */
+export const houseRules: Record<string, Rule> = {
+    "gives every resource to its component": (evaluation) => {
+        const components = evaluation.components().map(({ urn }) => urn);
+        for (const { name, parent } of evaluation.customResources()) {
+            assert(components.includes(parent), `${name} has the parent "${parent}"`);
+        }
+    },
+
+    "begins every child's name with that of its component": (evaluation) => {
+        for (const { name, parent } of evaluation.customResources()) {
+            const component = evaluation.components().find(({ urn }) => urn === parent);
+            assert(name.startsWith(`${component?.name ?? ""}-`), `${name} in ${parent}`);
+        }
+    },
+
+    "gives no resource a fixed physical name": (evaluation) => {
+        for (const resource of evaluation.customResources()) {
+            const argument = typeOf(resource).nameArgument;
+            assert(argument === undefined || !(argument in resource.inputs), `${resource.name}: ${argument}`);
+        }
+    },
+
+    "tags everything that can be tagged": (evaluation, tags) => {
+        for (const resource of evaluation.customResources()) {
+            const expected = typeOf(resource).taggable ? tags : undefined;
+            assert.deepEqual(resource.inputs["tags"], expected, `the tags of ${resource.name}`);
+        }
+    },
+
+    "writes policies in a resource of their own, not into the role": (evaluation) => {
+        for (const { name, inputs } of evaluation.customResources()) {
+            assert(!("inlinePolicies" in inputs) && !("managedPolicyArns" in inputs), name);
+        }
+    },
+
+    "allows no action by a wildcard, and every resource only where AWS knows none": (evaluation) => {
+        for (const resource of evaluation.customResources()) {
+            assertNarrow(statementsOf(resource), resource.name);
+        }
+    },
+
+    "writes no error text of an Output into an input": (evaluation) => {
+        assert.doesNotMatch(JSON.stringify(evaluation), /Calling \[to(?:String|JSON)\]|\[object Object\]/);
+    },
+};
+
+/** The statements of a resource's policy, be it that of a role, of a bucket, or the trust in a role. */
+export function statementsOf({ inputs }: RecordedResource): Statement[] {
+    const policy = (inputs["policy"] ?? inputs["assumeRolePolicy"]) as { Statement: Statement[] } | undefined;
+    return policy?.Statement ?? [];
+}
+
+/** Fails on an Allow that is wider than it has to be. */
+export function assertNarrow(statements: readonly Statement[], where: string): void {
+    for (const { Effect, Action, Resource = [], Principal } of statements) {
+        if (Effect === "Deny") continue;
+        assert.equal(Effect, "Allow", where);
+        const actions = [Action].flat();
+        assert.deepEqual(
+            actions.filter((action) => action.includes("*")),
+            [],
+            `actions in ${where}`,
+        );
+        if ([Resource].flat().includes("*")) {
+            const known = actions.filter((action) => !withoutResourceType.includes(action));
+            assert.deepEqual(known, [], `actions on every resource in ${where}`);
+        }
+        assert(!/"\*"|:root"/.test(JSON.stringify(Principal ?? {})), `anybody is allowed in ${where}`);
+    }
+}
+
+/** Declares one test for each rule. */
+export function itKeepsTheHouseRules(evaluation: () => Evaluation, tags: Record<string, string>): void {
+    for (const [sentence, rule] of Object.entries(houseRules)) {
+        it(sentence, () => {
+            assert.notDeepEqual(evaluation().customResources(), []);
+            rule(evaluation(), tags);
+        });
+    }
+}
+
+function typeOf({ type, name }: RecordedResource): NonNullable<(typeof awsTypes)[string]> {
+    const known = awsTypes[type];
+    assert(known, `${name} is of the type ${type}, which tests/support/awsTypes.ts does not know`);
+    return known;
+}
