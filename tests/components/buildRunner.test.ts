@@ -1,0 +1,220 @@
+import { strict as assert } from "node:assert";
+
+import { BuildRunner, type BuildRunnerArgs } from "../../components/buildRunner";
+import { parseImageUri, parseRepositoryArn } from "../../components/imageReference";
+import { at } from "../support/awsTypes";
+import { itKeepsTheHouseRules } from "../support/houseRules";
+import { evaluate, type Evaluation, unknown } from "../support/pulumiMocks";
+
+const tags = { project: "ecr-image-export", team: "platform" };
+const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");
+const bucketArn = "arn:aws:s3:::artifacts-0a1b2c3";
+
+const args: BuildRunnerArgs = {
+    at,
+    buildspec: "version: 0.2\n",
+    image,
+    repositories: [
+        image.repository,
+        parseRepositoryArn("arn:aws:ecr:eu-west-1:444455556666:repository/platform/base"),
+    ],
+    artifactBucketName: "artifacts-0a1b2c3",
+    artifactBucketArn: bucketArn,
+    artifactPrefix: "images/",
+    compute: {
+        type: "BUILD_GENERAL1_MEDIUM",
+        image: "aws/codebuild/standard:7.0",
+        timeoutMinutes: 30,
+        queuedTimeoutMinutes: 60,
+    },
+    tags,
+};
+
+function evaluateRunner(changes: Partial<BuildRunnerArgs> = {}, preview = false): Promise<Evaluation> {
+    return evaluate(() => ({ runner: new BuildRunner("test", { ...args, ...changes }).urn }), { preview });
+}
+
+describe("BuildRunner", () => {
+    let runner: Evaluation;
+    before(async () => {
+        runner = await evaluateRunner();
+    });
+
+    itKeepsTheHouseRules(() => runner, tags);
+
+    it("is a project with its role, the role's policy and a log group", () => {
+        assert.deepEqual(runner.typesAndNames(), [
+            "aws:cloudwatch/logGroup:LogGroup test-build-log",
+            "aws:codebuild/project:Project test-project",
+            "aws:iam/role:Role test-build-role",
+            "aws:iam/rolePolicy:RolePolicy test-build-policy",
+            "ecr-image-export:index:BuildRunner test",
+        ]);
+    });
+
+    it("lets CodeBuild alone assume the role, for projects of this component and account", () => {
+        assert.deepEqual(runner.resource("test-build-role").inputs["assumeRolePolicy"], {
+            Version: "2012-10-17",
+            Statement: [
+                {
+                    Effect: "Allow",
+                    Principal: { Service: "codebuild.amazonaws.com" },
+                    Action: "sts:AssumeRole",
+                    Condition: {
+                        StringEquals: { "aws:SourceAccount": "111122223333" },
+                        ArnLike: {
+                            "aws:SourceArn":
+                                "arn:aws:codebuild:ap-northeast-1:111122223333:project/test-project*",
+                        },
+                    },
+                },
+            ],
+        });
+    });
+
+    it("trusts the project that it makes", () => {
+        // The trust names a prefix; the project's own ARN has to match it.
+        const arn = "arn:aws:codebuild:ap-northeast-1:111122223333:project/test-project-0a1b2c3";
+        assert.equal(runner.component("BuildRunner").outputs?.["projectArn"], arn);
+    });
+
+    it("lets the role log in, pull from the repositories, write under the prefix, and log", () => {
+        assert.deepEqual(runner.resource("test-build-policy").inputs, {
+            role: "test-build-role-0a1b2c3",
+            policy: {
+                Version: "2012-10-17",
+                Statement: [
+                    {
+                        Sid: "LogInToEcr",
+                        Effect: "Allow",
+                        Action: "ecr:GetAuthorizationToken",
+                        Resource: "*",
+                    },
+                    {
+                        Sid: "PullImages",
+                        Effect: "Allow",
+                        Action: [
+                            "ecr:BatchCheckLayerAvailability",
+                            "ecr:BatchGetImage",
+                            "ecr:GetDownloadUrlForLayer",
+                        ],
+                        Resource: [
+                            "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx",
+                            "arn:aws:ecr:eu-west-1:444455556666:repository/platform/base",
+                        ],
+                    },
+                    {
+                        Sid: "WriteArchives",
+                        Effect: "Allow",
+                        Action: ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
+                        Resource: `${bucketArn}/images/*`,
+                    },
+                    {
+                        Sid: "WriteLog",
+                        Effect: "Allow",
+                        Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
+                        Resource:
+                            "arn:aws:logs:ap-northeast-1:111122223333:log-group:/aws/codebuild/test-20250101000000000000000001:*",
+                    },
+                ],
+            },
+        });
+    });
+
+    it("makes the project once its role may do its work", () => {
+        assert(runner.resource("test-project").dependencies.includes("test-build-policy"));
+    });
+
+    it("declares the project of the design", () => {
+        assert.deepEqual(runner.resource("test-project").inputs, {
+            description: "Exports one container image from Amazon ECR to S3 as a tar archive",
+            serviceRole: "arn:aws:iam::111122223333:role/test-build-role-0a1b2c3",
+            source: { type: "NO_SOURCE", buildspec: "version: 0.2\n" },
+            artifacts: { type: "NO_ARTIFACTS" },
+            environment: {
+                type: "LINUX_CONTAINER",
+                computeType: "BUILD_GENERAL1_MEDIUM",
+                image: "aws/codebuild/standard:7.0",
+                privilegedMode: true,
+                environmentVariables: [
+                    { name: "IMAGE_URI", value: image.uri },
+                    { name: "PLATFORM", value: "linux/amd64" },
+                    { name: "ARCHIVE_FILE", value: "image.tar" },
+                    { name: "ARTIFACT_BUCKET", value: "artifacts-0a1b2c3" },
+                    { name: "ARTIFACT_PREFIX", value: "images/" },
+                    { name: "ARTIFACT_KEY", value: "images/web/nginx/1.29.tar" },
+                ],
+            },
+            buildTimeout: 30,
+            queuedTimeout: 60,
+            badgeEnabled: false,
+            logsConfig: {
+                cloudwatchLogs: {
+                    groupName: "/aws/codebuild/test-20250101000000000000000001",
+                    status: "ENABLED",
+                },
+            },
+            tags,
+        });
+    });
+
+    it("takes machine and timeouts as they are configured", async () => {
+        const compute = {
+            type: "BUILD_GENERAL1_LARGE",
+            image: "aws/codebuild/amazonlinux-x86_64-standard:6.0",
+            timeoutMinutes: 5,
+            queuedTimeoutMinutes: 480,
+        };
+        const { inputs } = (await evaluateRunner({ compute })).resource("test-project");
+        const environment = inputs["environment"] as Record<string, unknown>;
+        assert.deepEqual(
+            [environment["computeType"], environment["image"], environment["type"]],
+            [compute.type, compute.image, "LINUX_CONTAINER"],
+        );
+        assert.deepEqual([inputs["buildTimeout"], inputs["queuedTimeout"]], [5, 480]);
+    });
+
+    it("runs an arm64 build image on an arm64 machine", async () => {
+        const compute = { ...args.compute, image: "aws/codebuild/amazonlinux-aarch64-standard:4.0" };
+        const { inputs } = (await evaluateRunner({ compute })).resource("test-project");
+        assert.equal((inputs["environment"] as Record<string, unknown>)["type"], "ARM_CONTAINER");
+    });
+
+    it("keeps its log for 90 days, or as long as it is told", async () => {
+        assert.deepEqual(runner.resource("test-build-log").inputs, {
+            namePrefix: "/aws/codebuild/test-",
+            retentionInDays: 90,
+            tags,
+        });
+        const kept = await evaluateRunner({ logRetentionDays: 7 });
+        assert.equal(kept.resource("test-build-log").inputs["retentionInDays"], 7);
+    });
+
+    it("protects nothing, so that the stack can be destroyed", () => {
+        assert.deepEqual(
+            runner.resources.filter(({ protect }) => protect),
+            [],
+        );
+    });
+
+    it("registers names and ARNs as its outputs", () => {
+        assert.deepEqual(runner.component("BuildRunner").outputs, {
+            projectName: "test-project-0a1b2c3",
+            projectArn: "arn:aws:codebuild:ap-northeast-1:111122223333:project/test-project-0a1b2c3",
+            roleArn: "arn:aws:iam::111122223333:role/test-build-role-0a1b2c3",
+            logGroupName: "/aws/codebuild/test-20250101000000000000000001",
+        });
+    });
+
+    it("shows the whole policy in a preview but for what AWS has yet to name", async () => {
+        const preview = await evaluateRunner({}, true);
+        const policy = preview.resource("test-build-policy").inputs["policy"] as { Statement: object[] };
+        assert.deepEqual(policy.Statement.at(-1), {
+            Sid: "WriteLog",
+            Effect: "Allow",
+            Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
+            Resource: unknown,
+        });
+        assert.deepEqual(preview.typesAndNames(), runner.typesAndNames());
+    });
+});

@@ -1,0 +1,199 @@
+import { strict as assert } from "node:assert";
+
+import { exportDefinition } from "../../components/definition";
+import { parseImageUri } from "../../components/imageReference";
+import { ExportOrchestration, type ExportOrchestrationArgs } from "../../components/orchestration";
+import { at } from "../support/awsTypes";
+import { itKeepsTheHouseRules } from "../support/houseRules";
+import { evaluate, type Evaluation } from "../support/pulumiMocks";
+
+const tags = { project: "ecr-image-export", team: "platform" };
+const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");
+const projectArn = "arn:aws:codebuild:ap-northeast-1:111122223333:project/build-0a1b2c3";
+
+const args: ExportOrchestrationArgs = {
+    at,
+    projectName: "build-0a1b2c3",
+    projectArn,
+    engine: "docker",
+    imageUri: image.uri,
+    repositories: [image.repository],
+    artifactBucket: "artifacts-0a1b2c3",
+    artifactPrefix: "images/",
+    timeoutMinutes: 30,
+    queuedTimeoutMinutes: 60,
+    tags,
+};
+
+function evaluateOrchestration(changes: Partial<ExportOrchestrationArgs> = {}): Promise<Evaluation> {
+    return evaluate(() => ({ machine: new ExportOrchestration("test", { ...args, ...changes }).urn }));
+}
+
+describe("ExportOrchestration", () => {
+    const machineArn = "arn:aws:states:ap-northeast-1:111122223333:stateMachine:test-machine-0a1b2c3";
+    const logGroup = "/aws/vendedlogs/states/test-20250101000000000000000001";
+    let orchestration: Evaluation;
+    before(async () => {
+        orchestration = await evaluateOrchestration();
+    });
+
+    itKeepsTheHouseRules(() => orchestration, tags);
+
+    it("is a state machine with its role, the role's policy and a log group", () => {
+        assert.deepEqual(orchestration.typesAndNames(), [
+            "aws:cloudwatch/logGroup:LogGroup test-execution-log",
+            "aws:iam/role:Role test-machine-role",
+            "aws:iam/rolePolicy:RolePolicy test-machine-policy",
+            "aws:sfn/stateMachine:StateMachine test-machine",
+            "ecr-image-export:index:ExportOrchestration test",
+        ]);
+    });
+
+    it("lets Step Functions alone assume the role, for state machines of this component and account", () => {
+        assert.deepEqual(orchestration.resource("test-machine-role").inputs["assumeRolePolicy"], {
+            Version: "2012-10-17",
+            Statement: [
+                {
+                    Effect: "Allow",
+                    Principal: { Service: "states.amazonaws.com" },
+                    Action: "sts:AssumeRole",
+                    Condition: {
+                        StringEquals: { "aws:SourceAccount": "111122223333" },
+                        ArnLike: {
+                            "aws:SourceArn":
+                                "arn:aws:states:ap-northeast-1:111122223333:stateMachine:test-machine*",
+                        },
+                    },
+                },
+            ],
+        });
+    });
+
+    it("lets the role run the builds of one project, await them, log and trace", () => {
+        assert.deepEqual(orchestration.resource("test-machine-policy").inputs, {
+            role: "test-machine-role-0a1b2c3",
+            policy: {
+                Version: "2012-10-17",
+                Statement: [
+                    {
+                        Sid: "RunBuilds",
+                        Effect: "Allow",
+                        Action: [
+                            "codebuild:BatchGetBuilds",
+                            "codebuild:StartBuild",
+                            // Without it an aborted execution leaves its build running.
+                            "codebuild:StopBuild",
+                        ],
+                        Resource: projectArn,
+                    },
+                    {
+                        Sid: "AwaitBuilds",
+                        Effect: "Allow",
+                        Action: ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+                        Resource:
+                            "arn:aws:events:ap-northeast-1:111122223333:rule/StepFunctionsGetEventForCodeBuildStartBuildRule",
+                    },
+                    {
+                        Sid: "DeliverExecutionLog",
+                        Effect: "Allow",
+                        Action: [
+                            "logs:CreateLogDelivery",
+                            "logs:DeleteLogDelivery",
+                            "logs:DescribeLogGroups",
+                            "logs:DescribeResourcePolicies",
+                            "logs:GetLogDelivery",
+                            "logs:ListLogDeliveries",
+                            "logs:PutResourcePolicy",
+                            "logs:UpdateLogDelivery",
+                        ],
+                        Resource: "*",
+                    },
+                    {
+                        Sid: "TraceExecutions",
+                        Effect: "Allow",
+                        Action: [
+                            "xray:GetSamplingRules",
+                            "xray:GetSamplingTargets",
+                            "xray:PutTelemetryRecords",
+                            "xray:PutTraceSegments",
+                        ],
+                        Resource: "*",
+                    },
+                ],
+            },
+        });
+    });
+
+    it("makes the state machine once its role may deliver the log", () => {
+        assert(orchestration.resource("test-machine").dependencies.includes("test-machine-policy"));
+    });
+
+    it("declares a STANDARD state machine, traced, that logs errors without execution data", () => {
+        const { definition, ...inputs } = orchestration.resource("test-machine").inputs;
+        assert.equal(typeof definition, "string");
+        assert.deepEqual(inputs, {
+            type: "STANDARD",
+            roleArn: "arn:aws:iam::111122223333:role/test-machine-role-0a1b2c3",
+            tracingConfiguration: { enabled: true },
+            loggingConfiguration: {
+                level: "ERROR",
+                includeExecutionData: false,
+                logDestination: `arn:aws:logs:ap-northeast-1:111122223333:log-group:${logGroup}:*`,
+            },
+            tags,
+        });
+    });
+
+    it("runs the definition of definition.ts", () => {
+        const { definition } = orchestration.resource("test-machine").inputs;
+        const expected = exportDefinition({ ...args, partition: "aws" });
+        assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
+    });
+
+    it("keeps its log for 90 days, or as long as it is told", async () => {
+        assert.deepEqual(orchestration.resource("test-execution-log").inputs, {
+            namePrefix: "/aws/vendedlogs/states/test-",
+            retentionInDays: 90,
+            tags,
+        });
+        const kept = await evaluateOrchestration({ logRetentionDays: 7 });
+        assert.equal(kept.resource("test-execution-log").inputs["retentionInDays"], 7);
+    });
+
+    it("protects nothing, so that the stack can be destroyed", () => {
+        assert.deepEqual(
+            orchestration.resources.filter(({ protect }) => protect),
+            [],
+        );
+    });
+
+    it("registers names, ARN and the starter's policy as its outputs", () => {
+        const { startExportPolicy, ...names } = orchestration.component("ExportOrchestration").outputs ?? {};
+        assert.deepEqual(names, {
+            stateMachineArn: machineArn,
+            stateMachineName: "test-machine-0a1b2c3",
+            logGroupName: logGroup,
+        });
+        assert.deepEqual(JSON.parse(String(startExportPolicy)), {
+            Version: "2012-10-17",
+            Statement: [
+                {
+                    Sid: "StartExports",
+                    Effect: "Allow",
+                    Action: ["states:ListExecutions", "states:StartExecution"],
+                    Resource: machineArn,
+                },
+                {
+                    Sid: "FollowExports",
+                    Effect: "Allow",
+                    Action: [
+                        "states:DescribeExecution",
+                        "states:GetExecutionHistory",
+                        "states:StopExecution",
+                    ],
+                    Resource: "arn:aws:states:ap-northeast-1:111122223333:execution:test-machine-0a1b2c3:*",
+                },
+            ],
+        });
+    });
+});
