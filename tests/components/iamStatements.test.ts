@@ -1,0 +1,134 @@
+import { strict as assert } from "node:assert";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import * as pulumi from "@pulumi/pulumi";
+
+import * as statements from "../../components/iamStatements";
+import { at } from "../support/awsTypes";
+import { assertNarrow, type Statement } from "../support/houseRules";
+import { evaluate } from "../support/pulumiMocks";
+
+const china = { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" };
+const bucket = "arn:aws:s3:::artifacts";
+
+/** Every builder of the file, called once. What each one grants is pinned by the tests of the components. */
+const everyStatement = {
+    assumedByCodeBuild: statements.assumedByCodeBuild(at, "export-project"),
+    assumedByStepFunctions: statements.assumedByStepFunctions(at, "export-machine"),
+    awaitBuilds: statements.awaitBuilds(at),
+    deliverExecutionLog: statements.deliverExecutionLog(),
+    denyInsecureTransport: statements.denyInsecureTransport(bucket),
+    followExports: statements.followExports(at, "export-machine"),
+    letRolePull: statements.letRolePull("arn:aws:iam::111122223333:role/build"),
+    listArchives: statements.listArchives(bucket, "images/"),
+    logInToEcr: statements.logInToEcr(),
+    pullImages: statements.pullImages(["arn:aws:ecr:ap-northeast-1:111122223333:repository/app"]),
+    readArchives: statements.readArchives(bucket, "images/"),
+    runBuilds: statements.runBuilds("arn:aws:codebuild:ap-northeast-1:111122223333:project/export"),
+    startExports: statements.startExports("arn:aws:states:ap-northeast-1:111122223333:stateMachine:export"),
+    traceExecutions: statements.traceExecutions(),
+    writeArchives: statements.writeArchives(bucket, "images/"),
+    writeLog: statements.writeLog("arn:aws:logs:ap-northeast-1:111122223333:log-group:builds"),
+};
+
+async function plain(statement: object): Promise<Statement> {
+    return (await evaluate(() => ({ statement }))).result["statement"] as Statement;
+}
+
+describe("iamStatements", () => {
+    it("exports no builder that these tests do not know", () => {
+        const builders = Object.keys(statements).filter(
+            (name) => !["policyDocument", "pullActions"].includes(name),
+        );
+        assert.deepEqual(builders.sort(), Object.keys(everyStatement));
+    });
+
+    for (const [name, statement] of Object.entries(everyStatement)) {
+        it(`${name} is no wider than it has to be`, async () => {
+            const { Effect, ...rest } = await plain(statement);
+            assert.equal(Effect, name === "denyInsecureTransport" ? "Deny" : "Allow");
+            assertNarrow([{ Effect, ...rest }], name);
+        });
+    }
+
+    it("lists actions in alphabetical order, once each", async () => {
+        for (const [name, statement] of Object.entries(everyStatement)) {
+            const actions = [(await plain(statement)).Action].flat();
+            assert.deepEqual(actions, [...new Set(actions)].sort(), name);
+        }
+    });
+
+    it("names every statement but trust, so that a denial can be traced to it", async () => {
+        const sids = await Promise.all(
+            Object.entries(everyStatement)
+                .filter(([name]) => !name.startsWith("assumedBy"))
+                .map(async ([, statement]) => (await plain(statement)).Sid),
+        );
+        for (const sid of sids) assert.match(sid ?? "", /^[A-Z][A-Za-z]+$/);
+        assert.equal(new Set(sids).size, sids.length, "each name is used once");
+    });
+
+    it("keeps to the bucket and to the prefix", async () => {
+        assert.deepEqual((await plain(everyStatement.writeArchives)).Resource, `${bucket}/images/*`);
+        assert.deepEqual((await plain(everyStatement.readArchives)).Resource, `${bucket}/images/*`);
+        assert.deepEqual((await plain(everyStatement.listArchives)).Resource, bucket);
+    });
+
+    it("lets builds write archives, but neither delete them nor change their ACL or retention", async () => {
+        const { Action } = await plain(everyStatement.writeArchives);
+        assert.deepEqual(Action, ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]);
+    });
+
+    it("lets readers neither write nor delete", async () => {
+        const actions = [everyStatement.readArchives, everyStatement.listArchives].map(plain);
+        for (const { Action } of await Promise.all(actions)) {
+            assert.doesNotMatch([Action].flat().join(), /Put|Delete|Abort/);
+        }
+    });
+
+    it("lets the role of another account's repository policy pull, and do nothing else", async () => {
+        assert.deepEqual(await plain(everyStatement.letRolePull), {
+            Sid: "LetImageExportPull",
+            Effect: "Allow",
+            Principal: { AWS: "arn:aws:iam::111122223333:role/build" },
+            Action: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+        });
+    });
+
+    it("makes ARNs of the stack's own partition, region and account", async () => {
+        const inChina = [
+            statements.assumedByCodeBuild(china, "export-project"),
+            statements.assumedByStepFunctions(china, "export-machine"),
+            statements.awaitBuilds(china),
+            statements.followExports(china, "export-machine"),
+        ];
+        for (const statement of inChina) {
+            const text = JSON.stringify(await plain(statement));
+            assert.match(text, /arn:aws-cn:[a-z]+:cn-north-1:111122223333:/);
+            assert.doesNotMatch(text, /arn:aws:/);
+        }
+    });
+
+    it("takes Outputs for names and ARNs", async () => {
+        const later = pulumi.output(Promise.resolve(bucket));
+        const expected = await plain(everyStatement.denyInsecureTransport);
+        assert.deepEqual(await plain(statements.denyInsecureTransport(later)), expected);
+    });
+
+    it("is the only file of components/ that writes statements", () => {
+        const folder = join(__dirname, "../../components");
+        const writers = readdirSync(folder).filter((file) =>
+            /\bEffect:|\bAction:|getPolicyDocument/.test(readFileSync(join(folder, file), "utf8")),
+        );
+        assert.deepEqual(writers, ["iamStatements.ts"]);
+    });
+
+    it("puts statements into a document in their order", () => {
+        const { logInToEcr, traceExecutions } = everyStatement;
+        assert.deepEqual(statements.policyDocument(logInToEcr, traceExecutions), {
+            Version: "2012-10-17",
+            Statement: [logInToEcr, traceExecutions],
+        });
+    });
+});
