@@ -1,0 +1,338 @@
+import { strict as assert } from "node:assert";
+
+import * as pulumi from "@pulumi/pulumi";
+
+import { configKeys, loadConfig, type StackConfig } from "../config";
+import { evaluate } from "./support/pulumiMocks";
+import { asText, project, stackConfig } from "./support/stackConfig";
+
+const imageUri = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:mainline-alpine3.22";
+const ownArn = "arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api";
+const foreignArn = "arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base";
+
+/** Loads the configuration of these values, given as they stand in a stack file; undefined leaves a key out. */
+async function load(values: Record<string, unknown> = {}, stack = "dev"): Promise<StackConfig> {
+    const given: Record<string, unknown> = { imageUri, ...values };
+    const entries = Object.entries(given)
+        .filter(([, value]) => value !== undefined)
+        .map(([key, value]): [string, string] => [`ecr-image-export:${key}`, asText(value)]);
+    return loadAll({ "aws:region": "ap-northeast-1", ...Object.fromEntries(entries) }, stack);
+}
+
+async function loadAll(values: Record<string, string>, stack = "dev"): Promise<StackConfig> {
+    let config: StackConfig | undefined;
+    await evaluate(
+        () => {
+            pulumi.runtime.setAllConfig(values);
+            config = loadConfig();
+            return {};
+        },
+        { stack },
+    );
+    assert(config);
+    return config;
+}
+
+/** Asserts that the message names the key, what was given, and what is expected. */
+async function assertRefused(values: Record<string, unknown>, ...parts: string[]): Promise<void> {
+    await assert.rejects(load(values), (error: unknown) => {
+        assert(pulumi.RunError.isInstance(error), `${String(error)} is not shown without a stack trace`);
+        for (const part of parts)
+            assert(error.message.includes(part), `"${part}" is not in: ${error.message}`);
+        return true;
+    });
+}
+
+describe("loadConfig", () => {
+    it("needs a region and an image, and has a default for everything else", async () => {
+        assert.deepEqual(await load(), {
+            region: "ap-northeast-1",
+            partition: "aws",
+            image: {
+                uri: imageUri,
+                repository: {
+                    partition: "aws",
+                    region: "ap-northeast-1",
+                    accountId: "111122223333",
+                    name: "nginx",
+                },
+                tag: "mainline-alpine3.22",
+            },
+            repositories: [
+                { partition: "aws", region: "ap-northeast-1", accountId: "111122223333", name: "nginx" },
+            ],
+            artifactPrefix: "images/",
+            engine: "docker",
+            compute: {
+                type: "BUILD_GENERAL1_MEDIUM",
+                image: "aws/codebuild/standard:7.0",
+                timeoutMinutes: 30,
+                queuedTimeoutMinutes: 60,
+            },
+            retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
+            tags: { project: "ecr-image-export", stack: "dev", "managed-by": "pulumi" },
+        });
+    });
+
+    it("asks for the region", async () => {
+        await assert.rejects(loadAll({ "ecr-image-export:imageUri": imageUri }), /'aws:region'/);
+    });
+
+    it("asks for the image", async () => {
+        await assert.rejects(load({ imageUri: undefined }), /'ecr-image-export:imageUri'/);
+    });
+
+    it("assumes no region", async () => {
+        const config = await loadAll({ "aws:region": "cn-north-1", "ecr-image-export:imageUri": imageUri });
+        assert.deepEqual([config.region, config.partition], ["cn-north-1", "aws-cn"]);
+    });
+
+    it("takes what is given", async () => {
+        const config = await load(
+            {
+                repositoryArns: [ownArn],
+                crossAccountRepositoryArns: [foreignArn],
+                artifactPrefix: "exports/site-1/",
+                engine: "docker",
+                compute: {
+                    type: "BUILD_GENERAL1_2XLARGE",
+                    image: "aws/codebuild/amazonlinux-x86_64-standard:6.0",
+                    timeoutMinutes: 5,
+                    queuedTimeoutMinutes: 480,
+                },
+                retention: { archiveDays: 0, oldVersionDays: 0, protect: false },
+                tags: { "cost-center": "container-platform" },
+            },
+            "prod",
+        );
+        assert.deepEqual(
+            config.repositories.map(({ accountId, name }) => `${accountId}/${name}`),
+            ["111122223333/nginx", "111122223333/backend/api", "444455556666/platform/base"],
+        );
+        assert.equal(config.artifactPrefix, "exports/site-1/");
+        assert.deepEqual(config.compute, {
+            type: "BUILD_GENERAL1_2XLARGE",
+            image: "aws/codebuild/amazonlinux-x86_64-standard:6.0",
+            timeoutMinutes: 5,
+            queuedTimeoutMinutes: 480,
+        });
+        assert.deepEqual(config.retention, { archiveDays: 0, oldVersionDays: 0, protect: false });
+        assert.deepEqual(config.tags, {
+            project: "ecr-image-export",
+            stack: "prod",
+            "managed-by": "pulumi",
+            "cost-center": "container-platform",
+        });
+    });
+
+    it("completes objects that are given in part", async () => {
+        const { compute, retention } = await load({
+            compute: { timeoutMinutes: 2160 },
+            retention: { archiveDays: 36500 },
+        });
+        assert.deepEqual(
+            [compute.type, compute.timeoutMinutes, compute.queuedTimeoutMinutes],
+            ["BUILD_GENERAL1_MEDIUM", 2160, 60],
+        );
+        assert.deepEqual(retention, { archiveDays: 36500, oldVersionDays: 30, protect: true });
+    });
+
+    it("lists a repository once, however often it is named", async () => {
+        const nginx = "arn:aws:ecr:ap-northeast-1:111122223333:repository/nginx";
+        const { repositories } = await load({ repositoryArns: [nginx, ownArn, ownArn] });
+        assert.deepEqual(
+            repositories.map(({ name }) => name),
+            ["nginx", "backend/api"],
+        );
+    });
+
+    it("takes an empty tag, and 47 of them", async () => {
+        const tags = Object.fromEntries(Array.from({ length: 47 }, (_, index) => [`tag ${index} é@`, ""]));
+        assert.equal(Object.keys((await load({ tags })).tags).length, 50);
+    });
+
+    describe("refuses", () => {
+        const uriExpected = "expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/";
+        const arnExpected = "expected the ARN of one ECR repository";
+        const prefixExpected = "expected one or more folders with a closing slash";
+        const computeFields = "known are type, image, timeoutMinutes, queuedTimeoutMinutes";
+        const tagKeyExpected = "expected a key of 1 to 128 letters";
+        const tagValueExpected = "expected a text of at most 256 letters";
+        const structured = "expected a structured value; set it with `pulumi config set --path`";
+        const manyTags = Object.fromEntries(Array.from({ length: 48 }, (_, index) => [`tag${index}`, "x"]));
+
+        /** A value that cannot work, and what the message has to say: key, value, expectation. */
+        const malformed: [key: string, value: unknown, ...message: string[]][] = [
+            ["imageUri", "", "imageUri", '""', uriExpected],
+            ["imageUri", "nginx", "imageUri", '"nginx"', uriExpected],
+            ["imageUri", "docker.io/library/nginx:1", "imageUri", '"docker.io/', uriExpected],
+            ["imageUri", `${imageUri} `, "imageUri", `"${imageUri} "`, uriExpected],
+            ["imageUri", { uri: imageUri }, "imageUri", imageUri, uriExpected],
+            ["repositoryArns", ownArn, "repositoryArns", ownArn, structured],
+            ["repositoryArns", { a: ownArn }, "repositoryArns", ownArn, "expected a list of ARNs"],
+            ["repositoryArns", true, "repositoryArns", '"true"', "expected a list of ARNs"],
+            ["repositoryArns", [ownArn, 7], "repositoryArns[1]", '"7"', "expected the ARN"],
+            ["repositoryArns", [null], "repositoryArns[0]", '"null"', "expected the ARN"],
+            ["repositoryArns", [ownArn, ""], "repositoryArns[1]", '""', arnExpected],
+            ["repositoryArns", [`${ownArn}/*`], "repositoryArns[0]", "/*", arnExpected],
+            ["repositoryArns", [imageUri], "repositoryArns[0]", imageUri, arnExpected],
+            [
+                "repositoryArns",
+                ["arn:aws:ecr:cn-north-1:111122223333:repository/nginx"],
+                "repositoryArns[0]",
+                "arn:aws:ecr:cn-north-1",
+                "the region cn-north-1 is in the partition aws-cn, not in aws",
+            ],
+            ["crossAccountRepositoryArns", "x", "crossAccountRepositoryArns", '"x"', structured],
+            ["crossAccountRepositoryArns", ["*"], "crossAccountRepositoryArns[0]", '"*"', arnExpected],
+            ["artifactPrefix", "", "artifactPrefix", '""', prefixExpected],
+            ["artifactPrefix", "images", "artifactPrefix", '"images"', prefixExpected],
+            ["artifactPrefix", "/", "artifactPrefix", '"/"', prefixExpected],
+            ["artifactPrefix", "/images/", "artifactPrefix", '"/images/"', prefixExpected],
+            ["artifactPrefix", "images//", "artifactPrefix", '"images//"', prefixExpected],
+            ["artifactPrefix", "../", "artifactPrefix", '"../"', prefixExpected],
+            ["artifactPrefix", "im*/", "artifactPrefix", '"im*/"', prefixExpected],
+            ["artifactPrefix", "im?/", "artifactPrefix", '"im?/"', prefixExpected],
+            ["artifactPrefix", "${aws:username}/", "artifactPrefix", "${aws:username}/", prefixExpected],
+            ["artifactPrefix", "im ages/", "artifactPrefix", '"im ages/"', prefixExpected],
+            ["artifactPrefix", "images/\n", "artifactPrefix", prefixExpected],
+            ["artifactPrefix", `${"i".repeat(256)}/`, "artifactPrefix", "iii", prefixExpected],
+            ["engine", "", "engine", '""', "expected one of docker"],
+            ["engine", "stream", "engine", '"stream"', "expected one of docker"],
+            ["engine", "Docker", "engine", '"Docker"', "expected one of docker"],
+            ["compute", "BUILD_GENERAL1_SMALL", "compute", '"BUILD_GENERAL1_SMALL"', structured],
+            ["compute", [], "compute", '"[]"', "expected an object with the fields type, image"],
+            ["compute", 5, "compute", '"5"', "expected an object with the fields type, image"],
+            ["compute", { size: "LARGE" }, "compute.size", "not a field of compute", computeFields],
+            ["compute", { type: "SMALL" }, "compute.type", '"SMALL"', "BUILD_GENERAL1_2XLARGE"],
+            ["compute", { type: "lambda" }, "compute.type", '"lambda"', "expected one of BUILD_GENERAL1_"],
+            ["compute", { type: 1 }, "compute.type", '"1"', "expected one of BUILD_GENERAL1_SMALL"],
+            ["compute", { image: "ubuntu:24.04" }, "compute.image", '"ubuntu:24.04"', "aws/codebuild/"],
+            ["compute", { image: 7 }, "compute.image", '"7"', "expected a build image of CodeBuild"],
+            ["compute", { image: "aws/codebuild/standard" }, "compute.image", "expected a build image"],
+            ["compute", { timeoutMinutes: 4 }, "compute.timeoutMinutes", '"4"', "from 5 to 2160"],
+            ["compute", { timeoutMinutes: 2161 }, "compute.timeoutMinutes", '"2161"', "from 5 to 2160"],
+            ["compute", { timeoutMinutes: 7.5 }, "compute.timeoutMinutes", '"7.5"', "a whole number"],
+            ["compute", { timeoutMinutes: "30" }, "compute.timeoutMinutes", '"30"', "a whole number"],
+            ["compute", { queuedTimeoutMinutes: 4 }, "compute.queuedTimeoutMinutes", '"4"', "5 to 480"],
+            ["compute", { queuedTimeoutMinutes: 481 }, "compute.queuedTimeoutMinutes", "481", "5 to 480"],
+            ["retention", 90, "retention", '"90"', "expected an object with the fields archiveDays"],
+            ["retention", { days: 1 }, "retention.days", "known are archiveDays, oldVersionDays, protect"],
+            ["retention", { archiveDays: -1 }, "retention.archiveDays", '"-1"', "from 0 to 36500"],
+            ["retention", { archiveDays: 36501 }, "retention.archiveDays", "36501", "from 0 to 36500"],
+            ["retention", { archiveDays: "90" }, "retention.archiveDays", '"90"', "a whole number"],
+            ["retention", { oldVersionDays: 0.5 }, "retention.oldVersionDays", '"0.5"', "from 0 to"],
+            ["retention", { protect: "true" }, "retention.protect", '"true"', "expected true or false"],
+            ["retention", { protect: 1 }, "retention.protect", '"1"', "expected true or false"],
+            ["tags", "team=a", "tags", '"team=a"', structured],
+            ["tags", ["team"], "tags", '["team"]', "expected an object"],
+            ["tags", { stack: "x" }, "tags.stack", '"x"', "set by the program; choose another key"],
+            ["tags", { project: "x" }, "tags.project", '"x"', "set by the program"],
+            ["tags", { "managed-by": "x" }, "tags.managed-by", '"x"', "set by the program"],
+            ["tags", { "": "x" }, "tags.", '"x"', tagKeyExpected],
+            ["tags", { "aws:team": "x" }, "tags.aws:team", '"x"', "not beginning with aws:"],
+            ["tags", { "AWS:team": "x" }, "tags.AWS:team", '"x"', "not beginning with aws:"],
+            ["tags", { "a*": "x" }, "tags.a*", '"x"', tagKeyExpected],
+            ["tags", { ["k".repeat(129)]: "x" }, "tags.kkk", '"x"', tagKeyExpected],
+            ["tags", { team: 7 }, "tags.team", '"7"', tagValueExpected],
+            ["tags", { team: null }, "tags.team", '"null"', tagValueExpected],
+            ["tags", { team: "a;b" }, "tags.team", '"a;b"', tagValueExpected],
+            ["tags", { team: "v".repeat(257) }, "tags.team", "vvv", tagValueExpected],
+            ["tags", manyTags, "tags", "48 tags", "expected at most 47"],
+        ];
+        for (const [key, value, ...message] of malformed) {
+            const shown = asText(value);
+            it(`${key}: ${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}`, async () => {
+                await assertRefused({ [key]: value }, ...message);
+            });
+        }
+
+        it("an account that is the stack's own and another at once", async () => {
+            await assertRefused(
+                { repositoryArns: [ownArn], crossAccountRepositoryArns: [`${ownArn}-2`] },
+                "crossAccountRepositoryArns",
+                `${ownArn}-2`,
+                "expected repositories of other accounts",
+                `${ownArn} in repositoryArns`,
+            );
+        });
+
+        it("a key that it does not know", async () => {
+            await assertRefused({ imageURI: "x" }, "ecr-image-export:imageURI is not known", ":imageUri,");
+        });
+
+        it("text where a structured value belongs, although it begins like one", async () => {
+            await assert.rejects(
+                loadAll({
+                    "aws:region": "ap-northeast-1",
+                    "ecr-image-export:imageUri": imageUri,
+                    "ecr-image-export:retention": "{archiveDays: 1}",
+                }),
+                /retention is "\{archiveDays: 1\}": expected a structured value/,
+            );
+        });
+    });
+
+    it("leaves the keys of other programs and providers alone", async () => {
+        const { region } = await loadAll({
+            "aws:region": "ap-northeast-1",
+            "aws:defaultTags": "{}",
+            "other:key": "x",
+            "ecr-image-export:imageUri": imageUri,
+        });
+        assert.equal(region, "ap-northeast-1");
+    });
+});
+
+describe("Pulumi.yaml", () => {
+    const { name, config } = project();
+    // Pulumi knows string, boolean, integer and array: an object cannot be declared.
+    const objects = ["compute", "retention", "tags"];
+
+    it("names the project whose keys config.ts reads", () => {
+        assert.equal(name, "ecr-image-export");
+    });
+
+    it("declares every key that config.ts knows but the objects, and no other", () => {
+        assert.deepEqual(
+            Object.keys(config),
+            configKeys.filter((key) => !objects.includes(key)),
+        );
+    });
+
+    it("declares the defaults of config.ts", async () => {
+        const defaults = Object.entries(config)
+            .filter(([, declaration]) => declaration.default !== undefined)
+            .map(([key, declaration]) => [key, declaration.default]);
+        assert.deepEqual(defaults, [
+            ["repositoryArns", []],
+            ["crossAccountRepositoryArns", []],
+            ["artifactPrefix", "images/"],
+            ["engine", "docker"],
+        ]);
+        assert.deepEqual(await load(Object.fromEntries(defaults) as Record<string, unknown>), await load());
+    });
+
+    it("says of each key what it means, and of each default that it has the declared type", () => {
+        for (const [key, { type, items, description, default: value }] of Object.entries(config)) {
+            assert.match(description ?? "", /^[A-Z].{20,}/, key);
+            assert(type === "array" ? items?.type === "string" : type === "string", `type of ${key}`);
+            if (value !== undefined) assert.equal(Array.isArray(value) ? "array" : typeof value, type, key);
+        }
+    });
+
+    for (const stack of ["dev", "prod"]) {
+        it(`is completed by Pulumi.${stack}.yaml to a configuration that works`, async () => {
+            const { tags } = await loadAll(stackConfig(stack), stack);
+            assert.equal(tags["stack"], stack);
+        });
+    }
+
+    it("has stacks that differ where environments should", async () => {
+        const dev = await loadAll(stackConfig("dev"), "dev");
+        const prod = await loadAll(stackConfig("prod"), "prod");
+        assert.deepEqual([dev.retention.protect, prod.retention.protect], [false, true]);
+        assert(prod.retention.archiveDays > dev.retention.archiveDays);
+        assert(prod.retention.oldVersionDays > dev.retention.oldVersionDays);
+    });
+});

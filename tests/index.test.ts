@@ -1,0 +1,256 @@
+import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+import * as pulumi from "@pulumi/pulumi";
+
+import { assertNarrow, houseRules, itKeepsTheHouseRules, type Statement } from "./support/houseRules";
+import { evaluate, Evaluation, unknown } from "./support/pulumiMocks";
+import { root, stackConfig } from "./support/stackConfig";
+
+const load = createRequire(__filename);
+
+/** Evaluates index.ts as a stack; its result are the stack's outputs. */
+function evaluateStack(
+    stack: string,
+    preview: boolean,
+    changes: Record<string, string> = {},
+): Promise<Evaluation> {
+    return evaluate(
+        () => {
+            pulumi.runtime.setAllConfig({ ...stackConfig(stack), ...changes });
+            const program = load.resolve("../index");
+            Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
+            return { ...(load(program) as Record<string, unknown>) };
+        },
+        { stack, preview },
+    );
+}
+
+const resources = [
+    "aws:cloudwatch/logGroup:LogGroup image-export-build-log",
+    "aws:cloudwatch/logGroup:LogGroup image-export-execution-log",
+    "aws:codebuild/project:Project image-export-project",
+    "aws:iam/role:Role image-export-build-role",
+    "aws:iam/role:Role image-export-machine-role",
+    "aws:iam/rolePolicy:RolePolicy image-export-build-policy",
+    "aws:iam/rolePolicy:RolePolicy image-export-machine-policy",
+    "aws:s3/bucket:Bucket image-export-bucket",
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration image-export-lifecycle",
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls image-export-ownership",
+    "aws:s3/bucketPolicy:BucketPolicy image-export-policy",
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock image-export-access-block",
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration image-export-encryption",
+    "aws:s3/bucketVersioning:BucketVersioning image-export-versioning",
+    "aws:sfn/stateMachine:StateMachine image-export-machine",
+    "ecr-image-export:index:ArtifactStorage image-export",
+    "ecr-image-export:index:BuildRunner image-export",
+    "ecr-image-export:index:ExportOrchestration image-export",
+];
+
+/** A contract with other stacks: see the README. */
+const outputNames = [
+    "artifactBucketArn",
+    "artifactBucketName",
+    "artifactPrefix",
+    "buildProjectName",
+    "buildRoleArn",
+    "logGroupNames",
+    "readArtifactsPolicy",
+    "repositoryPolicies",
+    "startExportPolicy",
+    "stateMachineArn",
+    "stateMachineName",
+];
+
+const tagsOf: Record<string, Record<string, string>> = {
+    dev: { project: "ecr-image-export", stack: "dev", "managed-by": "pulumi" },
+    prod: {
+        project: "ecr-image-export",
+        stack: "prod",
+        "managed-by": "pulumi",
+        "cost-center": "container-platform",
+    },
+};
+
+describe("index.ts", () => {
+    for (const [stack, tags] of Object.entries(tagsOf)) {
+        for (const preview of [false, true]) {
+            describe(`${preview ? "previewed" : "deployed"} as ${stack}`, () => {
+                let program: Evaluation;
+                before(async () => {
+                    program = await evaluateStack(stack, preview);
+                });
+
+                itKeepsTheHouseRules(() => program, tags);
+
+                it("declares these resources and no other", () => {
+                    assert.deepEqual(program.typesAndNames(), resources);
+                });
+
+                it("has these outputs and no other", () => {
+                    assert.deepEqual(Object.keys(program.result).sort(), outputNames);
+                });
+
+                it("writes no error text of an Output into an output", () => {
+                    assert.doesNotMatch(JSON.stringify(program.result), /Calling \[to|\[object Object\]/);
+                });
+            });
+        }
+    }
+
+    describe("deployed as prod", () => {
+        let prod: Evaluation;
+        before(async () => {
+            prod = await evaluateStack("prod", false);
+        });
+
+        it("has outputs that name what was made", () => {
+            const { readArtifactsPolicy, repositoryPolicies, startExportPolicy, ...names } = prod.result;
+            const at = "ap-northeast-1:111122223333";
+            assert.deepEqual(names, {
+                artifactBucketArn: "arn:aws:s3:::image-export-bucket-0a1b2c3",
+                artifactBucketName: "image-export-bucket-0a1b2c3",
+                artifactPrefix: "images/",
+                buildProjectName: "image-export-project-0a1b2c3",
+                buildRoleArn: "arn:aws:iam::111122223333:role/image-export-build-role-0a1b2c3",
+                logGroupNames: {
+                    builds: "/aws/codebuild/image-export-20250101000000000000000001",
+                    executions: "/aws/vendedlogs/states/image-export-20250101000000000000000001",
+                },
+                stateMachineArn: `arn:aws:states:${at}:stateMachine:image-export-machine-0a1b2c3`,
+                stateMachineName: "image-export-machine-0a1b2c3",
+            });
+            assert.deepEqual(Object.keys(repositoryPolicies as object), [
+                "arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base",
+            ]);
+            const foreign = Object.values(repositoryPolicies as Record<string, unknown>);
+            for (const policy of [readArtifactsPolicy, startExportPolicy, ...foreign]) {
+                const { Statement: statements } = JSON.parse(String(policy)) as { Statement: Statement[] };
+                assert.notDeepEqual(statements, []);
+                assertNarrow(statements, "an output");
+            }
+        });
+
+        it("lets builds pull from the configured repositories alone", () => {
+            const { Statement: statements } = prod.resource("image-export-build-policy").inputs["policy"] as {
+                Statement: Statement[];
+            };
+            const pull = statements.find(({ Sid }) => Sid === "PullImages");
+            assert.deepEqual(pull?.Resource, [
+                "arn:aws:ecr:ap-northeast-1:111122223333:repository/nginx",
+                "arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api",
+                "arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base",
+            ]);
+        });
+
+        it("joins the components: role, bucket, project and state machine know each other's names", () => {
+            const machine = prod.resource("image-export-machine").inputs;
+            const text = String(machine["definition"]);
+            assert.match(text, /"ProjectName":"image-export-project-0a1b2c3"/);
+            assert.match(text, /"artifactBucket":"image-export-bucket-0a1b2c3"/);
+            const project = prod.resource("image-export-project").inputs;
+            assert.match(JSON.stringify(project["environment"]), /"image-export-bucket-0a1b2c3"/);
+            assert.equal(project["serviceRole"], prod.result["buildRoleArn"]);
+        });
+
+        it("gives the build the buildspec of its engine", () => {
+            const { source } = prod.resource("image-export-project").inputs;
+            const buildspec = readFileSync(join(root, "buildspec/docker.yml"), "utf8");
+            assert.deepEqual(source, { type: "NO_SOURCE", buildspec });
+        });
+
+        it("gives state machine and project the configured timeouts", () => {
+            assert.equal(prod.resource("image-export-project").inputs["buildTimeout"], 60);
+            const definition = String(prod.resource("image-export-machine").inputs["definition"]);
+            assert.match(definition, new RegExp(`"TimeoutSeconds":${(60 + 60 + 10) * 60}\\b`));
+        });
+
+        it("protects the bucket and nothing else; dev protects nothing", async () => {
+            const guarded = ({ resources: all }: Evaluation) =>
+                all.filter(({ protect }) => protect).map(({ name }) => name);
+            assert.deepEqual(guarded(prod), ["image-export-bucket"]);
+            assert.deepEqual(guarded(await evaluateStack("dev", false)), []);
+        });
+    });
+
+    describe("previewed", () => {
+        it("knows which outputs it cannot know yet", async () => {
+            const { result } = await evaluateStack("dev", true);
+            assert.equal(result["artifactPrefix"], "images/");
+            for (const [name, value] of Object.entries(result)) {
+                if (name === "artifactPrefix") continue;
+                const values = name === "logGroupNames" ? Object.values(value as object) : [value];
+                for (const each of values) assert.equal(each, unknown, name);
+            }
+        });
+
+        it("writes the whole definition of the state machine once the names are known", async () => {
+            const { inputs } = (await evaluateStack("dev", true)).resource("image-export-machine");
+            assert.equal(inputs["definition"], unknown);
+        });
+    });
+
+    it("runs in a region of another partition", async () => {
+        const program = await evaluateStack("dev", false, {
+            "aws:region": "cn-north-1",
+            "ecr-image-export:imageUri": "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/nginx:1.29",
+        });
+        const inputs = program
+            .customResources()
+            .filter(({ type }) => /role|machine/i.test(type))
+            .map((resource) => resource.inputs);
+        const text = JSON.stringify(inputs);
+        assert.match(text, /arn:aws-cn:states:::codebuild:startBuild\.sync/);
+        // What the mocks answer is of the partition aws; what the program writes by itself is not.
+        assert.deepEqual(text.match(/arn:aws:(?:codebuild|states|events|ecr):[a-z0-9:-]*/g) ?? [], [
+            "arn:aws:codebuild:ap-northeast-1:111122223333:project",
+        ]);
+    });
+
+    it("refuses a configuration that cannot work before it declares anything", async () => {
+        await assert.rejects(evaluateStack("dev", true, { "ecr-image-export:engine": "stream" }), {
+            message: 'The configuration value engine is "stream": expected one of docker.',
+        });
+    });
+
+    it("composes and no more: under 80 lines", () => {
+        assert(readFileSync(join(root, "index.ts"), "utf8").split("\n").length < 80);
+    });
+});
+
+describe("the house rules", () => {
+    /** What a program does wrong, by the rule that has to notice it. */
+    const offences: Record<keyof typeof houseRules, Partial<Evaluation["resources"][number]>> = {
+        "gives every resource to its component": { parent: "" },
+        "begins every child's name with that of its component": { name: "bucket" },
+        "gives no resource a fixed physical name": { inputs: { bucket: "my-bucket" } },
+        "tags everything that can be tagged": { inputs: {} },
+        "writes policies in a resource of their own, not into the role": { inputs: { inlinePolicies: [] } },
+        "allows no action by a wildcard, and every resource only where AWS knows none": {
+            inputs: { policy: { Statement: [{ Effect: "Allow", Action: "s3:*", Resource: "a" }] } },
+        },
+        "writes no error text of an Output into an input": {
+            inputs: { bucket: "Calling [toString] on an [Output<T>] is not supported." },
+        },
+    };
+
+    it("are all tried", () => {
+        assert.deepEqual(Object.keys(offences), Object.keys(houseRules));
+    });
+
+    let dev: Evaluation;
+    before(async () => {
+        dev = await evaluateStack("dev", false);
+    });
+
+    for (const [sentence, offence] of Object.entries(offences)) {
+        it(`notice an offence against: ${sentence}`, () => {
+            const changed = dev.resources.map((resource) =>
+                resource.name === "image-export-bucket" ? { ...resource, ...offence } : resource,
+            );
+            assert.throws(() => houseRules[sentence]?.(new Evaluation(changed, {}), tagsOf["dev"] ?? {}));
+        });
+    }
+});
