@@ -1,0 +1,85 @@
+import { ExportError } from "./errors";
+import type { Part } from "./parts";
+import type { ExportRecord } from "./record";
+
+/** What an archive's object says of it in its metadata, so that one HEAD tells. */
+export interface ArchiveMetadata {
+    imageDigest: string;
+    /** `os/arch[/variant]`, or `all`. */
+    platform: string;
+}
+
+/** A complete export that is already at the destination. */
+export interface FoundExport {
+    record: ExportRecord;
+    /** Version of the object in a versioned bucket. */
+    versionId?: string | undefined;
+}
+
+/** What is to be written, known before the first byte. */
+export interface ArchiveOutline {
+    parts: readonly Part[];
+    metadata: ArchiveMetadata;
+}
+
+/** Writes one archive. Nothing is visible at the destination before {@link ArchiveWriter.commit} succeeds. */
+export interface ArchiveWriter {
+    /**
+     * Writes a part; parts come in any order, several at a time. The bytes are the writer's until it returns.
+     *
+     * @param crc32 CRC-32 of the bytes
+     */
+    write(part: Part, bytes: Uint8Array, crc32: number): Promise<void>;
+    /**
+     * Makes the archive and its record visible.
+     *
+     * @param crc32 CRC-32 of the whole archive
+     * @returns the version of the object in a versioned bucket
+     */
+    commit(record: ExportRecord, crc32: number): Promise<{ versionId?: string | undefined }>;
+    /** Takes back what was written. Called after a failure of anything, `commit` included; no write is under way. */
+    abort(): Promise<void>;
+}
+
+/** Where an export goes. */
+export interface Destination {
+    /** The complete export that is there, if its archive and its record agree. */
+    find(): Promise<FoundExport | undefined>;
+    /** Begins to write. */
+    begin(outline: ArchiveOutline): Promise<ArchiveWriter>;
+    /** Closes connections. */
+    close(): void;
+}
+
+/** A destination taken apart. */
+export type Location = { kind: "s3"; bucket: string; key: string } | { kind: "file"; path: string };
+
+/**
+ * Reads `s3://bucket/key` or a path.
+ *
+ * @throws ExportError `InvalidInput` when an S3 URI has no bucket or no key
+ */
+export function parseLocation(text: string): Location {
+    if (!text.startsWith("s3:")) {
+        if (text === "" || text.endsWith("/")) {
+            throw new ExportError(
+                "InvalidInput",
+                `"${text}" is not a file to write: expected a path or s3://BUCKET/KEY.`,
+            );
+        }
+        return { kind: "file", path: text };
+    }
+    const [, bucket, key] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/(.+)$/.exec(text) ?? [];
+    if (bucket === undefined || key === undefined || key.endsWith("/") || Buffer.byteLength(key) > 1019) {
+        throw new ExportError(
+            "InvalidInput",
+            `"${text}" is not an S3 object: expected s3://BUCKET/KEY, the key at most 1019 bytes (".json" is added).`,
+        );
+    }
+    return { kind: "s3", bucket, key };
+}
+
+/** Where the record of an archive is: beside it. */
+export function recordNameOf(archive: string): string {
+    return `${archive}.json`;
+}

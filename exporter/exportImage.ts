@@ -1,0 +1,263 @@
+import { createRecord, engineVersion, type ExportRecord, idFrom } from "./record";
+import type { CredentialSource } from "./credentials";
+import { type Destination, type FoundExport, type Location, parseLocation } from "./destination";
+import { asExportError, ExportError } from "./errors";
+import { fileDestination } from "./fileDestination";
+import { resolveImage } from "./image";
+import { defaultPartBytes, planParts } from "./parts";
+import { planArchive } from "./plan";
+import { defaultPlatform, parsePlatform, platformText } from "./platform";
+import { type ImageReference, parseReference } from "./reference";
+import { openRegistry } from "./registry";
+import { defaultRetryPolicy, type RetryPolicy } from "./retry";
+import { createS3Client } from "./s3Client";
+import { s3Destination } from "./s3Destination";
+import { transfer } from "./transfer";
+
+/** What to export, where to, and how. */
+export interface ExportOptions {
+    /** `HOST/REPOSITORY[:TAG][@sha256:DIGEST]`. Refused with `InvalidInput` when it is not a reference. */
+    image: string;
+    /** `s3://BUCKET/KEY`, or the path of a file. Refused with `InvalidInput` when it is neither. */
+    destination: string;
+    /**
+     * `os/arch[/variant]`, or `all`.
+     * @default "linux/amd64"
+     */
+    platform?: string | undefined;
+    /**
+     * Whether to export although the same export is at the destination already.
+     * @default false
+     */
+    force?: boolean | undefined;
+    /**
+     * Whether registries that are not on this machine may be spoken to without TLS.
+     * @default false
+     */
+    insecure?: boolean | undefined;
+    /**
+     * Blob ranges fetched at a time, and as many parts written at a time.
+     * @default 8
+     */
+    concurrency?: number | undefined;
+    /**
+     * Memory for parts under way, in bytes; the program itself needs some 80 MB beside it. Refused with `InvalidInput`
+     * when it does not hold one part of this archive.
+     * @default 94371840 (90 MiB), enough for archives up to 900 GB
+     */
+    memoryBytes?: number | undefined;
+    /**
+     * What a part should measure, in bytes.
+     * @default 5242880 (5 MiB)
+     */
+    partBytes?: number | undefined;
+    /**
+     * How often requests to the registry and to S3 are tried again.
+     * @default 8 attempts, 0.2 s to 20 s apart
+     */
+    retryPolicy?: RetryPolicy | undefined;
+    /**
+     * A connection without a byte for so many milliseconds is stalled and given up.
+     * @default 30000
+     */
+    idleTimeoutMs?: number | undefined;
+    /**
+     * Where the registry's credentials come from.
+     * @default ECR's authorization token, else what `docker login` has stored
+     */
+    credentials?: CredentialSource | undefined;
+    /**
+     * Environment: AWS settings of S3's endpoint and region, proxies, `DOCKER_CONFIG`, execution and build id.
+     * @default process.env
+     */
+    env?: NodeJS.ProcessEnv | undefined;
+    /** Stops the export; nothing stays at the destination. */
+    signal?: AbortSignal | undefined;
+    /** Told of what has been done. Called often: at every piece that arrives. */
+    onProgress?: ((progress: ExportProgress) => void) | undefined;
+}
+
+/** How far an export is. */
+export interface ExportProgress {
+    /** Bytes received from the registry. More than the image has when something had to be fetched again. */
+    fetchedBytes: number;
+    /** Bytes of the archive that are at the destination. */
+    writtenBytes: number;
+    /** Size of the archive in bytes. */
+    totalBytes: number;
+}
+
+/** What an export has come to; the names are those of the state machine's output. */
+export interface ExportResult {
+    imageUri: string;
+    /** Digest of the manifest that the archive holds; of the index for the platform `all`. */
+    imageDigest: string;
+    platform: string;
+    /** Null for a file. */
+    artifactBucket: string | null;
+    /** The object's key, or the file's path. */
+    artifactKey: string;
+    /** Null for a file, and in a bucket without versions. */
+    artifactVersionId: string | null;
+    sizeBytes: number;
+    /** Of the archive, in hexadecimal. */
+    sha256: string;
+    /** Whether the same export was there already, so that nothing was done. */
+    skipped: boolean;
+    engine: "stream";
+    engineVersion: string;
+    /** The build that made this request, if one did. */
+    buildId: string | null;
+}
+
+/** The options with their defaults. */
+type Settings = ReturnType<typeof withDefaults>;
+
+/**
+ * Exports an image: registry to tar to destination, without anything in between. See docs on the archive for what
+ * the tar is; the same image under the same name gives the same bytes, always.
+ *
+ * @throws ExportError with one of the five names, and then nothing is at the destination that was not there before
+ */
+export async function exportImage(options: ExportOptions): Promise<ExportResult> {
+    const settings = withDefaults(options);
+    const abort = new AbortController();
+    const stop = (): void => {
+        abort.abort(asExportError(settings.signal?.reason));
+    };
+    settings.signal?.addEventListener("abort", stop);
+    try {
+        settings.signal?.throwIfAborted();
+        return await runExport(settings, abort);
+    } catch (error) {
+        throw asExportError(error);
+    } finally {
+        settings.signal?.removeEventListener("abort", stop);
+    }
+}
+
+function withDefaults(options: ExportOptions) {
+    return {
+        ...options,
+        reference: parseReference(options.image),
+        location: parseLocation(options.destination),
+        request: parsePlatform(options.platform ?? defaultPlatform),
+        force: options.force ?? false,
+        insecure: options.insecure ?? false,
+        concurrency: positive("concurrency", options.concurrency ?? 8),
+        memoryBytes: positive("memoryBytes", options.memoryBytes ?? 90 * 1024 * 1024),
+        partBytes: positive("partBytes", options.partBytes ?? defaultPartBytes),
+        retryPolicy: options.retryPolicy ?? defaultRetryPolicy,
+        idleTimeoutMs: positive("idleTimeoutMs", options.idleTimeoutMs ?? 30_000),
+        env: options.env ?? process.env,
+    };
+}
+
+function positive(name: string, value: number): number {
+    if (!Number.isSafeInteger(value) || value < 1) {
+        throw new ExportError("InvalidInput", `${name} is ${value}: expected a whole number from 1 on.`);
+    }
+    return value;
+}
+
+async function runExport(settings: Settings, abort: AbortController): Promise<ExportResult> {
+    const { reference, request, location, force, onProgress } = settings;
+    const { signal } = abort;
+    const progress: ExportProgress = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
+    const onBytes = (length: number): void => {
+        progress.fetchedBytes += length;
+        onProgress?.({ ...progress });
+    };
+    const registry = openRegistry(reference, { ...settings, signal, onBytes });
+    const destination = openDestination(location, settings, signal);
+    try {
+        const image = await resolveImage(registry, reference, request);
+        const { digest } = image.documents[0].descriptor;
+        const platform = platformText(request);
+        const found = force ? undefined : await destination.find();
+        if (found && isSameExport(found, digest, platform, reference)) {
+            return resultOf(settings, found.record, found.versionId, true);
+        }
+        const plan = planArchive(image);
+        progress.totalBytes = plan.sizeBytes;
+        const parts = planParts(plan, settings.partBytes);
+        const writer = await destination.begin({ parts, metadata: { imageDigest: digest, platform } });
+        try {
+            const onWritten = (bytes: number): void => {
+                progress.writtenBytes = bytes;
+                onProgress?.({ ...progress });
+            };
+            const { concurrency, memoryBytes, image: imageUri, env } = settings;
+            const { sha256, crc32 } = await transfer({
+                ...{ plan, parts, registry, writer, concurrency, memoryBytes, abort, onWritten },
+            });
+            const record = createRecord({ imageUri, platform, image, plan, sha256, env, time: new Date() });
+            const { versionId } = await writer.commit(record, crc32);
+            return resultOf(settings, record, versionId, false);
+        } catch (error) {
+            await takeBack(writer, error);
+            throw error;
+        }
+    } finally {
+        registry.close();
+        destination.close();
+    }
+}
+
+/** Aborts the writer. That it fails as well must not hide why the export did. */
+async function takeBack(writer: { abort(): Promise<void> }, error: unknown): Promise<void> {
+    await writer.abort().catch((second: unknown) => {
+        const { name, message } = asExportError(error);
+        const left = `What was written could not be taken back: ${asExportError(second).message}`;
+        throw new ExportError(name, `${message} ${left}`, error);
+    });
+}
+
+function openDestination(location: Location, settings: Settings, signal: AbortSignal): Destination {
+    if (location.kind === "file") {
+        return fileDestination(location.path);
+    }
+    return s3Destination({
+        ...location,
+        client: createS3Client(settings),
+        retryPolicy: settings.retryPolicy,
+        signal,
+    });
+}
+
+/** The same image for the same platform under the same name: the archive would have the same bytes. */
+function isSameExport(
+    { record }: FoundExport,
+    digest: string,
+    platform: string,
+    { name }: ImageReference,
+): boolean {
+    return (
+        record.engine.name === "stream" &&
+        record.imageDigest === digest &&
+        record.platform === platform &&
+        parseReference(record.imageUri).name === name
+    );
+}
+
+function resultOf(
+    { location, env, image }: Settings,
+    record: ExportRecord,
+    versionId: string | undefined,
+    skipped: boolean,
+): ExportResult {
+    return {
+        imageUri: image,
+        imageDigest: record.imageDigest,
+        platform: record.platform,
+        artifactBucket: location.kind === "s3" ? location.bucket : null,
+        artifactKey: location.kind === "s3" ? location.key : location.path,
+        artifactVersionId: versionId ?? null,
+        sizeBytes: record.archive.sizeBytes,
+        sha256: record.archive.sha256,
+        skipped,
+        engine: "stream",
+        engineVersion,
+        buildId: idFrom(env, "CODEBUILD_BUILD_ID"),
+    };
+}

@@ -1,0 +1,102 @@
+/** Everything in a tar comes in blocks of this many bytes. */
+export const blockBytes = 512;
+
+/** Two zero blocks end a tar (POSIX ustar). */
+export const trailer: Uint8Array = new Uint8Array(2 * blockBytes);
+
+const largestOctalSize = 8 ** 11 - 1;
+
+/**
+ * The header block of a regular file: mode 0644, owner 0, time 0, so that it depends on name and size alone.
+ * A size of 8 GiB or more does not fit the octal field and is written in base 256, which GNU tar, Go's archive/tar
+ * (docker, containerd, skopeo, podman), libarchive and Python read; the header stays one block for every size.
+ *
+ * @param name path in the archive, at most 100 ASCII characters
+ * @param sizeBytes length of the file's content
+ */
+export function tarHeader(name: string, sizeBytes: number): Buffer {
+    if (Buffer.byteLength(name) > 100 || !Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
+        throw new RangeError(`tarHeader cannot write "${name}" of ${sizeBytes} bytes`);
+    }
+    const block = Buffer.alloc(blockBytes);
+    block.write(name, 0);
+    block.write("000644 \0", 100);
+    block.write("000000 \0", 108);
+    block.write("000000 \0", 116);
+    writeSize(block, sizeBytes);
+    block.write("00000000000 ", 136);
+    block.write("0", 156);
+    block.write("ustar\u000000", 257);
+    block.write("000000 \0", 329);
+    block.write("000000 \0", 337);
+    block.write(`${octal(checksum(block), 6)} \0`, 148);
+    return block;
+}
+
+/** Length of the zero bytes that fill the last block of a file. */
+export function paddingBytes(sizeBytes: number): number {
+    return (blockBytes - (sizeBytes % blockBytes)) % blockBytes;
+}
+
+/** A file entry as read from a header block. */
+export interface TarEntry {
+    name: string;
+    sizeBytes: number;
+    /** `0` is a regular file, `5` a directory; others are as in POSIX ustar. */
+    type: string;
+}
+
+/**
+ * Reads a header block of the kinds that {@link tarHeader} and `docker save` write.
+ *
+ * @returns undefined for a zero block, which is the end of the archive
+ * @throws Error when the block's checksum is wrong
+ */
+export function parseTarHeader(block: Buffer): TarEntry | undefined {
+    if (block.every((byte) => byte === 0)) {
+        return undefined;
+    }
+    if (readOctal(block, 148, 8) !== checksum(block)) {
+        throw new Error("not a tar header: its checksum is wrong");
+    }
+    const prefix = readText(block, 345, 155);
+    const name = readText(block, 0, 100);
+    return {
+        name: prefix === "" ? name : `${prefix}/${name}`,
+        sizeBytes: readSize(block),
+        type: block[156] === 0 ? "0" : readText(block, 156, 1),
+    };
+}
+
+function writeSize(block: Buffer, sizeBytes: number): void {
+    if (sizeBytes <= largestOctalSize) {
+        block.write(`${octal(sizeBytes, 11)} `, 124);
+        return;
+    }
+    block[124] = 0x80;
+    block.writeBigUInt64BE(BigInt(sizeBytes), 128);
+}
+
+function readSize(block: Buffer): number {
+    return block[124] === 0x80 ? Number(block.readBigUInt64BE(128)) : readOctal(block, 124, 12);
+}
+
+/** The sum of all bytes, the checksum field itself taken as spaces. */
+function checksum(block: Buffer): number {
+    return block.reduce((sum, byte, index) => sum + (index >= 148 && index < 156 ? 0x20 : byte), 0);
+}
+
+function octal(value: number, digits: number): string {
+    return value.toString(8).padStart(digits, "0");
+}
+
+function readOctal(block: Buffer, offset: number, length: number): number {
+    const text = readText(block, offset, length).trim();
+    return text === "" ? 0 : parseInt(text, 8);
+}
+
+function readText(block: Buffer, offset: number, length: number): string {
+    const field = block.subarray(offset, offset + length);
+    const end = field.indexOf(0);
+    return field.toString("utf8", 0, end < 0 ? length : end);
+}
