@@ -43,7 +43,7 @@ export interface ExportOptions {
     /**
      * Memory for parts under way, in bytes; the program itself needs some 80 MB beside it. Refused with `InvalidInput`
      * when it does not hold one part of this archive.
-     * @default 94371840 (90 MiB), enough for archives up to 900 GB
+     * @default 83886080 (80 MiB), enough for archives up to 800 GB
      */
     memoryBytes?: number | undefined;
     /**
@@ -145,7 +145,7 @@ function withDefaults(options: ExportOptions) {
         force: options.force ?? false,
         insecure: options.insecure ?? false,
         concurrency: positive("concurrency", options.concurrency ?? 8),
-        memoryBytes: positive("memoryBytes", options.memoryBytes ?? 90 * 1024 * 1024),
+        memoryBytes: positive("memoryBytes", options.memoryBytes ?? 80 * 1024 * 1024),
         partBytes: positive("partBytes", options.partBytes ?? defaultPartBytes),
         retryPolicy: options.retryPolicy ?? defaultRetryPolicy,
         idleTimeoutMs: positive("idleTimeoutMs", options.idleTimeoutMs ?? 30_000),

@@ -12,7 +12,7 @@ const usage = `Usage: node exporter.mjs IMAGE DESTINATION [options]
   --force                            export although the same export is there already
   --progress                         say on stderr how far it is
   --concurrency N                    ranges fetched and parts written at a time (default 8)
-  --memory-mib N                     memory for parts under way (default 90)
+  --memory-mib N                     memory for parts under way (default 80)
   --insecure                         plain HTTP to registries that are not on this machine
 
 The result goes to stdout as one line of JSON; so does a failure: {"error": NAME, "cause": TEXT}.

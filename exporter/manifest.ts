@@ -76,6 +76,11 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined): M
     throw refused(`its media type is "${mediaType}", which is no image manifest or index`);
 }
 
+/** Whether a descriptor points to a manifest or an index, and not to a blob. */
+export function isDocument({ mediaType }: Descriptor): boolean {
+    return imageTypes.has(mediaType) || indexTypes.has(mediaType);
+}
+
 /** Whether the configuration is that of a container image, and not of a chart, a signature or another artifact. */
 export function isContainerImage(manifest: ImageManifest): boolean {
     return configTypes.has(manifest.config.mediaType);
