@@ -5,6 +5,7 @@
 import * as pulumi from "@pulumi/pulumi";
 
 import type { Compute } from "./components/buildRunner";
+import type { EngineName } from "./components/definition";
 import {
     type EcrImage,
     type EcrRepository,
@@ -36,11 +37,11 @@ export interface StackConfig {
      *
      * @default "docker"
      */
-    readonly engine: "docker";
+    readonly engine: EngineName;
     /**
      * Machine and timeouts of a build.
      *
-     * @default { type: "BUILD_GENERAL1_MEDIUM", image: "aws/codebuild/standard:7.0", timeoutMinutes: 30, queuedTimeoutMinutes: 60 }
+     * @default { type: "BUILD_GENERAL1_MEDIUM", timeoutMinutes: 30, queuedTimeoutMinutes: 60 } and an image for the engine
      */
     readonly compute: Compute;
     /**
@@ -80,6 +81,7 @@ export function loadConfig(): StackConfig {
     const config = new pulumi.Config();
     refuseUnknownKeys(config.name);
 
+    const engine = oneOf("engine", config.get("engine") ?? "docker", ["docker", "stream"]);
     const region = new pulumi.Config("aws").require("region");
     const image = parsed("imageUri", config.require("imageUri"), parseImageUri);
     const own = repositories(config, "repositoryArns");
@@ -92,8 +94,8 @@ export function loadConfig(): StackConfig {
         image,
         repositories: withoutDuplicates([image.repository, ...own, ...foreign]),
         artifactPrefix: artifactPrefix(config.get("artifactPrefix") ?? "images/"),
-        engine: oneOf("engine", config.get("engine") ?? "docker", ["docker"]),
-        compute: compute(config),
+        engine,
+        compute: compute(config, engine),
         retention: retention(config),
         tags: tags(config),
     };
@@ -152,20 +154,37 @@ function artifactPrefix(prefix: string): string {
     return prefix;
 }
 
-function compute(config: pulumi.Config): Compute {
+/** The build image where none is configured. The exporter needs Node 22, which is the default of newer images only. */
+const defaultImages = {
+    docker: "aws/codebuild/standard:7.0",
+    stream: "aws/codebuild/standard:8.0",
+    lambda: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22",
+};
+
+function compute(config: pulumi.Config, engine: EngineName): Compute {
     const fields = record(config, "compute", ["type", "image", "timeoutMinutes", "queuedTimeoutMinutes"]);
-    const image = fields["image"] ?? "aws/codebuild/standard:7.0";
-    if (typeof image !== "string" || !/^aws\/codebuild\/[a-z0-9_-]+:[a-z0-9._-]+$/.test(image)) {
+    const type = oneOf("compute.type", fields["type"] ?? "BUILD_GENERAL1_MEDIUM", [
+        ...computeTypes,
+        "lambda",
+    ]);
+    const lambda = type === "lambda";
+    if (lambda && engine === "docker") {
         throw invalid(
-            "compute.image",
-            image,
-            "expected a build image of CodeBuild, for instance aws/codebuild/standard:7.0",
+            "compute.type",
+            type,
+            "Lambda compute has no Docker daemon; set engine to stream, or choose a type of BUILD_GENERAL1",
         );
     }
     return {
-        type: oneOf("compute.type", fields["type"] ?? "BUILD_GENERAL1_MEDIUM", computeTypes),
-        image,
-        timeoutMinutes: integer("compute.timeoutMinutes", fields["timeoutMinutes"] ?? 30, 5, 2160),
+        type,
+        image: buildImage(fields["image"] ?? defaultImages[lambda ? "lambda" : engine], lambda),
+        // Lambda compute ends every build after 15 minutes: docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
+        timeoutMinutes: integer(
+            "compute.timeoutMinutes",
+            fields["timeoutMinutes"] ?? (lambda ? 15 : 30),
+            5,
+            lambda ? 15 : 2160,
+        ),
         queuedTimeoutMinutes: integer(
             "compute.queuedTimeoutMinutes",
             fields["queuedTimeoutMinutes"] ?? 60,
@@ -173,6 +192,23 @@ function compute(config: pulumi.Config): Compute {
             480,
         ),
     };
+}
+
+function buildImage(image: unknown, lambda: boolean): string {
+    if (
+        typeof image !== "string" ||
+        !/^aws\/codebuild\/[a-z0-9_-]+:[a-z0-9._-]+$/.test(image) ||
+        image.includes("-lambda-") !== lambda
+    ) {
+        const kind = lambda ? "for Lambda compute" : "for EC2 compute";
+        const example = lambda ? defaultImages.lambda : defaultImages.stream;
+        throw invalid(
+            "compute.image",
+            image,
+            `expected a build image of CodeBuild ${kind}, for instance ${example}`,
+        );
+    }
+    return image;
 }
 
 function retention(config: pulumi.Config): Retention {

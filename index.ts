@@ -11,16 +11,22 @@ import { ExportOrchestration } from "./components/orchestration";
 import { repositoryPolicies as policiesOfOtherAccounts } from "./components/repositoryPolicies";
 import { ArtifactStorage } from "./components/storage";
 import { loadConfig } from "./config";
+import { buildExporterBundle } from "./exporter/bundle";
 
 const name = "image-export";
 const { region, partition, image, repositories, engine, compute, retention, tags, ...config } = loadConfig();
 const at = { partition, region, accountId: aws.getCallerIdentityOutput().accountId };
 
+const buildspec = readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8");
+
 const storage = new ArtifactStorage(name, { artifactPrefix: config.artifactPrefix, retention, tags });
 
 const runner = new BuildRunner(name, {
     at,
-    buildspec: readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8"),
+    engine:
+        engine === "docker"
+            ? { name: engine, buildspec }
+            : { name: engine, buildspec, bundle: buildExporterBundle() },
     image,
     repositories,
     artifactBucketName: storage.bucketName,

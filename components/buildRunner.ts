@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -7,6 +9,8 @@ import {
     logInToEcr,
     policyDocument,
     pullImages,
+    readExporter,
+    readImages,
     writeArchives,
     writeLog,
 } from "./iamStatements";
@@ -15,7 +19,7 @@ import { defaultPlatform } from "./definition";
 
 /** The machine that a build runs on, and how long it may take. */
 export interface Compute {
-    /** Compute type of CodeBuild, for instance `BUILD_GENERAL1_MEDIUM`. */
+    /** Compute type of CodeBuild, for instance `BUILD_GENERAL1_MEDIUM`, or `lambda` for Lambda compute. */
     readonly type: string;
     /** Build image, one of CodeBuild's own, for instance `aws/codebuild/standard:7.0`. */
     readonly image: string;
@@ -25,12 +29,29 @@ export interface Compute {
     readonly queuedTimeoutMinutes: number;
 }
 
+/** How the build makes the archive, and what it needs for that. */
+export type Engine =
+    | {
+          /** The Docker daemon of a privileged build pulls the image and saves it. */
+          readonly name: "docker";
+          /** The buildspec, as YAML. */
+          readonly buildspec: string;
+      }
+    | {
+          /** The exporter moves the registry's bytes to S3; no daemon, no privilege. */
+          readonly name: "stream";
+          /** The buildspec, as YAML. */
+          readonly buildspec: string;
+          /** Text of the exporter, an ES module. */
+          readonly bundle: string | Promise<string>;
+      };
+
 /** Arguments of {@link BuildRunner}. */
 export interface BuildRunnerArgs {
     /** Where the stack lives. */
     readonly at: AwsLocation;
-    /** The buildspec, as YAML. */
-    readonly buildspec: string;
+    /** How the archive is made. */
+    readonly engine: Engine;
     /** Image that a build exports when nobody says otherwise. */
     readonly image: EcrImage;
     /** Repositories that builds may pull from. */
@@ -54,12 +75,13 @@ export interface BuildRunnerArgs {
 }
 
 /**
- * The CodeBuild project that exports one image a build, with its service role and its log group.
+ * The CodeBuild project that exports one image a build, with its service role, its log group and, for engine `stream`, the
+ * exporter.
  *
  * @example
  * const runner = new BuildRunner("export", {
  *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     buildspec: readFileSync("buildspec/docker.yml", "utf8"),
+ *     engine: { name: "docker", buildspec: readFileSync("buildspec/docker.yml", "utf8") },
  *     image,
  *     repositories: [image.repository],
  *     artifactBucketName: storage.bucketName,
@@ -85,9 +107,10 @@ export class BuildRunner extends pulumi.ComponentResource {
 
         const projectResourceName = `${name}-project`;
         const logGroup = createLogGroup(name, args, child);
+        const bundle = uploadExporter(name, args, child);
         const role = createRole(name, projectResourceName, args, child);
-        const policy = attachPolicy(name, role, logGroup, args, child);
-        const project = createProject(projectResourceName, role, logGroup, args, {
+        const policy = attachPolicy(name, role, logGroup, bundle, args, child);
+        const project = createProject(projectResourceName, role, logGroup, bundle, args, {
             ...child,
             // IAM is eventually consistent: a project is only made once its role may do its work.
             dependsOn: [policy],
@@ -122,6 +145,36 @@ function createLogGroup(
     );
 }
 
+/**
+ * The exporter, for engine `stream`: an archive of one file, whose name in the bucket tells its content. It lies
+ * beside the archives, at a key that no `artifactPrefix` can begin with, so no build can replace it.
+ */
+function uploadExporter(
+    name: string,
+    args: BuildRunnerArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.s3.BucketObjectv2 | undefined {
+    if (args.engine.name === "docker") return undefined;
+    const { bundle } = args.engine;
+    const hash = pulumi
+        .output(bundle)
+        .apply((text) => createHash("sha256").update(text).digest("hex").slice(0, 16));
+    return new aws.s3.BucketObjectv2(
+        `${name}-exporter`,
+        {
+            bucket: args.artifactBucketName,
+            key: pulumi.interpolate`.exporter/${hash}.zip`,
+            source: new pulumi.asset.AssetArchive({
+                "exporter.mjs": new pulumi.asset.StringAsset(bundle),
+            }),
+            // Old versions would keep the bucket from being deleted.
+            forceDestroy: true,
+            tags: args.tags,
+        },
+        opts,
+    );
+}
+
 function createRole(
     name: string,
     projectResourceName: string,
@@ -144,16 +197,23 @@ function attachPolicy(
     name: string,
     role: aws.iam.Role,
     logGroup: aws.cloudwatch.LogGroup,
+    bundle: aws.s3.BucketObjectv2 | undefined,
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.iam.RolePolicy {
+    const repositoryArns = args.repositories.map(repositoryArn);
     return new aws.iam.RolePolicy(
         `${name}-build-policy`,
         {
             role: role.name,
             policy: policyDocument(
                 logInToEcr(),
-                pullImages(args.repositories.map(repositoryArn)),
+                ...(bundle === undefined
+                    ? [pullImages(repositoryArns)]
+                    : [
+                          readImages(repositoryArns),
+                          readExporter(pulumi.interpolate`${args.artifactBucketArn}/${bundle.key}`),
+                      ]),
                 writeArchives(args.artifactBucketArn, args.artifactPrefix),
                 writeLog(logGroup.arn),
             ),
@@ -166,30 +226,37 @@ function createProject(
     projectResourceName: string,
     role: aws.iam.Role,
     logGroup: aws.cloudwatch.LogGroup,
+    bundle: aws.s3.BucketObjectv2 | undefined,
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.codebuild.Project {
-    const { compute } = args;
+    const { compute, engine } = args;
+    const { buildspec } = engine;
     return new aws.codebuild.Project(
         projectResourceName,
         {
             description: "Exports one container image from Amazon ECR to S3 as a tar archive",
             serviceRole: role.arn,
-            source: { type: "NO_SOURCE", buildspec: args.buildspec },
+            source:
+                bundle === undefined
+                    ? { type: "NO_SOURCE", buildspec }
+                    : {
+                          type: "S3",
+                          location: pulumi.interpolate`${args.artifactBucketName}/${bundle.key}`,
+                          buildspec,
+                      },
             artifacts: { type: "NO_ARTIFACTS" },
             environment: {
-                type: compute.image.includes("aarch64") ? "ARM_CONTAINER" : "LINUX_CONTAINER",
-                computeType: compute.type,
+                ...machine(compute),
                 image: compute.image,
                 // The Docker daemon of the build needs it: pull and save are its work.
-                privilegedMode: true,
+                privilegedMode: engine.name === "docker",
                 environmentVariables: Object.entries(buildVariables(args)).map(([variable, value]) => ({
                     name: variable,
                     value,
                 })),
             },
-            buildTimeout: compute.timeoutMinutes,
-            queuedTimeout: compute.queuedTimeoutMinutes,
+            ...timeouts(compute),
             badgeEnabled: false,
             logsConfig: { cloudwatchLogs: { groupName: logGroup.name, status: "ENABLED" } },
             tags: args.tags,
@@ -198,14 +265,32 @@ function createProject(
     );
 }
 
+/** Environment type and compute type: docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-compute-types.html */
+function machine(compute: Compute): { type: string; computeType: string } {
+    const arm = compute.image.includes("aarch64");
+    return compute.type === "lambda"
+        ? // Two vCPUs: the exporter hashes in two threads.
+          { type: arm ? "ARM_LAMBDA_CONTAINER" : "LINUX_LAMBDA_CONTAINER", computeType: "BUILD_LAMBDA_4GB" }
+        : { type: arm ? "ARM_CONTAINER" : "LINUX_CONTAINER", computeType: compute.type };
+}
+
+/** Lambda compute has its own timeout, 15 minutes, and takes no other. */
+function timeouts(compute: Compute): { buildTimeout?: number; queuedTimeout?: number } {
+    return compute.type === "lambda"
+        ? {}
+        : { buildTimeout: compute.timeoutMinutes, queuedTimeout: compute.queuedTimeoutMinutes };
+}
+
 /** Every variable that the buildspec reads, so that a build started by hand, without a state machine, works too. */
 function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<string>> {
-    return {
+    const both = {
         IMAGE_URI: args.image.uri,
         PLATFORM: defaultPlatform,
-        ARCHIVE_FILE: "image.tar",
         ARTIFACT_BUCKET: args.artifactBucketName,
         ARTIFACT_PREFIX: args.artifactPrefix,
         ARTIFACT_KEY: defaultArtifactKey(args.artifactPrefix, args.image),
     };
+    return args.engine.name === "docker"
+        ? { ...both, ARCHIVE_FILE: "image.tar" }
+        : { ...both, FORCE: "false", EXECUTION_ID: "" };
 }

@@ -30,7 +30,7 @@ export interface ExportDefinitionArgs {
     /** Name of the CodeBuild project that exports one image. */
     readonly projectName: pulumi.Input<string>;
     /** How that project makes the archive; part of the result. */
-    readonly engine: string;
+    readonly engine: EngineName;
     /** Image that is exported when a request names none. */
     readonly imageUri: string;
     /** Repositories whose images may be requested. */
@@ -57,8 +57,26 @@ export const buildErrors = [
     "ExportFailed",
 ] as const;
 
-/** The variables that the state machine sets for each build, on top of those of the project. */
-export const requestVariables = ["IMAGE_URI", "PLATFORM", "ARTIFACT_BUCKET", "ARTIFACT_KEY"] as const;
+/** How an archive is made: by the Docker daemon of a privileged build, or streamed from registry to S3. */
+export type EngineName = "docker" | "stream";
+
+/** The variables that the state machine sets for each build, over those of the project, and where each comes from. */
+export const requestVariables: Record<EngineName, Record<string, string>> = (() => {
+    const both = {
+        IMAGE_URI: "$.request.imageUri",
+        PLATFORM: "$.request.platform",
+        ARTIFACT_BUCKET: "$.request.artifactBucket",
+        ARTIFACT_KEY: "$.archive.artifactKey",
+    };
+    return {
+        docker: both,
+        stream: {
+            ...both,
+            FORCE: "States.Format('{}', $.request.force)",
+            EXECUTION_ID: "$$.Execution.Id",
+        },
+    };
+})();
 
 /** The variables that a build reports with, and the field of the execution's output that each one becomes. */
 export const resultVariables = {
@@ -66,6 +84,7 @@ export const resultVariables = {
     ARTIFACT_VERSION_ID: "artifactVersionId",
     ARCHIVE_SIZE_BYTES: "sizeBytes",
     ARCHIVE_SHA256: "sha256",
+    SKIPPED: "skipped",
 } as const;
 
 // What the timeout of the task leaves for provisioning and for the event that tells of the build's end.
@@ -99,7 +118,7 @@ function readRequest(args: ExportDefinitionArgs): Record<string, State> {
             Type: "Parallel",
             Parameters: {
                 "input.$": "$$.Execution.Input",
-                defaults: { imageUri, artifactBucket, platform: defaultPlatform },
+                defaults: { imageUri, artifactBucket, platform: defaultPlatform, force: false },
             },
             Branches: [
                 {
@@ -124,7 +143,8 @@ function readRequest(args: ExportDefinitionArgs): Record<string, State> {
             Type: "Choice",
             Choices: [
                 { Not: string("$.request.imageUri", matches("*/*")), Next: "Reject imageUri" },
-                { Not: string("$.request.platform", matches("*/*")), Next: "Reject platform" },
+                { Not: platform(args.engine), Next: "Reject platform" },
+                { Not: { Variable: "$.request.force", IsBoolean: true }, Next: "Reject force" },
                 {
                     Not: string("$.request.artifactBucket", { StringEquals: artifactBucket }),
                     Next: "Reject artifactBucket",
@@ -153,7 +173,11 @@ function readRequest(args: ExportDefinitionArgs): Record<string, State> {
         ),
         "Reject platform": fail(
             "InvalidInput",
-            "'platform is {}: expected os/architecture or os/architecture/variant, for instance linux/arm64.', States.JsonToString($.request.platform)",
+            `'platform is {}: expected os/architecture or os/architecture/variant, for instance linux/arm64${args.engine === "stream" ? ", or all" : "; engine docker exports one platform"}.', States.JsonToString($.request.platform)`,
+        ),
+        "Reject force": fail(
+            "InvalidInput",
+            "'force is {}: expected true or false.', States.JsonToString($.request.force)",
         ),
         "Reject artifactBucket": fail(
             "InvalidInput",
@@ -266,24 +290,20 @@ function chooseKey(): Record<string, State> {
 /** Runs the build. Only what can pass is tried again: lack of capacity and throttling, never a failed build. */
 function build(args: ExportDefinitionArgs): Record<string, State> {
     const totalMinutes = args.queuedTimeoutMinutes + args.timeoutMinutes + marginMinutes;
-    const values: Record<(typeof requestVariables)[number], string> = {
-        IMAGE_URI: "$.request.imageUri",
-        PLATFORM: "$.request.platform",
-        ARTIFACT_BUCKET: "$.request.artifactBucket",
-        ARTIFACT_KEY: "$.archive.artifactKey",
-    };
     return {
         "Export image": {
             Type: "Task",
             Resource: `arn:${args.partition}:states:::codebuild:startBuild.sync`,
             Parameters: {
                 ProjectName: args.projectName,
-                EnvironmentVariablesOverride: requestVariables.map((name) => ({
-                    Name: name,
-                    // Written out, so that no request can have a parameter or a secret read instead.
-                    Type: "PLAINTEXT",
-                    "Value.$": values[name],
-                })),
+                EnvironmentVariablesOverride: Object.entries(requestVariables[args.engine]).map(
+                    ([name, value]) => ({
+                        Name: name,
+                        // Written out, so that no request can have a parameter or a secret read instead.
+                        Type: "PLAINTEXT",
+                        "Value.$": value,
+                    }),
+                ),
             },
             TimeoutSeconds: totalMinutes * 60,
             ResultSelector: {
@@ -367,6 +387,7 @@ function report(args: ExportDefinitionArgs): Record<string, State> {
                 "artifactVersionId.$": "$.results.artifactVersionId[0]",
                 "sizeBytes.$": "States.StringToJson($.results.sizeBytes[0])",
                 "sha256.$": "$.results.sha256[0]",
+                "skipped.$": "States.StringToJson($.results.skipped[0])",
                 engine: args.engine,
                 "buildId.$": "$.build.buildId",
             },
@@ -474,6 +495,12 @@ function fail(error: string, cause: string): State {
         Parameters: { error, "cause.$": `States.Format(${cause})` },
         Next: "Failed",
     };
+}
+
+/** A test for `os/architecture[/variant]`, or, with engine `stream`, the word for every platform of an index. */
+function platform(engine: EngineName): object {
+    const one = string("$.request.platform", matches("*/*"));
+    return engine === "docker" ? one : { Or: [one, string("$.request.platform", { StringEquals: "all" })] };
 }
 
 /** A test that a value is a string and passes `test`: comparisons of other types are never made. */

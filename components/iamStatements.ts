@@ -73,16 +73,40 @@ export function logInToEcr(): aws.iam.PolicyStatement {
     };
 }
 
-/** What a pull needs of a repository: its manifests, the check of its layers, its layers. */
+/** What a pull by the Docker daemon needs of a repository: its manifests, the check of its layers, its layers. */
 export const pullActions = [
     "ecr:BatchCheckLayerAvailability",
     "ecr:BatchGetImage",
     "ecr:GetDownloadUrlForLayer",
 ];
 
-/** The build pulls from these repositories. */
+/** The build's Docker daemon pulls from these repositories. */
 export function pullImages(repositoryArns: string[]): aws.iam.PolicyStatement {
     return { Sid: "PullImages", Effect: "Allow", Action: pullActions, Resource: repositoryArns };
+}
+
+/** The exporter reads manifests and layers of these repositories; it never asks which layers there are. */
+export function readImages(repositoryArns: string[]): aws.iam.PolicyStatement {
+    return {
+        Sid: "ReadImages",
+        Effect: "Allow",
+        Action: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+        Resource: repositoryArns,
+    };
+}
+
+/**
+ * CodeBuild fetches the exporter, the source of the project, with the service role.
+ *
+ * @see {@link https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.html}
+ */
+export function readExporter(bundleArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "ReadExporter",
+        Effect: "Allow",
+        Action: ["s3:GetObject", "s3:GetObjectVersion"],
+        Resource: bundleArn,
+    };
 }
 
 /**

@@ -17,9 +17,11 @@ import {
     CreateLogStreamCommand,
     PutLogEventsCommand,
 } from "@aws-sdk/client-cloudwatch-logs";
+import { GetObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { parse } from "yaml";
 
 import type { DeclaredProject } from "./provision";
+import { unzip } from "./zip";
 
 /** Credentials of a role's session. */
 export interface Credentials {
@@ -110,7 +112,8 @@ export async function runBuild(
         lines.push(line);
         host.tell(line);
     };
-    const timeout = AbortSignal.timeout(project.buildTimeout * 60_000);
+    // Lambda compute ends builds after 15 minutes.
+    const timeout = AbortSignal.timeout((project.buildTimeout ?? 15) * 60_000);
     const shell = { environment, source, state, tell, signal: AbortSignal.any([signal, timeout]) };
 
     const group = project.logsConfig.cloudwatchLogs.groupName;
@@ -131,6 +134,7 @@ export async function runBuild(
     try {
         // CodeBuild writes the log with the service role, which therefore needs the permissions for it.
         await logs.send(new CreateLogStreamCommand(stream));
+        await downloadSource(host, project, credentials, source);
         const succeeded = await runPhases(buildspec, shell);
         const exported = exportedVariables(
             join(state, "values"),
@@ -147,6 +151,22 @@ export async function runBuild(
         logs.destroy();
         rmSync(folder, { recursive: true, force: true });
     }
+}
+
+/** CodeBuild fetches a source in S3 with the service role too. */
+async function downloadSource(
+    host: BuildHost,
+    { source }: DeclaredProject,
+    credentials: Credentials,
+    folder: string,
+): Promise<void> {
+    if (source.type === "NO_SOURCE") return;
+    const [bucket = "", ...key] = (source.location ?? "").split("/");
+    const { region, endpoint } = host;
+    const s3 = new S3Client({ region, endpoint, credentials, forcePathStyle: true });
+    const object = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key.join("/") }));
+    await unzip((await object.Body?.transformToByteArray()) ?? new Uint8Array(), folder);
+    s3.destroy();
 }
 
 interface Shell {

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { S3Client } from "@aws-sdk/client-s3";
 import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
 
+import type { EngineName } from "../components/definition";
 import { type EcrImage, parseImageUri } from "../components/imageReference";
 import { type RegistryPasswords, startAwsGateway } from "./awsGateway";
 import { type Build, type Credentials, runBuild } from "./codebuild";
@@ -26,6 +27,12 @@ import { execute, type ExecutionResult } from "./stepFunctions";
 
 /** Options of {@link startLab}. */
 export interface LabOptions {
+    /**
+     * How the archive is made.
+     *
+     * @default "docker"
+     */
+    readonly engine?: EngineName;
     /**
      * An image of the user's own, which the local Docker daemon has or the lab's can pull.
      *
@@ -102,7 +109,7 @@ async function start(
         return process;
     };
     const motoCommand = await prepareMachine(options.tell);
-    const configuration = configure(options.reference);
+    const configuration = configure(options);
     const image = parseImageUri(configuration["ecr-image-export:imageUri"] ?? "");
     const { accountId, name: repository, region: registryRegion, partition } = image.repository;
     const region = configuration["aws:region"] ?? "";
@@ -155,7 +162,12 @@ async function start(
     };
     const sts = new STSClient(admin);
     const endpoint = `http://127.0.0.1:${apiPort}`;
-    const buildEnvironment = { ...proxy, CURL_CA_BUNDLE: gateway.authoritiesFile, DOCKER_HOST: docker.host };
+    const buildEnvironment = {
+        ...proxy,
+        CURL_CA_BUNDLE: gateway.authoritiesFile,
+        NODE_EXTRA_CA_CERTS: gateway.authoritiesFile,
+        DOCKER_HOST: docker.host,
+    };
 
     /** Credentials of a declared role, for a service that acts for one of the declared resources. */
     const assume = async (roleArn: string, service: string, sourceArn: string): Promise<Credentials> => {
@@ -214,9 +226,12 @@ async function start(
     };
 }
 
-/** The configuration of the stack, with the user's image in the place of its own. */
-function configure(reference: string | undefined): Record<string, string> {
-    const configuration = stackConfiguration(stackName);
+/** The configuration of the stack, with the engine and the user's image in the place of its own. */
+function configure({ engine = "docker", reference }: LabOptions): Record<string, string> {
+    const configuration: Record<string, string> = {
+        ...stackConfiguration(stackName),
+        "ecr-image-export:engine": engine,
+    };
     if (reference === undefined) return configuration;
     const host = (configuration["ecr-image-export:imageUri"] ?? "").split("/")[0] ?? "";
     // Docker's rule: what stands before the first slash is a host where it has a dot or a colon, or is localhost.

@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 
 import { GetObjectCommand } from "@aws-sdk/client-s3";
 
+import type { EngineName } from "../components/definition";
 import { imageId } from "./image";
 import { type Lab, startLab } from "./lab";
 import { run } from "./processes";
@@ -20,6 +21,7 @@ const usage = `Usage: npm run lab [-- OPTIONS]
 Runs the whole pipeline on this machine, without an AWS account: deploys the stack to an emulated AWS API, starts an
 execution, exports an image from a real registry with a real Docker daemon, and loads the archive back.
 
+  --engine NAME docker or stream (default: docker)
   --image REF   export this image, which the local Docker daemon has or can pull (default: an image made here)
   --input JSON  input of the execution (default: the bucket of the stack, and the key images/NAME-TAG.tar)
   --quiet       leave out the log of the build
@@ -42,6 +44,7 @@ class Steps {
 }
 
 interface Options {
+    readonly engine: EngineName;
     readonly image?: string | undefined;
     readonly input?: string | undefined;
     readonly quiet: boolean;
@@ -50,14 +53,19 @@ interface Options {
 
 function readOptions(): Options | undefined {
     try {
-        return parseArgs({
+        const { engine, ...values } = parseArgs({
             options: {
+                engine: { type: "string", default: "docker" },
                 image: { type: "string" },
                 input: { type: "string" },
                 quiet: { type: "boolean", default: false },
                 help: { type: "boolean", default: false },
             },
         }).values;
+        if (engine !== "docker" && engine !== "stream") {
+            throw new Error(`--engine is ${engine}: expected docker or stream`);
+        }
+        return { engine, ...values };
     } catch (error) {
         console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
         return undefined;
@@ -74,6 +82,7 @@ async function main(): Promise<number> {
     const abort = new AbortController();
     const steps = new Steps();
     const starting = startLab({
+        engine: options.engine,
         tell: (line) => {
             console.log(`✔ ${line}`);
         },

@@ -20,6 +20,7 @@ import {
     PutBucketLifecycleConfigurationCommand,
     PutBucketOwnershipControlsCommand,
     PutBucketVersioningCommand,
+    PutObjectCommand,
     PutPublicAccessBlockCommand,
     S3Client,
 } from "@aws-sdk/client-s3";
@@ -28,6 +29,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { IdentityAndAccess, PolicyDocument } from "./iam";
 import { projectName } from "./stackFiles";
+import { zip } from "./zip";
 
 /** Arguments of {@link provision}. */
 export interface ProvisionArgs {
@@ -47,8 +49,13 @@ export interface DeclaredProject {
     readonly name: string;
     readonly arn: string;
     readonly serviceRole: string;
-    readonly buildTimeout: number;
-    readonly source: { readonly buildspec: string };
+    /** Minutes; unset for Lambda compute. */
+    readonly buildTimeout?: number;
+    readonly source: {
+        readonly type: "NO_SOURCE" | "S3";
+        readonly location?: string;
+        readonly buildspec: string;
+    };
     readonly environment: {
         readonly environmentVariables: readonly { readonly name: string; readonly value: string }[];
     };
@@ -175,6 +182,14 @@ function makeCreators(
                 }),
             );
             return { id: bucket, bucket, arn: `arn:aws:s3:::${bucket}` };
+        },
+        "aws:s3/bucketObjectv2:BucketObjectv2": async (
+            _,
+            inputs: { bucket: string; key: string; source: pulumi.asset.AssetArchive },
+        ) => {
+            const { bucket, key } = inputs;
+            await s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: await zip(inputs.source) }));
+            return { id: `${bucket}/${key}` };
         },
         "aws:s3/bucketOwnershipControls:BucketOwnershipControls": async (
             _,
@@ -306,7 +321,7 @@ function makeCreators(
                     ...(inputs as unknown as Omit<CreateProjectCommand["input"], "name">),
                     name: project,
                     // moto wants a location of every source; AWS has none for NO_SOURCE.
-                    source: { ...inputs.source, type: "NO_SOURCE", location: "none" },
+                    source: { location: "none", ...inputs.source },
                     logsConfig: undefined,
                     tags: undefined,
                 }),
