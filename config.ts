@@ -266,13 +266,9 @@ function record(config: pulumi.Config, key: ConfigKey, fields?: string[]): Recor
             `expected an object${fields ? ` with the fields ${fields.join(", ")}` : ""}`,
         );
     }
-    for (const field of Object.keys(value)) {
+    for (const [field, given] of Object.entries(value)) {
         if (fields && !fields.includes(field)) {
-            throw invalid(
-                `${key}.${field}`,
-                "(a value)",
-                `not a field of ${key}; known are ${fields.join(", ")}`,
-            );
+            throw invalid(`${key}.${field}`, given, `not a field of ${key}; known are ${fields.join(", ")}`);
         }
     }
     return value as Record<string, unknown>;

@@ -2,9 +2,10 @@
  * The state machine's definition, in Amazon States Language (states-language.net/spec.html). Pure: arguments in,
  * document out. JSONPath throughout.
  *
- * The document is written so that no input can end an execution in `States.Runtime`, which nothing can catch: each
- * path is tested for presence before it is read, and an intrinsic function that can refuse its input runs inside a
- * Parallel state of one branch, the language's only way to catch the failure of a Pass state.
+ * The document is written so that no request can end an execution in `States.Runtime`, which nothing can catch: each
+ * path is tested for presence before it is read, and no intrinsic function is given what it might refuse. The one
+ * text that cannot be tested beforehand, what AWS says of a failed build, is parsed inside a Parallel state of one
+ * branch, the language's only way to catch the failure of a Pass state.
  */
 import type * as pulumi from "@pulumi/pulumi";
 
@@ -97,7 +98,7 @@ const marginMinutes = 10;
 export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefinition {
     return {
         Comment: "Exports one container image from Amazon ECR to S3 as a tar archive",
-        StartAt: "Read request",
+        StartAt: "Read input",
         States: {
             ...readRequest(args),
             ...findRepository(args.repositories),
@@ -114,29 +115,30 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
 function readRequest(args: ExportDefinitionArgs): Record<string, State> {
     const { artifactBucket, artifactPrefix, imageUri } = args;
     return {
-        "Read request": {
-            Type: "Parallel",
+        "Read input": {
+            Type: "Pass",
+            Parameters: { "text.$": "States.JsonToString($$.Execution.Input)" },
+            Next: "Is input an object?",
+        },
+        "Is input an object?": {
+            Type: "Choice",
+            Choices: [{ Variable: "$.text", ...matches("{*"), Next: "Take input" }],
+            Default: "Reject input",
+        },
+        "Take input": {
+            Type: "Pass",
             Parameters: {
                 "input.$": "$$.Execution.Input",
                 defaults: { imageUri, artifactBucket, platform: defaultPlatform, force: false },
             },
-            Branches: [
-                {
-                    StartAt: "Merge defaults",
-                    States: {
-                        "Merge defaults": {
-                            Type: "Pass",
-                            Parameters: { "request.$": "States.JsonMerge($.defaults, $.input, false)" },
-                            End: true,
-                        },
-                    },
-                },
-            ],
-            ResultSelector: {
-                "request.$": "$[0].request",
+            Next: "Merge defaults",
+        },
+        "Merge defaults": {
+            Type: "Pass",
+            Parameters: {
+                "request.$": "States.JsonMerge($.defaults, $.input, false)",
                 stack: { artifactBucket, artifactPrefix, projectName: args.projectName },
             },
-            Catch: [{ ErrorEquals: ["States.ALL"], Next: "Reject input" }],
             Next: "Check request",
         },
         "Check request": {
@@ -163,7 +165,7 @@ function readRequest(args: ExportDefinitionArgs): Record<string, State> {
             Type: "Pass",
             Result: {
                 error: "InvalidInput",
-                cause: "The input of the execution is not a JSON object. Give the fields of the request as one, or {} for the defaults.",
+                cause: "The input of the execution is not a JSON object. Give the fields of the request in one, or {} for the defaults.",
             },
             Next: "Failed",
         },
@@ -239,7 +241,7 @@ function findRepository(repositories: readonly EcrRepository[]): Record<string, 
         ),
         "Reject repository": fail(
             "InvalidInput",
-            "'imageUri is {}: this stack may not read that repository. Request an image of one that it may read, or add the ARN of the repository to repositoryArns or crossAccountRepositoryArns in the configuration of the stack.', $.request.imageUri",
+            "'imageUri is {}: this stack may not read that repository. Request an image of one that it may read, or add the ARN of the repository to repositoryArns or crossAccountRepositoryArns in the configuration of the stack.', States.JsonToString($.request.imageUri)",
         ),
     };
 }
@@ -472,7 +474,7 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
             Type: "Pass",
             Parameters: {
                 "error.$": "$.failed.build.errors[0]",
-                "cause.$": "States.Format('{} Log: {}', $.failed.build.causes[0], $.failed.build.log)",
+                "cause.$": "States.Format('{} (Log: {})', $.failed.build.causes[0], $.failed.build.log)",
             },
             Next: "Failed",
         },

@@ -3,7 +3,7 @@
  * the place of Amazon ECR; a real Docker daemon; the declared state machine in an interpreter.
  */
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -108,7 +108,7 @@ async function start(
         started.push(process);
         return process;
     };
-    const motoCommand = await prepareMachine(options.tell);
+    const commands = await prepareMachine(options.tell);
     const configuration = configure(options);
     const image = parseImageUri(configuration["ecr-image-export:imageUri"] ?? "");
     const { accountId, name: repository, region: registryRegion, partition } = image.repository;
@@ -118,7 +118,7 @@ async function start(
 
     const iam = new IdentityAndAccess(accountId);
     const passwords: RegistryPasswords = new Map();
-    keep(await startEmulator(motoCommand, emulatorPort, accountId, folder));
+    keep(await startEmulator(commands.motoServer, emulatorPort, accountId, folder));
     keep(await startRegistry(registry.port, registry.userAndPassword, folder));
     const api = { port: apiPort, emulatorPort, region, accountId, partition, iam, passwords };
     keep(stoppable(await startAwsGateway(api)));
@@ -164,6 +164,7 @@ async function start(
     const endpoint = `http://127.0.0.1:${apiPort}`;
     const buildEnvironment = {
         ...proxy,
+        PATH: `${awsCommandFolder(commands.aws, endpoint, folder)}:${process.env["PATH"] ?? ""}`,
         CURL_CA_BUNDLE: gateway.authoritiesFile,
         NODE_EXTRA_CA_CERTS: gateway.authoritiesFile,
         DOCKER_HOST: docker.host,
@@ -237,6 +238,15 @@ function configure({ engine = "docker", reference }: LabOptions): Record<string,
     // Docker's rule: what stands before the first slash is a host where it has a dot or a colon, or is localhost.
     const path = reference.replace(/@.*$/, "").replace(/^(?:localhost|[^/]*[.:][^/]*)\//, "");
     return { ...configuration, "ecr-image-export:imageUri": `${host}/${path}` };
+}
+
+/** A folder with an `aws` that calls the lab: releases before 2023, as in Debian 12, do not read AWS_ENDPOINT_URL. */
+function awsCommandFolder(aws: string, endpoint: string, folder: string): string {
+    const bin = mkdtempSync(join(folder, "bin-"));
+    writeFileSync(join(bin, "aws"), `#!/bin/sh\nexec ${aws} --endpoint-url ${endpoint} "$@"\n`, {
+        mode: 0o755,
+    });
+    return bin;
 }
 
 function stoppable(server: Server): RunningProcess {

@@ -23,7 +23,8 @@ execution, exports an image from a real registry with a real Docker daemon, and 
 
   --engine NAME docker or stream (default: docker)
   --image REF   export this image, which the local Docker daemon has or can pull (default: an image made here)
-  --input JSON  input of the execution (default: the bucket of the stack, and the key images/NAME-TAG.tar)
+  --input JSON  input of the execution, $BUCKET in it stands for the stack's bucket
+                (default: {"artifactBucket":"$BUCKET","artifactKey":"images/NAME-TAG.tar"})
   --quiet       leave out the log of the build
   --help        show this text
 `;
@@ -158,7 +159,7 @@ async function verify(lab: Lab, output: Record<string, unknown>): Promise<string
     await pipeline(object.Body, createWriteStream(file));
     const hash = createHash("sha256");
     await pipeline(createReadStream(file), hash);
-    await run("docker", ["--host", lab.docker.host, "system", "prune", "--all", "--force"]);
+    await run("docker", ["--host", lab.docker.host, "image", "prune", "--all", "--force"]);
     await run("docker", ["--host", lab.docker.host, "load", "--input", file]);
     const loaded = await imageId(lab.docker.host, lab.image.uri);
 

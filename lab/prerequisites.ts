@@ -14,19 +14,25 @@ const packages: Record<string, string> = {
     htpasswd: "apache2-utils",
     jq: "jq",
     openssl: "openssl",
+    python3: "python3",
 };
 
 const motoVersion = "5.2.1";
 const motoFolder = join(__dirname, "..", ".lab", "moto");
 
+/** Commands that are run by their path. */
+export interface Commands {
+    readonly aws: string;
+    readonly motoServer: string;
+}
+
 /**
  * Makes sure that every command of the lab is there: on Debian as root it installs what is missing.
  *
  * @param tell Called with a line for each thing that is being installed.
- * @returns the path of `moto_server`.
  * @throws Error that names what is missing and what to do.
  */
-export async function prepareMachine(tell: (line: string) => void): Promise<string> {
+export async function prepareMachine(tell: (line: string) => void): Promise<Commands> {
     if (process.platform !== "linux" || process.getuid?.() !== 0) {
         throw new Error(
             "The lab starts a Docker daemon of its own, whose registry it puts in the place of Amazon ECR. " +
@@ -35,7 +41,7 @@ export async function prepareMachine(tell: (line: string) => void): Promise<stri
     }
     const missing = Object.keys(packages).filter((command) => find(command) === undefined);
     if (missing.length > 0) await installPackages(missing, tell);
-    return find("moto_server") ?? (await installMoto(tell));
+    return { aws: find("aws") ?? "aws", motoServer: find("moto_server") ?? (await installMoto(tell)) };
 }
 
 async function installPackages(commands: string[], tell: (line: string) => void): Promise<void> {
@@ -50,7 +56,7 @@ async function installPackages(commands: string[], tell: (line: string) => void)
     } catch (error) {
         throw new Error(remedy, { cause: error });
     }
-    const still = commands.filter((command) => find(command) === undefined);
+    const still = commands.filter((command) => command in packages && find(command) === undefined);
     if (still.length > 0) throw new Error(`Still missing after apt-get install: ${still.join(", ")}`);
 }
 
@@ -60,6 +66,8 @@ async function installMoto(tell: (line: string) => void): Promise<string> {
     if (existsSync(command)) return command;
     tell(`installing moto ${motoVersion}`);
     try {
+        // Debian has the part of Python that makes environments in a package of its own.
+        await run("python3", ["-c", "import ensurepip"]).catch(() => installPackages(["python3-venv"], tell));
         await run("python3", ["-m", "venv", motoFolder]);
         await run(join(motoFolder, "bin", "pip"), ["install", "--quiet", `moto[server]==${motoVersion}`]);
     } catch (error) {

@@ -27,6 +27,7 @@ import {
 import { CreateStateMachineCommand, SFNClient } from "@aws-sdk/client-sfn";
 import * as pulumi from "@pulumi/pulumi";
 
+import { partitionOf } from "../components/imageReference";
 import type { IdentityAndAccess, PolicyDocument } from "./iam";
 import { projectName } from "./stackFiles";
 import { zip } from "./zip";
@@ -159,6 +160,7 @@ function makeCreators(
     stateMachines: Map<string, DeclaredStateMachine>,
 ): Record<string, Create> {
     const region = args.configuration["aws:region"] ?? "";
+    const partition = partitionOf(region);
     const client = {
         region,
         endpoint: `http://127.0.0.1:${args.emulatorPort}`,
@@ -181,7 +183,7 @@ function makeCreators(
                     ...(region === "us-east-1" ? {} : { CreateBucketConfiguration: here }),
                 }),
             );
-            return { id: bucket, bucket, arn: `arn:aws:s3:::${bucket}` };
+            return { id: bucket, bucket, arn: `arn:${partition}:s3:::${bucket}` };
         },
         "aws:s3/bucketObjectv2:BucketObjectv2": async (
             _,
@@ -311,7 +313,7 @@ function makeCreators(
                     retentionInDays: inputs.retentionInDays,
                 }),
             );
-            const arn = `arn:aws:logs:${region}:${args.accountId}:log-group:${group}`;
+            const arn = `arn:${partition}:logs:${region}:${args.accountId}:log-group:${group}`;
             return { id: group, name: group, arn };
         },
         "aws:codebuild/project:Project": async (name, inputs: Omit<DeclaredProject, "name" | "arn">) => {

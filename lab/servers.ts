@@ -67,6 +67,9 @@ export async function startDockerDaemon(
             ...["--host", host, "--data-root", join(root, "data"), "--exec-root", join(root, "exec")],
             ...["--pidfile", join(root, "docker.pid"), "--config-file", join(root, "daemon.json")],
             ...["--bridge=none", "--iptables=false", "--ip6tables=false"],
+            // Where the machine runs a containerd, the daemon uses it: apart from the images of the machine's own.
+            ...["--containerd-namespace", "image-export-lab"],
+            ...["--containerd-plugins-namespace", "image-export-lab-plugins"],
         ],
         {
             env: environment,
