@@ -70,13 +70,19 @@ export function parseLocation(text: string): Location {
         return { kind: "file", path: text };
     }
     const [, bucket, key] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/(.+)$/.exec(text) ?? [];
-    if (bucket === undefined || key === undefined || key.endsWith("/") || Buffer.byteLength(key) > 1019) {
+    if (bucket === undefined || key === undefined || Buffer.byteLength(key) > 1019 || !isPlainKey(key)) {
         throw new ExportError(
             "InvalidInput",
-            `"${text}" is not an S3 object: expected s3://BUCKET/KEY, the key at most 1019 bytes (".json" is added).`,
+            `"${text.slice(0, 300)}" is not an S3 object to write: expected s3://BUCKET/KEY, the key at most 1019 bytes ` +
+                '(".json" is added), without control characters and without empty, "." or ".." folders.',
         );
     }
     return { kind: "s3", bucket, key };
+}
+
+/** S3 takes any text for a key, but tools on the way to it take some for other keys: `a/../b` for `b`. */
+function isPlainKey(key: string): boolean {
+    return !/\p{Cc}/u.test(key) && !/\/\.{0,2}\//.test(`/${key}/`);
 }
 
 /** Where the record of an archive is: beside it. */

@@ -66,8 +66,10 @@ async function answer(
 
 /** Action and resource of a call to S3, by method and query: docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html */
 function s3Call(args: AwsGatewayArgs, incoming: IncomingMessage): Call | undefined {
-    const url = new URL(incoming.url ?? "/", "http://s3");
-    const [bucket = "", ...rest] = url.pathname.slice(1).split("/");
+    // Not `new URL`, which would take `..` for a folder, where S3 takes it for a part of the key.
+    const [path = "", query = ""] = (incoming.url ?? "").split("?", 2);
+    const [bucket = "", ...rest] = path.slice(1).split("/");
+    const parameters = new URLSearchParams(query);
     const key = rest.map(decodeURIComponent).join("/");
     const bucketArn = `arn:${args.partition}:s3:::${bucket}`;
     const call = (action: string, resource: string) => ({ service: "s3", action: `s3:${action}`, resource });
@@ -76,7 +78,7 @@ function s3Call(args: AwsGatewayArgs, incoming: IncomingMessage): Call | undefin
         return method === "GET" || method === "HEAD" ? call("ListBucket", bucketArn) : undefined;
     }
     const objectArn = `${bucketArn}/${key}`;
-    const upload = url.searchParams.has("uploads") || url.searchParams.has("uploadId");
+    const upload = parameters.has("uploads") || parameters.has("uploadId");
     if (method === "PUT" || (method === "POST" && upload)) return call("PutObject", objectArn);
     if (method === "DELETE" && upload) return call("AbortMultipartUpload", objectArn);
     if (method === "DELETE") return call("DeleteObject", objectArn);

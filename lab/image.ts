@@ -56,14 +56,20 @@ export async function imageId(dockerHost: string, name: string): Promise<string>
 
 type Docker = (...command: string[]) => Promise<string>;
 
-/** A small image of two layers: a shell with its libraries, and this machine's time zones. */
+/**
+ * A small image of three layers: a shell with its libraries, this machine's release, and a program that is large
+ * enough for the archive to be uploaded in several parts.
+ */
 async function buildImage(docker: Docker, name: string, folder: string): Promise<void> {
     const context = join(folder, "image");
     mkdirSync(join(context, "shell"), { recursive: true });
+    mkdirSync(join(context, "program"));
     const libraries = (await run("ldd", ["/bin/sh"])).match(/\/\S+/g) ?? [];
+    const program = (await run("sh", ["-c", "command -v docker-registry"])).trim();
     await run("cp", ["--parents", "--dereference", "/bin/sh", ...new Set(libraries), join(context, "shell")]);
     await run("cp", ["--parents", "--dereference", "/etc/os-release", context]);
-    const lines = ["FROM scratch", "COPY shell /", "COPY etc /etc", 'CMD ["/bin/sh"]'];
+    await run("cp", ["--parents", "--dereference", program, join(context, "program")]);
+    const lines = ["FROM scratch", "COPY shell /", "COPY etc /etc", "COPY program /", 'CMD ["/bin/sh"]'];
     writeFileSync(join(context, "Dockerfile"), `${lines.join("\n")}\n`);
     await docker("build", "--quiet", "--tag", name, context);
 }

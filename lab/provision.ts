@@ -138,7 +138,10 @@ export async function provision(args: ProvisionArgs): Promise<DeployedStack> {
     // Only now: the program reads its configuration and registers its resources while it is loaded.
     const collect = (error: unknown) => failures.push(error);
     process.on("unhandledRejection", collect);
-    const program = createRequire(__filename)("../index") as Record<string, unknown>;
+    const load = createRequire(__filename);
+    // Once for each lab of a process, since loading is what deploys.
+    Reflect.deleteProperty(load.cache, load.resolve("../index"));
+    const program = load("../index") as Record<string, unknown>;
     await pulumi.runtime.disconnect().catch(collect);
     process.off("unhandledRejection", collect);
     if (failures.length > 0) throw failures[0];
