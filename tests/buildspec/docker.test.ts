@@ -1,0 +1,746 @@
+import { strict as assert } from "node:assert";
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+
+import { BuildRunner } from "../../components/buildRunner";
+import { requestVariables, resultVariables } from "../../components/definition";
+import { parseImageUri } from "../../components/imageReference";
+import { at } from "../support/awsTypes";
+import { type BuildResult, password, readBuildspec, runBuild, type World } from "../support/build";
+import { evaluate } from "../support/pulumiMocks";
+
+const buildspec = readBuildspec("docker");
+const script = buildspec.phases["build"]?.commands.join("\n") ?? "";
+
+const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
+const variables = {
+    IMAGE_URI: `${registry}/web/nginx:1.29`,
+    PLATFORM: "linux/amd64",
+    ARCHIVE_FILE: "image.tar",
+    ARTIFACT_BUCKET: "artifacts",
+    ARTIFACT_PREFIX: "images/",
+    ARTIFACT_KEY: "images/web/nginx/1.29.tar",
+};
+const manifest = '{ "schemaVersion": 2,  "config": {}, "layers": [] }';
+const digest = digestOf(manifest);
+
+function digestOf(text: string): string {
+    return `sha256:${createHash("sha256").update(text).digest("hex")}`;
+}
+
+/** A line of bash that says something on standard error and fails. */
+function failing(message: string): string {
+    return `echo ${quoted(message)} >&2; exit 1`;
+}
+
+/** The answer of a registry, as bash. */
+function answer(status: number, body: string): string {
+    return `answer ${status} ${quoted(body)}`;
+}
+
+function quoted(text: string): string {
+    return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+function run(changes: Partial<typeof variables> = {}, world: World = {}): BuildResult {
+    return runBuild(buildspec, { ...variables, ...changes }, { curl: answer(200, manifest), ...world });
+}
+
+/** Runs a build that has to fail with this error, and gives its cause. */
+function causeOf(error: string, { status, exported, output }: BuildResult): string {
+    assert.equal(exported["EXPORT_ERROR"], error, `${JSON.stringify(exported)} after:\n${output}`);
+    assert.notEqual(status, 0, "the build phase fails");
+    assert.deepEqual(Object.keys(exported).sort(), ["EXPORT_CAUSE", "EXPORT_ERROR"]);
+    const cause = exported["EXPORT_CAUSE"] ?? "";
+    assert(output.endsWith(`${error}: ${cause}\n`), `the log ends in the error:\n${output}`);
+    return cause;
+}
+
+/** The arguments of the one call of a command. */
+function callOf({ calls }: BuildResult, ...command: string[]): readonly string[] {
+    const [call, ...more] = calls.filter((each) => command.every((word, index) => each[index] === word));
+    assert(call, `${command.join(" ")} was not called, but ${JSON.stringify(calls)}`);
+    assert.deepEqual(more, [], `${command.join(" ")} was called more than once`);
+    return call.slice(command.length);
+}
+
+function isCalled({ calls }: BuildResult, command: string): boolean {
+    return calls.some((call) => call.join(" ").startsWith(`${command} `));
+}
+
+function isInstalled(program: string): boolean {
+    return spawnSync(program, ["--version"]).status === 0;
+}
+
+describe("buildspec/docker.yml", () => {
+    it("is of version 0.2, for bash", () => {
+        assert.deepEqual([buildspec.version, buildspec.env.shell], [0.2, "bash"]);
+    });
+
+    it("has one phase, which ends the build when it fails", () => {
+        assert.deepEqual(Object.keys(buildspec.phases), ["build"]);
+        assert.equal(buildspec.phases["build"]?.["on-failure"], "ABORT");
+    });
+
+    it("exports the results that the state machine reads, and the error", () => {
+        assert.deepEqual(buildspec.env["exported-variables"], [
+            ...Object.keys(resultVariables),
+            "EXPORT_ERROR",
+            "EXPORT_CAUSE",
+        ]);
+    });
+
+    it("reads the variables that project and state machine provide, and no other", async () => {
+        const image = parseImageUri(variables.IMAGE_URI);
+        const program = await evaluate(() => ({
+            runner: new BuildRunner("test", {
+                at,
+                buildspec: script,
+                image,
+                repositories: [image.repository],
+                artifactBucketName: "artifacts",
+                artifactBucketArn: "arn:aws:s3:::artifacts",
+                artifactPrefix: "images/",
+                compute: { type: "x", image: "x", timeoutMinutes: 5, queuedTimeoutMinutes: 5 },
+                tags: {},
+            }).urn,
+        }));
+        const { environmentVariables } = program.resource("test-project").inputs["environment"] as {
+            environmentVariables: { name: string }[];
+        };
+        const provided = environmentVariables.map(({ name }) => name);
+
+        const code = script.replaceAll(/^\s*#.*$/gm, "");
+        const read = [...code.matchAll(/\$\{?[#!]?([A-Z][A-Z0-9_]*)/g)].map(([, name]) => name ?? "");
+        const own = [...code.matchAll(/(?:^|\s)([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name ?? "");
+        const bash = ["BASH_REMATCH", "PWD", "SECONDS"];
+        const fromOutside = [...new Set(read)].filter((name) => ![...own, ...bash].includes(name));
+        assert.deepEqual(fromOutside.sort(), provided.sort());
+        assert.deepEqual(Object.keys(variables).sort(), provided, "these tests give the same ones");
+        assert.deepEqual(
+            requestVariables.filter((name) => !provided.includes(name)),
+            [],
+            "the state machine overrides what the project declares",
+        );
+    });
+
+    it("never traces its commands, which would show the password", () => {
+        assert.doesNotMatch(script, /set -[a-z]*x|set -o xtrace|bash -x/);
+    });
+
+    it("is bash", () => {
+        for (const commands of [script, buildspec.phases["build"]?.finally?.join("\n") ?? ""]) {
+            const { status, stderr } = spawnSync("bash", ["-n"], { input: commands, encoding: "utf8" });
+            assert.equal(status, 0, stderr);
+        }
+    });
+
+    it("is clean to shellcheck (skipped where that is not installed)", function () {
+        if (!isInstalled("shellcheck")) this.skip();
+        for (const commands of [script, buildspec.phases["build"]?.finally?.join("\n") ?? ""]) {
+            // SC1091: result.env is written by the build.
+            const { status, stdout } = spawnSync("shellcheck", ["--shell=bash", "--exclude=SC1091", "-"], {
+                input: commands,
+                encoding: "utf8",
+            });
+            assert.equal(status, 0, stdout);
+        }
+    });
+});
+
+const missing = ["bash", "jq", "sha256sum", "iconv", "stat"].filter((program) => !isInstalled(program));
+
+describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.join(", ")} here)` : ""}`, function () {
+    this.timeout(10_000); // a build is some forty processes
+
+    before(function () {
+        if (missing.length > 0) this.skip();
+    });
+
+    describe("that succeeds", () => {
+        const archive = `archive of ${registry}/web/nginx:1.29`;
+        const sha256 = digestOf(archive).slice("sha256:".length);
+        let build: BuildResult;
+        before(() => {
+            build = run();
+        });
+
+        it("exports digest, version, size and sha256, and no error", () => {
+            assert.equal(build.status, 0, build.output);
+            assert.deepEqual(build.exported, {
+                IMAGE_DIGEST: digest,
+                ARTIFACT_VERSION_ID: "version-1",
+                ARCHIVE_SIZE_BYTES: String(archive.length),
+                ARCHIVE_SHA256: sha256,
+            });
+        });
+
+        it("calls what it needs, in this order", () => {
+            const [passwordAndLogin, rest] = [build.calls.slice(0, 2), build.calls.slice(2)];
+            const words = ([program, first, second]: readonly string[]) =>
+                program === "aws" ? `aws ${first ?? ""} ${second ?? ""}` : `${program ?? ""} ${first ?? ""}`;
+            // These two are the ends of a pipe, which start at the same time.
+            assert.deepEqual(passwordAndLogin.map(words).sort(), [
+                "aws ecr get-login-password",
+                "docker login",
+            ]);
+            assert.deepEqual(rest.map(words), [
+                "curl --silent",
+                "docker info",
+                "docker pull",
+                "docker image",
+                "docker tag",
+                "docker save",
+                "aws s3 cp",
+                "aws s3api head-object",
+            ]);
+        });
+
+        it("asks the registry for the manifest, with every type of manifest accepted", () => {
+            const args = callOf(build, "curl");
+            assert.equal(args.at(-1), `https://${registry}/v2/web/nginx/manifests/1.29`);
+            const accept = args[args.indexOf("--header") + 1] ?? "";
+            assert.deepEqual(accept.replace("Accept: ", "").split(", "), [
+                "application/vnd.oci.image.index.v1+json",
+                "application/vnd.oci.image.manifest.v1+json",
+                "application/vnd.docker.distribution.manifest.list.v2+json",
+                "application/vnd.docker.distribution.manifest.v2+json",
+            ]);
+        });
+
+        it("pulls by digest, so that a tag that moves cannot mislabel the archive", () => {
+            assert.deepEqual(callOf(build, "docker", "pull"), [
+                "--platform",
+                "linux/amd64",
+                `${registry}/web/nginx@${digest}`,
+            ]);
+        });
+
+        it("saves under the name that was asked for", () => {
+            assert.deepEqual(callOf(build, "docker", "tag"), [
+                `${registry}/web/nginx@${digest}`,
+                `${registry}/web/nginx:1.29`,
+            ]);
+            assert.deepEqual(callOf(build, "docker", "save"), [
+                "--output",
+                "image.tar",
+                `${registry}/web/nginx:1.29`,
+            ]);
+        });
+
+        it("uploads with the metadata that one HEAD shows", () => {
+            const [file, destination, ...options] = callOf(build, "aws", "s3", "cp");
+            assert.deepEqual([file, destination], ["image.tar", "s3://artifacts/images/web/nginx/1.29.tar"]);
+            assert.equal(options[options.indexOf("--content-type") + 1], "application/x-tar");
+            assert.deepEqual(JSON.parse(options[options.indexOf("--metadata") + 1] ?? ""), {
+                "image-digest": digest,
+                platform: "linux/amd64",
+                "archive-sha256": sha256,
+            });
+        });
+
+        it("confirms the upload with a HEAD of the same object", () => {
+            const args = callOf(build, "aws", "s3api", "head-object");
+            assert.deepEqual(args.slice(0, 4), ["--bucket", "artifacts", "--key", variables.ARTIFACT_KEY]);
+        });
+
+        it("hands the password over by pipes alone: it is in no argument and not in the log", () => {
+            const login = callOf(build, "docker", "login");
+            assert.deepEqual(login, ["--username", "AWS", "--password-stdin", registry]);
+            const basic = Buffer.from(`AWS:${password}`).toString("base64");
+            assert.equal(build.curlConfig, `header = "Authorization: Basic ${basic}"\n`, "curl gets it");
+            for (const secret of [password, basic]) {
+                assert(!build.output.includes(secret), "the log");
+                assert(!JSON.stringify(build.calls).includes(secret), "the arguments");
+                assert(!JSON.stringify(build.exported).includes(secret), "the exported variables");
+            }
+        });
+
+        it("tells its steps", () => {
+            const steps = [...build.output.matchAll(/^=== (.*) \(after \d+ s\)$/gm)].map(([, step]) => step);
+            assert.deepEqual(steps, [
+                "Check the request",
+                `Log in to ${registry}`,
+                `Resolve ${variables.IMAGE_URI}`,
+                `Pull ${digest}`,
+                "Save the archive",
+                "Upload to s3://artifacts/images/web/nginx/1.29.tar",
+                "Done",
+            ]);
+        });
+    });
+
+    describe("logs in to the registry's own host and region:", () => {
+        const enough = { curl: failing("the rest is of no interest here") };
+        const regions = {
+            [registry]: "ap-northeast-1",
+            "111122223333.dkr.ecr-fips.us-gov-west-1.amazonaws.com": "us-gov-west-1",
+            "111122223333.dkr-ecr.eu-west-1.on.aws": "eu-west-1",
+            "111122223333.dkr-ecr-fips.us-east-2.on.aws": "us-east-2",
+            "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn": "cn-north-1",
+            "111122223333.dkr-ecr.cn-northwest-1.on.amazonwebservices.com.cn": "cn-northwest-1",
+            "111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu": "eusc-de-east-1",
+        };
+        for (const [host, region] of Object.entries(regions)) {
+            it(host, () => {
+                const build = run({ IMAGE_URI: `${host}/web/nginx:1.29` }, enough);
+                assert.deepEqual(callOf(build, "aws", "ecr", "get-login-password"), ["--region", region]);
+                assert.equal(callOf(build, "docker", "login").at(-1), host);
+            });
+        }
+
+        const others = [
+            "127.0.0.1:5000",
+            "registry.example.org",
+            "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com.example.org",
+            "x111122223333.dkr.ecr.ap-northeast-1.amazonaws.com",
+            `${registry}:443`,
+        ];
+        for (const host of others) {
+            it(`not to ${host}, which gets no password`, () => {
+                const build = run({ IMAGE_URI: `${host}/web/nginx:1.29` }, enough);
+                assert.equal(callOf(build, "curl").at(-1), `https://${host}/v2/web/nginx/manifests/1.29`);
+                assert(!isCalled(build, "aws ecr") && !isCalled(build, "docker login"), build.output);
+                assert.equal(build.curlConfig, "");
+            });
+        }
+    });
+
+    describe("refuses before it calls anything", () => {
+        const hex = "a".repeat(64);
+        const injections = [
+            "$(touch pwned)",
+            "`touch pwned`",
+            "; touch pwned",
+            "a\ntouch pwned",
+            "a\x01b",
+            "| touch pwned",
+            "${IFS}",
+            "--help",
+            "-v",
+            "*",
+            "ü",
+            "名前",
+            "a b",
+            "'",
+            '"',
+            "\\",
+            "a".repeat(10_240),
+        ];
+        const malformed: Record<"IMAGE_URI" | "PLATFORM" | "ARTIFACT_KEY", string[]> = {
+            IMAGE_URI: [
+                ...injections,
+                ...injections.map((text) => `${registry}/web/nginx:${text}`).slice(0, -1),
+                "",
+                "nginx",
+                `${registry}/`,
+                `${registry}/Nginx`,
+                `${registry}/web//nginx`,
+                `${registry}/web/../nginx`,
+                `${registry}/-nginx`,
+                `${registry}/nginx:`,
+                `${registry}/nginx:${"t".repeat(129)}`,
+                `${registry}/nginx@sha256:abc`,
+                `${registry}/nginx@sha512:${hex}`,
+                `${registry}/nginx@sha256:${hex.toUpperCase()}`,
+                `${registry}/nginx@sha256:${hex}:tag`,
+                `https://${registry}/nginx`,
+                `user:secret@${registry}/nginx`,
+            ],
+            PLATFORM: [
+                ...injections,
+                ...injections.map((text) => `linux/${text}`).slice(0, -1),
+                "",
+                "all",
+                "linux",
+                "linux/",
+                "/amd64",
+                "linux/arm64/",
+                "linux/arm64/v8/x",
+                "linux/amd64,linux/arm64",
+                "LINUX/amd64",
+            ].filter((platform) => platform !== "linux/a"),
+            ARTIFACT_KEY: [
+                "",
+                "images",
+                "images/",
+                "images/a/",
+                "other/a.tar",
+                "/images/a.tar",
+                "xxximages/a.tar",
+                "images//a.tar",
+                "images/./a.tar",
+                "images/../a.tar",
+                "images/..",
+                "images/a/..",
+                "images/a\nb.tar",
+                "images/a\tb.tar",
+                "images/a\x7f.tar",
+                `images/${"a".repeat(1013)}`,
+                `images/${"ü".repeat(507)}`,
+                `images/${"a".repeat(10_240)}`,
+            ],
+        };
+        const names = { IMAGE_URI: "imageUri", PLATFORM: "platform", ARTIFACT_KEY: "artifactKey" };
+        for (const [variable, values] of Object.entries(malformed)) {
+            for (const value of values) {
+                const shown = JSON.stringify(value);
+                it(`${variable} ${shown.length > 70 ? `${shown.slice(0, 70)}… (${value.length})` : shown}`, () => {
+                    const build = run({ [variable]: value });
+                    const cause = causeOf("InvalidInput", build);
+                    const field = names[variable as keyof typeof names];
+                    assert.match(cause, new RegExp(`^${field} is .*: expected .*\\.$`, "s"));
+                    assert(Buffer.byteLength(cause) <= 1000, "the cause is short");
+                    assert.doesNotMatch(cause, /\p{Cc}/u, "the cause is one line");
+                    assert.deepEqual(build.calls, []);
+                    assert.deepEqual(build.files, ["result.env"], "nothing of the value was executed");
+                });
+            }
+        }
+    });
+
+    describe("takes literally", () => {
+        const keys = [
+            "images/$(touch pwned).tar",
+            "images/`touch pwned`.tar",
+            "images/a b;touch pwned",
+            "images/'\"\\.tar",
+            "images/*",
+            "images/--help",
+            "images/名前.tar",
+            "images/...",
+            `images/${"a".repeat(1012)}`,
+            `images/${"ü".repeat(506)}`,
+        ];
+        for (const key of keys) {
+            it(`the key ${key.slice(0, 60)}`, () => {
+                const build = run({ ARTIFACT_KEY: key });
+                assert.equal(build.status, 0, build.output);
+                assert.equal(callOf(build, "aws", "s3", "cp")[1], `s3://artifacts/${key}`);
+                const head = callOf(build, "aws", "s3api", "head-object");
+                assert.equal(head[head.indexOf("--key") + 1], key);
+                assert(!build.files.includes("pwned"));
+            });
+        }
+    });
+
+    describe("resolves", () => {
+        const enough = { "docker pull": failing("the rest is of no interest here") };
+        const pulled = (build: BuildResult) => callOf(build, "docker", "pull");
+        const hex = (digit: string) => `sha256:${digit.repeat(64)}`;
+        const entry = (digit: string, os: string, architecture: string, variant?: string) => ({
+            digest: hex(digit),
+            platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
+        });
+        const attestation = {
+            ...entry("f", "unknown", "unknown"),
+            annotations: { type: "attestation-manifest" },
+        };
+        const index = JSON.stringify({
+            manifests: [
+                attestation,
+                entry("1", "linux", "amd64"),
+                entry("2", "linux", "arm", "v6"),
+                entry("3", "linux", "arm", "v7"),
+                entry("4", "linux", "arm64", "v8"),
+                entry("5", "linux", "386"),
+                entry("6", "windows", "amd64"),
+                { digest: hex("7") },
+            ],
+        });
+        const chosen: Record<string, string> = {
+            "linux/amd64": hex("1"),
+            "linux/arm/v6": hex("2"),
+            "linux/arm/v7": hex("3"),
+            "linux/arm": hex("3"),
+            "linux/arm64": hex("4"),
+            "linux/arm64/v8": hex("4"),
+            "linux/386": hex("5"),
+            "windows/amd64": hex("6"),
+        };
+        for (const [platform, expected] of Object.entries(chosen)) {
+            it(`an index for ${platform}`, () => {
+                const build = run({ PLATFORM: platform }, { ...enough, curl: answer(200, index) });
+                assert.deepEqual(pulled(build), [
+                    "--platform",
+                    platform,
+                    `${registry}/web/nginx@${expected}`,
+                ]);
+            });
+        }
+
+        it("an index whose arm64 and arm say no variant", () => {
+            const plain = JSON.stringify({
+                manifests: [entry("1", "linux", "arm"), entry("2", "linux", "arm64")],
+            });
+            const reference = (platform: string) =>
+                pulled(run({ PLATFORM: platform }, { ...enough, curl: answer(200, plain) })).at(-1);
+            assert.equal(reference("linux/arm/v7"), `${registry}/web/nginx@${hex("1")}`);
+            assert.equal(reference("linux/arm64/v8"), `${registry}/web/nginx@${hex("2")}`);
+        });
+
+        it("an index to the end, although the daemon knows no variant of arm64", () => {
+            const build = run(
+                { PLATFORM: "linux/arm64/v8" },
+                { curl: answer(200, index), "docker image inspect": "echo linux/arm64" },
+            );
+            assert.equal(build.status, 0, build.output);
+            assert.equal(build.exported["IMAGE_DIGEST"], hex("4"));
+        });
+
+        it("the first of several entries for a platform", () => {
+            const twice = JSON.stringify({
+                manifests: [entry("1", "linux", "amd64"), entry("2", "linux", "amd64")],
+            });
+            assert.equal(run({}, { curl: answer(200, twice) }).exported["IMAGE_DIGEST"], hex("1"));
+        });
+
+        it("no platform that is missing, and lists those that exist", () => {
+            const build = run({ PLATFORM: "linux/s390x" }, { curl: answer(200, index) });
+            assert.equal(
+                causeOf("ImageNotFound", build),
+                `${variables.IMAGE_URI} has no image for linux/s390x. It has linux/amd64, linux/arm/v6, linux/arm/v7, linux/arm64/v8, linux/386, windows/amd64.`,
+            );
+            assert(!isCalled(build, "docker pull"));
+        });
+
+        it("no attestation", () => {
+            const build = run(
+                { PLATFORM: "unknown/unknown" },
+                { curl: answer(200, JSON.stringify({ manifests: [entry("1", "linux", "amd64")] })) },
+            );
+            causeOf("ImageNotFound", build);
+        });
+
+        it("no index that names something else than a digest", () => {
+            const odd = JSON.stringify({
+                manifests: [{ digest: "--help", platform: { os: "linux", architecture: "amd64" } }],
+            });
+            const build = run({}, { curl: answer(200, odd) });
+            assert.match(causeOf("ExportFailed", build), /names the digest --help/);
+            assert(!isCalled(build, "docker pull"));
+        });
+
+        it("a digest, by itself", () => {
+            const build = run({ IMAGE_URI: `${registry}/web/nginx@${digest}` });
+            assert.equal(build.status, 0, build.output);
+            assert(callOf(build, "curl").at(-1)?.endsWith(`/manifests/${digest}`));
+            assert.equal(build.exported["IMAGE_DIGEST"], digest);
+            assert.equal(callOf(build, "docker", "save").at(-1), `${registry}/web/nginx@${digest}`);
+            assert(!isCalled(build, "docker tag"));
+        });
+
+        it("the digest, where there is a tag too, and keeps the tag as the archive's name", () => {
+            const build = run({ IMAGE_URI: `${variables.IMAGE_URI}@${digest}` });
+            assert.equal(build.status, 0, build.output);
+            assert(callOf(build, "curl").at(-1)?.endsWith(`/manifests/${digest}`));
+            assert.equal(callOf(build, "docker", "save").at(-1), variables.IMAGE_URI);
+        });
+
+        it("latest, where there is neither", () => {
+            const build = run({ IMAGE_URI: `${registry}/web/nginx` });
+            assert(callOf(build, "curl").at(-1)?.endsWith("/manifests/latest"));
+            assert.equal(callOf(build, "docker", "save").at(-1), `${registry}/web/nginx:latest`);
+        });
+    });
+
+    describe("that fails exports the error, and uploads nothing:", () => {
+        const pinned = `${registry}/web/nginx@sha256:${"a".repeat(64)}`;
+        const errors = (message: string) => JSON.stringify({ errors: [{ code: "X", message }] });
+        const failures: Record<
+            string,
+            [error: string, cause: RegExp, changes: Partial<typeof variables>, World]
+        > = {
+            "another manifest than the digest names": [
+                "DigestMismatch",
+                new RegExp(`answered with a manifest of digest ${digest}.*Nothing was exported`),
+                { IMAGE_URI: pinned },
+                {},
+            ],
+            "an image that does not exist": [
+                "ImageNotFound",
+                /nginx:1\.29 does not exist in the registry\. manifest unknown/,
+                {},
+                { curl: answer(404, errors("manifest unknown")) },
+            ],
+            "an image that does not exist, without a word": [
+                "ImageNotFound",
+                /does not exist in the registry\. HTTP status 404/,
+                {},
+                { curl: answer(404, "<html>") },
+            ],
+            "a registry that refuses": [
+                "AccessDenied",
+                /refused to show .*nginx:1\.29\. not authorized to perform: ecr:BatchGetImage/,
+                {},
+                { curl: answer(403, errors("not authorized to perform: ecr:BatchGetImage")) },
+            ],
+            "a registry that wants a login": [
+                "AccessDenied",
+                /HTTP status 401/,
+                {},
+                { curl: answer(401, "") },
+            ],
+            "a registry that is broken": [
+                "ExportFailed",
+                /answered 503 for the manifest of .*nginx:1\.29/,
+                {},
+                { curl: answer(503, "") },
+            ],
+            "a registry that cannot be reached": [
+                "ExportFailed",
+                /could not be fetched: curl: \(6\) Could not resolve host/,
+                {},
+                { curl: failing("curl: (6) Could not resolve host: x") },
+            ],
+            "a role that may not log in": [
+                "AccessDenied",
+                /The login to .* failed: .*not authorized to perform: ecr:GetAuthorizationToken/,
+                {},
+                {
+                    "aws ecr get-login-password": failing(
+                        "An error occurred (AccessDeniedException): User is not authorized to perform: ecr:GetAuthorizationToken",
+                    ),
+                },
+            ],
+            "a login that the registry does not take": [
+                "ExportFailed",
+                /The login to .* failed: Error response from daemon/,
+                {},
+                { "docker login": `cat >/dev/null; ${failing("Error response from daemon: Get x: EOF")}` },
+            ],
+            "a daemon that does not start": [
+                "ExportFailed",
+                /The Docker daemon of the build did not start within a minute/,
+                {},
+                { "docker info": "exit 1" },
+            ],
+            "a pull that breaks off": [
+                "ExportFailed",
+                /The pull of .*nginx:1\.29 failed: unexpected EOF/,
+                {},
+                { "docker pull": failing("unexpected EOF") },
+            ],
+            "a pull that is denied": [
+                "AccessDenied",
+                /The pull of .* failed: .*denied: User is not authorized/,
+                {},
+                { "docker pull": failing("Error response from daemon: denied: User is not authorized") },
+            ],
+            "a layer that is refused": [
+                "AccessDenied",
+                /403/,
+                {},
+                { "docker pull": failing("unexpected status from GET request: 403 Forbidden") },
+            ],
+            "a pull of an image that went away": [
+                "ImageNotFound",
+                /manifest unknown/,
+                {},
+                { "docker pull": failing("Error response from daemon: manifest unknown") },
+            ],
+            "an image of another platform": [
+                "ImageNotFound",
+                /has no image for linux\/amd64\. It has linux\/arm64\./,
+                {},
+                { "docker image inspect": "echo linux/arm64" },
+            ],
+            "an image of a platform that begins like it": [
+                "ImageNotFound",
+                /has no image for linux\/arm64\. It has linux\/arm\./,
+                { PLATFORM: "linux/arm64" },
+                { "docker image inspect": "echo linux/arm" },
+            ],
+            "a disk that is full": [
+                "ExportFailed",
+                /docker save failed: write .*: no space left on device/,
+                {},
+                {
+                    "docker save": `echo half >"$3"; ${failing("write /layer.tar: no space left on device")}`,
+                },
+            ],
+        };
+        for (const [what, [error, cause, changes, world]] of Object.entries(failures)) {
+            it(what, () => {
+                const build = run(changes, world);
+                assert.match(causeOf(error, build), cause);
+                assert(!isCalled(build, "aws s3") && !isCalled(build, "aws s3api"), "nothing is uploaded");
+            });
+        }
+
+        it("an upload that is denied", () => {
+            const denied =
+                "upload failed: ./image.tar An error occurred (AccessDenied) when calling the PutObject operation";
+            const build = run({}, { "aws s3 cp": failing(denied) });
+            const cause = causeOf("AccessDenied", build);
+            assert.equal(cause, `The upload to s3://artifacts/images/web/nginx/1.29.tar failed: ${denied}`);
+            assert(!isCalled(build, "aws s3api"));
+        });
+
+        it("an upload that breaks off", () => {
+            const build = run({}, { "aws s3 cp": failing("Connection was closed") });
+            assert.match(causeOf("ExportFailed", build), /The upload to .* failed: Connection was closed/);
+        });
+
+        it("an upload that may not be confirmed", () => {
+            const denied = "An error occurred (403) when calling the HeadObject operation: Forbidden";
+            const build = run({}, { "aws s3api head-object": failing(denied) });
+            assert.match(causeOf("AccessDenied", build), /s3:GetObject, which confirms it, failed: .*403/);
+        });
+
+        it("an upload that another one has replaced", () => {
+            const other = `echo '{"VersionId":"2","Metadata":{"archive-sha256":"other"}}'`;
+            const build = run({}, { "aws s3api head-object": other });
+            assert.match(causeOf("ExportFailed", build), /Another export wrote .* at the same time/);
+        });
+
+        it("an upload without metadata", () => {
+            const build = run({}, { "aws s3api head-object": `echo '{"VersionId":"2","Metadata":{}}'` });
+            causeOf("ExportFailed", build);
+        });
+    });
+
+    describe("reports causes that are safe to pass on:", () => {
+        it("one line, without control characters", () => {
+            const build = run({}, { "docker pull": `printf 'a\\n\\nb\\tc\\033[31md\\r\\n' >&2; exit 1` });
+            const cause = causeOf("ExportFailed", build);
+            assert.equal(cause, `The pull of ${variables.IMAGE_URI} failed: a b c[31md `);
+        });
+
+        it("at most 1,000 bytes, cut between characters", () => {
+            const build = run({}, { "docker pull": failing("名".repeat(1000)) });
+            const cause = causeOf("ExportFailed", build);
+            assert(Buffer.byteLength(cause) <= 1000 && Buffer.byteLength(cause) > 990, cause);
+            assert.match(cause, /: 名+$/);
+        });
+
+        it("without a command of theirs being run", () => {
+            const build = run(
+                {},
+                { "docker pull": failing("$(touch pwned) `touch pwned`; touch pwned '\" \\") },
+            );
+            assert.match(
+                causeOf("ExportFailed", build),
+                /\$\(touch pwned\) `touch pwned`; touch pwned '" \\$/,
+            );
+            assert(!build.files.includes("pwned"));
+        });
+
+        it("without the password, whatever fails", () => {
+            const worlds: World[] = [
+                { "docker login": "cat >/dev/null; exit 1" },
+                { curl: answer(403, "") },
+                { "docker pull": failing("denied") },
+                { "aws s3 cp": failing("AccessDenied") },
+            ];
+            for (const world of worlds) {
+                const { output, exported, calls } = run({}, world);
+                assert(!JSON.stringify([output, exported, calls]).includes(password));
+            }
+        });
+    });
+
+    it("exports nothing where it was killed before it could report", () => {
+        assert.deepEqual(run({}, { "docker pull": "kill -9 $PPID" }).exported, {});
+    });
+});

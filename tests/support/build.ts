@@ -1,0 +1,169 @@
+/**
+ * Runs the commands of a buildspec with bash, in a folder of their own. The commands that would reach the world
+ * (`aws`, `docker`, `curl`) are stubs that write down their arguments; jq, sha256sum and the like are the real ones.
+ */
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+
+import { parse } from "yaml";
+
+import { root } from "./stackConfig";
+
+/** The parts of a buildspec that this project uses. */
+export interface Buildspec {
+    readonly version: number;
+    readonly env: { readonly shell: string; readonly "exported-variables": readonly string[] };
+    readonly phases: Record<
+        string,
+        {
+            readonly "on-failure"?: string;
+            readonly commands: readonly string[];
+            readonly finally?: readonly string[];
+        }
+    >;
+}
+
+/** Reads a buildspec of the project. */
+export function readBuildspec(engine: string): Buildspec {
+    return parse(readFileSync(join(root, "buildspec", `${engine}.yml`), "utf8")) as Buildspec;
+}
+
+/** What the world answers: bash by command, in place of what {@link wellBehaved} says. */
+export type World = Partial<Record<keyof typeof wellBehaved, string>>;
+
+/** How a build ended. */
+export interface BuildResult {
+    /** Exit status of the build phase. */
+    readonly status: number;
+    /** What the build's log shows. */
+    readonly output: string;
+    /** Every call of a stub, with its arguments. */
+    readonly calls: readonly (readonly string[])[];
+    /** The exported variables that are set once the phase has ended. */
+    readonly exported: Record<string, string>;
+    /** The options that curl read from its `--config`. */
+    readonly curlConfig: string;
+    /** The files that the build left in its folder. */
+    readonly files: readonly string[];
+}
+
+/** The password that the stub of `aws ecr get-login-password` gives. */
+export const password = "p4ssw0rd-of-ecr";
+
+/** Separates arguments, and calls; neither appears in any. */
+const unit = "\x1f";
+const record = "\x1e";
+
+/** A registry with one image, a daemon that pulls it, a bucket that takes it. `$STATE` is a folder of the stubs' own. */
+export const wellBehaved = {
+    "aws ecr get-login-password": `echo ${password}`,
+    "docker login": String.raw`
+        mkdir -p "$DOCKER_CONFIG"
+        auth=$(printf 'AWS:%s' "$(cat)" | base64 -w 0)
+        printf '{"auths":{"%s":{"auth":"%s"}}}' "${"${@: -1}"}" "$auth" >"$DOCKER_CONFIG/config.json"
+        echo Login Succeeded`,
+    curl: `answer 200 '{"schemaVersion":2,"config":{},"layers":[]}'`,
+    "docker info": "",
+    "docker pull": "echo Pulled",
+    "docker image inspect": "echo linux/amd64",
+    "docker tag": "",
+    "docker save": `[[ $2 == --output ]]; printf 'archive of %s' "$4" >"$3"`,
+    "aws s3 cp": `while [[ $1 != --metadata ]]; do shift; done; printf '%s' "$2" >"$STATE/metadata"`,
+    "aws s3api head-object": `jq -n --slurpfile metadata "$STATE/metadata" '{VersionId: "version-1", Metadata: $metadata[0]}'`,
+    sleep: "",
+};
+
+/** Runs the build phase of a buildspec, then its `finally` commands, as CodeBuild does. */
+export function runBuild(
+    buildspec: Buildspec,
+    variables: Record<string, string>,
+    world: World = {},
+): BuildResult {
+    const folder = mkdtempSync(join(tmpdir(), "build-"));
+    const [bin, state, work] = ["bin", "state", "work"].map((name) => join(folder, name)) as [
+        string,
+        string,
+        string,
+    ];
+    try {
+        for (const each of [bin, state, work]) mkdirSync(each);
+        writeStubs(bin, { ...wellBehaved, ...world });
+        const phase = buildspec.phases["build"];
+        writeFileSync(join(folder, "build.sh"), phase?.commands.join("\n") ?? "");
+        writeFileSync(join(folder, "finally.sh"), phase?.finally?.join("\n") ?? "");
+        const driver = `. ../build.sh 2>&1; status=$?; . ../finally.sh; printenv -0 >../exported; exit $status`;
+        const { status, stdout } = spawnSync("bash", ["-c", driver], {
+            cwd: work,
+            env: {
+                ...variables,
+                STATE: state,
+                PATH: [bin, "/usr/bin", "/bin"].join(delimiter),
+                HOME: folder,
+            },
+            encoding: "utf8",
+        });
+        const environment = textOf(join(folder, "exported"))
+            .split("\0")
+            .map((line): [string, string] => [line.split("=")[0] ?? "", line.slice(line.indexOf("=") + 1)]);
+        return {
+            status: status ?? -1,
+            output: stdout,
+            calls: textOf(join(state, "calls"))
+                .split(record)
+                .slice(0, -1)
+                .map((call) => call.split(unit).slice(0, -1)),
+            exported: Object.fromEntries(
+                environment.filter(([name]) => buildspec.env["exported-variables"].includes(name)),
+            ),
+            curlConfig: textOf(join(state, "curl-config")),
+            files: readdirSync(work).sort(),
+        };
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
+}
+
+/** One executable for each program; it finds the longest command that its arguments begin with. */
+function writeStubs(bin: string, world: Record<string, string>): void {
+    for (const program of new Set(Object.keys(world).map((command) => command.split(" ")[0] ?? ""))) {
+        const cases = Object.entries(world)
+            .filter(([command]) => command.split(" ")[0] === program)
+            .map(([command, script]) => `${JSON.stringify(`${command} `)}*) :; ${script}\n;;`);
+        writeFileSync(
+            join(bin, program),
+            `#!/bin/bash
+            call=$(printf '%s\\037' ${program} "$@")
+            printf '%s\\036' "$call" >>"$STATE/calls" # in one write: calls of a pipe come at the same time
+            # Answers a request of curl: answer STATUS BODY.
+            answer() {
+                local status=$1 body=$2 file
+                set -- "\${arguments[@]}"
+                while [[ $# -gt 0 ]]; do
+                    case $1 in
+                        --output) file=$2 ;;
+                        --config) cat "$2" >"$STATE/curl-config" ;;
+                    esac
+                    shift
+                done
+                printf '%s' "$body" >"$file"
+                printf '%s' "$status"
+            }
+            arguments=("$@")
+            case "${program} $* " in
+            ${cases.join("\n")}
+            *) echo "no stub for ${program} $*" >&2; exit 127 ;;
+            esac`,
+        );
+        chmodSync(join(bin, program), 0o755);
+    }
+}
+
+function textOf(file: string): string {
+    try {
+        return readFileSync(file, "utf8");
+    } catch {
+        return ""; // nothing was written
+    }
+}
