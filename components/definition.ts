@@ -352,31 +352,42 @@ function build(args: ExportDefinitionArgs): Record<string, State> {
     };
 }
 
-/** Shapes the execution's output out of the variables that the build exported. */
+/**
+ * Shapes the execution's output out of the variables that the build exported. They come as a list of names and values;
+ * whether a name is in it is asked of its text, since a filter that finds nothing may end the execution.
+ */
 function report(args: ExportDefinitionArgs): Record<string, State> {
-    const exported = Object.entries(resultVariables);
     return {
         "Read results": {
             Type: "Pass",
-            Parameters: Object.fromEntries(
-                exported.map(([variable, field]) => [
-                    `${field}.$`,
-                    `$.build.exported[?(@.Name=='${variable}')].Value`,
-                ]),
-            ),
+            Parameters: { "text.$": "States.JsonToString($.build.exported)" },
             ResultPath: "$.results",
             Next: "Any result missing?",
         },
         "Any result missing?": {
             Type: "Choice",
             Choices: [
-                { And: exported.map(([, field]) => present(`$.results.${field}[0]`)), Next: "Exported" },
+                {
+                    And: Object.keys(resultVariables).map((name) => names("$.results.text", name)),
+                    Next: "Pick results",
+                },
             ],
             Default: "Result missing",
         },
+        "Pick results": {
+            Type: "Pass",
+            Parameters: Object.fromEntries(
+                Object.entries(resultVariables).map(([name, field]) => [
+                    `${field}.$`,
+                    valueOf("$.build.exported", name),
+                ]),
+            ),
+            ResultPath: "$.results",
+            Next: "Exported",
+        },
         "Result missing": fail(
             "ExportFailed",
-            "'The build {} succeeded without reporting digest, version, size and sha256.', $.build.buildId",
+            "'The build {} succeeded without reporting its results.', $.build.buildId",
         ),
         Exported: {
             Type: "Pass",
@@ -403,7 +414,7 @@ function report(args: ExportDefinitionArgs): Record<string, State> {
  * as JSON text in `Cause`; whatever that text lacks, the execution still ends in a named error.
  */
 function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
-    const variable = (name: string) => `$.build.ExportedEnvironmentVariables[?(@.Name=='${name}')].Value`;
+    const exported = "$.build.ExportedEnvironmentVariables";
     return {
         "Does cause tell of build?": {
             Type: "Choice",
@@ -430,16 +441,41 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
                                 "build.$":
                                     "States.JsonMerge($.defaults, States.StringToJson($.cause), false)",
                             },
-                            Next: "Pick error",
+                            Next: "Read variables",
+                        },
+                        "Read variables": {
+                            Type: "Pass",
+                            Parameters: {
+                                "build.$": "$.build",
+                                "status.$": "$.build.BuildStatus",
+                                "log.$": "$.build.Logs.DeepLink",
+                                "text.$": `States.JsonToString(${exported})`,
+                            },
+                            Next: "Any error named?",
+                        },
+                        "Any error named?": {
+                            Type: "Choice",
+                            Choices: [
+                                {
+                                    And: [names("$.text", "EXPORT_ERROR"), names("$.text", "EXPORT_CAUSE")],
+                                    Next: "Pick error",
+                                },
+                            ],
+                            Default: "No error",
                         },
                         "Pick error": {
                             Type: "Pass",
                             Parameters: {
-                                "status.$": "$.build.BuildStatus",
-                                "log.$": "$.build.Logs.DeepLink",
-                                "errors.$": variable("EXPORT_ERROR"),
-                                "causes.$": variable("EXPORT_CAUSE"),
+                                "status.$": "$.status",
+                                "log.$": "$.log",
+                                "errors.$": valueOf(exported, "EXPORT_ERROR"),
+                                "causes.$": valueOf(exported, "EXPORT_CAUSE"),
                             },
+                            End: true,
+                        },
+                        "No error": {
+                            Type: "Pass",
+                            Parameters: { "status.$": "$.status", "log.$": "$.log" },
                             End: true,
                         },
                     },
@@ -510,6 +546,16 @@ function string(variable: string, test: object): object {
     return {
         And: [present(variable), { Variable: variable, IsString: true }, { Variable: variable, ...test }],
     };
+}
+
+/** A test that the text of a list of variables has a name. */
+function names(text: string, name: string): object {
+    return { Variable: text, ...matches(`*"${name}"*`) };
+}
+
+/** The path of the values, one or none, that a list of variables has for a name. */
+function valueOf(list: string, name: string): string {
+    return `${list}[?(@.Name=='${name}')].Value`;
 }
 
 function present(variable: string): object {

@@ -137,6 +137,33 @@ describe("loadConfig", () => {
         assert.deepEqual(retention, { archiveDays: 36500, oldVersionDays: 30, protect: true });
     });
 
+    it("chooses a build image for the engine, and the timeout of Lambda compute", async () => {
+        const docker = await load({ engine: "docker" });
+        const stream = await load({ engine: "stream" });
+        const lambda = await load({ engine: "stream", compute: { type: "lambda" } });
+        assert.equal(docker.compute.image, "aws/codebuild/standard:7.0");
+        assert.equal(stream.compute.image, "aws/codebuild/standard:8.0");
+        assert.deepEqual(lambda.compute, {
+            type: "lambda",
+            image: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22",
+            timeoutMinutes: 15,
+            queuedTimeoutMinutes: 60,
+        });
+    });
+
+    it("refuses what Lambda compute cannot do", async () => {
+        const lambda = (compute: object) =>
+            load({ engine: "stream", compute: { type: "lambda", ...compute } });
+        await assert.rejects(
+            lambda({ timeoutMinutes: 16 }),
+            /compute\.timeoutMinutes is "16": .* from 5 to 15/,
+        );
+        await assert.rejects(
+            lambda({ image: "aws/codebuild/standard:8.0" }),
+            /compute\.image is "aws\/codebuild\/standard:8\.0": .* for Lambda compute/,
+        );
+    });
+
     it("lists a repository once, however often it is named", async () => {
         const nginx = "arn:aws:ecr:ap-northeast-1:111122223333:repository/nginx";
         const { repositories } = await load({ repositoryArns: [nginx, ownArn, ownArn] });
@@ -197,15 +224,27 @@ describe("loadConfig", () => {
             ["artifactPrefix", "im ages/", "artifactPrefix", '"im ages/"', prefixExpected],
             ["artifactPrefix", "images/\n", "artifactPrefix", prefixExpected],
             ["artifactPrefix", `${"i".repeat(256)}/`, "artifactPrefix", "iii", prefixExpected],
-            ["engine", "", "engine", '""', "expected one of docker"],
-            ["engine", "stream", "engine", '"stream"', "expected one of docker"],
-            ["engine", "Docker", "engine", '"Docker"', "expected one of docker"],
+            ["engine", "", "engine", '""', "expected one of docker, stream"],
+            ["engine", "podman", "engine", '"podman"', "expected one of docker, stream"],
+            ["engine", "Docker", "engine", '"Docker"', "expected one of docker, stream"],
             ["compute", "BUILD_GENERAL1_SMALL", "compute", '"BUILD_GENERAL1_SMALL"', structured],
             ["compute", [], "compute", '"[]"', "expected an object with the fields type, image"],
             ["compute", 5, "compute", '"5"', "expected an object with the fields type, image"],
             ["compute", { size: "LARGE" }, "compute.size", "not a field of compute", computeFields],
             ["compute", { type: "SMALL" }, "compute.type", '"SMALL"', "BUILD_GENERAL1_2XLARGE"],
-            ["compute", { type: "lambda" }, "compute.type", '"lambda"', "expected one of BUILD_GENERAL1_"],
+            [
+                "compute",
+                { type: "lambda" },
+                "compute.type",
+                '"lambda"',
+                "no Docker daemon; set engine to stream",
+            ],
+            [
+                "compute",
+                { image: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22" },
+                "compute.image",
+                "for EC2 compute",
+            ],
             ["compute", { type: 1 }, "compute.type", '"1"', "expected one of BUILD_GENERAL1_SMALL"],
             ["compute", { image: "ubuntu:24.04" }, "compute.image", '"ubuntu:24.04"', "aws/codebuild/"],
             ["compute", { image: 7 }, "compute.image", '"7"', "expected a build image of CodeBuild"],

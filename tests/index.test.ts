@@ -210,8 +210,8 @@ describe("index.ts", () => {
     });
 
     it("refuses a configuration that cannot work before it declares anything", async () => {
-        await assert.rejects(evaluateStack("dev", true, { "ecr-image-export:engine": "stream" }), {
-            message: 'The configuration value engine is "stream": expected one of docker.',
+        await assert.rejects(evaluateStack("dev", true, { "ecr-image-export:engine": "podman" }), {
+            message: 'The configuration value engine is "podman": expected one of docker, stream.',
         });
     });
 

@@ -95,7 +95,7 @@ describe("buildspec/docker.yml", () => {
         const program = await evaluate(() => ({
             runner: new BuildRunner("test", {
                 at,
-                buildspec: script,
+                engine: { name: "docker", buildspec: script },
                 image,
                 repositories: [image.repository],
                 artifactBucketName: "artifacts",
@@ -118,7 +118,7 @@ describe("buildspec/docker.yml", () => {
         assert.deepEqual(fromOutside.sort(), provided.sort());
         assert.deepEqual(Object.keys(variables).sort(), provided, "these tests give the same ones");
         assert.deepEqual(
-            requestVariables.filter((name) => !provided.includes(name)),
+            Object.keys(requestVariables.docker).filter((name) => !provided.includes(name)),
             [],
             "the state machine overrides what the project declares",
         );
@@ -172,6 +172,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 ARTIFACT_VERSION_ID: "version-1",
                 ARCHIVE_SIZE_BYTES: String(archive.length),
                 ARCHIVE_SHA256: sha256,
+                SKIPPED: "false",
             });
         });
 

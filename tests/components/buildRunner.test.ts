@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { createHash } from "node:crypto";
 
 import { BuildRunner, type BuildRunnerArgs } from "../../components/buildRunner";
 import { parseImageUri, parseRepositoryArn } from "../../components/imageReference";
@@ -12,7 +13,7 @@ const bucketArn = "arn:aws:s3:::artifacts-0a1b2c3";
 
 const args: BuildRunnerArgs = {
     at,
-    buildspec: "version: 0.2\n",
+    engine: { name: "docker", buildspec: "version: 0.2\n" },
     image,
     repositories: [
         image.repository,
@@ -139,10 +140,10 @@ describe("BuildRunner", () => {
                 environmentVariables: [
                     { name: "IMAGE_URI", value: image.uri },
                     { name: "PLATFORM", value: "linux/amd64" },
-                    { name: "ARCHIVE_FILE", value: "image.tar" },
                     { name: "ARTIFACT_BUCKET", value: "artifacts-0a1b2c3" },
                     { name: "ARTIFACT_PREFIX", value: "images/" },
                     { name: "ARTIFACT_KEY", value: "images/web/nginx/1.29.tar" },
+                    { name: "ARCHIVE_FILE", value: "image.tar" },
                 ],
             },
             buildTimeout: 30,
@@ -217,4 +218,121 @@ describe("BuildRunner", () => {
         });
         assert.deepEqual(preview.typesAndNames(), runner.typesAndNames());
     });
+});
+
+describe("BuildRunner with engine stream", () => {
+    const buildspec = "version: 0.2\n";
+    const stream: Partial<BuildRunnerArgs> = { engine: { name: "stream", buildspec, bundle: "// exporter" } };
+    const bundleKey = `.exporter/${createHash("sha256").update("// exporter").digest("hex").slice(0, 16)}.zip`;
+    let runner: Evaluation;
+    before(async () => {
+        runner = await evaluateRunner(stream);
+    });
+
+    itKeepsTheHouseRules(() => runner, tags);
+
+    it("uploads the exporter, too", () => {
+        assert.deepEqual(runner.typesAndNames(), [
+            "aws:cloudwatch/logGroup:LogGroup test-build-log",
+            "aws:codebuild/project:Project test-project",
+            "aws:iam/role:Role test-build-role",
+            "aws:iam/rolePolicy:RolePolicy test-build-policy",
+            "aws:s3/bucketObjectv2:BucketObjectv2 test-exporter",
+            "ecr-image-export:index:BuildRunner test",
+        ]);
+    });
+
+    it("names the exporter by its text, at a key that no artifactPrefix begins with", async () => {
+        const { inputs } = runner.resource("test-exporter");
+        assert.equal(inputs["key"], bundleKey);
+        const { assets } = inputs["source"] as { assets: Record<string, { text: string }> };
+        assert.deepEqual(Object.keys(assets), ["exporter.mjs"]);
+        assert.equal(assets["exporter.mjs"]?.text, "// exporter");
+        const again = await evaluateRunner(stream);
+        assert.equal(again.resource("test-exporter").inputs["key"], bundleKey, "the same text, the same key");
+        const other = await evaluateRunner({ engine: { name: "stream", buildspec, bundle: "// other" } });
+        assert.notEqual(other.resource("test-exporter").inputs["key"], bundleKey);
+    });
+
+    it("runs the exporter without privilege", () => {
+        const { source, environment } = runner.resource("test-project").inputs;
+        assert.deepEqual(source, { type: "S3", location: `artifacts-0a1b2c3/${bundleKey}`, buildspec });
+        assert.equal((environment as { privilegedMode: boolean }).privilegedMode, false);
+    });
+
+    it("may read manifests and layers and the exporter, log in, write archives and its log, and no more", () => {
+        assert.deepEqual(runner.resource("test-build-policy").inputs["policy"], {
+            Version: "2012-10-17",
+            Statement: [
+                {
+                    Sid: "LogInToEcr",
+                    Effect: "Allow",
+                    Action: "ecr:GetAuthorizationToken",
+                    Resource: "*",
+                },
+                {
+                    Sid: "ReadImages",
+                    Effect: "Allow",
+                    Action: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+                    Resource: [
+                        "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx",
+                        "arn:aws:ecr:eu-west-1:444455556666:repository/platform/base",
+                    ],
+                },
+                {
+                    Sid: "ReadExporter",
+                    Effect: "Allow",
+                    Action: ["s3:GetObject", "s3:GetObjectVersion"],
+                    Resource: `${bucketArn}/${bundleKey}`,
+                },
+                {
+                    Sid: "WriteArchives",
+                    Effect: "Allow",
+                    Action: ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
+                    Resource: `${bucketArn}/images/*`,
+                },
+                {
+                    Sid: "WriteLog",
+                    Effect: "Allow",
+                    Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
+                    Resource:
+                        "arn:aws:logs:ap-northeast-1:111122223333:log-group:/aws/codebuild/test-20250101000000000000000001:*",
+                },
+            ],
+        });
+    });
+
+    const machines: [string, string, string, string][] = [
+        ["BUILD_GENERAL1_SMALL", "aws/codebuild/standard:8.0", "LINUX_CONTAINER", "BUILD_GENERAL1_SMALL"],
+        [
+            "BUILD_GENERAL1_LARGE",
+            "aws/codebuild/amazonlinux-aarch64-standard:4.0",
+            "ARM_CONTAINER",
+            "BUILD_GENERAL1_LARGE",
+        ],
+        [
+            "lambda",
+            "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22",
+            "LINUX_LAMBDA_CONTAINER",
+            "BUILD_LAMBDA_4GB",
+        ],
+        [
+            "lambda",
+            "aws/codebuild/amazonlinux-aarch64-lambda-standard:nodejs22",
+            "ARM_LAMBDA_CONTAINER",
+            "BUILD_LAMBDA_4GB",
+        ],
+    ];
+    for (const [type, buildImage, environmentType, computeType] of machines) {
+        it(`runs on ${type} with ${buildImage} as ${environmentType}`, async () => {
+            const compute = { type, image: buildImage, timeoutMinutes: 15, queuedTimeoutMinutes: 60 };
+            const { inputs } = (await evaluateRunner({ ...stream, compute })).resource("test-project");
+            const environment = inputs["environment"] as Record<string, unknown>;
+            assert.equal(environment["type"], environmentType);
+            assert.equal(environment["computeType"], computeType);
+            // Lambda compute takes no timeouts.
+            assert.equal("buildTimeout" in inputs, type !== "lambda");
+            assert.equal("queuedTimeout" in inputs, type !== "lambda");
+        });
+    }
 });

@@ -52,6 +52,7 @@ const results = {
     ARTIFACT_VERSION_ID: "version-1",
     ARCHIVE_SIZE_BYTES: "12345678901",
     ARCHIVE_SHA256: "f".repeat(64),
+    SKIPPED: "false",
 };
 const log = "https://console.aws.amazon.com/cloudwatch/log";
 
@@ -83,9 +84,10 @@ function failedBuild(exported: Record<string, string>, changes: object = {}): Bu
 async function run(
     input: unknown,
     build: Build = succeeds,
+    machine: StateMachineDefinition = definition,
 ): Promise<{ outcome: Outcome; builds: StartBuild[] }> {
     const builds: StartBuild[] = [];
-    const outcome = await execute(definition, input, (request) => {
+    const outcome = await execute(machine, input, (request) => {
         builds.push(request);
         return build(request);
     });
@@ -206,6 +208,7 @@ describe("an execution", () => {
         artifactVersionId: "version-1",
         sizeBytes: 12345678901,
         sha256: "f".repeat(64),
+        skipped: false,
         engine: "docker",
         buildId: "export-0a1b2c3:1",
     };
@@ -400,7 +403,7 @@ describe("an execution", () => {
                     {},
                     failedBuild({ EXPORT_ERROR: error, EXPORT_CAUSE: cause }),
                 );
-                assert.deepEqual(outcome, { error, cause: `${cause} Log: ${log}` });
+                assert.deepEqual(outcome, { error, cause: `${cause} (Log: ${log})` });
                 assert.equal(builds.length, 1, "a failed build is never run again");
             });
         }
@@ -422,7 +425,7 @@ describe("an execution", () => {
             const exported = { EXPORT_ERROR: "AccessDenied", EXPORT_CAUSE: cause };
             assert.deepEqual(await failureOf({}, failedBuild(exported, { Logs: undefined })), {
                 error: "AccessDenied",
-                cause: `${cause} Log: none was written.`,
+                cause: `${cause} (Log: none was written.)`,
             });
         });
 
@@ -505,6 +508,7 @@ describe("an execution", () => {
                 platform: value,
                 artifactBucket: value,
                 artifactKey: value,
+                force: fc.oneof(fc.boolean(), value),
                 other: fc.jsonValue(),
             },
             { requiredKeys: [] },
@@ -517,8 +521,9 @@ describe("an execution", () => {
             fc.tuple(fc.string(), fc.string()).map(([error, cause]) => fails(`CodeBuild.${error}`, cause)),
         );
         await fc.assert(
-            fc.asyncProperty(request, builds, async (input, build) => {
-                const { outcome } = await run(input, build);
+            fc.asyncProperty(fc.oneof(request, fc.jsonValue()), builds, async (input, build) => {
+                // Through JSON, as a request is: fast-check makes objects that no JSON text makes.
+                const { outcome } = await run(JSON.parse(JSON.stringify(input)), build);
                 if ("error" in outcome) {
                     assert(named.has(outcome.error), `${outcome.error}: ${outcome.cause}`);
                     assert.notEqual(outcome.cause, "");
@@ -529,14 +534,53 @@ describe("an execution", () => {
     });
 });
 
+describe("an execution with engine stream", () => {
+    const machine = exportDefinition({ ...definitionArgs, engine: "stream" });
+
+    it("is valid Amazon States Language", () => {
+        const validation = validate(structuredClone(machine));
+        assert(validation.isValid, validation.errorsText());
+    });
+
+    it("exports every platform when asked to, and hands on whether it is forced", async () => {
+        for (const force of [true, false]) {
+            const { outcome, builds } = await run({ platform: "all", force }, succeeds, machine);
+            assert("output" in outcome, JSON.stringify(outcome));
+            assert.equal(outcome.output["platform"], "all");
+            assert.equal(outcome.output["engine"], "stream");
+            const variables = builds[0]?.EnvironmentVariablesOverride ?? [];
+            assert.equal(variables.find(({ Name }) => Name === "FORCE")?.Value, String(force));
+            assert.deepEqual([...new Set(variables.map(({ Type }) => Type))], ["PLAINTEXT"]);
+        }
+    });
+
+    it("reports that nothing had to be done", async () => {
+        const skips: Build = () => ({ Build: buildOf("SUCCEEDED", { ...results, SKIPPED: "true" }) });
+        const { outcome } = await run({}, skips, machine);
+        assert("output" in outcome, JSON.stringify(outcome));
+        assert.equal(outcome.output["skipped"], true);
+    });
+
+    it("still refuses what is no platform", async () => {
+        const { outcome, builds } = await run({ platform: "everything" }, succeeds, machine);
+        assert("error" in outcome, JSON.stringify(outcome));
+        assert.equal(outcome.error, "InvalidInput");
+        assert.match(outcome.cause, /linux\/arm64, or all/);
+        assert.deepEqual(builds, []);
+    });
+});
+
 describe("the variables of the contract", () => {
     it("are those of the design", () => {
-        assert.deepEqual(requestVariables, ["IMAGE_URI", "PLATFORM", "ARTIFACT_BUCKET", "ARTIFACT_KEY"]);
+        const both = ["IMAGE_URI", "PLATFORM", "ARTIFACT_BUCKET", "ARTIFACT_KEY"];
+        assert.deepEqual(Object.keys(requestVariables.docker), both);
+        assert.deepEqual(Object.keys(requestVariables.stream), [...both, "FORCE", "EXECUTION_ID"]);
         assert.deepEqual(resultVariables, {
             IMAGE_DIGEST: "imageDigest",
             ARTIFACT_VERSION_ID: "artifactVersionId",
             ARCHIVE_SIZE_BYTES: "sizeBytes",
             ARCHIVE_SHA256: "sha256",
+            SKIPPED: "skipped",
         });
     });
 });

@@ -25,6 +25,8 @@ const everyStatement = {
     logInToEcr: statements.logInToEcr(),
     pullImages: statements.pullImages(["arn:aws:ecr:ap-northeast-1:111122223333:repository/app"]),
     readArchives: statements.readArchives(bucket, "images/"),
+    readExporter: statements.readExporter(`${bucket}/.exporter/0a1b2c3.zip`),
+    readImages: statements.readImages(["arn:aws:ecr:ap-northeast-1:111122223333:repository/app"]),
     runBuilds: statements.runBuilds("arn:aws:codebuild:ap-northeast-1:111122223333:project/export"),
     startExports: statements.startExports("arn:aws:states:ap-northeast-1:111122223333:stateMachine:export"),
     traceExecutions: statements.traceExecutions(),

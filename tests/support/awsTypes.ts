@@ -62,6 +62,10 @@ export const awsTypes: Record<string, AwsType | undefined> = {
         answer: (name) => ({ id: name, bucket: name, arn: `arn:${at.partition}:s3:::${name}` }),
     },
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ofBucket,
+    "aws:s3/bucketObjectv2:BucketObjectv2": {
+        taggable: true,
+        answer: (_, inputs) => ({ id: String(inputs["key"]) }),
+    },
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls": ofBucket,
     "aws:s3/bucketPolicy:BucketPolicy": ofBucket,
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": ofBucket,
