@@ -93,7 +93,7 @@ export function runBuild(
         const phase = buildspec.phases["build"];
         writeFileSync(join(folder, "build.sh"), phase?.commands.join("\n") ?? "");
         writeFileSync(join(folder, "finally.sh"), phase?.finally?.join("\n") ?? "");
-        const driver = `. ../build.sh 2>&1; status=$?; . ../finally.sh; printenv -0 >../exported; exit $status`;
+        const driver = `exec 2>&1; . ../build.sh; status=$?; . ../finally.sh; printenv -0 >../exported; exit $status`;
         const { status, stdout } = spawnSync("bash", ["-c", driver], {
             cwd: work,
             env: {

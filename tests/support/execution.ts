@@ -41,7 +41,8 @@ export function start(
     const machine = new StateMachine(structuredClone(definition) as unknown as Definition, {
         validationOptions: { noValidate: true }, // a test of its own validates
     });
-    const { result, abort } = machine.run(input as Json, {
+    const asSent = JSON.parse(JSON.stringify(input)) as Json; // StartExecution takes a text
+    const { result, abort } = machine.run(asSent, {
         overrides: {
             taskResourceLocalHandlers: {
                 [task]: async (request) => (await build(request as unknown as StartBuild)) as Json,
