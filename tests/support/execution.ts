@@ -49,6 +49,7 @@ export function start(
             },
             retryIntervalOverrides: { [task]: 0 },
         },
+        context: { Execution: { Id: "arn:aws:states:::execution:export:1", Input: asSent } },
     });
     const outcome = result.then(
         (output) => ({ output: output as Record<string, unknown> }),
