@@ -161,10 +161,12 @@ async function exchange(connection: Connection, request: RangeRequest): Promise<
     request.signal.addEventListener("abort", abort, { once: true });
     try {
         return await new Promise<Outcome>((resolve, reject) => {
-            connection.reader = {
-                ...createReader(connection.head, request, resolve, reject),
-                failed: reject,
+            const finish = (outcome: Outcome): void => {
+                // At once, not when the promise is taken up: Node asks for the next room before that.
+                connection.reader = undefined;
+                resolve(outcome);
             };
+            connection.reader = { ...createReader(connection.head, request, finish, reject), failed: reject };
             if (socket.destroyed) {
                 reject(new Error("the connection was closed"));
                 return;

@@ -1,0 +1,338 @@
+import * as assert from "node:assert/strict";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { type ExportOptions, exportImage, type ExportResult } from "../../exporter/exportImage";
+import { parseRecord } from "../../exporter/record";
+import { verifyArchive, verifyExport } from "../../exporter/verify";
+import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
+import { type FakeS3, startS3 } from "./support/fakeS3";
+import {
+    addImage,
+    addIndex,
+    addManifest,
+    emptyRepository,
+    fileLayer,
+    mediaTypes,
+    randomBytesOf,
+} from "./support/images";
+import { quickIdleTimeoutMs, quickRetries } from "./support/quick";
+
+const mebibyte = 1024 ** 2;
+const large = fileLayer("large", randomBytesOf(12 * mebibyte, 1));
+const small = fileLayer("small", Buffer.from("small"));
+
+describe("exportImage", () => {
+    let registry: FakeRegistry;
+    let s3: FakeS3;
+    let directory: string;
+
+    beforeEach(async () => {
+        const repository = emptyRepository("team/app");
+        const amd = addImage(repository, { layers: [small, large], tag: "1" });
+        addImage(repository, { layers: [small], tag: "small", family: "docker" });
+        const arm = addImage(repository, {
+            layers: [small],
+            architecture: "arm64",
+            variant: "v8",
+            tag: "arm",
+        });
+        addIndex(repository, [amd, arm], { tag: "index", attestation: true });
+        registry = await startRegistry({ repository });
+        s3 = await startS3();
+        directory = await mkdtemp(path.join(tmpdir(), "export-"));
+    });
+    afterEach(async () => {
+        await Promise.all([registry.close(), s3.close(), rm(directory, { recursive: true })]);
+    });
+
+    function run(tag: string, options: Partial<ExportOptions> = {}): Promise<ExportResult> {
+        return exportImage({
+            image: `${registry.host}/team/app:${tag}`,
+            destination: "s3://bucket/images/app.tar",
+            env: s3.env,
+            retryPolicy: quickRetries,
+            idleTimeoutMs: quickIdleTimeoutMs * 10,
+            ...options,
+        });
+    }
+    const archive = () => s3.objects.get("bucket/images/app.tar") ?? assert.fail("no archive");
+    const record = () =>
+        parseRecord(s3.objects.get("bucket/images/app.tar.json")?.body.toString() ?? "") ??
+        assert.fail("no record");
+    async function* chunks(body: Buffer): AsyncIterable<Buffer> {
+        yield await Promise.resolve(body);
+    }
+
+    it("puts a large image into S3 in parts, with its record and its metadata", async () => {
+        const env = { ...s3.env, EXECUTION_ID: "execution", CODEBUILD_BUILD_ID: "build" };
+        const result = await run("1", { env });
+        const digest = registry.options.repository.tags.get("1");
+        const { body, headers } = archive();
+        assert.deepEqual(result, {
+            imageUri: `${registry.host}/team/app:1`,
+            imageDigest: digest,
+            platform: "linux/amd64",
+            artifactBucket: "bucket",
+            artifactKey: "images/app.tar",
+            artifactVersionId: null,
+            sizeBytes: body.length,
+            sha256: record().archive.sha256,
+            skipped: false,
+            engine: "stream",
+            engineVersion: "0.1.0",
+            buildId: "build",
+        });
+        assert.equal(headers["x-amz-meta-image-digest"], digest);
+        assert.equal(headers["x-amz-meta-platform"], "linux/amd64");
+        assert.equal(headers["content-type"], "application/x-tar");
+        const { imageUri, imageDigest, mediaType, platforms, layers, engine, executionId, buildId } =
+            record();
+        assert.deepEqual(
+            [imageUri, imageDigest, mediaType],
+            [result.imageUri, digest, mediaTypes.oci.manifest],
+        );
+        assert.deepEqual([platforms, engine], [["linux/amd64"], { name: "stream", version: "0.1.0" }]);
+        assert.deepEqual([executionId, buildId], ["execution", "build"]);
+        assert.deepEqual(
+            layers.map(({ sizeBytes }) => sizeBytes),
+            [small.bytes.length, large.bytes.length],
+        );
+        assert.deepEqual((await verifyExport("s3://bucket/images/app.tar", { env: s3.env })).problems, []);
+        assert.equal(s3.uploads.size, 0);
+        assert.ok(s3.requests.filter(({ url }) => url.includes("partNumber")).length >= 2);
+    });
+
+    it("puts a small image with one request, its hash in the metadata", async () => {
+        const { sha256 } = await run("small");
+        assert.equal(archive().headers["x-amz-meta-archive-sha256"], sha256);
+        assert.deepEqual((await verifyArchive(chunks(archive().body), record())).problems, []);
+        assert.ok(s3.requests.every(({ url }) => !url.includes("uploads")));
+    });
+
+    it("writes the record before the archive appears", async () => {
+        await run("1");
+        const puts = s3.requests
+            .filter(({ method }) => method === "PUT" || method === "POST")
+            .map(({ url }) => url);
+        const recordAt = puts.findIndex((url) => url.includes("app.tar.json"));
+        assert.equal(recordAt, puts.length - 2);
+    });
+
+    it("makes the same bytes whatever the concurrency, memory, part size, login and redirects", async () => {
+        const first = await run("1", { concurrency: 1, memoryBytes: 13 * mebibyte });
+        const { body } = archive();
+        registry.options.redirectUses = 3;
+        registry.options.login = "bearer";
+        const credentials = () => Promise.resolve({ username: "user", password: "secret" });
+        const second = await run("1", { concurrency: 7, partBytes: 16 * mebibyte, force: true, credentials });
+        assert.equal(first.sha256, second.sha256);
+        assert.ok(body.equals(archive().body));
+    });
+
+    it("makes the same bytes for a tag of an index as for the platform's own digest under that name", async () => {
+        const viaIndex = await run("index", { platform: "linux/amd64" });
+        const digest = registry.options.repository.tags.get("1") ?? "";
+        const direct = await run(`index@${digest}`, { force: true });
+        assert.deepEqual([viaIndex.sha256, viaIndex.imageDigest], [direct.sha256, digest]);
+    });
+
+    describe("skip", () => {
+        it("does nothing when the same export is there", async () => {
+            const first = await run("1");
+            registry.requests.length = 0;
+            s3.requests.length = 0;
+            const second = await run("1");
+            assert.deepEqual(second, { ...first, skipped: true });
+            assert.deepEqual(s3.requests.map(({ method }) => method).sort(), ["GET", "HEAD"]);
+            assert.ok(registry.requests.every(({ url }) => !url.includes(large.diffId)));
+        });
+        it("exports again when forced", async () => {
+            await run("1");
+            assert.equal((await run("1", { force: true })).skipped, false);
+        });
+        it("exports again for another image, platform or name at the key", async () => {
+            await run("small");
+            assert.equal((await run("1")).skipped, false);
+            assert.equal((await run("index")).skipped, false); // the same image by another name
+            assert.equal((await run("index", { platform: "all" })).skipped, false);
+            assert.equal((await run("index", { platform: "all" })).skipped, true);
+        });
+        it("exports again when the record is missing or not the archive's", async () => {
+            await run("small");
+            s3.objects.delete("bucket/images/app.tar.json");
+            assert.equal((await run("small")).skipped, false);
+            archive().body = archive().body.subarray(1);
+            assert.equal((await run("small")).skipped, false);
+        });
+    });
+
+    describe("platforms", () => {
+        it("exports the one asked for", async () => {
+            const { imageDigest } = await run("index", { platform: "linux/arm64" });
+            assert.equal(imageDigest, registry.options.repository.tags.get("arm"));
+            assert.deepEqual(record().platforms, ["linux/arm64/v8"]);
+        });
+        it("exports all: the index, its images and its attestations", async () => {
+            const { imageDigest } = await run("index", { platform: "all" });
+            assert.equal(imageDigest, registry.options.repository.tags.get("index"));
+            assert.deepEqual(record().platforms, ["linux/amd64", "linux/arm64/v8"]);
+            assert.deepEqual((await verifyArchive(chunks(archive().body), record())).problems, []);
+        });
+        it("does not export an image of another platform", async () => {
+            const message = /no platform linux\/amd64. It has: linux\/arm64\/v8/;
+            await assert.rejects(run("arm"), { name: "ImageNotFound", message });
+        });
+    });
+
+    describe("refuses", () => {
+        const types = mediaTypes.oci;
+        function add(tag: string, configType: string, layerType: string): void {
+            const { repository } = registry.options;
+            const config = { mediaType: configType, digest: `sha256:${"1".repeat(64)}`, size: 2 };
+            const layer = { mediaType: layerType, digest: `sha256:${"2".repeat(64)}`, size: 2 };
+            const document = { schemaVersion: 2, mediaType: types.manifest, config, layers: [layer] };
+            addManifest(repository, document, types.manifest, tag);
+        }
+        it("an artifact that is no image", async () => {
+            add("chart", "application/vnd.cncf.helm.config.v1+json", "application/tar+gzip");
+            await assert.rejects(run("chart"), { name: "InvalidInput", message: /helm/ });
+        });
+        it("foreign layers without bytes", async () => {
+            add("windows", types.config, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+            await assert.rejects(run("windows"), { name: "InvalidInput", message: /foreign/ });
+        });
+        it("a tag that does not exist", async () => {
+            await assert.rejects(run("none"), { name: "ImageNotFound" });
+        });
+        it("a bucket that does not exist", async () => {
+            await assert.rejects(run("1", { destination: "s3://elsewhere/x.tar" }), {
+                name: "InvalidInput",
+                message: /NoSuchBucket/,
+            });
+        });
+        it("less memory than one part needs", async () => {
+            await assert.rejects(run("1", { memoryBytes: mebibyte }), {
+                name: "InvalidInput",
+                message: /memory/,
+            });
+            assert.equal(s3.uploads.size, 0);
+        });
+        for (const [option, value] of [
+            ["image", "UPPER/case"],
+            ["destination", "s3://bucket"],
+            ["destination", "directory/"],
+            ["platform", "linux"],
+            ["concurrency", 0],
+            ["memoryBytes", 0.5],
+        ] as const) {
+            it(`${option} ${JSON.stringify(value)}`, async () => {
+                await assert.rejects(run("1", { [option]: value }), { name: "InvalidInput" });
+            });
+        }
+    });
+
+    describe("failure", () => {
+        function assertNothingLeft(): void {
+            assert.deepEqual([[...s3.objects.keys()], [...s3.uploads.keys()]], [[], []]);
+        }
+        it("of a blob with another digest leaves nothing", async () => {
+            registry.options.fault = ({ url }) =>
+                url.includes("/blobs/") ? { kind: "corrupt", atByte: 1000 } : undefined;
+            await assert.rejects(run("1"), { name: "DigestMismatch" });
+            assertNothingLeft();
+        });
+        it("of a layer leaves nothing", async () => {
+            const { repository } = registry.options;
+            const [, , last = ""] = repository.blobs.keys();
+            repository.blobs.delete(last);
+            await assert.rejects(run("1"), { name: "ImageNotFound" });
+            assertNothingLeft();
+        });
+        it("of the store leaves nothing", async () => {
+            s3.fault = ({ url }) =>
+                url.includes("partNumber=2") ? { kind: "status", status: 503 } : undefined;
+            await assert.rejects(run("1"), { name: "ExportFailed", message: /part 2/ });
+            assertNothingLeft();
+        });
+        it("at the very end takes the record back", async () => {
+            s3.fault = ({ method, url }) =>
+                method === "POST" && url.includes("uploadId") ? { kind: "status", status: 500 } : undefined;
+            await assert.rejects(run("1"), { name: "ExportFailed" });
+            assertNothingLeft();
+        });
+        it("by a signal leaves nothing", async () => {
+            const abort = new AbortController();
+            const onProgress = ({ writtenBytes }: { writtenBytes: number }): void => {
+                if (writtenBytes > 0) {
+                    abort.abort(new Error("stopped by a test"));
+                }
+            };
+            const stopped = run("1", {
+                signal: abort.signal,
+                onProgress,
+                concurrency: 1,
+                memoryBytes: 7 * mebibyte,
+            });
+            await assert.rejects(stopped, { name: "ExportFailed", message: "stopped by a test" });
+            assertNothingLeft();
+        });
+        it("to hear that the upload was completed is made up for by looking", async () => {
+            let isLost = false;
+            s3.fault = ({ method, url }) => {
+                const isNow = !isLost && method === "POST" && url.includes("uploadId");
+                isLost ||= isNow;
+                return isNow ? { kind: "lostAnswer" } : undefined;
+            };
+            assert.equal((await run("1")).skipped, false);
+            assert.ok(archive());
+        });
+        it("to hear that an upload was created leaves no upload", async () => {
+            let isLost = false;
+            s3.fault = ({ method, url }) => {
+                const isNow = !isLost && method === "POST" && url.includes("uploads");
+                isLost ||= isNow;
+                return isNow ? { kind: "lostAnswer" } : undefined;
+            };
+            await run("1");
+            assert.equal(s3.uploads.size, 0);
+        });
+    });
+
+    describe("to a file", () => {
+        it("writes archive and record, skips, and writes again when forced", async () => {
+            const destination = path.join(directory, "app.tar");
+            const first = await run("1", { destination });
+            assert.deepEqual([first.artifactBucket, first.artifactKey], [null, destination]);
+            assert.deepEqual((await verifyExport(destination)).problems, []);
+            assert.equal((await run("1", { destination })).skipped, true);
+            assert.equal((await run("1", { destination, force: true })).skipped, false);
+            await run("1");
+            assert.ok(archive().body.equals(await readFile(destination)), "S3 has other bytes than the file");
+        });
+        it("leaves no file after a failure", async () => {
+            registry.options.fault = ({ url }) =>
+                url.includes("/blobs/") ? { kind: "corrupt", atByte: 9 } : undefined;
+            await assert.rejects(run("1", { destination: path.join(directory, "app.tar") }), {
+                name: "DigestMismatch",
+            });
+            assert.deepEqual(await readdir(directory), []);
+        });
+        it("says that it cannot write", async () => {
+            const destination = path.join(directory, "none", "app.tar");
+            await assert.rejects(run("1", { destination }), { name: "ExportFailed", message: /ENOENT/ });
+        });
+    });
+
+    it("tells how far it is", async () => {
+        let last = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
+        const { sizeBytes } = await run("1", {
+            onProgress: (progress) => {
+                assert.ok(progress.writtenBytes >= last.writtenBytes);
+                last = progress;
+            },
+        });
+        assert.deepEqual([last.writtenBytes, last.totalBytes], [sizeBytes, sizeBytes]);
+        assert.ok(last.fetchedBytes > 12 * mebibyte);
+    });
+});

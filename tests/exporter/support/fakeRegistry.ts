@@ -1,0 +1,151 @@
+import type * as http from "node:http";
+import { type Fault, type FaultRule, listen, send, type TestServer } from "./faults";
+import type { Repository } from "./images";
+
+export interface FakeRegistryOptions {
+    repository: Repository;
+    /** What goes wrong with which request. */
+    fault?: FaultRule;
+    /** Login that is asked for: user `user`, password `secret`. */
+    login?: "basic" | "bearer";
+    /** Requests a token is good for. */
+    tokenUses?: number;
+    /** Blobs are redirected to another server, whose URLs are good for so many requests. */
+    redirectUses?: number;
+    /** Whether the answer to a range is the whole blob. */
+    ignoresRanges?: boolean;
+    /** Whether bodies come in chunks, without their length. */
+    chunked?: boolean;
+}
+
+export interface FakeRegistry extends TestServer {
+    /** Everything asked, with the Authorization header it had. */
+    requests: {
+        method: string;
+        url: string;
+        authorization: string | undefined;
+        host: "registry" | "storage";
+    }[];
+    /** The options, which may be changed while it runs. */
+    options: FakeRegistryOptions;
+}
+
+/** A registry over HTTP, to the letter of the distribution specification as far as pulls go. */
+export async function startRegistry(options: FakeRegistryOptions): Promise<FakeRegistry> {
+    const requests: FakeRegistry["requests"] = [];
+    const tokens = new Map<string, number>();
+    const urls = new Map<string, number>();
+    let count = 0;
+
+    function note(request: http.IncomingMessage, host: "registry" | "storage"): Fault | undefined {
+        const [method, url] = [request.method ?? "", request.url ?? ""];
+        requests.push({ method, url, authorization: request.headers.authorization, host });
+        count += 1;
+        return registry.options.fault?.({ method, url, count });
+    }
+
+    const storage = await listen((request, response) => {
+        const fault = note(request, "storage");
+        const url = request.url ?? "";
+        const left = urls.get(url) ?? 0;
+        urls.set(url, left - 1);
+        if (left < 1) {
+            send(response, 403, {}, Buffer.from("<Error><Code>AccessDenied</Code></Error>"));
+            return;
+        }
+        const digest = new URL(url, "http://x").pathname.slice(1);
+        sendBlob(registry.options, request, response, registry.options.repository.blobs.get(digest), fault);
+    });
+
+    function isLoggedIn(request: http.IncomingMessage): boolean {
+        const { authorization } = request.headers;
+        if (registry.options.login === "basic") {
+            return authorization === basicLogin;
+        }
+        const left = tokens.get(authorization ?? "") ?? 0;
+        tokens.set(authorization ?? "", left - 1);
+        return registry.options.login === undefined || left > 0;
+    }
+
+    const server = await listen((request, response) => {
+        const fault = note(request, "registry");
+        const url = new URL(request.url ?? "", registry.origin);
+        const { repository, login, tokenUses = Infinity, redirectUses } = registry.options;
+        if (url.pathname === "/token") {
+            const isKnown = request.headers.authorization === basicLogin;
+            const token = `token-${tokens.size}`;
+            tokens.set(`Bearer ${token}`, tokenUses);
+            send(response, isKnown ? 200 : 401, {}, Buffer.from(JSON.stringify({ token })), fault);
+            return;
+        }
+        if (!isLoggedIn(request)) {
+            const bearer = `Bearer realm="${registry.origin}/token",service="fake",scope="repository:x:pull"`;
+            send(
+                response,
+                401,
+                { "www-authenticate": login === "basic" ? 'Basic realm="x"' : bearer },
+                Buffer.from("{}"),
+            );
+            return;
+        }
+        const [, kind, name = ""] =
+            new RegExp(`^/v2/${repository.name}/(manifests|blobs)/(.+)$`).exec(url.pathname) ?? [];
+        if (kind === "manifests") {
+            const digest = repository.tags.get(name) ?? name;
+            const manifest = repository.manifests.get(digest);
+            const headers = { "content-type": manifest?.mediaType ?? "", "docker-content-digest": digest };
+            send(
+                response,
+                manifest ? 200 : 404,
+                manifest ? headers : {},
+                manifest?.bytes ?? Buffer.from("{}"),
+                fault,
+            );
+        } else if (kind === "blobs" && redirectUses !== undefined && request.method === "GET") {
+            const location = `/${name}?signature=${urls.size}`;
+            urls.set(location, redirectUses);
+            send(response, 307, { location: `${storage.origin}${location}` }, Buffer.alloc(0), fault);
+        } else {
+            sendBlob(registry.options, request, response, repository.blobs.get(name), fault);
+        }
+    });
+
+    const registry: FakeRegistry = {
+        ...server,
+        requests,
+        options,
+        close: async () => {
+            await Promise.all([server.close(), storage.close()]);
+        },
+    };
+    return registry;
+}
+
+const basicLogin = `Basic ${Buffer.from("user:secret").toString("base64")}`;
+
+function sendBlob(
+    { ignoresRanges, chunked }: FakeRegistryOptions,
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+    blob: Buffer | undefined,
+    fault: Fault | undefined,
+): void {
+    if (blob === undefined) {
+        send(response, 404, {}, Buffer.from("{}"), fault);
+        return;
+    }
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
+    if (from === undefined || to === undefined || ignoresRanges) {
+        send(response, 200, {}, request.method === "HEAD" ? Buffer.alloc(0) : blob, fault);
+        return;
+    }
+    const range = blob.subarray(Number(from), Number(to) + 1);
+    const headers = { "content-range": `bytes ${from}-${to}/${blob.length}` };
+    if (chunked && !fault) {
+        response.writeHead(206, headers);
+        response.write(range.subarray(0, 100));
+        response.end(range.subarray(100));
+        return;
+    }
+    send(response, 206, headers, range, fault);
+}

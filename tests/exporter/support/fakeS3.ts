@@ -1,0 +1,249 @@
+import { createHash } from "node:crypto";
+import type * as http from "node:http";
+import { crc32 } from "node:zlib";
+import { type Fault, type FaultRule, listen, readBody, send, type TestServer } from "./faults";
+
+export interface StoredObject {
+    body: Buffer;
+    headers: Record<string, string>;
+}
+
+interface Upload {
+    key: string;
+    initiated: Date;
+    headers: Record<string, string>;
+    parts: Map<number, { body: Buffer; etag: string }>;
+}
+
+export interface FakeS3 extends TestServer {
+    /** Objects by `bucket/key`. */
+    objects: Map<string, StoredObject>;
+    /** Open multipart uploads by id. */
+    uploads: Map<string, Upload>;
+    requests: { method: string; url: string }[];
+    fault: FaultRule | undefined;
+    /** The environment that leads an AWS SDK here. */
+    env: NodeJS.ProcessEnv;
+}
+
+const minPartBytes = 5 * 1024 * 1024;
+
+/** An object store that is as strict as S3 about what an export sends: checksums, part sizes, part lists. */
+export async function startS3(): Promise<FakeS3> {
+    const objects: FakeS3["objects"] = new Map();
+    const uploads: FakeS3["uploads"] = new Map();
+    const requests: FakeS3["requests"] = [];
+    let count = 0;
+
+    const server = await listen((request, response) => {
+        const [method, url] = [request.method ?? "", request.url ?? ""];
+        requests.push({ method, url });
+        count += 1;
+        const fault = store.fault?.({ method, url, count });
+        if (fault?.kind === "status") {
+            request.resume();
+            sendError(response, fault.status, "SlowDown", fault);
+            return;
+        }
+        if (fault?.kind === "reset") {
+            // The connection breaks while the body is still coming: the request is not carried out.
+            request.once("data", () => request.destroy());
+            request.once("end", () => request.destroy());
+            return;
+        }
+        if (fault?.kind === "stall") {
+            request.pause();
+            return;
+        }
+        readBody(request).then(
+            (body) => {
+                const received = fault?.kind === "corrupt" && body.length > 0 ? damaged(body) : body;
+                const answer = carryOut(request, received);
+                if (fault?.kind === "lostAnswer") {
+                    response.destroy();
+                } else if (method === "HEAD") {
+                    const length = { "content-length": answer.body.length };
+                    response.writeHead(answer.status, { ...answer.headers, ...length }).end();
+                } else {
+                    send(response, answer.status, answer.headers, answer.body);
+                }
+            },
+            () => undefined,
+        );
+    });
+
+    interface Answer {
+        status: number;
+        headers: Record<string, string>;
+        body: Buffer;
+    }
+    const answer = (status: number, headers: Record<string, string> = {}, body = ""): Answer => ({
+        status,
+        headers,
+        body: Buffer.from(body),
+    });
+    const refuse = (status: number, code: string): Answer =>
+        answer(status, {}, `<Error><Code>${code}</Code><Message>${code}</Message></Error>`);
+
+    function carryOut(request: http.IncomingMessage, body: Buffer): Answer {
+        const url = new URL(request.url ?? "", "http://x");
+        const query = url.searchParams;
+        const key = decodeURIComponent(url.pathname.slice(1));
+        const uploadId = query.get("uploadId");
+        const headers = request.headers as Record<string, string>;
+        if (!key.startsWith("bucket")) {
+            return refuse(404, "NoSuchBucket");
+        }
+        switch (request.method) {
+            case "HEAD":
+            case "GET":
+                return query.has("uploads") ? listUploads(query.get("prefix") ?? "") : getObject(key);
+            case "DELETE":
+                return uploadId === null ? deleteObject(key) : abortUpload(uploadId);
+            case "POST":
+                return uploadId === null
+                    ? createUpload(key, headers)
+                    : complete(uploadId, headers, body.toString());
+            default:
+                return uploadId === null
+                    ? putObject(key, headers, body)
+                    : putPart(uploadId, Number(query.get("partNumber")), headers, body);
+        }
+    }
+
+    function getObject(key: string): Answer {
+        const object = objects.get(key);
+        return object
+            ? { status: 200, headers: object.headers, body: object.body }
+            : refuse(404, "NoSuchKey");
+    }
+    function deleteObject(key: string): Answer {
+        objects.delete(key);
+        return answer(204);
+    }
+    function putObject(key: string, headers: Record<string, string>, body: Buffer): Answer {
+        if (!matches(headers["x-amz-checksum-crc32"], body)) {
+            return refuse(400, "BadDigest");
+        }
+        objects.set(key, { body, headers: kept(headers, body) });
+        return answer(200, { etag: etagOf(body) });
+    }
+    function createUpload(key: string, headers: Record<string, string>): Answer {
+        const id = `upload-${count}`;
+        uploads.set(id, { key, initiated: new Date(), headers, parts: new Map() });
+        return answer(
+            200,
+            {},
+            `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`,
+        );
+    }
+    function putPart(id: string, number: number, headers: Record<string, string>, body: Buffer): Answer {
+        const upload = uploads.get(id);
+        if (!upload) {
+            return refuse(404, "NoSuchUpload");
+        }
+        if (!matches(headers["x-amz-checksum-crc32"], body)) {
+            return refuse(400, "BadDigest");
+        }
+        upload.parts.set(number, { body, etag: etagOf(body) });
+        return answer(200, { etag: etagOf(body) });
+    }
+    function complete(id: string, headers: Record<string, string>, document: string): Answer {
+        const upload = uploads.get(id);
+        if (!upload) {
+            return refuse(404, "NoSuchUpload");
+        }
+        const listed = [...document.matchAll(/<Part>(.*?)<\/Part>/gs)].map(([, part = ""]) => ({
+            number: Number(/<PartNumber>(\d+)</.exec(part)?.[1]),
+            etag: /<ETag>(.*?)</.exec(part)?.[1]?.replaceAll("&quot;", '"'),
+        }));
+        const parts = listed.map(({ number, etag }) => {
+            const part = upload.parts.get(number);
+            return part?.etag === etag ? part : undefined;
+        });
+        if (parts.length === 0 || parts.includes(undefined)) {
+            return refuse(400, "InvalidPart");
+        }
+        const bodies = parts.map((part) => part?.body ?? Buffer.alloc(0));
+        if (bodies.slice(0, -1).some(({ length }) => length < minPartBytes)) {
+            return refuse(400, "EntityTooSmall");
+        }
+        const body = Buffer.concat(bodies);
+        const isFull = upload.headers["x-amz-checksum-type"] === "FULL_OBJECT";
+        if (!isFull || !matches(headers["x-amz-checksum-crc32"], body)) {
+            return refuse(400, "BadDigest");
+        }
+        if (headers["x-amz-mp-object-size"] !== body.length.toString()) {
+            return refuse(400, "InvalidRequest");
+        }
+        objects.set(upload.key, { body, headers: kept(upload.headers, body) });
+        uploads.delete(id);
+        return answer(
+            200,
+            {},
+            '<CompleteMultipartUploadResult><ETag>"x"</ETag></CompleteMultipartUploadResult>',
+        );
+    }
+    function abortUpload(id: string): Answer {
+        return uploads.delete(id) ? answer(204) : refuse(404, "NoSuchUpload");
+    }
+    function listUploads(prefix: string): Answer {
+        const found = [...uploads].map(([id, { key, initiated }]) => ({
+            id,
+            key: key.replace(/^bucket\//, ""),
+            initiated,
+        }));
+        const items = found
+            .filter(({ key }) => key.startsWith(prefix))
+            .map(
+                ({ id, key, initiated }) =>
+                    `<Upload><Key>${key}</Key><UploadId>${id}</UploadId><Initiated>${initiated.toISOString()}</Initiated></Upload>`,
+            );
+        return answer(200, {}, `<ListMultipartUploadsResult>${items.join("")}</ListMultipartUploadsResult>`);
+    }
+
+    const store: FakeS3 = {
+        ...server,
+        objects,
+        uploads,
+        requests,
+        fault: undefined,
+        env: {
+            AWS_ENDPOINT_URL_S3: server.origin,
+            AWS_REGION: "us-east-1",
+            AWS_ACCESS_KEY_ID: "id",
+            AWS_SECRET_ACCESS_KEY: "secret",
+        },
+    };
+    // The SDK's credential chain reads the process's own environment.
+    Object.assign(process.env, { AWS_ACCESS_KEY_ID: "id", AWS_SECRET_ACCESS_KEY: "secret" });
+    return store;
+}
+
+function sendError(response: http.ServerResponse, status: number, code: string, fault: Fault): void {
+    const retryAfter = fault.kind === "status" && fault.retryAfter ? { "retry-after": fault.retryAfter } : {};
+    send(response, status, retryAfter, Buffer.from(`<Error><Code>${code}</Code></Error>`));
+}
+
+function damaged(body: Buffer): Buffer {
+    const wrong = Buffer.from(body);
+    wrong[0] = (wrong[0] ?? 0) ^ 1;
+    return wrong;
+}
+
+function matches(checksum: string | undefined, body: Buffer): boolean {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(crc32(body));
+    return checksum === undefined || checksum === bytes.toString("base64");
+}
+
+function etagOf(body: Buffer): string {
+    return `"${createHash("md5").update(body).digest("hex")}"`;
+}
+
+function kept(headers: Record<string, string>, body: Buffer): Record<string, string> {
+    const checksum = Buffer.alloc(4);
+    checksum.writeUInt32BE(crc32(body));
+    const metadata = Object.entries(headers).filter(([name]) => /^x-amz-meta-|^content-type$/.test(name));
+    return { ...Object.fromEntries(metadata), "x-amz-checksum-crc32": checksum.toString("base64") };
+}

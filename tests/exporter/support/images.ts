@@ -1,0 +1,149 @@
+import { createHash } from "node:crypto";
+import { gzipSync } from "node:zlib";
+import type { Descriptor } from "../../../exporter/manifest";
+import { tarHeader, trailer } from "../../../exporter/tar";
+
+/** A repository's content: its blobs and manifests by digest, its tags. */
+export interface Repository {
+    name: string;
+    blobs: Map<string, Buffer>;
+    manifests: Map<string, { bytes: Buffer; mediaType: string }>;
+    tags: Map<string, string>;
+}
+
+/** The two families of media types. */
+export const mediaTypes = {
+    oci: {
+        manifest: "application/vnd.oci.image.manifest.v1+json",
+        index: "application/vnd.oci.image.index.v1+json",
+        config: "application/vnd.oci.image.config.v1+json",
+        layer: "application/vnd.oci.image.layer.v1.tar+gzip",
+    },
+    docker: {
+        manifest: "application/vnd.docker.distribution.manifest.v2+json",
+        index: "application/vnd.docker.distribution.manifest.list.v2+json",
+        config: "application/vnd.docker.container.image.v1+json",
+        layer: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    },
+} as const;
+
+export type Family = keyof typeof mediaTypes;
+
+export function digestOf(bytes: Uint8Array): string {
+    return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
+/** Bytes that look random and are the same in every run (mulberry32). */
+export function pseudoRandom(seed: number): () => number {
+    let state = seed >>> 0;
+    return () => {
+        state = (state + 0x6d2b79f5) >>> 0;
+        let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+        mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+        return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    };
+}
+
+export function randomBytesOf(length: number, seed: number): Buffer {
+    const random = pseudoRandom(seed);
+    const bytes = Buffer.alloc(Math.ceil(length / 4) * 4);
+    for (let at = 0; at < bytes.length; at += 4) {
+        bytes.writeUInt32LE(Math.floor(random() * 2 ** 32), at);
+    }
+    return bytes.subarray(0, length);
+}
+
+export function emptyRepository(name: string): Repository {
+    return { name, blobs: new Map(), manifests: new Map(), tags: new Map() };
+}
+
+/** A layer that Docker can unpack: one file in a gzipped tar. */
+export function fileLayer(name: string, content: Buffer): { diffId: string; bytes: Buffer } {
+    const padding = Buffer.alloc((512 - (content.length % 512)) % 512);
+    const tar = Buffer.concat([tarHeader(name, content.length), content, padding, trailer]);
+    return { diffId: digestOf(tar), bytes: gzipSync(tar, { level: 1 }) };
+}
+
+export function addBlob(repository: Repository, bytes: Buffer, mediaType: string): Descriptor {
+    const digest = digestOf(bytes);
+    repository.blobs.set(digest, bytes);
+    return { mediaType, digest, size: bytes.length };
+}
+
+export function addManifest(
+    repository: Repository,
+    document: object,
+    mediaType: string,
+    tag?: string,
+): Descriptor {
+    const bytes = Buffer.from(JSON.stringify(document));
+    const digest = digestOf(bytes);
+    repository.manifests.set(digest, { bytes, mediaType });
+    if (tag !== undefined) {
+        repository.tags.set(tag, digest);
+    }
+    return { mediaType, digest, size: bytes.length };
+}
+
+export interface ImageParts {
+    layers: readonly { diffId: string; bytes: Buffer }[];
+    family?: Family;
+    tag?: string;
+    os?: string;
+    architecture?: string;
+    variant?: string;
+}
+
+/** Puts an image into a repository. */
+export function addImage(repository: Repository, parts: ImageParts): Descriptor {
+    const { layers, family = "oci", tag, os = "linux", architecture = "amd64", variant } = parts;
+    const types = mediaTypes[family];
+    const platform = { os, architecture, ...(variant !== undefined && { variant }) };
+    const rootfs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
+    const config = addBlob(
+        repository,
+        Buffer.from(JSON.stringify({ ...platform, config: {}, rootfs })),
+        types.config,
+    );
+    const document = {
+        schemaVersion: 2,
+        mediaType: types.manifest,
+        config,
+        layers: layers.map(({ bytes }) => addBlob(repository, bytes, types.layer)),
+    };
+    return { ...addManifest(repository, document, types.manifest, tag), platform };
+}
+
+/** Puts an index over images, with an attestation if asked for, into a repository. */
+export function addIndex(
+    repository: Repository,
+    images: readonly Descriptor[],
+    options: { family?: Family; tag?: string; attestation?: boolean } = {},
+): Descriptor {
+    const types = mediaTypes[options.family ?? "oci"];
+    const manifests = options.attestation ? [...images, addAttestation(repository, images[0])] : images;
+    return addManifest(
+        repository,
+        { schemaVersion: 2, mediaType: types.index, manifests },
+        types.index,
+        options.tag,
+    );
+}
+
+function addAttestation(repository: Repository, subject: Descriptor | undefined): Descriptor {
+    const statement = addBlob(
+        repository,
+        Buffer.from('{"predicateType":"https://slsa.dev"}'),
+        "application/vnd.in-toto+json",
+    );
+    const config = addBlob(repository, Buffer.from("{}"), mediaTypes.oci.config);
+    const document = { schemaVersion: 2, mediaType: mediaTypes.oci.manifest, config, layers: [statement] };
+    return {
+        ...addManifest(repository, document, mediaTypes.oci.manifest),
+        platform: { os: "unknown", architecture: "unknown" },
+        annotations: {
+            "vnd.docker.reference.type": "attestation-manifest",
+            "vnd.docker.reference.digest": subject?.digest ?? "",
+        },
+    };
+}
