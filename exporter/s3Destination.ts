@@ -10,7 +10,7 @@ import {
     type S3Client,
     UploadPartCommand,
 } from "@aws-sdk/client-s3";
-import { crc32Base64 } from "./crc32";
+import { crc32Base64, crc32Of } from "./crc32";
 import {
     type ArchiveMetadata,
     type ArchiveOutline,
@@ -312,10 +312,14 @@ async function withRecord<T>(
 ): Promise<T> {
     const { client, bucket, key, signal } = options;
     const object = { Bucket: bucket, Key: recordNameOf(key) };
+    const body = Buffer.from(recordText(record));
+    const content = {
+        Body: body,
+        ContentType: "application/json",
+        ChecksumCRC32: crc32Base64(crc32Of(body)),
+    };
     const { VersionId } = await attempt(options, "writing the record of", signal, () =>
-        client.send(
-            new PutObjectCommand({ ...object, Body: recordText(record), ContentType: "application/json" }),
-        ),
+        client.send(new PutObjectCommand({ ...object, ...content })),
     );
     try {
         return await makeVisible();

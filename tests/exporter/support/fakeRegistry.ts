@@ -7,7 +7,7 @@ export interface FakeRegistryOptions {
     /** What goes wrong with which request. */
     fault?: FaultRule;
     /** Login that is asked for: user `user`, password `secret`. */
-    login?: "basic" | "bearer";
+    login?: "basic" | "bearer" | "none";
     /** Requests a token is good for. */
     tokenUses?: number;
     /** Blobs are redirected to another server, whose URLs are good for so many requests. */
@@ -64,7 +64,7 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
         }
         const left = tokens.get(authorization ?? "") ?? 0;
         tokens.set(authorization ?? "", left - 1);
-        return registry.options.login === undefined || left > 0;
+        return (registry.options.login ?? "none") === "none" || left > 0;
     }
 
     const server = await listen((request, response) => {

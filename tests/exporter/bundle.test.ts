@@ -1,0 +1,135 @@
+import * as assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { promisify } from "node:util";
+import { buildExporterBundle, bundleFileName } from "../../exporter/bundle";
+import { engineVersion } from "../../exporter/record";
+import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
+import { type FakeS3, startS3 } from "./support/fakeS3";
+import { addImage, emptyRepository, fileLayer, randomBytesOf } from "./support/images";
+
+const mebibyte = 1024 ** 2;
+
+interface Outcome {
+    code: number;
+    stdout: string;
+    stderr: string;
+}
+
+describe("the bundle", () => {
+    let text: string;
+    let directory: string;
+    let program: string;
+    let registry: FakeRegistry;
+    let s3: FakeS3;
+
+    before(async () => {
+        text = await buildExporterBundle();
+        directory = await mkdtemp(path.join(tmpdir(), "bundle-"));
+        program = path.join(directory, bundleFileName);
+        await writeFile(program, text);
+        const repository = emptyRepository("app");
+        const layers = [fileLayer("a", randomBytesOf(12 * mebibyte, 1))];
+        addImage(repository, { layers, tag: "1" });
+        registry = await startRegistry({ repository });
+        s3 = await startS3();
+    });
+    after(async () => {
+        await Promise.all([registry.close(), s3.close(), rm(directory, { recursive: true })]);
+    });
+
+    async function run(...args: string[]): Promise<Outcome> {
+        const env = { ...process.env, ...s3.env };
+        try {
+            const output = await promisify(execFile)(process.execPath, [program, ...args], { env });
+            return { code: 0, ...output };
+        } catch (error) {
+            return error as Outcome;
+        }
+    }
+
+    it("is the same every time it is built", async () => {
+        assert.equal(await buildExporterBundle(), text);
+    });
+    it("carries no path of the machine that built it", () => {
+        assert.ok(!text.includes(path.resolve(__dirname, "../..")));
+    });
+    it("has the package's version", async () => {
+        const json = await readFile(path.resolve(__dirname, "../../package.json"), "utf8");
+        assert.equal((JSON.parse(json) as { version: string }).version, engineVersion);
+    });
+
+    it("exports, and prints the result", async () => {
+        const { code, stdout, stderr } = await run(
+            `${registry.host}/app:1`,
+            "s3://bucket/app.tar",
+            "--progress",
+        );
+        assert.equal(code, 0);
+        const { skipped, sha256 } = JSON.parse(stdout) as { skipped: boolean; sha256: string };
+        assert.deepEqual([skipped, sha256.length], [false, 64]);
+        assert.match(stderr, /of 12\.\d MB/);
+        assert.ok(s3.objects.has("bucket/app.tar"));
+    });
+
+    const failures: [number, string, string[]][] = [
+        [2, "InvalidInput", []],
+        [2, "InvalidInput", ["one", "two", "three"]],
+        [2, "InvalidInput", ["app", "s3://bucket/x", "--unknown"]],
+        [2, "InvalidInput", ["app", "s3://bucket/x", "--concurrency", "0"]],
+        [2, "InvalidInput", ["HOST/app:2", "s3://nowhere"]],
+        [3, "ImageNotFound", ["HOST/app:2", "s3://bucket/x"]],
+    ];
+    for (const [expected, name, args] of failures) {
+        it(`ends with ${expected} and ${name} for ${args.join(" ") || "nothing"}`, async () => {
+            const { code, stdout, stderr } = await run(
+                ...args.map((arg) => arg.replace("HOST", registry.host)),
+            );
+            assert.equal(code, expected);
+            assert.equal((JSON.parse(stdout) as { error: string }).error, name);
+            assert.match(stderr, new RegExp(`^${name}: `));
+        });
+    }
+
+    it("explains itself", async () => {
+        const { code, stdout } = await run("--help");
+        assert.equal(code, 0);
+        assert.match(stdout, /^Usage/);
+    });
+
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+        it(`takes everything back on ${signal}`, async () => {
+            s3.objects.clear();
+            s3.fault = ({ url }) =>
+                url.includes("partNumber=2") ? { kind: "stall", afterBytes: 0 } : undefined;
+            const args = [program, `${registry.host}/app:1`, "s3://bucket/app.tar"];
+            const child = spawn(process.execPath, args, {
+                env: { ...process.env, ...s3.env },
+                stdio: "ignore",
+            });
+            while (![...s3.uploads.values()].some(({ parts }) => parts.size > 0)) {
+                await new Promise((resolve) => setTimeout(resolve, 10));
+            }
+            child.kill(signal);
+            const code = await new Promise((resolve) => child.once("exit", resolve));
+            s3.fault = undefined;
+            assert.deepEqual([code, s3.uploads.size, s3.objects.size], [1, 0, 0]);
+        });
+    }
+
+    it("leaves no partial file behind when stopped", async () => {
+        registry.options.fault = ({ url }) =>
+            url.includes("/blobs/") ? { kind: "stall", afterBytes: 9 } : undefined;
+        const target = path.join(directory, "out.tar");
+        const child = spawn(process.execPath, [program, `${registry.host}/app:1`, target], {
+            stdio: "ignore",
+        });
+        await new Promise((resolve) => setTimeout(resolve, 400));
+        child.kill("SIGTERM");
+        assert.equal(await new Promise((resolve) => child.once("exit", resolve)), 1);
+        registry.options.fault = () => undefined;
+        assert.deepEqual(await readdir(directory), [bundleFileName]);
+    });
+});

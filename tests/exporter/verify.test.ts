@@ -1,0 +1,97 @@
+import * as assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { exportImage } from "../../exporter/exportImage";
+import { parseRecord } from "../../exporter/record";
+import { verifyArchive, verifyExport } from "../../exporter/verify";
+import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
+import { addImage, emptyRepository, fileLayer, randomBytesOf } from "./support/images";
+
+describe("verifyExport", () => {
+    let registry: FakeRegistry;
+    let directory: string;
+    let archive: string;
+    let layerOffset: number;
+    let layerDigest: string;
+
+    beforeEach(async () => {
+        const repository = emptyRepository("app");
+        addImage(repository, { layers: [fileLayer("f", randomBytesOf(100_000, 1))], tag: "1" });
+        registry = await startRegistry({ repository });
+        directory = await mkdtemp(path.join(tmpdir(), "verify-"));
+        archive = path.join(directory, "app.tar");
+        await exportImage({ image: `${registry.host}/app:1`, destination: archive });
+        const record = parseRecord(await readFile(`${archive}.json`, "utf8"));
+        const [layer = assert.fail("no layer")] = record?.layers ?? [];
+        [layerOffset, layerDigest] = [layer.offset, layer.digest];
+    });
+    afterEach(async () => {
+        await Promise.all([registry.close(), rm(directory, { recursive: true })]);
+    });
+
+    async function change(edit: (bytes: Buffer) => Buffer): Promise<readonly string[]> {
+        await writeFile(archive, edit(await readFile(archive)));
+        return (await verifyExport(archive)).problems;
+    }
+    async function changeRecord(from: string | RegExp, to: string): Promise<readonly string[]> {
+        const text = await readFile(`${archive}.json`, "utf8");
+        assert.match(text, new RegExp(from));
+        await writeFile(`${archive}.json`, text.replace(from, to));
+        return (await verifyExport(archive)).problems;
+    }
+    const flip = (at: number) => (bytes: Buffer) => {
+        bytes[at] = (bytes[at] ?? 0) ^ 1;
+        return bytes;
+    };
+    const some = (problems: readonly string[], pattern: RegExp): void => {
+        assert.ok(
+            problems.some((problem) => pattern.test(problem)),
+            `${pattern} is not among ${problems.join("; ")}`,
+        );
+    };
+
+    it("finds nothing wrong with a good archive", async () => {
+        const { problems, imageDigest } = await verifyExport(archive);
+        assert.deepEqual([problems, imageDigest], [[], registry.options.repository.tags.get("1")]);
+    });
+    it("names the blob that is damaged", async () => {
+        const problems = await change(flip(layerOffset + 50_000));
+        some(problems, new RegExp(`^blob ${layerDigest} has the content of sha256:`));
+        some(problems, /^the archive's sha256 is/);
+    });
+    it("sees an archive that ends early", async () => {
+        const problems = await change((bytes) => bytes.subarray(0, layerOffset + 1000));
+        some(problems, /ends early/);
+        some(problems, new RegExp(`blob ${layerDigest} is missing`));
+    });
+    it("sees a damaged header", async () => {
+        some(await change(flip(layerOffset - 512)), /header/);
+    });
+    it("sees bytes after the end", async () => {
+        some(await change((bytes) => Buffer.concat([bytes, Buffer.alloc(512)])), /size/);
+    });
+    it("sees another image than the record's", async () => {
+        some(await changeRecord(/"imageDigest": "sha256:./, '"imageDigest": "sha256:x'), /image's digest/);
+    });
+    it("sees a layer at another place than the record's", async () => {
+        some(
+            await changeRecord(`"offset": ${layerOffset}`, '"offset": 1'),
+            new RegExp(`offset of blob ${layerDigest}`),
+        );
+    });
+    it("refuses what is no record", async () => {
+        await assert.rejects(changeRecord('"schemaVersion": 1', '"schemaVersion": 9'), {
+            name: "InvalidInput",
+        });
+    });
+    it("refuses to go without a record", async () => {
+        await assert.rejects(verifyExport(path.join(directory, "none.tar")), { name: "InvalidInput" });
+    });
+    it("says what an archive without an index lacks", async () => {
+        async function* nothing(): AsyncIterable<Buffer> {
+            yield await Promise.resolve(Buffer.alloc(1024));
+        }
+        assert.deepEqual((await verifyArchive(nothing())).problems, ["index.json is missing"]);
+    });
+});
