@@ -1,0 +1,224 @@
+import * as assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { exportImage } from "../../../exporter/exportImage";
+import { verifyExport } from "../../../exporter/verify";
+import { type FakeRegistry, startRegistry } from "../support/fakeRegistry";
+import { addImage, addIndex, digestOf, emptyRepository, fileLayer, randomBytesOf } from "../support/images";
+import { assertInstalled, run, type Service, startDocker, startDockerRegistry } from "../support/tools";
+
+const layers = ["one", "two"].map((name, at) => fileLayer(name, randomBytesOf(300_000, at)));
+/** A layer that is in the image twice, and one without a file. */
+const unusual = [...layers, layers[0] ?? assert.fail(), fileLayer("empty", Buffer.alloc(0))];
+
+interface Exported {
+    /** The archive's path. */
+    archive: string;
+    /** Digest in the registry that it came from. */
+    digest: string;
+    /** Name in the archive. */
+    name: string;
+    /** Digest of the configuration, which is the image's id in Docker. */
+    imageId: string;
+}
+
+describe("archives are read by", () => {
+    let directory: string;
+    let source: FakeRegistry;
+    const images: Record<"docker" | "oci" | "all", Exported> = Object.create(null) as never;
+
+    async function exportTag(tag: "docker" | "oci" | "all"): Promise<Exported> {
+        const name = `${source.host}/team/app:${tag}`;
+        const archive = path.join(directory, `${tag}.tar`);
+        const platform = tag === "all" ? "all" : "linux/amd64";
+        const { imageDigest } = await exportImage({ image: name, destination: archive, platform });
+        const [image] = JSON.parse(await run("tar", "-xOf", archive, "manifest.json")) as {
+            Config: string;
+        }[];
+        return {
+            archive,
+            digest: imageDigest,
+            name,
+            imageId: `sha256:${path.basename(image?.Config ?? "")}`,
+        };
+    }
+
+    before(async () => {
+        directory = await mkdtemp(path.join(tmpdir(), "readers-"));
+        const repository = emptyRepository("team/app");
+        addImage(repository, { layers, tag: "docker", family: "docker" });
+        const amd = addImage(repository, { layers: unusual, tag: "oci" });
+        const arm = addImage(repository, { layers, architecture: "arm64" });
+        addIndex(repository, [amd, arm], { tag: "all", attestation: true });
+        source = await startRegistry({ repository });
+        for (const tag of ["docker", "oci", "all"] as const) {
+            images[tag] = await exportTag(tag);
+            assert.equal(images[tag].digest, repository.tags.get(tag));
+        }
+    });
+    after(async () => {
+        await source.close();
+        await rm(directory, { recursive: true, force: true });
+    });
+
+    async function scratch(name: string): Promise<string> {
+        return mkdtemp(path.join(directory, `${name}-`));
+    }
+
+    describe("GNU tar", () => {
+        before(() => assertInstalled("tar"));
+        for (const tag of ["docker", "oci", "all"] as const) {
+            it(`${tag}: every blob has its name's digest`, async () => {
+                const into = await scratch("tar");
+                await run("tar", "-xf", images[tag].archive, "-C", into);
+                const files = (await run("tar", "-tf", images[tag].archive)).trim().split("\n");
+                for (const file of files.filter((name) => name.startsWith("blobs/"))) {
+                    assert.equal(
+                        digestOf(await readFile(path.join(into, file))),
+                        `sha256:${path.basename(file)}`,
+                    );
+                }
+                assert.deepEqual((await verifyExport(images[tag].archive)).problems, []);
+            });
+        }
+    });
+
+    describe("skopeo", () => {
+        let registry: Service & { host: string };
+        before(async () => {
+            await assertInstalled("skopeo", "docker-registry");
+            registry = await startDockerRegistry(directory);
+        });
+        after(() => registry.stop());
+
+        for (const tag of ["docker", "oci"] as const) {
+            it(`${tag}: as oci-archive it has the registry's digest`, async () => {
+                const { Digest } = JSON.parse(
+                    await run("skopeo", "inspect", `oci-archive:${images[tag].archive}`),
+                ) as {
+                    Digest: string;
+                };
+                assert.equal(Digest, images[tag].digest);
+            });
+            it(`${tag}: as docker-archive it has the layers' content`, async () => {
+                const text = await run(
+                    "skopeo",
+                    "inspect",
+                    "--config",
+                    `docker-archive:${images[tag].archive}`,
+                );
+                const { rootfs } = JSON.parse(text) as { rootfs: { diff_ids: string[] } };
+                assert.deepEqual(
+                    rootfs.diff_ids,
+                    (tag === "oci" ? unusual : layers).map(({ diffId }) => diffId),
+                );
+            });
+        }
+        it("all: as docker-archive it has each platform under its own tag", async () => {
+            const { archive, name } = images.all;
+            for (const [suffix, expected] of [
+                ["", "amd64"],
+                ["-linux-arm64", "arm64"],
+            ]) {
+                const from = `docker-archive:${archive}:${name}${suffix ?? ""}`;
+                const { architecture } = JSON.parse(await run("skopeo", "inspect", "--config", from)) as {
+                    architecture: string;
+                };
+                assert.equal(architecture, expected);
+            }
+        });
+        for (const tag of ["docker", "oci", "all"] as const) {
+            it(`${tag}: back in a registry it has its digest`, async () => {
+                const target = `${registry.host}/copy:${tag}`;
+                const options = [
+                    "--preserve-digests",
+                    "--dest-tls-verify=false",
+                    ...(tag === "all" ? ["--all"] : []),
+                ];
+                await run(
+                    "skopeo",
+                    "copy",
+                    ...options,
+                    `oci-archive:${images[tag].archive}`,
+                    `docker://${target}`,
+                );
+                const raw = await run(
+                    "skopeo",
+                    "inspect",
+                    "--raw",
+                    "--tls-verify=false",
+                    `docker://${target}`,
+                );
+                assert.equal(digestOf(Buffer.from(raw)), images[tag].digest);
+            });
+        }
+    });
+
+    describe("docker and containerd", () => {
+        let docker: Service & { host: string; containerd: string };
+        before(async () => {
+            await assertInstalled("docker", "dockerd", "ctr");
+            docker = await startDocker(await scratch("docker"));
+        });
+        after(() => docker.stop());
+
+        for (const tag of ["docker", "oci", "all"] as const) {
+            it(`${tag}: docker load names the image and keeps its id`, async () => {
+                const { archive, name, imageId } = images[tag];
+                assert.match(
+                    await run("docker", "--host", docker.host, "load", "--input", archive),
+                    new RegExp(name),
+                );
+                const id = await run(
+                    "docker",
+                    "--host",
+                    docker.host,
+                    "image",
+                    "inspect",
+                    "--format",
+                    "{{.Id}}",
+                    name,
+                );
+                assert.equal(id.trim(), images[tag === "all" ? "oci" : tag].imageId);
+                assert.ok(tag === "all" || id.trim() === imageId);
+            });
+            it(`${tag}: ctr images import keeps name and digest`, async () => {
+                const ctr = ["--address", docker.containerd, "--namespace", `test-${tag}`, "images"];
+                await run(
+                    "ctr",
+                    ...ctr,
+                    "import",
+                    ...(tag === "all" ? ["--all-platforms"] : []),
+                    images[tag].archive,
+                );
+                const listed = await run("ctr", ...ctr, "list");
+                const line =
+                    listed.split("\n").find((text) => text.startsWith(`${images[tag].name} `)) ?? listed;
+                assert.ok(line.includes(images[tag].digest), line);
+            });
+        }
+    });
+
+    describe("podman", () => {
+        before(() => assertInstalled("podman"));
+        for (const tag of ["docker", "oci"] as const) {
+            it(`${tag}: podman load names the image and keeps its id`, async () => {
+                const storage = await scratch("podman");
+                await mkdir(path.join(storage, "run"));
+                const podman = [
+                    "--root",
+                    storage,
+                    "--runroot",
+                    path.join(storage, "run"),
+                    "--storage-driver",
+                    "vfs",
+                ];
+                await run("podman", ...podman, "load", "--input", images[tag].archive);
+                const format = ["--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"];
+                const listed = await run("podman", ...podman, "images", ...format);
+                assert.equal(listed.trim(), `${images[tag].imageId} ${images[tag].name}`);
+            });
+        }
+    });
+});

@@ -1,0 +1,120 @@
+import { execFile, type ChildProcess, spawn } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import * as path from "node:path";
+import { promisify } from "node:util";
+
+/** Debian's package of each tool. */
+const packages: Readonly<Record<string, string>> = {
+    docker: "docker.io",
+    dockerd: "docker.io",
+    ctr: "containerd",
+    podman: "podman crun",
+    skopeo: "skopeo",
+    "docker-registry": "docker-registry",
+    tar: "tar",
+};
+
+/** Runs a command. */
+export async function run(command: string, ...args: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(command, args, { maxBuffer: 64 * 1024 * 1024 });
+    return stdout;
+}
+
+/** Fails with the list of tools that are missing and how to get them. */
+export async function assertInstalled(...tools: string[]): Promise<void> {
+    const found = await Promise.all(
+        tools.map((tool) =>
+            run("sh", "-c", `command -v ${tool}`).then(
+                () => true,
+                () => false,
+            ),
+        ),
+    );
+    const missing = tools.filter((_, at) => !found[at]);
+    if (missing.length > 0) {
+        const install = missing.map((tool) => packages[tool] ?? tool).join(" ");
+        throw new Error(`Not installed: ${missing.join(", ")}. On Debian: apt-get install ${install}`);
+    }
+}
+
+/** Something that runs until it is stopped. */
+export interface Service {
+    stop(): Promise<void>;
+}
+
+function start(command: string, args: readonly string[]): { child: ChildProcess; log: () => string } {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+    let log = "";
+    for (const stream of [child.stdout, child.stderr]) {
+        stream.on("data", (chunk: Buffer) => {
+            log = (log + chunk.toString()).slice(-4000);
+        });
+    }
+    return { child, log: () => log };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+    if (child.exitCode !== null) {
+        return;
+    }
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    await ended;
+}
+
+/** Asks until it answers. */
+async function waitFor(what: string, ask: () => Promise<unknown>, log: () => string): Promise<void> {
+    for (let left = 150; left > 0; left--) {
+        try {
+            await ask();
+            return;
+        } catch {
+            await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+    }
+    throw new Error(`${what} does not answer:\n${log()}`);
+}
+
+async function freePort(): Promise<number> {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+}
+
+/** Debian's docker-registry, with its data in a directory. */
+export async function startDockerRegistry(directory: string): Promise<Service & { host: string }> {
+    const host = `127.0.0.1:${await freePort()}`;
+    const config = path.join(directory, "registry.yml");
+    const settings = {
+        version: 0.1,
+        log: { level: "error", accesslog: { disabled: true } },
+        storage: { filesystem: { rootdirectory: path.join(directory, "registry") } },
+        http: { addr: host },
+    };
+    await writeFile(config, JSON.stringify(settings)); // JSON is YAML
+    const { child, log } = start("docker-registry", ["serve", config]);
+    await waitFor("docker-registry", () => fetch(`http://${host}/v2/`), log);
+    return { host, stop: () => stop(child) };
+}
+
+/** A Docker daemon of its own, away from any other on the machine, and the containerd that it starts. */
+export async function startDocker(
+    directory: string,
+): Promise<Service & { host: string; containerd: string }> {
+    const socket = path.join(directory, "docker.sock");
+    const host = `unix://${socket}`;
+    const { child, log } = start("dockerd", [
+        ...["--host", host, "--pidfile", path.join(directory, "docker.pid")],
+        ...["--data-root", path.join(directory, "docker"), "--exec-root", path.join(directory, "exec")],
+        ...["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"],
+    ]);
+    await waitFor("dockerd", () => run("docker", "--host", host, "info"), log);
+    return {
+        host,
+        containerd: path.join(directory, "exec", "containerd", "containerd.sock"),
+        stop: () => stop(child),
+    };
+}
