@@ -103,18 +103,15 @@ export async function startDockerRegistry(directory: string): Promise<Service & 
 /** A Docker daemon of its own, away from any other on the machine, and the containerd that it starts. */
 export async function startDocker(
     directory: string,
-): Promise<Service & { host: string; containerd: string }> {
-    const socket = path.join(directory, "docker.sock");
-    const host = `unix://${socket}`;
+    storageDriver = "vfs",
+): Promise<Service & { host: string; containerd: string; processId: number }> {
+    const host = `unix://${path.join(directory, "docker.sock")}`;
     const { child, log } = start("dockerd", [
         ...["--host", host, "--pidfile", path.join(directory, "docker.pid")],
         ...["--data-root", path.join(directory, "docker"), "--exec-root", path.join(directory, "exec")],
-        ...["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"],
+        ...["--bridge=none", "--iptables=false", "--ip6tables=false", `--storage-driver=${storageDriver}`],
     ]);
     await waitFor("dockerd", () => run("docker", "--host", host, "info"), log);
-    return {
-        host,
-        containerd: path.join(directory, "exec", "containerd", "containerd.sock"),
-        stop: () => stop(child),
-    };
+    const containerd = path.join(directory, "exec", "containerd", "containerd.sock");
+    return { host, containerd, processId: child.pid ?? 0, stop: () => stop(child) };
 }
