@@ -128,7 +128,7 @@ const names = {
     file: "engine stream to a file",
     s3: "engine stream to S3",
     skip: "engine stream, already there",
-    limit: "the limit: curl | openssl | curl",
+    limit: "the limit: curl, openssl, curl in a pipe",
 } as const;
 
 /** How a registry's blobs come and go at best: one pipe that reads, hashes and sends them. */
@@ -170,7 +170,8 @@ async function main(): Promise<void> {
         const upload = `aws s3 cp --quiet ${tar} s3://bucket/image.tar`;
         const watched: Watched = { env: { ...env, TMPDIR: work }, directories: [work] };
         const clear = (): void => {
-            quiet("sh", "-c", `rm -rf ${work}/*`);
+            // What the method before has left to be written to disk must not slow this one down.
+            quiet("sh", "-c", `rm -rf ${work}/* && sync`);
         };
         const client = docker && `docker --host ${docker.host}`;
         const skopeo = (kind: string): string =>
@@ -185,8 +186,8 @@ async function main(): Promise<void> {
                     directories: [work, path.join(directory, "docker")],
                 },
                 reset: () => {
-                    clear();
                     quiet("docker", "--host", docker?.host ?? "", "system", "prune", "--all", "--force");
+                    clear();
                 },
             },
             {

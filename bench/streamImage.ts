@@ -12,10 +12,10 @@ export interface BenchImage {
     layers: readonly string[];
 }
 
-const fileBytes = 1024 * 1024;
+const fileBytes = 64 * 1024;
 
 /**
- * Makes an image of about a compressed size and pushes it. Like real layers it holds files of 1 MiB that gzip makes
+ * Makes an image of about a compressed size and pushes it. Like real layers it holds many files, of 64 KiB, that gzip makes
  * three times smaller: a third of every file is random, the rest repeats.
  */
 export async function makeImage(host: string, compressedMb: number, layerCount: number): Promise<BenchImage> {
