@@ -10,6 +10,7 @@ import { measure, type Measurement, type Watched } from "./streamMeter";
 import { chartOf, median, type Series, tableOf } from "./streamReport";
 
 const usage = `Usage: npm run bench -- [--mb 500] [--layers 6] [--rounds 5] [--cap-mb 20] [--delay-ms 30] [--only exporter]
+           [--no-scaling]
 Measures engine stream against docker, skopeo and the limit (bench/README.md). Results go to bench/results.`;
 
 interface Settings {
@@ -20,6 +21,8 @@ interface Settings {
     delayMs: number;
     /** Whether the other methods are left out. */
     isExporterOnly: boolean;
+    /** Whether the scenario of slow connections is run. */
+    isScaling: boolean;
 }
 
 function readSettings(): Settings {
@@ -31,6 +34,7 @@ function readSettings(): Settings {
             "cap-mb": { type: "string", default: "20" },
             "delay-ms": { type: "string", default: "30" },
             only: { type: "string" },
+            "no-scaling": { type: "boolean", default: false },
             help: { type: "boolean" },
         },
     });
@@ -45,6 +49,7 @@ function readSettings(): Settings {
         capMb: Number(values["cap-mb"]),
         delayMs: Number(values["delay-ms"]),
         isExporterOnly: values.only === "exporter",
+        isScaling: !values["no-scaling"],
     };
 }
 
@@ -227,7 +232,9 @@ async function main(): Promise<void> {
             [names.limit, image.compressedBytes],
         ]);
         const series = await compare([...own, ...(docker ? others : [])], settings.rounds, sent);
-        const scaling = await measureScaling(settings, image, node, store.port, stopping);
+        const scaling = settings.isScaling
+            ? await measureScaling(settings, image, node, store.port, stopping)
+            : [];
         await report(settings, image, series, scaling);
     } finally {
         for (const stop of stopping) {
@@ -313,12 +320,7 @@ async function report(
             .filter(([, value]) => !Number.isNaN(value))
             .map(([key, value]) => `- ${key}: ${value.toFixed(2)}`)
             .join("\n"),
-        `## Every connection with ${settings.delayMs} ms delay and ${settings.capMb} MB/s`,
-        [
-            "| connections each way | wall s (median) | times faster |",
-            "| --- | --- | --- |",
-            ...scalingRows,
-        ].join("\n"),
+        ...(settings.isScaling ? scalingSection(settings, scalingRows) : []),
     ].join("\n\n");
     await mkdir(path.join(__dirname, "results"), { recursive: true });
     await writeFile(
@@ -331,6 +333,10 @@ async function report(
         return { label: method, value, text: `${value.toFixed(2)} s` };
     });
     await writeFile(file(".svg"), chartOf(`Registry to object store: ${size}`, bars));
+    if (!settings.isScaling) {
+        console.log(markdown);
+        return;
+    }
     const steps = scaling.map(({ concurrency, wallSeconds }) => {
         const value = median(wallSeconds);
         return { label: `${concurrency} connections`, value, text: `${value.toFixed(2)} s` };
@@ -338,6 +344,11 @@ async function report(
     const link = `each connection ${settings.capMb} MB/s, ${settings.delayMs} ms`;
     await writeFile(file("-scaling.svg"), chartOf(`Time by concurrency, ${link}`, steps));
     console.log(markdown);
+}
+
+function scalingSection({ delayMs, capMb }: Settings, rows: readonly string[]): string[] {
+    const head = ["| connections each way | wall s (median) | times faster |", "| --- | --- | --- |"];
+    return [`## Every connection with ${delayMs} ms delay and ${capMb} MB/s`, [...head, ...rows].join("\n")];
 }
 
 void main();
