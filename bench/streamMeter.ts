@@ -21,7 +21,8 @@ export interface Watched {
     directories?: readonly string[];
 }
 
-const sampleMs = 20;
+/** Reading /proc takes time from the processes that are measured, so not too often. */
+const sampleMs = 100;
 const ticksPerSecond = 100; // USER_HZ, the same on every Linux architecture that Node runs on
 
 /** Runs a shell script and measures it. Linux only: it reads /proc. */
@@ -44,7 +45,7 @@ export async function measure(script: string, watched: Watched): Promise<Measure
     let count = 0;
     const timer = setInterval(() => {
         peakRssBytes = Math.max(peakRssBytes, rssOf([child.pid ?? 0, ...daemons]));
-        if (count++ % 10 === 0) {
+        if (count++ % 2 === 0) {
             peakDiskBytes = Math.max(peakDiskBytes, sizeOf(directories) - diskBefore);
         }
     }, sampleMs);

@@ -3,12 +3,12 @@ import type { CredentialSource } from "./credentials";
 import { type Destination, type FoundExport, type Location, parseLocation } from "./destination";
 import { asExportError, ExportError } from "./errors";
 import { fileDestination } from "./fileDestination";
-import { resolveImage } from "./image";
+import { type ResolvedImage, resolveImage } from "./image";
 import { defaultPartBytes, planParts } from "./parts";
 import { planArchive } from "./plan";
 import { defaultPlatform, parsePlatform, platformText } from "./platform";
-import { type ImageReference, parseReference } from "./reference";
-import { openRegistry } from "./registry";
+import { parseReference } from "./reference";
+import { openRegistry, type Registry } from "./registry";
 import { defaultRetryPolicy, type RetryPolicy } from "./retry";
 import { createS3Client } from "./s3Client";
 import { s3Destination } from "./s3Destination";
@@ -161,46 +161,86 @@ function positive(name: string, value: number): number {
 }
 
 async function runExport(settings: Settings, abort: AbortController): Promise<ExportResult> {
-    const { reference, request, location, force, onProgress } = settings;
+    const { reference, request, location, force } = settings;
     const { signal } = abort;
-    const progress: ExportProgress = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
-    const onBytes = (length: number): void => {
-        progress.fetchedBytes += length;
-        onProgress?.({ ...progress });
-    };
-    const registry = openRegistry(reference, { ...settings, signal, onBytes });
+    const progress = createProgress(settings.onProgress);
+    const registry = openRegistry(reference, { ...settings, signal, onBytes: progress.fetched });
     const destination = openDestination(location, settings, signal);
     try {
         const image = await resolveImage(registry, reference, request);
         const { digest } = image.documents[0].descriptor;
-        const platform = platformText(request);
         const found = force ? undefined : await destination.find();
-        if (found && isSameExport(found, digest, platform, reference)) {
+        if (found && isSameExport(found, digest, settings)) {
             return resultOf(settings, found.record, found.versionId, true);
         }
-        const plan = planArchive(image);
-        progress.totalBytes = plan.sizeBytes;
-        const parts = planParts(plan, settings.partBytes);
-        const writer = await destination.begin({ parts, metadata: { imageDigest: digest, platform } });
-        try {
-            const onWritten = (bytes: number): void => {
-                progress.writtenBytes = bytes;
-                onProgress?.({ ...progress });
-            };
-            const { concurrency, memoryBytes, image: imageUri, env } = settings;
-            const { sha256, crc32 } = await transfer({
-                ...{ plan, parts, registry, writer, concurrency, memoryBytes, abort, onWritten },
-            });
-            const record = createRecord({ imageUri, platform, image, plan, sha256, env, time: new Date() });
-            const { versionId } = await writer.commit(record, crc32);
-            return resultOf(settings, record, versionId, false);
-        } catch (error) {
-            await takeBack(writer, error);
-            throw error;
-        }
+        const { record, versionId } = await writeArchive({
+            settings,
+            abort,
+            image,
+            registry,
+            destination,
+            progress,
+        });
+        return resultOf(settings, record, versionId, false);
     } finally {
         registry.close();
         destination.close();
+    }
+}
+
+/** Counts what has been done. */
+interface ProgressCounter {
+    begin: (totalBytes: number) => void;
+    fetched: (bytes: number) => void;
+    written: (allBytes: number) => void;
+}
+
+function createProgress(onProgress: ExportOptions["onProgress"]): ProgressCounter {
+    const progress: ExportProgress = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
+    return {
+        begin: (totalBytes) => {
+            progress.totalBytes = totalBytes;
+        },
+        fetched: (bytes) => {
+            progress.fetchedBytes += bytes;
+            onProgress?.({ ...progress });
+        },
+        written: (allBytes) => {
+            progress.writtenBytes = allBytes;
+            onProgress?.({ ...progress });
+        },
+    };
+}
+
+interface Work {
+    settings: Settings;
+    abort: AbortController;
+    image: ResolvedImage;
+    registry: Registry;
+    destination: Destination;
+    progress: ProgressCounter;
+}
+
+/** Plans the archive, moves it, and makes it visible; or takes everything back. */
+async function writeArchive({ settings, abort, image, registry, destination, progress }: Work) {
+    const { concurrency, memoryBytes, env } = settings;
+    const platform = platformText(settings.request);
+    const plan = planArchive(image);
+    const parts = planParts(plan, settings.partBytes);
+    progress.begin(plan.sizeBytes);
+    const metadata = { imageDigest: image.documents[0].descriptor.digest, platform };
+    const writer = await destination.begin({ parts, metadata });
+    try {
+        const onWritten = progress.written;
+        const moved = { plan, parts, registry, writer, concurrency, memoryBytes, abort, onWritten };
+        const { sha256, crc32 } = await transfer(moved);
+        const facts = { imageUri: settings.image, platform, image, plan, sha256, env, time: new Date() };
+        const record = createRecord(facts);
+        const { versionId } = await writer.commit(record, crc32);
+        return { record, versionId };
+    } catch (error) {
+        await takeBack(writer, error);
+        throw error;
     }
 }
 
@@ -226,18 +266,21 @@ function openDestination(location: Location, settings: Settings, signal: AbortSi
 }
 
 /** The same image for the same platform under the same name: the archive would have the same bytes. */
-function isSameExport(
-    { record }: FoundExport,
-    digest: string,
-    platform: string,
-    { name }: ImageReference,
-): boolean {
+function isSameExport({ record }: FoundExport, digest: string, { request, reference }: Settings): boolean {
     return (
         record.engine.name === "stream" &&
         record.imageDigest === digest &&
-        record.platform === platform &&
-        parseReference(record.imageUri).name === name
+        record.platform === platformText(request) &&
+        nameIn(record) === reference.name
     );
+}
+
+function nameIn({ imageUri }: ExportRecord): string | undefined {
+    try {
+        return parseReference(imageUri).name;
+    } catch {
+        return undefined; // not written by this engine
+    }
 }
 
 function resultOf(

@@ -44,7 +44,8 @@ export function createHttpClient(
         for (let hop = 0; hop <= redirectLimit; hop++) {
             const response = await send(current, agents, idleTimeoutMs);
             const { location } = response.headers;
-            if (!isRedirect(response.status) || location === undefined) {
+            // Only a GET is followed: a POST carries a secret, and a HEAD has its answer (the thing exists).
+            if (current.method !== "GET" || !isRedirect(response.status) || location === undefined) {
                 return response;
             }
             current = redirected(current, location, mayVisit);

@@ -42,7 +42,9 @@ export function planParts(
             `The archive has ${plan.sizeBytes} bytes, more than an S3 object can have.`,
         );
     }
-    for (let target = Math.max(partBytes, minPartBytes); target <= maxPartBytes; target *= 2) {
+    const smallestThatCanDo = Math.ceil(plan.sizeBytes / maxParts);
+    const first = Math.max(partBytes, minPartBytes, smallestThatCanDo);
+    for (let target = first; target <= maxPartBytes; target = Math.ceil(target * 1.25)) {
         const lengths = alignedLengths(plan, target);
         if (lengths.length <= maxParts) {
             return numbered(lengths);

@@ -94,7 +94,13 @@ export function parseRecord(text: string): ExportRecord | undefined {
         const value = JSON.parse(text) as Partial<ExportRecord> | null;
         const isRecord =
             value?.schemaVersion === 1 &&
-            [value.imageUri, value.imageDigest, value.platform, value.archive?.sha256].every(isText) &&
+            [
+                value.imageUri,
+                value.imageDigest,
+                value.platform,
+                value.archive?.sha256,
+                value.engine?.name,
+            ].every(isText) &&
             typeof value.archive?.sizeBytes === "number" &&
             Array.isArray(value.layers);
         return isRecord ? (value as ExportRecord) : undefined;

@@ -109,8 +109,8 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
         const what = `${registry}/${repository}, blob ${digest}`;
         return retry(what, retryPolicy, signal, async () => {
             const { status, headers } = await document("HEAD", `blobs/${digest}`);
-            if (status === 404) {
-                return false;
+            if (status === 404 || isRedirect(status)) {
+                return status !== 404; // a redirect leads to where the blob is
             }
             assertFound(status, headers["retry-after"], what);
             return true;

@@ -87,6 +87,9 @@ export function s3Error(error: unknown, what: string): TransientError | ExportEr
     if (isNamed(error, "NoSuchBucket")) {
         return new ExportError("InvalidInput", `${message}. Create the bucket, or name another.`, error);
     }
+    if (/region is missing/i.test(message)) {
+        return new ExportError("InvalidInput", "There is no AWS region: set AWS_REGION.", error);
+    }
     if (deniedNames.has(name) || (status === 403 && !transientNames.has(name))) {
         return new ExportError(
             "AccessDenied",

@@ -35,6 +35,8 @@ export interface S3DestinationOptions {
 }
 
 const archiveType = "application/x-tar";
+/** For what has to be done after an abort as well. */
+const never = new AbortController().signal;
 
 /**
  * An object and its record. An archive of more than one part is a multipart upload with a full-object CRC-32, so S3
@@ -118,8 +120,11 @@ async function headArchive(
     });
 }
 
-async function readRecord(options: S3DestinationOptions): Promise<ExportRecord | undefined> {
-    const { client, bucket, key, signal } = options;
+async function readRecord(
+    options: S3DestinationOptions,
+    signal = options.signal,
+): Promise<ExportRecord | undefined> {
+    const { client, bucket, key } = options;
     return attempt(options, "reading the record of", signal, async () => {
         try {
             const command = new GetObjectCommand({ Bucket: bucket, Key: recordNameOf(key) });
@@ -149,7 +154,8 @@ function beginSingle(options: S3DestinationOptions, { metadata }: ArchiveOutline
     let content = new Uint8Array();
 
     async function commit(record: ExportRecord, crc32: number): Promise<{ versionId?: string | undefined }> {
-        return withRecord(options, record, () =>
+        const checksum = crc32Base64(crc32);
+        return withRecord(options, record, checksum, () =>
             attempt(options, "writing", undefined, async () => {
                 const command = new PutObjectCommand({
                     Bucket: bucket,
@@ -157,7 +163,7 @@ function beginSingle(options: S3DestinationOptions, { metadata }: ArchiveOutline
                     Body: content,
                     ContentLength: content.length,
                     ContentType: archiveType,
-                    ChecksumCRC32: crc32Base64(crc32),
+                    ChecksumCRC32: checksum,
                     Metadata: { ...metadataHeaders(metadata), "archive-sha256": record.archive.sha256 },
                 });
                 const { VersionId } = await client.send(command);
@@ -187,31 +193,22 @@ async function beginMultipart(
 
     async function complete(crc32: string, sizeBytes: number): Promise<{ versionId?: string | undefined }> {
         // From here on a signal no longer stops the export: every part is written and verified.
-        return attempt(options, "completing", undefined, async (number) => {
-            try {
-                const { VersionId } = await client.send(
-                    new CompleteMultipartUploadCommand({
-                        ...upload,
-                        ChecksumCRC32: crc32,
-                        ChecksumType: "FULL_OBJECT",
-                        MpuObjectSize: sizeBytes,
-                        MultipartUpload: {
-                            Parts: parts.map((part) => ({
-                                PartNumber: part.number,
-                                ...written.get(part.number),
-                            })),
-                        },
-                    }),
-                );
-                return { versionId: VersionId };
-            } catch (error) {
-                const isDone = number > 1 && isNamed(error, "NoSuchUpload");
-                const head = isDone ? await headArchive(options, new AbortController().signal) : undefined;
-                if (head?.crc32 === crc32 && head.metadata.imageDigest === metadata.imageDigest) {
-                    return { versionId: head.versionId }; // an earlier attempt succeeded, its answer was lost
-                }
-                throw error;
-            }
+        return attempt(options, "completing", undefined, async () => {
+            const { VersionId } = await client.send(
+                new CompleteMultipartUploadCommand({
+                    ...upload,
+                    ChecksumCRC32: crc32,
+                    ChecksumType: "FULL_OBJECT",
+                    MpuObjectSize: sizeBytes,
+                    MultipartUpload: {
+                        Parts: parts.map((part) => ({
+                            PartNumber: part.number,
+                            ...written.get(part.number),
+                        })),
+                    },
+                }),
+            );
+            return { versionId: VersionId };
         });
     }
 
@@ -232,8 +229,16 @@ async function beginMultipart(
                 written.set(part.number, { ETag, ChecksumCRC32: checksum });
             });
         },
-        commit: (record, crc32) =>
-            withRecord(options, record, () => complete(crc32Base64(crc32), record.archive.sizeBytes)),
+        commit: async (record, crc32) => {
+            const checksum = crc32Base64(crc32);
+            const written = await withRecord(options, record, checksum, () =>
+                complete(checksum, record.archive.sizeBytes),
+            );
+            if (written.isFound) {
+                await abortUpload(options, uploadId); // there is none, unless what was found is older
+            }
+            return written;
+        },
         abort: () => abortUpload(options, uploadId),
     };
 }
@@ -300,33 +305,79 @@ async function abortUpload(options: S3DestinationOptions, uploadId: string): Pro
     });
 }
 
+interface WrittenArchive {
+    versionId?: string | undefined;
+    /** Whether the archive was found at the key after writing it had seemed to fail. */
+    isFound?: true;
+}
+
 /**
  * Writes the record, then makes the archive visible: whoever sees the archive finds its record. Should the archive
  * fail to appear, the record is taken back (which needs s3:DeleteObject; one that stays behind does no harm, because
  * it does not agree with what is at the key).
  */
-async function withRecord<T>(
+async function withRecord(
     options: S3DestinationOptions,
     record: ExportRecord,
-    makeVisible: () => Promise<T>,
-): Promise<T> {
+    crc32: string,
+    makeVisible: () => Promise<WrittenArchive>,
+): Promise<WrittenArchive> {
     const { client, bucket, key, signal } = options;
-    const object = { Bucket: bucket, Key: recordNameOf(key) };
     const body = Buffer.from(recordText(record));
     const content = {
         Body: body,
         ContentType: "application/json",
         ChecksumCRC32: crc32Base64(crc32Of(body)),
     };
-    const { VersionId } = await attempt(options, "writing the record of", signal, () =>
-        client.send(new PutObjectCommand({ ...object, ...content })),
-    );
+    const command = new PutObjectCommand({ Bucket: bucket, Key: recordNameOf(key), ...content });
+    let recordVersion: string | undefined;
     try {
+        const { VersionId } = await attempt(options, "writing the record of", signal, () =>
+            client.send(command),
+        );
+        recordVersion = VersionId;
         return await makeVisible();
     } catch (error) {
-        await attempt(options, "removing the record of", undefined, () =>
-            client.send(new DeleteObjectCommand({ ...object, VersionId })),
-        ).catch(() => undefined);
+        const found = await findWritten(options, record, crc32).catch(() => undefined);
+        if (found) {
+            return found;
+        }
+        await takeBackRecord(options, record, recordVersion).catch(() => undefined);
         throw error;
     }
+}
+
+/** The archive at the key, if it and its record are these: then only the answers to writing them were lost. */
+async function findWritten(
+    options: S3DestinationOptions,
+    record: ExportRecord,
+    crc32: string,
+): Promise<WrittenArchive | undefined> {
+    const head = await headArchive(options, never);
+    const isThis = head?.crc32 === crc32 && head.metadata.imageDigest === record.imageDigest;
+    return isThis && (await isRecordThere(options, record))
+        ? { versionId: head.versionId, isFound: true }
+        : undefined;
+}
+
+async function takeBackRecord(
+    options: S3DestinationOptions,
+    record: ExportRecord,
+    versionId: string | undefined,
+): Promise<void> {
+    const { client, bucket, key } = options;
+    if (await isRecordThere(options, record)) {
+        const command = new DeleteObjectCommand({
+            Bucket: bucket,
+            Key: recordNameOf(key),
+            VersionId: versionId,
+        });
+        await attempt(options, "removing the record of", undefined, () => client.send(command));
+    }
+}
+
+/** Whether the record at the key is this very one, and not that of another export. */
+async function isRecordThere(options: S3DestinationOptions, record: ExportRecord): Promise<boolean> {
+    const there = await readRecord(options, never);
+    return there !== undefined && recordText(there) === recordText(record);
 }

@@ -287,6 +287,12 @@ describe("exportImage", () => {
             assert.equal((await run("1")).skipped, false);
             assert.ok(archive());
         });
+        it("to hear, however often it asks, that the upload was completed is made up for by looking", async () => {
+            s3.fault = ({ method, url }) =>
+                method === "POST" && url.includes("uploadId") ? { kind: "lostAnswer" } : undefined;
+            assert.equal((await run("1")).skipped, false);
+            assert.equal(s3.uploads.size, 0);
+        });
         it("to hear that an upload was created leaves no upload", async () => {
             let isLost = false;
             s3.fault = ({ method, url }) => {
