@@ -1,3 +1,4 @@
+import "./smallHeap";
 import { main } from "./main";
 
 // A rejection is not possible: main turns every failure into an exit code.
