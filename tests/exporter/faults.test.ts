@@ -84,7 +84,7 @@ describe("faults in random places", () => {
                 env: s3.env,
                 concurrency: pick(random, [1, 3, 8]),
                 retryPolicy: quickRetries,
-                idleTimeoutMs: 300,
+                idleTimeoutMs: 600,
                 credentials: () => Promise.resolve({ username: "user", password: "secret" }),
             });
             return "done";

@@ -4,4 +4,4 @@ import type { RetryPolicy } from "../../../exporter/retry";
 export const quickRetries: RetryPolicy = { attempts: 5, baseDelayMs: 1, maxDelayMs: 4, maxRetryAfterMs: 20 };
 
 /** How long a test's server may say nothing. */
-export const quickIdleTimeoutMs = 150;
+export const quickIdleTimeoutMs = 600;
