@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { projectName, stackConfiguration } from "../lab/stackFiles";
+import { readProject, stackConfiguration } from "../lab/stackFiles";
 
 async function main(): Promise<void> {
     let resources = 0;
@@ -16,7 +16,7 @@ async function main(): Promise<void> {
             },
             call: () => ({ accountId: "111122223333" }),
         },
-        projectName(),
+        readProject().name,
         "dev",
         false,
     );

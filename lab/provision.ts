@@ -29,7 +29,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { partitionOf } from "../components/imageReference";
 import type { IdentityAndAccess, PolicyDocument } from "./iam";
-import { projectName } from "./stackFiles";
+import { readProject } from "./stackFiles";
 import { zip } from "./zip";
 
 /** Arguments of {@link provision}. */
@@ -131,7 +131,7 @@ export async function provision(args: ProvisionArgs): Promise<DeployedStack> {
                 throw error;
             },
         },
-        projectName(),
+        readProject().name,
         args.stack,
         false,
     );

@@ -1,36 +1,50 @@
-/** Reads the configuration that `pulumi up` would give the program, from Pulumi.yaml and the stack's own file. */
+/** The configuration that Pulumi would hand to the program: defaults of Pulumi.yaml, then the stack's own file. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { parse } from "yaml";
 
-const root = join(__dirname, "..");
+/** The root of the project. */
+export const root = join(__dirname, "..");
 
-/** Name of the project, from Pulumi.yaml. */
-export function projectName(): string {
-    return readProject().name;
+/** One key of `config:` in Pulumi.yaml. */
+export interface Declaration {
+    readonly type: string;
+    readonly items?: { readonly type: string };
+    readonly default?: unknown;
+    readonly description?: string;
+}
+
+/** Pulumi.yaml. */
+export interface Project {
+    readonly name: string;
+    readonly config: Record<string, Declaration>;
+}
+
+/** Reads Pulumi.yaml. */
+export function readProject(): Project {
+    return readYaml("Pulumi.yaml") as Project;
 }
 
 /**
- * The configuration of a stack, as `pulumi.runtime.setAllConfig` takes it: full keys, structured values as JSON.
+ * The configuration of a stack by full key, as `pulumi.runtime.setAllConfig` takes it.
  *
  * @param stack Name of the stack, for instance `dev`.
  */
 export function stackConfiguration(stack: string): Record<string, string> {
     const project = readProject();
-    const defaults = Object.entries(project.config ?? {}).map(
-        ([key, { default: value }]): [string, unknown] => [`${project.name}:${key}`, value],
-    );
-    const { config: values = {} } = readYaml(`Pulumi.${stack}.yaml`) as { config?: Record<string, unknown> };
+    const defaults = Object.entries(project.config)
+        .filter(([, declaration]) => declaration.default !== undefined)
+        .map(([key, declaration]): [string, unknown] => [`${project.name}:${key}`, declaration.default]);
+    const { config } = readYaml(`Pulumi.${stack}.yaml`) as { config: Record<string, unknown> };
     return Object.fromEntries(
-        [...defaults, ...Object.entries(values)]
-            .filter(([, value]) => value !== undefined)
-            .map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]),
+        [...defaults, ...Object.entries(config)].map(([key, value]) => [key, configurationText(value)]),
     );
 }
 
-function readProject(): { name: string; config?: Record<string, { default?: unknown }> } {
-    return readYaml("Pulumi.yaml") as ReturnType<typeof readProject>;
+/** A configuration value as Pulumi hands it over: structured values are JSON texts. */
+export function configurationText(value: unknown): string {
+    return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function readYaml(file: string): unknown {

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { configKeys, loadConfig, type StackConfig } from "../config";
 import { evaluate } from "./support/pulumiMocks";
-import { asText, project, stackConfig } from "./support/stackConfig";
+import { configurationText, readProject, stackConfiguration } from "../lab/stackFiles";
 
 const imageUri = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:mainline-alpine3.22";
 const ownArn = "arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api";
@@ -15,7 +15,7 @@ async function load(values: Record<string, unknown> = {}, stack = "dev"): Promis
     const given: Record<string, unknown> = { imageUri, ...values };
     const entries = Object.entries(given)
         .filter(([, value]) => value !== undefined)
-        .map(([key, value]): [string, string] => [`ecr-image-export:${key}`, asText(value)]);
+        .map(([key, value]): [string, string] => [`ecr-image-export:${key}`, configurationText(value)]);
     return loadAll({ "aws:region": "ap-northeast-1", ...Object.fromEntries(entries) }, stack);
 }
 
@@ -280,7 +280,7 @@ describe("loadConfig", () => {
             ["tags", manyTags, "tags", "48 tags", "expected at most 47"],
         ];
         for (const [key, value, ...message] of malformed) {
-            const shown = asText(value);
+            const shown = configurationText(value);
             it(`${key}: ${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}`, async () => {
                 await assertRefused({ [key]: value }, ...message);
             });
@@ -324,7 +324,7 @@ describe("loadConfig", () => {
 });
 
 describe("Pulumi.yaml", () => {
-    const { name, config } = project();
+    const { name, config } = readProject();
     // Pulumi knows string, boolean, integer and array: an object cannot be declared.
     const objects = ["compute", "retention", "tags"];
 
@@ -362,14 +362,14 @@ describe("Pulumi.yaml", () => {
 
     for (const stack of ["dev", "prod"]) {
         it(`is completed by Pulumi.${stack}.yaml to a configuration that works`, async () => {
-            const { tags } = await loadAll(stackConfig(stack), stack);
+            const { tags } = await loadAll(stackConfiguration(stack), stack);
             assert.equal(tags["stack"], stack);
         });
     }
 
     it("has stacks that differ where environments should", async () => {
-        const dev = await loadAll(stackConfig("dev"), "dev");
-        const prod = await loadAll(stackConfig("prod"), "prod");
+        const dev = await loadAll(stackConfiguration("dev"), "dev");
+        const prod = await loadAll(stackConfiguration("prod"), "prod");
         assert.deepEqual([dev.retention.protect, prod.retention.protect], [false, true]);
         assert(prod.retention.archiveDays > dev.retention.archiveDays);
         assert(prod.retention.oldVersionDays > dev.retention.oldVersionDays);

@@ -7,7 +7,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { assertNarrow, houseRules, itKeepsTheHouseRules, type Statement } from "./support/houseRules";
 import { evaluate, Evaluation, unknown } from "./support/pulumiMocks";
-import { root, stackConfig } from "./support/stackConfig";
+import { root, stackConfiguration } from "../lab/stackFiles";
 
 const load = createRequire(__filename);
 
@@ -19,7 +19,7 @@ function evaluateStack(
 ): Promise<Evaluation> {
     return evaluate(
         () => {
-            pulumi.runtime.setAllConfig({ ...stackConfig(stack), ...changes });
+            pulumi.runtime.setAllConfig({ ...stackConfiguration(stack), ...changes });
             const program = load.resolve("../index");
             Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
             return { ...(load(program) as Record<string, unknown>) };

@@ -9,7 +9,7 @@ import { delimiter, join } from "node:path";
 
 import { parse } from "yaml";
 
-import { root } from "./stackConfig";
+import { root } from "../../lab/stackFiles";
 
 /** The parts of a buildspec that this project uses. */
 export interface Buildspec {
