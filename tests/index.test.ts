@@ -74,7 +74,9 @@ const tagsOf: Record<string, Record<string, string>> = {
     },
 };
 
-describe("index.ts", () => {
+describe("index.ts", function () {
+    this.timeout(10_000); // the first evaluation loads the whole SDK
+
     for (const [stack, tags] of Object.entries(tagsOf)) {
         for (const preview of [false, true]) {
             describe(`${preview ? "previewed" : "deployed"} as ${stack}`, () => {

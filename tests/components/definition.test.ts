@@ -198,7 +198,9 @@ describe("exportDefinition", () => {
     });
 });
 
-describe("an execution", () => {
+describe("an execution", function () {
+    this.timeout(10_000); // the properties run it some hundred times
+
     const output = {
         imageUri: image.uri,
         imageDigest: digest,

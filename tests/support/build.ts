@@ -98,6 +98,7 @@ export function runBuild(
             cwd: work,
             env: {
                 ...variables,
+                LANG: "C.UTF-8", // as in a build: lengths in bytes and in characters differ
                 STATE: state,
                 PATH: [bin, "/usr/bin", "/bin"].join(delimiter),
                 HOME: folder,
