@@ -297,6 +297,10 @@ describe("an execution", function () {
             it(`an empty ${field}`, () => assertRefused({ [field]: "" }, `${field} is "": `));
         }
 
+        for (const input of [null, true, 7, "x", "{}", [], [{ imageUri: image.uri }]]) {
+            it(`the input ${JSON.stringify(input)}`, () => assertRefused(input, "is not a JSON object"));
+        }
+
         const readable = "this stack may not read that repository";
         const refused: Record<string, [request: object, ...words: string[]]> = {
             "another bucket": [
@@ -418,6 +422,29 @@ describe("an execution", function () {
             });
         });
 
+        const silent: Record<string, object> = {
+            "exported nothing": { ExportedEnvironmentVariables: [] },
+            "has no exported variables": { ExportedEnvironmentVariables: undefined },
+            "has no list of exported variables": { ExportedEnvironmentVariables: null },
+            "exported an error without a cause": {
+                ExportedEnvironmentVariables: [{ Name: "EXPORT_ERROR", Value: "Unknown" }],
+            },
+        };
+        for (const [what, changes] of Object.entries(silent)) {
+            it(`ends as ExportFailed where the build ${what}`, async () => {
+                const failure = await failureOf({}, failedBuild({}, changes));
+                assert.deepEqual(failure, {
+                    error: "ExportFailed",
+                    cause: `The build ended as FAILED without naming an error. Log: ${log}`,
+                });
+            });
+        }
+
+        it("says that a build timed out that exported nothing", async () => {
+            const failure = await failureOf({}, failedBuild({}, { BuildStatus: "TIMED_OUT" }));
+            assert.equal(failure.error, "BuildTimedOut");
+        });
+
         it("takes an error that was exported empty for none", async () => {
             const { error } = await failureOf({}, failedBuild({ EXPORT_ERROR: "", EXPORT_CAUSE: "" }));
             assert.equal(error, "ExportFailed");
@@ -467,6 +494,22 @@ describe("an execution", function () {
         }
     });
 
+    describe("whose build succeeded without a result", () => {
+        const cause = "The build export-0a1b2c3:1 succeeded without reporting its results.";
+        const incomplete: Record<string, object> = {
+            "none at all": buildOf("SUCCEEDED", {}),
+        };
+        for (const variable of Object.keys(results)) {
+            const rest = Object.entries(results).filter(([name]) => name !== variable);
+            incomplete[`no ${variable}`] = buildOf("SUCCEEDED", Object.fromEntries(rest));
+        }
+        for (const [what, Build] of Object.entries(incomplete)) {
+            it(`ends as ExportFailed: ${what}`, async () => {
+                assert.deepEqual(await failureOf({}, () => ({ Build })), { error: "ExportFailed", cause });
+            });
+        }
+    });
+
     it("ends as aborted when it is aborted, and starts nothing after that", async () => {
         let started = 0;
         const execution = start(definition, {}, () => {
@@ -478,7 +521,7 @@ describe("an execution", function () {
         assert.equal(started, 1);
     });
 
-    it("ends well or in a named error, whatever object it is given", async () => {
+    it("ends well or in a named error, whatever JSON it is given", async () => {
         const named = new Set([...buildErrors, "BuildTimedOut"]);
         const text = fc.oneof(
             fc.string({ unit: "grapheme" }),
@@ -504,7 +547,7 @@ describe("an execution", function () {
             fc.string().map((rest) => `images/${rest}`),
         );
         const value = fc.oneof({ weight: 4, arbitrary: text }, { weight: 1, arbitrary: fc.jsonValue() });
-        const request = fc.record(
+        const object = fc.record(
             {
                 imageUri: value,
                 platform: value,
@@ -515,11 +558,13 @@ describe("an execution", function () {
             },
             { requiredKeys: [] },
         );
+        const request = fc.oneof({ weight: 9, arbitrary: object }, { weight: 1, arbitrary: fc.jsonValue() });
         const builds = fc.oneof(
             fc.constant(succeeds),
             fc
                 .constantFrom(...buildErrors)
                 .map((error) => failedBuild({ EXPORT_ERROR: error, EXPORT_CAUSE: "x" })),
+            fc.jsonValue().map((cause) => fails("States.TaskFailed", JSON.stringify(cause))),
             fc.tuple(fc.string(), fc.string()).map(([error, cause]) => fails(`CodeBuild.${error}`, cause)),
         );
         await fc.assert(
