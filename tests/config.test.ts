@@ -230,7 +230,14 @@ describe("loadConfig", () => {
             ["compute", "BUILD_GENERAL1_SMALL", "compute", '"BUILD_GENERAL1_SMALL"', structured],
             ["compute", [], "compute", '"[]"', "expected an object with the fields type, image"],
             ["compute", 5, "compute", '"5"', "expected an object with the fields type, image"],
-            ["compute", { size: "LARGE" }, "compute.size", "not a field of compute", computeFields],
+            [
+                "compute",
+                { size: "LARGE" },
+                "compute.size",
+                '"LARGE"',
+                "not a field of compute",
+                computeFields,
+            ],
             ["compute", { type: "SMALL" }, "compute.type", '"SMALL"', "BUILD_GENERAL1_2XLARGE"],
             [
                 "compute",
