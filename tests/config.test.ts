@@ -83,7 +83,10 @@ describe("loadConfig", () => {
     });
 
     it("assumes no region", async () => {
-        const config = await loadAll({ "aws:region": "cn-north-1", "ecr-image-export:imageUri": imageUri });
+        const config = await loadAll({
+            "aws:region": "cn-north-1",
+            "ecr-image-export:imageUri": "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/nginx",
+        });
         assert.deepEqual([config.region, config.partition], ["cn-north-1", "aws-cn"]);
     });
 
@@ -171,6 +174,21 @@ describe("loadConfig", () => {
             repositories.map(({ name }) => name),
             ["nginx", "backend/api"],
         );
+    });
+
+    it("takes tags whose keys every object of JavaScript has", async () => {
+        const { tags } = await load({ tags: { constructor: "acme" } });
+        assert.deepEqual(Object.entries(tags).at(-1), ["constructor", "acme"]);
+    });
+
+    it("refuses a region that is none", async () => {
+        const values = { "aws:region": "tokyo", "ecr-image-export:imageUri": imageUri };
+        await assert.rejects(loadAll(values), /aws:region is "tokyo": expected/);
+    });
+
+    it("refuses an image of another partition than the stack's, which nobody can pull", async () => {
+        const values = { "aws:region": "cn-north-1", "ecr-image-export:imageUri": imageUri };
+        await assert.rejects(loadAll(values), /imageUri is .*partition/);
     });
 
     it("takes an empty tag, and 47 of them", async () => {
@@ -262,6 +280,15 @@ describe("loadConfig", () => {
             ["compute", { timeoutMinutes: "30" }, "compute.timeoutMinutes", '"30"', "a whole number"],
             ["compute", { queuedTimeoutMinutes: 4 }, "compute.queuedTimeoutMinutes", '"4"', "5 to 480"],
             ["compute", { queuedTimeoutMinutes: 481 }, "compute.queuedTimeoutMinutes", "481", "5 to 480"],
+            ["compute", { size: "LARGE" }, "compute.size", '"LARGE"', computeFields],
+            ["compute", { image: "aws/codebuild/windows-base:2019-3.0" }, "compute.image", "windows-base"],
+            [
+                "compute",
+                { image: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22" },
+                "compute.image",
+                "lambda-standard",
+            ],
+            ["imageUri", imageUri.replace(".com", ".com.cn"), "imageUri", ".com.cn", uriExpected],
             ["retention", 90, "retention", '"90"', "expected an object with the fields archiveDays"],
             ["retention", { days: 1 }, "retention.days", "known are archiveDays, oldVersionDays, protect"],
             ["retention", { archiveDays: -1 }, "retention.archiveDays", '"-1"', "from 0 to 36500"],

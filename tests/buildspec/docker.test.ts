@@ -334,6 +334,8 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 ...injections.map((text) => `${registry}/web/nginx:${text}`).slice(0, -1),
                 "",
                 "nginx",
+                "--help/web/nginx:1",
+                "-v/web/nginx:1",
                 `${registry}/`,
                 `${registry}/Nginx`,
                 `${registry}/web//nginx`,
@@ -652,6 +654,21 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 { PLATFORM: "linux/arm64" },
                 { "docker image inspect": "echo linux/arm" },
             ],
+            "a daemon that does not know the image": [
+                "ExportFailed",
+                /ended/,
+                {},
+                { "docker image inspect": failing("No such image") },
+            ],
+            "an image that cannot be tagged": ["ExportFailed", /ended/, {}, { "docker tag": "exit 1" }],
+            "a manifest that is empty": ["ExportFailed", /manifest/, {}, { curl: answer(200, "") }],
+            "an index that is none": ["ExportFailed", /./, {}, { curl: answer(200, '{"manifests":7}') }],
+            "an index of odd entries": [
+                "ExportFailed",
+                /./,
+                {},
+                { curl: answer(200, '{"manifests":[{"platform":7}]}') },
+            ],
             "a disk that is full": [
                 "ExportFailed",
                 /docker save failed: write .*: no space left on device/,
@@ -739,6 +756,16 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 assert(!JSON.stringify([output, exported, calls]).includes(password));
             }
         });
+    });
+
+    it("makes room for its report where the disk is full", () => {
+        const full = `echo half >"$3"; ${failing("no space left on device")}`;
+        assert(!run({}, { "docker save": full }).files.includes("image.tar"));
+    });
+
+    it("names an error where a variable is missing", () => {
+        const rest = Object.entries(variables).filter(([name]) => name !== "IMAGE_URI");
+        causeOf("ExportFailed", runBuild(buildspec, Object.fromEntries(rest)));
     });
 
     it("exports nothing where it was killed before it could report", () => {

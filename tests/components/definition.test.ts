@@ -429,13 +429,16 @@ describe("an execution", function () {
             "exported an error without a cause": {
                 ExportedEnvironmentVariables: [{ Name: "EXPORT_ERROR", Value: "Unknown" }],
             },
+            "has a log without a link": { Logs: {} },
+            "has no log": { Logs: null },
         };
         for (const [what, changes] of Object.entries(silent)) {
             it(`ends as ExportFailed where the build ${what}`, async () => {
                 const failure = await failureOf({}, failedBuild({}, changes));
+                const link = "Logs" in changes ? "none was written." : log;
                 assert.deepEqual(failure, {
                     error: "ExportFailed",
-                    cause: `The build ended as FAILED without naming an error. Log: ${log}`,
+                    cause: `The build ended as FAILED without naming an error. Log: ${link}`,
                 });
             });
         }
@@ -498,10 +501,12 @@ describe("an execution", function () {
         const cause = "The build export-0a1b2c3:1 succeeded without reporting its results.";
         const incomplete: Record<string, object> = {
             "none at all": buildOf("SUCCEEDED", {}),
+            "no list": buildOf("SUCCEEDED", {}, { ExportedEnvironmentVariables: undefined }),
         };
         for (const variable of Object.keys(results)) {
             const rest = Object.entries(results).filter(([name]) => name !== variable);
             incomplete[`no ${variable}`] = buildOf("SUCCEEDED", Object.fromEntries(rest));
+            incomplete[`an empty ${variable}`] = buildOf("SUCCEEDED", { ...results, [variable]: "" });
         }
         for (const [what, Build] of Object.entries(incomplete)) {
             it(`ends as ExportFailed: ${what}`, async () => {
@@ -565,6 +570,12 @@ describe("an execution", function () {
                 .constantFrom(...buildErrors)
                 .map((error) => failedBuild({ EXPORT_ERROR: error, EXPORT_CAUSE: "x" })),
             fc.jsonValue().map((cause) => fails("States.TaskFailed", JSON.stringify(cause))),
+            fc
+                .record(
+                    { Logs: fc.jsonValue(), ExportedEnvironmentVariables: fc.jsonValue() },
+                    { requiredKeys: [] },
+                )
+                .map((changes) => failedBuild({}, changes)),
             fc.tuple(fc.string(), fc.string()).map(([error, cause]) => fails(`CodeBuild.${error}`, cause)),
         );
         await fc.assert(

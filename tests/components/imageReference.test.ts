@@ -86,6 +86,8 @@ describe("parseImageUri", () => {
         "a domain that goes on": `${registry}.example.org/nginx`,
         "a host before the registry": `example.org/${registry}/nginx`,
         "the classic name at the dual-stack domain": "111122223333.dkr.ecr.ap-northeast-1.on.aws/nginx",
+        "the domain of another partition": "111122223333.dkr.ecr.us-east-1.amazonaws.com.cn/nginx",
+        "the dual-stack domain of another partition": "111122223333.dkr-ecr.cn-north-1.on.aws/nginx",
         "a port": `${registry}:443/nginx`,
         "a name of one character": `${registry}/n`,
         "a name of 257 characters": `${registry}/${"n".repeat(257)}`,
