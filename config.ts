@@ -83,10 +83,20 @@ export function loadConfig(): StackConfig {
 
     const engine = oneOf("engine", config.get("engine") ?? "docker", ["docker", "stream"]);
     const region = new pulumi.Config("aws").require("region");
+    if (!/^[a-z]{2,}(?:-[a-z]+)+-[0-9]+$/.test(region)) {
+        throw invalid("aws:region", region, "expected a region of AWS, for instance ap-northeast-1");
+    }
     const image = parsed("imageUri", config.require("imageUri"), parseImageUri);
     const own = repositories(config, "repositoryArns");
     const foreign = repositories(config, "crossAccountRepositoryArns");
     refuseSharedAccounts(own, foreign);
+    if (image.repository.partition !== partitionOf(region)) {
+        throw invalid(
+            "imageUri",
+            image.uri,
+            `expected an image of the stack's own partition, ${partitionOf(region)}`,
+        );
+    }
 
     return {
         region,
@@ -197,7 +207,7 @@ function compute(config: pulumi.Config, engine: EngineName): Compute {
 function buildImage(image: unknown, lambda: boolean): string {
     if (
         typeof image !== "string" ||
-        !/^aws\/codebuild\/[a-z0-9_-]+:[a-z0-9._-]+$/.test(image) ||
+        !/^aws\/codebuild\/(?!windows)[a-z0-9_-]+:[a-z0-9._-]+$/.test(image) ||
         image.includes("-lambda-") !== lambda
     ) {
         const kind = lambda ? "for Lambda compute" : "for EC2 compute";
@@ -228,7 +238,9 @@ function tags(config: pulumi.Config): Record<string, string> {
     const given = record(config, "tags");
     const valid = Object.entries(given).map(([key, value]): [string, string] => {
         const path = `tags.${key}`;
-        if (key in base) throw invalid(path, value, "this tag is set by the program; choose another key");
+        if (Object.hasOwn(base, key)) {
+            throw invalid(path, value, "this tag is set by the program; choose another key");
+        }
         if (!isTagText(key, 128) || key.toLowerCase().startsWith("aws:")) {
             throw invalid(
                 path,

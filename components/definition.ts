@@ -88,6 +88,22 @@ export const resultVariables = {
     SKIPPED: "skipped",
 } as const;
 
+/**
+ * What is known of a build that says nothing. It is put behind every Build, so that a path that looks for a value in
+ * both always finds one: a path without any match may end an execution in `States.Runtime`.
+ */
+const silentBuild = {
+    Id: "(unknown)",
+    BuildStatus: "FAILED",
+    ExportedEnvironmentVariables: [...Object.keys(resultVariables), "EXPORT_ERROR", "EXPORT_CAUSE"].map(
+        (Name) => ({
+            Name,
+            Value: "",
+        }),
+    ),
+    Logs: { DeepLink: "none was written." },
+};
+
 // What the timeout of the task leaves for provisioning and for the event that tells of the build's end.
 const marginMinutes = 10;
 
@@ -137,7 +153,7 @@ function readRequest(args: ExportDefinitionArgs): Record<string, State> {
             Type: "Pass",
             Parameters: {
                 "request.$": "States.JsonMerge($.defaults, $.input, false)",
-                stack: { artifactBucket, artifactPrefix, projectName: args.projectName },
+                stack: { artifactBucket, artifactPrefix, projectName: args.projectName, silentBuild },
             },
             Next: "Check request",
         },
@@ -308,11 +324,7 @@ function build(args: ExportDefinitionArgs): Record<string, State> {
                 ),
             },
             TimeoutSeconds: totalMinutes * 60,
-            ResultSelector: {
-                "buildId.$": "$.Build.Id",
-                "exported.$": "$.Build.ExportedEnvironmentVariables",
-            },
-            ResultPath: "$.build",
+            ResultPath: "$.done",
             Retry: [
                 {
                     // The last three are the names under which a throttled or dropped call may show.
@@ -352,15 +364,24 @@ function build(args: ExportDefinitionArgs): Record<string, State> {
     };
 }
 
-/**
- * Shapes the execution's output out of the variables that the build exported. They come as a list of names and values;
- * whether a name is in it is asked of its text, since a filter that finds nothing may end the execution.
- */
+/** Shapes the execution's output out of the variables that the build exported. */
 function report(args: ExportDefinitionArgs): Record<string, State> {
+    const results = Object.entries(resultVariables);
     return {
         "Read results": {
             Type: "Pass",
-            Parameters: { "text.$": "States.JsonToString($.build.exported)" },
+            Parameters: { "builds.$": "States.Array($.done.Build, $.stack.silentBuild)" },
+            ResultPath: "$.found",
+            Next: "Pick results",
+        },
+        "Pick results": {
+            Type: "Pass",
+            Parameters: {
+                "ids.$": "$.found.builds[*].Id",
+                ...Object.fromEntries(
+                    results.map(([name, field]) => [`${field}.$`, valuesOf("$.found.builds", name)]),
+                ),
+            },
             ResultPath: "$.results",
             Next: "Any result missing?",
         },
@@ -368,26 +389,15 @@ function report(args: ExportDefinitionArgs): Record<string, State> {
             Type: "Choice",
             Choices: [
                 {
-                    And: Object.keys(resultVariables).map((name) => names("$.results.text", name)),
-                    Next: "Pick results",
+                    Or: results.map(([, field]) => ({ Variable: `$.results.${field}[0]`, StringEquals: "" })),
+                    Next: "Result missing",
                 },
             ],
-            Default: "Result missing",
-        },
-        "Pick results": {
-            Type: "Pass",
-            Parameters: Object.fromEntries(
-                Object.entries(resultVariables).map(([name, field]) => [
-                    `${field}.$`,
-                    valueOf("$.build.exported", name),
-                ]),
-            ),
-            ResultPath: "$.results",
-            Next: "Exported",
+            Default: "Exported",
         },
         "Result missing": fail(
             "ExportFailed",
-            "'The build {} succeeded without reporting its results.', $.build.buildId",
+            "'The build {} succeeded without reporting its results.', $.results.ids[0]",
         ),
         Exported: {
             Type: "Pass",
@@ -402,7 +412,7 @@ function report(args: ExportDefinitionArgs): Record<string, State> {
                 "sha256.$": "$.results.sha256[0]",
                 "skipped.$": "States.StringToJson($.results.skipped[0])",
                 engine: args.engine,
-                "buildId.$": "$.build.buildId",
+                "buildId.$": "$.results.ids[0]",
             },
             End: true,
         },
@@ -414,7 +424,6 @@ function report(args: ExportDefinitionArgs): Record<string, State> {
  * as JSON text in `Cause`; whatever that text lacks, the execution still ends in a named error.
  */
 function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
-    const exported = "$.build.ExportedEnvironmentVariables";
     return {
         "Does cause tell of build?": {
             Type: "Choice",
@@ -423,14 +432,7 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
         },
         "Read failed build": {
             Type: "Parallel",
-            Parameters: {
-                "cause.$": "$.failure.Cause",
-                defaults: {
-                    BuildStatus: "FAILED",
-                    ExportedEnvironmentVariables: [],
-                    Logs: { DeepLink: "none was written." },
-                },
-            },
+            Parameters: { "cause.$": "$.failure.Cause", silentBuild },
             Branches: [
                 {
                     StartAt: "Parse build",
@@ -438,44 +440,18 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
                         "Parse build": {
                             Type: "Pass",
                             Parameters: {
-                                "build.$":
-                                    "States.JsonMerge($.defaults, States.StringToJson($.cause), false)",
+                                "builds.$": "States.Array(States.StringToJson($.cause), $.silentBuild)",
                             },
-                            Next: "Read variables",
-                        },
-                        "Read variables": {
-                            Type: "Pass",
-                            Parameters: {
-                                "build.$": "$.build",
-                                "status.$": "$.build.BuildStatus",
-                                "log.$": "$.build.Logs.DeepLink",
-                                "text.$": `States.JsonToString(${exported})`,
-                            },
-                            Next: "Any error named?",
-                        },
-                        "Any error named?": {
-                            Type: "Choice",
-                            Choices: [
-                                {
-                                    And: [names("$.text", "EXPORT_ERROR"), names("$.text", "EXPORT_CAUSE")],
-                                    Next: "Pick error",
-                                },
-                            ],
-                            Default: "No error",
+                            Next: "Pick error",
                         },
                         "Pick error": {
                             Type: "Pass",
                             Parameters: {
-                                "status.$": "$.status",
-                                "log.$": "$.log",
-                                "errors.$": valueOf(exported, "EXPORT_ERROR"),
-                                "causes.$": valueOf(exported, "EXPORT_CAUSE"),
+                                "statuses.$": "$.builds[*].BuildStatus",
+                                "logs.$": "$.builds[*].Logs.DeepLink",
+                                "errors.$": valuesOf("$.builds", "EXPORT_ERROR"),
+                                "causes.$": valuesOf("$.builds", "EXPORT_CAUSE"),
                             },
-                            End: true,
-                        },
-                        "No error": {
-                            Type: "Pass",
-                            Parameters: { "status.$": "$.status", "log.$": "$.log" },
                             End: true,
                         },
                     },
@@ -490,19 +466,17 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
             Type: "Choice",
             Choices: [
                 {
-                    And: [
-                        present("$.failed.build.errors[0]"),
-                        present("$.failed.build.causes[0]"),
-                        {
-                            Or: buildErrors.map((error) => ({
-                                Variable: "$.failed.build.errors[0]",
-                                StringEquals: error,
-                            })),
-                        },
-                    ],
+                    Or: buildErrors.map((error) => ({
+                        Variable: "$.failed.build.errors[0]",
+                        StringEquals: error,
+                    })),
                     Next: "Fail as build says",
                 },
-                { Variable: "$.failed.build.status", StringEquals: "TIMED_OUT", Next: "Build timed out" },
+                {
+                    Variable: "$.failed.build.statuses[0]",
+                    StringEquals: "TIMED_OUT",
+                    Next: "Build timed out",
+                },
             ],
             Default: "Build failed",
         },
@@ -510,17 +484,17 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
             Type: "Pass",
             Parameters: {
                 "error.$": "$.failed.build.errors[0]",
-                "cause.$": "States.Format('{} (Log: {})', $.failed.build.causes[0], $.failed.build.log)",
+                "cause.$": "States.Format('{} (Log: {})', $.failed.build.causes[0], $.failed.build.logs[0])",
             },
             Next: "Failed",
         },
         "Build timed out": fail(
             "BuildTimedOut",
-            `'The build was stopped at its timeout of ${args.timeoutMinutes} minutes, or waited ${args.queuedTimeoutMinutes} minutes in the queue. Raise compute.timeoutMinutes or choose a larger compute.type. Log: {}', $.failed.build.log`,
+            `'The build was stopped at its timeout of ${args.timeoutMinutes} minutes, or waited ${args.queuedTimeoutMinutes} minutes in the queue. Raise compute.timeoutMinutes or choose a larger compute.type. Log: {}', $.failed.build.logs[0]`,
         ),
         "Build failed": fail(
             "ExportFailed",
-            "'The build ended as {} without naming an error. Log: {}', $.failed.build.status, $.failed.build.log",
+            "'The build ended as {} without naming an error. Log: {}', $.failed.build.statuses[0], $.failed.build.logs[0]",
         ),
         "Fail as AWS says": fail("ExportFailed", "'{}: {}', $.failure.Error, $.failure.Cause"),
     };
@@ -548,14 +522,9 @@ function string(variable: string, test: object): object {
     };
 }
 
-/** A test that the text of a list of variables has a name. */
-function names(text: string, name: string): object {
-    return { Variable: text, ...matches(`*"${name}"*`) };
-}
-
-/** The path of the values, one or none, that a list of variables has for a name. */
-function valueOf(list: string, name: string): string {
-    return `${list}[?(@.Name=='${name}')].Value`;
+/** The values of an exported variable in a list of builds, that of the first build first. */
+function valuesOf(builds: string, name: string): string {
+    return `${builds}[*].ExportedEnvironmentVariables[?(@.Name=='${name}')].Value`;
 }
 
 function present(variable: string): object {

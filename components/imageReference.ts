@@ -52,17 +52,22 @@ const repositoryArnPattern = new RegExp(
  * @throws Error when `uri` is not such a URI; the message says what is expected.
  */
 export function parseImageUri(uri: string): EcrImage {
+    const expectation =
+        "expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST]";
     const groups = imageUriPattern.exec(uri)?.groups;
     const region = groups?.["region"] ?? groups?.["dualStackRegion"];
     const { accountId, name, tag, digest } = groups ?? {};
     if (region === undefined || accountId === undefined || name === undefined || !isRepositoryName(name)) {
-        throw new Error(
-            "expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST]",
-        );
+        throw new Error(expectation);
+    }
+    const repository = { partition: partitionOf(region), region, accountId, name };
+    // The pattern lets every domain go with every region.
+    if (!repositoryUris(repository).includes(uri.replace(/(?::[^/]*)?(?:@.*)?$/, ""))) {
+        throw new Error(`${expectation}, at the domain of the region's partition, ${repository.partition}`);
     }
     return {
         uri,
-        repository: { partition: partitionOf(region), region, accountId, name },
+        repository,
         ...(tag === undefined ? {} : { tag }),
         ...(digest === undefined ? {} : { digest }),
     };
