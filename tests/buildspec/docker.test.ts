@@ -1,16 +1,16 @@
 import { strict as assert } from "node:assert";
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 
-import { BuildRunner } from "../../components/buildRunner";
-import { requestVariables, resultVariables } from "../../components/definition";
-import { parseImageUri } from "../../components/imageReference";
-import { at } from "../support/awsTypes";
-import { type BuildResult, password, readBuildspec, runBuild, type World } from "../support/build";
-import { evaluate } from "../support/pulumiMocks";
+import {
+    type BuildResult,
+    isInstalled,
+    password,
+    readBuildspec,
+    runBuild,
+    type World,
+} from "../support/build";
 
 const buildspec = readBuildspec("docker");
-const script = buildspec.phases["build"]?.commands.join("\n") ?? "";
 
 const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
 const variables = {
@@ -67,86 +67,6 @@ function callOf({ calls }: BuildResult, ...command: string[]): readonly string[]
 function isCalled({ calls }: BuildResult, command: string): boolean {
     return calls.some((call) => call.join(" ").startsWith(`${command} `));
 }
-
-function isInstalled(program: string): boolean {
-    return spawnSync(program, ["--version"]).status === 0;
-}
-
-describe("buildspec/docker.yml", () => {
-    it("is of version 0.2, for bash", () => {
-        assert.deepEqual([buildspec.version, buildspec.env.shell], [0.2, "bash"]);
-    });
-
-    it("has one phase, which ends the build when it fails", () => {
-        assert.deepEqual(Object.keys(buildspec.phases), ["build"]);
-        assert.equal(buildspec.phases["build"]?.["on-failure"], "ABORT");
-    });
-
-    it("exports the results that the state machine reads, and the error", () => {
-        assert.deepEqual(buildspec.env["exported-variables"], [
-            ...Object.keys(resultVariables),
-            "EXPORT_ERROR",
-            "EXPORT_CAUSE",
-        ]);
-    });
-
-    it("reads the variables that project and state machine provide, and no other", async () => {
-        const image = parseImageUri(variables.IMAGE_URI);
-        const program = await evaluate(() => ({
-            runner: new BuildRunner("test", {
-                at,
-                engine: { name: "docker", buildspec: script },
-                image,
-                repositories: [image.repository],
-                artifactBucketName: "artifacts",
-                artifactBucketArn: "arn:aws:s3:::artifacts",
-                artifactPrefix: "images/",
-                compute: { type: "x", image: "x", timeoutMinutes: 5, queuedTimeoutMinutes: 5 },
-                tags: {},
-            }).urn,
-        }));
-        const { environmentVariables } = program.resource("test-project").inputs["environment"] as {
-            environmentVariables: { name: string }[];
-        };
-        const provided = environmentVariables.map(({ name }) => name);
-
-        const code = script.replaceAll(/^\s*#.*$/gm, "");
-        const read = [...code.matchAll(/\$\{?[#!]?([A-Z][A-Z0-9_]*)/g)].map(([, name]) => name ?? "");
-        const own = [...code.matchAll(/(?:^|\s)([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name ?? "");
-        const bash = ["BASH_REMATCH", "PWD", "SECONDS"];
-        const fromOutside = [...new Set(read)].filter((name) => ![...own, ...bash].includes(name));
-        assert.deepEqual(fromOutside.sort(), provided.sort());
-        assert.deepEqual(Object.keys(variables).sort(), provided, "these tests give the same ones");
-        assert.deepEqual(
-            Object.keys(requestVariables.docker).filter((name) => !provided.includes(name)),
-            [],
-            "the state machine overrides what the project declares",
-        );
-    });
-
-    it("never traces its commands, which would show the password", () => {
-        assert.doesNotMatch(script, /set -[a-z]*x|set -o xtrace|bash -x/);
-    });
-
-    it("is bash", () => {
-        for (const commands of [script, buildspec.phases["build"]?.finally?.join("\n") ?? ""]) {
-            const { status, stderr } = spawnSync("bash", ["-n"], { input: commands, encoding: "utf8" });
-            assert.equal(status, 0, stderr);
-        }
-    });
-
-    it("is clean to shellcheck (skipped where that is not installed)", function () {
-        if (!isInstalled("shellcheck")) this.skip();
-        for (const commands of [script, buildspec.phases["build"]?.finally?.join("\n") ?? ""]) {
-            // SC1091: result.env is written by the build.
-            const { status, stdout } = spawnSync("shellcheck", ["--shell=bash", "--exclude=SC1091", "-"], {
-                input: commands,
-                encoding: "utf8",
-            });
-            assert.equal(status, 0, stdout);
-        }
-    });
-});
 
 const missing = ["bash", "jq", "sha256sum", "iconv", "stat"].filter((program) => !isInstalled(program));
 

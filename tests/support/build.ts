@@ -73,6 +73,9 @@ export const wellBehaved = {
     "aws s3 cp": `while [[ $1 != --metadata ]]; do shift; done; printf '%s' "$2" >"$STATE/metadata"`,
     "aws s3api head-object": `jq -n --slurpfile metadata "$STATE/metadata" '{VersionId: "version-1", Metadata: $metadata[0]}'`,
     sleep: "",
+    "node --version": "echo v24.21.0",
+    "node exporter.mjs": "echo no exporter >&2; exit 1",
+    "node --eval": `exec ${process.execPath} "\${arguments[@]}"`,
 };
 
 /** Runs the build phase of a buildspec, then its `finally` commands, as CodeBuild does. */
@@ -159,6 +162,11 @@ function writeStubs(bin: string, world: Record<string, string>): void {
         );
         chmodSync(join(bin, program), 0o755);
     }
+}
+
+/** Whether a program is on this machine. */
+export function isInstalled(program: string): boolean {
+    return spawnSync(program, ["--version"]).status === 0;
 }
 
 function textOf(file: string): string {

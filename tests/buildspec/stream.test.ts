@@ -1,0 +1,127 @@
+import { strict as assert } from "node:assert";
+
+import { type BuildResult, readBuildspec, runBuild, type World } from "../support/build";
+
+const buildspec = readBuildspec("stream");
+const variables = {
+    IMAGE_URI: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29",
+    PLATFORM: "linux/amd64",
+    FORCE: "false",
+    EXECUTION_ID: "arn:aws:states:ap-northeast-1:111122223333:execution:export:1",
+    ARTIFACT_BUCKET: "artifacts",
+    ARTIFACT_PREFIX: "images/",
+    ARTIFACT_KEY: "images/web/nginx/1.29.tar",
+};
+const result = {
+    imageDigest: `sha256:${"0123456789abcdef".repeat(4)}`,
+    artifactVersionId: "version-1",
+    sizeBytes: 12345678901,
+    sha256: "f".repeat(64),
+    skipped: false,
+};
+
+/** An exporter that prints a line and ends with a status, as bash. */
+function exporter(output: unknown, status = 0): World {
+    const text = typeof output === "string" ? output : JSON.stringify(output);
+    return {
+        "node exporter.mjs": `printf '%s\\n' '${text.replaceAll("'", String.raw`'\''`)}'; exit ${status}`,
+    };
+}
+
+function run(changes: Partial<typeof variables> = {}, world: World = exporter(result)): BuildResult {
+    return runBuild(buildspec, { ...variables, ...changes }, world);
+}
+
+/** The arguments of the exporter, if it was called. */
+function exporterCall({ calls }: BuildResult): readonly string[] | undefined {
+    return calls.find(([, first]) => first === "exporter.mjs")?.slice(2);
+}
+
+describe("a build of stream.yml", () => {
+    it("hands the request to the exporter, whatever is in it", () => {
+        const key = "images/$(id) `id` 'a' \"b\" --force ü.tar";
+        const build = run({ ARTIFACT_KEY: key, IMAGE_URI: "--help", PLATFORM: "--force" });
+        assert.equal(build.status, 0, build.output);
+        assert.deepEqual(exporterCall(build), [
+            "--progress",
+            "--platform=--force",
+            "--",
+            "--help",
+            `s3://artifacts/${key}`,
+        ]);
+    });
+
+    it("forces the export when the request does", () => {
+        assert(!exporterCall(run({ FORCE: "false" }))?.includes("--force"));
+        assert(exporterCall(run({ FORCE: "true" }))?.includes("--force"));
+    });
+
+    it("exports what the exporter reports", () => {
+        const build = run();
+        assert.equal(build.status, 0, build.output);
+        assert.deepEqual(build.exported, {
+            IMAGE_DIGEST: result.imageDigest,
+            ARTIFACT_VERSION_ID: "version-1",
+            ARCHIVE_SIZE_BYTES: "12345678901",
+            ARCHIVE_SHA256: result.sha256,
+            SKIPPED: "false",
+        });
+    });
+
+    it("reports that nothing had to be done", () => {
+        assert.equal(run({}, exporter({ ...result, skipped: true })).exported["SKIPPED"], "true");
+    });
+
+    it("names the exporter's error, with its cause on one line and not too long", () => {
+        const cause = `it's $(id) \`id\` "x"\nand ${"y".repeat(2000)}`;
+        const build = run({}, exporter({ error: "ImageNotFound", cause }, 3));
+        assert.notEqual(build.status, 0);
+        assert.deepEqual(build.exported, {
+            EXPORT_ERROR: "ImageNotFound",
+            EXPORT_CAUSE: cause.replace("\n", " ").slice(0, 1000),
+        });
+    });
+
+    it("names an error when the exporter dies without a word", () => {
+        const build = run({}, { "node exporter.mjs": "exit 137" });
+        assert.notEqual(build.status, 0);
+        assert.deepEqual(build.exported, {
+            EXPORT_ERROR: "ExportFailed",
+            EXPORT_CAUSE: "The exporter ended with exit code 137.",
+        });
+    });
+
+    it("names an error when the exporter prints what is no JSON", () => {
+        const build = run({}, exporter("Segmentation fault", 139));
+        assert.notEqual(build.status, 0);
+        assert.equal(build.exported["EXPORT_ERROR"], "ExportFailed");
+    });
+
+    for (const key of ["other/x.tar", "images/", "image", ""]) {
+        it(`refuses the key "${key}" before it exports anything`, () => {
+            const build = run({ ARTIFACT_KEY: key });
+            assert.equal(build.exported["EXPORT_ERROR"], "InvalidInput");
+            assert.match(build.exported["EXPORT_CAUSE"] ?? "", /begins with images\//);
+            assert.equal(exporterCall(build), undefined);
+        });
+    }
+
+    it("refuses what is neither true nor false", () => {
+        const build = run({ FORCE: "$(id)" });
+        assert.equal(build.exported["EXPORT_ERROR"], "InvalidInput");
+        assert.equal(exporterCall(build), undefined);
+    });
+
+    for (const version of ["v18.20.8", "v20.20.2", "v21.7.3", "v9.0.0"]) {
+        it(`says which build image to take where Node is ${version}`, () => {
+            const build = run({}, { ...exporter(result), "node --version": `echo ${version}` });
+            assert.equal(build.exported["EXPORT_ERROR"], "ExportFailed");
+            assert.match(build.exported["EXPORT_CAUSE"] ?? "", /Node 22 or later.*compute\.image/);
+        });
+    }
+
+    it("says so where there is no Node", () => {
+        const build = run({}, { "node --version": "exit 127" });
+        assert.match(build.exported["EXPORT_CAUSE"] ?? "", /the build image has none/);
+    });
+});
