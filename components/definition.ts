@@ -61,23 +61,22 @@ export const buildErrors = [
 /** How an archive is made: by the Docker daemon of a privileged build, or streamed from registry to S3. */
 export type EngineName = "docker" | "stream";
 
+const variablesOfBoth = {
+    IMAGE_URI: "$.request.imageUri",
+    PLATFORM: "$.request.platform",
+    ARTIFACT_BUCKET: "$.request.artifactBucket",
+    ARTIFACT_KEY: "$.archive.artifactKey",
+};
+
 /** The variables that the state machine sets for each build, over those of the project, and where each comes from. */
-export const requestVariables: Record<EngineName, Record<string, string>> = (() => {
-    const both = {
-        IMAGE_URI: "$.request.imageUri",
-        PLATFORM: "$.request.platform",
-        ARTIFACT_BUCKET: "$.request.artifactBucket",
-        ARTIFACT_KEY: "$.archive.artifactKey",
-    };
-    return {
-        docker: both,
-        stream: {
-            ...both,
-            FORCE: "States.Format('{}', $.request.force)",
-            EXECUTION_ID: "$$.Execution.Id",
-        },
-    };
-})();
+export const requestVariables: Record<EngineName, Record<string, string>> = {
+    docker: variablesOfBoth,
+    stream: {
+        ...variablesOfBoth,
+        FORCE: "States.Format('{}', $.request.force)",
+        EXECUTION_ID: "$$.Execution.Id",
+    },
+};
 
 /** The variables that a build reports with, and the field of the execution's output that each one becomes. */
 export const resultVariables = {
