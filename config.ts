@@ -171,6 +171,13 @@ const defaultImages = {
     lambda: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22",
 };
 
+// Where Node 18 is the default: github.com/aws/aws-codebuild-docker-images
+const imagesWithNode18 = [
+    "aws/codebuild/standard:7.0",
+    "aws/codebuild/amazonlinux-x86_64-standard:5.0",
+    "aws/codebuild/amazonlinux-aarch64-standard:3.0",
+];
+
 function compute(config: pulumi.Config, engine: EngineName): Compute {
     const fields = record(config, "compute", ["type", "image", "timeoutMinutes", "queuedTimeoutMinutes"]);
     const type = oneOf("compute.type", fields["type"] ?? "BUILD_GENERAL1_MEDIUM", [
@@ -185,16 +192,30 @@ function compute(config: pulumi.Config, engine: EngineName): Compute {
             "Lambda compute has no Docker daemon; set engine to stream, or choose a type of BUILD_GENERAL1",
         );
     }
+    for (const field of ["timeoutMinutes", "queuedTimeoutMinutes"]) {
+        if (lambda && fields[field] !== undefined) {
+            throw invalid(
+                `compute.${field}`,
+                fields[field],
+                "Lambda compute has its own timeout, 15 minutes, and takes no other; leave the field out",
+            );
+        }
+    }
+    const image = buildImage(fields["image"] ?? defaultImages[lambda ? "lambda" : engine], lambda);
+    if (engine === "stream" && imagesWithNode18.some((old) => image === old)) {
+        throw invalid(
+            "compute.image",
+            image,
+            `engine stream needs Node 22 or later as the default of the image, for instance ${defaultImages.stream}`,
+        );
+    }
     return {
         type,
-        image: buildImage(fields["image"] ?? defaultImages[lambda ? "lambda" : engine], lambda),
-        // Lambda compute ends every build after 15 minutes: docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
-        timeoutMinutes: integer(
-            "compute.timeoutMinutes",
-            fields["timeoutMinutes"] ?? (lambda ? 15 : 30),
-            5,
-            lambda ? 15 : 2160,
-        ),
+        image,
+        // docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
+        timeoutMinutes: lambda
+            ? 15
+            : integer("compute.timeoutMinutes", fields["timeoutMinutes"] ?? 30, 5, 2160),
         queuedTimeoutMinutes: integer(
             "compute.queuedTimeoutMinutes",
             fields["queuedTimeoutMinutes"] ?? 60,

@@ -60,4 +60,4 @@ export const buildRoleArn = runner.roleArn;
 export const logGroupNames = { builds: runner.logGroupName, executions: orchestration.logGroupName };
 export const startExportPolicy = orchestration.startExportPolicy;
 export const readArtifactsPolicy = storage.readArtifactsPolicy;
-export const repositoryPolicies = policiesOfOtherAccounts(at.accountId, repositories, runner.roleArn);
+export const repositoryPolicies = policiesOfOtherAccounts(engine, at.accountId, repositories, runner.roleArn);

@@ -10,7 +10,6 @@ import {
     policyDocument,
     pullImages,
     readExporter,
-    readImages,
     writeArchives,
     writeLog,
 } from "./iamStatements";
@@ -167,9 +166,8 @@ function uploadExporter(
             source: new pulumi.asset.AssetArchive({
                 "exporter.mjs": new pulumi.asset.StringAsset(bundle),
             }),
-            // Old versions would keep the bucket from being deleted.
-            forceDestroy: true,
-            tags: args.tags,
+            // An object takes ten tags, where other resources take fifty: the program's own come first.
+            tags: Object.fromEntries(Object.entries(args.tags).slice(0, 10)),
         },
         opts,
     );
@@ -201,19 +199,16 @@ function attachPolicy(
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.iam.RolePolicy {
-    const repositoryArns = args.repositories.map(repositoryArn);
     return new aws.iam.RolePolicy(
         `${name}-build-policy`,
         {
             role: role.name,
             policy: policyDocument(
                 logInToEcr(),
+                pullImages(args.engine.name, args.repositories.map(repositoryArn)),
                 ...(bundle === undefined
-                    ? [pullImages(repositoryArns)]
-                    : [
-                          readImages(repositoryArns),
-                          readExporter(pulumi.interpolate`${args.artifactBucketArn}/${bundle.key}`),
-                      ]),
+                    ? []
+                    : [readExporter(pulumi.interpolate`${args.artifactBucketArn}/${bundle.key}`)]),
                 writeArchives(args.artifactBucketArn, args.artifactPrefix),
                 writeLog(logGroup.arn),
             ),

@@ -420,7 +420,8 @@ function report(args: ExportDefinitionArgs): Record<string, State> {
 
 /**
  * Turns the failure of the build into a named error. A failed build is reported as `States.TaskFailed` with the build
- * as JSON text in `Cause`; whatever that text lacks, the execution still ends in a named error.
+ * as JSON text in `Cause`. Whether bare or wrapped as in the result (`{ "Build": … }`) is not documented, so its fields
+ * are looked for at any depth; whatever the text lacks, the execution still ends in a named error.
  */
 function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
     return {
@@ -446,8 +447,8 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
                         "Pick error": {
                             Type: "Pass",
                             Parameters: {
-                                "statuses.$": "$.builds[*].BuildStatus",
-                                "logs.$": "$.builds[*].Logs.DeepLink",
+                                "statuses.$": "$.builds..BuildStatus",
+                                "logs.$": "$.builds..DeepLink",
                                 "errors.$": valuesOf("$.builds", "EXPORT_ERROR"),
                                 "causes.$": valuesOf("$.builds", "EXPORT_CAUSE"),
                             },
@@ -521,9 +522,9 @@ function string(variable: string, test: object): object {
     };
 }
 
-/** The values of an exported variable in a list of builds, that of the first build first. */
+/** The values of an exported variable in a list of builds, bare or wrapped, that of the first build first. */
 function valuesOf(builds: string, name: string): string {
-    return `${builds}[*].ExportedEnvironmentVariables[?(@.Name=='${name}')].Value`;
+    return `${builds}..ExportedEnvironmentVariables[?(@.Name=='${name}')].Value`;
 }
 
 function present(variable: string): object {

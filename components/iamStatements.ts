@@ -6,6 +6,8 @@
 import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
+import type { EngineName } from "./definition";
+
 /** Where the stack lives: the parts that ARNs are made of. */
 export interface AwsLocation {
     /** AWS partition of the stack, for instance `aws`. */
@@ -73,26 +75,15 @@ export function logInToEcr(): aws.iam.PolicyStatement {
     };
 }
 
-/** What a pull by the Docker daemon needs of a repository: its manifests, the check of its layers, its layers. */
-export const pullActions = [
-    "ecr:BatchCheckLayerAvailability",
-    "ecr:BatchGetImage",
-    "ecr:GetDownloadUrlForLayer",
-];
+/** What each engine needs of a repository: manifests and layers, and Docker the check of the layers between them. */
+const pullActions: Record<EngineName, string[]> = {
+    docker: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+    stream: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+};
 
-/** The build's Docker daemon pulls from these repositories. */
-export function pullImages(repositoryArns: string[]): aws.iam.PolicyStatement {
-    return { Sid: "PullImages", Effect: "Allow", Action: pullActions, Resource: repositoryArns };
-}
-
-/** The exporter reads manifests and layers of these repositories; it never asks which layers there are. */
-export function readImages(repositoryArns: string[]): aws.iam.PolicyStatement {
-    return {
-        Sid: "ReadImages",
-        Effect: "Allow",
-        Action: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-        Resource: repositoryArns,
-    };
+/** The build pulls images from these repositories. */
+export function pullImages(engine: EngineName, repositoryArns: string[]): aws.iam.PolicyStatement {
+    return { Sid: "PullImages", Effect: "Allow", Action: pullActions[engine], Resource: repositoryArns };
 }
 
 /**
@@ -114,12 +105,12 @@ export function readExporter(bundleArn: pulumi.Input<string>): aws.iam.PolicySta
  *
  * @see {@link https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policy-examples.html}
  */
-export function letRolePull(roleArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+export function letRolePull(engine: EngineName, roleArn: pulumi.Input<string>): aws.iam.PolicyStatement {
     return {
         Sid: "LetImageExportPull",
         Effect: "Allow",
         Principal: { AWS: roleArn },
-        Action: pullActions,
+        Action: pullActions[engine],
     };
 }
 

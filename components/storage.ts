@@ -55,7 +55,9 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         const versioning = keepVersions(name, bucket, child);
         expire(name, bucket, args, { ...child, dependsOn: [versioning] });
 
-        this.bucketName = bucket.bucket;
+        // By way of versioning: what is put in the bucket is put there once it keeps versions, since an object from
+        // before has a version that `pulumi destroy` does not know of.
+        this.bucketName = versioning.bucket;
         this.bucketArn = bucket.arn;
         this.readArtifactsPolicy = pulumi.jsonStringify(
             policyDocument(

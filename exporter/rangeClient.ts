@@ -37,7 +37,7 @@ export interface RangeClient {
 
 const headLimitBytes = 32 * 1024;
 /** Servers drop a kept connection after 5 s and more (S3, nginx, Go): one older than this is not used again. */
-const keepMs = 4_000;
+const defaultKeepMs = 4_000;
 
 /**
  * A client for blob ranges that has the kernel write each body straight into its target.
@@ -49,27 +49,44 @@ const keepMs = 4_000;
  *
  * @param agents for answers that this client cannot read
  * @param idleTimeoutMs a connection without a byte for so long is stalled
+ * @param keepMs a connection that nobody uses for so long is closed
  */
 export function createRangeClient(
     env: NodeJS.ProcessEnv,
     agents: Agents,
     idleTimeoutMs: number,
+    keepMs = defaultKeepMs,
 ): RangeClient {
     const kept = new Map<string, Connection[]>();
-    const open = new Set<Connection>();
+    const alive = new Set<Connection>();
 
     async function acquire(url: URL): Promise<Connection> {
-        const known = kept.get(url.origin)?.pop();
-        const connection = known ?? (await openConnection(url, env));
-        open.add(connection);
+        const idle = kept.get(url.origin)?.pop();
+        const connection = idle === undefined || idle.socket.destroyed ? await open(url) : idle;
         connection.socket.setTimeout(idleTimeoutMs);
         return connection;
     }
 
+    async function open(url: URL): Promise<Connection> {
+        const connection = await openConnection(url, env);
+        alive.add(connection);
+        connection.socket.once("close", () => {
+            forget(url, connection);
+        });
+        return connection;
+    }
+
+    function forget(url: URL, connection: Connection): void {
+        alive.delete(connection);
+        kept.set(
+            url.origin,
+            (kept.get(url.origin) ?? []).filter((other) => other !== connection),
+        );
+    }
+
     function release(url: URL, connection: Connection): void {
         connection.socket.setTimeout(keepMs);
-        const others = kept.get(url.origin) ?? [];
-        kept.set(url.origin, [...others.filter(({ socket }) => !socket.destroyed), connection]);
+        kept.set(url.origin, [...(kept.get(url.origin) ?? []), connection]);
     }
 
     async function get(request: RangeRequest): Promise<RangeResponse> {
@@ -82,11 +99,11 @@ export function createRangeClient(
             if (reusable) {
                 release(request.url, connection);
             } else {
-                discard(connection);
+                connection.socket.destroy();
             }
             return response;
         } catch (error) {
-            discard(connection);
+            connection.socket.destroy();
             request.signal.throwIfAborted();
             if (error instanceof UnreadableFraming) {
                 return getThroughNode(request, agents, idleTimeoutMs);
@@ -95,15 +112,10 @@ export function createRangeClient(
         }
     }
 
-    function discard(connection: Connection): void {
-        open.delete(connection);
-        connection.socket.destroy();
-    }
-
     return {
         get,
         close: () => {
-            open.forEach(discard);
+            alive.forEach(({ socket }) => socket.destroy());
         },
     };
 }

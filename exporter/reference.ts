@@ -59,7 +59,7 @@ export function parseReference(text: string): ImageReference {
     if (!hostPattern.test(registry)) {
         throw invalid(text, `"${registry}" is not a host`);
     }
-    if (!repositoryPattern.test(repository) || repository.length > 255) {
+    if (!repositoryPattern.test(repository) || repository.length > 256) {
         throw invalid(text, `"${repository}" is not a repository name (lower case)`);
     }
     return assemble(registry, repository, tag, digest);

@@ -313,8 +313,9 @@ interface WrittenArchive {
 
 /**
  * Writes the record, then makes the archive visible: whoever sees the archive finds its record. Should the archive
- * fail to appear, the record is taken back (which needs s3:DeleteObject; one that stays behind does no harm, because
- * it does not agree with what is at the key).
+ * fail to appear, the record that was there before is put back, or, where there was none, the new one is deleted; that
+ * needs s3:DeleteObjectVersion, which the pipeline's build does not have. A record that stays behind without an archive
+ * does no harm.
  */
 async function withRecord(
     options: S3DestinationOptions,
@@ -330,6 +331,7 @@ async function withRecord(
         ChecksumCRC32: crc32Base64(crc32Of(body)),
     };
     const command = new PutObjectCommand({ Bucket: bucket, Key: recordNameOf(key), ...content });
+    const before = await readRecord(options);
     let recordVersion: string | undefined;
     try {
         const { VersionId } = await attempt(options, "writing the record of", signal, () =>
@@ -342,7 +344,7 @@ async function withRecord(
         if (found) {
             return found;
         }
-        await takeBackRecord(options, record, recordVersion).catch(() => undefined);
+        await takeBackRecord(options, record, recordVersion, before).catch(() => undefined);
         throw error;
     }
 }
@@ -364,16 +366,21 @@ async function takeBackRecord(
     options: S3DestinationOptions,
     record: ExportRecord,
     versionId: string | undefined,
+    before: ExportRecord | undefined,
 ): Promise<void> {
     const { client, bucket, key } = options;
-    if (await isRecordThere(options, record)) {
-        const command = new DeleteObjectCommand({
-            Bucket: bucket,
-            Key: recordNameOf(key),
-            VersionId: versionId,
-        });
-        await attempt(options, "removing the record of", undefined, () => client.send(command));
+    if (!(await isRecordThere(options, record))) {
+        return;
     }
+    const object = { Bucket: bucket, Key: recordNameOf(key) };
+    await attempt(options, "taking back the record of", undefined, async () => {
+        if (before === undefined) {
+            await client.send(new DeleteObjectCommand({ ...object, VersionId: versionId }));
+        } else {
+            const Body = recordText(before);
+            await client.send(new PutObjectCommand({ ...object, Body, ContentType: "application/json" }));
+        }
+    });
 }
 
 /** Whether the record at the key is this very one, and not that of another export. */

@@ -46,7 +46,10 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
     const slots = createPool(createSlots(options));
     const downloads = createLimit(concurrency);
     const uploads = createLimit(concurrency);
+    signal.throwIfAborted();
     const hasher = createHasher();
+    // Parts are hashed in their order: what waits for a part that will not come any more is let go.
+    signal.addEventListener("abort", () => void hasher.close(), { once: true });
     const checksums: number[] = [];
     let written = 0;
 

@@ -81,7 +81,9 @@ function s3Call(args: AwsGatewayArgs, incoming: IncomingMessage): Call | undefin
     const upload = parameters.has("uploads") || parameters.has("uploadId");
     if (method === "PUT" || (method === "POST" && upload)) return call("PutObject", objectArn);
     if (method === "DELETE" && upload) return call("AbortMultipartUpload", objectArn);
-    if (method === "DELETE") return call("DeleteObject", objectArn);
+    if (method === "DELETE") {
+        return call(parameters.has("versionId") ? "DeleteObjectVersion" : "DeleteObject", objectArn);
+    }
     return method === "GET" || method === "HEAD" ? call("GetObject", objectArn) : undefined;
 }
 

@@ -154,13 +154,24 @@ describe("loadConfig", () => {
         });
     });
 
+    it("refuses build images whose Node is too old for the exporter", async () => {
+        const image = "aws/codebuild/standard:7.0";
+        await assert.rejects(
+            load({ engine: "stream", compute: { image } }),
+            /compute\.image is "aws\/codebuild\/standard:7\.0": engine stream needs Node 22/,
+        );
+        assert.equal((await load({ engine: "docker", compute: { image } })).compute.image, image);
+    });
+
     it("refuses what Lambda compute cannot do", async () => {
         const lambda = (compute: object) =>
             load({ engine: "stream", compute: { type: "lambda", ...compute } });
-        await assert.rejects(
-            lambda({ timeoutMinutes: 16 }),
-            /compute\.timeoutMinutes is "16": .* from 5 to 15/,
-        );
+        for (const field of ["timeoutMinutes", "queuedTimeoutMinutes"]) {
+            await assert.rejects(
+                lambda({ [field]: 10 }),
+                new RegExp(`compute\\.${field} is "10": .* takes no other`),
+            );
+        }
         await assert.rejects(
             lambda({ image: "aws/codebuild/standard:8.0" }),
             /compute\.image is "aws\/codebuild\/standard:8\.0": .* for Lambda compute/,

@@ -254,6 +254,13 @@ describe("BuildRunner with engine stream", () => {
         assert.notEqual(other.resource("test-exporter").inputs["key"], bundleKey);
     });
 
+    it("tags the exporter with ten tags at most, and leaves the lock of objects alone", async () => {
+        const many = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`tag-${at}`, "x"]));
+        const { inputs } = (await evaluateRunner({ ...stream, tags: many })).resource("test-exporter");
+        assert.deepEqual(Object.keys(inputs["tags"] as object), Object.keys(many).slice(0, 10));
+        assert.deepEqual(Object.keys(inputs).sort(), ["bucket", "key", "source", "tags"]);
+    });
+
     it("runs the exporter without privilege", () => {
         const { source, environment } = runner.resource("test-project").inputs;
         assert.deepEqual(source, { type: "S3", location: `artifacts-0a1b2c3/${bundleKey}`, buildspec });
@@ -271,7 +278,7 @@ describe("BuildRunner with engine stream", () => {
                     Resource: "*",
                 },
                 {
-                    Sid: "ReadImages",
+                    Sid: "PullImages",
                     Effect: "Allow",
                     Action: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
                     Resource: [

@@ -453,6 +453,15 @@ describe("an execution", function () {
             assert.equal(error, "ExportFailed");
         });
 
+        it("finds the error of a build that is wrapped as a result is", async () => {
+            const build = buildOf("FAILED", { EXPORT_ERROR: "AccessDenied", EXPORT_CAUSE: "denied" });
+            const wrapped = fails("States.TaskFailed", JSON.stringify({ Build: build }));
+            assert.deepEqual(await failureOf({}, wrapped), {
+                error: "AccessDenied",
+                cause: `denied (Log: ${log})`,
+            });
+        });
+
         it("does without a log", async () => {
             const exported = { EXPORT_ERROR: "AccessDenied", EXPORT_CAUSE: cause };
             assert.deepEqual(await failureOf({}, failedBuild(exported, { Logs: undefined })), {

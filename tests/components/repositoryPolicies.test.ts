@@ -11,7 +11,7 @@ const role = "arn:aws:iam::111122223333:role/build";
 
 async function policies(repositories: (typeof own)[]): Promise<Record<string, string>> {
     const { result } = await evaluate(() => ({
-        policies: repositoryPolicies("111122223333", repositories, role),
+        policies: repositoryPolicies("docker", "111122223333", repositories, role),
     }));
     return result["policies"] as Record<string, string>;
 }

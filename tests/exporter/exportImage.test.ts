@@ -261,6 +261,18 @@ describe("exportImage", () => {
             await assert.rejects(run("1"), { name: "ExportFailed" });
             assertNothingLeft();
         });
+        it("at the very end leaves the archive of before with its record, without deleting anything", async () => {
+            await run("1");
+            const before = s3.objects.get("bucket/images/app.tar.json")?.body.toString();
+            assert.ok(before !== undefined);
+            s3.fault = ({ method, url }) =>
+                (method === "POST" && url.includes("uploadId")) ||
+                (method === "DELETE" && !url.includes("uploadId"))
+                    ? { kind: "status", status: 403 }
+                    : undefined;
+            await assert.rejects(run("1", { force: true }), { name: "AccessDenied" });
+            assert.equal(s3.objects.get("bucket/images/app.tar.json")?.body.toString(), before);
+        });
         it("by a signal leaves nothing", async () => {
             const abort = new AbortController();
             const onProgress = ({ writtenBytes }: { writtenBytes: number }): void => {

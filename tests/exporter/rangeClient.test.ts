@@ -1,11 +1,13 @@
 import * as assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import * as http from "node:http";
 import * as https from "node:https";
 import * as net from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as tls from "node:tls";
 import { createAgents } from "../../exporter/connect";
 import { createRangeClient, type RangeClient, type RangeResponse } from "../../exporter/rangeClient";
@@ -26,6 +28,27 @@ describe("createRangeClient", () => {
     });
     afterEach(() => {
         client.close();
+    });
+
+    it("does not use connections that have been idle for too long", async () => {
+        const server = http.createServer((_, response) => {
+            response.writeHead(206, { "content-length": 10, "content-range": "bytes 0-9/10" });
+            // Late enough for the requests to be under way at the same time.
+            setTimeout(() => response.end(Buffer.alloc(10)), 50);
+        });
+        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+        const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+        const keepMs = 100;
+        const forgetful = createRangeClient({}, createAgents({}, 2), 10_000, keepMs);
+        try {
+            const readOnce = () => read(forgetful, url, 0, new Uint8Array(10));
+            await Promise.all(Array.from({ length: 4 }, readOnce));
+            await sleep(5 * keepMs);
+            await readOnce(); // fails when it is sent over one of the four
+        } finally {
+            forgetful.close();
+            server.close();
+        }
     });
 
     describe("over TLS", () => {

@@ -1,0 +1,59 @@
+import * as assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ExportError } from "../../exporter/errors";
+import { transfer } from "../../exporter/transfer";
+
+/** An archive of two blobs, each of which is a part. */
+const segments = ["sha256:first", "sha256:second"].map((digest, at) => ({
+    offset: at * 10,
+    length: 10,
+    digest,
+}));
+const parts = segments.map(({ offset, length }, at) => ({ number: at + 1, offset, length }));
+
+/** Moves the archive while the first blob, for which the second has to wait, arrives as told. */
+function move(abort: AbortController, first: () => Promise<void>): Promise<unknown> {
+    const options = {
+        plan: { sizeBytes: 20, segments, blobs: [], layers: [] },
+        parts,
+        registry: { readBlob: (digest: string) => (digest === "sha256:first" ? first() : Promise.resolve()) },
+        writer: { write: () => Promise.resolve() },
+        concurrency: 2,
+        memoryBytes: 1_000,
+        abort,
+        onWritten: () => undefined,
+    };
+    return transfer(options);
+}
+
+describe("transfer", () => {
+    it("ends when an early part fails after later ones have arrived", async () => {
+        const gone = new ExportError("ImageNotFound", "gone");
+        const moving = move(new AbortController(), async () => {
+            await sleep(100);
+            throw gone;
+        });
+        await assert.rejects(moving, gone);
+    });
+
+    it("ends when it is stopped while an early part is on its way", async () => {
+        const abort = new AbortController();
+        const stopped = new ExportError("ExportFailed", "Stopped by SIGTERM.");
+        const moving = move(abort, async () => {
+            await sleep(100);
+            abort.abort(stopped);
+            throw stopped;
+        });
+        await assert.rejects(moving, stopped);
+    });
+
+    it("does not begin when it is stopped already", async () => {
+        const stopped = new ExportError("ExportFailed", "Stopped by SIGTERM.");
+        const abort = new AbortController();
+        abort.abort(stopped);
+        await assert.rejects(
+            move(abort, () => Promise.resolve()),
+            stopped,
+        );
+    });
+});
