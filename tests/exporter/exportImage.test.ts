@@ -270,7 +270,7 @@ describe("exportImage", () => {
                 (method === "DELETE" && !url.includes("uploadId"))
                     ? { kind: "status", status: 403 }
                     : undefined;
-            await assert.rejects(run("1"), { name: "AccessDenied" });
+            await assert.rejects(run("1"), { name: "ExportFailed" });
             assert.equal(s3.objects.get("bucket/images/app.tar.json")?.body.toString(), before);
         });
         it("by a signal leaves nothing", async () => {
