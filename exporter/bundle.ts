@@ -1,5 +1,4 @@
 import * as path from "node:path";
-import { build } from "esbuild";
 
 /** Name of the bundle in an archive, a bucket or a directory. */
 export const bundleFileName = "exporter.mjs";
@@ -12,6 +11,8 @@ export const bundleFileName = "exporter.mjs";
  * @returns the text of `exporter.mjs`
  */
 export async function buildExporterBundle(): Promise<string> {
+    // Loaded here, since programs that bundle nothing import this file too.
+    const { build } = await import("esbuild");
     const root = path.resolve(__dirname, "..");
     const result = await build({
         absWorkingDir: root,
