@@ -206,7 +206,7 @@ function assertFound(status: number, retryAfter: string | undefined, what: strin
         throw new ExportError(
             "AccessDenied",
             `${what}: the registry answered ${status}. For ECR the caller and the repository's policy both have to allow ` +
-                "ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayerAvailability.",
+                "ecr:BatchGetImage and ecr:GetDownloadUrlForLayer.",
         );
     }
     throw new ExportError("ExportFailed", `${what}: the registry answered ${status}.`);
