@@ -216,14 +216,10 @@ function findRepository(repositories: readonly EcrRepository[]): Record<string, 
     return {
         "Split off digest": {
             Type: "Pass",
+            // The URI has a slash, as was tested: at least one part is left of it.
             Parameters: { "byDigest.$": "States.StringSplit($.request.imageUri, '@')" },
             ResultPath: "$.image",
-            Next: "Any name left?",
-        },
-        "Any name left?": {
-            Type: "Choice",
-            Choices: [{ ...present("$.image.byDigest[0]"), Next: "Split off tag" }],
-            Default: "Reject imageUri",
+            Next: "Split off tag",
         },
         "Split off tag": {
             Type: "Pass",

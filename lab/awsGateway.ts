@@ -23,7 +23,6 @@ export interface AwsGatewayArgs {
 }
 
 interface Call {
-    readonly service: string;
     readonly action: string;
     readonly resource: string;
 }
@@ -72,7 +71,7 @@ function s3Call(args: AwsGatewayArgs, incoming: IncomingMessage): Call | undefin
     const parameters = new URLSearchParams(query);
     const key = rest.map(decodeURIComponent).join("/");
     const bucketArn = `arn:${args.partition}:s3:::${bucket}`;
-    const call = (action: string, resource: string) => ({ service: "s3", action: `s3:${action}`, resource });
+    const call = (action: string, resource: string) => ({ action: `s3:${action}`, resource });
     const method = incoming.method ?? "";
     if (key === "") {
         return method === "GET" || method === "HEAD" ? call("ListBucket", bucketArn) : undefined;
@@ -118,7 +117,7 @@ function jsonCall(
     };
     const action = `${service}:${operation}`;
     const resource = resources[action]?.();
-    return resource === undefined ? undefined : { service, action, resource };
+    return resource === undefined ? undefined : { action, resource };
 }
 
 function target(incoming: IncomingMessage): string {
