@@ -4,6 +4,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 
+import { manifestPrefix, resultPrefix } from "./components/batchDefinition";
 import type { Compute } from "./components/buildRunner";
 import type { EngineName } from "./components/definition";
 import {
@@ -50,8 +51,20 @@ export interface StackConfig {
      * @default { archiveDays: 90, oldVersionDays: 30, protect: true }
      */
     readonly retention: Retention;
+    /** How many images of a batch are exported at a time. */
+    readonly batch: Batch;
     /** Tags on every taggable resource: `project`, `stack`, `managed-by`, and those of the configuration. */
     readonly tags: Record<string, string>;
+}
+
+/** How batches are exported. */
+export interface Batch {
+    /**
+     * Images at a time, 1 to 10,000.
+     *
+     * @default 10
+     */
+    readonly maxConcurrency: number;
 }
 
 /** The names of the keys, without their namespace. */
@@ -63,6 +76,7 @@ export const configKeys = [
     "engine",
     "compute",
     "retention",
+    "batch",
     "tags",
 ] as const;
 
@@ -107,6 +121,7 @@ export function loadConfig(): StackConfig {
         engine,
         compute: compute(config, engine),
         retention: retention(config),
+        batch: batch(config),
         tags: tags(config),
     };
 }
@@ -159,6 +174,13 @@ function artifactPrefix(prefix: string): string {
             "artifactPrefix",
             prefix,
             "expected one or more folders with a closing slash, of letters, digits, '.', '_' and '-', for instance images/",
+        );
+    }
+    if ([manifestPrefix, resultPrefix].some((taken) => prefix.startsWith(taken))) {
+        throw invalid(
+            "artifactPrefix",
+            prefix,
+            `${manifestPrefix} and ${resultPrefix} belong to batches; choose another folder`,
         );
     }
     return prefix;
@@ -251,6 +273,12 @@ function retention(config: pulumi.Config): Retention {
         oldVersionDays: integer("retention.oldVersionDays", fields["oldVersionDays"] ?? 30, 0, 36500),
         protect,
     };
+}
+
+function batch(config: pulumi.Config): Batch {
+    const fields = record(config, "batch", ["maxConcurrency"]);
+    // The most that Step Functions runs: docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
+    return { maxConcurrency: integer("batch.maxConcurrency", fields["maxConcurrency"] ?? 10, 1, 10_000) };
 }
 
 /** Tags that name the stack, and those of the configuration, which cannot replace them. */

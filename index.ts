@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import * as aws from "@pulumi/aws";
 
+import { BatchOrchestration } from "./components/batch";
 import { BuildRunner } from "./components/buildRunner";
 import { ExportOrchestration } from "./components/orchestration";
 import { repositoryPolicies as policiesOfOtherAccounts } from "./components/repositoryPolicies";
@@ -50,14 +51,30 @@ const orchestration = new ExportOrchestration(name, {
     tags,
 });
 
+const batch = new BatchOrchestration(`${name}-batch`, {
+    at,
+    exportMachineArn: orchestration.stateMachineArn,
+    exportMachineName: orchestration.stateMachineName,
+    artifactBucketName: storage.bucketName,
+    artifactBucketArn: storage.bucketArn,
+    maxConcurrency: config.batch.maxConcurrency,
+    tags,
+});
+
 export const artifactBucketName = storage.bucketName;
 export const artifactBucketArn = storage.bucketArn;
 export const artifactPrefix = config.artifactPrefix;
 export const stateMachineArn = orchestration.stateMachineArn;
 export const stateMachineName = orchestration.stateMachineName;
+export const batchStateMachineArn = batch.stateMachineArn;
 export const buildProjectName = runner.projectName;
 export const buildRoleArn = runner.roleArn;
-export const logGroupNames = { builds: runner.logGroupName, executions: orchestration.logGroupName };
+export const logGroupNames = {
+    builds: runner.logGroupName,
+    executions: orchestration.logGroupName,
+    batches: batch.logGroupName,
+};
 export const startExportPolicy = orchestration.startExportPolicy;
+export const startBatchPolicy = batch.startBatchPolicy;
 export const readArtifactsPolicy = storage.readArtifactsPolicy;
 export const repositoryPolicies = policiesOfOtherAccounts(engine, at.accountId, repositories, runner.roleArn);

@@ -20,7 +20,7 @@ export interface StateMachineDefinition {
 
 /** One state. Its fields depend on its type and are checked by the tests, with `asl-validator`. */
 export interface State {
-    readonly Type: "Choice" | "Fail" | "Parallel" | "Pass" | "Task";
+    readonly Type: "Choice" | "Fail" | "Map" | "Parallel" | "Pass" | "Succeed" | "Task";
     readonly [field: string]: unknown;
 }
 
@@ -497,7 +497,7 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
 }
 
 /** A state that names the error, for the Fail state to report. `cause` is the argument list of `States.Format`. */
-function fail(error: string, cause: string): State {
+export function fail(error: string, cause: string): State {
     return {
         Type: "Pass",
         Parameters: { error, "cause.$": `States.Format(${cause})` },
@@ -512,7 +512,7 @@ function platform(engine: EngineName): object {
 }
 
 /** A test that a value is a string and passes `test`: comparisons of other types are never made. */
-function string(variable: string, test: object): object {
+export function string(variable: string, test: object): object {
     return {
         And: [present(variable), { Variable: variable, IsString: true }, { Variable: variable, ...test }],
     };
@@ -523,10 +523,12 @@ function valuesOf(builds: string, name: string): string {
     return `${builds}..ExportedEnvironmentVariables[?(@.Name=='${name}')].Value`;
 }
 
-function present(variable: string): object {
+/** A test that there is a value. */
+export function present(variable: string): object {
     return { Variable: variable, IsPresent: true };
 }
 
-function matches(pattern: string): object {
+/** A test of a text against a pattern whose `*` stands for any characters. */
+export function matches(pattern: string): object {
     return { StringMatches: pattern };
 }

@@ -246,7 +246,7 @@ export function followExports(
         Sid: "FollowExports",
         Effect: "Allow",
         Action: ["states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"],
-        Resource: pulumi.interpolate`arn:${at.partition}:states:${at.region}:${at.accountId}:execution:${stateMachineName}:*`,
+        Resource: executionsOf(at, stateMachineName),
     };
 }
 
@@ -275,4 +275,144 @@ export function listArchives(
         Resource: bucketArn,
         Condition: { StringLike: { "s3:prefix": `${artifactPrefix}*` } },
     };
+}
+
+/**
+ * The state machine of batches exports each image by an execution of the export state machine.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html}
+ */
+export function exportEachImage(exportMachineArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "ExportEachImage",
+        Effect: "Allow",
+        Action: "states:StartExecution",
+        Resource: exportMachineArn,
+    };
+}
+
+/**
+ * The state machine of batches reads how those executions ended, and stops them when it is stopped itself.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html}
+ */
+export function followEachExport(
+    at: AwsLocation,
+    exportMachineName: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "FollowEachExport",
+        Effect: "Allow",
+        Action: ["states:DescribeExecution", "states:StopExecution"],
+        Resource: executionsOf(at, exportMachineName),
+    };
+}
+
+/**
+ * Step Functions learns from one EventBridge rule, which it manages itself, that an execution has ended.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html}
+ */
+export function awaitExports(at: AwsLocation): aws.iam.PolicyStatement {
+    return {
+        Sid: "AwaitExports",
+        Effect: "Allow",
+        Action: ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+        Resource: pulumi.interpolate`arn:${at.partition}:events:${at.region}:${at.accountId}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule`,
+    };
+}
+
+/**
+ * A Distributed Map runs each item in an execution of the state machine that it belongs to.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html}
+ */
+export function runMap(batchMachineArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return { Sid: "RunMap", Effect: "Allow", Action: "states:StartExecution", Resource: batchMachineArn };
+}
+
+/**
+ * Step Functions follows the executions of the Map's items. Their ARN has the label of the Map behind the name of the
+ * state machine (`execution:NAME/LABEL:ID`); AWS documents the permission without it.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html}
+ */
+export function followMap(at: AwsLocation, batchMachineName: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "FollowMap",
+        Effect: "Allow",
+        Action: ["states:DescribeExecution", "states:StopExecution"],
+        Resource: [
+            executionsOf(at, batchMachineName),
+            pulumi.interpolate`arn:${at.partition}:states:${at.region}:${at.accountId}:execution:${batchMachineName}/*`,
+        ],
+    };
+}
+
+/** The state machine of batches asks its Map Runs, and no other's, how many images were exported. */
+export function countResults(
+    at: AwsLocation,
+    batchMachineName: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "CountResults",
+        Effect: "Allow",
+        Action: "states:DescribeMapRun",
+        Resource: pulumi.interpolate`arn:${at.partition}:states:${at.region}:${at.accountId}:mapRun:${batchMachineName}/*`,
+    };
+}
+
+/** The state machine of batches reads the manifests that people put under their prefix. */
+export function readManifests(
+    bucketArn: pulumi.Input<string>,
+    manifestPrefix: string,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "ReadManifests",
+        Effect: "Allow",
+        Action: "s3:GetObject",
+        Resource: pulumi.interpolate`${bucketArn}/${manifestPrefix}*`,
+    };
+}
+
+/**
+ * Step Functions writes the results of a batch, large ones in parts.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html}
+ */
+export function writeResults(bucketArn: pulumi.Input<string>, resultPrefix: string): aws.iam.PolicyStatement {
+    return {
+        Sid: "WriteResults",
+        Effect: "Allow",
+        Action: ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"],
+        Resource: pulumi.interpolate`${bucketArn}/${resultPrefix}*`,
+    };
+}
+
+/** For people and programs that request batches: put a manifest under its prefix. */
+export function putManifests(
+    bucketArn: pulumi.Input<string>,
+    manifestPrefix: string,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "PutManifests",
+        Effect: "Allow",
+        Action: "s3:PutObject",
+        Resource: pulumi.interpolate`${bucketArn}/${manifestPrefix}*`,
+    };
+}
+
+/** For people and programs that request batches: read what became of each image. */
+export function readResults(bucketArn: pulumi.Input<string>, resultPrefix: string): aws.iam.PolicyStatement {
+    return {
+        Sid: "ReadResults",
+        Effect: "Allow",
+        Action: "s3:GetObject",
+        Resource: pulumi.interpolate`${bucketArn}/${resultPrefix}*`,
+    };
+}
+
+/** The ARNs of all executions of a state machine. */
+function executionsOf(at: AwsLocation, stateMachineName: pulumi.Input<string>): pulumi.Output<string> {
+    return pulumi.interpolate`arn:${at.partition}:states:${at.region}:${at.accountId}:execution:${stateMachineName}:*`;
 }

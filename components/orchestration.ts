@@ -1,18 +1,15 @@
-import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { exportDefinition, type ExportDefinitionArgs } from "./definition";
 import {
-    assumedByStepFunctions,
     awaitBuilds,
     type AwsLocation,
-    deliverExecutionLog,
     followExports,
     policyDocument,
     runBuilds,
     startExports,
-    traceExecutions,
 } from "./iamStatements";
+import { createStateMachine } from "./stateMachine";
 
 /** Arguments of {@link ExportOrchestration}. */
 export interface ExportOrchestrationArgs extends Omit<ExportDefinitionArgs, "partition"> {
@@ -60,23 +57,22 @@ export class ExportOrchestration extends pulumi.ComponentResource {
 
     public constructor(name: string, args: ExportOrchestrationArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:ExportOrchestration", name, args, opts);
-        const child = { parent: this };
+        const { machine, logGroup } = createStateMachine(
+            name,
+            {
+                ...args,
+                purpose: "exports container images",
+                definition: pulumi.jsonStringify(exportDefinition({ ...args, partition: args.at.partition })),
+                statements: [runBuilds(args.projectArn), awaitBuilds(args.at)],
+            },
+            { parent: this },
+        );
 
-        const stateMachineResourceName = `${name}-machine`;
-        const logGroup = createLogGroup(name, args, child);
-        const role = createRole(name, stateMachineResourceName, args, child);
-        const policy = attachPolicy(name, role, args, child);
-        const stateMachine = createStateMachine(stateMachineResourceName, role, logGroup, args, {
-            ...child,
-            // Step Functions checks at creation that the role may deliver the log.
-            dependsOn: [policy],
-        });
-
-        this.stateMachineArn = stateMachine.arn;
-        this.stateMachineName = stateMachine.name;
+        this.stateMachineArn = machine.arn;
+        this.stateMachineName = machine.name;
         this.logGroupName = logGroup.name;
         this.startExportPolicy = pulumi.jsonStringify(
-            policyDocument(startExports(stateMachine.arn), followExports(args.at, stateMachine.name)),
+            policyDocument(startExports(machine.arn), followExports(args.at, machine.name)),
         );
         this.registerOutputs({
             stateMachineArn: this.stateMachineArn,
@@ -85,87 +81,4 @@ export class ExportOrchestration extends pulumi.ComponentResource {
             startExportPolicy: this.startExportPolicy,
         });
     }
-}
-
-function createLogGroup(
-    name: string,
-    args: ExportOrchestrationArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.cloudwatch.LogGroup {
-    return new aws.cloudwatch.LogGroup(
-        `${name}-execution-log`,
-        {
-            // This prefix keeps the resource policy of CloudWatch Logs from growing with every state machine:
-            // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
-            namePrefix: `/aws/vendedlogs/states/${name}-`,
-            retentionInDays: args.logRetentionDays ?? 90,
-            tags: args.tags,
-        },
-        opts,
-    );
-}
-
-function createRole(
-    name: string,
-    stateMachineResourceName: string,
-    args: ExportOrchestrationArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.iam.Role {
-    return new aws.iam.Role(
-        `${name}-machine-role`,
-        {
-            description: "Role of the state machine that exports container images",
-            // Pulumi names the state machine: its resource name, then random digits.
-            assumeRolePolicy: policyDocument(assumedByStepFunctions(args.at, stateMachineResourceName)),
-            tags: args.tags,
-        },
-        opts,
-    );
-}
-
-function attachPolicy(
-    name: string,
-    role: aws.iam.Role,
-    args: ExportOrchestrationArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.iam.RolePolicy {
-    return new aws.iam.RolePolicy(
-        `${name}-machine-policy`,
-        {
-            role: role.name,
-            policy: policyDocument(
-                runBuilds(args.projectArn),
-                awaitBuilds(args.at),
-                deliverExecutionLog(),
-                traceExecutions(),
-            ),
-        },
-        opts,
-    );
-}
-
-function createStateMachine(
-    stateMachineResourceName: string,
-    role: aws.iam.Role,
-    logGroup: aws.cloudwatch.LogGroup,
-    args: ExportOrchestrationArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.sfn.StateMachine {
-    return new aws.sfn.StateMachine(
-        stateMachineResourceName,
-        {
-            type: "STANDARD",
-            roleArn: role.arn,
-            definition: pulumi.jsonStringify(exportDefinition({ ...args, partition: args.at.partition })),
-            tracingConfiguration: { enabled: true },
-            loggingConfiguration: {
-                level: "ERROR",
-                // Requests may name what nobody else should read.
-                includeExecutionData: false,
-                logDestination: pulumi.interpolate`${logGroup.arn}:*`,
-            },
-            tags: args.tags,
-        },
-        opts,
-    );
 }

@@ -1,11 +1,12 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
+import { manifestPrefix, resultPrefix } from "./batchDefinition";
 import { denyInsecureTransport, listArchives, policyDocument, readArchives } from "./iamStatements";
 
 /** How long archives are kept, and how well they are guarded. */
 export interface Retention {
-    /** Days until an archive expires; 0 keeps it for ever. */
+    /** Days until an archive, and what belongs to a batch, expires; 0 keeps it for ever. */
     readonly archiveDays: number;
     /** Days until an old version of an archive (overwritten or deleted) expires; 0 keeps it for ever. */
     readonly oldVersionDays: number;
@@ -143,6 +144,10 @@ function expire(
 ): void {
     const { archiveDays, oldVersionDays } = args.retention;
     const archives = { filter: { prefix: args.artifactPrefix }, status: "Enabled" };
+    const batches = [
+        { id: "manifests", filter: { prefix: manifestPrefix }, status: "Enabled" },
+        { id: "results", filter: { prefix: resultPrefix }, status: "Enabled" },
+    ];
     new aws.s3.BucketLifecycleConfiguration(
         `${name}-lifecycle`,
         {
@@ -155,7 +160,14 @@ function expire(
                     abortIncompleteMultipartUpload: { daysAfterInitiation: 1 },
                 },
                 ...(archiveDays > 0
-                    ? [{ ...archives, id: "expire-archives", expiration: { days: archiveDays } }]
+                    ? [
+                          { ...archives, id: "expire-archives", expiration: { days: archiveDays } },
+                          ...batches.map((batch) => ({
+                              ...batch,
+                              id: `expire-${batch.id}`,
+                              expiration: { days: archiveDays },
+                          })),
+                      ]
                     : []),
                 ...(oldVersionDays > 0
                     ? [
@@ -164,6 +176,11 @@ function expire(
                               id: "expire-old-versions",
                               noncurrentVersionExpiration: { noncurrentDays: oldVersionDays },
                           },
+                          ...batches.map((batch) => ({
+                              ...batch,
+                              id: `expire-old-${batch.id}`,
+                              noncurrentVersionExpiration: { noncurrentDays: oldVersionDays },
+                          })),
                           // What an expired archive leaves behind once its versions are gone.
                           {
                               ...archives,

@@ -23,7 +23,7 @@ import { type DeclaredProject, type DeployedStack, provision } from "./provision
 import { startRegistryGateway } from "./registryGateway";
 import { type DockerDaemon, startDockerDaemon, startEmulator, startRegistry } from "./servers";
 import { stackConfiguration } from "./stackFiles";
-import { execute, type ExecutionResult } from "./stepFunctions";
+import { execute, type ExecutionHost, type ExecutionResult } from "./stepFunctions";
 
 /** Options of {@link startLab}. */
 export interface LabOptions {
@@ -72,6 +72,8 @@ export interface Lab {
         watcher?: Partial<ExecutionWatcher>,
         signal?: AbortSignal,
     ) => Promise<ExecutionResult>;
+    /** Starts an execution of the state machine of batches, and waits for its end. */
+    readonly executeBatch: (input: unknown, watcher?: Partial<ExecutionWatcher>) => Promise<ExecutionResult>;
     /** Ends everything that the lab has started and removes its files. */
     readonly stop: () => Promise<void>;
 }
@@ -193,6 +195,35 @@ async function start(
         return runBuild(host, project, variables, credentials, signal);
     };
 
+    const run = async (
+        machineArn: string,
+        input: unknown,
+        watcher: Partial<ExecutionWatcher>,
+        signal: AbortSignal,
+        name?: string,
+    ): Promise<ExecutionResult> => {
+        const machine = stack.stateMachines.get(machineArn);
+        if (machine === undefined) throw new Error(`The stack declares no state machine ${machineArn}.`);
+        const credentials = await assume(machine.roleArn, "states.amazonaws.com", machine.arn);
+        const host: ExecutionHost = {
+            region,
+            endpoint,
+            credentials,
+            runBuild: async (project, variables, stopSignal) => {
+                const declared = stack.projects.get(project);
+                if (declared === undefined) throw new Error(`The stack declares no project ${project}.`);
+                return build(declared, variables, watcher.log ?? ignore, stopSignal);
+            },
+            refusal: (action, resource) => iam.refusal(credentials.accessKeyId, action, resource),
+            runExecution: (other, otherName, otherInput) =>
+                run(other, otherInput, watcher, signal, otherName),
+            enter: watcher.enter ?? ignore,
+            signal,
+        };
+        return execute(host, machine, input, name);
+    };
+    const never = new AbortController().signal;
+
     return {
         stack,
         image,
@@ -203,26 +234,10 @@ async function start(
         buildEnvironment,
         folder,
         push,
-        execute: async (input, watcher = {}, signal = new AbortController().signal) => {
-            const machine = stack.stateMachines.get(String(stack.outputs["stateMachineArn"]));
-            if (machine === undefined) throw new Error("The stack declares no state machine.");
-            return execute(
-                {
-                    region,
-                    endpoint,
-                    credentials: await assume(machine.roleArn, "states.amazonaws.com", machine.arn),
-                    runBuild: async (name, variables, stopSignal) => {
-                        const project = stack.projects.get(name);
-                        if (project === undefined) throw new Error(`The stack declares no project ${name}.`);
-                        return build(project, variables, watcher.log ?? ignore, stopSignal);
-                    },
-                    enter: watcher.enter ?? ignore,
-                    signal,
-                },
-                machine,
-                input,
-            );
-        },
+        execute: (input, watcher = {}, signal = never) =>
+            run(String(stack.outputs["stateMachineArn"]), input, watcher, signal),
+        executeBatch: (input, watcher = {}) =>
+            run(String(stack.outputs["batchStateMachineArn"]), input, watcher, never),
         stop,
     };
 }

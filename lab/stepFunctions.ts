@@ -1,6 +1,6 @@
 /**
  * An execution on this machine: runs the declared definition in an interpreter of the Amazon States Language, and
- * serves `codebuild:startBuild.sync` as Step Functions does, under credentials of the state machine's role.
+ * serves its integrations as Step Functions does, under credentials of the state machine's role.
  */
 import { randomUUID } from "node:crypto";
 
@@ -16,9 +16,11 @@ import {
     PutRuleCommand,
     PutTargetsCommand,
 } from "@aws-sdk/client-eventbridge";
+import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { StateMachine } from "aws-local-stepfunctions";
 
 import type { Build, Credentials } from "./codebuild";
+import { type ChildResult, type Definition, type MapRun, withoutDistributedMaps } from "./distributedMap";
 import type { DeclaredStateMachine } from "./provision";
 
 /** What an execution runs with. */
@@ -34,6 +36,10 @@ export interface ExecutionHost {
         variables: Record<string, string>,
         signal: AbortSignal,
     ) => Promise<Build>;
+    /** Judges a call of Step Functions to itself: the reason of a refusal, or undefined. */
+    readonly refusal: (action: string, resource: string) => Promise<string | undefined>;
+    /** Runs an execution of another state machine of the stack. */
+    readonly runExecution: (machineArn: string, name: string, input: unknown) => Promise<ExecutionResult>;
     /** Called with the name of each state that is entered. */
     readonly enter: (state: string) => void;
     /** Aborts the execution, which stops its build. */
@@ -58,36 +64,66 @@ export async function execute(
     host: ExecutionHost,
     machine: DeclaredStateMachine,
     input: unknown,
+    name: string = randomUUID(),
 ): Promise<ExecutionResult> {
-    const definition = JSON.parse(machine.definition) as ConstructorParameters<typeof StateMachine>[0];
-    const tasks = Object.entries(definition.States).filter(
-        ([, state]) =>
-            state.Type === "Task" && state.Resource.endsWith(":states:::codebuild:startBuild.sync"),
-    );
-    const name = randomUUID();
-    const execution = new StateMachine(definition).run(input as Json, {
-        overrides: {
-            taskResourceLocalHandlers: Object.fromEntries(
-                tasks.map(([state]) => [
+    const { definition, maps } = withoutDistributedMaps(JSON.parse(machine.definition) as Definition);
+    const execution = {
+        Id: `${machine.arn.replace(":stateMachine:", ":execution:")}:${name}`,
+        Name: name,
+        RoleArn: machine.roleArn,
+        StartTime: new Date().toISOString(),
+    };
+    const context = { Execution: execution, StateMachine: { Id: machine.arn, Name: machine.name } };
+    const mapRuns = new Map<string, MapRun>();
+    const handlersOf = ({ States }: Definition): Record<string, Handler> =>
+        Object.fromEntries(
+            Object.entries(States)
+                .filter(([, { Type }]) => Type === "Task")
+                .map(([state, { Resource }]): [string, Handler] => [
                     state,
-                    async (parameters) =>
-                        (await startBuildSync(
-                            host,
-                            parameters as unknown as StartBuildParameters,
-                        )) as unknown as Json,
+                    maps.has(state)
+                        ? (parameters) => runMap(state, parameters)
+                        : integration(host, mapRuns, String(Resource)),
                 ]),
-            ),
-        },
-        context: {
-            Execution: {
-                Id: `${machine.arn.replace(":stateMachine:", ":execution:")}:${name}`,
-                Input: input as Json,
-                Name: name,
-                RoleArn: machine.roleArn,
-                StartTime: new Date().toISOString(),
+        );
+    const runMap = async (state: string, parameters: unknown): Promise<MapRun> => {
+        const run = await maps.get(state)?.(
+            {
+                stateMachineArn: machine.arn,
+                ...objects(host),
+                run: async (child, childInput, item) => {
+                    const childContext = { ...context, Map: { Item: item } };
+                    const result = await interpret(host, child, childInput, childContext, handlersOf(child));
+                    return childResult(result);
+                },
+                startChild: async (executionArn) => {
+                    await allowed(host, "states:StartExecution", machine.arn);
+                    await allowed(host, "states:DescribeExecution", executionArn);
+                },
             },
-            StateMachine: { Id: machine.arn, Name: machine.name },
-        },
+            parameters,
+        );
+        if (run === undefined) throw new Error(`${state} is no Distributed Map.`);
+        mapRuns.set(run.MapRunArn, run);
+        return run;
+    };
+    const withInput = { ...context, Execution: { ...execution, Input: input } };
+    return interpret(host, definition, input, withInput, handlersOf(definition));
+}
+
+type Handler = (parameters: unknown) => Promise<unknown>;
+
+async function interpret(
+    host: ExecutionHost,
+    definition: Definition,
+    input: unknown,
+    context: object,
+    handlers: Record<string, Handler>,
+): Promise<ExecutionResult> {
+    const runnable = definition as unknown as ConstructorParameters<typeof StateMachine>[0];
+    const execution = new StateMachine(runnable).run(input as Json, {
+        overrides: { taskResourceLocalHandlers: handlers as Record<string, (input: Json) => Promise<Json>> },
+        context: context as never,
         noThrowOnAbort: true,
     });
     host.signal.addEventListener("abort", execution.abort);
@@ -105,6 +141,87 @@ export async function execute(
     return result;
 }
 
+function childResult(result: ExecutionResult): ChildResult {
+    if (result.status === "SUCCEEDED") return { output: result.output };
+    return result.status === "FAILED"
+        ? { error: result.error, cause: result.cause }
+        : { error: undefined, cause: result.status };
+}
+
+/** What serves a Task, by its resource: docs.aws.amazon.com/step-functions/latest/dg/integrate-services.html */
+function integration(host: ExecutionHost, mapRuns: ReadonlyMap<string, MapRun>, resource: string): Handler {
+    const served: Record<string, Handler> = {
+        "codebuild:startBuild.sync": (parameters) => startBuildSync(host, parameters as StartBuildParameters),
+        "states:startExecution.sync:2": (parameters) =>
+            startExecutionSync(host, parameters as StartExecutionParameters),
+        "aws-sdk:sfn:describeMapRun": async (parameters) => {
+            const { MapRunArn } = parameters as { readonly MapRunArn: string };
+            await allowed(host, "states:DescribeMapRun", MapRunArn, "Sfn");
+            return mapRuns.get(MapRunArn);
+        },
+    };
+    const service = resource.replace(/^arn:[a-z-]+:states:::/, "");
+    return (
+        served[service] ??
+        (() => Promise.reject(new Error(`The lab does not know the integration ${resource}.`)))
+    );
+}
+
+/** Objects of S3, read and written with the role's credentials. */
+function objects({ region, endpoint, credentials }: ExecutionHost) {
+    const s3 = new S3Client({ region, endpoint, credentials, forcePathStyle: true, maxAttempts: 1 });
+    return {
+        readObject: async (Bucket: string, Key: string): Promise<string> => {
+            const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key }));
+            return (await Body?.transformToString()) ?? "";
+        },
+        writeObject: async (Bucket: string, Key: string, Body: string): Promise<void> => {
+            await s3.send(new PutObjectCommand({ Bucket, Key, Body })).catch((error: unknown) => {
+                throw named("States.ResultWriterFailed", String(error));
+            });
+        },
+    };
+}
+
+async function allowed(
+    host: ExecutionHost,
+    action: string,
+    resource: string,
+    service = "StepFunctions",
+): Promise<void> {
+    const refusal = await host.refusal(action, resource);
+    if (refusal !== undefined) throw named(`${service}.AccessDeniedException`, refusal);
+}
+
+interface StartExecutionParameters {
+    readonly StateMachineArn: string;
+    readonly Name: string;
+    readonly Input: unknown;
+}
+
+/** An execution of another state machine, and the calls that Step Functions makes to follow it. */
+async function startExecutionSync(
+    host: ExecutionHost,
+    { StateMachineArn, Name, Input }: StartExecutionParameters,
+): Promise<unknown> {
+    await manageRule(host, "StepFunctionsGetEventsForStepFunctionsExecutionRule", "StepFunctions", {
+        source: ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+    });
+    await allowed(host, "states:StartExecution", StateMachineArn);
+    const executionArn = `${StateMachineArn.replace(":stateMachine:", ":execution:")}:${Name}`;
+    const result = await host.runExecution(StateMachineArn, Name, Input);
+    await allowed(host, "states:DescribeExecution", executionArn);
+    const described = { ExecutionArn: executionArn, Name, StateMachineArn, Status: result.status };
+    if (result.status === "SUCCEEDED") return { ...described, Output: result.output };
+    if (result.status === "ABORTED") {
+        await allowed(host, "states:StopExecution", executionArn);
+        throw named("States.TaskFailed", JSON.stringify(described));
+    }
+    const { error, cause } = result;
+    throw named("States.TaskFailed", JSON.stringify({ ...described, Error: error, Cause: cause }));
+}
+
 /** The calls of the integration, each of which the state machine's role must be allowed. */
 async function startBuildSync(
     host: ExecutionHost,
@@ -116,15 +233,11 @@ async function startBuildSync(
         credentials: host.credentials,
         maxAttempts: 1,
     };
-    const events = new EventBridgeClient(client);
     const codebuild = new CodeBuildClient(client);
-    const rule = "StepFunctionsGetEventForCodeBuildStartBuildRule";
-    const pattern = { source: ["aws.codebuild"], "detail-type": ["CodeBuild Build State Change"] };
-    const target = { Id: "StepFunctions", Arn: `arn:aws:states:${host.region}::target` };
-
-    await called(events.send(new PutRuleCommand({ Name: rule, EventPattern: JSON.stringify(pattern) })));
-    await called(events.send(new PutTargetsCommand({ Rule: rule, Targets: [target] })));
-    await called(events.send(new DescribeRuleCommand({ Name: rule })));
+    await manageRule(host, "StepFunctionsGetEventForCodeBuildStartBuildRule", "CodeBuild", {
+        source: ["aws.codebuild"],
+        "detail-type": ["CodeBuild Build State Change"],
+    });
     await called(codebuild.send(new StartBuildCommand({ projectName: parameters.ProjectName })));
     const variables = parameters.EnvironmentVariablesOverride.map(({ Name, Value }) => [Name, Value]);
     const build = await host.runBuild(
@@ -138,15 +251,30 @@ async function startBuildSync(
     return { Build: build };
 }
 
+/** The rule through which Step Functions learns that what a Task has started is over. */
+async function manageRule(
+    { region, endpoint, credentials }: ExecutionHost,
+    rule: string,
+    service: string,
+    pattern: object,
+): Promise<void> {
+    const events = new EventBridgeClient({ region, endpoint, credentials, maxAttempts: 1 });
+    const target = { Id: "StepFunctions", Arn: `arn:aws:states:${region}::target` };
+    const EventPattern = JSON.stringify(pattern);
+    await called(events.send(new PutRuleCommand({ Name: rule, EventPattern })), service);
+    await called(events.send(new PutTargetsCommand({ Rule: rule, Targets: [target] })), service);
+    await called(events.send(new DescribeRuleCommand({ Name: rule })), service);
+}
+
 /** Makes a call; its error is named as the states language names it: `CodeBuild.` and the exception. */
-async function called(call: Promise<unknown>): Promise<void> {
+async function called(call: Promise<unknown>, service = "CodeBuild"): Promise<void> {
     try {
         await call;
     } catch (error) {
         if (!(error instanceof Error)) throw error;
         // moto writes times as text, where CodeBuild's API has numbers: the SDK cannot read the answer, which was good.
         if ("$response" in error && !("$fault" in error)) return;
-        throw named(`CodeBuild.${error.name}`, error.message);
+        throw named(`${service}.${error.name}`, error.message);
     }
 }
 

@@ -70,6 +70,7 @@ describe("loadConfig", () => {
                 queuedTimeoutMinutes: 60,
             },
             retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
+            batch: { maxConcurrency: 10 },
             tags: { project: "ecr-image-export", stack: "dev", "managed-by": "pulumi" },
         });
     });
@@ -357,6 +358,22 @@ describe("loadConfig", () => {
         });
     });
 
+    it("reads how many images of a batch are exported at a time", async () => {
+        for (const maxConcurrency of [1, 10_000]) {
+            assert.deepEqual((await load({ batch: { maxConcurrency } })).batch, { maxConcurrency });
+        }
+        for (const maxConcurrency of [0, 10_001, 2.5, "10"]) {
+            await assertRefused({ batch: { maxConcurrency } }, "batch.maxConcurrency", "from 1 to 10000");
+        }
+        await assertRefused({ batch: { concurrency: 5 } }, "batch.concurrency", "known are maxConcurrency");
+    });
+
+    it("keeps archives out of the folders of batches", async () => {
+        for (const artifactPrefix of ["batches/", "batches/images/", "batch-results/"]) {
+            await assertRefused({ artifactPrefix }, "artifactPrefix", artifactPrefix, "belong to batches");
+        }
+    });
+
     it("leaves the keys of other programs and providers alone", async () => {
         const { region } = await loadAll({
             "aws:region": "ap-northeast-1",
@@ -371,7 +388,7 @@ describe("loadConfig", () => {
 describe("Pulumi.yaml", () => {
     const { name, config } = readProject();
     // Pulumi knows string, boolean, integer and array: an object cannot be declared.
-    const objects = ["compute", "retention", "tags"];
+    const objects = ["compute", "retention", "batch", "tags"];
 
     it("names the project whose keys config.ts reads", () => {
         assert.equal(name, "ecr-image-export");

@@ -11,26 +11,37 @@ import { evaluate } from "../support/pulumiMocks";
 
 const china = { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" };
 const bucket = "arn:aws:s3:::artifacts";
+const states = "arn:aws:states:ap-northeast-1:111122223333";
 
 /** Every builder of the file, called once. What each one grants is pinned by the tests of the components. */
 const everyStatement = {
     assumedByCodeBuild: statements.assumedByCodeBuild(at, "export-project"),
     assumedByStepFunctions: statements.assumedByStepFunctions(at, "export-machine"),
     awaitBuilds: statements.awaitBuilds(at),
+    awaitExports: statements.awaitExports(at),
+    countResults: statements.countResults(at, "batch-machine"),
     deliverExecutionLog: statements.deliverExecutionLog(),
     denyInsecureTransport: statements.denyInsecureTransport(bucket),
+    exportEachImage: statements.exportEachImage(`${states}:stateMachine:export`),
+    followEachExport: statements.followEachExport(at, "export-machine"),
     followExports: statements.followExports(at, "export-machine"),
+    followMap: statements.followMap(at, "batch-machine"),
     letRolePull: statements.letRolePull("docker", "arn:aws:iam::111122223333:role/build"),
     listArchives: statements.listArchives(bucket, "images/"),
     logInToEcr: statements.logInToEcr(),
     pullImages: statements.pullImages("docker", ["arn:aws:ecr:ap-northeast-1:111122223333:repository/app"]),
+    putManifests: statements.putManifests(bucket, "batches/"),
     readArchives: statements.readArchives(bucket, "images/"),
     readExporter: statements.readExporter(`${bucket}/.exporter/0a1b2c3.zip`),
+    readManifests: statements.readManifests(bucket, "batches/"),
+    readResults: statements.readResults(bucket, "batch-results/"),
     runBuilds: statements.runBuilds("arn:aws:codebuild:ap-northeast-1:111122223333:project/export"),
-    startExports: statements.startExports("arn:aws:states:ap-northeast-1:111122223333:stateMachine:export"),
+    runMap: statements.runMap(`${states}:stateMachine:batch`),
+    startExports: statements.startExports(`${states}:stateMachine:export`),
     traceExecutions: statements.traceExecutions(),
     writeArchives: statements.writeArchives(bucket, "images/"),
     writeLog: statements.writeLog("arn:aws:logs:ap-northeast-1:111122223333:log-group:builds"),
+    writeResults: statements.writeResults(bucket, "batch-results/"),
 };
 
 async function plain(statement: object): Promise<Statement> {
@@ -100,6 +111,10 @@ describe("iamStatements", () => {
             statements.assumedByCodeBuild(china, "export-project"),
             statements.assumedByStepFunctions(china, "export-machine"),
             statements.awaitBuilds(china),
+            statements.awaitExports(china),
+            statements.countResults(china, "batch-machine"),
+            statements.followEachExport(china, "export-machine"),
+            statements.followMap(china, "batch-machine"),
             statements.followExports(china, "export-machine"),
         ];
         for (const statement of inChina) {

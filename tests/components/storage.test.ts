@@ -131,24 +131,46 @@ describe("ArtifactStorage", () => {
             id: "expire-old-versions",
             noncurrentVersionExpiration: { noncurrentDays: 30 },
         };
+        const batches = ["batches/", "batch-results/"].map((prefix, index) => ({
+            filter: { prefix },
+            status: "Enabled",
+            id: ["manifests", "results"][index],
+        }));
+        const expireBatches = batches.map((each) => ({
+            ...each,
+            id: `expire-${each.id ?? ""}`,
+            expiration: { days: 90 },
+        }));
+        const expireOldBatches = batches.map((each) => ({
+            ...each,
+            id: `expire-old-${each.id ?? ""}`,
+            noncurrentVersionExpiration: { noncurrentDays: 30 },
+        }));
         const removeMarkers = {
             ...archives,
             id: "remove-delete-markers",
             expiration: { expiredObjectDeleteMarker: true },
         };
 
-        it("expires archives and old versions, and aborts uploads that nobody ends", () => {
-            assert.deepEqual(lifecycleRules(storage), [abort, expire, expireOld, removeMarkers]);
+        it("expires archives, batches and old versions, and aborts uploads that nobody ends", () => {
+            assert.deepEqual(lifecycleRules(storage), [
+                abort,
+                expire,
+                ...expireBatches,
+                expireOld,
+                ...expireOldBatches,
+                removeMarkers,
+            ]);
         });
 
         it("keeps archives for ever with 0 days", async () => {
             const rules = lifecycleRules(await evaluateStorage({ archiveDays: 0 }));
-            assert.deepEqual(rules, [abort, expireOld, removeMarkers]);
+            assert.deepEqual(rules, [abort, expireOld, ...expireOldBatches, removeMarkers]);
         });
 
         it("keeps old versions for ever with 0 days", async () => {
             const rules = lifecycleRules(await evaluateStorage({ oldVersionDays: 0 }));
-            assert.deepEqual(rules, [abort, expire]);
+            assert.deepEqual(rules, [abort, expire, ...expireBatches]);
         });
 
         it("aborts uploads all the same where everything is kept", async () => {

@@ -219,7 +219,9 @@ function testPipeline(engine: EngineName): void {
         lab.iam.allowedActions.clear();
         await exportImage({ artifactKey: "images/all-permissions.tar" });
         const called = [...lab.iam.allowedActions].sort();
-        const declared = [...lab.iam.roles.values()].flatMap(({ policies }) =>
+        // That of batches has a test of its own.
+        const roles = [...lab.iam.roles.values()].filter(({ name }) => !name.includes("-batch-"));
+        const declared = roles.flatMap(({ policies }) =>
             policies.flatMap(({ Statement }) => Statement.flatMap(({ Action }) => Action)),
         );
         const never = [...neverCalled[engine], ...neverCalledByEither];

@@ -1,0 +1,125 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+
+import { batchDefinition, manifestPrefix, resultPrefix } from "./batchDefinition";
+import {
+    awaitExports,
+    type AwsLocation,
+    countResults,
+    exportEachImage,
+    followEachExport,
+    followExports,
+    followMap,
+    policyDocument,
+    putManifests,
+    readManifests,
+    readResults,
+    runMap,
+    startExports,
+    writeResults,
+} from "./iamStatements";
+import { createStateMachine } from "./stateMachine";
+
+/** Arguments of {@link BatchOrchestration}. */
+export interface BatchOrchestrationArgs {
+    /** Where the stack lives. */
+    readonly at: AwsLocation;
+    /** ARN of the state machine that exports one image. */
+    readonly exportMachineArn: pulumi.Input<string>;
+    /** Name of that state machine. */
+    readonly exportMachineName: pulumi.Input<string>;
+    /** Name of the bucket of the archives, where manifests are read and results are written. */
+    readonly artifactBucketName: pulumi.Input<string>;
+    /** ARN of the bucket of the archives. */
+    readonly artifactBucketArn: pulumi.Input<string>;
+    /** Images that are exported at a time, 1 to 10,000. */
+    readonly maxConcurrency: number;
+    /**
+     * Days that the executions' log is kept.
+     *
+     * @default 90
+     */
+    readonly logRetentionDays?: number;
+    /** Tags of state machine, role and log group. */
+    readonly tags: Record<string, string>;
+}
+
+/**
+ * The state machine that exports many images, each by an execution of the export state machine.
+ *
+ * @example
+ * const batch = new BatchOrchestration("export-batch", {
+ *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
+ *     exportMachineArn: orchestration.stateMachineArn,
+ *     exportMachineName: orchestration.stateMachineName,
+ *     artifactBucketName: storage.bucketName,
+ *     artifactBucketArn: storage.bucketArn,
+ *     maxConcurrency: 10,
+ *     tags: { project: "ecr-image-export" },
+ * });
+ */
+export class BatchOrchestration extends pulumi.ComponentResource {
+    /** ARN of the state machine. */
+    public readonly stateMachineArn: pulumi.Output<string>;
+    /** Name of the executions' log group. */
+    public readonly logGroupName: pulumi.Output<string>;
+    /** JSON policy that lets a principal put manifests, start batches, follow and stop them, and read their results. */
+    public readonly startBatchPolicy: pulumi.Output<string>;
+
+    public constructor(name: string, args: BatchOrchestrationArgs, opts?: pulumi.ComponentResourceOptions) {
+        super("ecr-image-export:index:BatchOrchestration", name, args, opts);
+        const { at, exportMachineArn, exportMachineName, artifactBucketArn } = args;
+
+        const { machine, role, logGroup } = createStateMachine(
+            name,
+            {
+                ...args,
+                purpose: "exports container images in batches",
+                definition: pulumi.jsonStringify(
+                    batchDefinition({
+                        ...args,
+                        partition: at.partition,
+                        artifactBucket: args.artifactBucketName,
+                    }),
+                ),
+                statements: [
+                    exportEachImage(exportMachineArn),
+                    followEachExport(at, exportMachineName),
+                    awaitExports(at),
+                    readManifests(artifactBucketArn, manifestPrefix),
+                    writeResults(artifactBucketArn, resultPrefix),
+                ],
+            },
+            { parent: this },
+        );
+        // Of its own, since it names the state machine, which needs the other one to be made.
+        new aws.iam.RolePolicy(
+            `${name}-map-policy`,
+            {
+                role: role.name,
+                policy: policyDocument(
+                    runMap(machine.arn),
+                    followMap(at, machine.name),
+                    countResults(at, machine.name),
+                ),
+            },
+            { parent: this },
+        );
+
+        this.stateMachineArn = machine.arn;
+        this.logGroupName = logGroup.name;
+        this.startBatchPolicy = pulumi.jsonStringify(
+            policyDocument(
+                startExports(machine.arn),
+                followExports(at, machine.name),
+                putManifests(artifactBucketArn, manifestPrefix),
+                readResults(artifactBucketArn, resultPrefix),
+            ),
+        );
+        this.registerOutputs({
+            stateMachineArn: this.stateMachineArn,
+            logGroupName: this.logGroupName,
+            startBatchPolicy: this.startBatchPolicy,
+        });
+    }
+}
