@@ -16,6 +16,7 @@ import {
     repositoryArn,
 } from "./components/imageReference";
 import type { Retention } from "./components/storage";
+import type { PushTrigger, ScheduleTrigger } from "./components/triggers";
 
 /** The configuration of a stack, checked and complete. */
 export interface StackConfig {
@@ -53,6 +54,8 @@ export interface StackConfig {
     readonly retention: Retention;
     /** How many images of a batch are exported at a time. */
     readonly batch: Batch;
+    /** What starts exports by itself; undefined where nothing does. */
+    readonly triggers: Triggers | undefined;
     /** Tags on every taggable resource: `project`, `stack`, `managed-by`, and those of the configuration. */
     readonly tags: Record<string, string>;
 }
@@ -67,6 +70,12 @@ export interface Batch {
     readonly maxConcurrency: number;
 }
 
+/** What starts exports by itself: at least one of the two. */
+export interface Triggers {
+    readonly onPush: PushTrigger | undefined;
+    readonly schedule: ScheduleTrigger | undefined;
+}
+
 /** The names of the keys, without their namespace. */
 export const configKeys = [
     "imageUri",
@@ -77,6 +86,7 @@ export const configKeys = [
     "compute",
     "retention",
     "batch",
+    "triggers",
     "tags",
 ] as const;
 
@@ -112,16 +122,20 @@ export function loadConfig(): StackConfig {
         );
     }
 
+    const prefix = artifactPrefix(config.get("artifactPrefix") ?? "images/");
+    const exported = withoutDuplicates([image.repository, ...own, ...foreign]);
+
     return {
         region,
         partition: partitionOf(region),
         image,
-        repositories: withoutDuplicates([image.repository, ...own, ...foreign]),
-        artifactPrefix: artifactPrefix(config.get("artifactPrefix") ?? "images/"),
+        repositories: exported,
+        artifactPrefix: prefix,
         engine,
         compute: compute(config, engine),
         retention: retention(config),
         batch: batch(config),
+        triggers: triggers(config, { region, foreign, exported, prefix }),
         tags: tags(config),
     };
 }
@@ -281,6 +295,130 @@ function batch(config: pulumi.Config): Batch {
     return { maxConcurrency: integer("batch.maxConcurrency", fields["maxConcurrency"] ?? 10, 1, 10_000) };
 }
 
+/** What is known of the stack where its triggers are read. */
+interface TriggerSurroundings {
+    readonly region: string;
+    /** Repositories of other accounts. */
+    readonly foreign: readonly EcrRepository[];
+    /** Every repository that may be exported. */
+    readonly exported: readonly EcrRepository[];
+    readonly prefix: string;
+}
+
+function triggers(config: pulumi.Config, around: TriggerSurroundings): Triggers | undefined {
+    const { onPush, schedule } = record(config, "triggers", ["onPush", "schedule"]);
+    return onPush === undefined && schedule === undefined
+        ? undefined
+        : { onPush: pushTrigger(onPush, around), schedule: scheduleTrigger(schedule, around) };
+}
+
+function pushTrigger(value: unknown, around: TriggerSurroundings): PushTrigger | undefined {
+    if (value === undefined) return undefined;
+    const fields = fieldsOf("triggers.onPush", value, ["repositories", "tags"]);
+    // ECR tells of pushes in the account and the region of the registry alone.
+    const near = around.exported
+        .filter(
+            (repository) =>
+                repository.region === around.region &&
+                !around.foreign.some((other) => other.accountId === repository.accountId),
+        )
+        .map(({ name }) => name);
+    if (near.length === 0) {
+        throw invalid(
+            "triggers.onPush",
+            value,
+            `expected a repository of this account in ${around.region} to be exported: pushes elsewhere are not told of here`,
+        );
+    }
+    const repositories = texts("triggers.onPush.repositories", fields["repositories"] ?? near);
+    repositories.forEach((name, index) => {
+        if (!near.includes(name)) {
+            throw invalid(
+                `triggers.onPush.repositories[${index}]`,
+                name,
+                `expected a repository of this account and region that may be exported: ${near.join(", ")}`,
+            );
+        }
+    });
+    const tagPatterns = texts("triggers.onPush.tags", fields["tags"] ?? ["*"]);
+    tagPatterns.forEach((tag, index) => {
+        // EventBridge refuses two wildcards in a row: eb-create-pattern-operators.html
+        if (!/^[A-Za-z0-9_.*-]{1,128}$/.test(tag) || tag.includes("**")) {
+            throw invalid(
+                `triggers.onPush.tags[${index}]`,
+                tag,
+                "expected a tag, in which * stands for any characters, for instance v*",
+            );
+        }
+    });
+    return { repositories, tags: tagPatterns };
+}
+
+function scheduleTrigger(value: unknown, around: TriggerSurroundings): ScheduleTrigger | undefined {
+    if (value === undefined) return undefined;
+    const fields = fieldsOf("triggers.schedule", value, ["expression", "timeZone", "request"]);
+    const { expression, timeZone = "UTC" } = fields;
+    // docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+    if (
+        typeof expression !== "string" ||
+        !/^(?:rate\([1-9]\d* (?:minutes?|hours?|days?)\)|cron\(\S+(?: \S+){5}\))$/.test(expression)
+    ) {
+        throw invalid(
+            "triggers.schedule.expression",
+            expression,
+            "expected rate(VALUE UNIT) or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR), for instance cron(0 3 * * ? *)",
+        );
+    }
+    if (typeof timeZone !== "string" || !isTimeZone(timeZone)) {
+        throw invalid(
+            "triggers.schedule.timeZone",
+            timeZone,
+            "expected a time zone of the IANA database, for instance Asia/Tokyo",
+        );
+    }
+    return { expression, timeZone, request: scheduledRequest(fields["request"] ?? {}, around) };
+}
+
+function scheduledRequest(value: unknown, around: TriggerSurroundings): Record<string, unknown> {
+    const path = "triggers.schedule.request";
+    const request = fieldsOf(path, value, ["imageUri", "artifactKey", "platform", "force"]);
+    const { imageUri, artifactKey } = request;
+    if (imageUri !== undefined) {
+        const { repository } = parsed(`${path}.imageUri`, text(`${path}.imageUri`, imageUri), parseImageUri);
+        if (!around.exported.some((each) => repositoryArn(each) === repositoryArn(repository))) {
+            throw invalid(
+                `${path}.imageUri`,
+                imageUri,
+                `expected an image of a repository that may be exported: ${around.exported.map(repositoryArn).join(", ")}`,
+            );
+        }
+    }
+    if (artifactKey !== undefined && !text(`${path}.artifactKey`, artifactKey).startsWith(around.prefix)) {
+        throw invalid(`${path}.artifactKey`, artifactKey, `expected a key that begins with ${around.prefix}`);
+    }
+    return request;
+}
+
+function isTimeZone(name: string): boolean {
+    try {
+        return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
+    } catch {
+        return false;
+    }
+}
+
+function text(path: string, value: unknown): string {
+    if (typeof value !== "string") throw invalid(path, value, "expected a text");
+    return value;
+}
+
+function texts(path: string, value: unknown): string[] {
+    if (!Array.isArray(value) || value.length === 0 || value.some((each) => typeof each !== "string")) {
+        throw invalid(path, value, "expected a list of texts that is not empty");
+    }
+    return value as string[];
+}
+
 /** Tags that name the stack, and those of the configuration, which cannot replace them. */
 function tags(config: pulumi.Config): Record<string, string> {
     const base = { project: pulumi.getProject(), stack: pulumi.getStack(), "managed-by": "pulumi" };
@@ -319,17 +457,25 @@ function isTagText(text: string, maxLength: number): boolean {
 
 /** A key whose value is an object; with `fields` given, of these fields alone. */
 function record(config: pulumi.Config, key: ConfigKey, fields?: string[]): Record<string, unknown> {
-    const value = object(config, key) ?? {};
-    if (typeof value !== "object" || Array.isArray(value)) {
+    return fieldsOf(key, object(config, key) ?? {}, fields);
+}
+
+/** A value that has to be an object; with `fields` given, of these fields alone. */
+function fieldsOf(path: string, value: unknown, fields?: string[]): Record<string, unknown> {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
         throw invalid(
-            key,
+            path,
             value,
             `expected an object${fields ? ` with the fields ${fields.join(", ")}` : ""}`,
         );
     }
     for (const [field, given] of Object.entries(value)) {
         if (fields && !fields.includes(field)) {
-            throw invalid(`${key}.${field}`, given, `not a field of ${key}; known are ${fields.join(", ")}`);
+            throw invalid(
+                `${path}.${field}`,
+                given,
+                `not a field of ${path}; known are ${fields.join(", ")}`,
+            );
         }
     }
     return value as Record<string, unknown>;

@@ -11,6 +11,7 @@ import { BuildRunner } from "./components/buildRunner";
 import { ExportOrchestration } from "./components/orchestration";
 import { repositoryPolicies as policiesOfOtherAccounts } from "./components/repositoryPolicies";
 import { ArtifactStorage } from "./components/storage";
+import { Triggers } from "./components/triggers";
 import { loadConfig } from "./config";
 import { buildExporterBundle } from "./exporter/bundle";
 
@@ -61,6 +62,15 @@ const batch = new BatchOrchestration(`${name}-batch`, {
     tags,
 });
 
+const triggers =
+    config.triggers &&
+    new Triggers(`${name}-triggers`, {
+        at,
+        ...config.triggers,
+        exportMachineArn: orchestration.stateMachineArn,
+        tags,
+    });
+
 export const artifactBucketName = storage.bucketName;
 export const artifactBucketArn = storage.bucketArn;
 export const artifactPrefix = config.artifactPrefix;
@@ -73,6 +83,7 @@ export const logGroupNames = {
     builds: runner.logGroupName,
     executions: orchestration.logGroupName,
     batches: batch.logGroupName,
+    ...(triggers && { triggers: triggers.logGroupName }),
 };
 export const startExportPolicy = orchestration.startExportPolicy;
 export const startBatchPolicy = batch.startBatchPolicy;

@@ -416,3 +416,85 @@ export function readResults(bucketArn: pulumi.Input<string>, resultPrefix: strin
 function executionsOf(at: AwsLocation, stateMachineName: pulumi.Input<string>): pulumi.Output<string> {
     return pulumi.interpolate`arn:${at.partition}:states:${at.region}:${at.accountId}:execution:${stateMachineName}:*`;
 }
+
+/**
+ * EventBridge may assume the role, for rules whose name begins with `ruleNamePrefix`.
+ *
+ * @see {@link https://docs.aws.amazon.com/eventbridge/latest/userguide/cross-service-confused-deputy-prevention.html}
+ */
+export function assumedByEventBridge(at: AwsLocation, ruleNamePrefix: string): aws.iam.PolicyStatement {
+    const rules = pulumi.interpolate`arn:${at.partition}:events:${at.region}:${at.accountId}:rule/${ruleNamePrefix}*`;
+    return assumedBy("events.amazonaws.com", at.accountId, rules);
+}
+
+/**
+ * EventBridge Scheduler may assume the role, for the schedules of one group: the group is what it names as the source.
+ *
+ * @see {@link https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html}
+ */
+export function assumedByScheduler(
+    at: AwsLocation,
+    scheduleGroupArn: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return assumedBy("scheduler.amazonaws.com", at.accountId, scheduleGroupArn);
+}
+
+/** A trigger starts the state machine that names the export, and nothing else. */
+export function pullTrigger(starterArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "PullTrigger",
+        Effect: "Allow",
+        Action: "states:StartExecution",
+        Resource: starterArn,
+    };
+}
+
+/** The state machine behind the triggers starts exports. */
+export function startTriggeredExports(exportMachineArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "StartTriggeredExports",
+        Effect: "Allow",
+        Action: "states:StartExecution",
+        Resource: exportMachineArn,
+    };
+}
+
+/**
+ * EventBridge Scheduler keeps what it could not deliver in the queue of dead letters.
+ *
+ * @see {@link https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html}
+ */
+export function keepUndelivered(queueArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return { Sid: "KeepUndelivered", Effect: "Allow", Action: "sqs:SendMessage", Resource: queueArn };
+}
+
+/**
+ * For the policy of the queue of dead letters: one rule of EventBridge may put there what it could not deliver.
+ *
+ * @see {@link https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html}
+ */
+export function letRuleKeepUndelivered(
+    queueArn: pulumi.Input<string>,
+    ruleArn: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "LetRuleKeepUndelivered",
+        Effect: "Allow",
+        Principal: { Service: "events.amazonaws.com" },
+        Action: "sqs:SendMessage",
+        Resource: queueArn,
+        Condition: { ArnEquals: { "aws:SourceArn": ruleArn } },
+    };
+}
+
+/** For the policy of the queue of dead letters: nobody reaches it without TLS. */
+export function denyInsecureQueue(queueArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "DenyInsecureQueue",
+        Effect: "Deny",
+        Principal: "*",
+        Action: "sqs:*",
+        Resource: queueArn,
+        Condition: { Bool: { "aws:SecureTransport": "false" } },
+    };
+}

@@ -71,6 +71,7 @@ describe("loadConfig", () => {
             },
             retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
             batch: { maxConcurrency: 10 },
+            triggers: undefined,
             tags: { project: "ecr-image-export", stack: "dev", "managed-by": "pulumi" },
         });
     });
@@ -374,6 +375,87 @@ describe("loadConfig", () => {
         }
     });
 
+    describe("triggers", () => {
+        const repositoryArns = ["arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api"];
+        const expression = "cron(0 3 * * ? *)";
+
+        it("export every push to the repositories of this account and region, where nothing else is said", async () => {
+            const { triggers } = await load({
+                repositoryArns: [...repositoryArns, "arn:aws:ecr:eu-west-1:111122223333:repository/far"],
+                crossAccountRepositoryArns: ["arn:aws:ecr:ap-northeast-1:444455556666:repository/base"],
+                triggers: { onPush: {} },
+            });
+            assert.deepEqual(triggers, {
+                onPush: { repositories: ["nginx", "backend/api"], tags: ["*"] },
+                schedule: undefined,
+            });
+        });
+
+        it("export what is listed", async () => {
+            const onPush = { repositories: ["backend/api"], tags: ["v*", "latest"] };
+            assert.deepEqual((await load({ repositoryArns, triggers: { onPush } })).triggers?.onPush, onPush);
+        });
+
+        it("export on a schedule, in a time zone, with a request", async () => {
+            const short = await load({ triggers: { schedule: { expression } } });
+            assert.deepEqual(short.triggers?.schedule, { expression, timeZone: "UTC", request: {} });
+            const schedule = {
+                expression: "rate(12 hours)",
+                timeZone: "Asia/Tokyo",
+                request: {
+                    imageUri,
+                    artifactKey: "images/nightly.tar",
+                    platform: "linux/arm64",
+                    force: true,
+                },
+            };
+            assert.deepEqual((await load({ triggers: { schedule } })).triggers?.schedule, schedule);
+        });
+
+        const refused: [Record<string, unknown>, ...string[]][] = [
+            [{ onpush: {} }, "triggers.onpush", "known are onPush, schedule"],
+            [{ onPush: "nginx" }, "triggers.onPush", "expected an object"],
+            [{ onPush: { repositories: [] } }, "triggers.onPush.repositories", "not empty"],
+            [{ onPush: { repositories: ["nginx", "nginx2"] } }, "repositories[1]", '"nginx2"', "nginx"],
+            [{ onPush: { tags: ["v*", "v 1"] } }, "triggers.onPush.tags[1]", "v 1", "for instance v*"],
+            [{ onPush: { tags: ["v**"] } }, "triggers.onPush.tags[0]"],
+            [{ schedule: {} }, "triggers.schedule.expression", "cron(0 3 * * ? *)"],
+            [{ schedule: { expression: "0 3 * * *" } }, "triggers.schedule.expression", "0 3 * * *"],
+            [{ schedule: { expression: "rate(0 days)" } }, "triggers.schedule.expression"],
+            [
+                { schedule: { expression, timeZone: "Tokyo" } },
+                "triggers.schedule.timeZone",
+                "Tokyo",
+                "Asia/Tokyo",
+            ],
+            [{ schedule: { expression, request: { image: "x" } } }, "triggers.schedule.request.image"],
+            [
+                { schedule: { expression, request: { imageUri: imageUri.replace("nginx", "other") } } },
+                "triggers.schedule.request.imageUri",
+                "repository/nginx",
+            ],
+            [
+                { schedule: { expression, request: { artifactKey: "other/x.tar" } } },
+                "triggers.schedule.request.artifactKey",
+                "images/",
+            ],
+        ];
+        for (const [triggers, ...parts] of refused) {
+            it(`refuse ${JSON.stringify(triggers)}`, async () => {
+                await assertRefused({ triggers }, ...parts);
+            });
+        }
+
+        it("cannot see pushes in another account or region", async () => {
+            const elsewhere = imageUri.replace("ap-northeast-1", "eu-west-1");
+            await assertRefused(
+                { imageUri: elsewhere, triggers: { onPush: {} } },
+                "triggers.onPush",
+                "pushes elsewhere",
+            );
+        });
+    });
+
     it("leaves the keys of other programs and providers alone", async () => {
         const { region } = await loadAll({
             "aws:region": "ap-northeast-1",
@@ -388,7 +470,7 @@ describe("loadConfig", () => {
 describe("Pulumi.yaml", () => {
     const { name, config } = readProject();
     // Pulumi knows string, boolean, integer and array: an object cannot be declared.
-    const objects = ["compute", "retention", "batch", "tags"];
+    const objects = ["compute", "retention", "batch", "triggers", "tags"];
 
     it("names the project whose keys config.ts reads", () => {
         assert.equal(name, "ecr-image-export");

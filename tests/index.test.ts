@@ -227,6 +227,23 @@ describe("index.ts", function () {
         );
     });
 
+    it("starts exports by itself where it is told to", async () => {
+        const program = await evaluateStack("dev", false, {
+            "ecr-image-export:triggers": JSON.stringify({
+                onPush: { tags: ["v*"] },
+                schedule: { expression: "rate(1 day)" },
+            }),
+        });
+        const triggers = program.typesAndNames().filter((each) => each.includes(" image-export-triggers"));
+        assert.equal(triggers.length, 17);
+        assert.deepEqual(Object.keys(program.result["logGroupNames"] as object).sort(), [
+            "batches",
+            "builds",
+            "executions",
+            "triggers",
+        ]);
+    });
+
     it("refuses a configuration that cannot work before it declares anything", async () => {
         await assert.rejects(evaluateStack("dev", true, { "ecr-image-export:engine": "podman" }), {
             message: 'The configuration value engine is "podman": expected one of docker, stream.',

@@ -11,25 +11,38 @@ import { evaluate } from "../support/pulumiMocks";
 
 const china = { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" };
 const bucket = "arn:aws:s3:::artifacts";
+const queue = "arn:aws:sqs:ap-northeast-1:111122223333:undelivered";
 const states = "arn:aws:states:ap-northeast-1:111122223333";
 
 /** Every builder of the file, called once. What each one grants is pinned by the tests of the components. */
 const everyStatement = {
     assumedByCodeBuild: statements.assumedByCodeBuild(at, "export-project"),
+    assumedByEventBridge: statements.assumedByEventBridge(at, "export-on-push"),
+    assumedByScheduler: statements.assumedByScheduler(
+        at,
+        "arn:aws:scheduler:ap-northeast-1:111122223333:schedule-group/export",
+    ),
     assumedByStepFunctions: statements.assumedByStepFunctions(at, "export-machine"),
     awaitBuilds: statements.awaitBuilds(at),
     awaitExports: statements.awaitExports(at),
     countResults: statements.countResults(at, "batch-machine"),
     deliverExecutionLog: statements.deliverExecutionLog(),
+    denyInsecureQueue: statements.denyInsecureQueue(queue),
     denyInsecureTransport: statements.denyInsecureTransport(bucket),
     exportEachImage: statements.exportEachImage(`${states}:stateMachine:export`),
     followEachExport: statements.followEachExport(at, "export-machine"),
     followExports: statements.followExports(at, "export-machine"),
     followMap: statements.followMap(at, "batch-machine"),
+    keepUndelivered: statements.keepUndelivered(queue),
     letRolePull: statements.letRolePull("docker", "arn:aws:iam::111122223333:role/build"),
+    letRuleKeepUndelivered: statements.letRuleKeepUndelivered(
+        queue,
+        "arn:aws:events:ap-northeast-1:111122223333:rule/export-on-push",
+    ),
     listArchives: statements.listArchives(bucket, "images/"),
     logInToEcr: statements.logInToEcr(),
     pullImages: statements.pullImages("docker", ["arn:aws:ecr:ap-northeast-1:111122223333:repository/app"]),
+    pullTrigger: statements.pullTrigger(`${states}:stateMachine:starter`),
     putManifests: statements.putManifests(bucket, "batches/"),
     readArchives: statements.readArchives(bucket, "images/"),
     readExporter: statements.readExporter(`${bucket}/.exporter/0a1b2c3.zip`),
@@ -38,6 +51,7 @@ const everyStatement = {
     runBuilds: statements.runBuilds("arn:aws:codebuild:ap-northeast-1:111122223333:project/export"),
     runMap: statements.runMap(`${states}:stateMachine:batch`),
     startExports: statements.startExports(`${states}:stateMachine:export`),
+    startTriggeredExports: statements.startTriggeredExports(`${states}:stateMachine:export`),
     traceExecutions: statements.traceExecutions(),
     writeArchives: statements.writeArchives(bucket, "images/"),
     writeLog: statements.writeLog("arn:aws:logs:ap-northeast-1:111122223333:log-group:builds"),
@@ -57,7 +71,7 @@ describe("iamStatements", () => {
     for (const [name, statement] of Object.entries(everyStatement)) {
         it(`${name} is no wider than it has to be`, async () => {
             const { Effect, ...rest } = await plain(statement);
-            assert.equal(Effect, name === "denyInsecureTransport" ? "Deny" : "Allow");
+            assert.equal(Effect, name.startsWith("deny") ? "Deny" : "Allow");
             assertNarrow([{ Effect, ...rest }], name);
         });
     }

@@ -38,6 +38,20 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             return { id: name, name, arn: arn("logs", `log-group:${name}`) };
         },
     },
+    "aws:cloudwatch/eventRule:EventRule": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (name) => ({ id: name, name, arn: arn("events", `rule/${name}`) }),
+    },
+    "aws:cloudwatch/eventTarget:EventTarget": {
+        taggable: false,
+        answer: (name, inputs) => ({ id: `${String(inputs["rule"])}-${name}` }),
+    },
+    "aws:cloudwatch/metricAlarm:MetricAlarm": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (name) => ({ id: name, name, arn: arn("cloudwatch", `alarm:${name}`) }),
+    },
     "aws:codebuild/project:Project": {
         taggable: true,
         nameArgument: "name",
@@ -71,6 +85,19 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": ofBucket,
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": ofBucket,
     "aws:s3/bucketVersioning:BucketVersioning": ofBucket,
+    "aws:scheduler/schedule:Schedule": {
+        taggable: false,
+        nameArgument: "name",
+        answer: (name, inputs) => {
+            const group = String(inputs["groupName"]);
+            return { id: `${group}/${name}`, name, arn: arn("scheduler", `schedule/${group}/${name}`) };
+        },
+    },
+    "aws:scheduler/scheduleGroup:ScheduleGroup": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (name) => ({ id: name, name, arn: arn("scheduler", `schedule-group/${name}`) }),
+    },
     "aws:sfn/stateMachine:StateMachine": {
         taggable: true,
         nameArgument: "name",
@@ -78,6 +105,18 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             const machineArn = arn("states", `stateMachine:${name}`);
             return { id: machineArn, name, arn: machineArn };
         },
+    },
+    "aws:sqs/queue:Queue": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (name) => {
+            const url = `https://sqs.${at.region}.amazonaws.com/${at.accountId}/${name}`;
+            return { id: url, name, url, arn: arn("sqs", name) };
+        },
+    },
+    "aws:sqs/queuePolicy:QueuePolicy": {
+        taggable: false,
+        answer: (_, inputs) => ({ id: String(inputs["queueUrl"]) }),
     },
 };
 

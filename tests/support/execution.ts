@@ -37,6 +37,7 @@ export function start(
     definition: StateMachineDefinition,
     input: unknown,
     build: Build,
+    taskName: string = task,
 ): { readonly outcome: Promise<Outcome>; readonly abort: () => void } {
     const machine = new StateMachine(structuredClone(definition) as unknown as Definition, {
         validationOptions: { noValidate: true }, // a test of its own validates
@@ -45,9 +46,9 @@ export function start(
     const { result, abort } = machine.run(asSent, {
         overrides: {
             taskResourceLocalHandlers: {
-                [task]: async (request) => (await build(request as unknown as StartBuild)) as Json,
+                [taskName]: async (request) => (await build(request as unknown as StartBuild)) as Json,
             },
-            retryIntervalOverrides: { [task]: 0 },
+            retryIntervalOverrides: { [taskName]: 0 },
         },
         context: { Execution: { Id: "arn:aws:states:::execution:export:1", Input: asSent } },
     });
@@ -63,6 +64,11 @@ export function start(
 }
 
 /** Runs an execution to its end. */
-export function execute(definition: StateMachineDefinition, input: unknown, build: Build): Promise<Outcome> {
-    return start(definition, input, build).outcome;
+export function execute(
+    definition: StateMachineDefinition,
+    input: unknown,
+    build: Build,
+    taskName: string = task,
+): Promise<Outcome> {
+    return start(definition, input, build, taskName).outcome;
 }

@@ -1,0 +1,307 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+
+import {
+    assumedByEventBridge,
+    assumedByScheduler,
+    type AwsLocation,
+    denyInsecureQueue,
+    keepUndelivered,
+    letRuleKeepUndelivered,
+    policyDocument,
+    pullTrigger,
+    startTriggeredExports,
+} from "./iamStatements";
+import { starterDefinition } from "./starterDefinition";
+import { createStateMachine } from "./stateMachine";
+
+/** Exports what is pushed. */
+export interface PushTrigger {
+    /** Names of repositories of the stack's own account and region. */
+    readonly repositories: readonly string[];
+    /** Tags, `*` standing for any characters. */
+    readonly tags: readonly string[];
+}
+
+/** Exports at certain times. */
+export interface ScheduleTrigger {
+    /** `cron(…)` or `rate(…)` of EventBridge Scheduler. */
+    readonly expression: string;
+    /** Time zone that a `cron` expression is read in, a name of the IANA database. */
+    readonly timeZone: string;
+    /** The request; an empty one exports the image of the stack. */
+    readonly request: Record<string, unknown>;
+}
+
+/** Arguments of {@link Triggers}. */
+export interface TriggersArgs {
+    /** Where the stack lives. */
+    readonly at: AwsLocation;
+    /** What pushes start an export, if any. */
+    readonly onPush?: PushTrigger | undefined;
+    /** When an export is started, if ever. */
+    readonly schedule?: ScheduleTrigger | undefined;
+    /** ARN of the state machine that exports one image. */
+    readonly exportMachineArn: pulumi.Input<string>;
+    /**
+     * ARN of a topic that is told when an event was lost or could not be acted on.
+     *
+     * @default none; the alarms show it all the same
+     */
+    readonly topicArn?: pulumi.Input<string> | undefined;
+    /** Tags of everything that can be tagged. */
+    readonly tags: Record<string, string>;
+}
+
+/**
+ * Starts exports by itself: on a push to ECR, on a schedule. Each trigger goes through a small state machine that names the
+ * execution after the event, so that an event that is delivered twice starts one export. What cannot be delivered is
+ * kept in a queue for 14 days, and an alarm tells of it.
+ *
+ * @example
+ * const triggers = new Triggers("export-triggers", {
+ *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
+ *     onPush: { repositories: ["backend/api"], tags: ["v*"] },
+ *     exportMachineArn: orchestration.stateMachineArn,
+ *     tags: { project: "ecr-image-export" },
+ * });
+ */
+export class Triggers extends pulumi.ComponentResource {
+    /** Name of the log group of the state machine that starts exports. */
+    public readonly logGroupName: pulumi.Output<string>;
+
+    public constructor(name: string, args: TriggersArgs, opts?: pulumi.ComponentResourceOptions) {
+        super("ecr-image-export:index:Triggers", name, args, opts);
+        const child = { parent: this };
+
+        const starter = createStateMachine(
+            name,
+            {
+                at: args.at,
+                purpose: "starts exports of container images",
+                definition: pulumi.jsonStringify(
+                    starterDefinition({
+                        partition: args.at.partition,
+                        exportMachineArn: args.exportMachineArn,
+                    }),
+                ),
+                statements: [startTriggeredExports(args.exportMachineArn)],
+                tags: args.tags,
+            },
+            child,
+        );
+        const queue = createQueue(name, args, child);
+        const rule = args.onPush && createPushRule(name, args.onPush, starter.machine, queue, args, child);
+        if (args.schedule) createSchedule(name, args.schedule, starter.machine, queue, args, child);
+        createQueuePolicy(name, queue, rule, child);
+        createAlarms(name, starter.machine, queue, args, child);
+
+        this.logGroupName = starter.logGroup.name;
+        this.registerOutputs({ logGroupName: this.logGroupName });
+    }
+}
+
+/** The queue of dead letters: what a trigger could not deliver, for as long as SQS keeps anything. */
+function createQueue(name: string, args: TriggersArgs, opts: pulumi.CustomResourceOptions): aws.sqs.Queue {
+    return new aws.sqs.Queue(
+        `${name}-undelivered`,
+        { messageRetentionSeconds: 14 * 24 * 3600, sqsManagedSseEnabled: true, tags: args.tags },
+        opts,
+    );
+}
+
+function createQueuePolicy(
+    name: string,
+    queue: aws.sqs.Queue,
+    rule: aws.cloudwatch.EventRule | undefined,
+    opts: pulumi.CustomResourceOptions,
+): void {
+    new aws.sqs.QueuePolicy(
+        `${name}-undelivered-policy`,
+        {
+            queueUrl: queue.url,
+            policy: pulumi.jsonStringify(
+                policyDocument(
+                    ...(rule ? [letRuleKeepUndelivered(queue.arn, rule.arn)] : []),
+                    denyInsecureQueue(queue.arn),
+                ),
+            ),
+        },
+        opts,
+    );
+}
+
+/** docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
+function createPushRule(
+    name: string,
+    { repositories, tags }: PushTrigger,
+    starter: aws.sfn.StateMachine,
+    queue: aws.sqs.Queue,
+    args: TriggersArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.cloudwatch.EventRule {
+    const ruleName = `${name}-on-push`;
+    const rule = new aws.cloudwatch.EventRule(
+        ruleName,
+        {
+            description: "An image that is to be exported was pushed to Amazon ECR",
+            eventPattern: pulumi.jsonStringify({
+                source: ["aws.ecr"],
+                "detail-type": ["ECR Image Action"],
+                detail: {
+                    "action-type": ["PUSH"],
+                    result: ["SUCCESS"],
+                    "repository-name": repositories,
+                    "image-tag": tags.map((tag) => (tag.includes("*") ? { wildcard: tag } : tag)),
+                },
+            }),
+            tags: args.tags,
+        },
+        opts,
+    );
+    const role = createRole(
+        `${name}-on-push`,
+        "Role of the rule that starts an export on a push",
+        assumedByEventBridge(args.at, ruleName),
+        [pullTrigger(starter.arn)],
+        args,
+        opts,
+    );
+    const suffix = args.at.partition === "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com";
+    new aws.cloudwatch.EventTarget(
+        `${name}-on-push-target`,
+        {
+            rule: rule.name,
+            arn: starter.arn,
+            roleArn: role.arn,
+            inputTransformer: {
+                inputPaths: {
+                    id: "$.id",
+                    account: "$.account",
+                    region: "$.region",
+                    repository: "$.detail.repository-name",
+                    tag: "$.detail.image-tag",
+                    digest: "$.detail.image-digest",
+                },
+                // By digest as well, so that exactly the pushed image is exported, whatever the tag means by then.
+                inputTemplate: pulumi.jsonStringify({
+                    trigger: "push",
+                    identity: "<id>",
+                    request: {
+                        imageUri: `<account>.dkr.ecr.<region>.${suffix}/<repository>:<tag>@<digest>`,
+                    },
+                }),
+            },
+            retryPolicy: { maximumEventAgeInSeconds: 24 * 3600, maximumRetryAttempts: 185 },
+            deadLetterConfig: { arn: queue.arn },
+        },
+        opts,
+    );
+    return rule;
+}
+
+function createSchedule(
+    name: string,
+    { expression, timeZone, request }: ScheduleTrigger,
+    starter: aws.sfn.StateMachine,
+    queue: aws.sqs.Queue,
+    args: TriggersArgs,
+    opts: pulumi.CustomResourceOptions,
+): void {
+    // Of its own: the group is what the role's trust can be limited to, and what can be tagged.
+    const group = new aws.scheduler.ScheduleGroup(`${name}-schedules`, { tags: args.tags }, opts);
+    const role = createRole(
+        `${name}-schedule`,
+        "Role of the schedule that starts exports",
+        assumedByScheduler(args.at, group.arn),
+        [pullTrigger(starter.arn), keepUndelivered(queue.arn)],
+        args,
+        opts,
+    );
+    new aws.scheduler.Schedule(
+        `${name}-schedule`,
+        {
+            description: "Starts an export of a container image",
+            groupName: group.name,
+            scheduleExpression: expression,
+            scheduleExpressionTimezone: timeZone,
+            flexibleTimeWindow: { mode: "OFF" },
+            target: {
+                arn: starter.arn,
+                roleArn: role.arn,
+                // Scheduler fills the time in: the same at every attempt to deliver it.
+                input: pulumi.jsonStringify({
+                    trigger: "schedule",
+                    identity: "<aws.scheduler.schedule-arn> <aws.scheduler.scheduled-time>",
+                    request,
+                }),
+                retryPolicy: { maximumEventAgeInSeconds: 24 * 3600, maximumRetryAttempts: 185 },
+                deadLetterConfig: { arn: queue.arn },
+            },
+        },
+        opts,
+    );
+}
+
+function createRole(
+    name: string,
+    description: string,
+    trust: aws.iam.PolicyStatement,
+    statements: aws.iam.PolicyStatement[],
+    args: TriggersArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.iam.Role {
+    const role = new aws.iam.Role(
+        `${name}-role`,
+        { description, assumeRolePolicy: policyDocument(trust), tags: args.tags },
+        opts,
+    );
+    new aws.iam.RolePolicy(
+        `${name}-policy`,
+        { role: role.name, policy: policyDocument(...statements) },
+        opts,
+    );
+    return role;
+}
+
+function createAlarms(
+    name: string,
+    starter: aws.sfn.StateMachine,
+    queue: aws.sqs.Queue,
+    args: TriggersArgs,
+    opts: pulumi.CustomResourceOptions,
+): void {
+    const common = {
+        comparisonOperator: "GreaterThanThreshold",
+        threshold: 0,
+        evaluationPeriods: 1,
+        period: 300,
+        treatMissingData: "notBreaching",
+        ...(args.topicArn === undefined ? {} : { alarmActions: [args.topicArn] }),
+        tags: args.tags,
+    };
+    new aws.cloudwatch.MetricAlarm(
+        `${name}-undelivered-alarm`,
+        {
+            ...common,
+            alarmDescription: pulumi.interpolate`A push or a schedule could not start an export. Look at the messages in the queue ${queue.name}: each has the event and the reason. Start those exports by hand, then purge the queue.`,
+            namespace: "AWS/SQS",
+            metricName: "ApproximateNumberOfMessagesVisible",
+            statistic: "Maximum",
+            dimensions: { QueueName: queue.name },
+        },
+        opts,
+    );
+    new aws.cloudwatch.MetricAlarm(
+        `${name}-starter-alarm`,
+        {
+            ...common,
+            alarmDescription: pulumi.interpolate`The state machine ${starter.name}, which starts exports on a push or a schedule, has failed. Its failed execution names the reason and has the request as its input: start that export by hand.`,
+            namespace: "AWS/States",
+            metricName: "ExecutionsFailed",
+            statistic: "Sum",
+            dimensions: { StateMachineArn: starter.arn },
+        },
+        opts,
+    );
+}

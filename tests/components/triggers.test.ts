@@ -1,0 +1,228 @@
+import { strict as assert } from "node:assert";
+
+import { Triggers, type TriggersArgs } from "../../components/triggers";
+import { at } from "../support/awsTypes";
+import { itKeepsTheHouseRules } from "../support/houseRules";
+import { evaluate, type Evaluation } from "../support/pulumiMocks";
+
+const tags = { project: "ecr-image-export", team: "platform" };
+const account = "ap-northeast-1:111122223333";
+const exportMachineArn = `arn:aws:states:${account}:stateMachine:export-0a1b2c3`;
+const starterArn = `arn:aws:states:${account}:stateMachine:test-machine-0a1b2c3`;
+const queueArn = `arn:aws:sqs:${account}:test-undelivered-0a1b2c3`;
+const onPush = { repositories: ["backend/api", "nginx"], tags: ["v*", "latest"] };
+const schedule = {
+    expression: "cron(0 3 * * ? *)",
+    timeZone: "Asia/Tokyo",
+    request: { platform: "linux/arm64" },
+};
+const args: TriggersArgs = { at, onPush, schedule, exportMachineArn, tags };
+
+function evaluateTriggers(changes: Partial<TriggersArgs> = {}): Promise<Evaluation> {
+    return evaluate(() => ({ triggers: new Triggers("test", { ...args, ...changes }).urn }));
+}
+
+const always = [
+    "aws:cloudwatch/logGroup:LogGroup test-execution-log",
+    "aws:cloudwatch/metricAlarm:MetricAlarm test-starter-alarm",
+    "aws:cloudwatch/metricAlarm:MetricAlarm test-undelivered-alarm",
+    "aws:iam/role:Role test-machine-role",
+    "aws:iam/rolePolicy:RolePolicy test-machine-policy",
+    "aws:sfn/stateMachine:StateMachine test-machine",
+    "aws:sqs/queue:Queue test-undelivered",
+    "aws:sqs/queuePolicy:QueuePolicy test-undelivered-policy",
+    "ecr-image-export:index:Triggers test",
+];
+const forPushes = [
+    "aws:cloudwatch/eventRule:EventRule test-on-push",
+    "aws:cloudwatch/eventTarget:EventTarget test-on-push-target",
+    "aws:iam/role:Role test-on-push-role",
+    "aws:iam/rolePolicy:RolePolicy test-on-push-policy",
+];
+const forSchedules = [
+    "aws:iam/role:Role test-schedule-role",
+    "aws:iam/rolePolicy:RolePolicy test-schedule-policy",
+    "aws:scheduler/schedule:Schedule test-schedule",
+    "aws:scheduler/scheduleGroup:ScheduleGroup test-schedules",
+];
+
+describe("Triggers", () => {
+    let triggers: Evaluation;
+    before(async () => {
+        triggers = await evaluateTriggers();
+    });
+
+    itKeepsTheHouseRules(() => triggers, tags);
+
+    it("declares what its triggers need, and no more", async () => {
+        assert.deepEqual(triggers.typesAndNames(), [...always, ...forPushes, ...forSchedules].sort());
+        const pushes = await evaluateTriggers({ schedule: undefined });
+        assert.deepEqual(pushes.typesAndNames(), [...always, ...forPushes].sort());
+        const schedules = await evaluateTriggers({ onPush: undefined });
+        assert.deepEqual(schedules.typesAndNames(), [...always, ...forSchedules].sort());
+    });
+
+    it("matches pushes that went well, of these repositories and tags", () => {
+        const { eventPattern } = triggers.resource("test-on-push").inputs;
+        assert.deepEqual(JSON.parse(String(eventPattern)), {
+            source: ["aws.ecr"],
+            "detail-type": ["ECR Image Action"],
+            detail: {
+                "action-type": ["PUSH"],
+                result: ["SUCCESS"],
+                "repository-name": ["backend/api", "nginx"],
+                "image-tag": [{ wildcard: "v*" }, "latest"],
+            },
+        });
+    });
+
+    it("asks for exactly the pushed image, under the identity of the event", () => {
+        const { inputTransformer, ...target } = triggers.resource("test-on-push-target").inputs;
+        assert.deepEqual(target, {
+            rule: "test-on-push-0a1b2c3",
+            arn: starterArn,
+            roleArn: "arn:aws:iam::111122223333:role/test-on-push-role-0a1b2c3",
+            retryPolicy: { maximumEventAgeInSeconds: 86400, maximumRetryAttempts: 185 },
+            deadLetterConfig: { arn: queueArn },
+        });
+        const { inputPaths, inputTemplate } = inputTransformer as {
+            inputPaths: Record<string, string>;
+            inputTemplate: string;
+        };
+        assert.deepEqual(JSON.parse(inputTemplate), {
+            trigger: "push",
+            identity: "<id>",
+            request: {
+                imageUri: "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>@<digest>",
+            },
+        });
+        const used = [...inputTemplate.matchAll(/<(\w+)>/g)].map(([, name]) => name);
+        assert.deepEqual(used.sort(), Object.keys(inputPaths).sort());
+    });
+
+    it("names China's registries by their own suffix", async () => {
+        const china = await evaluateTriggers({
+            at: { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" },
+        });
+        const { inputTransformer } = china.resource("test-on-push-target").inputs;
+        assert.match(JSON.stringify(inputTransformer), /<region>\.amazonaws\.com\.cn\/<repository>/);
+    });
+
+    it("starts at the scheduled times, under an identity that attempts share", () => {
+        const { target, ...inputs } = triggers.resource("test-schedule").inputs;
+        assert.deepEqual(inputs, {
+            description: "Starts an export of a container image",
+            groupName: "test-schedules-0a1b2c3",
+            scheduleExpression: "cron(0 3 * * ? *)",
+            scheduleExpressionTimezone: "Asia/Tokyo",
+            flexibleTimeWindow: { mode: "OFF" },
+        });
+        const { input, ...rest } = target as { input: string };
+        assert.deepEqual(JSON.parse(input), {
+            trigger: "schedule",
+            identity: "<aws.scheduler.schedule-arn> <aws.scheduler.scheduled-time>",
+            request: { platform: "linux/arm64" },
+        });
+        assert.deepEqual(rest, {
+            arn: starterArn,
+            roleArn: "arn:aws:iam::111122223333:role/test-schedule-role-0a1b2c3",
+            retryPolicy: { maximumEventAgeInSeconds: 86400, maximumRetryAttempts: 185 },
+            deadLetterConfig: { arn: queueArn },
+        });
+    });
+
+    it("lets each trigger start the one state machine, and that one start exports", () => {
+        const statements = (name: string) =>
+            (
+                triggers.resource(name).inputs["policy"] as {
+                    Statement: { Sid: string; Action: unknown; Resource: unknown }[];
+                }
+            ).Statement.map(({ Sid, Action, Resource }) => [Sid, Action, Resource]);
+        const start = ["PullTrigger", "states:StartExecution", starterArn];
+        assert.deepEqual(statements("test-on-push-policy"), [start]);
+        assert.deepEqual(statements("test-schedule-policy"), [
+            start,
+            ["KeepUndelivered", "sqs:SendMessage", queueArn],
+        ]);
+        assert.deepEqual(statements("test-machine-policy")[0], [
+            "StartTriggeredExports",
+            "states:StartExecution",
+            exportMachineArn,
+        ]);
+    });
+
+    it("is assumed by its own rule and its own schedules alone", () => {
+        const trust = (name: string) =>
+            (triggers.resource(name).inputs["assumeRolePolicy"] as { Statement: unknown[] }).Statement;
+        const assumedBy = (service: string, source: string) => [
+            {
+                Effect: "Allow",
+                Principal: { Service: service },
+                Action: "sts:AssumeRole",
+                Condition: {
+                    StringEquals: { "aws:SourceAccount": "111122223333" },
+                    ArnLike: { "aws:SourceArn": source },
+                },
+            },
+        ];
+        assert.deepEqual(
+            trust("test-on-push-role"),
+            assumedBy("events.amazonaws.com", `arn:aws:events:${account}:rule/test-on-push*`),
+        );
+        assert.deepEqual(
+            trust("test-schedule-role"),
+            assumedBy(
+                "scheduler.amazonaws.com",
+                `arn:aws:scheduler:${account}:schedule-group/test-schedules-0a1b2c3`,
+            ),
+        );
+    });
+
+    it("keeps what it cannot deliver for 14 days, encrypted, and lets nobody else put anything there", async () => {
+        assert.deepEqual(triggers.resource("test-undelivered").inputs, {
+            messageRetentionSeconds: 1209600,
+            sqsManagedSseEnabled: true,
+            tags,
+        });
+        const policyOf = (evaluation: Evaluation) =>
+            JSON.parse(String(evaluation.resource("test-undelivered-policy").inputs["policy"])) as {
+                Statement: Record<string, unknown>[];
+            };
+        const [allow, deny, ...others] = policyOf(triggers).Statement;
+        assert.deepEqual(others, []);
+        assert.deepEqual(allow, {
+            Sid: "LetRuleKeepUndelivered",
+            Effect: "Allow",
+            Principal: { Service: "events.amazonaws.com" },
+            Action: "sqs:SendMessage",
+            Resource: queueArn,
+            Condition: {
+                ArnEquals: { "aws:SourceArn": `arn:aws:events:${account}:rule/test-on-push-0a1b2c3` },
+            },
+        });
+        assert.equal(deny?.["Sid"], "DenyInsecureQueue");
+        const schedules = await evaluateTriggers({ onPush: undefined });
+        assert.deepEqual(
+            policyOf(schedules).Statement.map(({ Sid }) => Sid),
+            ["DenyInsecureQueue"],
+        );
+    });
+
+    it("alarms on what was not delivered and not started, and tells the topic if there is one", async () => {
+        const alarms = ["test-undelivered-alarm", "test-starter-alarm"];
+        for (const name of alarms) {
+            const inputs = triggers.resource(name).inputs;
+            assert.match(String(inputs["alarmDescription"]), /by hand/);
+            assert(!("alarmActions" in inputs));
+        }
+        assert.deepEqual(triggers.resource("test-undelivered-alarm").inputs["dimensions"], {
+            QueueName: "test-undelivered-0a1b2c3",
+        });
+        assert.deepEqual(triggers.resource("test-starter-alarm").inputs["dimensions"], {
+            StateMachineArn: starterArn,
+        });
+        const topicArn = `arn:aws:sns:${account}:alarms`;
+        const told = await evaluateTriggers({ topicArn });
+        for (const name of alarms) assert.deepEqual(told.resource(name).inputs["alarmActions"], [topicArn]);
+    });
+});
