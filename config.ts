@@ -15,6 +15,7 @@ import {
     partitionOf,
     repositoryArn,
 } from "./components/imageReference";
+import { type PullThroughCacheRule, repositoriesBelow } from "./components/pullThroughCache";
 import type { Retention } from "./components/storage";
 import type { PushTrigger, ScheduleTrigger } from "./components/triggers";
 
@@ -47,6 +48,20 @@ export interface StackConfig {
      */
     readonly compute: Compute;
     /**
+     * What builds keep for the next one: nothing, or the layers on the build host, with engine `docker`.
+     *
+     * @default "none"
+     */
+    readonly cache: Cache;
+    /**
+     * Rules by which ECR fills repositories from other registries when builds pull from them.
+     *
+     * @default []
+     */
+    readonly pullThroughCache: readonly PullThroughCacheRule[];
+    /** Those of the repositories that a rule fills. */
+    readonly cachedRepositories: readonly EcrRepository[];
+    /**
      * How long archives are kept, and how well they are guarded.
      *
      * @default { archiveDays: 90, oldVersionDays: 30, protect: true }
@@ -59,6 +74,9 @@ export interface StackConfig {
     /** Tags on every taggable resource: `project`, `stack`, `managed-by`, and those of the configuration. */
     readonly tags: Record<string, string>;
 }
+
+/** What builds keep for the next one. */
+export type Cache = "none" | "local";
 
 /** How batches are exported. */
 export interface Batch {
@@ -84,6 +102,8 @@ export const configKeys = [
     "artifactPrefix",
     "engine",
     "compute",
+    "cache",
+    "pullThroughCache",
     "retention",
     "batch",
     "triggers",
@@ -110,6 +130,7 @@ export function loadConfig(): StackConfig {
     if (!/^[a-z]{2,}(?:-[a-z]+)+-[0-9]+$/.test(region)) {
         throw invalid("aws:region", region, "expected a region of AWS, for instance ap-northeast-1");
     }
+    const machine = compute(config, engine);
     const image = parsed("imageUri", config.require("imageUri"), parseImageUri);
     const own = repositories(config, "repositoryArns");
     const foreign = repositories(config, "crossAccountRepositoryArns");
@@ -121,6 +142,14 @@ export function loadConfig(): StackConfig {
             `expected an image of the stack's own partition, ${partitionOf(region)}`,
         );
     }
+    const ownRepositories = [image.repository, ...own].filter(
+        ({ accountId }) => !foreign.some((repository) => repository.accountId === accountId),
+    );
+    const rules = pullThroughCache(config, region, ownRepositories);
+    const cachedRepositories = rules.flatMap(({ prefix }) =>
+        repositoriesBelow(prefix, region, ownRepositories),
+    );
+    refuseFipsHost(image, cachedRepositories);
 
     const prefix = artifactPrefix(config.get("artifactPrefix") ?? "images/");
     const exported = withoutDuplicates([image.repository, ...own, ...foreign]);
@@ -132,7 +161,10 @@ export function loadConfig(): StackConfig {
         repositories: exported,
         artifactPrefix: prefix,
         engine,
-        compute: compute(config, engine),
+        compute: machine,
+        cache: cache(config, engine, machine),
+        pullThroughCache: rules,
+        cachedRepositories: withoutDuplicates(cachedRepositories),
         retention: retention(config),
         batch: batch(config),
         triggers: triggers(config, { region, foreign, exported, prefix }),
@@ -276,6 +308,142 @@ function buildImage(image: unknown, lambda: boolean): string {
         );
     }
     return image;
+}
+
+/** What a local cache needs: docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html */
+function cache(config: pulumi.Config, engine: EngineName, { type }: Compute): Cache {
+    const choice = oneOf("cache", config.get("cache") ?? "none", ["none", "local"]);
+    if (choice === "local" && engine === "stream") {
+        throw invalid(
+            "cache",
+            choice,
+            "engine stream keeps no layers that a build could find again; set engine to docker, or cache to none",
+        );
+    }
+    if (choice === "local" && type === "BUILD_GENERAL1_2XLARGE") {
+        throw invalid(
+            "cache",
+            choice,
+            `CodeBuild has no local cache on ${type}; choose a smaller compute.type, or set cache to none`,
+        );
+    }
+    return choice;
+}
+
+/** Rules for the registry of the stack's own account and region, each with a repository that builds may pull from. */
+function pullThroughCache(
+    config: pulumi.Config,
+    region: string,
+    ownRepositories: EcrRepository[],
+): PullThroughCacheRule[] {
+    const key = "pullThroughCache";
+    const given = object(config, key) ?? [];
+    if (!Array.isArray(given)) throw invalid(key, given, "expected a list of rules");
+    const partition = partitionOf(region);
+    if (given.length > 0 && (partition === "aws-cn" || partition === "aws-us-gov")) {
+        throw invalid(key, given, `ECR has no rules for registries of others in ${region}; leave it out`);
+    }
+    const rules = given.map((rule: unknown, index) => cacheRule(`${key}[${index}]`, rule, region));
+    for (const [index, { prefix }] of rules.entries()) {
+        const path = `${key}[${index}].prefix`;
+        if (rules.findIndex((rule) => rule.prefix === prefix) < index) {
+            throw invalid(path, prefix, "ECR has one rule for a prefix; leave this one out");
+        }
+        if (repositoriesBelow(prefix, region, ownRepositories).length === 0) {
+            throw invalid(
+                path,
+                prefix,
+                `expected a repository of ${region} below it in imageUri or repositoryArns, for instance ` +
+                    `${prefix}/library/nginx, since builds may pull from the repositories that are named there alone`,
+            );
+        }
+    }
+    return rules;
+}
+
+function cacheRule(path: string, given: unknown, region: string): PullThroughCacheRule {
+    const fields = fieldsOf(path, given, ["prefix", "upstreamRegistryUrl", "credentialArn"]);
+    const { upstreamRegistryUrl: url, credentialArn } = fields;
+    const prefix = cachePrefix(`${path}.prefix`, fields["prefix"]);
+    if (url === undefined) {
+        if (credentialArn === undefined) return { prefix };
+        throw invalid(
+            `${path}.credentialArn`,
+            credentialArn,
+            "without upstreamRegistryUrl the rule is one that the account has already, with its own login; leave it out",
+        );
+    }
+    const { upstreamRegistryUrl, isOpen } = upstreamRegistry(`${path}.upstreamRegistryUrl`, url);
+    if (isOpen && credentialArn === undefined) return { prefix, upstreamRegistryUrl };
+    return {
+        prefix,
+        upstreamRegistryUrl,
+        credentialArn: loginSecret(`${path}.credentialArn`, credentialArn ?? "", upstreamRegistryUrl, region),
+    };
+}
+
+/** @see {@link https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreatePullThroughCacheRule.html} */
+function cachePrefix(path: string, prefix: unknown): string {
+    const part = "[a-z0-9]+(?:[._-][a-z0-9]+)*";
+    if (typeof prefix === "string" && new RegExp(`^(?=.{2,30}$)${part}(?:/${part})*$`).test(prefix)) {
+        return prefix;
+    }
+    throw invalid(
+        path,
+        prefix,
+        "expected 2 to 30 lower-case letters and digits with '.', '_', '-' or '/' between them, for instance docker-hub",
+    );
+}
+
+// docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
+const openRegistries = ["public.ecr.aws", "registry.k8s.io", "quay.io"];
+const registriesWithLogin = ["registry-1.docker.io", "ghcr.io", "registry.gitlab.com", "cgr.dev"];
+
+function upstreamRegistry(path: string, url: unknown): { upstreamRegistryUrl: string; isOpen: boolean } {
+    const text = typeof url === "string" ? url : "";
+    if (openRegistries.includes(text)) return { upstreamRegistryUrl: text, isOpen: true };
+    if (registriesWithLogin.includes(text) || /^[a-z0-9-]+\.azurecr\.io$/.test(text)) {
+        return { upstreamRegistryUrl: text, isOpen: false };
+    }
+    if (text.includes(".dkr")) {
+        throw invalid(
+            path,
+            url,
+            "builds pull from every region and account of ECR without a cache; name the repository in repositoryArns or " +
+                "crossAccountRepositoryArns",
+        );
+    }
+    const known = [...openRegistries, ...registriesWithLogin, "NAME.azurecr.io"].join(", ");
+    throw invalid(path, url, `expected the host of a registry that ECR can cache, one of ${known}`);
+}
+
+/** @see {@link https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-secret.html} */
+function loginSecret(path: string, arn: unknown, registry: string, region: string): string {
+    const start = `arn:${partitionOf(region)}:secretsmanager:${region}:`;
+    if (
+        typeof arn === "string" &&
+        arn.startsWith(start) &&
+        /^[0-9]{12}:secret:ecr-pullthroughcache\/[A-Za-z0-9/_+=.@-]+$/.test(arn.slice(start.length))
+    ) {
+        return arn;
+    }
+    throw invalid(
+        path,
+        arn,
+        `expected the ARN of a secret with a login to ${registry}, of the stack's own account and region, whose name ` +
+            `begins with ecr-pullthroughcache/: ${start}ACCOUNT:secret:ecr-pullthroughcache/NAME`,
+    );
+}
+
+/** @see {@link https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html} */
+function refuseFipsHost(image: EcrImage, cachedRepositories: EcrRepository[]): void {
+    if (cachedRepositories.includes(image.repository) && /\.dkr[.-]ecr-fips\./.test(image.uri)) {
+        throw invalid(
+            "imageUri",
+            image.uri,
+            "ECR imports no image through a FIPS host; give the plain host, since pullThroughCache has a rule for it",
+        );
+    }
 }
 
 function retention(config: pulumi.Config): Retention {

@@ -9,6 +9,7 @@ import * as aws from "@pulumi/aws";
 import { BatchOrchestration } from "./components/batch";
 import { BuildRunner } from "./components/buildRunner";
 import { ExportOrchestration } from "./components/orchestration";
+import { PullThroughCache } from "./components/pullThroughCache";
 import { repositoryPolicies as policiesOfOtherAccounts } from "./components/repositoryPolicies";
 import { ArtifactStorage } from "./components/storage";
 import { Triggers } from "./components/triggers";
@@ -23,14 +24,17 @@ const buildspec = readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "u
 
 const storage = new ArtifactStorage(name, { artifactPrefix: config.artifactPrefix, retention, tags });
 
+if (config.pullThroughCache.length > 0) new PullThroughCache(name, { rules: config.pullThroughCache });
+
 const runner = new BuildRunner(name, {
     at,
     engine:
         engine === "docker"
-            ? { name: engine, buildspec }
+            ? { name: engine, buildspec, keepLayers: config.cache === "local" }
             : { name: engine, buildspec, bundle: buildExporterBundle() },
     image,
     repositories,
+    cachedRepositories: config.cachedRepositories,
     artifactBucketName: storage.bucketName,
     artifactBucketArn: storage.bucketArn,
     artifactPrefix: config.artifactPrefix,

@@ -6,6 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import {
     assumedByCodeBuild,
     type AwsLocation,
+    importImages,
     logInToEcr,
     policyDocument,
     pullImages,
@@ -35,6 +36,13 @@ export type Engine =
           readonly name: "docker";
           /** The buildspec, as YAML. */
           readonly buildspec: string;
+          /**
+           * Whether CodeBuild keeps the layers that were pulled on the build host, for a next build there. Best effort:
+           * docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html
+           *
+           * @default false
+           */
+          readonly keepLayers?: boolean;
       }
     | {
           /** The exporter moves the registry's bytes to S3; no daemon, no privilege. */
@@ -55,6 +63,12 @@ export interface BuildRunnerArgs {
     readonly image: EcrImage;
     /** Repositories that builds may pull from. */
     readonly repositories: readonly EcrRepository[];
+    /**
+     * Those of them that a pull-through cache fills when a build pulls.
+     *
+     * @default []
+     */
+    readonly cachedRepositories?: readonly EcrRepository[];
     /** Name of the bucket of the archives. */
     readonly artifactBucketName: pulumi.Input<string>;
     /** ARN of the bucket of the archives. */
@@ -199,6 +213,7 @@ function attachPolicy(
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.iam.RolePolicy {
+    const cachedRepositories = args.cachedRepositories ?? [];
     return new aws.iam.RolePolicy(
         `${name}-build-policy`,
         {
@@ -206,6 +221,9 @@ function attachPolicy(
             policy: policyDocument(
                 logInToEcr(),
                 pullImages(args.engine.name, args.repositories.map(repositoryArn)),
+                ...(cachedRepositories.length === 0
+                    ? []
+                    : [importImages(cachedRepositories.map(repositoryArn))]),
                 ...(bundle === undefined
                     ? []
                     : [readExporter(pulumi.interpolate`${args.artifactBucketArn}/${bundle.key}`)]),
@@ -252,6 +270,7 @@ function createProject(
                 })),
             },
             ...timeouts(compute),
+            cache: cache(engine),
             badgeEnabled: false,
             logsConfig: { cloudwatchLogs: { groupName: logGroup.name, status: "ENABLED" } },
             tags: args.tags,
@@ -274,6 +293,13 @@ function timeouts(compute: Compute): { buildTimeout?: number; queuedTimeout?: nu
     return compute.type === "lambda"
         ? {}
         : { buildTimeout: compute.timeoutMinutes, queuedTimeout: compute.queuedTimeoutMinutes };
+}
+
+/** Always said, also when there is none: the provider takes a cache that is no longer declared for one to leave alone. */
+function cache(engine: Engine): { type: string; modes?: string[] } {
+    return engine.name === "docker" && engine.keepLayers === true
+        ? { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] }
+        : { type: "NO_CACHE" };
 }
 
 /** Every variable that the buildspec reads, so that a build started by hand, without a state machine, works too. */

@@ -87,6 +87,22 @@ export function pullImages(engine: EngineName, repositoryArns: string[]): aws.ia
 }
 
 /**
+ * The build has ECR import images into repositories of a pull-through cache: the first pull makes the repository too, a
+ * later one fetches what a tag means by then. Credentials for the upstream registry are read by ECR's own service-linked
+ * role, not by the build.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html}
+ */
+export function importImages(repositoryArns: string[]): aws.iam.PolicyStatement {
+    return {
+        Sid: "ImportImages",
+        Effect: "Allow",
+        Action: ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"],
+        Resource: repositoryArns,
+    };
+}
+
+/**
  * CodeBuild fetches the exporter, the source of the project, with the service role.
  *
  * @see {@link https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.html}

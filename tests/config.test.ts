@@ -69,6 +69,9 @@ describe("loadConfig", () => {
                 timeoutMinutes: 30,
                 queuedTimeoutMinutes: 60,
             },
+            cache: "none",
+            pullThroughCache: [],
+            cachedRepositories: [],
             retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
             batch: { maxConcurrency: 10 },
             triggers: undefined,
@@ -189,6 +192,233 @@ describe("loadConfig", () => {
         );
     });
 
+    it("takes a local cache where the build has a daemon and the machine a cache", async () => {
+        const config = await load({ cache: "local", compute: { type: "BUILD_GENERAL1_XLARGE" } });
+        assert.equal(config.cache, "local");
+    });
+
+    it("refuses a local cache where there is none", async () => {
+        await assertRefused({ cache: "local", engine: "stream" }, 'cache is "local": engine stream keeps no');
+        await assertRefused(
+            { cache: "local", engine: "stream", compute: { type: "lambda" } },
+            'cache is "local": engine stream keeps no',
+        );
+        await assertRefused(
+            { cache: "local", compute: { type: "BUILD_GENERAL1_2XLARGE" } },
+            'cache is "local": CodeBuild has no local cache on BUILD_GENERAL1_2XLARGE; choose a smaller',
+        );
+    });
+
+    describe("with a pull-through cache", () => {
+        const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
+        const credentialArn =
+            "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:ecr-pullthroughcache/docker-hub-AbCdEf";
+        const dockerHub = {
+            prefix: "docker-hub",
+            upstreamRegistryUrl: "registry-1.docker.io",
+            credentialArn,
+        };
+        const throughCache = { imageUri: `${registry}/docker-hub/library/nginx:1.29` };
+        const arn = (name: string, region = "ap-northeast-1", account = "111122223333") =>
+            `arn:aws:ecr:${region}:${account}:repository/${name}`;
+
+        it("takes rules, and finds the repositories that they fill among those that are named", async () => {
+            const quay = { prefix: "quay", upstreamRegistryUrl: "quay.io" };
+            const config = await load({
+                ...throughCache,
+                repositoryArns: [
+                    ownArn,
+                    arn("docker-hub/library/redis"),
+                    arn("docker-hub/library/redis"),
+                    arn("docker-hub/library/redis", "eu-west-1"),
+                    arn("quay/prometheus/prometheus"),
+                ],
+                crossAccountRepositoryArns: [arn("quay/foreign/app", "ap-northeast-1", "444455556666")],
+                pullThroughCache: [dockerHub, quay],
+            });
+            assert.deepEqual(config.pullThroughCache, [dockerHub, quay]);
+            assert.deepEqual(
+                config.cachedRepositories.map(({ name, region }) => `${region} ${name}`),
+                [
+                    "ap-northeast-1 docker-hub/library/nginx",
+                    "ap-northeast-1 docker-hub/library/redis",
+                    "ap-northeast-1 quay/prometheus/prometheus",
+                ],
+            );
+        });
+
+        it("takes a rule that the account has already", async () => {
+            const config = await load({ ...throughCache, pullThroughCache: [{ prefix: "docker-hub" }] });
+            assert.deepEqual(config.pullThroughCache, [{ prefix: "docker-hub" }]);
+            assert.deepEqual(
+                config.cachedRepositories.map(({ name }) => name),
+                ["docker-hub/library/nginx"],
+            );
+        });
+
+        for (const upstreamRegistryUrl of ["public.ecr.aws", "registry.k8s.io", "quay.io"]) {
+            it(`takes ${upstreamRegistryUrl} without a login, and with one`, async () => {
+                for (const login of [{}, { credentialArn }]) {
+                    const rule = { prefix: "docker-hub", upstreamRegistryUrl, ...login };
+                    const config = await load({ ...throughCache, pullThroughCache: [rule] });
+                    assert.deepEqual(config.pullThroughCache, [rule]);
+                }
+            });
+        }
+
+        const withLogin = [
+            "registry-1.docker.io",
+            "ghcr.io",
+            "registry.gitlab.com",
+            "cgr.dev",
+            "acme.azurecr.io",
+        ];
+        for (const upstreamRegistryUrl of withLogin) {
+            it(`takes ${upstreamRegistryUrl} with a login, and never without`, async () => {
+                const rule = { ...dockerHub, upstreamRegistryUrl };
+                const config = await load({ ...throughCache, pullThroughCache: [rule] });
+                assert.deepEqual(config.pullThroughCache, [rule]);
+                await assertRefused(
+                    { ...throughCache, pullThroughCache: [{ prefix: "docker-hub", upstreamRegistryUrl }] },
+                    'pullThroughCache[0].credentialArn is ""',
+                    `with a login to ${upstreamRegistryUrl}`,
+                    "arn:aws:secretsmanager:ap-northeast-1:ACCOUNT:secret:ecr-pullthroughcache/NAME",
+                );
+            });
+        }
+
+        const prefixExpected = "expected 2 to 30 lower-case letters and digits";
+        const secretExpected = "whose name begins with ecr-pullthroughcache/";
+        const hostExpected =
+            "expected the host of a registry that ECR can cache, one of public.ecr.aws, registry.k8s.io";
+        const rule = (changes: object) => [{ ...dockerHub, ...changes }];
+        const refused: [what: string, rules: unknown, ...message: string[]][] = [
+            ["no list", dockerHub, "pullThroughCache is", "expected a list of rules"],
+            ["a text", "docker-hub", 'pullThroughCache is "docker-hub": expected a structured value'],
+            [
+                "a rule that is a text",
+                ["docker-hub"],
+                "pullThroughCache[0] is",
+                "with the fields prefix, upstream",
+            ],
+            ["a rule that is null", [null], 'pullThroughCache[0] is "null": expected an object'],
+            [
+                "a field that it does not know",
+                rule({ url: "ghcr.io" }),
+                'pullThroughCache[0].url is "ghcr.io": not a field of pullThroughCache[0]; known are prefix',
+            ],
+            [
+                "no prefix",
+                rule({ prefix: undefined }),
+                'pullThroughCache[0].prefix is "undefined"',
+                prefixExpected,
+            ],
+            ...["", "d", "Docker", "docker-hub/", "/docker-hub", "a//b", "docker_-hub", "ROOT", "*", 7].map(
+                (prefix): [string, unknown, ...string[]] => [
+                    `the prefix ${JSON.stringify(prefix)}`,
+                    rule({ prefix }),
+                    `pullThroughCache[0].prefix is "${prefix}": ${prefixExpected}`,
+                ],
+            ),
+            ["a prefix that is too long", rule({ prefix: "p".repeat(31) }), prefixExpected],
+            [
+                "a prefix that nothing is named below",
+                rule({ prefix: "ghcr" }),
+                'pullThroughCache[0].prefix is "ghcr": expected a repository of ap-northeast-1 below it in imageUri or',
+            ],
+            [
+                "a prefix twice",
+                [dockerHub, dockerHub],
+                'pullThroughCache[1].prefix is "docker-hub": ECR has one rule for a prefix',
+            ],
+            ...["docker.io", "https://ghcr.io", "ghcr.io/", "GHCR.IO", "gcr.io", "azurecr.io", "", 7].map(
+                (upstreamRegistryUrl): [string, unknown, ...string[]] => [
+                    `the registry ${JSON.stringify(upstreamRegistryUrl)}`,
+                    rule({ upstreamRegistryUrl }),
+                    `pullThroughCache[0].upstreamRegistryUrl is "${upstreamRegistryUrl}": ${hostExpected}`,
+                ],
+            ),
+            [
+                "a registry of ECR",
+                rule({ upstreamRegistryUrl: "444455556666.dkr.ecr.us-east-1.amazonaws.com" }),
+                "builds pull from every region and account of ECR without a cache; name the repository in repositoryArns",
+            ],
+            [
+                "a secret of another name",
+                rule({ credentialArn: credentialArn.replace("ecr-pull", "pull") }),
+                secretExpected,
+            ],
+            [
+                "a secret of another region",
+                rule({ credentialArn: credentialArn.replace("ap-northeast-1", "us-east-1") }),
+                secretExpected,
+            ],
+            [
+                "a login that is no secret",
+                rule({ credentialArn: "hunter2" }),
+                'credentialArn is "hunter2"',
+                secretExpected,
+            ],
+            [
+                "a login to a rule that exists already",
+                rule({ upstreamRegistryUrl: undefined }),
+                "pullThroughCache[0].credentialArn is",
+                "the rule is one that the account has already",
+            ],
+        ];
+        for (const [what, pullThroughCache, ...message] of refused) {
+            it(`refuses ${what}`, async () => {
+                await assertRefused({ ...throughCache, pullThroughCache }, ...message);
+            });
+        }
+
+        it("refuses a rule whose only repositories are of another account or region", async () => {
+            const pullThroughCache = [{ prefix: "quay", upstreamRegistryUrl: "quay.io" }];
+            const foreign = {
+                crossAccountRepositoryArns: [arn("quay/app", "ap-northeast-1", "444455556666")],
+            };
+            const elsewhere = { repositoryArns: [arn("quay/app", "eu-west-1")] };
+            for (const named of [foreign, elsewhere]) {
+                await assertRefused({ ...named, pullThroughCache }, 'pullThroughCache[0].prefix is "quay"');
+            }
+        });
+
+        it("refuses an image of a FIPS host, through which ECR imports nothing", async () => {
+            for (const host of [
+                "111122223333.dkr.ecr-fips.us-east-1.amazonaws.com",
+                "111122223333.dkr-ecr-fips.us-east-1.on.aws",
+            ]) {
+                const values = {
+                    "aws:region": "us-east-1",
+                    "ecr-image-export:imageUri": `${host}/quay/prometheus/prometheus:v3`,
+                };
+                assert.deepEqual((await loadAll(values)).cachedRepositories, []);
+                const cached = { ...values, "ecr-image-export:pullThroughCache": '[{"prefix":"quay"}]' };
+                await assert.rejects(
+                    loadAll(cached),
+                    /imageUri is .*fips.*: ECR imports no image through a FIPS host/,
+                );
+            }
+        });
+
+        it("refuses rules in partitions that have none", async () => {
+            for (const [region, suffix] of [
+                ["cn-north-1", "com.cn"],
+                ["us-gov-west-1", "com"],
+            ] as const) {
+                const values = {
+                    "aws:region": region,
+                    "ecr-image-export:imageUri": `111122223333.dkr.ecr.${region}.amazonaws.${suffix}/quay/app:1`,
+                    "ecr-image-export:pullThroughCache": '[{"prefix":"quay"}]',
+                };
+                await assert.rejects(
+                    loadAll(values),
+                    new RegExp(`pullThroughCache is .*: ECR has no rules .* in ${region}`),
+                );
+            }
+        });
+    });
+
     it("takes tags whose keys every object of JavaScript has", async () => {
         const { tags } = await load({ tags: { constructor: "acme" } });
         assert.deepEqual(Object.entries(tags).at(-1), ["constructor", "acme"]);
@@ -258,6 +488,8 @@ describe("loadConfig", () => {
             ["engine", "", "engine", '""', "expected one of docker, stream"],
             ["engine", "podman", "engine", '"podman"', "expected one of docker, stream"],
             ["engine", "Docker", "engine", '"Docker"', "expected one of docker, stream"],
+            ["cache", "", "cache", '""', "expected one of none, local"],
+            ["cache", "s3", "cache", '"s3"', "expected one of none, local"],
             ["compute", "BUILD_GENERAL1_SMALL", "compute", '"BUILD_GENERAL1_SMALL"', structured],
             ["compute", [], "compute", '"[]"', "expected an object with the fields type, image"],
             ["compute", 5, "compute", '"5"', "expected an object with the fields type, image"],
@@ -469,8 +701,8 @@ describe("loadConfig", () => {
 
 describe("Pulumi.yaml", () => {
     const { name, config } = readProject();
-    // Pulumi knows string, boolean, integer and array: an object cannot be declared.
-    const objects = ["compute", "retention", "batch", "triggers", "tags"];
+    // Pulumi knows string, boolean, integer and array: an object cannot be declared, nor a list of them.
+    const objects = ["compute", "pullThroughCache", "retention", "batch", "triggers", "tags"];
 
     it("names the project whose keys config.ts reads", () => {
         assert.equal(name, "ecr-image-export");
@@ -492,6 +724,7 @@ describe("Pulumi.yaml", () => {
             ["crossAccountRepositoryArns", []],
             ["artifactPrefix", "images/"],
             ["engine", "docker"],
+            ["cache", "none"],
         ]);
         assert.deepEqual(await load(Object.fromEntries(defaults) as Record<string, unknown>), await load());
     });

@@ -5,7 +5,13 @@ import { join } from "node:path";
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { assertNarrow, houseRules, itKeepsTheHouseRules, type Statement } from "./support/houseRules";
+import {
+    assertNarrow,
+    houseRules,
+    itKeepsTheHouseRules,
+    type Statement,
+    statementsOf,
+} from "./support/houseRules";
 import { evaluate, Evaluation, unknown } from "./support/pulumiMocks";
 import { root, stackConfiguration } from "../lab/stackFiles";
 
@@ -242,6 +248,46 @@ describe("index.ts", function () {
             "executions",
             "triggers",
         ]);
+    });
+
+    it("lets builds import through a cache what they may pull through it, and no more", async () => {
+        const program = await evaluateStack("dev", false, {
+            "ecr-image-export:imageUri":
+                "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/docker-hub/library/nginx:1.29",
+            "ecr-image-export:repositoryArns": JSON.stringify([
+                "arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api",
+            ]),
+            "ecr-image-export:pullThroughCache": JSON.stringify([
+                { prefix: "docker-hub", upstreamRegistryUrl: "public.ecr.aws" },
+            ]),
+        });
+        assert.deepEqual(
+            program.typesAndNames().filter((each) => !resources.includes(each)),
+            [
+                "aws:ecr/pullThroughCacheRule:PullThroughCacheRule image-export-cache-docker-hub",
+                "ecr-image-export:index:PullThroughCache image-export",
+            ],
+        );
+        const statements = statementsOf(program.resource("image-export-build-policy"));
+        const resourceOf = (sid: string) => statements.find(({ Sid }) => Sid === sid)?.Resource;
+        const cached = "arn:aws:ecr:ap-northeast-1:111122223333:repository/docker-hub/library/nginx";
+        assert.deepEqual(resourceOf("ImportImages"), [cached]);
+        assert.deepEqual(resourceOf("PullImages"), [
+            cached,
+            "arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api",
+        ]);
+        const definition = String(program.resource("image-export-machine").inputs["definition"]);
+        assert.match(definition, /amazonaws\.com\/docker-hub\/library\/nginx"/);
+        assert.doesNotMatch(definition, /docker-hub\/\*|docker-hub"/, "the prefix alone opens nothing");
+        assert.doesNotMatch(JSON.stringify(statements), /secretsmanager/);
+    });
+
+    it("gives builds a local cache when asked to", async () => {
+        const program = await evaluateStack("dev", false, { "ecr-image-export:cache": "local" });
+        assert.deepEqual(program.resource("image-export-project").inputs["cache"], {
+            type: "LOCAL",
+            modes: ["LOCAL_DOCKER_LAYER_CACHE"],
+        });
     });
 
     it("refuses a configuration that cannot work before it declares anything", async () => {

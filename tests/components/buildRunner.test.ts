@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { BuildRunner, type BuildRunnerArgs } from "../../components/buildRunner";
 import { parseImageUri, parseRepositoryArn } from "../../components/imageReference";
 import { at } from "../support/awsTypes";
-import { itKeepsTheHouseRules } from "../support/houseRules";
+import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { evaluate, type Evaluation, unknown } from "../support/pulumiMocks";
 
 const tags = { project: "ecr-image-export", team: "platform" };
@@ -122,6 +122,34 @@ describe("BuildRunner", () => {
         });
     });
 
+    it("lets the role import the images of repositories that a cache fills, and of no other", async () => {
+        const cached = parseRepositoryArn(
+            "arn:aws:ecr:ap-northeast-1:111122223333:repository/docker-hub/library/nginx",
+        );
+        const repositories = [...args.repositories, cached];
+        const withCache = await evaluateRunner({ repositories, cachedRepositories: [cached] });
+        const statements = withCache.resource("test-build-policy");
+        assert.deepEqual(
+            statementsOf(statements).find(({ Sid }) => Sid === "ImportImages"),
+            {
+                Sid: "ImportImages",
+                Effect: "Allow",
+                Action: ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"],
+                Resource: ["arn:aws:ecr:ap-northeast-1:111122223333:repository/docker-hub/library/nginx"],
+            },
+        );
+        assert.deepEqual(
+            statementsOf(statements).filter(({ Sid }) => Sid !== "ImportImages" && Sid !== "PullImages"),
+            statementsOf(runner.resource("test-build-policy")).filter(({ Sid }) => Sid !== "PullImages"),
+        );
+    });
+
+    it("keeps layers on the build host where it is told to", async () => {
+        const engine = { name: "docker", buildspec: "version: 0.2\n", keepLayers: true } as const;
+        const { inputs } = (await evaluateRunner({ engine })).resource("test-project");
+        assert.deepEqual(inputs["cache"], { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] });
+    });
+
     it("makes the project once its role may do its work", () => {
         assert(runner.resource("test-project").dependencies.includes("test-build-policy"));
     });
@@ -148,6 +176,7 @@ describe("BuildRunner", () => {
             },
             buildTimeout: 30,
             queuedTimeout: 60,
+            cache: { type: "NO_CACHE" },
             badgeEnabled: false,
             logsConfig: {
                 cloudwatchLogs: {

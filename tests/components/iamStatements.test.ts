@@ -33,6 +33,9 @@ const everyStatement = {
     followEachExport: statements.followEachExport(at, "export-machine"),
     followExports: statements.followExports(at, "export-machine"),
     followMap: statements.followMap(at, "batch-machine"),
+    importImages: statements.importImages([
+        "arn:aws:ecr:ap-northeast-1:111122223333:repository/docker-hub/library/nginx",
+    ]),
     keepUndelivered: statements.keepUndelivered(queue),
     letRolePull: statements.letRolePull("docker", "arn:aws:iam::111122223333:role/build"),
     letRuleKeepUndelivered: statements.letRuleKeepUndelivered(

@@ -60,6 +60,11 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             return { id: projectArn, name, arn: projectArn };
         },
     },
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": {
+        taggable: false,
+        // Known by its prefix, which users of the cache write in image URIs: there is no name to leave open.
+        answer: (_, inputs) => ({ id: String(inputs["ecrRepositoryPrefix"]), registryId: at.accountId }),
+    },
     "aws:iam/role:Role": {
         taggable: true,
         nameArgument: "name",

@@ -28,6 +28,7 @@ export interface RecordedResource {
     /** Names of the resources that must exist before, those of `dependsOn` among them. */
     readonly dependencies: readonly string[];
     readonly protect: boolean;
+    readonly deleteBeforeReplace: boolean;
     readonly aliases: readonly unknown[];
     /** What a component registered at its end; undefined where it did not. */
     outputs?: Record<string, unknown>;
@@ -159,6 +160,7 @@ function recordedAs(urn: string, request: RegisterResourceRequest): RecordedReso
         parent: request.getParent(),
         dependencies: request.getDependenciesList().map((dependency) => dependency.split("::").at(-1) ?? ""),
         protect: request.getProtect() ?? false,
+        deleteBeforeReplace: request.getDeletebeforereplace(),
         aliases: [...request.getAliasurnsList(), ...request.getAliasesList()],
     };
 }

@@ -1,0 +1,71 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+
+import type { EcrRepository } from "./imageReference";
+
+/** A rule of ECR by which repositories below a prefix are filled from another registry when somebody pulls from them. */
+export interface PullThroughCacheRule {
+    /** What the names of the repositories begin with, without the slash that follows, for instance `docker-hub`. */
+    readonly prefix: string;
+    /**
+     * Host of the registry that the images come from, for instance `registry-1.docker.io`. Undefined where the account
+     * has a rule for the prefix already, which then stays what it is.
+     */
+    readonly upstreamRegistryUrl?: string;
+    /** ARN of the secret with the credentials for that registry, where it asks for any. */
+    readonly credentialArn?: string;
+}
+
+/** Arguments of {@link PullThroughCache}. */
+export interface PullThroughCacheArgs {
+    /** The rules. Those without an upstream registry exist already: nothing is made for them. */
+    readonly rules: readonly PullThroughCacheRule[];
+}
+
+/**
+ * Pull-through cache rules in the registry of the stack's own account and region. ECR makes the repositories below a
+ * prefix by itself, with its own defaults, and leaves them behind when the rule is deleted.
+ *
+ * @example
+ * new PullThroughCache("export", {
+ *     rules: [{ prefix: "quay", upstreamRegistryUrl: "quay.io" }],
+ * });
+ */
+export class PullThroughCache extends pulumi.ComponentResource {
+    public constructor(name: string, args: PullThroughCacheArgs, opts?: pulumi.ComponentResourceOptions) {
+        super("ecr-image-export:index:PullThroughCache", name, args, opts);
+        for (const rule of args.rules) createRule(name, rule, { parent: this });
+        this.registerOutputs();
+    }
+}
+
+function createRule(name: string, rule: PullThroughCacheRule, opts: pulumi.CustomResourceOptions): void {
+    const { prefix, upstreamRegistryUrl, credentialArn } = rule;
+    if (upstreamRegistryUrl === undefined) return;
+    new aws.ecr.PullThroughCacheRule(
+        `${name}-cache-${prefix}`,
+        {
+            ecrRepositoryPrefix: prefix,
+            upstreamRegistryUrl,
+            ...(credentialArn === undefined ? {} : { credentialArn }),
+        },
+        // A prefix takes one rule: that of the new registry cannot be made beside that of the old.
+        { ...opts, deleteBeforeReplace: true },
+    );
+}
+
+/**
+ * The repositories that a rule fills: those below its prefix, in the registry that has the rule.
+ *
+ * @param region Region of the stack, and so of its rules.
+ * @param repositories Repositories of the stack's own account.
+ */
+export function repositoriesBelow(
+    prefix: string,
+    region: string,
+    repositories: readonly EcrRepository[],
+): EcrRepository[] {
+    return repositories.filter(
+        (repository) => repository.region === region && repository.name.startsWith(`${prefix}/`),
+    );
+}

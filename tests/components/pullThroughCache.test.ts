@@ -1,0 +1,78 @@
+import { strict as assert } from "node:assert";
+
+import { parseRepositoryArn } from "../../components/imageReference";
+import {
+    PullThroughCache,
+    type PullThroughCacheRule,
+    repositoriesBelow,
+} from "../../components/pullThroughCache";
+import { itKeepsTheHouseRules } from "../support/houseRules";
+import { evaluate, type Evaluation } from "../support/pulumiMocks";
+
+const credentialArn =
+    "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:ecr-pullthroughcache/docker-hub-AbCdEf";
+
+function evaluateCache(...rules: PullThroughCacheRule[]): Promise<Evaluation> {
+    return evaluate(() => ({ cache: new PullThroughCache("test", { rules }).urn }));
+}
+
+describe("PullThroughCache", () => {
+    let cache: Evaluation;
+    before(async () => {
+        cache = await evaluateCache(
+            { prefix: "docker-hub", upstreamRegistryUrl: "registry-1.docker.io", credentialArn },
+            { prefix: "mirror/quay", upstreamRegistryUrl: "quay.io" },
+            { prefix: "ecr-public" },
+        );
+    });
+
+    itKeepsTheHouseRules(() => cache, {});
+
+    it("is a rule for each prefix that the account has none for yet", () => {
+        assert.deepEqual(cache.typesAndNames(), [
+            "aws:ecr/pullThroughCacheRule:PullThroughCacheRule test-cache-docker-hub",
+            "aws:ecr/pullThroughCacheRule:PullThroughCacheRule test-cache-mirror/quay",
+            "ecr-image-export:index:PullThroughCache test",
+        ]);
+    });
+
+    it("names registry and secret where there is a login, and the registry alone where there is none", () => {
+        assert.deepEqual(cache.resource("test-cache-docker-hub").inputs, {
+            ecrRepositoryPrefix: "docker-hub",
+            upstreamRegistryUrl: "registry-1.docker.io",
+            credentialArn,
+        });
+        assert.deepEqual(cache.resource("test-cache-mirror/quay").inputs, {
+            ecrRepositoryPrefix: "mirror/quay",
+            upstreamRegistryUrl: "quay.io",
+        });
+    });
+
+    it("deletes a rule before its successor is made, since a prefix takes one", () => {
+        assert.equal(cache.resource("test-cache-docker-hub").deleteBeforeReplace, true);
+    });
+
+    it("makes nothing where every rule exists already", async () => {
+        assert.deepEqual((await evaluateCache({ prefix: "docker-hub" })).customResources(), []);
+    });
+});
+
+describe("repositoriesBelow", () => {
+    const named = (name: string, region = "ap-northeast-1") =>
+        parseRepositoryArn(`arn:aws:ecr:${region}:111122223333:repository/${name}`);
+    const below = [named("docker-hub/library/nginx"), named("docker-hub/team/app")];
+
+    it("are those below the prefix, in the region of the rule, and no other", () => {
+        const others = [
+            named("docker-hub"),
+            named("docker-hub2/app"),
+            named("team/docker-hub/app"),
+            named("docker-hub/library/nginx", "eu-west-1"),
+        ];
+        assert.deepEqual(repositoriesBelow("docker-hub", "ap-northeast-1", [...others, ...below]), below);
+    });
+
+    it("are found below a prefix of several parts", () => {
+        assert.deepEqual(repositoriesBelow("docker-hub/library", "ap-northeast-1", below), [below[0]]);
+    });
+});
