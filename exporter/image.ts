@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { ExportError } from "./errors";
+import { asExportError, ExportError } from "./errors";
 import {
     type Descriptor,
     type ImageManifest,
@@ -54,7 +54,7 @@ export async function resolveImage(
     request: PlatformRequest,
 ): Promise<ResolvedImage> {
     const named = { name: reference.name, ...(reference.tag !== undefined && { tag: reference.tag }) };
-    const first = await readDocument(registry, reference.digest ?? reference.tag ?? "latest");
+    const first = await readFirst(registry, reference);
     if (request === "all") {
         const documents = await readTree(registry, first, depthLimit);
         await Promise.all(documents.map(({ manifest }) => assertHasForeignLayers(registry, manifest)));
@@ -68,6 +68,24 @@ export async function resolveImage(
     const platform = platformOfConfig(config) ?? document.descriptor.platform;
     assertPlatform(platform, request);
     return { ...named, documents: [document], config, ...(platform && { platform }) };
+}
+
+/**
+ * Reads the document that was asked for. A pull-through cache of ECR imports what is asked for by tag; by digest it finds
+ * only what it has imported (github.com/aws/containers-roadmap/issues/2837).
+ */
+async function readFirst(registry: Registry, { tag, digest }: ImageReference): Promise<ImageDocument> {
+    if (tag !== undefined && digest !== undefined) {
+        try {
+            return await readDocument(registry, digest);
+        } catch (error) {
+            if (asExportError(error).name !== "ImageNotFound") {
+                throw error;
+            }
+            await registry.manifest(tag);
+        }
+    }
+    return readDocument(registry, digest ?? tag ?? "latest");
 }
 
 async function readDocument(

@@ -460,6 +460,43 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             assert.equal(callOf(build, "docker", "save").at(-1), variables.IMAGE_URI);
         });
 
+        describe("the digest of an image that a pull-through cache has yet to import", () => {
+            /** Imports what is asked for by its tag, whose answer this is; before that it finds no digest. */
+            const cache = (byTag: string) => `
+                case \${@: -1} in
+                    */manifests/sha256:*) if [[ -f $STATE/imported ]]; then ${answer(200, manifest)}; else ${answer(404, "{}")}; fi ;;
+                    *) ${byTag}; touch "$STATE/imported" ;;
+                esac`;
+            const asked = ({ calls }: BuildResult) =>
+                calls.filter(([program]) => program === "curl").map((call) => call.at(-1)?.split("/").at(-1));
+
+            it("by way of the tag", () => {
+                const build = run(
+                    { IMAGE_URI: `${variables.IMAGE_URI}@${digest}` },
+                    { curl: cache(answer(200, "{}")) },
+                );
+                assert.equal(build.status, 0, build.output);
+                assert.deepEqual(asked(build), [digest, "1.29", digest]);
+                assert.equal(build.exported["IMAGE_DIGEST"], digest);
+            });
+
+            it("not without a tag", () => {
+                const build = run(
+                    { IMAGE_URI: `${registry}/web/nginx@${digest}` },
+                    { curl: cache(answer(200, "{}")) },
+                );
+                assert.match(causeOf("ImageNotFound", build), /does not exist in the registry/);
+                assert.deepEqual(asked(build), [digest]);
+            });
+
+            it("not where the role may not import", () => {
+                const denied = answer(403, '{"errors":[{"message":"no ecr:BatchImportUpstreamImage"}]}');
+                const build = run({ IMAGE_URI: `${variables.IMAGE_URI}@${digest}` }, { curl: cache(denied) });
+                assert.match(causeOf("AccessDenied", build), /no ecr:BatchImportUpstreamImage/);
+                assert.deepEqual(asked(build), [digest, "1.29"]);
+            });
+        });
+
         it("latest, where there is neither", () => {
             const build = run({ IMAGE_URI: `${registry}/web/nginx` });
             assert(callOf(build, "curl").at(-1)?.endsWith("/manifests/latest"));

@@ -137,6 +137,41 @@ describe("exportImage", () => {
         assert.deepEqual([viaIndex.sha256, viaIndex.imageDigest], [direct.sha256, digest]);
     });
 
+    describe("from a pull-through cache that has yet to import the image", () => {
+        const asked = () =>
+            registry.requests
+                .filter(({ url }) => url.includes("/manifests/"))
+                .map(({ url }) => url.split("/").at(-1));
+        let digest: string;
+        beforeEach(() => {
+            registry.options.importsByTag = true;
+            digest = registry.options.repository.tags.get("1") ?? "";
+        });
+
+        it("finds a digest by way of its tag", async () => {
+            const { imageDigest } = await run(`1@${digest}`);
+            assert.equal(imageDigest, digest);
+            assert.deepEqual(asked(), [digest, "1", digest]);
+        });
+
+        it("does not find a digest without a tag", async () => {
+            const image = `${registry.host}/team/app@${digest}`;
+            await assert.rejects(run("", { image }), { name: "ImageNotFound" });
+            assert.deepEqual(asked(), [digest]);
+        });
+
+        it("says of a tag that does not exist either that it is not there", async () => {
+            await assert.rejects(run(`2@${digest}`), { name: "ImageNotFound", message: /manifest 2/ });
+        });
+
+        it("asks for the tag for no other reason", async () => {
+            registry.options.fault = ({ url }) =>
+                url.includes(digest) ? { kind: "status", status: 403 } : undefined;
+            await assert.rejects(run(`1@${digest}`), { name: "AccessDenied" });
+            assert.deepEqual(asked(), [digest]);
+        });
+    });
+
     describe("skip", () => {
         it("does nothing when the same export is there", async () => {
             const first = await run("1");

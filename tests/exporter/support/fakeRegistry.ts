@@ -12,6 +12,8 @@ export interface FakeRegistryOptions {
     tokenUses?: number;
     /** Blobs are redirected to another server, whose URLs are good for so many requests. */
     redirectUses?: number;
+    /** Whether a digest is found only after a tag has been, as in a pull-through cache of ECR. */
+    importsByTag?: boolean;
     /** Whether the answer to a range is the whole blob. */
     ignoresRanges?: boolean;
     /** Whether bodies come in chunks, without their length. */
@@ -36,6 +38,7 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
     const tokens = new Map<string, number>();
     const urls = new Map<string, number>();
     let count = 0;
+    let isImported = false;
 
     function note(request: http.IncomingMessage, host: "registry" | "storage"): Fault | undefined {
         const [method, url] = [request.method ?? "", request.url ?? ""];
@@ -92,7 +95,9 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
             new RegExp(`^/v2/${repository.name}/(manifests|blobs)/(.+)$`).exec(url.pathname) ?? [];
         if (kind === "manifests") {
             const digest = repository.tags.get(name) ?? name;
-            const manifest = repository.manifests.get(digest);
+            isImported ||= repository.tags.has(name);
+            const isThere = isImported || registry.options.importsByTag !== true;
+            const manifest = isThere ? repository.manifests.get(digest) : undefined;
             const headers = { "content-type": manifest?.mediaType ?? "", "docker-content-digest": digest };
             send(
                 response,
