@@ -97,7 +97,7 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
         const what = `${registry}/${repository}, manifest ${tagOrDigest}`;
         return retry(what, retryPolicy, signal, async () => {
             const response = await document("GET", `manifests/${tagOrDigest}`);
-            assertFound(response.status, response.headers["retry-after"], what);
+            assertFound(response.status, response.headers["retry-after"], what, said(response.body));
             const digest = `sha256:${createHash("sha256").update(response.body).digest("hex")}`;
             const stated = response.headers["docker-content-digest"]?.toString();
             assertDigest(what, digest, tagOrDigest.startsWith("sha256:") ? tagOrDigest : stated);
@@ -188,7 +188,7 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
 }
 
 /** Turns the status of an answer that is not the thing asked for into the error that it means. */
-function assertFound(status: number, retryAfter: string | undefined, what: string): void {
+function assertFound(status: number, retryAfter: string | undefined, what: string, words = ""): void {
     if (status === 200 || status === 206) {
         return;
     }
@@ -205,11 +205,22 @@ function assertFound(status: number, retryAfter: string | undefined, what: strin
     if (status === 401 || status === 403) {
         throw new ExportError(
             "AccessDenied",
-            `${what}: the registry answered ${status}. For ECR the caller and the repository's policy both have to allow ` +
+            `${what}: the registry answered ${status}.${words} For ECR the caller and the repository's policy both have to allow ` +
                 "ecr:BatchGetImage and ecr:GetDownloadUrlForLayer.",
         );
     }
     throw new ExportError("ExportFailed", `${what}: the registry answered ${status}.`);
+}
+
+/** What the registry says of an error (github.com/opencontainers/distribution-spec, "Error Codes"), after a space. */
+function said(body: Buffer): string {
+    try {
+        const { errors } = JSON.parse(body.toString()) as { errors?: { message?: unknown }[] };
+        const message = errors?.[0]?.message;
+        return typeof message === "string" && message !== "" ? ` ${message.slice(0, 500)}` : "";
+    } catch {
+        return "";
+    }
 }
 
 function assertDigest(what: string, digest: string, expected: string | undefined): void {

@@ -39,6 +39,12 @@ export interface LabOptions {
      * @default an image made of files of this machine
      */
     readonly reference?: string;
+    /**
+     * Values of the configuration by their full key, as texts, over those of the stack.
+     *
+     * @default {}
+     */
+    readonly configuration?: Record<string, string>;
     /** Called when a part of the lab is ready. */
     readonly tell: (line: string) => void;
 }
@@ -120,6 +126,7 @@ async function start(
 
     const iam = new IdentityAndAccess(accountId);
     const passwords: RegistryPasswords = new Map();
+    const cacheRules = new Map<string, string>();
     keep(await startEmulator(commands.motoServer, emulatorPort, accountId, folder));
     keep(await startRegistry(registry.port, registry.userAndPassword, folder));
     const api = { port: apiPort, emulatorPort, region, accountId, partition, iam, passwords };
@@ -129,6 +136,7 @@ async function start(
         host: image.uri.split("/")[0] ?? "",
         repositoryArnPrefix: `arn:${partition}:ecr:${registryRegion}:${accountId}:repository/`,
         registry,
+        cacheRules,
         iam,
         passwords,
         folder,
@@ -154,7 +162,14 @@ async function start(
     const imageId = await push(repository, image.tag ?? "latest", options.reference);
     options.tell(`${image.uri} is in the registry`);
 
-    const stack = await provision({ stack: stackName, configuration, accountId, emulatorPort, iam });
+    const stack = await provision({
+        stack: stackName,
+        configuration,
+        accountId,
+        emulatorPort,
+        iam,
+        cacheRules,
+    });
     options.tell(`stack ${stackName} is deployed: ${stack.resources.length} resources`);
 
     const admin = {
@@ -242,11 +257,12 @@ async function start(
     };
 }
 
-/** The configuration of the stack, with the engine and the user's image in the place of its own. */
-function configure({ engine = "docker", reference }: LabOptions): Record<string, string> {
+/** The configuration of the stack, with what the options say in the place of its own. */
+function configure({ engine = "docker", reference, ...options }: LabOptions): Record<string, string> {
     const configuration: Record<string, string> = {
         ...stackConfiguration(stackName),
         "ecr-image-export:engine": engine,
+        ...options.configuration,
     };
     if (reference === undefined) return configuration;
     const host = (configuration["ecr-image-export:imageUri"] ?? "").split("/")[0] ?? "";

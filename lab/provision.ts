@@ -43,6 +43,8 @@ export interface ProvisionArgs {
     readonly emulatorPort: number;
     /** Takes the roles and policies. */
     readonly iam: IdentityAndAccess;
+    /** Takes the pull-through cache rules: upstream registry by prefix. */
+    readonly cacheRules: Map<string, string>;
 }
 
 /** A CodeBuild project as the program declares it. */
@@ -281,6 +283,14 @@ function makeCreators(
                 }),
             );
             return { id: inputs.bucket };
+        },
+        "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": async (
+            _,
+            inputs: { ecrRepositoryPrefix: string; upstreamRegistryUrl: string },
+        ) => {
+            // For the lab's own registry, which stands for ECR: moto knows no such rules.
+            args.cacheRules.set(inputs.ecrRepositoryPrefix, inputs.upstreamRegistryUrl);
+            return Promise.resolve({ id: inputs.ecrRepositoryPrefix });
         },
         "aws:iam/role:Role": async (name, inputs: { assumeRolePolicy: PolicyDocument }) => {
             const role = autonamed(name);

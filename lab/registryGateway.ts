@@ -24,6 +24,8 @@ export interface RegistryGatewayArgs {
     readonly repositoryArnPrefix: string;
     /** Port and credentials of the real registry. */
     readonly registry: { readonly port: number; readonly userAndPassword: string };
+    /** Upstream registry by prefix, for each pull-through cache rule. */
+    readonly cacheRules: ReadonlyMap<string, string>;
     readonly iam: IdentityAndAccess;
     readonly passwords: RegistryPasswords;
     /** Folder for certificates. */
@@ -40,8 +42,9 @@ export interface RegistryGateway {
 /** Starts the gateway on 127.0.0.1. */
 export async function startRegistryGateway(args: RegistryGatewayArgs): Promise<RegistryGateway> {
     const { key, cert, authoritiesFile } = await makeCertificate(args.host, args.folder);
+    const imported = new Set<string>();
     const registry = createTlsServer({ key, cert }, (incoming, response) => {
-        answer(args, incoming, response).catch((error: unknown) => {
+        answer(args, imported, incoming, response).catch((error: unknown) => {
             response.writeHead(500).end(String(error));
         });
     });
@@ -75,6 +78,7 @@ function tunnel(host: string, port: number, socket: Socket): void {
 
 async function answer(
     args: RegistryGatewayArgs,
+    imported: Set<string>,
     incoming: IncomingMessage,
     response: ServerResponse,
 ): Promise<void> {
@@ -88,31 +92,80 @@ async function answer(
         sendError(response, 401, "UNAUTHORIZED", "authorization failed: no basic auth credentials");
         return;
     }
-    const permission = neededPermission(args, incoming);
-    const refusal =
-        permission && (await args.iam.refusal(accessKeyId, permission.action, permission.resource));
-    if (refusal === undefined) passOn(args, incoming, response);
-    else sendError(response, 403, "DENIED", refusal);
+    const wanted = readPath(incoming.url ?? "");
+    if (wanted === undefined) {
+        passOn(args, incoming.url ?? "", incoming, response);
+        return;
+    }
+    const { repository, kind, reference } = wanted;
+    const upstream = upstreamOf(args, repository);
+    // By digest ECR finds only what it has imported: github.com/aws/containers-roadmap/issues/2837
+    const imports = upstream !== undefined && !imported.has(repository) && isTag(wanted);
+    for (const action of neededActions(wanted, incoming.method ?? "", imports)) {
+        const refusal = await args.iam.refusal(
+            accessKeyId,
+            action,
+            `${args.repositoryArnPrefix}${repository}`,
+        );
+        if (refusal !== undefined) {
+            sendError(response, 403, "DENIED", refusal);
+            return;
+        }
+    }
+    if (imports) imported.add(repository);
+    if (upstream !== undefined && !imported.has(repository)) {
+        sendError(response, 404, "NAME_UNKNOWN", `The repository with name '${repository}' does not exist`);
+        return;
+    }
+    passOn(args, `/v2/${upstream ?? repository}/${kind}/${reference}`, incoming, response);
+}
+
+/** What a path asks for: a manifest by tag or digest, or a blob. */
+interface Wanted {
+    readonly repository: string;
+    readonly kind: "manifests" | "blobs";
+    readonly reference: string;
+}
+
+function readPath(path: string): Wanted | undefined {
+    const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(path) ?? [];
+    if (repository === undefined || reference === undefined) return undefined;
+    return { repository, kind: kind === "manifests" ? kind : "blobs", reference };
+}
+
+function isTag({ kind, reference }: Wanted): boolean {
+    return kind === "manifests" && !reference.includes(":");
+}
+
+/** Where the images of a repository below the prefix of a rule come from: the lab's registry has them by that name. */
+function upstreamOf(args: RegistryGatewayArgs, repository: string): string | undefined {
+    for (const [prefix, registry] of args.cacheRules) {
+        if (repository.startsWith(`${prefix}/`)) return registry + repository.slice(prefix.length);
+    }
+    return undefined;
 }
 
 /**
  * What ECR asks for when Docker reads: docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html,
- * API_GetDownloadUrlForLayer.html, API_BatchCheckLayerAvailability.html
+ * API_GetDownloadUrlForLayer.html, API_BatchCheckLayerAvailability.html; and on top of it for the first pull through a
+ * cache: docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
  */
-function neededPermission(
-    args: RegistryGatewayArgs,
-    incoming: IncomingMessage,
-): { action: string; resource: string } | undefined {
-    const [, name, kind] = /^\/v2\/(.+)\/(manifests|blobs)\/[^/]+$/.exec(incoming.url ?? "") ?? [];
-    if (name === undefined) return undefined;
-    const ofLayer = incoming.method === "HEAD" ? "BatchCheckLayerAvailability" : "GetDownloadUrlForLayer";
-    return {
-        action: `ecr:${kind === "manifests" ? "BatchGetImage" : ofLayer}`,
-        resource: `${args.repositoryArnPrefix}${name}`,
-    };
+function neededActions({ kind }: Wanted, method: string, imports: boolean): string[] {
+    if (kind === "blobs") {
+        return [method === "HEAD" ? "ecr:BatchCheckLayerAvailability" : "ecr:GetDownloadUrlForLayer"];
+    }
+    return [
+        "ecr:BatchGetImage",
+        ...(imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : []),
+    ];
 }
 
-function passOn(args: RegistryGatewayArgs, incoming: IncomingMessage, response: ServerResponse): void {
+function passOn(
+    args: RegistryGatewayArgs,
+    path: string,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+): void {
     const { port, userAndPassword } = args.registry;
     const authorization = `Basic ${Buffer.from(userAndPassword).toString("base64")}`;
     const onward = request(
@@ -120,7 +173,7 @@ function passOn(args: RegistryGatewayArgs, incoming: IncomingMessage, response: 
             host: "127.0.0.1",
             port,
             method: incoming.method,
-            path: incoming.url,
+            path,
             headers: { ...incoming.headers, authorization },
         },
         (answer) => {

@@ -100,6 +100,24 @@ describe("openRegistry", () => {
                 message: /team\/app, manifest 2/,
             });
         });
+        it("passes on what the registry says of a refusal, where it says something", async () => {
+            const denied =
+                '{"errors":[{"code":"DENIED","message":"not authorized to perform: ecr:BatchGetImage"}]}';
+            const causes: [body: string, cause: RegExp][] = [
+                [
+                    denied,
+                    /the registry answered 403\. not authorized to perform: ecr:BatchGetImage For ECR the/,
+                ],
+                ...["", "{", "null", "{}", '{"errors":7}', '{"errors":[{"message":7}]}'].map(
+                    (body): [string, RegExp] => [body, /the registry answered 403\. For ECR the/],
+                ),
+            ];
+            for (const [body, message] of causes) {
+                const opened = await start({ fault: () => ({ kind: "status", status: 403, body }) });
+                await assert.rejects(opened.manifest("1"), { name: "AccessDenied", message });
+                await server.close();
+            }
+        });
         it("refuses a document with another digest than the one asked for", async () => {
             const opened = await start({ fault: () => ({ kind: "corrupt", atByte: 30 }) });
             await assert.rejects(opened.manifest("1"), { name: "DigestMismatch" });

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 
 /** What goes wrong with one request. */
 export type Fault =
-    | { kind: "status"; status: number; retryAfter?: string }
+    | { kind: "status"; status: number; retryAfter?: string; body?: string }
     /** The connection breaks after so many bytes of the answer's body. */
     | { kind: "reset"; afterBytes: number }
     /** Nothing more comes after so many bytes, and the connection stays open. */
@@ -63,7 +63,7 @@ export function send(
         case "status":
             response
                 .writeHead(fault.status, fault.retryAfter ? { "retry-after": fault.retryAfter } : {})
-                .end();
+                .end(fault.body);
             return;
         case "lostAnswer":
             response.destroy();
