@@ -27,8 +27,11 @@ async function runLab(
     let output = "";
     const take = (data: Buffer) => {
         output += data.toString();
-        // More than once, as people do.
-        if (options.interruptAt !== undefined && output.includes(options.interruptAt)) child.kill("SIGINT");
+        // More than once, as people do; but a process on its way out, that has told its last, dies of it.
+        const isOver = output.includes("everything that the lab started is stopped");
+        if (options.interruptAt !== undefined && output.includes(options.interruptAt) && !isOver) {
+            child.kill("SIGINT");
+        }
     };
     child.stdout.on("data", take);
     child.stderr.on("data", take);
