@@ -187,6 +187,11 @@ function priceOf(region: string, item: Item): number {
     return price.usd;
 }
 
+/** US dollars for one state that an execution enters. */
+export function stateTransitionUsd(region: string): number {
+    return priceOf(region, "stateTransition");
+}
+
 /** The sum of positions. */
 export function total(positions: readonly Position[]): number {
     return positions.reduce((sum, { usd }) => sum + usd, 0);

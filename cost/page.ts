@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { format, resolveConfig } from "prettier";
 
 import { defaultUsage, readMeasured } from "./estimate";
-import { billTable, fillPage, optionsTable, pricesTable, sizesTable } from "./tables";
+import { batchTable, billTable, fillPage, optionsTable, pricesTable, sizesTable } from "./tables";
 
 /** The page. */
 export const pageFile = join(__dirname, "../docs/cost.md");
@@ -17,6 +17,7 @@ export async function renderPage(): Promise<string> {
     const page = fillPage(readFileSync(pageFile, "utf8"), {
         bill: billTable(usage, measured),
         sizes: sizesTable(usage, measured, [50, 500, 5000], [10, 100, 1000]),
+        batch: batchTable(usage, measured, [10, 1000, 100_000], [10, 100, 1000]),
         options: optionsTable(usage),
         prices: pricesTable(),
     });

@@ -10,6 +10,7 @@ import {
     type Way,
     ways,
 } from "./estimate";
+import { estimateBatch } from "./batch";
 import { type Item, items, prices } from "./prices";
 
 /** The bill of a month, one column for each way. */
@@ -50,6 +51,38 @@ export function sizesTable(
     return table(["MB of an image", "Exports a month", ...ways.map(shown)], rows);
 }
 
+/** Batches of several sizes, with several images at a time. */
+export function batchTable(
+    usage: Usage,
+    measured: Measured,
+    counts: readonly number[],
+    concurrencies: readonly number[],
+): string {
+    const rows = counts.flatMap((images) =>
+        concurrencies
+            .filter((maxConcurrency) => maxConcurrency <= images)
+            .flatMap((maxConcurrency) =>
+                (["docker", "stream"] as const).map((way) => {
+                    const batch = estimateBatch(way, { ...usage, images, maxConcurrency }, measured);
+                    if (batch === undefined) throw new Error(`${way} cannot export ${usage.mb} MB.`);
+                    return [
+                        grouped(images),
+                        batch.fitsInput ? "list or manifest" : "manifest",
+                        grouped(maxConcurrency),
+                        shown(way),
+                        duration(batch.hours),
+                        dollars(batch.usd),
+                        dollars(batch.againUsd),
+                    ];
+                }),
+            ),
+    );
+    return table(
+        ["Images", "Given as", "`batch.maxConcurrency`", "Engine", "Time", "US dollars", "Started again"],
+        rows,
+    );
+}
+
 /** What the options add to a month. */
 export function optionsTable(usage: Usage): string {
     return table(
@@ -84,6 +117,11 @@ export function fillPage(page: string, tables: Record<string, string>): string {
             return `${begin}\n${text}\n\n${end}`;
         },
     );
+}
+
+function duration(hours: number): string {
+    if (hours < 1) return `${Math.ceil(hours * 60)} minutes`;
+    return hours < 48 ? `${hours.toFixed(1)} hours` : `${(hours / 24).toFixed(1)} days`;
 }
 
 function shown(way: Way): string {

@@ -18,7 +18,7 @@ describe("docs/cost.md", () => {
         const names = [...readFileSync(pageFile, "utf8").matchAll(/<!-- table: (\w+) -->/g)].map(
             ([, name]) => name,
         );
-        assert.deepEqual(names, ["bill", "sizes", "options", "prices"]);
+        assert.deepEqual(names, ["bill", "sizes", "batch", "options", "prices"]);
     });
 
     it("repeats the assumptions in its text as they are", () => {

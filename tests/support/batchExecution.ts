@@ -29,6 +29,8 @@ export interface BatchOutcome {
     readonly exports: readonly unknown[];
     /** The most executions of the export state machine that ran at a time. */
     readonly mostAtATime: number;
+    /** Names of the states that were entered, those of the child executions among them. */
+    readonly states: readonly string[];
     /** Objects by key: those that were given, and those that the Map has written. */
     readonly objects: ReadonlyMap<string, string>;
     /** The rows of the result files, by status. */
@@ -43,6 +45,7 @@ export async function executeBatch(
     given: Record<string, string> = {},
 ): Promise<BatchOutcome> {
     const objects = new Map(Object.entries(given));
+    const states: string[] = [];
     const machine = createExportMachine(doExport);
     const runs = new Map<string, MapRun>();
     const { definition: runnable, maps } = withoutDistributedMaps(structuredClone(definition));
@@ -73,6 +76,8 @@ export async function executeBatch(
                 childInput as Json,
                 { Execution: execution, Map: { Item: item as unknown as Json } },
                 exportHandlers(child),
+                // What selects the input of a child is no state of it.
+                child.StartAt === "Select" ? [] : states,
             ).then((outcome): ChildResult =>
                 "output" in outcome
                     ? outcome
@@ -100,6 +105,7 @@ export async function executeBatch(
                 return Promise.resolve(runs.get(MapRunArn) as unknown as Json);
             },
         },
+        states,
     );
     return {
         outcome,
@@ -107,6 +113,7 @@ export async function executeBatch(
         get mostAtATime() {
             return machine.mostAtATime();
         },
+        states,
         objects,
         rows: (status) =>
             [...objects]
@@ -123,19 +130,20 @@ async function interpret(
     input: Json,
     context: object,
     handlers: Record<string, Handler>,
+    states: string[],
 ): Promise<Outcome> {
     const machine = new StateMachine(definition as unknown as Definition, {
         validationOptions: { noValidate: true }, // a test of its own validates
     });
     const noWait = Object.keys(handlers).map((name) => [name, 0]);
-    const { result } = machine.run(input, {
+    const { result, eventLogs } = machine.run(input, {
         overrides: {
             taskResourceLocalHandlers: handlers,
             retryIntervalOverrides: Object.fromEntries(noWait) as Record<string, number>,
         },
         context: context as never,
     });
-    return result.then(
+    const outcome = result.then(
         (output) => ({ output: output as Record<string, unknown> }),
         (error: unknown) => {
             if (!(error instanceof ExecutionError)) throw error;
@@ -143,6 +151,10 @@ async function interpret(
             return { error: error.cause.name, cause: error.cause.message };
         },
     );
+    for await (const event of eventLogs) {
+        if (event.type === "StateEntered") states.push(event.state.name);
+    }
+    return outcome;
 }
 
 /**
