@@ -56,6 +56,10 @@ export default tseslint.config(
             ],
         ],
     ),
+    mayNotImport(
+        ["policy/**/*.ts"],
+        [[["../**"], "The policy pack can be published: policy/ is all that it has."]],
+    ),
     {
         files: ["tests/**/*.ts"],
         rules: {

@@ -27,6 +27,8 @@ export interface RecordedResource {
     readonly parent: string;
     /** Names of the resources that must exist before, those of `dependsOn` among them. */
     readonly dependencies: readonly string[];
+    /** URNs of the resources that the value of each property was taken from. */
+    readonly propertyDependencies: Readonly<Record<string, readonly string[]>>;
     readonly protect: boolean;
     readonly deleteBeforeReplace: boolean;
     readonly aliases: readonly unknown[];
@@ -159,6 +161,12 @@ function recordedAs(urn: string, request: RegisterResourceRequest): RecordedReso
         inputs: request.getObject()?.toJavaScript() ?? {},
         parent: request.getParent(),
         dependencies: request.getDependenciesList().map((dependency) => dependency.split("::").at(-1) ?? ""),
+        propertyDependencies: Object.fromEntries(
+            [...request.getPropertydependenciesMap().entries()].map(([property, from]) => [
+                property,
+                from.getUrnsList(),
+            ]),
+        ),
         protect: request.getProtect() ?? false,
         deleteBeforeReplace: request.getDeletebeforereplace(),
         aliases: [...request.getAliasurnsList(), ...request.getAliasesList()],

@@ -1,0 +1,32 @@
+/** The whole program: index.ts, loaded as a stack. */
+import { createRequire } from "node:module";
+
+import * as pulumi from "@pulumi/pulumi";
+
+import { stackConfiguration } from "../../lab/stackFiles";
+import { evaluate, type Evaluation } from "./pulumiMocks";
+
+const load = createRequire(__filename);
+
+/**
+ * Loads index.ts, which declares its resources. To be called under {@link evaluate}.
+ *
+ * @param stack Name of the stack, whose file is read.
+ * @param changes Configuration in the place of the file's, by full key.
+ * @returns the stack's outputs.
+ */
+export function loadProgram(stack: string, changes: Record<string, string> = {}): Record<string, unknown> {
+    pulumi.runtime.setAllConfig({ ...stackConfiguration(stack), ...changes });
+    const program = load.resolve("../../index");
+    Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
+    return { ...(load(program) as Record<string, unknown>) };
+}
+
+/** Evaluates index.ts as a stack; its result are the stack's outputs. */
+export function evaluateStack(
+    stack: string,
+    preview: boolean,
+    changes: Record<string, string> = {},
+): Promise<Evaluation> {
+    return evaluate(() => loadProgram(stack, changes), { stack, preview });
+}
