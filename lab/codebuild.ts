@@ -135,7 +135,7 @@ export async function runBuild(
         // CodeBuild writes the log with the service role, which therefore needs the permissions for it.
         await logs.send(new CreateLogStreamCommand(stream));
         await downloadSource(host, project, credentials, source);
-        const succeeded = await runPhases(buildspec, shell);
+        const succeeded = canBeStarted(environment) && (await runPhases(buildspec, shell));
         const exported = exportedVariables(
             join(state, "values"),
             buildspec.env?.["exported-variables"] ?? [],
@@ -177,6 +177,11 @@ interface Shell {
     readonly state: string;
     readonly tell: (line: string) => void;
     readonly signal: AbortSignal;
+}
+
+/** A variable ends at its first NUL, so an operating system starts no process with one in a value. */
+function canBeStarted(environment: Record<string, string>): boolean {
+    return !Object.values(environment).some((value) => value.includes("\0"));
 }
 
 /** As docs.aws.amazon.com/codebuild/latest/userguide/view-build-details.html#view-build-details-phases has it. */

@@ -19,7 +19,7 @@ import { IdentityAndAccess } from "./iam";
 import { pushImage } from "./image";
 import { prepareMachine } from "./prerequisites";
 import { freePort, type RunningProcess } from "./processes";
-import { type DeclaredProject, type DeployedStack, provision } from "./provision";
+import { type DeployedStack, provision } from "./provision";
 import { startRegistryGateway } from "./registryGateway";
 import { type DockerDaemon, startDockerDaemon, startEmulator, startRegistry } from "./servers";
 import { stackConfiguration } from "./stackFiles";
@@ -80,6 +80,8 @@ export interface Lab {
     ) => Promise<ExecutionResult>;
     /** Starts an execution of the state machine of batches, and waits for its end. */
     readonly executeBatch: (input: unknown, watcher?: Partial<ExecutionWatcher>) => Promise<ExecutionResult>;
+    /** Runs a build of the stack's project with these variables, as somebody who gets past the state machine would. */
+    readonly build: (variables: Record<string, string>) => Promise<Build>;
     /** Ends everything that the lab has started and removes its files. */
     readonly stop: () => Promise<void>;
 }
@@ -200,11 +202,13 @@ async function start(
         return { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
     };
     const build = async (
-        project: DeclaredProject,
+        name: string,
         variables: Record<string, string>,
         tell: (line: string) => void,
         signal: AbortSignal,
     ): Promise<Build> => {
+        const project = stack.projects.get(name);
+        if (project === undefined) throw new Error(`The stack declares no project ${name}.`);
         const credentials = await assume(project.serviceRole, "codebuild.amazonaws.com", project.arn);
         const host = { region, endpoint, environment: buildEnvironment, folder, tell };
         return runBuild(host, project, variables, credentials, signal);
@@ -224,11 +228,8 @@ async function start(
             region,
             endpoint,
             credentials,
-            runBuild: async (project, variables, stopSignal) => {
-                const declared = stack.projects.get(project);
-                if (declared === undefined) throw new Error(`The stack declares no project ${project}.`);
-                return build(declared, variables, watcher.log ?? ignore, stopSignal);
-            },
+            runBuild: (project, variables, stopSignal) =>
+                build(project, variables, watcher.log ?? ignore, stopSignal),
             refusal: (action, resource) => iam.refusal(credentials.accessKeyId, action, resource),
             runExecution: (other, otherName, otherInput) =>
                 run(other, otherInput, watcher, signal, otherName),
@@ -253,6 +254,7 @@ async function start(
             run(String(stack.outputs["stateMachineArn"]), input, watcher, signal),
         executeBatch: (input, watcher = {}) =>
             run(String(stack.outputs["batchStateMachineArn"]), input, watcher, never),
+        build: (variables) => build(String(stack.outputs["buildProjectName"]), variables, ignore, never),
         stop,
     };
 }

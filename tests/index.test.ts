@@ -313,6 +313,7 @@ describe("the house rules", () => {
         "allows no action by a wildcard, and every resource only where AWS knows none": {
             inputs: { policy: { Statement: [{ Effect: "Allow", Action: "s3:*", Resource: "a" }] } },
         },
+        "holds nothing that would have to be kept secret": { inputs: { bucket: "AKIAIOSFODNN7EXAMPLE" } },
         "writes no error text of an Output into an input": {
             inputs: { bucket: "Calling [toString] on an [Output<T>] is not supported." },
         },

@@ -701,6 +701,20 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             assert(!build.files.includes("pwned"));
         });
 
+        it("without running what an image calls its platform", () => {
+            const os = "$(touch pwned)`touch pwned`';touch pwned";
+            const index = JSON.stringify({ manifests: [{ digest, platform: { os, architecture: "x" } }] });
+            const worlds: World[] = [
+                { curl: answer(200, index) },
+                { "docker image inspect": `printf '%s\\n' ${quoted(`${os}/x`)}` },
+            ];
+            for (const world of worlds) {
+                const build = run({}, world);
+                assert(causeOf("ImageNotFound", build).includes(`It has ${os}/x.`));
+                assert(!build.files.includes("pwned"));
+            }
+        });
+
         it("without the password, whatever fails", () => {
             const worlds: World[] = [
                 { "docker login": "cat >/dev/null; exit 1" },

@@ -10,6 +10,7 @@ import { delimiter, join } from "node:path";
 import { parse } from "yaml";
 
 import { root } from "../../lab/stackFiles";
+import { program } from "./hostileRequests";
 
 /** The parts of a buildspec that this project uses. */
 export interface Buildspec {
@@ -75,6 +76,8 @@ export const wellBehaved = {
     sleep: "",
     "node --version": "echo v24.21.0",
     "node exporter.mjs": "echo no exporter >&2; exit 1",
+    // Nothing calls it, unless a value is taken for a command.
+    [program]: "",
     "node --eval": `exec ${process.execPath} "\${arguments[@]}"`,
 };
 

@@ -59,6 +59,11 @@ export const houseRules: Record<string, Rule> = {
         }
     },
 
+    "holds nothing that would have to be kept secret": (evaluation) => {
+        const keyOrSecretOfPulumi = /A[KS]IA[A-Z0-9]{16}|PRIVATE KEY|4dabf18193072939515e22adb298388d/;
+        assert.doesNotMatch(JSON.stringify(evaluation), keyOrSecretOfPulumi);
+    },
+
     "writes no error text of an Output into an input": (evaluation) => {
         assert.doesNotMatch(JSON.stringify(evaluation), /Calling \[to(?:String|JSON)\]|\[object Object\]/);
     },
