@@ -7,6 +7,7 @@ import { strict as assert } from "node:assert";
 
 import fc from "fast-check";
 
+import { batchDefinition } from "../components/batchDefinition";
 import { buildErrors, type EngineName, exportDefinition, requestVariables } from "../components/definition";
 import { parseImageUri, repositoryUris } from "../components/imageReference";
 import { parseLocation } from "../exporter/destination";
@@ -14,6 +15,7 @@ import { ExportError } from "../exporter/errors";
 import { parsePlatform } from "../exporter/platform";
 import { parseReference } from "../exporter/reference";
 import { type BuildResult, readBuildspec, runBuild } from "./support/build";
+import { executeBatch } from "./support/batchExecution";
 import { awsError, execute, type Outcome, type StartBuild } from "./support/execution";
 import {
     hostileRequests,
@@ -129,6 +131,50 @@ for (const engine of ["docker", "stream"] as const) {
     });
 }
 
+describe("a hostile request in a batch", () => {
+    const batch = batchDefinition({
+        partition: "aws",
+        exportMachineArn: "arn:aws:states:ap-northeast-1:111122223333:stateMachine:export-0a1b2c3",
+        artifactBucket: target.artifactBucket,
+        maxConcurrency: 10,
+    });
+
+    it("reaches the export state machine as it is, and has others exported", async () => {
+        for (const text of Object.values(hostileTexts)) {
+            const requests: unknown[] = [...hostileRequests(target, text), ...misplacedRequests(text)];
+            const input = { images: [...requests, text, image.uri], allowFailures: true };
+            const { outcome, exports } = await executeBatch(batch, input, () => ({ sizeBytes: 1 }));
+            assert("output" in outcome, JSON.stringify(outcome));
+            const expected = [...requests, { imageUri: text }, { imageUri: image.uri }].map(asSent);
+            for (const request of exports) assert(expected.includes(asSent(request)), asSent(request));
+            assert(exports.map(asSent).includes(asSent({ imageUri: image.uri })));
+        }
+    });
+
+    it("is refused where it takes the place of a list, a manifest or a flag", async () => {
+        for (const text of Object.values(hostileTexts)) {
+            const manifest = { bucket: target.artifactBucket, key: `batches/../${text}` };
+            const inputs: object[] = [
+                { images: text },
+                { manifest: text },
+                { manifest },
+                { manifest: { ...manifest, bucket: target.artifactBucket + (text || "x") } },
+                { images: [image.uri], allowFailures: text },
+            ];
+            for (const input of inputs) {
+                const { outcome, exports } = await executeBatch(batch, input, () => ({ sizeBytes: 1 }));
+                assert("error" in outcome, JSON.stringify(input));
+                assert.equal(outcome.error, "InvalidInput", outcome.cause);
+                assert.deepEqual(exports, []);
+            }
+        }
+    });
+});
+
+function asSent(request: unknown): string {
+    return JSON.stringify(request);
+}
+
 /** Runs a build as somebody who gets past the state machine would, or a state machine with a mistake. */
 function build(engine: EngineName, changes: Record<string, string>): BuildResult {
     const variables = {
@@ -200,7 +246,7 @@ describe("a hostile value in a build that was started past the state machine", (
                 assertPlainArguments(result, name === "ARTIFACT_KEY" ? value : "images/a.tar");
                 assert(result.status === 0 || result.exported["EXPORT_ERROR"] !== undefined, result.output);
             }),
-            { ...generated, numRuns: 60 },
+            { ...generated, numRuns: 40 },
         );
     });
 
@@ -226,7 +272,7 @@ describe("a hostile value in a build that was started past the state machine", (
                     ],
                 );
             }),
-            { ...generated, numRuns: 30 },
+            { ...generated, numRuns: 20 },
         );
     });
 

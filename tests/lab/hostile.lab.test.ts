@@ -36,9 +36,10 @@ const everything = [
     .join("")
     .replaceAll("/", "_");
 
-/** Texts of every kind. */
+/** Texts of every kind. Alone they can be what they want to be; together no shell would get past their quotes. */
 const texts: Record<string, string> = { everything };
 for (const kind of [
+    "commands in substitutions",
     "commands on lines of their own",
     "options",
     "a way upward",
@@ -143,6 +144,7 @@ for (const engine of ["docker", "stream"] as const) {
 
         it("has exported something, so that the texts were put to use", () => {
             assert.ok(exports.has(`images/${everything}`));
+            assert.ok(exports.has(`images/$(${program})\`${program}\`<(${program})`));
             assert.ok(exports.has(`images/${texts["letters of the world"] ?? ""}/x.tar`));
         });
 
