@@ -82,6 +82,7 @@ export const unnamedResourcesAllowed: Readonly<Record<string, readonly string[]>
 
 /** The types of this program that take no tags. Every other type of AWS has to carry the required ones. */
 export const untaggableTypes: readonly string[] = [
+    "aws:cloudwatch/eventTarget:EventTarget",
     "aws:iam/rolePolicy:RolePolicy",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
@@ -89,6 +90,8 @@ export const untaggableTypes: readonly string[] = [
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
     "aws:s3/bucketVersioning:BucketVersioning",
+    "aws:scheduler/schedule:Schedule",
+    "aws:sqs/queuePolicy:QueuePolicy",
 ];
 
 const requiredTags = ["project", "stack", "managed-by"];
@@ -97,6 +100,16 @@ const accessBlockOfBucket = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBl
 const policyOfBucket = "aws:s3/bucketPolicy:BucketPolicy";
 const encryptionOfBucket =
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration";
+const policyOfQueue = "aws:sqs/queuePolicy:QueuePolicy";
+
+/** What has to stand beside a resource of each type, and the property that names the resource there. */
+const guards: Readonly<Record<string, { readonly types: readonly string[]; readonly property: string }>> = {
+    "aws:s3/bucket:Bucket": {
+        types: [accessBlockOfBucket, encryptionOfBucket, policyOfBucket],
+        property: "bucket",
+    },
+    "aws:sqs/queue:Queue": { types: [policyOfQueue], property: "queueUrl" },
+};
 
 /** The rules for single resources, by name. */
 export const resourceRules: Readonly<Record<string, ResourceRule>> = {
@@ -154,38 +167,36 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
     },
 
     "encryption-is-on": {
-        description: "Buckets are encrypted by default, and the keys of the stack are rotated.",
+        description: "Buckets and queues are encrypted, and the keys of the stack are rotated.",
         judge: ({ type, props }) => {
-            if (type === "aws:kms/key:Key") {
-                return props["enableKeyRotation"] === true
-                    ? []
-                    : ["The key is not rotated: set enableKeyRotation."];
+            if (type === "aws:kms/key:Key" && props["enableKeyRotation"] !== true) {
+                return ["The key is not rotated: set enableKeyRotation."];
             }
-            if (type !== encryptionOfBucket) return [];
-            const algorithms = listOf(
-                props["rules"] as EncryptionRule | readonly EncryptionRule[] | undefined,
-            ).map((rule) => rule.applyServerSideEncryptionByDefault?.sseAlgorithm);
-            return algorithms.some(
-                (algorithm) => algorithm !== undefined && /^(?:AES256|aws:kms(?::dsse)?)$/.test(algorithm),
-            )
-                ? []
-                : ["No rule names an algorithm: set sseAlgorithm to AES256 or aws:kms."];
+            if (type === "aws:sqs/queue:Queue" && !("kmsMasterKeyId" in props)) {
+                return props["sqsManagedSseEnabled"] === true
+                    ? []
+                    : ["The queue is not encrypted: set sqsManagedSseEnabled, or kmsMasterKeyId."];
+            }
+            return type === encryptionOfBucket && !namesAlgorithm(props["rules"])
+                ? ["No rule names an algorithm: set sseAlgorithm to AES256 or aws:kms."]
+                : [];
         },
     },
 
     "tls-only": {
-        description: "Buckets refuse whoever comes without TLS, and nothing is sent over plain HTTP.",
+        description:
+            "Buckets and queues refuse whoever comes without TLS, and nothing is sent over plain HTTP.",
         judge: ({ type, props }) => {
-            if (type === "aws:sns/topicSubscription:TopicSubscription") {
-                return props["protocol"] === "http"
-                    ? ["The subscription is over plain HTTP: use https."]
-                    : [];
+            if (type === "aws:sns/topicSubscription:TopicSubscription" && props["protocol"] === "http") {
+                return ["The subscription is over plain HTTP: use https."];
             }
-            if (type !== policyOfBucket) return [];
-            return statementsOf(props["policy"]).some(deniesPlainHttp)
+            if (type !== policyOfBucket && type !== policyOfQueue) return [];
+            const [service, what] =
+                type === policyOfBucket ? ["s3", "bucket and objects"] : ["sqs", "the queue"];
+            return statementsOf(props["policy"]).some((statement) => deniesPlainHttp(statement, service))
                 ? []
                 : [
-                      "The policy does not deny everybody all of S3 where aws:SecureTransport is false, on bucket and objects.",
+                      `The policy does not deny everybody ${service}:* where aws:SecureTransport is false, on ${what}.`,
                   ];
         },
     },
@@ -233,26 +244,40 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
 
 /** The rules for the whole stack, by name. */
 export const stackRules: Readonly<Record<string, StackRule>> = {
-    "buckets-are-guarded": {
+    "guards-are-in-place": {
         description:
-            "Every bucket has an access block, default encryption and a policy, which other rules judge.",
+            "Every bucket has an access block, an encryption and a policy beside it, every queue a policy; other rules judge them.",
         judge: (resources) =>
-            [accessBlockOfBucket, encryptionOfBucket, policyOfBucket].flatMap((type) => {
-                const guarded = resources
-                    .filter((resource) => resource.type === type)
-                    // Not by name, which is not known in a preview.
-                    .flatMap(({ propertyDependencies }) => propertyDependencies["bucket"] ?? []);
-                return resources
+            resources.flatMap((resource) => {
+                const { types = [], property = "" } = guards[resource.type] ?? {};
+                return types
                     .filter(
-                        (resource) => resource.type === "aws:s3/bucket:Bucket" && !guarded.includes(resource),
+                        (type) =>
+                            !resources.some((each) => each.type === type && isOf(each, property, resource)),
                     )
-                    .map(({ urn }) => ({ urn, message: `The bucket has no ${type.split(":")[2] ?? type}.` }));
+                    .map((type) => ({
+                        urn: resource.urn,
+                        message: `It has no ${type.split(":")[2] ?? type}.`,
+                    }));
             }),
     },
 };
 
+/** Whether a resource takes a property from another. Not by the property's value, which is not known in a preview. */
+function isOf(resource: StackResource, property: string, other: StackResource): boolean {
+    return resource.propertyDependencies[property]?.includes(other) ?? false;
+}
+
 interface EncryptionRule {
     readonly applyServerSideEncryptionByDefault?: { readonly sseAlgorithm?: string };
+}
+
+function namesAlgorithm(rules: unknown): boolean {
+    return listOf(rules as EncryptionRule | readonly EncryptionRule[] | undefined).some((rule) =>
+        ["AES256", "aws:kms", "aws:kms:dsse"].includes(
+            rule.applyServerSideEncryptionByDefault?.sseAlgorithm ?? "",
+        ),
+    );
 }
 
 /** What the policies of a role, user or group allow; trust is another matter. */
@@ -318,17 +343,17 @@ function publicGrants({ type, props }: Resource): string[] {
         .map((grant) => `${inStatement(grant)} lets everybody in: name a principal.`);
 }
 
-function deniesPlainHttp(statement: Statement): boolean {
+function deniesPlainHttp(statement: Statement, service: string): boolean {
     const resources = listOf(statement.Resource);
     return (
         statement.Effect === "Deny" &&
         statement.NotPrincipal === undefined &&
         isAboutEverybody(statement) &&
-        listOf(statement.Action).some((action) => action === "s3:*" || action === "*") &&
+        listOf(statement.Action).includes(`${service}:*`) &&
         // Any further condition would let some pass.
         JSON.stringify(statement.Condition) ===
             JSON.stringify({ Bool: { "aws:SecureTransport": "false" } }) &&
-        resources.some((arn) => arn.endsWith("/*")) &&
-        resources.some((arn) => !arn.includes("/"))
+        resources.some((arn) => !arn.includes("/")) &&
+        (service !== "s3" || resources.some((arn) => arn.endsWith("/*")))
     );
 }

@@ -98,7 +98,7 @@ describe("the policy pack, started as the CLI starts it", () => {
         assert.deepEqual(more, []);
         assert.equal(said?.level, "mandatory");
         assert.equal(said.urn, bucket?.urn);
-        assert.match(said.message, /The bucket has no BucketPolicy\./);
+        assert.match(said.message, /It has no BucketPolicy\./);
     });
 
     it("takes the engine from the stack's configuration", async () => {

@@ -15,12 +15,26 @@ import type { RecordedResource } from "../support/pulumiMocks";
 type Resources = readonly RecordedResource[];
 type Inputs = RecordedResource["inputs"];
 
-const engines = ["docker", "stream"] as const;
+/** The stacks of the repository, and one with everything that can be switched on. */
+const configurations: Record<string, { readonly stack: string; readonly changes: Record<string, string> }> = {
+    dev: { stack: "dev", changes: {} },
+    prod: { stack: "prod", changes: {} },
+    everything: {
+        stack: "dev",
+        changes: {
+            "ecr-image-export:triggers": JSON.stringify({
+                onPush: { tags: ["v*"] },
+                schedule: { expression: "rate(1 day)" },
+            }),
+        },
+    },
+};
+const engines = ["docker", "stream"];
 
-function stackWith(stack: string, engine: string): Promise<Resources> {
-    return evaluateStack(stack, false, { "ecr-image-export:engine": engine }).then(
-        ({ resources }) => resources,
-    );
+async function declaredBy(configuration: string, engine: string): Promise<Resources> {
+    const { stack, changes } = configurations[configuration] ?? assert.fail(configuration);
+    const program = await evaluateStack(stack, false, { ...changes, "ecr-image-export:engine": engine });
+    return program.resources;
 }
 
 /** The resources as rules see them. */
@@ -227,6 +241,11 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             }),
             /No rule names an algorithm/,
         ],
+        [
+            "a queue in plain",
+            set("image-export-triggers-undelivered", { sqsManagedSseEnabled: false }),
+            /queue is not/,
+        ],
         ["a key that stays the same", add("aws:kms/key:Key", { tags }), /The key is not rotated/],
     ],
     "tls-only": [
@@ -253,6 +272,11 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             }),
             /does not deny/,
         ]),
+        [
+            "a queue that denies nothing",
+            set("image-export-triggers-undelivered-policy", { policy: { Statement: [] } }),
+            /does not deny everybody sqs:\*/,
+        ],
         [
             "messages over plain HTTP",
             add("aws:sns/topicSubscription:TopicSubscription", { protocol: "http", tags }),
@@ -286,12 +310,17 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             set("image-export-bucket", { tags: { ...tags, stack: "" } }),
             /tag stack is missing/,
         ],
-        ["another resource without tags", add("aws:sqs/queue:Queue", {}), /tag project is missing/],
+        ["another resource without tags", add("aws:ec2/vpc:Vpc", {}), /tag project is missing/],
     ],
-    "buckets-are-guarded": [
+    "guards-are-in-place": [
         ["no access block", remove("image-export-access-block"), /no BucketPublicAccessBlock/],
         ["no encryption", remove("image-export-encryption"), /no BucketServerSideEncryptionConfiguration/],
         ["no policy", remove(bucket), /no BucketPolicy/],
+        [
+            "a queue without a policy",
+            add("aws:sqs/queue:Queue", { tags, sqsManagedSseEnabled: true }),
+            /added: It has no QueuePolicy/,
+        ],
         [
             "a second bucket",
             add("aws:s3/bucket:Bucket", { tags }),
@@ -351,18 +380,18 @@ const harmless: Record<string, Change> = {
 describe("the guard rails", () => {
     const programs = new Map<string, Resources>();
     before(async () => {
-        for (const stack of ["dev", "prod"]) {
+        for (const configuration of Object.keys(configurations)) {
             for (const engine of engines) {
-                programs.set(`${stack} with engine ${engine}`, await stackWith(stack, engine));
+                programs.set(`${configuration}, ${engine}`, await declaredBy(configuration, engine));
             }
         }
     });
-    const dev = () => programs.get("dev with engine docker") ?? [];
+    const everything = () => programs.get("everything, docker") ?? [];
 
-    for (const stack of ["dev", "prod"]) {
+    for (const configuration of Object.keys(configurations)) {
         for (const engine of engines) {
-            it(`find nothing to say against ${stack} with engine ${engine}`, () => {
-                const resources = programs.get(`${stack} with engine ${engine}`) ?? [];
+            it(`find nothing to say against ${configuration} with engine ${engine}`, () => {
+                const resources = programs.get(`${configuration}, ${engine}`) ?? [];
                 assert(resources.length > 15);
                 assert.deepEqual(violations(resources, engine), []);
             });
@@ -377,7 +406,7 @@ describe("the guard rails", () => {
     for (const [rule, cases] of Object.entries(offences)) {
         for (const [what, done, says, engine = "docker"] of cases) {
             it(`${rule}: notices ${what}, and no other rule does`, () => {
-                const found = violations(done(dev()), engine);
+                const found = violations(done(everything()), engine);
                 assert.match(found.join("\n"), says);
                 assert(
                     found.every((violation) => violation.startsWith(`${rule}, `)),
@@ -389,7 +418,7 @@ describe("the guard rails", () => {
 
     for (const [what, done] of Object.entries(harmless)) {
         it(`say nothing against ${what}`, () => {
-            assert.deepEqual(violations(done(dev()), "docker"), []);
+            assert.deepEqual(violations(done(everything()), "docker"), []);
         });
     }
 

@@ -60,7 +60,7 @@ export const houseRules: Record<string, Rule> = {
     },
 
     "holds nothing that would have to be kept secret": (evaluation) => {
-        const keyOrSecretOfPulumi = /A[KS]IA[A-Z0-9]{16}|PRIVATE KEY|4dabf18193072939515e22adb298388d/;
+        const keyOrSecretOfPulumi = /A[KS]IA[A-Z0-9]{16}|PRIVATE KEY|1b47061264138c4ac30d75fd1eb44270/;
         assert.doesNotMatch(JSON.stringify(evaluation), keyOrSecretOfPulumi);
     },
 
