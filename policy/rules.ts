@@ -83,6 +83,7 @@ export const unnamedResourcesAllowed: Readonly<Record<string, readonly string[]>
 /** The types of this program that take no tags. Every other type of AWS has to carry the required ones. */
 export const untaggableTypes: readonly string[] = [
     "aws:cloudwatch/eventTarget:EventTarget",
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule",
     "aws:iam/rolePolicy:RolePolicy",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls",

@@ -88,7 +88,7 @@ function remove(name: string): Change {
 
 function add(type: string, inputs: Inputs): Change {
     const resource = { urn: "urn:added", type, name: "added", inputs, parent: "" };
-    const rest = { dependencies: [], propertyDependencies: {}, protect: false };
+    const rest = { dependencies: [], propertyDependencies: {}, protect: false, deleteBeforeReplace: false };
     return (resources) => [...resources, { ...resource, ...rest, aliases: [] }];
 }
 
