@@ -5,7 +5,7 @@
 import * as pulumi from "@pulumi/pulumi";
 
 import { manifestPrefix, resultPrefix } from "./components/batchDefinition";
-import type { Compute } from "./components/buildRunner";
+import type { BuildNetwork, Compute } from "./components/buildRunner";
 import type { EngineName } from "./components/definition";
 import {
     type EcrImage,
@@ -14,6 +14,7 @@ import {
     parseRepositoryArn,
     partitionOf,
     repositoryArn,
+    repositoryUris,
 } from "./components/imageReference";
 import { type PullThroughCacheRule, repositoriesBelow } from "./components/pullThroughCache";
 import type { Retention } from "./components/storage";
@@ -47,6 +48,12 @@ export interface StackConfig {
      * @default { type: "BUILD_GENERAL1_MEDIUM", timeoutMinutes: 30, queuedTimeoutMinutes: 60 } and an image for the engine
      */
     readonly compute: Compute;
+    /**
+     * Where builds run: in CodeBuild's own network, in a VPC of the stack's own without internet, or in a given VPC.
+     *
+     * @default "public"
+     */
+    readonly network: "public" | "isolated" | BuildNetwork;
     /**
      * What builds keep for the next one: nothing, or the layers on the build host, with engine `docker`.
      *
@@ -102,6 +109,7 @@ export const configKeys = [
     "artifactPrefix",
     "engine",
     "compute",
+    "network",
     "cache",
     "pullThroughCache",
     "retention",
@@ -130,18 +138,15 @@ export function loadConfig(): StackConfig {
     if (!/^[a-z]{2,}(?:-[a-z]+)+-[0-9]+$/.test(region)) {
         throw invalid("aws:region", region, "expected a region of AWS, for instance ap-northeast-1");
     }
+    const partition = partitionOf(region);
     const machine = compute(config, engine);
     const image = parsed("imageUri", config.require("imageUri"), parseImageUri);
-    const own = repositories(config, "repositoryArns");
-    const foreign = repositories(config, "crossAccountRepositoryArns");
-    refuseSharedAccounts(own, foreign);
-    if (image.repository.partition !== partitionOf(region)) {
-        throw invalid(
-            "imageUri",
-            image.uri,
-            `expected an image of the stack's own partition, ${partitionOf(region)}`,
-        );
+    if (image.repository.partition !== partition) {
+        throw invalid("imageUri", image.uri, `expected an image of the stack's own partition, ${partition}`);
     }
+    const own = repositories(config, "repositoryArns", partition);
+    const foreign = repositories(config, "crossAccountRepositoryArns", partition);
+    refuseSharedAccounts(own, foreign);
     const ownRepositories = [image.repository, ...own].filter(
         ({ accountId }) => !foreign.some((repository) => repository.accountId === accountId),
     );
@@ -153,16 +158,19 @@ export function loadConfig(): StackConfig {
 
     const prefix = artifactPrefix(config.get("artifactPrefix") ?? "images/");
     const exported = withoutDuplicates([image.repository, ...own, ...foreign]);
+    const place = network(config, machine);
+    if (place === "isolated") refuseUnreachable({ image, exported, rules, region });
 
     return {
         region,
-        partition: partitionOf(region),
+        partition,
         image,
         repositories: exported,
         artifactPrefix: prefix,
         engine,
         compute: machine,
-        cache: cache(config, engine, machine),
+        network: place,
+        cache: cache(config, { engine, machine, place }),
         pullThroughCache: rules,
         cachedRepositories: withoutDuplicates(cachedRepositories),
         retention: retention(config),
@@ -184,13 +192,18 @@ function refuseUnknownKeys(namespace: string): void {
     }
 }
 
-function repositories(config: pulumi.Config, key: ConfigKey): EcrRepository[] {
+/** No credentials are good for two partitions: a repository of another one can never be pulled from. */
+function repositories(config: pulumi.Config, key: ConfigKey, partition: string): EcrRepository[] {
     const arns = object(config, key) ?? [];
     if (!Array.isArray(arns)) throw invalid(key, arns, "expected a list of ARNs of ECR repositories");
     return arns.map((arn: unknown, index) => {
         const path = `${key}[${index}]`;
         if (typeof arn !== "string") throw invalid(path, arn, "expected the ARN of an ECR repository");
-        return parsed(path, arn, parseRepositoryArn);
+        const repository = parsed(path, arn, parseRepositoryArn);
+        if (repository.partition !== partition) {
+            throw invalid(path, arn, `expected a repository of the stack's own partition, ${partition}`);
+        }
+        return repository;
     });
 }
 
@@ -311,7 +324,12 @@ function buildImage(image: unknown, lambda: boolean): string {
 }
 
 /** What a local cache needs: docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html */
-function cache(config: pulumi.Config, engine: EngineName, { type }: Compute): Cache {
+function cache(
+    config: pulumi.Config,
+    builds: { engine: EngineName; machine: Compute; place: StackConfig["network"] },
+): Cache {
+    const { engine, machine, place } = builds;
+    const { type } = machine;
     const choice = oneOf("cache", config.get("cache") ?? "none", ["none", "local"]);
     if (choice === "local" && engine === "stream") {
         throw invalid(
@@ -325,6 +343,13 @@ function cache(config: pulumi.Config, engine: EngineName, { type }: Compute): Ca
             "cache",
             choice,
             `CodeBuild has no local cache on ${type}; choose a smaller compute.type, or set cache to none`,
+        );
+    }
+    if (choice === "local" && place !== "public") {
+        throw invalid(
+            "cache",
+            choice,
+            "CodeBuild has no local cache for builds in a VPC; leave network public, or set cache to none",
         );
     }
     return choice;
@@ -442,6 +467,94 @@ function refuseFipsHost(image: EcrImage, cachedRepositories: EcrRepository[]): v
             "imageUri",
             image.uri,
             "ECR imports no image through a FIPS host; give the plain host, since pullThroughCache has a rule for it",
+        );
+    }
+}
+
+const networkExpected =
+    "expected public, isolated, or an object with the fields vpcId, subnetIds and securityGroupIds";
+
+function network(config: pulumi.Config, { type }: Compute): StackConfig["network"] {
+    const given = config.get("network") ?? "public";
+    // docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
+    if (given !== "public" && type === "lambda") {
+        throw invalid(
+            "network",
+            given,
+            "Lambda compute runs in no VPC; choose a type of BUILD_GENERAL1, or leave network public",
+        );
+    }
+    if (given === "public" || given === "isolated") return given;
+    if (!given.startsWith("{")) throw invalid("network", given, networkExpected);
+
+    const { vpcId, subnetIds, securityGroupIds } = record(config, "network", [
+        "vpcId",
+        "subnetIds",
+        "securityGroupIds",
+    ]);
+    if (!isIdOf("vpc", vpcId)) throw invalid("network.vpcId", vpcId, "expected the id of a VPC, vpc-…");
+    // How many: docs.aws.amazon.com/codebuild/latest/APIReference/API_VpcConfig.html
+    return {
+        vpcId,
+        subnetIds: ids("network.subnetIds", subnetIds, "subnet", 16),
+        securityGroupIds: ids("network.securityGroupIds", securityGroupIds, "sg", 5),
+    };
+}
+
+function ids(path: string, value: unknown, kind: string, maximum: number): string[] {
+    const list: unknown[] = Array.isArray(value) ? value : [];
+    if (
+        list.length < 1 ||
+        list.length > maximum ||
+        new Set(list).size < list.length ||
+        !list.every((id) => isIdOf(kind, id))
+    ) {
+        throw invalid(path, value, `expected a list of 1 to ${maximum} different ids, ${kind}-…`);
+    }
+    return list;
+}
+
+function isIdOf(kind: string, value: unknown): value is string {
+    return typeof value === "string" && new RegExp(`^${kind}-[0-9a-f]{8,17}$`).test(value);
+}
+
+/**
+ * The endpoints of a VPC are those of its region, ECR's has the plain host name alone, and ECR imports through a cache
+ * only for who could reach the other registry: docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
+ */
+function refuseUnreachable(wanted: {
+    image: EcrImage;
+    exported: EcrRepository[];
+    rules: PullThroughCacheRule[];
+    region: string;
+}): void {
+    const { image, exported, rules, region } = wanted;
+    const distant = exported.find((repository) => repository.region !== region);
+    if (distant !== undefined) {
+        throw invalid(
+            "network",
+            "isolated",
+            `the VPC reaches ECR in ${region} alone, and ${repositoryArn(distant)} is in ${distant.region}; ` +
+                "replicate the repository to the region, or give a VPC that leads there",
+        );
+    }
+    const [rule] = rules;
+    if (rule !== undefined) {
+        throw invalid(
+            "pullThroughCache[0].prefix",
+            rule.prefix,
+            "the first pull of an image through a cache needs a network that leads to the internet, and network is " +
+                "isolated; leave the rule out, or give a VPC with a NAT gateway",
+        );
+    }
+    const [plainUri = ""] = repositoryUris(image.repository);
+    const host = plainUri.slice(0, plainUri.indexOf("/"));
+    if (!image.uri.startsWith(`${host}/`)) {
+        const reachable = image.uri.replace(/^[^/]*/, host);
+        throw invalid(
+            "imageUri",
+            image.uri,
+            `an isolated network reaches ECR under its plain host name alone; write ${reachable}`,
         );
     }
 }

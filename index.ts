@@ -8,6 +8,7 @@ import * as aws from "@pulumi/aws";
 
 import { BatchOrchestration } from "./components/batch";
 import { BuildRunner } from "./components/buildRunner";
+import { IsolatedNetwork } from "./components/network";
 import { ExportOrchestration } from "./components/orchestration";
 import { PullThroughCache } from "./components/pullThroughCache";
 import { repositoryPolicies as policiesOfOtherAccounts } from "./components/repositoryPolicies";
@@ -17,7 +18,8 @@ import { loadConfig } from "./config";
 import { buildExporterBundle } from "./exporter/bundle";
 
 const name = "image-export";
-const { region, partition, image, repositories, engine, compute, retention, tags, ...config } = loadConfig();
+const { region, partition, image, repositories, engine, compute, network, retention, tags, ...config } =
+    loadConfig();
 const at = { partition, region, accountId: aws.getCallerIdentityOutput().accountId };
 
 const buildspec = readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8");
@@ -25,6 +27,23 @@ const buildspec = readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "u
 const storage = new ArtifactStorage(name, { artifactPrefix: config.artifactPrefix, retention, tags });
 
 if (config.pullThroughCache.length > 0) new PullThroughCache(name, { rules: config.pullThroughCache });
+
+const isolated =
+    network === "isolated"
+        ? new IsolatedNetwork(name, {
+              at,
+              zones: aws.getAvailabilityZonesOutput({
+                  state: "available",
+                  // Not the local zones that the account has opted in to.
+                  filters: [{ name: "opt-in-status", values: ["opt-in-not-required"] }],
+              }).names,
+              engine,
+              repositories,
+              artifactBucketArn: storage.bucketArn,
+              artifactPrefix: config.artifactPrefix,
+              tags,
+          })
+        : undefined;
 
 const runner = new BuildRunner(name, {
     at,
@@ -39,6 +58,7 @@ const runner = new BuildRunner(name, {
     artifactBucketArn: storage.bucketArn,
     artifactPrefix: config.artifactPrefix,
     compute,
+    network: typeof network === "object" ? network : isolated?.buildNetwork,
     tags,
 });
 
@@ -88,6 +108,7 @@ export const logGroupNames = {
     executions: orchestration.logGroupName,
     batches: batch.logGroupName,
     ...(triggers && { triggers: triggers.logGroupName }),
+    ...(isolated && { flows: isolated.flowLogGroupName }),
 };
 export const startExportPolicy = orchestration.startExportPolicy;
 export const startBatchPolicy = batch.startBatchPolicy;

@@ -6,8 +6,13 @@ import * as pulumi from "@pulumi/pulumi";
 import {
     assumedByCodeBuild,
     type AwsLocation,
+    createNetworkInterfaces,
+    deleteNetworkInterfaces,
+    exporterPrefix,
     importImages,
+    lendNetworkInterfaces,
     logInToEcr,
+    lookUpNetwork,
     policyDocument,
     pullImages,
     readExporter,
@@ -53,6 +58,16 @@ export type Engine =
           readonly bundle: string | Promise<string>;
       };
 
+/** Where in a VPC builds run. It has to lead to ECR, S3 and CloudWatch Logs, by endpoints or by a NAT gateway. */
+export interface BuildNetwork {
+    /** Id of the VPC. */
+    readonly vpcId: pulumi.Input<string>;
+    /** Ids of the subnets, private ones, 1 to 16: builds get no public address. */
+    readonly subnetIds: pulumi.Input<pulumi.Input<string>[]>;
+    /** Ids of the security groups of the builds, 1 to 5. */
+    readonly securityGroupIds: pulumi.Input<pulumi.Input<string>[]>;
+}
+
 /** Arguments of {@link BuildRunner}. */
 export interface BuildRunnerArgs {
     /** Where the stack lives. */
@@ -77,6 +92,12 @@ export interface BuildRunnerArgs {
     readonly artifactPrefix: string;
     /** Machine and timeouts. */
     readonly compute: Compute;
+    /**
+     * Where in a VPC builds run.
+     *
+     * @default none: builds run in CodeBuild's own network, which leads to the internet
+     */
+    readonly network?: BuildNetwork | undefined;
     /**
      * Days that the builds' log is kept.
      *
@@ -176,7 +197,7 @@ function uploadExporter(
         `${name}-exporter`,
         {
             bucket: args.artifactBucketName,
-            key: pulumi.interpolate`.exporter/${hash}.zip`,
+            key: pulumi.interpolate`${exporterPrefix}${hash}.zip`,
             source: new pulumi.asset.AssetArchive({
                 "exporter.mjs": new pulumi.asset.StringAsset(bundle),
             }),
@@ -229,10 +250,23 @@ function attachPolicy(
                     : [readExporter(pulumi.interpolate`${args.artifactBucketArn}/${bundle.key}`)]),
                 writeArchives(args.artifactBucketArn, args.artifactPrefix),
                 writeLog(logGroup.arn),
+                ...(args.network === undefined ? [] : useNetwork(args.at, args.network)),
             ),
         },
         opts,
     );
+}
+
+function useNetwork(
+    at: AwsLocation,
+    { subnetIds, securityGroupIds }: BuildNetwork,
+): aws.iam.PolicyStatement[] {
+    return [
+        lookUpNetwork(),
+        createNetworkInterfaces(at, subnetIds, securityGroupIds),
+        lendNetworkInterfaces(at, subnetIds),
+        deleteNetworkInterfaces(at, subnetIds),
+    ];
 }
 
 function createProject(
@@ -243,7 +277,7 @@ function createProject(
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.codebuild.Project {
-    const { compute, engine } = args;
+    const { compute, engine, network } = args;
     const { buildspec } = engine;
     return new aws.codebuild.Project(
         projectResourceName,
@@ -271,6 +305,7 @@ function createProject(
             },
             ...timeouts(compute),
             cache: cache(engine),
+            ...(network === undefined ? {} : { vpcConfig: vpcConfig(network) }),
             badgeEnabled: false,
             logsConfig: { cloudwatchLogs: { groupName: logGroup.name, status: "ENABLED" } },
             tags: args.tags,
@@ -300,6 +335,14 @@ function cache(engine: Engine): { type: string; modes?: string[] } {
     return engine.name === "docker" && engine.keepLayers === true
         ? { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] }
         : { type: "NO_CACHE" };
+}
+
+function vpcConfig({
+    vpcId,
+    subnetIds,
+    securityGroupIds,
+}: BuildNetwork): aws.types.input.codebuild.ProjectVpcConfig {
+    return { vpcId, subnets: subnetIds, securityGroupIds };
 }
 
 /** Every variable that the buildspec reads, so that a build started by hand, without a state machine, works too. */

@@ -8,6 +8,9 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { EngineName } from "./definition";
 
+/** Key prefix of the exporter in the bucket of the archives. No `artifactPrefix` can begin with it. */
+export const exporterPrefix = ".exporter/";
+
 /** Where the stack lives: the parts that ARNs are made of. */
 export interface AwsLocation {
     /** AWS partition of the stack, for instance `aws`. */
@@ -62,6 +65,17 @@ export function assumedByStepFunctions(
 ): aws.iam.PolicyStatement {
     const machines = pulumi.interpolate`arn:${at.partition}:states:${at.region}:${at.accountId}:stateMachine:${stateMachineNamePrefix}*`;
     return assumedBy("states.amazonaws.com", at.accountId, machines);
+}
+
+/**
+ * The flow logs of a VPC may assume the role. The source is any flow log of the region, since AWS names it after it
+ * was made.
+ *
+ * @see {@link https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html}
+ */
+export function assumedByFlowLogs(at: AwsLocation): aws.iam.PolicyStatement {
+    const flowLogs = pulumi.interpolate`arn:${at.partition}:ec2:${at.region}:${at.accountId}:vpc-flow-log/*`;
+    return assumedBy("vpc-flow-logs.amazonaws.com", at.accountId, flowLogs);
 }
 
 /** The build asks ECR for the password of `docker login`. */
@@ -154,6 +168,178 @@ export function writeLog(logGroupArn: pulumi.Input<string>): aws.iam.PolicyState
         Effect: "Allow",
         Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
         Resource: pulumi.interpolate`${logGroupArn}:*`,
+    };
+}
+
+/**
+ * In a VPC: CodeBuild looks up the network of the project before it places a build there.
+ *
+ * @see {@link https://docs.aws.amazon.com/codebuild/latest/userguide/auth-and-access-control-iam-identity-based-access-control.html}
+ */
+export function lookUpNetwork(): aws.iam.PolicyStatement {
+    return {
+        Sid: "LookUpNetwork",
+        Effect: "Allow",
+        Action: [
+            "ec2:DescribeDhcpOptions",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVpcs",
+        ],
+        // The Describe actions of EC2 have no resource type.
+        Resource: "*",
+    };
+}
+
+/**
+ * In a VPC: CodeBuild makes a network interface for the build, in these subnets and with these security groups. AWS's
+ * example for CodeBuild has `*` here; the action takes all three resource types, and each has to be allowed.
+ *
+ * @see {@link https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html}
+ */
+export function createNetworkInterfaces(
+    at: AwsLocation,
+    subnetIds: pulumi.Input<pulumi.Input<string>[]>,
+    securityGroupIds: pulumi.Input<pulumi.Input<string>[]>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "CreateNetworkInterfaces",
+        Effect: "Allow",
+        Action: "ec2:CreateNetworkInterface",
+        Resource: pulumi
+            .all([
+                networkInterfaces(at),
+                ec2Arns(at, "subnet", subnetIds),
+                ec2Arns(at, "security-group", securityGroupIds),
+            ])
+            .apply(([interfaces, subnets, groups]) => [interfaces, ...subnets, ...groups]),
+    };
+}
+
+/**
+ * In a VPC: CodeBuild lends the network interface to the machine of the build, which is in an account of AWS. The
+ * service and the subnets are conditions of AWS's own example.
+ *
+ * @see {@link https://docs.aws.amazon.com/codebuild/latest/userguide/auth-and-access-control-iam-identity-based-access-control.html}
+ */
+export function lendNetworkInterfaces(
+    at: AwsLocation,
+    subnetIds: pulumi.Input<pulumi.Input<string>[]>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "LendNetworkInterfaces",
+        Effect: "Allow",
+        Action: "ec2:CreateNetworkInterfacePermission",
+        Resource: networkInterfaces(at),
+        Condition: {
+            StringEquals: { "ec2:AuthorizedService": "codebuild.amazonaws.com" },
+            ArnEquals: { "ec2:Subnet": ec2Arns(at, "subnet", subnetIds) },
+        },
+    };
+}
+
+/** In a VPC: CodeBuild deletes the network interface after the build. AWS's example for CodeBuild has `*` here. */
+export function deleteNetworkInterfaces(
+    at: AwsLocation,
+    subnetIds: pulumi.Input<pulumi.Input<string>[]>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "DeleteNetworkInterfaces",
+        Effect: "Allow",
+        Action: "ec2:DeleteNetworkInterface",
+        Resource: networkInterfaces(at),
+        Condition: { ArnEquals: { "ec2:Subnet": ec2Arns(at, "subnet", subnetIds) } },
+    };
+}
+
+/** Network interfaces are named by AWS when a build starts. */
+function networkInterfaces(at: AwsLocation): pulumi.Output<string> {
+    return pulumi.interpolate`arn:${at.partition}:ec2:${at.region}:${at.accountId}:network-interface/*`;
+}
+
+function ec2Arns(
+    at: AwsLocation,
+    type: string,
+    ids: pulumi.Input<pulumi.Input<string>[]>,
+): pulumi.Output<string[]> {
+    return pulumi
+        .all([at.accountId, ids])
+        .apply(([accountId, known]) =>
+            known.map((id) => `arn:${at.partition}:ec2:${at.region}:${accountId}:${type}/${id}`),
+        );
+}
+
+/**
+ * The flow logs of a VPC are written to one log group, which exists already.
+ *
+ * @see {@link https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html}
+ */
+export function writeFlowLogs(logGroupArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "WriteFlowLogs",
+        Effect: "Allow",
+        Action: ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+        Resource: pulumi.interpolate`${logGroupArn}:*`,
+    };
+}
+
+/**
+ * For the policy of a VPC endpoint: what the statement allows may pass, and nothing else does. Such a policy grants
+ * nothing, it takes away: whoever asks still needs permissions of their own. So it names everybody, as it has to at a
+ * gateway endpoint, and for layers, which ECR lets the build fetch with a signature of its own.
+ *
+ * @see {@link https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html}
+ */
+export function throughEndpoint(statement: aws.iam.PolicyStatement): aws.iam.PolicyStatement {
+    return { ...statement, Principal: "*" };
+}
+
+/**
+ * For the policy of a VPC endpoint: the bucket where ECR keeps the layers of all images of a region.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html}
+ */
+export function downloadLayers(at: AwsLocation): aws.iam.PolicyStatement {
+    return {
+        Sid: "DownloadLayers",
+        Effect: "Allow",
+        Action: "s3:GetObject",
+        Resource: `arn:${at.partition}:s3:::prod-${at.region}-starport-layer-bucket/*`,
+    };
+}
+
+/**
+ * For the policy of a VPC endpoint: CodeBuild fetches an exporter of the stack, whichever it is: the endpoint exists
+ * before the exporter has a name.
+ */
+export function passExporters(artifactBucketArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "PassExporters",
+        Effect: "Allow",
+        Action: ["s3:GetObject", "s3:GetObjectVersion"],
+        Resource: pulumi.interpolate`${artifactBucketArn}/${exporterPrefix}*`,
+    };
+}
+
+/** For the policy of a VPC endpoint: builds of the account write their logs. The stack's own group comes later. */
+export function passBuildLogs(at: AwsLocation): aws.iam.PolicyStatement {
+    return {
+        Sid: "PassBuildLogs",
+        Effect: "Allow",
+        Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
+        Resource: pulumi.interpolate`arn:${at.partition}:logs:${at.region}:${at.accountId}:log-group:/aws/codebuild/*`,
+    };
+}
+
+/** For the policy of a VPC endpoint: a build may ask which role it has. No other role can be assumed through it. */
+export function identifyCaller(): aws.iam.PolicyStatement {
+    return {
+        Sid: "IdentifyCaller",
+        Effect: "Allow",
+        Action: "sts:GetCallerIdentity",
+        // The action has no resource type.
+        Resource: "*",
     };
 }
 

@@ -30,13 +30,14 @@ export function readProject(): Project {
  * The configuration of a stack by full key, as `pulumi.runtime.setAllConfig` takes it.
  *
  * @param stack Name of the stack, for instance `dev`.
+ * @param folder Folder of the stack's file below the root, for instance `examples/stacks`.
  */
-export function stackConfiguration(stack: string): Record<string, string> {
+export function stackConfiguration(stack: string, folder = "."): Record<string, string> {
     const project = readProject();
     const defaults = Object.entries(project.config)
         .filter(([, declaration]) => declaration.default !== undefined)
         .map(([key, declaration]): [string, unknown] => [`${project.name}:${key}`, declaration.default]);
-    const { config } = readYaml(`Pulumi.${stack}.yaml`) as { config: Record<string, unknown> };
+    const { config } = readYaml(join(folder, `Pulumi.${stack}.yaml`)) as { config: Record<string, unknown> };
     return Object.fromEntries(
         [...defaults, ...Object.entries(config)].map(([key, value]) => [key, configurationText(value)]),
     );

@@ -10,6 +10,12 @@ const imageUri = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:mainli
 const ownArn = "arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api";
 const foreignArn = "arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base";
 
+const vpc = {
+    vpcId: "vpc-0a1b2c3d4e5f60718",
+    subnetIds: ["subnet-0a1b2c3d", "subnet-1a2b3c4d5e6f70819"],
+    securityGroupIds: ["sg-0a1b2c3d"],
+};
+
 /** Loads the configuration of these values, given as they stand in a stack file; undefined leaves a key out. */
 async function load(values: Record<string, unknown> = {}, stack = "dev"): Promise<StackConfig> {
     const given: Record<string, unknown> = { imageUri, ...values };
@@ -69,6 +75,7 @@ describe("loadConfig", () => {
                 timeoutMinutes: 30,
                 queuedTimeoutMinutes: 60,
             },
+            network: "public",
             cache: "none",
             pullThroughCache: [],
             cachedRepositories: [],
@@ -108,6 +115,7 @@ describe("loadConfig", () => {
                     timeoutMinutes: 5,
                     queuedTimeoutMinutes: 480,
                 },
+                network: vpc,
                 retention: { archiveDays: 0, oldVersionDays: 0, protect: false },
                 tags: { "cost-center": "container-platform" },
             },
@@ -124,6 +132,7 @@ describe("loadConfig", () => {
             timeoutMinutes: 5,
             queuedTimeoutMinutes: 480,
         });
+        assert.deepEqual(config.network, vpc);
         assert.deepEqual(config.retention, { archiveDays: 0, oldVersionDays: 0, protect: false });
         assert.deepEqual(config.tags, {
             project: "ecr-image-export",
@@ -424,6 +433,110 @@ describe("loadConfig", () => {
         assert.deepEqual(Object.entries(tags).at(-1), ["constructor", "acme"]);
     });
 
+    it("takes an isolated network, with either engine, for repositories of the region", async () => {
+        for (const engine of ["docker", "stream"]) {
+            const values = { engine, network: "isolated", crossAccountRepositoryArns: [foreignArn] };
+            assert.equal((await load(values)).network, "isolated");
+        }
+    });
+
+    it("refuses an isolated network for what its endpoints do not lead to", async () => {
+        const distant = foreignArn.replace("ap-northeast-1", "eu-west-1");
+        for (const key of ["repositoryArns", "crossAccountRepositoryArns"]) {
+            await assertRefused(
+                { network: "isolated", [key]: [distant] },
+                'network is "isolated": the VPC reaches ECR in ap-northeast-1 alone',
+                `${distant} is in eu-west-1`,
+            );
+        }
+        await assertRefused(
+            { network: "isolated", imageUri: imageUri.replace("ap-northeast-1", "us-east-1") },
+            "repository/nginx is in us-east-1",
+        );
+        for (const host of ["dkr.ecr-fips.ap-northeast-1.amazonaws.com", "dkr-ecr.ap-northeast-1.on.aws"]) {
+            await assertRefused(
+                { network: "isolated", imageUri: `111122223333.${host}/nginx:1` },
+                `imageUri is "111122223333.${host}/nginx:1"`,
+                "write 111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:1.",
+            );
+        }
+    });
+
+    it("refuses an isolated network with a cache that ECR would have to fill", async () => {
+        const cached = {
+            imageUri: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/quay/prometheus/prometheus:v3",
+            pullThroughCache: [{ prefix: "quay", upstreamRegistryUrl: "quay.io" }],
+        };
+        await assertRefused(
+            { ...cached, network: "isolated" },
+            'pullThroughCache[0].prefix is "quay": the first pull',
+            "give a VPC with a NAT gateway",
+        );
+        assert.deepEqual((await load({ ...cached, network: vpc })).network, vpc);
+    });
+
+    it("refuses a local cache in a VPC, where CodeBuild has none", async () => {
+        for (const network of ["isolated", vpc]) {
+            await assertRefused(
+                { cache: "local", network },
+                'cache is "local": CodeBuild has no local cache for builds in a VPC',
+            );
+        }
+        assert.equal((await load({ cache: "local", network: "public" })).cache, "local");
+    });
+
+    it("takes what an isolated network would not reach where builds run elsewhere", async () => {
+        const distant = foreignArn.replace("ap-northeast-1", "eu-west-1");
+        for (const network of ["public", vpc]) {
+            const { repositories } = await load({ network, crossAccountRepositoryArns: [distant] });
+            assert.equal(repositories.at(-1)?.region, "eu-west-1");
+        }
+    });
+
+    it("refuses a VPC for Lambda compute, which cannot run in one", async () => {
+        for (const network of ["isolated", vpc]) {
+            await assertRefused(
+                { engine: "stream", compute: { type: "lambda" }, network },
+                `network is "${configurationText(network)}": Lambda compute runs in no VPC`,
+            );
+        }
+        const { network } = await load({ engine: "stream", compute: { type: "lambda" }, network: "public" });
+        assert.equal(network, "public");
+    });
+
+    it("takes repositories of other accounts in any region of the stack's partition, and of no other", async () => {
+        const partitions: [string, string, string, string][] = [
+            ["aws", "ap-northeast-1", "eu-west-1", "amazonaws.com"],
+            ["aws-cn", "cn-north-1", "cn-northwest-1", "amazonaws.com.cn"],
+            ["aws-us-gov", "us-gov-west-1", "us-gov-east-1", "amazonaws.com"],
+        ];
+        for (const [partition, region, other, suffix] of partitions) {
+            const repository = `arn:${partition}:ecr:${other}:444455556666:repository/platform/base`;
+            const values = (arn: string) => ({
+                "aws:region": region,
+                "ecr-image-export:imageUri": `111122223333.dkr.ecr.${region}.${suffix}/nginx`,
+                "ecr-image-export:crossAccountRepositoryArns": JSON.stringify([arn]),
+            });
+            const { repositories } = await loadAll(values(repository));
+            assert.deepEqual(repositories.at(-1), {
+                partition,
+                region: other,
+                accountId: "444455556666",
+                name: "platform/base",
+            });
+            const beyond =
+                partition === "aws"
+                    ? "arn:aws-cn:ecr:cn-north-1:444455556666:repository/platform/base"
+                    : "arn:aws:ecr:us-east-1:444455556666:repository/platform/base";
+            await assert.rejects(
+                loadAll(values(beyond)),
+                new RegExp(
+                    `crossAccountRepositoryArns\\[0\\] is "${beyond}": .* own partition, ${partition}`,
+                ),
+            );
+        }
+    });
+
     it("refuses a region that is none", async () => {
         const values = { "aws:region": "tokyo", "ecr-image-export:imageUri": imageUri };
         await assert.rejects(loadAll(values), /aws:region is "tokyo": expected/);
@@ -447,6 +560,12 @@ describe("loadConfig", () => {
         const tagKeyExpected = "expected a key of 1 to 128 letters";
         const tagValueExpected = "expected a text of at most 256 letters";
         const structured = "expected a structured value; set it with `pulumi config set --path`";
+        const networkExpected =
+            "expected public, isolated, or an object with the fields vpcId, subnetIds and";
+        const manySubnets = Array.from(
+            { length: 17 },
+            (_, at) => `subnet-0000000${at.toString(16).padStart(2, "0")}`,
+        );
         const manyTags = Object.fromEntries(Array.from({ length: 48 }, (_, index) => [`tag${index}`, "x"]));
 
         /** A value that cannot work, and what the message has to say: key, value, expectation. */
@@ -534,6 +653,48 @@ describe("loadConfig", () => {
                 "lambda-standard",
             ],
             ["imageUri", imageUri.replace(".com", ".com.cn"), "imageUri", ".com.cn", uriExpected],
+            ["network", "", "network", '""', networkExpected],
+            ["network", "private", "network", '"private"', networkExpected],
+            ["network", "Isolated", "network", '"Isolated"', networkExpected],
+            ["network", ["isolated"], "network", '["isolated"]', networkExpected],
+            ["network", true, "network", '"true"', networkExpected],
+            ["network", {}, "network.vpcId", '"undefined"', "expected the id of a VPC, vpc-"],
+            ["network", { ...vpc, vpcId: "vpc-*" }, "network.vpcId", '"vpc-*"', "the id of a VPC"],
+            [
+                "network",
+                { ...vpc, zones: 2 },
+                "network.zones",
+                "known are vpcId, subnetIds, securityGroupIds",
+            ],
+            [
+                "network",
+                { ...vpc, subnetIds: [] },
+                "network.subnetIds",
+                '"[]"',
+                "1 to 16 different ids, subnet-",
+            ],
+            [
+                "network",
+                { ...vpc, subnetIds: "subnet-0a1b2c3d" },
+                "network.subnetIds",
+                "expected a list of 1",
+            ],
+            ["network", { ...vpc, subnetIds: ["sg-0a1b2c3d"] }, "network.subnetIds", "ids, subnet-"],
+            ["network", { ...vpc, subnetIds: [vpc.subnetIds[0], 7] }, "network.subnetIds", "ids, subnet-"],
+            ["network", { ...vpc, subnetIds: ["a", "a"] }, "network.subnetIds", "different ids, subnet-"],
+            ["network", { ...vpc, subnetIds: manySubnets }, "network.subnetIds", "1 to 16 different ids"],
+            [
+                "network",
+                { ...vpc, securityGroupIds: undefined },
+                "network.securityGroupIds",
+                "1 to 5 different",
+            ],
+            [
+                "network",
+                { ...vpc, securityGroupIds: ["sg-*"] },
+                "network.securityGroupIds",
+                "1 to 5 different",
+            ],
             ["retention", 90, "retention", '"90"', "expected an object with the fields archiveDays"],
             ["retention", { days: 1 }, "retention.days", "known are archiveDays, oldVersionDays, protect"],
             ["retention", { archiveDays: -1 }, "retention.archiveDays", '"-1"', "from 0 to 36500"],
@@ -702,7 +863,7 @@ describe("loadConfig", () => {
 describe("Pulumi.yaml", () => {
     const { name, config } = readProject();
     // Pulumi knows string, boolean, integer and array: an object cannot be declared, nor a list of them.
-    const objects = ["compute", "pullThroughCache", "retention", "batch", "triggers", "tags"];
+    const objects = ["compute", "network", "pullThroughCache", "retention", "batch", "triggers", "tags"];
 
     it("names the project whose keys config.ts reads", () => {
         assert.equal(name, "ecr-image-export");

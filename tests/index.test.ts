@@ -12,6 +12,7 @@ import {
     type Statement,
     statementsOf,
 } from "./support/houseRules";
+import { obstacles, type VpcConfig, waysOut } from "./support/networkGraph";
 import { evaluate, Evaluation, unknown } from "./support/pulumiMocks";
 import { root, stackConfiguration } from "../lab/stackFiles";
 
@@ -32,6 +33,12 @@ function evaluateStack(
         },
         { stack, preview },
     );
+}
+
+/** Whether a resource of a policy, with `*` for any text, covers another, whose `*` are taken as they stand. */
+function covers(pattern: string, resource: string): boolean {
+    const parts = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+    return new RegExp(`^${parts.join(".*")}$`).test(resource);
 }
 
 const resources = [
@@ -287,6 +294,103 @@ describe("index.ts", function () {
         assert.deepEqual(program.resource("image-export-project").inputs["cache"], {
             type: "LOCAL",
             modes: ["LOCAL_DOCKER_LAYER_CACHE"],
+        });
+    });
+
+    describe("deployed with an isolated network", () => {
+        const configuration = stackConfiguration("isolated", "examples/stacks");
+        for (const engine of ["docker", "stream"]) {
+            describe(`and engine ${engine}`, () => {
+                let program: Evaluation;
+                before(async () => {
+                    const changes = { ...configuration, "ecr-image-export:engine": engine };
+                    program = await evaluateStack("dev", false, changes);
+                });
+
+                itKeepsTheHouseRules(() => program, tagsOf["dev"] ?? {});
+
+                it("declares the network besides the rest", () => {
+                    const names = program.typesAndNames().filter((each) => !resources.includes(each));
+                    assert.deepEqual(
+                        names.filter((each) => !/^aws:(?:ec2|vpc)\//.test(each)),
+                        [
+                            "aws:cloudwatch/logGroup:LogGroup image-export-flow-log",
+                            "aws:iam/role:Role image-export-flow-role",
+                            "aws:iam/rolePolicy:RolePolicy image-export-flow-policy",
+                            ...(engine === "stream"
+                                ? ["aws:s3/bucketObjectv2:BucketObjectv2 image-export-exporter"]
+                                : []),
+                            "ecr-image-export:index:IsolatedNetwork image-export",
+                        ],
+                    );
+                });
+
+                it("runs builds where ECR, S3, CloudWatch Logs and STS can be reached, and nothing else", () => {
+                    const { vpcConfig } = program.resource("image-export-project").inputs;
+                    assert.deepEqual(waysOut(program), []);
+                    for (const service of ["ecr.api", "ecr.dkr", "s3", "logs", "sts"]) {
+                        assert.deepEqual(obstacles(program, vpcConfig as VpcConfig, service), [], service);
+                    }
+                });
+
+                it("has the project wait for the way to be open", () => {
+                    const { dependencies } = program.resource("image-export-project");
+                    const way = program
+                        .customResources()
+                        .filter(({ type }) => /:(?:VpcEndpoint|SecurityGroup.*Rule)$/.test(type));
+                    assert.equal(way.length, 8);
+                    for (const { name } of way) assert(dependencies.includes(name), name);
+                });
+
+                it("lets pass whatever the build's role may do at these services", () => {
+                    const passing = program
+                        .customResources()
+                        .filter(({ type }) => type.endsWith(":VpcEndpoint"))
+                        .flatMap(statementsOf);
+                    const needed = statementsOf(program.resource("image-export-build-policy")).filter(
+                        ({ Action }) => !String([Action].flat()[0]).startsWith("ec2:"),
+                    );
+                    assert.equal(needed.length, engine === "stream" ? 5 : 4);
+                    for (const { Sid, Action, Resource } of needed) {
+                        for (const action of [Action].flat()) {
+                            for (const resource of [Resource ?? []].flat()) {
+                                assert(
+                                    passing.some(
+                                        (each) =>
+                                            [each.Action].flat().includes(action) &&
+                                            [each.Resource ?? []]
+                                                .flat()
+                                                .some((bound) => covers(bound, resource)),
+                                    ),
+                                    `${Sid ?? ""}: ${action} on ${resource} does not pass`,
+                                );
+                            }
+                        }
+                    }
+                });
+
+                it("tells the name of the flow logs' group", () => {
+                    const { flows } = program.result["logGroupNames"] as Record<string, string>;
+                    assert.equal(flows, "/aws/vpc-flow-logs/image-export-20250101000000000000000001");
+                });
+            });
+        }
+    });
+
+    it("runs builds in a VPC that is given, and makes none", async () => {
+        const network = {
+            vpcId: "vpc-0a1b2c3d",
+            subnetIds: ["subnet-0a1b2c3d"],
+            securityGroupIds: ["sg-0a1b2c3d"],
+        };
+        const program = await evaluateStack("dev", false, {
+            "ecr-image-export:network": JSON.stringify(network),
+        });
+        assert.deepEqual(program.typesAndNames(), resources);
+        assert.deepEqual(program.resource("image-export-project").inputs["vpcConfig"], {
+            vpcId: network.vpcId,
+            subnets: network.subnetIds,
+            securityGroupIds: network.securityGroupIds,
         });
     });
 

@@ -188,6 +188,86 @@ describe("BuildRunner", () => {
         });
     });
 
+    it("runs in no VPC, and may not touch one", () => {
+        assert(!("vpcConfig" in runner.resource("test-project").inputs));
+        assert.doesNotMatch(JSON.stringify(runner.resource("test-build-policy").inputs), /ec2:/);
+    });
+
+    describe("in a VPC", () => {
+        const network = {
+            vpcId: "vpc-0a1b2c3d",
+            subnetIds: ["subnet-0a1b2c3d", "subnet-1a2b3c4d"],
+            securityGroupIds: ["sg-0a1b2c3d"],
+        };
+        let inVpc: Evaluation;
+        before(async () => {
+            inVpc = await evaluateRunner({ network });
+        });
+
+        itKeepsTheHouseRules(() => inVpc, tags);
+
+        it("is the same project, in these subnets and groups", () => {
+            assert.deepEqual(inVpc.typesAndNames(), runner.typesAndNames());
+            const { vpcConfig, ...rest } = inVpc.resource("test-project").inputs;
+            assert.deepEqual(vpcConfig, {
+                vpcId: "vpc-0a1b2c3d",
+                subnets: ["subnet-0a1b2c3d", "subnet-1a2b3c4d"],
+                securityGroupIds: ["sg-0a1b2c3d"],
+            });
+            assert.deepEqual(rest, runner.resource("test-project").inputs);
+        });
+
+        it("lets the role, besides, have network interfaces there", () => {
+            const plain = statementsOf(runner.resource("test-build-policy"));
+            const all = statementsOf(inVpc.resource("test-build-policy"));
+            assert.deepEqual(all.slice(0, plain.length), plain);
+            const ec2 = "arn:aws:ec2:ap-northeast-1:111122223333";
+            const inSubnets = { "ec2:Subnet": network.subnetIds.map((id) => `${ec2}:subnet/${id}`) };
+            assert.deepEqual(all.slice(plain.length), [
+                {
+                    Sid: "LookUpNetwork",
+                    Effect: "Allow",
+                    Action: [
+                        "ec2:DescribeDhcpOptions",
+                        "ec2:DescribeNetworkInterfaces",
+                        "ec2:DescribeSecurityGroups",
+                        "ec2:DescribeSubnets",
+                        "ec2:DescribeVpcs",
+                    ],
+                    Resource: "*",
+                },
+                {
+                    Sid: "CreateNetworkInterfaces",
+                    Effect: "Allow",
+                    Action: "ec2:CreateNetworkInterface",
+                    Resource: [
+                        `${ec2}:network-interface/*`,
+                        `${ec2}:subnet/subnet-0a1b2c3d`,
+                        `${ec2}:subnet/subnet-1a2b3c4d`,
+                        `${ec2}:security-group/sg-0a1b2c3d`,
+                    ],
+                },
+                {
+                    Sid: "LendNetworkInterfaces",
+                    Effect: "Allow",
+                    Action: "ec2:CreateNetworkInterfacePermission",
+                    Resource: `${ec2}:network-interface/*`,
+                    Condition: {
+                        StringEquals: { "ec2:AuthorizedService": "codebuild.amazonaws.com" },
+                        ArnEquals: inSubnets,
+                    },
+                },
+                {
+                    Sid: "DeleteNetworkInterfaces",
+                    Effect: "Allow",
+                    Action: "ec2:DeleteNetworkInterface",
+                    Resource: `${ec2}:network-interface/*`,
+                    Condition: { ArnEquals: inSubnets },
+                },
+            ]);
+        });
+    });
+
     it("takes machine and timeouts as they are configured", async () => {
         const compute = {
             type: "BUILD_GENERAL1_LARGE",

@@ -14,10 +14,13 @@ const bucket = "arn:aws:s3:::artifacts";
 const queue = "arn:aws:sqs:ap-northeast-1:111122223333:undelivered";
 const states = "arn:aws:states:ap-northeast-1:111122223333";
 
+const subnets = ["subnet-0a1b2c3d", "subnet-1a2b3c4d"];
+
 /** Every builder of the file, called once. What each one grants is pinned by the tests of the components. */
 const everyStatement = {
     assumedByCodeBuild: statements.assumedByCodeBuild(at, "export-project"),
     assumedByEventBridge: statements.assumedByEventBridge(at, "export-on-push"),
+    assumedByFlowLogs: statements.assumedByFlowLogs(at),
     assumedByScheduler: statements.assumedByScheduler(
         at,
         "arn:aws:scheduler:ap-northeast-1:111122223333:schedule-group/export",
@@ -26,17 +29,22 @@ const everyStatement = {
     awaitBuilds: statements.awaitBuilds(at),
     awaitExports: statements.awaitExports(at),
     countResults: statements.countResults(at, "batch-machine"),
+    createNetworkInterfaces: statements.createNetworkInterfaces(at, subnets, ["sg-0a1b2c3d"]),
+    deleteNetworkInterfaces: statements.deleteNetworkInterfaces(at, subnets),
     deliverExecutionLog: statements.deliverExecutionLog(),
     denyInsecureQueue: statements.denyInsecureQueue(queue),
     denyInsecureTransport: statements.denyInsecureTransport(bucket),
+    downloadLayers: statements.downloadLayers(at),
     exportEachImage: statements.exportEachImage(`${states}:stateMachine:export`),
     followEachExport: statements.followEachExport(at, "export-machine"),
     followExports: statements.followExports(at, "export-machine"),
     followMap: statements.followMap(at, "batch-machine"),
+    identifyCaller: statements.identifyCaller(),
     importImages: statements.importImages([
         "arn:aws:ecr:ap-northeast-1:111122223333:repository/docker-hub/library/nginx",
     ]),
     keepUndelivered: statements.keepUndelivered(queue),
+    lendNetworkInterfaces: statements.lendNetworkInterfaces(at, subnets),
     letRolePull: statements.letRolePull("docker", "arn:aws:iam::111122223333:role/build"),
     letRuleKeepUndelivered: statements.letRuleKeepUndelivered(
         queue,
@@ -44,6 +52,9 @@ const everyStatement = {
     ),
     listArchives: statements.listArchives(bucket, "images/"),
     logInToEcr: statements.logInToEcr(),
+    lookUpNetwork: statements.lookUpNetwork(),
+    passBuildLogs: statements.passBuildLogs(at),
+    passExporters: statements.passExporters(bucket),
     pullImages: statements.pullImages("docker", ["arn:aws:ecr:ap-northeast-1:111122223333:repository/app"]),
     pullTrigger: statements.pullTrigger(`${states}:stateMachine:starter`),
     putManifests: statements.putManifests(bucket, "batches/"),
@@ -57,6 +68,7 @@ const everyStatement = {
     startTriggeredExports: statements.startTriggeredExports(`${states}:stateMachine:export`),
     traceExecutions: statements.traceExecutions(),
     writeArchives: statements.writeArchives(bucket, "images/"),
+    writeFlowLogs: statements.writeFlowLogs("arn:aws:logs:ap-northeast-1:111122223333:log-group:flows"),
     writeLog: statements.writeLog("arn:aws:logs:ap-northeast-1:111122223333:log-group:builds"),
     writeResults: statements.writeResults(bucket, "batch-results/"),
 };
@@ -67,7 +79,8 @@ async function plain(statement: object): Promise<Statement> {
 
 describe("iamStatements", () => {
     it("exports no builder that these tests do not know", () => {
-        const builders = Object.keys(statements).filter((name) => name !== "policyDocument");
+        const takeStatements = ["exporterPrefix", "policyDocument", "throughEndpoint"];
+        const builders = Object.keys(statements).filter((name) => !takeStatements.includes(name));
         assert.deepEqual(builders.sort(), Object.keys(everyStatement));
     });
 
@@ -123,20 +136,64 @@ describe("iamStatements", () => {
         });
     });
 
+    it("lets CodeBuild use network interfaces in the build's subnets and groups alone", async () => {
+        const ec2 = "arn:aws:ec2:ap-northeast-1:111122223333";
+        const inSubnets = { "ec2:Subnet": subnets.map((id) => `${ec2}:subnet/${id}`) };
+        assert.deepEqual(await plain(everyStatement.createNetworkInterfaces), {
+            Sid: "CreateNetworkInterfaces",
+            Effect: "Allow",
+            Action: "ec2:CreateNetworkInterface",
+            Resource: [
+                `${ec2}:network-interface/*`,
+                `${ec2}:subnet/subnet-0a1b2c3d`,
+                `${ec2}:subnet/subnet-1a2b3c4d`,
+                `${ec2}:security-group/sg-0a1b2c3d`,
+            ],
+        });
+        assert.deepEqual(await plain(everyStatement.lendNetworkInterfaces), {
+            Sid: "LendNetworkInterfaces",
+            Effect: "Allow",
+            Action: "ec2:CreateNetworkInterfacePermission",
+            Resource: `${ec2}:network-interface/*`,
+            Condition: {
+                StringEquals: { "ec2:AuthorizedService": "codebuild.amazonaws.com" },
+                ArnEquals: inSubnets,
+            },
+        });
+        assert.deepEqual(await plain(everyStatement.deleteNetworkInterfaces), {
+            Sid: "DeleteNetworkInterfaces",
+            Effect: "Allow",
+            Action: "ec2:DeleteNetworkInterface",
+            Resource: `${ec2}:network-interface/*`,
+            Condition: { ArnEquals: inSubnets },
+        });
+    });
+
+    it("lets through an endpoint what a statement allows, and changes nothing else of it", async () => {
+        const { Principal, ...rest } = await plain(statements.throughEndpoint(everyStatement.writeArchives));
+        assert.equal(Principal, "*");
+        assert.deepEqual(rest, await plain(everyStatement.writeArchives));
+    });
+
     it("makes ARNs of the stack's own partition, region and account", async () => {
         const inChina = [
             statements.assumedByCodeBuild(china, "export-project"),
             statements.assumedByStepFunctions(china, "export-machine"),
+            statements.assumedByFlowLogs(china),
             statements.awaitBuilds(china),
             statements.awaitExports(china),
             statements.countResults(china, "batch-machine"),
             statements.followEachExport(china, "export-machine"),
             statements.followMap(china, "batch-machine"),
+            statements.createNetworkInterfaces(china, subnets, ["sg-0a1b2c3d"]),
+            statements.deleteNetworkInterfaces(china, subnets),
+            statements.lendNetworkInterfaces(china, subnets),
+            statements.passBuildLogs(china),
             statements.followExports(china, "export-machine"),
         ];
         for (const statement of inChina) {
             const text = JSON.stringify(await plain(statement));
-            assert.match(text, /arn:aws-cn:[a-z]+:cn-north-1:111122223333:/);
+            assert.match(text, /arn:aws-cn:[a-z0-9]+:cn-north-1:111122223333:/);
             assert.doesNotMatch(text, /arn:aws:/);
         }
     });

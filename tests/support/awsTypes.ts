@@ -3,6 +3,8 @@
  * to it. A type that is missing here fails the test that meets it, so that nobody adds one without thinking of these.
  */
 
+import { createHash } from "node:crypto";
+
 /** Where the mocked stack lives. */
 export const at = { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" };
 
@@ -27,6 +29,16 @@ const arn = (service: string, resource: string) =>
 
 /** A side resource of a bucket: it is known by the bucket's name. */
 const ofBucket: AwsType = { taggable: false, answer: (_, inputs) => ({ id: String(inputs["bucket"]) }) };
+
+/** A resource of a VPC: it is known by an id of its kind, here of its name's hash. */
+function ofNetwork(kind: string): AwsType {
+    return { taggable: true, answer: (name) => ({ id: networkId(kind, name) }) };
+}
+
+/** The id of a resource of a VPC, by its kind (`subnet`) and the resource's physical name. */
+export function networkId(kind: string, physicalName: string): string {
+    return `${kind}-${createHash("sha256").update(physicalName).digest("hex").slice(0, 17)}`;
+}
 
 /** Every resource type that is known, by its token. */
 export const awsTypes: Record<string, AwsType | undefined> = {
@@ -64,6 +76,20 @@ export const awsTypes: Record<string, AwsType | undefined> = {
         taggable: false,
         // Known by its prefix, which users of the cache write in image URIs: there is no name to leave open.
         answer: (_, inputs) => ({ id: String(inputs["ecrRepositoryPrefix"]), registryId: at.accountId }),
+    },
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": ofNetwork("sg"),
+    "aws:ec2/flowLog:FlowLog": ofNetwork("fl"),
+    "aws:ec2/routeTable:RouteTable": ofNetwork("rtb"),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": { ...ofNetwork("rtbassoc"), taggable: false },
+    "aws:ec2/securityGroup:SecurityGroup": { ...ofNetwork("sg"), nameArgument: "name" },
+    "aws:ec2/subnet:Subnet": ofNetwork("subnet"),
+    "aws:ec2/vpc:Vpc": ofNetwork("vpc"),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": {
+        taggable: true,
+        answer: (name, inputs) => ({
+            id: networkId("vpce", name),
+            ...(inputs["vpcEndpointType"] === "Gateway" ? { prefixListId: networkId("pl", name) } : {}),
+        }),
     },
     "aws:iam/role:Role": {
         taggable: true,
@@ -123,10 +149,16 @@ export const awsTypes: Record<string, AwsType | undefined> = {
         taggable: false,
         answer: (_, inputs) => ({ id: String(inputs["queueUrl"]) }),
     },
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": ofNetwork("sgr"),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": ofNetwork("sgr"),
 };
 
 /** The functions of the provider that the program may call, and what they answer. */
-export const awsFunctions: Record<string, Record<string, string> | undefined> = {
+export const awsFunctions: Record<string, Record<string, string | string[]> | undefined> = {
+    "aws:index/getAvailabilityZones:getAvailabilityZones": {
+        id: at.region,
+        names: [`${at.region}a`, `${at.region}c`, `${at.region}d`],
+    },
     "aws:index/getCallerIdentity:getCallerIdentity": {
         accountId: at.accountId,
         arn: `arn:${at.partition}:iam::${at.accountId}:user/deployer`,

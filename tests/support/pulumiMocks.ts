@@ -31,6 +31,8 @@ export interface RecordedResource {
     readonly propertyDependencies: Readonly<Record<string, readonly string[]>>;
     readonly protect: boolean;
     readonly deleteBeforeReplace: boolean;
+    /** Properties whose change the engine ignores. */
+    readonly ignoreChanges: readonly string[];
     readonly aliases: readonly unknown[];
     /** What a component registered at its end; undefined where it did not. */
     outputs?: Record<string, unknown>;
@@ -169,6 +171,7 @@ function recordedAs(urn: string, request: RegisterResourceRequest): RecordedReso
         ),
         protect: request.getProtect() ?? false,
         deleteBeforeReplace: request.getDeletebeforereplace(),
+        ignoreChanges: request.getIgnorechangesList(),
         aliases: [...request.getAliasurnsList(), ...request.getAliasesList()],
     };
 }

@@ -1,0 +1,336 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+
+import type { BuildNetwork } from "./buildRunner";
+import type { EngineName } from "./definition";
+import {
+    assumedByFlowLogs,
+    type AwsLocation,
+    downloadLayers,
+    identifyCaller,
+    logInToEcr,
+    passBuildLogs,
+    passExporters,
+    policyDocument,
+    pullImages,
+    throughEndpoint,
+    writeArchives,
+    writeFlowLogs,
+} from "./iamStatements";
+import { type EcrRepository, repositoryArn } from "./imageReference";
+
+/** Arguments of {@link IsolatedNetwork}. */
+export interface IsolatedNetworkArgs {
+    /** Where the stack lives. */
+    readonly at: AwsLocation;
+    /** Availability zones of the region, by name, two or more: a subnet is made in each of the first two. */
+    readonly zones: pulumi.Input<string[]>;
+    /** How archives are made, which decides what builds ask of ECR and S3. */
+    readonly engine: EngineName;
+    /** Repositories that builds may pull from, all of the stack's region. */
+    readonly repositories: readonly EcrRepository[];
+    /** ARN of the bucket of the archives. */
+    readonly artifactBucketArn: pulumi.Input<string>;
+    /** The only key prefix that builds may write, with its closing slash. */
+    readonly artifactPrefix: string;
+    /**
+     * Days that the flow logs are kept.
+     *
+     * @default 90
+     */
+    readonly logRetentionDays?: number;
+    /** Tags of everything that can be tagged. */
+    readonly tags: Record<string, string>;
+}
+
+/**
+ * A VPC without a way to the internet: no gateway, no NAT, no route but to its own endpoints. Through these a build
+ * reaches ECR, S3, CloudWatch Logs and STS of the stack's region, and of them only what the stack is about: its
+ * repositories, its bucket, the log groups of its account's builds. What is refused or strange shows in the flow logs.
+ *
+ * @example
+ * const network = new IsolatedNetwork("export", {
+ *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
+ *     zones: ["ap-northeast-1a", "ap-northeast-1c"],
+ *     engine: "docker",
+ *     repositories: [image.repository],
+ *     artifactBucketArn: storage.bucketArn,
+ *     artifactPrefix: "images/",
+ *     tags: { project: "ecr-image-export" },
+ * });
+ */
+export class IsolatedNetwork extends pulumi.ComponentResource {
+    /** VPC, subnets and security group for builds. Known once the endpoints exist: a build would hang without them. */
+    public readonly buildNetwork: BuildNetwork;
+    /** Name of the log group of the flow logs. */
+    public readonly flowLogGroupName: pulumi.Output<string>;
+
+    public constructor(name: string, args: IsolatedNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
+        super("ecr-image-export:index:IsolatedNetwork", name, args, opts);
+        const child = { parent: this };
+
+        const vpc = createVpc(name, args, child);
+        closeDefaultGroup(name, vpc, args, child);
+        const { subnetIds, routeTable } = createSubnets(name, vpc, args, child);
+        const groups = createSecurityGroups(name, vpc, args, child);
+        const s3 = createS3Endpoint(name, vpc, routeTable, args, child);
+        const endpoints = createInterfaceEndpoints(name, vpc, subnetIds, groups.endpoints, args, child);
+        const rules = openTheWay(name, groups, s3, args, child);
+        const logGroup = logFlows(name, vpc, args, child);
+
+        const ready = [s3, ...endpoints, ...rules].map(({ id }) => id);
+        this.buildNetwork = {
+            vpcId: pulumi.all([vpc.id, ready]).apply(([id]) => id),
+            subnetIds,
+            securityGroupIds: [groups.builds.id],
+        };
+        this.flowLogGroupName = logGroup.name;
+        this.registerOutputs({ buildNetwork: this.buildNetwork, flowLogGroupName: this.flowLogGroupName });
+    }
+}
+
+/** Nothing routes to the VPC, so its addresses may be in use elsewhere; Docker's own, 172.17.0.0/16, may not. */
+function createVpc(name: string, args: IsolatedNetworkArgs, opts: pulumi.CustomResourceOptions): aws.ec2.Vpc {
+    return new aws.ec2.Vpc(
+        `${name}-vpc`,
+        {
+            cidrBlock: "10.0.0.0/23",
+            // Private DNS, by which the services' usual names lead to the endpoints, needs both.
+            enableDnsSupport: true,
+            enableDnsHostnames: true,
+            tags: args.tags,
+        },
+        opts,
+    );
+}
+
+/** AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away. */
+function closeDefaultGroup(
+    name: string,
+    vpc: aws.ec2.Vpc,
+    args: IsolatedNetworkArgs,
+    opts: pulumi.CustomResourceOptions,
+): void {
+    new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId: vpc.id, tags: args.tags }, opts);
+}
+
+/** Two subnets of 251 addresses each, of which the endpoints take four and every running build one. */
+function createSubnets(
+    name: string,
+    vpc: aws.ec2.Vpc,
+    args: IsolatedNetworkArgs,
+    opts: pulumi.CustomResourceOptions,
+): { subnetIds: pulumi.Output<string>[]; routeTable: aws.ec2.RouteTable } {
+    const routeTable = new aws.ec2.RouteTable(
+        `${name}-route-table`,
+        // An empty list, unlike none, takes out again what others add. The S3 endpoint's route is not among these.
+        { vpcId: vpc.id, routes: [], tags: args.tags },
+        opts,
+    );
+    const subnetIds = [0, 1].map((index) => {
+        const subnet = new aws.ec2.Subnet(
+            `${name}-subnet-${index + 1}`,
+            {
+                vpcId: vpc.id,
+                cidrBlock: `10.0.${index}.0/24`,
+                availabilityZone: pulumi.output(args.zones).apply((zones) => zoneAt(index, zones)),
+                mapPublicIpOnLaunch: false,
+                tags: args.tags,
+            },
+            // A zone that the region gains must not move a subnet that is in use.
+            { ...opts, ignoreChanges: ["availabilityZone"] },
+        );
+        const association = new aws.ec2.RouteTableAssociation(
+            `${name}-association-${index + 1}`,
+            { subnetId: subnet.id, routeTableId: routeTable.id },
+            opts,
+        );
+        return pulumi.all([subnet.id, association.id]).apply(([id]) => id);
+    });
+    return { subnetIds, routeTable };
+}
+
+function zoneAt(index: number, zones: string[]): string {
+    const zone = zones[index];
+    if (zone === undefined) {
+        throw new pulumi.RunError(
+            `The isolated network needs two availability zones, and the region offers ${zones.length}: ${zones.join(", ")}.`,
+        );
+    }
+    return zone;
+}
+
+interface SecurityGroups {
+    readonly builds: aws.ec2.SecurityGroup;
+    readonly endpoints: aws.ec2.SecurityGroup;
+}
+
+/** Made without rules: neither group lets anything in or out but what {@link openTheWay} adds. */
+function createSecurityGroups(
+    name: string,
+    vpc: aws.ec2.Vpc,
+    args: IsolatedNetworkArgs,
+    opts: pulumi.CustomResourceOptions,
+): SecurityGroups {
+    const group = (suffix: string, description: string) =>
+        new aws.ec2.SecurityGroup(`${name}-${suffix}`, { vpcId: vpc.id, description, tags: args.tags }, opts);
+    return {
+        builds: group("build-group", "Builds that export container images"),
+        endpoints: group("endpoint-group", "Interface endpoints that the builds use"),
+    };
+}
+
+/** HTTPS from the builds to the endpoints and to S3, and nothing else in any direction. */
+function openTheWay(
+    name: string,
+    { builds, endpoints }: SecurityGroups,
+    s3: aws.ec2.VpcEndpoint,
+    args: IsolatedNetworkArgs,
+    opts: pulumi.CustomResourceOptions,
+): pulumi.CustomResource[] {
+    const https = { ipProtocol: "tcp", fromPort: 443, toPort: 443, tags: args.tags };
+    return [
+        new aws.vpc.SecurityGroupEgressRule(
+            `${name}-build-to-endpoints`,
+            { ...https, securityGroupId: builds.id, referencedSecurityGroupId: endpoints.id },
+            opts,
+        ),
+        new aws.vpc.SecurityGroupEgressRule(
+            `${name}-build-to-s3`,
+            { ...https, securityGroupId: builds.id, prefixListId: s3.prefixListId },
+            opts,
+        ),
+        new aws.vpc.SecurityGroupIngressRule(
+            `${name}-endpoints-from-build`,
+            { ...https, securityGroupId: endpoints.id, referencedSecurityGroupId: builds.id },
+            opts,
+        ),
+    ];
+}
+
+/** The archives, the exporter and the layers of ECR: a gateway, which costs nothing. */
+function createS3Endpoint(
+    name: string,
+    vpc: aws.ec2.Vpc,
+    routeTable: aws.ec2.RouteTable,
+    args: IsolatedNetworkArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.ec2.VpcEndpoint {
+    const { at, engine, artifactBucketArn } = args;
+    return new aws.ec2.VpcEndpoint(
+        `${name}-s3-endpoint`,
+        {
+            vpcId: vpc.id,
+            vpcEndpointType: "Gateway",
+            serviceName: `com.amazonaws.${at.region}.s3`,
+            routeTableIds: [routeTable.id],
+            policy: endpointPolicy(
+                downloadLayers(at),
+                ...(engine === "stream" ? [passExporters(artifactBucketArn)] : []),
+                writeArchives(artifactBucketArn, args.artifactPrefix),
+            ),
+            tags: args.tags,
+        },
+        opts,
+    );
+}
+
+type InterfaceService = "ecr.api" | "ecr.dkr" | "logs" | "sts";
+
+/**
+ * ECR's API gives the password, its registry the manifests; CodeBuild writes the log from within the build. No engine calls
+ * STS: it answers who asks, in a build that goes wrong, as which role it runs.
+ */
+function createInterfaceEndpoints(
+    name: string,
+    vpc: aws.ec2.Vpc,
+    subnetIds: pulumi.Output<string>[],
+    group: aws.ec2.SecurityGroup,
+    args: IsolatedNetworkArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.ec2.VpcEndpoint[] {
+    const { at, engine } = args;
+    // AWS recommends one policy for both endpoints of ECR: they share the work of a pull.
+    const ecr = endpointPolicy(logInToEcr(), pullImages(engine, args.repositories.map(repositoryArn)));
+    const policies: Record<InterfaceService, pulumi.Output<string>> = {
+        "ecr.api": ecr,
+        "ecr.dkr": ecr,
+        logs: endpointPolicy(passBuildLogs(at)),
+        sts: endpointPolicy(identifyCaller()),
+    };
+    return Object.entries(policies).map(
+        ([service, policy]) =>
+            new aws.ec2.VpcEndpoint(
+                `${name}-${service.replace(".", "-")}-endpoint`,
+                {
+                    vpcId: vpc.id,
+                    vpcEndpointType: "Interface",
+                    serviceName: interfaceServiceName(at, service as InterfaceService),
+                    subnetIds,
+                    securityGroupIds: [group.id],
+                    privateDnsEnabled: true,
+                    policy,
+                    tags: args.tags,
+                },
+                opts,
+            ),
+    );
+}
+
+function endpointPolicy(...statements: aws.iam.PolicyStatement[]): pulumi.Output<string> {
+    return pulumi.jsonStringify(policyDocument(...statements.map(throughEndpoint)));
+}
+
+// Beyond the partition aws some services have prefixes of their own: github.com/aws/aws-cdk, aws-ec2/lib/vpc-endpoint.ts
+const ownPrefixes: Record<string, Partial<Record<InterfaceService, string>> | undefined> = {
+    "aws-cn": { "ecr.api": "cn.com.amazonaws", "ecr.dkr": "cn.com.amazonaws", sts: "cn.com.amazonaws" },
+    "aws-eusc": { "ecr.api": "eu.amazonaws", "ecr.dkr": "eu.amazonaws" },
+};
+
+function interfaceServiceName({ partition, region }: AwsLocation, service: InterfaceService): string {
+    return `${ownPrefixes[partition]?.[service] ?? "com.amazonaws"}.${region}.${service}`;
+}
+
+/** Every connection that was tried in the VPC, the refused ones too. */
+function logFlows(
+    name: string,
+    vpc: aws.ec2.Vpc,
+    args: IsolatedNetworkArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.cloudwatch.LogGroup {
+    const logGroup = new aws.cloudwatch.LogGroup(
+        `${name}-flow-log`,
+        {
+            namePrefix: `/aws/vpc-flow-logs/${name}-`,
+            retentionInDays: args.logRetentionDays ?? 90,
+            tags: args.tags,
+        },
+        opts,
+    );
+    const role = new aws.iam.Role(
+        `${name}-flow-role`,
+        {
+            description: "Writes the flow logs of the builds' VPC",
+            assumeRolePolicy: policyDocument(assumedByFlowLogs(args.at)),
+            tags: args.tags,
+        },
+        opts,
+    );
+    const policy = new aws.iam.RolePolicy(
+        `${name}-flow-policy`,
+        { role: role.name, policy: policyDocument(writeFlowLogs(logGroup.arn)) },
+        opts,
+    );
+    new aws.ec2.FlowLog(
+        `${name}-flows`,
+        {
+            vpcId: vpc.id,
+            trafficType: "ALL",
+            logDestination: logGroup.arn,
+            iamRoleArn: role.arn,
+            tags: args.tags,
+        },
+        { ...opts, dependsOn: [policy] },
+    );
+    return logGroup;
+}
