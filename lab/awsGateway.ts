@@ -8,8 +8,8 @@ import { buffer } from "node:stream/consumers";
 
 import type { IdentityAndAccess } from "./iam";
 
-/** Passwords for `docker login` that were handed out, and the access key that each was handed to. */
-export type RegistryPasswords = Map<string, string>;
+/** Passwords for `docker login` that were handed out: to which access key, and in which region of ECR. */
+export type RegistryPasswords = Map<string, { readonly accessKeyId: string; readonly region: string }>;
 
 /** Arguments of {@link startAwsGateway}. */
 export interface AwsGatewayArgs {
@@ -57,7 +57,7 @@ async function answer(
         incoming.resume();
         refuse(service, refusal, response);
     } else if (call?.action === "ecr:GetAuthorizationToken") {
-        handOutPassword(args, accessKeyId, response);
+        handOutPassword({ ...args, region }, accessKeyId, response);
     } else {
         passOn(args.emulatorPort, incoming, body, response);
     }
@@ -141,7 +141,7 @@ function refuse(service: string, reason: string, response: ServerResponse): void
 /** A password of its own for each login, so that the registry knows whose pull it serves. moto has one for all. */
 function handOutPassword(args: AwsGatewayArgs, accessKeyId: string, response: ServerResponse): void {
     const password = randomUUID();
-    args.passwords.set(password, accessKeyId);
+    args.passwords.set(password, { accessKeyId, region: args.region });
     response.writeHead(200, { "content-type": "application/x-amz-json-1.1" });
     response.end(
         JSON.stringify({

@@ -25,12 +25,14 @@ export interface Role {
     readonly policies: PolicyDocument[];
 }
 
-/** The roles, the sessions and the bucket policies of the lab's account. */
+/** The roles, the sessions and the bucket policies of the lab's account, and the policies of repositories. */
 export class IdentityAndAccess {
     /** Roles by name. */
     public readonly roles = new Map<string, Role>();
     /** Bucket policies by name of the bucket. */
     public readonly bucketPolicies = new Map<string, PolicyDocument>();
+    /** Policies of repositories by ARN: the owner's consent, which a pull from another account needs. */
+    public readonly repositoryPolicies = new Map<string, PolicyDocument>();
     /** Actions that are taken out of every policy: how the tests show that an action is needed. */
     public readonly removedActions = new Set<string>();
     /** Every action that was allowed to a role, for the tests. */
@@ -75,7 +77,10 @@ export class IdentityAndAccess {
             action,
             resource,
             identityPolicies: session.role.policies.map((policy) => this.withoutRemoved(policy)),
-            resourcePolicy: bucket === undefined ? undefined : this.bucketPolicies.get(bucket),
+            resourcePolicy:
+                bucket === undefined
+                    ? this.repositoryPolicies.get(resource)
+                    : this.bucketPolicies.get(bucket),
             // The endpoints of AWS that the emulator stands for speak TLS.
             context: { "aws:SecureTransport": "true" },
         });
@@ -106,12 +111,13 @@ export class IdentityAndAccess {
         context: Record<string, string>;
     }): Promise<boolean> {
         const { principal, action, resource, context } = request;
+        const owner = /^arn:[^:]*:[^:]*:[^:]*:([0-9]{12}):/.exec(resource)?.[1] ?? this.accountId;
         const result = await runSimulation(
             {
                 request: {
                     principal,
                     action,
-                    resource: { resource, accountId: this.accountId },
+                    resource: { resource, accountId: owner },
                     contextVariables: context,
                 },
                 identityPolicies: request.identityPolicies.map((policy, index) => ({

@@ -45,6 +45,12 @@ export interface LabOptions {
      * @default {}
      */
     readonly configuration?: Record<string, string>;
+    /**
+     * Account of the stack.
+     *
+     * @default that of its image
+     */
+    readonly accountId?: string;
     /** Called when a part of the lab is ready. */
     readonly tell: (line: string) => void;
 }
@@ -121,7 +127,8 @@ async function start(
     const commands = await prepareMachine(options.tell);
     const configuration = configure(options);
     const image = parseImageUri(configuration["ecr-image-export:imageUri"] ?? "");
-    const { accountId, name: repository, region: registryRegion, partition } = image.repository;
+    const { accountId: registryId, name: repository, region: registryRegion, partition } = image.repository;
+    const accountId = options.accountId ?? registryId;
     const region = configuration["aws:region"] ?? "";
     const registry = { port: await freePort(), userAndPassword: `lab:${randomUUID()}` };
     const [emulatorPort, apiPort, proxyPort] = [await freePort(), await freePort(), await freePort()];
@@ -136,7 +143,8 @@ async function start(
     const gateway = await startRegistryGateway({
         port: proxyPort,
         host: image.uri.split("/")[0] ?? "",
-        repositoryArnPrefix: `arn:${partition}:ecr:${registryRegion}:${accountId}:repository/`,
+        region: registryRegion,
+        repositoryArnPrefix: `arn:${partition}:ecr:${registryRegion}:${registryId}:repository/`,
         registry,
         cacheRules,
         iam,

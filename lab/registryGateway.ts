@@ -20,6 +20,8 @@ export interface RegistryGatewayArgs {
     readonly port: number;
     /** Host of the registry in ECR that the gateway stands for. */
     readonly host: string;
+    /** Region of that registry: a password of another region is refused. */
+    readonly region: string;
     /** What the ARNs of its repositories begin with, up to and including `repository/`. */
     readonly repositoryArnPrefix: string;
     /** Port and credentials of the real registry. */
@@ -83,8 +85,8 @@ async function answer(
     response: ServerResponse,
 ): Promise<void> {
     const [user, password = ""] = basicCredentials(incoming);
-    const accessKeyId = args.passwords.get(password);
-    if (user !== "AWS" || accessKeyId === undefined) {
+    const login = args.passwords.get(password);
+    if (user !== "AWS" || login?.region !== args.region) {
         response.setHeader(
             "www-authenticate",
             `Basic realm="https://${args.host}/",service="ecr.amazonaws.com"`,
@@ -103,7 +105,7 @@ async function answer(
     const imports = upstream !== undefined && !imported.has(repository) && isTag(wanted);
     for (const action of neededActions(wanted, incoming.method ?? "", imports)) {
         const refusal = await args.iam.refusal(
-            accessKeyId,
+            login.accessKeyId,
             action,
             `${args.repositoryArnPrefix}${repository}`,
         );
