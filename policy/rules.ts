@@ -62,6 +62,16 @@ export interface StackRule {
 /** Actions that may be granted on resources that have no name, by the reason. Everything else names its resources. */
 export const unnamedResourcesAllowed: Readonly<Record<string, readonly string[]>> = {
     "The token grants nothing by itself, and the action has no resource type.": ["ecr:GetAuthorizationToken"],
+    "Look-ups of a network have no resource type.": [
+        "ec2:DescribeDhcpOptions",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+    ],
+    "A network interface has no name before it is made: conditions name the subnets, and the service that uses it.":
+        ["ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface"],
+    "Who the caller is, is told to everybody.": ["sts:GetCallerIdentity"],
     "Log deliveries and resource policies of CloudWatch Logs have no resource type.": [
         "logs:CreateLogDelivery",
         "logs:DeleteLogDelivery",
@@ -83,6 +93,7 @@ export const unnamedResourcesAllowed: Readonly<Record<string, readonly string[]>
 /** The types of this program that take no tags. Every other type of AWS has to carry the required ones. */
 export const untaggableTypes: readonly string[] = [
     "aws:cloudwatch/eventTarget:EventTarget",
+    "aws:ec2/routeTableAssociation:RouteTableAssociation",
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule",
     "aws:iam/rolePolicy:RolePolicy",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
