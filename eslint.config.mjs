@@ -20,6 +20,9 @@ const jsonStringifyOfOutput = {
     message: "JSON.stringify writes the error text of an Output into the document: use pulumi.jsonStringify.",
 };
 
+const developmentOnly =
+    "For development and tests only: some of it is under AGPL-3.0, and nothing of it is deployed.";
+
 export default tseslint.config(
     { ignores: ["node_modules/", "coverage/", "dist/"] },
     eslint.configs.recommended,
@@ -41,8 +44,13 @@ export default tseslint.config(
         rules: { "no-restricted-syntax": ["error", jsonStringifyOfOutput] },
     },
     mayNotImport(
+        ["index.ts", "config.ts"],
+        [[["@cloud-copilot/*", "**/lab/**", "**/proof/**"], developmentOnly]],
+    ),
+    mayNotImport(
         ["components/**/*.ts"],
         [
+            [["@cloud-copilot/*", "**/proof/**"], developmentOnly],
             [["**/config", "**/cli/**", "**/lab/**"], "components/ takes its values as arguments."],
             [["**/exporter/**"], "The components carry the exporter as a bundle, not as an import."],
         ],
@@ -50,6 +58,7 @@ export default tseslint.config(
     mayNotImport(
         ["exporter/**/*.ts"],
         [
+            [["@cloud-copilot/*", "**/proof/**"], developmentOnly],
             [
                 ["@pulumi/*", "../components/**", "../cli/**", "../lab/**", "../config"],
                 "The bundle is exporter/ alone.",

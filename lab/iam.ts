@@ -3,7 +3,7 @@
  * program declares, with resources and conditions. moto can judge calls as well, but takes the resource of every
  * call outside S3 for `*` and skips conditions, so that it would refuse the scoped policies of this program.
  */
-import { runSimulation } from "@cloud-copilot/iam-simulate";
+import { type EvaluationResult, getGrantReasons, runSimulation } from "@cloud-copilot/iam-simulate";
 
 /** A policy document as IAM takes it. */
 export interface PolicyDocument {
@@ -13,6 +13,7 @@ export interface PolicyDocument {
 
 /** A statement of a policy document. */
 export interface PolicyStatement {
+    readonly Sid?: string;
     readonly Action: string | readonly string[];
     readonly [element: string]: unknown;
 }
@@ -25,6 +26,77 @@ export interface Role {
     readonly policies: PolicyDocument[];
 }
 
+/** A call, and the policies that have a say in it. */
+export interface Call {
+    /** ARN of a session, or name of a service. */
+    readonly principal: string;
+    readonly action: string;
+    readonly resource: string;
+    /** Account that the resource belongs to. */
+    readonly accountId: string;
+    readonly identityPolicies: readonly PolicyDocument[];
+    readonly resourcePolicy?: PolicyDocument | undefined;
+    /** Condition keys and their values. */
+    readonly context: Record<string, string>;
+}
+
+/** What IAM says to a call. */
+export interface Judgement {
+    readonly verdict: EvaluationResult;
+    /** Names of the statements that allow the call. */
+    readonly allowedBy: readonly string[];
+}
+
+/** An action that does not exist, or one that is asked of a resource of another type. */
+export class ImpossibleCall extends Error {}
+
+/**
+ * Judges a call by its policies.
+ *
+ * @throws ImpossibleCall when AWS knows no such action on such a resource.
+ * @throws Error when a policy is not valid.
+ */
+export async function judge(call: Call): Promise<Judgement> {
+    const { principal, action, resource, accountId } = call;
+    const result = await runSimulation(
+        {
+            request: {
+                principal,
+                action,
+                resource: { resource, accountId },
+                contextVariables: call.context,
+            },
+            identityPolicies: call.identityPolicies.map((policy, index) => ({
+                name: `policy ${index + 1}`,
+                policy,
+            })),
+            serviceControlPolicies: [],
+            resourceControlPolicies: [],
+            resourcePolicy: call.resourcePolicy,
+        },
+        {},
+    );
+    if (result.resultType === "error") {
+        const { message } = result.errors;
+        const problem = `${action} on ${resource} cannot be judged: ${JSON.stringify(result.errors)}`;
+        throw message === "policy.errors" ? new Error(problem) : new ImpossibleCall(problem);
+    }
+    const analyses = result.resultType === "single" ? [result.result] : result.results;
+    return {
+        verdict: result.overallResult,
+        allowedBy: analyses
+            .flatMap(({ analysis }) => getGrantReasons(analysis))
+            .flatMap(({ policyType, ...grant }) =>
+                policyType === "identity" || policyType === "resource" ? [grant.statementId ?? ""] : [],
+            ),
+    };
+}
+
+/** One action of one statement. */
+export function permission(statement: string, action: string): string {
+    return `${action} of ${statement}`;
+}
+
 /** The roles, the sessions and the bucket policies of the lab's account, and the policies of repositories. */
 export class IdentityAndAccess {
     /** Roles by name. */
@@ -33,10 +105,10 @@ export class IdentityAndAccess {
     public readonly bucketPolicies = new Map<string, PolicyDocument>();
     /** Policies of repositories by ARN: the owner's consent, which a pull from another account needs. */
     public readonly repositoryPolicies = new Map<string, PolicyDocument>();
-    /** Actions that are taken out of every policy: how the tests show that an action is needed. */
-    public readonly removedActions = new Set<string>();
-    /** Every action that was allowed to a role, for the tests. */
-    public readonly allowedActions = new Set<string>();
+    /** Each {@link permission} that is taken away from all roles: how it is shown that one is needed. */
+    public readonly removed = new Set<string>();
+    /** Each {@link permission} that a call was allowed by. */
+    public readonly used = new Set<string>();
     private readonly sessions = new Map<string, { role: Role; arn: string }>();
 
     public constructor(private readonly accountId: string) {}
@@ -52,15 +124,16 @@ export class IdentityAndAccess {
      * @throws Error when the trust policy does not let it.
      */
     public async requireTrust(role: Role, service: string, sourceArn: string): Promise<void> {
-        const allowed = await this.simulate({
+        const { verdict } = await judge({
             principal: service,
             action: "sts:AssumeRole",
             resource: role.arn,
+            accountId: this.accountId,
             identityPolicies: [],
             resourcePolicy: role.trustPolicy,
             context: { "aws:SourceAccount": this.accountId, "aws:SourceArn": sourceArn },
         });
-        if (!allowed) throw new Error(`${service} may not assume ${role.arn} for ${sourceArn}`);
+        if (verdict !== "Allowed") throw new Error(`${service} may not assume ${role.arn} for ${sourceArn}`);
     }
 
     /**
@@ -72,10 +145,11 @@ export class IdentityAndAccess {
         const session = this.sessions.get(accessKeyId);
         if (session === undefined) return `The security token of ${accessKeyId} is invalid`;
         const bucket = /^arn:[a-z-]+:s3:::([^/]+)/.exec(resource)?.[1];
-        const allowed = await this.simulate({
+        const { verdict, allowedBy } = await judge({
             principal: session.arn,
             action,
             resource,
+            accountId: /^arn:[^:]*:[^:]*:[^:]*:([0-9]{12}):/.exec(resource)?.[1] ?? this.accountId,
             identityPolicies: session.role.policies.map((policy) => this.withoutRemoved(policy)),
             resourcePolicy:
                 bucket === undefined
@@ -84,8 +158,8 @@ export class IdentityAndAccess {
             // The endpoints of AWS that the emulator stands for speak TLS.
             context: { "aws:SecureTransport": "true" },
         });
-        if (allowed) {
-            this.allowedActions.add(action);
+        if (verdict === "Allowed") {
+            for (const statement of allowedBy) this.used.add(permission(statement, action));
             return undefined;
         }
         return (
@@ -97,42 +171,10 @@ export class IdentityAndAccess {
     private withoutRemoved(policy: PolicyDocument): PolicyDocument {
         const left = policy.Statement.map((statement) => ({
             ...statement,
-            Action: [statement.Action].flat().filter((action) => !this.removedActions.has(action)),
+            Action: [statement.Action]
+                .flat()
+                .filter((action) => !this.removed.has(permission(statement.Sid ?? "", action))),
         }));
         return { ...policy, Statement: left.filter(({ Action }) => Action.length > 0) };
-    }
-
-    private async simulate(request: {
-        principal: string;
-        action: string;
-        resource: string;
-        identityPolicies: PolicyDocument[];
-        resourcePolicy: PolicyDocument | undefined;
-        context: Record<string, string>;
-    }): Promise<boolean> {
-        const { principal, action, resource, context } = request;
-        const owner = /^arn:[^:]*:[^:]*:[^:]*:([0-9]{12}):/.exec(resource)?.[1] ?? this.accountId;
-        const result = await runSimulation(
-            {
-                request: {
-                    principal,
-                    action,
-                    resource: { resource, accountId: owner },
-                    contextVariables: context,
-                },
-                identityPolicies: request.identityPolicies.map((policy, index) => ({
-                    name: `policy ${index + 1}`,
-                    policy,
-                })),
-                serviceControlPolicies: [],
-                resourceControlPolicies: [],
-                resourcePolicy: request.resourcePolicy,
-            },
-            {},
-        );
-        if (result.resultType === "error") {
-            throw new Error(`${action} on ${resource} cannot be judged: ${JSON.stringify(result.errors)}`);
-        }
-        return result.overallResult === "Allowed";
     }
 }

@@ -1,9 +1,6 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-
-import * as pulumi from "@pulumi/pulumi";
 
 import {
     assertNarrow,
@@ -13,27 +10,9 @@ import {
     statementsOf,
 } from "./support/houseRules";
 import { obstacles, type VpcConfig, waysOut } from "./support/networkGraph";
-import { evaluate, Evaluation, unknown } from "./support/pulumiMocks";
-import { root, stackConfiguration } from "../lab/stackFiles";
-
-const load = createRequire(__filename);
-
-/** Evaluates index.ts as a stack; its result are the stack's outputs. */
-function evaluateStack(
-    stack: string,
-    preview: boolean,
-    changes: Record<string, string> = {},
-): Promise<Evaluation> {
-    return evaluate(
-        () => {
-            pulumi.runtime.setAllConfig({ ...stackConfiguration(stack), ...changes });
-            const program = load.resolve("../index");
-            Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
-            return { ...(load(program) as Record<string, unknown>) };
-        },
-        { stack, preview },
-    );
-}
+import { evaluateStack } from "./support/program";
+import { Evaluation, unknown } from "./support/pulumiMocks";
+import { root } from "../lab/stackFiles";
 
 /** Whether a resource of a policy, with `*` for any text, covers another, whose `*` are taken as they stand. */
 function covers(pattern: string, resource: string): boolean {

@@ -1,0 +1,73 @@
+/** The proofs that need no lab: every variant of the program, its statements and its table of requests. */
+import { isDeepStrictEqual } from "node:util";
+
+import { offencesOf } from "./facts";
+import { type Builder, evaluateVariant, type Program, type Variant, variants } from "./program";
+import { makeRows, type Row, verdictOn } from "./rows";
+import { actionsOf, statementProofs } from "./statements";
+
+/** What the evaluation of one variant shows. */
+export interface Evaluated {
+    readonly program: Program;
+    /** The rows that could be judged: AWS knows their action on such a resource. */
+    readonly rows: readonly Row[];
+    /** What does not hold. */
+    readonly problems: readonly string[];
+}
+
+/** Evaluates one variant. */
+export async function proveByEvaluation(variant: Variant): Promise<Evaluated> {
+    const program = await evaluateVariant(variant);
+    const rows: Row[] = [];
+    const problems = [...program.problems, ...(await offencesOf(program))];
+    for (const row of await makeRows(program)) {
+        const verdict = await verdictOn(row, program.policies);
+        if (verdict === undefined) continue;
+        rows.push(row);
+        if (verdict !== row.expected) problems.push(disagreement(row, verdict));
+    }
+    for (const builder of builtIn(program)) {
+        if (!rows.some((row) => row.kind !== "near miss" && speaksOf(row, builder, program))) {
+            problems.push(`${builder}: no request is made of this statement`);
+        }
+    }
+    return { program, rows, problems: problems.map((problem) => `${variant.name}: ${problem}`) };
+}
+
+/** Evaluates all variants; what is accounted for and never declared is a problem, too. */
+export async function proveAllByEvaluation(): Promise<{
+    readonly evaluated: readonly Evaluated[];
+    readonly problems: readonly string[];
+}> {
+    const evaluated: Evaluated[] = [];
+    for (const variant of variants) evaluated.push(await proveByEvaluation(variant));
+    const declared = new Set(evaluated.flatMap(({ program }) => builtIn(program)));
+    const unused = Object.keys(statementProofs)
+        .filter((builder) => !declared.has(builder as Builder))
+        .map((builder) => `${builder}: no variant of the program declares this statement`);
+    return { evaluated, problems: [...evaluated.flatMap(({ problems }) => problems), ...unused] };
+}
+
+function builtIn({ policies }: Program): Builder[] {
+    return policies.flatMap(({ builders }) => builders);
+}
+
+function speaksOf(row: Row, builder: Builder, { variant, stack }: Program): boolean {
+    const service = (action: string) => action.split(":")[0];
+    const proof = statementProofs[builder];
+    return (
+        Object.keys(actionsOf(builder, variant.engine)).some((action) =>
+            action.endsWith(":*") ? service(action) === service(row.action) : action === row.action,
+        ) && proof.resources(stack).some((scope) => scope.contains(row.resource))
+    );
+}
+
+/** A row whose verdict is another than the expected one, in words. */
+export function disagreement(row: Row, verdict: string): string {
+    const { actor, action, resource, context, sides, expected, kind } = row;
+    const missing = sides === undefined ? "" : `, ${sides}`;
+    const told = isDeepStrictEqual(context, { "aws:SecureTransport": "true" })
+        ? ""
+        : ` with ${JSON.stringify(context)}`;
+    return `${actor.name} asks for ${action} on ${resource}${told}${missing}: ${verdict}, expected ${expected} (${kind})`;
+}

@@ -1,0 +1,95 @@
+/** What each policy of the program is attached to, or published for: by the place where it is declared. */
+import { at, awsTypes, physicalNameOf } from "../tests/support/awsTypes";
+import type { Evaluation, RecordedResource } from "../tests/support/pulumiMocks";
+
+/** What a policy is attached to, or published for. */
+export type Holder =
+    /** It says what a principal may do. */
+    | { readonly kind: "identity"; readonly name: string; readonly principal: string }
+    /** It says who may do what to a resource. Trust is one of these: the resource is the role. */
+    | { readonly kind: "resource"; readonly name: string; readonly arn: string };
+
+/** ARN of a role by its physical name. */
+export function roleArn(physicalName: string): string {
+    return `arn:${at.partition}:iam::${at.accountId}:role/${physicalName}`;
+}
+
+/** Policies that are part of a resource, by its type and the argument that they are in. */
+const inResources: Record<string, (resource: RecordedResource, evaluation: Evaluation) => Holder> = {
+    "aws:iam/role:Role assumeRolePolicy": ({ name }) => ({
+        kind: "resource",
+        name: `trust of role ${name}`,
+        arn: roleArn(physicalNameOf(name)),
+    }),
+    "aws:iam/rolePolicy:RolePolicy policy": ({ inputs }, evaluation) => {
+        const physicalName = String(inputs["role"]);
+        const role = evaluation
+            .customResources()
+            .find(({ type, name }) => type === "aws:iam/role:Role" && physicalNameOf(name) === physicalName);
+        return {
+            kind: "identity",
+            name: `role ${role?.name ?? physicalName}`,
+            principal: roleArn(physicalName),
+        };
+    },
+    "aws:s3/bucketPolicy:BucketPolicy policy": ({ inputs }) => ({
+        kind: "resource",
+        name: "the bucket",
+        arn: `arn:${at.partition}:s3:::${String(inputs["bucket"])}`,
+    }),
+};
+
+/** Policies that are outputs of the stack, by the output's name. */
+const inOutputs: Record<string, (path: readonly string[]) => Holder> = {
+    startExportPolicy: ([output = ""]) => holderOfPublished(output),
+    readArtifactsPolicy: ([output = ""]) => holderOfPublished(output),
+    repositoryPolicies: ([, arn = ""]) => ({
+        kind: "resource",
+        name: "repositories of other accounts",
+        arn,
+    }),
+};
+
+/** Somebody in the stack's account who was given a published policy, and nothing else. */
+function holderOfPublished(output: string): Holder {
+    return { kind: "identity", name: `holder of ${output}`, principal: roleArn(`holder-of-${output}`) };
+}
+
+/**
+ * What a policy is attached to.
+ *
+ * @param path Where in the resource's arguments it is.
+ * @returns undefined where nothing is known of such a place.
+ */
+export function holderInResource(
+    evaluation: Evaluation,
+    resource: RecordedResource,
+    path: readonly string[],
+): Holder | undefined {
+    return inResources[`${resource.type} ${path.join(".")}`]?.(resource, evaluation);
+}
+
+/** What a policy is published for; `path` begins with the output's name. */
+export function holderInOutput(path: readonly string[]): Holder | undefined {
+    return inOutputs[path[0] ?? ""]?.(path);
+}
+
+/** The types of IAM that the program may use: what they grant is in a document of the program's own. */
+const iamTypes = ["aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"];
+/** Arguments that grant what is written elsewhere, AWS's own policies among them. */
+const foreignGrants = ["managedPolicyArns", "inlinePolicies", "policyArn", "policyArns"];
+
+/** Ways to grant something without a statement of the program's own. */
+export function foreignGrantsIn(evaluation: Evaluation): string[] {
+    return evaluation
+        .customResources()
+        .flatMap(({ type, name, inputs }) => [
+            ...(type.startsWith("aws:iam/") && !iamTypes.includes(type)
+                ? [`${type} ${name}: a type of IAM that proof/holders.ts does not know`]
+                : []),
+            ...foreignGrants
+                .filter((argument) => argument in inputs)
+                .map((argument) => `${type} ${name}: ${argument} grants what no builder made`),
+            ...(awsTypes[type] === undefined ? [`${type} ${name}: not in tests/support/awsTypes.ts`] : []),
+        ]);
+}

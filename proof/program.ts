@@ -1,0 +1,196 @@
+/**
+ * The program as the proof sees it: evaluated whole, as each of its variants, with every policy that it declares
+ * anywhere, and the builder that each statement comes from.
+ */
+import { isDeepStrictEqual } from "node:util";
+
+import type * as aws from "@pulumi/aws";
+
+import type { EngineName } from "../components/definition";
+import * as builders from "../components/iamStatements";
+import type { PolicyDocument } from "../lab/iam";
+import { stackConfiguration } from "../lab/stackFiles";
+import { at, awsTypes, physicalNameOf } from "../tests/support/awsTypes";
+import { loadProgram } from "../tests/support/program";
+import { evaluate, type Evaluation, type RecordedResource } from "../tests/support/pulumiMocks";
+import { foreignGrantsIn, type Holder, holderInOutput, holderInResource } from "./holders";
+
+type Builders = typeof builders;
+
+/** Name of a function of `components/iamStatements.ts` that makes a statement. */
+export type Builder = {
+    [Name in keyof Builders]: Builders[Name] extends (...args: never[]) => aws.iam.PolicyStatement
+        ? Name
+        : never;
+}[keyof Builders];
+
+/** A configuration that the program is evaluated with. */
+export interface Variant {
+    readonly name: string;
+    /** Stack whose file is read. */
+    readonly stack: string;
+    readonly engine: EngineName;
+    /** Configuration in the place of the file's, by full key. */
+    readonly changes: Record<string, string>;
+}
+
+/** Every configuration whose policies are proven. What adds statements only when it is configured needs one here. */
+export const variants: readonly Variant[] = ["dev", "prod"].flatMap((stack) =>
+    (["docker", "stream"] as const).map((engine) => ({
+        name: `${stack}, engine ${engine}`,
+        stack,
+        engine,
+        changes: { "ecr-image-export:engine": engine },
+    })),
+);
+
+/** A policy that the program declares. */
+export interface Policy {
+    /** Where it is declared. */
+    readonly where: string;
+    readonly holder: Holder;
+    readonly document: PolicyDocument;
+    /** The builder of each statement, in their order. */
+    readonly builders: readonly Builder[];
+}
+
+/** An evaluated variant. */
+export interface Program {
+    readonly variant: Variant;
+    readonly stack: Stack;
+    readonly policies: readonly Policy[];
+    /** What makes the collection of policies incomplete, or shows one that comes from elsewhere. */
+    readonly problems: readonly string[];
+}
+
+/** What the proofs are told of a stack: names and ARNs of its resources, its configuration, and no policy. */
+export class Stack {
+    public readonly at = at;
+
+    public constructor(
+        private readonly evaluation: Evaluation,
+        private readonly configuration: Record<string, string>,
+    ) {}
+
+    /** Value of a key of the stack's configuration, as text. */
+    public configured(key: string): string | undefined {
+        return this.configuration[key.includes(":") ? key : `ecr-image-export:${key}`];
+    }
+
+    /** ARN of a resource of the stack, by the name that the program gives it. */
+    public arn(name: string): string {
+        const { arn } = this.answer(this.evaluation.resource(name));
+        if (arn === undefined) throw new Error(`${name} has no ARN under the mocks`);
+        return arn;
+    }
+
+    /** Physical name, or id, of a resource of the stack. */
+    public id(name: string): string {
+        const { name: physical, id = "" } = this.answer(this.evaluation.resource(name));
+        return physical ?? id;
+    }
+
+    /** An ARN of the stack's own partition, region and account. */
+    public arnOf(service: string, resource: string): string {
+        return `arn:${at.partition}:${service}:${at.region}:${at.accountId}:${resource}`;
+    }
+
+    private answer({ type, name, inputs }: RecordedResource): Record<string, string> {
+        return awsTypes[type]?.answer(physicalNameOf(name), inputs) ?? {};
+    }
+}
+
+/** Evaluates a variant and collects its policies. */
+export async function evaluateVariant(variant: Variant): Promise<Program> {
+    const made: Made[] = [];
+    const restore = spyOnBuilders(made);
+    let evaluation: Evaluation;
+    try {
+        evaluation = await evaluate(() => ({ outputs: loadProgram(variant.stack, variant.changes), made }), {
+            stack: variant.stack,
+        });
+    } finally {
+        restore();
+    }
+    const result = evaluation.result as { outputs: Record<string, unknown>; made: Made[] };
+    const configuration = { ...stackConfiguration(variant.stack), ...variant.changes };
+    return {
+        variant,
+        stack: new Stack(evaluation, configuration),
+        ...collectPolicies(evaluation, result.outputs, result.made),
+    };
+}
+
+/** A statement, and the builder that made it. */
+export interface Made {
+    readonly builder: Builder;
+    readonly statement: unknown;
+}
+
+/** Writes down what each builder makes. Components call builders by way of the module's exports, which can be replaced. */
+function spyOnBuilders(made: Made[]): () => void {
+    const exports = builders as unknown as Record<string, (...args: never[]) => unknown>;
+    const originals = { ...exports };
+    for (const [name, build] of Object.entries(originals)) {
+        if (typeof build !== "function" || name === "policyDocument") continue;
+        exports[name] = (...args) => {
+            const statement = build(...args);
+            made.push({ builder: name as Builder, statement });
+            return statement;
+        };
+    }
+    return () => Object.assign(exports, originals);
+}
+
+/** Finds every policy document, wherever it is; asks of each what it is attached to and who made its statements. */
+export function collectPolicies(
+    evaluation: Evaluation,
+    outputs: Record<string, unknown>,
+    made: readonly Made[],
+): Pick<Program, "policies" | "problems"> {
+    const inResources = evaluation.customResources().flatMap((resource) =>
+        documentsIn(resource.inputs).map(({ path, document }) => ({
+            where: `${resource.type} ${resource.name}, ${path.join(".")}`,
+            holder: holderInResource(evaluation, resource, path),
+            document,
+        })),
+    );
+    const inOutputs = documentsIn(outputs).map(({ path, document }) => ({
+        where: `the output ${path.join(".")}`,
+        holder: holderInOutput(path),
+        document,
+    }));
+    const policies: Policy[] = [];
+    const problems = foreignGrantsIn(evaluation);
+    for (const { where, holder, document } of [...inResources, ...inOutputs]) {
+        const makers = document.Statement.map(
+            (statement) => made.find((each) => isDeepStrictEqual(each.statement, statement))?.builder,
+        );
+        if (holder === undefined) {
+            problems.push(`${where}: proof/holders.ts does not say what this policy is attached to`);
+        } else if (makers.includes(undefined)) {
+            problems.push(`${where}: has a statement that no builder of components/iamStatements.ts made`);
+        } else {
+            policies.push({ where, holder, document, builders: makers as Builder[] });
+        }
+    }
+    return { policies, problems };
+}
+
+/** Every policy document in a value, as an object or as JSON, and the way to it. */
+function documentsIn(
+    value: unknown,
+    path: readonly string[] = [],
+): { readonly path: readonly string[]; readonly document: PolicyDocument }[] {
+    if (typeof value === "string") {
+        return value.startsWith("{") && value.includes('"Statement"')
+            ? documentsIn(JSON.parse(value), path)
+            : [];
+    }
+    if (typeof value !== "object" || value === null) return [];
+    if ("Statement" in value) {
+        const document = value as PolicyDocument;
+        return [{ path, document: { ...document, Statement: [document.Statement].flat() } }];
+    }
+    return Object.entries(value).flatMap(([key, each]) => documentsIn(each, [...path, key]));
+}

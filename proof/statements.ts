@@ -1,0 +1,397 @@
+/**
+ * What every policy statement of the program is for: a second, independent account of it. For each action the reason,
+ * and how it is shown that the action is needed; for the statement what it is meant to reach, without the language of
+ * policies. `proof/rows.ts` makes requests of it, by the hundred, and the declared policies have to agree with each.
+ *
+ * A new builder needs its entry here; the compiler says so.
+ */
+import type { EngineName } from "../components/definition";
+import { parseImageUri, repositoryArn } from "../components/imageReference";
+import type { Builder, Stack } from "./program";
+import { beginningWith, exactly, noResource, oneOf, type Scope, service } from "./scope";
+
+/** Why an action is allowed, and how it is shown that it has to be. */
+export interface ActionProof {
+    /** Who needs it, and for what. */
+    readonly why: string;
+    /** How it is shown that nothing works without it. */
+    readonly proof: Necessity;
+    /** The engine whose stacks alone have it; both when it is left out. */
+    readonly engine?: EngineName;
+}
+
+/**
+ * `lab`: with the action taken out of the statement, the lab does not do its work and names the action
+ * (`proof/running.ts`). Otherwise the page of AWS that asks for the action, and the reason why the lab cannot show it.
+ */
+export type Necessity = "lab" | { readonly page: string; readonly because: string };
+
+/** The account of one statement. */
+export interface StatementProof {
+    /** What the actions reach, for people. */
+    readonly reach: string;
+    readonly actions: Readonly<Record<string, ActionProof>>;
+    /** What the actions reach. Every action of the statement must be able to reach each of these. */
+    readonly resources: (stack: Stack) => readonly Scope[];
+    /** What a request has to carry. */
+    readonly context?: (stack: Stack) => Readonly<Record<string, Scope>>;
+    /** Who is meant, in the policy of a resource; everybody when it is left out. */
+    readonly principals?: (stack: Stack) => readonly Scope[];
+    /** Whether the statement takes away instead of giving. */
+    readonly denies?: true;
+}
+
+/** The actions of a statement in stacks with an engine. */
+export function actionsOf(builder: Builder, engine: EngineName): Record<string, ActionProof> {
+    return Object.fromEntries(
+        Object.entries(statementProofs[builder].actions).filter(
+            ([, proof]) => proof.engine === undefined || proof.engine === engine,
+        ),
+    );
+}
+
+/** Actions that are all there for the same reason. */
+function each(actions: readonly string[], proof: ActionProof): Record<string, ActionProof> {
+    return Object.fromEntries(actions.map((action) => [action, proof]));
+}
+
+function documented(page: string, because: string): Necessity {
+    return { page: `https://docs.aws.amazon.com/${page}`, because };
+}
+
+/** Repositories that the stack's configuration names. */
+function repositories(stack: Stack): string[] {
+    const listed = ["repositoryArns", "crossAccountRepositoryArns"].flatMap(
+        (key) => JSON.parse(stack.configured(key) ?? "[]") as string[],
+    );
+    return [repositoryArn(parseImageUri(stack.configured("imageUri") ?? "").repository), ...listed];
+}
+
+function foreignRepositories(stack: Stack): string[] {
+    return JSON.parse(stack.configured("crossAccountRepositoryArns") ?? "[]") as string[];
+}
+
+/** Objects under the prefix of the archives. S3 knows no folders: `..` in a key is a name like any other. */
+function archives(stack: Stack): Scope {
+    const prefix = stack.configured("artifactPrefix") ?? "images/";
+    return beginningWith(
+        `${stack.arn("image-export-bucket")}/${prefix}`,
+        "nginx/1.29.tar",
+        "nginx/1.29.tar.json",
+        "../other/nginx.tar",
+    );
+}
+
+/** Objects of the bucket that no build may write. */
+const besideArchives = [".exporter/0a1b2c3d4e5f6071.zip", "nginx.tar"];
+
+const notEmulated = "Step Functions does this by itself; the lab has an interpreter in its place";
+
+/** Trust: a service may assume a role for resources of this account that are named as the stack names them. */
+function trust(name: string, role: string, sources: (stack: Stack) => Scope, page: string): StatementProof {
+    return {
+        reach: "the role itself",
+        actions: {
+            "sts:AssumeRole": {
+                why: `${name} works with the role's permissions; only for this account, and only for what this stack is called`,
+                proof: documented(
+                    page,
+                    "the lab judges the trust policy as well, but cannot work without a role",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn(role))],
+        principals: () => [service(name)],
+        context: (stack) => ({
+            "aws:SourceAccount": exactly(stack.at.accountId),
+            "aws:SourceArn": sources(stack),
+        }),
+    };
+}
+
+/** The account of each statement, by the builder that makes it. */
+export const statementProofs: Record<Builder, StatementProof> = {
+    assumedByCodeBuild: trust(
+        "codebuild.amazonaws.com",
+        "image-export-build-role",
+        (stack) =>
+            beginningWith(stack.arnOf("codebuild", "project/image-export-project"), "-0a1b2c3", "-fffffff"),
+        "codebuild/latest/userguide/setting-up-service-role.html",
+    ),
+    assumedByStepFunctions: trust(
+        "states.amazonaws.com",
+        "image-export-machine-role",
+        (stack) =>
+            beginningWith(stack.arnOf("states", "stateMachine:image-export-machine"), "-0a1b2c3", "-fffffff"),
+        "step-functions/latest/dg/procedure-create-iam-role.html",
+    ),
+
+    logInToEcr: {
+        reach: "everything: the action has no resource type, and its token grants nothing by itself",
+        actions: {
+            "ecr:GetAuthorizationToken": {
+                why: "the build asks for the password of the registry",
+                proof: "lab",
+            },
+        },
+        resources: () => [noResource],
+    },
+    pullImages: {
+        reach: "the configured repositories, each by its whole ARN",
+        actions: {
+            "ecr:BatchGetImage": { why: "the build reads the manifest", proof: "lab" },
+            "ecr:GetDownloadUrlForLayer": { why: "the build reads the layers", proof: "lab" },
+            "ecr:BatchCheckLayerAvailability": {
+                why: "AWS lists it among the permissions of a build that pulls with Docker",
+                engine: "docker",
+                proof: documented(
+                    "codebuild/latest/userguide/sample-ecr.html",
+                    "the daemon of the lab does not ask for it",
+                ),
+            },
+        },
+        resources: (stack) => [oneOf(...repositories(stack))],
+    },
+    letRolePull: {
+        reach: "the repository of another account that the policy is attached to, for the build role alone",
+        actions: {
+            ...each(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], {
+                why: "a pull across accounts needs the consent of both sides",
+                proof: documented(
+                    "AmazonECR/latest/userguide/repository-policy-examples.html",
+                    "the lab has one account",
+                ),
+            }),
+            "ecr:BatchCheckLayerAvailability": {
+                why: "as in the policy of the build role",
+                engine: "docker",
+                proof: documented(
+                    "AmazonECR/latest/userguide/repository-policy-examples.html",
+                    "the lab has one account",
+                ),
+            },
+        },
+        resources: (stack) => foreignRepositories(stack).map(exactly),
+        principals: (stack) => [exactly(stack.arn("image-export-build-role"))],
+    },
+    readExporter: {
+        reach: "the one object that is the exporter",
+        actions: {
+            "s3:GetObject": {
+                why: "CodeBuild fetches the source of the project",
+                engine: "stream",
+                proof: "lab",
+            },
+            "s3:GetObjectVersion": {
+                why: "CodeBuild fetches the source by its version, where it is given one",
+                engine: "stream",
+                proof: documented(
+                    "codebuild/latest/userguide/setting-up-service-role.html",
+                    "CodeBuild does this by itself; the lab fetches the newest version",
+                ),
+            },
+        },
+        resources: (stack) => [
+            exactly(`${stack.arn("image-export-bucket")}/${stack.id("image-export-exporter")}`),
+        ],
+    },
+    writeArchives: {
+        reach: "objects under `artifactPrefix` in the stack's bucket",
+        actions: {
+            "s3:PutObject": { why: "the build uploads the archive", proof: "lab" },
+            "s3:GetObject": {
+                why: "engine `docker` confirms its upload; engine `stream` finds an export that is already there, and skips it",
+                proof: "lab",
+            },
+            "s3:AbortMultipartUpload": {
+                why: "an upload that breaks off leaves parts behind, which are invisible and billed",
+                proof: documented(
+                    "AmazonS3/latest/userguide/mpuoverview.html",
+                    "an export that succeeds aborts no upload",
+                ),
+            },
+        },
+        resources: (stack) => [archives(stack)],
+    },
+    writeLog: {
+        reach: "streams of the builds' log group",
+        actions: each(["logs:CreateLogStream", "logs:PutLogEvents"], {
+            why: "CodeBuild writes the log of the build",
+            proof: "lab",
+        }),
+        resources: (stack) => [
+            beginningWith(`${stack.arn("image-export-build-log")}:`, "log-stream:5f2b", "log-stream:a/b"),
+        ],
+    },
+
+    runBuilds: {
+        reach: "the stack's one project",
+        actions: {
+            "codebuild:StartBuild": { why: "the state machine starts the build", proof: "lab" },
+            "codebuild:BatchGetBuilds": { why: "the state machine reads how the build ended", proof: "lab" },
+            "codebuild:StopBuild": {
+                why: "an aborted execution stops its build, which would run on and be billed",
+                proof: documented(
+                    "step-functions/latest/dg/connect-codebuild.html",
+                    "an export that nobody aborts stops no build",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-project"))],
+    },
+    awaitBuilds: {
+        reach: "the one EventBridge rule that Step Functions manages for builds",
+        actions: each(["events:DescribeRule", "events:PutRule", "events:PutTargets"], {
+            why: "Step Functions learns from the rule that a build has ended",
+            proof: "lab",
+        }),
+        resources: (stack) => [
+            exactly(stack.arnOf("events", "rule/StepFunctionsGetEventForCodeBuildStartBuildRule")),
+        ],
+    },
+    deliverExecutionLog: {
+        reach: "everything: the actions have no resource type",
+        actions: each(
+            [
+                "logs:CreateLogDelivery",
+                "logs:DeleteLogDelivery",
+                "logs:DescribeLogGroups",
+                "logs:DescribeResourcePolicies",
+                "logs:GetLogDelivery",
+                "logs:ListLogDeliveries",
+                "logs:PutResourcePolicy",
+                "logs:UpdateLogDelivery",
+            ],
+            {
+                why: "Step Functions sets up the delivery of the execution log",
+                proof: documented("step-functions/latest/dg/cw-logs.html", notEmulated),
+            },
+        ),
+        resources: () => [noResource],
+    },
+    traceExecutions: {
+        reach: "everything: the actions have no resource type",
+        actions: each(
+            [
+                "xray:GetSamplingRules",
+                "xray:GetSamplingTargets",
+                "xray:PutTelemetryRecords",
+                "xray:PutTraceSegments",
+            ],
+            {
+                why: "Step Functions sends the trace of the execution",
+                proof: documented("step-functions/latest/dg/concepts-xray-tracing.html", notEmulated),
+            },
+        ),
+        resources: () => [noResource],
+    },
+
+    denyInsecureTransport: {
+        reach: "the bucket and all of its objects, for everybody",
+        denies: true,
+        actions: {
+            "s3:*": {
+                why: "nobody reaches the bucket without TLS, whatever else they may",
+                proof: documented(
+                    "AmazonS3/latest/userguide/security-best-practices.html",
+                    "it takes away and gives nothing; the requests without TLS show what it does",
+                ),
+            },
+        },
+        resources: (stack) => [
+            exactly(stack.arn("image-export-bucket")),
+            archives(stack),
+            ...besideArchives.map((key) => exactly(`${stack.arn("image-export-bucket")}/${key}`)),
+        ],
+        context: () => ({ "aws:SecureTransport": exactly("false") }),
+    },
+
+    startExports: {
+        reach: "the stack's state machine",
+        actions: {
+            "states:StartExecution": {
+                why: "a requester starts an export",
+                proof: documented(
+                    "step-functions/latest/apireference/API_StartExecution.html",
+                    "the lab starts executions as the owner of the account",
+                ),
+            },
+            "states:ListExecutions": {
+                why: "a requester finds an export again",
+                proof: documented(
+                    "step-functions/latest/apireference/API_ListExecutions.html",
+                    "the lab starts executions as the owner of the account",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-machine"))],
+    },
+    followExports: {
+        reach: "executions of the stack's state machine",
+        actions: Object.fromEntries(
+            Object.entries({
+                DescribeExecution: "a requester learns how an export ended",
+                GetExecutionHistory: "a requester sees where an export is",
+                StopExecution: "a requester stops an export",
+            }).map(([operation, why]) => [
+                `states:${operation}`,
+                {
+                    why,
+                    proof: documented(
+                        `step-functions/latest/apireference/API_${operation}.html`,
+                        "the lab follows executions as the owner of the account",
+                    ),
+                },
+            ]),
+        ),
+        resources: (stack) => [
+            beginningWith(
+                stack.arnOf("states", `execution:${stack.id("image-export-machine")}:`),
+                "1",
+                "a-b",
+            ),
+        ],
+    },
+    readArchives: {
+        reach: "objects under `artifactPrefix` in the stack's bucket",
+        actions: {
+            "s3:GetObject": {
+                why: "a reader fetches an archive",
+                proof: documented(
+                    "AmazonS3/latest/API/API_GetObject.html",
+                    "the lab reads archives as the owner of the account",
+                ),
+            },
+            "s3:GetObjectVersion": {
+                why: "a reader fetches the very version that the result of an export names",
+                proof: documented(
+                    "AmazonS3/latest/API/API_GetObject.html",
+                    "the lab reads archives as the owner of the account",
+                ),
+            },
+        },
+        resources: (stack) => [archives(stack)],
+    },
+    listArchives: {
+        reach: "the stack's bucket, for keys under `artifactPrefix`",
+        actions: {
+            "s3:ListBucket": {
+                why: "a reader finds archives",
+                proof: documented(
+                    "AmazonS3/latest/API/API_ListObjectsV2.html",
+                    "the lab reads archives as the owner of the account",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-bucket"))],
+        context: (stack) => {
+            const prefix = stack.configured("artifactPrefix") ?? "images/";
+            return { "s3:prefix": scopeOfPrefix(prefix) };
+        },
+    },
+};
+
+function scopeOfPrefix(prefix: string): Scope {
+    const below = beginningWith(prefix, "nginx/");
+    return { ...below, inside: [prefix, ...below.inside] };
+}

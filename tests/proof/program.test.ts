@@ -1,0 +1,79 @@
+import { strict as assert } from "node:assert";
+
+import * as builders from "../../components/iamStatements";
+import { collectPolicies, evaluateVariant, type Made, variants } from "../../proof/program";
+import { Evaluation, type RecordedResource } from "../support/pulumiMocks";
+
+const statement = { Sid: "DoAnything", Effect: "Allow", Action: "s3:GetObject", Resource: "*" };
+const document = { Version: "2012-10-17", Statement: [statement] };
+const made: Made[] = [{ builder: "readArchives", statement }];
+
+function resource(type: string, inputs: Record<string, unknown>): RecordedResource {
+    return { urn: "", type, name: "a", inputs, parent: "", dependencies: [], protect: false, aliases: [] };
+}
+
+/** The problems of a program of one resource and some outputs. */
+function problems(inputs: [string, Record<string, unknown>], outputs = {}, by = made): readonly string[] {
+    return collectPolicies(new Evaluation([resource(...inputs)], {}), outputs, by).problems;
+}
+
+const inRole: [string, Record<string, unknown>] = [
+    "aws:iam/rolePolicy:RolePolicy",
+    { role: "r", policy: document },
+];
+
+describe("the collection of policies", () => {
+    it("takes a policy whose statements builders made, where policies are known to be", () => {
+        assert.deepEqual(problems(inRole), []);
+    });
+
+    it("notices a statement that no builder made", () => {
+        assert.match(problems(inRole, {}, []).join(), /no builder of components\/iamStatements\.ts made/);
+    });
+
+    it("notices a statement that was changed after it was made", () => {
+        const changed = { ...statement, Resource: "arn:aws:s3:::other/*" };
+        assert.match(
+            problems(inRole, {}, [{ builder: "readArchives", statement: changed }]).join(),
+            /no builder/,
+        );
+    });
+
+    const elsewhere: [string, string, Record<string, unknown>][] = [
+        ["in a resource of another type", "aws:ecr/repositoryPolicy:RepositoryPolicy", { policy: document }],
+        ["as text", "aws:ecr/repositoryPolicy:RepositoryPolicy", { policy: JSON.stringify(document) }],
+        ["deep inside a resource", "aws:s3/bucket:Bucket", { a: [{ b: document }] }],
+        ["in another argument of a role", "aws:iam/role:Role", { inlinePolicies: [{ policy: document }] }],
+    ];
+    for (const [where, type, inputs] of elsewhere) {
+        it(`notices a policy ${where}`, () => {
+            assert.match(problems([type, inputs]).join(), /holders\.ts does not say/);
+        });
+    }
+
+    it("notices a policy in an output that it does not know", () => {
+        const output = { anotherPolicy: JSON.stringify(document) };
+        assert.match(problems(inRole, output).join(), /output anotherPolicy: .*does not say/);
+    });
+
+    it("notices what grants without a statement of the program's own", () => {
+        const arn = "arn:aws:iam::aws:policy/AdministratorAccess";
+        const attachment = { role: "r", policyArn: arn };
+        assert.match(
+            problems(["aws:iam/rolePolicyAttachment:RolePolicyAttachment", attachment]).join(),
+            /grants what no builder made/,
+        );
+        assert.match(
+            problems(["aws:iam/role:Role", { managedPolicyArns: [arn] }]).join(),
+            /managedPolicyArns/,
+        );
+    });
+
+    it("leaves the builders as they were", async () => {
+        const before = { ...builders };
+        const [variant] = variants;
+        assert(variant);
+        await evaluateVariant(variant);
+        assert.deepEqual({ ...builders }, before);
+    });
+});
