@@ -196,7 +196,7 @@ function testPipeline(engine: EngineName): void {
         assert.equal(failure.error, "AccessDenied");
         assert.match(
             failure.cause,
-            /not authorized to perform: ecr:GetDownloadUrlForLayer on resource: arn:/,
+            /ecr:GetDownloadUrlForLayer/,
         );
         assert.deepEqual(await versions("images/no-layers.tar"), []);
     });
