@@ -1,9 +1,10 @@
 /** The proofs that need no lab: every variant of the program, its statements and its table of requests. */
 import { isDeepStrictEqual } from "node:util";
 
-import { offencesOf } from "./facts";
+import { offencesOf, patternOf } from "./facts";
+import type { Holder } from "./holders";
 import { type Builder, evaluateVariant, type Program, type Variant, variants } from "./program";
-import { makeRows, type Row, verdictOn } from "./rows";
+import { makeRows, type Row, type RowKind, verdictOn } from "./rows";
 import { actionsOf, statementProofs } from "./statements";
 
 /** What the evaluation of one variant shows. */
@@ -26,9 +27,11 @@ export async function proveByEvaluation(variant: Variant): Promise<Evaluated> {
         rows.push(row);
         if (verdict !== row.expected) problems.push(disagreement(row, verdict));
     }
-    for (const builder of builtIn(program)) {
-        if (!rows.some((row) => row.kind !== "near miss" && speaksOf(row, builder, program))) {
-            problems.push(`${builder}: no request is made of this statement`);
+    for (const { builders, holder } of program.policies) {
+        for (const builder of builders) {
+            if (!rows.some((row) => speaksOf(row, builder, holder, program))) {
+                problems.push(`${builder} in ${holder.name}: no request is made of this statement`);
+            }
         }
     }
     return { program, rows, problems: problems.map((problem) => `${variant.name}: ${problem}`) };
@@ -52,13 +55,16 @@ function builtIn({ policies }: Program): Builder[] {
     return policies.flatMap(({ builders }) => builders);
 }
 
-function speaksOf(row: Row, builder: Builder, { variant, stack }: Program): boolean {
-    const service = (action: string) => action.split(":")[0];
-    const proof = statementProofs[builder];
+/** Whether a row asks for what a statement is there for. */
+function speaksOf(row: Row, builder: Builder, holder: Holder, { variant, stack }: Program): boolean {
+    const { resources, denies } = statementProofs[builder];
+    const kind: RowKind = denies === true ? "taken away" : "granted";
     return (
+        row.kind === kind &&
         Object.keys(actionsOf(builder, variant.engine)).some((action) =>
-            action.endsWith(":*") ? service(action) === service(row.action) : action === row.action,
-        ) && proof.resources(stack).some((scope) => scope.contains(row.resource))
+            patternOf(action).test(row.action),
+        ) &&
+        resources(stack, holder).some((scope) => scope.contains(row.resource))
     );
 }
 

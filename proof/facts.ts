@@ -11,19 +11,20 @@ import {
 import { allowedContextKeysForRequest } from "@cloud-copilot/iam-simulate";
 
 import type { PolicyStatement } from "../lab/iam";
+import type { Holder } from "./holders";
 import type { Builder, Program } from "./program";
 import { actionsOf, statementProofs } from "./statements";
 
 /** What is wrong with the declared statements of a program. */
 export async function offencesOf(program: Program): Promise<string[]> {
     const offences: string[] = [];
-    for (const { where, document, builders } of program.policies) {
+    for (const { where, holder, document, builders } of program.policies) {
         for (const [index, statement] of document.Statement.entries()) {
             const builder = builders[index];
             const found =
                 builder === undefined
                     ? ["a statement that no builder made"]
-                    : await offencesOfStatement(statement, builder, program);
+                    : await offencesOfStatement(statement, builder, holder, program);
             offences.push(...found.map((offence) => `${builder ?? ""} in ${where}: ${offence}`));
         }
     }
@@ -34,15 +35,16 @@ export async function offencesOf(program: Program): Promise<string[]> {
 export async function offencesOfStatement(
     statement: PolicyStatement,
     builder: Builder,
+    holder: Holder,
     { stack, variant }: Program,
 ): Promise<string[]> {
     const proof = statementProofs[builder];
-    const inside = proof.resources(stack).flatMap((scope) => scope.inside);
+    const inside = proof.resources(stack, holder).flatMap((scope) => scope.inside);
     const effect = proof.denies === true ? "Deny" : "Allow";
     return [
         ...(await offencesOfActions(statement, Object.keys(actionsOf(builder, variant.engine)))),
         ...(await offencesOfResources(statement, inside)),
-        ...(await offencesOfConditions(statement, Object.keys(proof.context?.(stack) ?? {}), inside)),
+        ...(await offencesOfConditions(statement, Object.keys(proof.context?.(stack, holder) ?? {}), inside)),
         ...["NotAction", "NotResource", "NotPrincipal"]
             .filter((element) => element in statement)
             .map((element) => `${element} says what is left out, and means all the rest`),

@@ -3,11 +3,23 @@ import { at, awsTypes, physicalNameOf } from "../tests/support/awsTypes";
 import type { Evaluation, RecordedResource } from "../tests/support/pulumiMocks";
 
 /** What a policy is attached to, or published for. */
-export type Holder =
-    /** It says what a principal may do. */
-    | { readonly kind: "identity"; readonly name: string; readonly principal: string }
-    /** It says who may do what to a resource. Trust is one of these: the resource is the role. */
-    | { readonly kind: "resource"; readonly name: string; readonly arn: string };
+export type Holder = {
+    /** For people. */
+    readonly name: string;
+    /** The program's name of the role or resource, or the name of the output. */
+    readonly of: string;
+} & (
+    | {
+          /** It says what a principal may do. */
+          readonly kind: "identity";
+          readonly principal: string;
+      }
+    | {
+          /** It says who may do what to a resource. Trust is one of these: the resource is the role. */
+          readonly kind: "resource";
+          readonly arn: string;
+      }
+);
 
 /** ARN of a role by its physical name. */
 export function roleArn(physicalName: string): string {
@@ -19,6 +31,7 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
     "aws:iam/role:Role assumeRolePolicy": ({ name }) => ({
         kind: "resource",
         name: `trust of role ${name}`,
+        of: name,
         arn: roleArn(physicalNameOf(name)),
     }),
     "aws:iam/rolePolicy:RolePolicy policy": ({ inputs }, evaluation) => {
@@ -26,15 +39,13 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
         const role = evaluation
             .customResources()
             .find(({ type, name }) => type === "aws:iam/role:Role" && physicalNameOf(name) === physicalName);
-        return {
-            kind: "identity",
-            name: `role ${role?.name ?? physicalName}`,
-            principal: roleArn(physicalName),
-        };
+        const of = role?.name ?? physicalName;
+        return { kind: "identity", name: `role ${of}`, of, principal: roleArn(physicalName) };
     },
-    "aws:s3/bucketPolicy:BucketPolicy policy": ({ inputs }) => ({
+    "aws:s3/bucketPolicy:BucketPolicy policy": ({ name, inputs }) => ({
         kind: "resource",
         name: "the bucket",
+        of: name,
         arn: `arn:${at.partition}:s3:::${String(inputs["bucket"])}`,
     }),
 };
@@ -42,17 +53,24 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
 /** Policies that are outputs of the stack, by the output's name. */
 const inOutputs: Record<string, (path: readonly string[]) => Holder> = {
     startExportPolicy: ([output = ""]) => holderOfPublished(output),
+    startBatchPolicy: ([output = ""]) => holderOfPublished(output),
     readArtifactsPolicy: ([output = ""]) => holderOfPublished(output),
-    repositoryPolicies: ([, arn = ""]) => ({
+    repositoryPolicies: ([of = "", arn = ""]) => ({
         kind: "resource",
         name: "repositories of other accounts",
+        of,
         arn,
     }),
 };
 
 /** Somebody in the stack's account who was given a published policy, and nothing else. */
 function holderOfPublished(output: string): Holder {
-    return { kind: "identity", name: `holder of ${output}`, principal: roleArn(`holder-of-${output}`) };
+    return {
+        kind: "identity",
+        name: `holder of ${output}`,
+        of: output,
+        principal: roleArn(`holder-of-${output}`),
+    };
 }
 
 /**

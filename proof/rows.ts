@@ -132,8 +132,6 @@ export async function makeRows(program: Program): Promise<Row[]> {
         }
         for (const grant of world.grants.filter(({ denies }) => !denies)) {
             for (const request of granted(actor, grant)) add("other's right", request);
-            if (actor.grants.length === 0) continue; // a service, which has the trust of a role and nothing else
-            for (const request of await otherActions(actor, grant)) add("other action", request);
         }
         for (const [action, resource] of coveted(program)) {
             add("other action", { actor, action, resource, context: usualContext });
@@ -243,7 +241,7 @@ class World {
 function grantsOf({ holder, builders }: Policy, { stack, variant }: Program): Grant[] {
     return builders.map((builder) => {
         const proof = statementProofs[builder];
-        const resources = proof.resources(stack);
+        const resources = proof.resources(stack, holder);
         return {
             builder,
             holder,
@@ -255,7 +253,7 @@ function grantsOf({ holder, builders }: Policy, { stack, variant }: Program): Gr
                     : resources.filter(({ inside }) =>
                           inside.every((resource) => policyBearer(resource) === holder.arn),
                       ),
-            context: proof.context?.(stack) ?? {},
+            context: proof.context?.(stack, holder) ?? {},
             principals: proof.principals?.(stack),
             denies: proof.denies ?? false,
         };

@@ -1,22 +1,74 @@
 /**
- * The proofs that run: the pipeline in the lab, whose every call is judged by the declared policies. One export with all
- * permissions shows that they suffice. Then each is taken away, alone, and the export has to fail and name it, or to do
- * what it should not.
+ * The proofs that run: the pipeline in the lab, whose every call is judged by the declared policies. With all permissions
+ * it does its work, so they suffice. Then each that it used is taken away, alone, and it has to fail and name the
+ * permission, or not to do what it should.
  */
+import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+
 import type { EngineName } from "../components/definition";
 import { permission } from "../lab/iam";
 import { type Lab, startLab } from "../lab/lab";
+import type { ExecutionResult } from "../lab/stepFunctions";
 import type { Builder } from "./program";
 import { actionsOf, statementProofs } from "./statements";
 
 /** What a run of the lab shows. */
 export interface Ran {
     readonly engine: EngineName;
-    /** Permissions without which the export failed and said so. */
+    /** Permissions that are needed, as the lab has shown. */
     readonly needed: readonly string[];
     /** What does not hold. */
     readonly problems: readonly string[];
 }
+
+/** A piece of work, done by the roles of the stack. */
+interface Work {
+    readonly name: string;
+    /** Does it; what did not go as it should. */
+    readonly run: (lab: Lab) => Promise<Shortcoming | undefined>;
+    /** The one engine that can do it; both when it is left out. */
+    readonly engine?: EngineName;
+}
+
+/** What did not go as it should. */
+interface Shortcoming {
+    /** Whether something failed, which then has to name the permission. */
+    readonly failed: boolean;
+    /** Error and cause, or what happened. */
+    readonly told: string;
+}
+
+/** All that the lab is asked to do. A statement whose actions none of this needs is proven by documentation, or goes. */
+const works: readonly Work[] = [
+    {
+        name: "an export",
+        run: async (lab) => {
+            // A new image: the daemon asks for layers that it does not have.
+            await lab.push(lab.image.repository.name, "new");
+            return failureOf(await lab.execute({ imageUri: imageUri(lab, "new") }));
+        },
+    },
+    {
+        name: "an export of what is already there",
+        engine: "stream",
+        run: async (lab) => {
+            const result = await lab.execute({ imageUri: imageUri(lab, "there") });
+            if (result.status !== "SUCCEEDED" || result.output["skipped"] === true) return failureOf(result);
+            return { failed: false, told: "what is already there is exported again" };
+        },
+    },
+    {
+        name: "a batch",
+        run: async (lab) => {
+            const manifest = { bucket: bucketOf(lab), key: "batches/proof.json" };
+            const result = await lab.executeBatch({ manifest });
+            const failure = failureOf(result);
+            return (
+                failure && { ...failure, told: `${failure.told}\n${await failedItems(lab, failure.told)}` }
+            );
+        },
+    },
+];
 
 /**
  * Runs the lab with one engine.
@@ -28,25 +80,23 @@ export async function proveByRunning(engine: EngineName, tell: (line: string) =>
     const problems: string[] = [];
     const needed: string[] = [];
     try {
-        const failure = await shortcoming(lab, engine, "images/all-permissions.tar");
-        if (failure !== undefined) return { engine, needed, problems: [`engine ${engine}: ${failure.told}`] };
-        tell(`engine ${engine}: the declared policies suffice for an export`);
-        const used = [...lab.iam.used].sort();
-        problems.push(...difference(claimed(engine, lab), used));
-        for (const each of used) {
-            const action = each.split(" ")[0] ?? "";
-            lab.iam.removed.add(each);
-            const missing = await shortcoming(lab, engine, `images/without-${action.replace(":", "-")}.tar`);
-            lab.iam.removed.clear();
-            if (missing === undefined) {
-                problems.push(`${each}: nothing is missing without it`);
-            } else if (missing.failed && !namesRefusal(missing.told, action)) {
-                problems.push(`${each}: without it the export fails, but does not name it: ${missing.told}`);
+        await prepare(lab);
+        const usedBy = new Map<string, Work[]>();
+        for (const work of works.filter((each) => each.engine === undefined || each.engine === engine)) {
+            lab.iam.used.clear();
+            const failure = await work.run(lab);
+            if (failure !== undefined) problems.push(`${work.name} fails: ${failure.told}`);
+            for (const each of lab.iam.used) usedBy.set(each, [...(usedBy.get(each) ?? []), work]);
+            tell(`engine ${engine}: ${work.name}: ${failure?.told ?? "the declared policies suffice"}`);
+        }
+        problems.push(...difference(claimed(engine, lab), [...usedBy.keys()]));
+        for (const [each, users] of [...usedBy].sort(([one], [other]) => one.localeCompare(other))) {
+            const missing = await firstShortcoming(lab, each, users);
+            if (typeof missing === "string") {
+                problems.push(missing);
             } else {
                 needed.push(each);
-                tell(
-                    `engine ${engine}: without ${each}: ${missing.told.split("\n")[0]?.slice(0, 160) ?? ""}`,
-                );
+                tell(`engine ${engine}: no ${each}: ${lineOf(missing, each)}`);
             }
         }
     } finally {
@@ -55,38 +105,70 @@ export async function proveByRunning(engine: EngineName, tell: (line: string) =>
     return { engine, needed, problems: problems.map((problem) => `engine ${engine}: ${problem}`) };
 }
 
-/** What the lab did not do as it should. */
-interface Shortcoming {
-    /** Whether an export failed. */
-    readonly failed: boolean;
-    /** Error and cause of the failed export, or what happened. */
-    readonly told: string;
+/** The line that names the action, in short. */
+function lineOf({ told }: Shortcoming, missing: string): string {
+    const lines = told.split("\n");
+    const line = lines.find((each) => each.includes(missing.split(" ")[0] ?? "")) ?? lines[0] ?? "";
+    return line.slice(0, 200);
 }
 
-/**
- * Exports a new image, none of whose layers the daemon has; with engine `stream` then once more, which has to find that
- * the export is already there.
- */
-async function shortcoming(
+/** An image that is exported already, and a batch that names it. */
+async function prepare(lab: Lab): Promise<void> {
+    await lab.push(lab.image.repository.name, "there");
+    await lab.execute({ imageUri: imageUri(lab, "there") });
+    await lab.s3.send(
+        new PutObjectCommand({
+            Bucket: bucketOf(lab),
+            Key: "batches/proof.json",
+            Body: JSON.stringify([imageUri(lab, "there")]),
+        }),
+    );
+}
+
+/** What goes wrong without a permission, in the first work where something does; a problem where nothing does. */
+async function firstShortcoming(
     lab: Lab,
-    engine: EngineName,
-    artifactKey: string,
-): Promise<Shortcoming | undefined> {
-    await lab.push(lab.image.repository.name, lab.image.tag ?? "latest");
-    for (const again of engine === "stream" ? [false, true] : [false]) {
-        const result = await lab.execute({ artifactKey });
-        if (result.status === "FAILED") return { failed: true, told: `${result.error}: ${result.cause}` };
-        if (result.status !== "SUCCEEDED")
-            throw new Error(`An export that nobody aborted is ${result.status}.`);
-        if (again && result.output["skipped"] !== true) {
-            return { failed: false, told: "what was already there is exported again" };
-        }
+    missing: string,
+    works: readonly Work[],
+): Promise<Shortcoming | string> {
+    const [action = ""] = missing.split(" ");
+    for (const work of works) {
+        lab.iam.removed.add(missing);
+        const shortcoming = await work.run(lab);
+        lab.iam.removed.clear();
+        if (shortcoming === undefined) continue;
+        const named = new RegExp(`${action}(?![A-Za-z])`).test(shortcoming.told);
+        return shortcoming.failed && !named
+            ? `${missing}: without it ${work.name} fails, but does not name it: ${shortcoming.told}`
+            : shortcoming;
     }
-    return undefined;
+    return `${missing}: nothing is missing without it`;
 }
 
-function namesRefusal(failure: string, action: string): boolean {
-    return new RegExp(`^(AccessDenied|ExportFailed): .*${action}(?![A-Za-z])`, "s").test(failure);
+function failureOf(result: ExecutionResult): Shortcoming | undefined {
+    if (result.status === "SUCCEEDED") return undefined;
+    return {
+        failed: true,
+        told: result.status === "FAILED" ? `${result.error}: ${result.cause}` : "the execution was aborted",
+    };
+}
+
+/** The rows of a batch's failed items, which the cause of its failure leads to; empty where it does not. */
+async function failedItems(lab: Lab, cause: string): Promise<string> {
+    const [, folder] = /s3:\/\/[^/]+\/(\S+\/)manifest\.json/.exec(cause) ?? [];
+    if (folder === undefined) return "";
+    const object = await lab.s3.send(
+        new GetObjectCommand({ Bucket: bucketOf(lab), Key: `${folder}FAILED_0.jsonl` }),
+    );
+    return (await object.Body?.transformToString()) ?? "";
+}
+
+function imageUri(lab: Lab, tag: string): string {
+    return lab.image.uri.replace(/(?::[^:/]*)?$/, `:${tag}`);
+}
+
+function bucketOf(lab: Lab): string {
+    return String(lab.stack.outputs["artifactBucketName"]);
 }
 
 /** The permissions of the lab's roles that `statements.ts` says the lab shows the need of. */
@@ -116,7 +198,10 @@ function difference(claims: readonly string[], used: readonly string[]): string[
     return [
         ...claims
             .filter((each) => !used.includes(each))
-            .map((each) => `${each}: the lab is said to need it and never calls it`),
+            .map(
+                (each) =>
+                    `${each}: proof/statements.ts says that the lab needs it, and the lab never calls it`,
+            ),
         ...used
             .filter((each) => !claims.includes(each))
             .map((each) => `${each}: the lab calls it, and proof/statements.ts gives another proof`),

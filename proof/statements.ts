@@ -7,6 +7,7 @@
  */
 import type { EngineName } from "../components/definition";
 import { parseImageUri, repositoryArn } from "../components/imageReference";
+import type { Holder } from "./holders";
 import type { Builder, Stack } from "./program";
 import { beginningWith, exactly, noResource, oneOf, type Scope, service } from "./scope";
 
@@ -32,9 +33,9 @@ export interface StatementProof {
     readonly reach: string;
     readonly actions: Readonly<Record<string, ActionProof>>;
     /** What the actions reach. Every action of the statement must be able to reach each of these. */
-    readonly resources: (stack: Stack) => readonly Scope[];
+    readonly resources: (stack: Stack, holder: Holder) => readonly Scope[];
     /** What a request has to carry. */
-    readonly context?: (stack: Stack) => Readonly<Record<string, Scope>>;
+    readonly context?: (stack: Stack, holder: Holder) => Readonly<Record<string, Scope>>;
     /** Who is meant, in the policy of a resource; everybody when it is left out. */
     readonly principals?: (stack: Stack) => readonly Scope[];
     /** Whether the statement takes away instead of giving. */
@@ -87,8 +88,12 @@ const besideArchives = [".exporter/0a1b2c3d4e5f6071.zip", "nginx.tar"];
 
 const notEmulated = "Step Functions does this by itself; the lab has an interpreter in its place";
 
-/** Trust: a service may assume a role for resources of this account that are named as the stack names them. */
-function trust(name: string, role: string, sources: (stack: Stack) => Scope, page: string): StatementProof {
+/**
+ * Trust: a service may assume a role for resources of this account that are named as the stack names them.
+ *
+ * @param source What the ARNs of those resources begin with.
+ */
+function trust(name: string, source: (stack: Stack, role: string) => string, page: string): StatementProof {
     return {
         reach: "the role itself",
         actions: {
@@ -100,29 +105,45 @@ function trust(name: string, role: string, sources: (stack: Stack) => Scope, pag
                 ),
             },
         },
-        resources: (stack) => [exactly(stack.arn(role))],
+        resources: (stack, { of }) => [exactly(stack.arn(of))],
         principals: () => [service(name)],
-        context: (stack) => ({
+        context: (stack, { of }) => ({
             "aws:SourceAccount": exactly(stack.at.accountId),
-            "aws:SourceArn": sources(stack),
+            "aws:SourceArn": beginningWith(source(stack, of), "-0a1b2c3", "-fffffff"),
         }),
     };
+}
+
+/** The state machine that a published policy is about. */
+const machineOf: Record<string, string> = {
+    startExportPolicy: "image-export-machine",
+    startBatchPolicy: "image-export-batch-machine",
+};
+
+function machine({ of }: Holder): string {
+    return machineOf[of] ?? of;
+}
+
+/** Executions of a state machine. */
+function executions(stack: Stack, name: string): Scope {
+    return beginningWith(stack.arnOf("states", `execution:${stack.id(name)}:`), "1", "a-b");
+}
+
+/** Objects of the bucket under a prefix that is no archive's. */
+function objects(stack: Stack, prefix: string, ...rests: [string, ...string[]]): Scope {
+    return beginningWith(`${stack.arn("image-export-bucket")}/${prefix}`, ...rests);
 }
 
 /** The account of each statement, by the builder that makes it. */
 export const statementProofs: Record<Builder, StatementProof> = {
     assumedByCodeBuild: trust(
         "codebuild.amazonaws.com",
-        "image-export-build-role",
-        (stack) =>
-            beginningWith(stack.arnOf("codebuild", "project/image-export-project"), "-0a1b2c3", "-fffffff"),
+        (stack) => stack.arnOf("codebuild", "project/image-export-project"),
         "codebuild/latest/userguide/setting-up-service-role.html",
     ),
     assumedByStepFunctions: trust(
         "states.amazonaws.com",
-        "image-export-machine-role",
-        (stack) =>
-            beginningWith(stack.arnOf("states", "stateMachine:image-export-machine"), "-0a1b2c3", "-fffffff"),
+        (stack, role) => stack.arnOf("states", `stateMachine:${role.replace(/-role$/, "")}`),
         "step-functions/latest/dg/procedure-create-iam-role.html",
     ),
 
@@ -307,7 +328,7 @@ export const statementProofs: Record<Builder, StatementProof> = {
     },
 
     startExports: {
-        reach: "the stack's state machine",
+        reach: "the one state machine that the policy is published for",
         actions: {
             "states:StartExecution": {
                 why: "a requester starts an export",
@@ -324,10 +345,10 @@ export const statementProofs: Record<Builder, StatementProof> = {
                 ),
             },
         },
-        resources: (stack) => [exactly(stack.arn("image-export-machine"))],
+        resources: (stack, holder) => [exactly(stack.arn(machine(holder)))],
     },
     followExports: {
-        reach: "executions of the stack's state machine",
+        reach: "executions of the one state machine that the policy is published for",
         actions: Object.fromEntries(
             Object.entries({
                 DescribeExecution: "a requester learns how an export ended",
@@ -344,13 +365,7 @@ export const statementProofs: Record<Builder, StatementProof> = {
                 },
             ]),
         ),
-        resources: (stack) => [
-            beginningWith(
-                stack.arnOf("states", `execution:${stack.id("image-export-machine")}:`),
-                "1",
-                "a-b",
-            ),
-        ],
+        resources: (stack, holder) => [executions(stack, machine(holder))],
     },
     readArchives: {
         reach: "objects under `artifactPrefix` in the stack's bucket",
@@ -388,6 +403,130 @@ export const statementProofs: Record<Builder, StatementProof> = {
             const prefix = stack.configured("artifactPrefix") ?? "images/";
             return { "s3:prefix": scopeOfPrefix(prefix) };
         },
+    },
+
+    exportEachImage: {
+        reach: "the stack's state machine for one image",
+        actions: {
+            "states:StartExecution": {
+                why: "a batch exports each image by an execution of its own",
+                proof: "lab",
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-machine"))],
+    },
+    followEachExport: {
+        reach: "executions of the stack's state machine for one image",
+        actions: {
+            "states:DescribeExecution": { why: "a batch reads how each export ended", proof: "lab" },
+            "states:StopExecution": {
+                why: "a batch that is stopped stops its exports, which would run on and be billed",
+                proof: documented(
+                    "step-functions/latest/dg/connect-stepfunctions.html",
+                    "a batch that nobody stops, stops nothing",
+                ),
+            },
+        },
+        resources: (stack) => [executions(stack, "image-export-machine")],
+    },
+    awaitExports: {
+        reach: "the one EventBridge rule that Step Functions manages for executions",
+        actions: each(["events:DescribeRule", "events:PutRule", "events:PutTargets"], {
+            why: "Step Functions learns from the rule that an export has ended",
+            proof: "lab",
+        }),
+        resources: (stack) => [
+            exactly(stack.arnOf("events", "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule")),
+        ],
+    },
+    runMap: {
+        reach: "the state machine of batches itself",
+        actions: {
+            "states:StartExecution": {
+                why: "a Distributed Map runs each item in an execution of its own state machine",
+                proof: "lab",
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-batch-machine"))],
+    },
+    followMap: {
+        reach: "executions of the state machine of batches, those of its Maps' items among them",
+        actions: {
+            "states:DescribeExecution": { why: "Step Functions reads how each item ended", proof: "lab" },
+            "states:StopExecution": {
+                why: "a batch that is stopped stops the executions of its items",
+                proof: documented(
+                    "step-functions/latest/dg/iam-policies-eg-dist-map.html",
+                    "a batch that nobody stops, stops nothing",
+                ),
+            },
+        },
+        resources: (stack) => [
+            executions(stack, "image-export-batch-machine"),
+            beginningWith(
+                stack.arnOf("states", `execution:${stack.id("image-export-batch-machine")}/`),
+                "images:1",
+                "JSON:a-b",
+            ),
+        ],
+    },
+    countResults: {
+        reach: "Map Runs of the state machine of batches",
+        actions: {
+            "states:DescribeMapRun": { why: "a batch counts the images that were exported", proof: "lab" },
+        },
+        resources: (stack) => [
+            beginningWith(
+                stack.arnOf("states", `mapRun:${stack.id("image-export-batch-machine")}/`),
+                "images:1",
+                "JSON:a-b",
+            ),
+        ],
+    },
+    readManifests: {
+        reach: "objects under `batches/` in the stack's bucket",
+        actions: { "s3:GetObject": { why: "a batch reads its manifest", proof: "lab" } },
+        resources: (stack) => [objects(stack, "batches/", "five.json", "2025/five.csv")],
+    },
+    writeResults: {
+        reach: "objects under `batch-results/` in the stack's bucket",
+        actions: {
+            "s3:PutObject": { why: "Step Functions writes what became of each image", proof: "lab" },
+            ...each(["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts"], {
+                why: "Step Functions writes large results in parts",
+                proof: documented(
+                    "step-functions/latest/dg/input-output-resultwriter.html",
+                    "Step Functions does this by itself; the results of the lab are small",
+                ),
+            }),
+        },
+        resources: (stack) => [objects(stack, "batch-results/", "1/manifest.json", "1/2/FAILED_0.jsonl")],
+    },
+    putManifests: {
+        reach: "objects under `batches/` in the stack's bucket",
+        actions: {
+            "s3:PutObject": {
+                why: "a requester puts the manifest of a batch where it is read",
+                proof: documented(
+                    "AmazonS3/latest/API/API_PutObject.html",
+                    "the lab puts manifests as the owner of the account",
+                ),
+            },
+        },
+        resources: (stack) => [objects(stack, "batches/", "five.json", "2025/five.csv")],
+    },
+    readResults: {
+        reach: "objects under `batch-results/` in the stack's bucket",
+        actions: {
+            "s3:GetObject": {
+                why: "a requester reads what became of each image",
+                proof: documented(
+                    "AmazonS3/latest/API/API_GetObject.html",
+                    "the lab reads results as the owner of the account",
+                ),
+            },
+        },
+        resources: (stack) => [objects(stack, "batch-results/", "1/manifest.json", "1/2/FAILED_0.jsonl")],
     },
 };
 

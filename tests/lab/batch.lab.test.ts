@@ -81,41 +81,4 @@ describe("lab: a batch", () => {
             [...tags.map((tag) => [uriOf(tag), true]), [uriOf(missing), false]],
         );
     });
-
-    it("needs every permission of its role, and says which one is missing", async () => {
-        const role = [...lab.iam.roles.values()].find(({ name }) => name.includes("batch-machine-role"));
-        assert.ok(role !== undefined);
-        const declared = role.policies.flatMap(({ Statement }) =>
-            Statement.flatMap(({ Sid, Action }) =>
-                [Action].flat().map((action) => `${String(Sid)} ${action}`),
-            ),
-        );
-        assert.ok(declared.includes("CountResults states:DescribeMapRun"));
-        for (const action of [
-            "states:StartExecution",
-            "states:DescribeMapRun",
-            "s3:PutObject",
-            "events:PutRule",
-        ]) {
-            const policies = structuredClone(role.policies);
-            role.policies.splice(
-                0,
-                role.policies.length,
-                ...policies.map((policy) => ({
-                    ...policy,
-                    Statement: policy.Statement.map((statement) => ({
-                        ...statement,
-                        Action: [statement.Action].flat().filter((each) => each !== action),
-                    })).filter(({ Action }) => Action.length > 0),
-                })),
-            );
-            const result = await lab.executeBatch({ images: [uriOf("one")] });
-            role.policies.splice(0, role.policies.length, ...policies);
-            assert.equal(result.status, "FAILED", action);
-            const { manifestKey } = failed(result);
-            const rows = manifestKey === "" ? [] : ((await rowsOf(manifestKey))["FAILED"] ?? []);
-            const told = [result.cause, ...rows.map(({ Cause }) => String(Cause))].join("\n");
-            assert.match(told, new RegExp(action));
-        }
-    });
 });

@@ -194,10 +194,7 @@ function testPipeline(engine: EngineName): void {
         const failure = await failToExport({ artifactKey: "images/no-layers.tar" });
         lab.iam.removed.clear();
         assert.equal(failure.error, "AccessDenied");
-        assert.match(
-            failure.cause,
-            /ecr:GetDownloadUrlForLayer/,
-        );
+        assert.match(failure.cause, /ecr:GetDownloadUrlForLayer/);
         assert.deepEqual(await versions("images/no-layers.tar"), []);
     });
 

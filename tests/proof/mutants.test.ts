@@ -68,9 +68,12 @@ function changedActions(before: PolicyStatement, after: PolicyStatement | undefi
     return changed.length > 0 ? changed : old;
 }
 
-async function noticedByFacts({ evaluated, builder }: Subject, { statement }: Mutant): Promise<boolean> {
+async function noticedByFacts(
+    { evaluated, policy, builder }: Subject,
+    { statement }: Mutant,
+): Promise<boolean> {
     if (statement === undefined) return false;
-    return (await offencesOfStatement(statement, builder, evaluated.program)).length > 0;
+    return (await offencesOfStatement(statement, builder, policy.holder, evaluated.program)).length > 0;
 }
 
 /** Each change of each statement that nothing notices. */
@@ -130,9 +133,10 @@ describe("the proof notices", () => {
     it("every action that is added and can be asked of what the statement reaches, by its verdicts", async () => {
         const { tried, survivors } = await unnoticed(
             subjects.filter(({ statement }) => statement["Effect"] === "Allow"),
-            async ({ statement, builder, evaluated: { program } }) => {
+            async ({ statement, builder, policy, evaluated: { program } }) => {
                 const [{ inside: [resource = ""] } = noResource] = statementProofs[builder].resources(
                     program.stack,
+                    policy.holder,
                 );
                 const others = await otherActions(statement);
                 const possible = await Promise.all(
