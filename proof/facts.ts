@@ -11,7 +11,7 @@ import {
 import { allowedContextKeysForRequest } from "@cloud-copilot/iam-simulate";
 
 import type { PolicyStatement } from "../lab/iam";
-import type { Holder } from "./holders";
+import { type Holder, policyBearer } from "./holders";
 import type { Builder, Program } from "./program";
 import { actionsOf, statementProofs } from "./statements";
 
@@ -43,7 +43,7 @@ export async function offencesOfStatement(
     const effect = proof.denies === true ? "Deny" : "Allow";
     return [
         ...(await offencesOfActions(statement, Object.keys(actionsOf(builder, variant.engine)))),
-        ...(await offencesOfResources(statement, inside)),
+        ...(await offencesOfResources(statement, inside, holder)),
         ...(await offencesOfConditions(statement, Object.keys(proof.context?.(stack, holder) ?? {}), inside)),
         ...["NotAction", "NotResource", "NotPrincipal"]
             .filter((element) => element in statement)
@@ -82,12 +82,19 @@ async function exists(service: string, name: string): Promise<boolean> {
     );
 }
 
-async function offencesOfResources(statement: PolicyStatement, inside: string[]): Promise<string[]> {
+async function offencesOfResources(
+    statement: PolicyStatement,
+    inside: string[],
+    holder: Holder,
+): Promise<string[]> {
     const resources = [(statement["Resource"] ?? []) as string | string[]].flat();
     const offences: string[] = [];
     for (const resource of resources) {
         if (!inside.some((value) => patternOf(resource).test(value))) {
             offences.push(`the resource ${resource} reaches nothing that proof/statements.ts speaks of`);
+        }
+        if (holder.kind === "resource" && policyBearer(resource) !== holder.arn) {
+            offences.push(`the resource ${resource} is not what the policy is attached to`);
         }
         // Wildcards within the resource's own name are judged by their effect.
         if (resource !== "*" && /[*?]/.test(resource.split(":").slice(0, 5).join(":"))) {

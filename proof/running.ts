@@ -38,6 +38,27 @@ interface Shortcoming {
     readonly told: string;
 }
 
+const upstream = "public.ecr.aws";
+
+/** Images below the prefix of a cache: each can be imported once. */
+const toImport = Array.from({ length: 12 }, (_, index) => `library/${index}`);
+let imports = 0;
+
+function nextToImport(): string {
+    const image = toImport[imports++ % toImport.length];
+    return image ?? "";
+}
+
+/** What the lab is configured with, so that every statement that it can need is there. */
+const configuration = {
+    "ecr-image-export:repositoryArns": JSON.stringify(
+        toImport.map((name) => `arn:aws:ecr:ap-northeast-1:111122223333:repository/mirror/${name}`),
+    ),
+    "ecr-image-export:pullThroughCache": JSON.stringify([
+        { prefix: "mirror", upstreamRegistryUrl: upstream },
+    ]),
+};
+
 /** All that the lab is asked to do. A statement whose actions none of this needs is proven by documentation, or goes. */
 const works: readonly Work[] = [
     {
@@ -55,6 +76,15 @@ const works: readonly Work[] = [
             const result = await lab.execute({ imageUri: imageUri(lab, "there") });
             if (result.status !== "SUCCEEDED" || result.output["skipped"] === true) return failureOf(result);
             return { failed: false, told: "what is already there is exported again" };
+        },
+    },
+    {
+        name: "the first export through a pull-through cache",
+        run: async (lab) => {
+            const image = nextToImport();
+            await lab.push(`${upstream}/${image}`, "1");
+            const cached = imageUri(lab, "1").replace(/\/.*/, `/mirror/${image}:1`);
+            return failureOf(await lab.execute({ imageUri: cached }));
         },
     },
     {
@@ -76,7 +106,7 @@ const works: readonly Work[] = [
  * @param tell Called with a line for each proof.
  */
 export async function proveByRunning(engine: EngineName, tell: (line: string) => void): Promise<Ran> {
-    const lab = await startLab({ engine, tell: () => undefined });
+    const lab = await startLab({ engine, configuration, tell: () => undefined });
     const problems: string[] = [];
     const needed: string[] = [];
     try {

@@ -72,6 +72,13 @@ function foreignRepositories(stack: Stack): string[] {
     return JSON.parse(stack.configured("crossAccountRepositoryArns") ?? "[]") as string[];
 }
 
+function cachedRepositories(stack: Stack): string[] {
+    const rules = JSON.parse(stack.configured("pullThroughCache") ?? "[]") as { prefix: string }[];
+    return repositories(stack).filter((arn) =>
+        rules.some(({ prefix }) => arn.includes(`:repository/${prefix}/`)),
+    );
+}
+
 /** Objects under the prefix of the archives. S3 knows no folders: `..` in a key is a name like any other. */
 function archives(stack: Stack): Scope {
     const prefix = stack.configured("artifactPrefix") ?? "images/";
@@ -91,9 +98,9 @@ const notEmulated = "Step Functions does this by itself; the lab has an interpre
 /**
  * Trust: a service may assume a role for resources of this account that are named as the stack names them.
  *
- * @param source What the ARNs of those resources begin with.
+ * @param source ARNs of those resources; `role` is the program's name of the role.
  */
-function trust(name: string, source: (stack: Stack, role: string) => string, page: string): StatementProof {
+function trust(name: string, source: (stack: Stack, role: string) => Scope, page: string): StatementProof {
     return {
         reach: "the role itself",
         actions: {
@@ -109,9 +116,14 @@ function trust(name: string, source: (stack: Stack, role: string) => string, pag
         principals: () => [service(name)],
         context: (stack, { of }) => ({
             "aws:SourceAccount": exactly(stack.at.accountId),
-            "aws:SourceArn": beginningWith(source(stack, of), "-0a1b2c3", "-fffffff"),
+            "aws:SourceArn": source(stack, of),
         }),
     };
+}
+
+/** ARNs of what Pulumi names after a resource of the program: the resource's name, then random digits. */
+function named(stack: Stack, service: string, resource: string): Scope {
+    return beginningWith(stack.arnOf(service, resource), "-0a1b2c3", "-fffffff");
 }
 
 /** The state machine that a published policy is about. */
@@ -138,13 +150,23 @@ function objects(stack: Stack, prefix: string, ...rests: [string, ...string[]]):
 export const statementProofs: Record<Builder, StatementProof> = {
     assumedByCodeBuild: trust(
         "codebuild.amazonaws.com",
-        (stack) => stack.arnOf("codebuild", "project/image-export-project"),
+        (stack) => named(stack, "codebuild", "project/image-export-project"),
         "codebuild/latest/userguide/setting-up-service-role.html",
     ),
     assumedByStepFunctions: trust(
         "states.amazonaws.com",
-        (stack, role) => stack.arnOf("states", `stateMachine:${role.replace(/-role$/, "")}`),
+        (stack, role) => named(stack, "states", `stateMachine:${role.replace(/-role$/, "")}`),
         "step-functions/latest/dg/procedure-create-iam-role.html",
+    ),
+    assumedByEventBridge: trust(
+        "events.amazonaws.com",
+        (stack, role) => named(stack, "events", `rule/${role.replace(/-role$/, "")}`),
+        "eventbridge/latest/userguide/cross-service-confused-deputy-prevention.html",
+    ),
+    assumedByScheduler: trust(
+        "scheduler.amazonaws.com",
+        (stack) => exactly(stack.arn("image-export-triggers-schedules")),
+        "scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html",
     ),
 
     logInToEcr: {
@@ -172,6 +194,14 @@ export const statementProofs: Record<Builder, StatementProof> = {
             },
         },
         resources: (stack) => [oneOf(...repositories(stack))],
+    },
+    importImages: {
+        reach: "the configured repositories below the prefix of a pull-through cache rule",
+        actions: each(["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"], {
+            why: "the first pull through a cache makes the repository and imports the image",
+            proof: "lab",
+        }),
+        resources: (stack) => [oneOf(...cachedRepositories(stack))],
     },
     letRolePull: {
         reach: "the repository of another account that the policy is attached to, for the build role alone",
@@ -527,6 +557,76 @@ export const statementProofs: Record<Builder, StatementProof> = {
             },
         },
         resources: (stack) => [objects(stack, "batch-results/", "1/manifest.json", "1/2/FAILED_0.jsonl")],
+    },
+
+    pullTrigger: {
+        reach: "the state machine that starts exports for triggers",
+        actions: {
+            "states:StartExecution": {
+                why: "a rule or a schedule starts its target with the permissions of its role",
+                proof: documented(
+                    "eventbridge/latest/userguide/eb-use-identity-based.html",
+                    "the lab has neither EventBridge nor its Scheduler",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-triggers-machine"))],
+    },
+    startTriggeredExports: {
+        reach: "the stack's state machine for one image",
+        actions: {
+            "states:StartExecution": {
+                why: "the state machine behind the triggers starts the export",
+                proof: documented(
+                    "step-functions/latest/dg/connect-stepfunctions.html",
+                    "the lab has neither EventBridge nor its Scheduler",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-machine"))],
+    },
+    keepUndelivered: {
+        reach: "the queue of dead letters",
+        actions: {
+            "sqs:SendMessage": {
+                why: "a schedule keeps what it could not deliver",
+                proof: documented(
+                    "scheduler/latest/UserGuide/configuring-schedule-dlq.html",
+                    "the lab has neither EventBridge nor its Scheduler",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-triggers-undelivered"))],
+    },
+    letRuleKeepUndelivered: {
+        reach: "the queue of dead letters, for one rule",
+        actions: {
+            "sqs:SendMessage": {
+                why: "a rule keeps what it could not deliver; it has no role for that",
+                proof: documented(
+                    "eventbridge/latest/userguide/eb-rule-dlq.html",
+                    "the lab has neither EventBridge nor its Scheduler",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-triggers-undelivered"))],
+        principals: () => [service("events.amazonaws.com")],
+        context: (stack) => ({ "aws:SourceArn": exactly(stack.arn("image-export-triggers-on-push")) }),
+    },
+    denyInsecureQueue: {
+        reach: "the queue of dead letters, for everybody",
+        denies: true,
+        actions: {
+            "sqs:*": {
+                why: "nobody reaches the queue without TLS, whatever else they may",
+                proof: documented(
+                    "AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-security-best-practices.html",
+                    "it takes away and gives nothing; the requests without TLS show what it does",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-triggers-undelivered"))],
+        context: () => ({ "aws:SecureTransport": exactly("false") }),
     },
 };
 

@@ -1,5 +1,6 @@
 import * as assert from "node:assert/strict";
 
+import { permission } from "../../lab/iam";
 import { type Lab, startLab } from "../../lab/lab";
 
 const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
@@ -48,27 +49,27 @@ for (const engine of ["docker", "stream"] as const) {
 
         it("needs both permissions to import an image, and says which one is missing", async () => {
             for (const action of importing) {
-                lab.iam.removedActions.add(action);
+                lab.iam.removed.add(permission("ImportImages", action));
                 await assertFails(
                     `${registry}/mirror/library/nginx:1.29`,
                     "AccessDenied",
                     new RegExp(action),
                 );
-                lab.iam.removedActions.clear();
+                lab.iam.removed.clear();
             }
         });
 
         it("exports an image that nobody has pulled before, and the second time without importing it", async () => {
             const imageUri = `${registry}/mirror/library/nginx:1.29`;
-            lab.iam.allowedActions.clear();
+            lab.iam.used.clear();
             const digest = await digestOf(imageUri);
             assert.deepEqual(
-                importing.filter((action) => !lab.iam.allowedActions.has(action)),
+                importing.filter((action) => !lab.iam.used.has(permission("ImportImages", action))),
                 [],
             );
-            for (const action of importing) lab.iam.removedActions.add(action);
+            for (const action of importing) lab.iam.removed.add(permission("ImportImages", action));
             assert.equal(await digestOf(imageUri), digest);
-            lab.iam.removedActions.clear();
+            lab.iam.removed.clear();
         });
 
         it("imports a digest by way of its tag, and not without", async () => {

@@ -9,7 +9,17 @@ const document = { Version: "2012-10-17", Statement: [statement] };
 const made: Made[] = [{ builder: "readArchives", statement }];
 
 function resource(type: string, inputs: Record<string, unknown>): RecordedResource {
-    return { urn: "", type, name: "a", inputs, parent: "", dependencies: [], protect: false, aliases: [] };
+    return {
+        urn: "",
+        type,
+        name: "a",
+        inputs,
+        parent: "",
+        dependencies: [],
+        protect: false,
+        deleteBeforeReplace: false,
+        aliases: [],
+    };
 }
 
 /** The problems of a program of one resource and some outputs. */
