@@ -16,6 +16,7 @@ function resource(type: string, inputs: Record<string, unknown>): RecordedResour
         inputs,
         parent: "",
         dependencies: [],
+        propertyDependencies: {},
         protect: false,
         deleteBeforeReplace: false,
         aliases: [],
