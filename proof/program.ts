@@ -17,12 +17,29 @@ import { foreignGrantsIn, type Holder, holderInOutput, holderInResource } from "
 
 type Builders = typeof builders;
 
+/** Statements that only a stack with builds in a VPC has: they have no account here yet, and no variant. */
+type InVpc =
+    | "assumedByFlowLogs"
+    | "createNetworkInterfaces"
+    | "deleteNetworkInterfaces"
+    | "downloadLayers"
+    | "identifyCaller"
+    | "lendNetworkInterfaces"
+    | "lookUpNetwork"
+    | "passBuildLogs"
+    | "passExporters"
+    | "throughEndpoint"
+    | "writeFlowLogs";
+
 /** Name of a function of `components/iamStatements.ts` that makes a statement. */
-export type Builder = {
-    [Name in keyof Builders]: Builders[Name] extends (...args: never[]) => aws.iam.PolicyStatement
-        ? Name
-        : never;
-}[keyof Builders];
+export type Builder = Exclude<
+    {
+        [Name in keyof Builders]: Builders[Name] extends (...args: never[]) => aws.iam.PolicyStatement
+            ? Name
+            : never;
+    }[keyof Builders],
+    InVpc
+>;
 
 /** A configuration that the program is evaluated with. */
 export interface Variant {

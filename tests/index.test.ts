@@ -12,7 +12,7 @@ import {
 import { obstacles, type VpcConfig, waysOut } from "./support/networkGraph";
 import { evaluateStack } from "./support/program";
 import { Evaluation, unknown } from "./support/pulumiMocks";
-import { root } from "../lab/stackFiles";
+import { root, stackConfiguration } from "../lab/stackFiles";
 
 /** Whether a resource of a policy, with `*` for any text, covers another, whose `*` are taken as they stand. */
 function covers(pattern: string, resource: string): boolean {

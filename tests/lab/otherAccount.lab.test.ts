@@ -1,7 +1,7 @@
 import * as assert from "node:assert/strict";
 
 import { type Lab, startLab } from "../../lab/lab";
-import type { PolicyDocument } from "../../lab/iam";
+import { permission, type PolicyDocument } from "../../lab/iam";
 
 const repositoryArn = "arn:aws:ecr:eu-west-1:444455556666:repository/platform/base";
 
@@ -44,9 +44,9 @@ for (const engine of ["docker", "stream"] as const) {
         });
 
         it("needs both sides: the owner's consent is not enough", async () => {
-            lab.iam.removedActions.add("ecr:BatchGetImage");
+            lab.iam.removed.add(permission("PullImages", "ecr:BatchGetImage"));
             const result = await lab.execute({});
-            lab.iam.removedActions.clear();
+            lab.iam.removed.clear();
             assert.equal(result.status === "FAILED" && result.error, "AccessDenied", JSON.stringify(result));
         });
     });

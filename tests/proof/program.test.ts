@@ -18,6 +18,7 @@ function resource(type: string, inputs: Record<string, unknown>): RecordedResour
         dependencies: [],
         propertyDependencies: {},
         protect: false,
+        ignoreChanges: [],
         deleteBeforeReplace: false,
         aliases: [],
     };
