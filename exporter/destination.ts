@@ -9,13 +9,6 @@ export interface ArchiveMetadata {
     platform: string;
 }
 
-/** A complete export that is already at the destination. */
-export interface FoundExport {
-    record: ExportRecord;
-    /** Version of the object in a versioned bucket. */
-    versionId?: string | undefined;
-}
-
 /** What is to be written, known before the first byte. */
 export interface ArchiveOutline {
     parts: readonly Part[];
@@ -31,25 +24,31 @@ export interface ArchiveWriter {
      */
     write(part: Part, bytes: Uint8Array, crc32: number): Promise<void>;
     /**
-     * Makes the archive and its record visible.
+     * Makes the archive visible, then its record.
      *
+     * @param describe makes the record, of the archive's version: null for a file, and in a bucket without versions
      * @param crc32 CRC-32 of the whole archive
-     * @returns the version of the object in a versioned bucket
+     * @returns the record; undefined when another export has replaced the archive, whose record is then not written
      */
-    commit(record: ExportRecord, crc32: number): Promise<{ versionId?: string | undefined }>;
+    commit(
+        describe: (versionId: string | null) => ExportRecord,
+        crc32: number,
+    ): Promise<ExportRecord | undefined>;
     /** Takes back what was written. Called after a failure of anything, `commit` included; no write is under way. */
     abort(): Promise<void>;
 }
 
 /** Where an export goes. */
 export interface Destination {
-    /** The complete export that is there, if its archive and its record agree. */
-    find(): Promise<FoundExport | undefined>;
+    /** The record of the complete export that is there, if it is the record of the archive that is there. */
+    find(): Promise<ExportRecord | undefined>;
     /** Begins to write. */
     begin(outline: ArchiveOutline): Promise<ArchiveWriter>;
     /** Closes connections. */
     close(): void;
 }
+
+const recordSuffix = ".json";
 
 /** A destination taken apart. */
 export type Location = { kind: "s3"; bucket: string; key: string } | { kind: "file"; path: string };
@@ -74,18 +73,22 @@ export function parseLocation(text: string): Location {
         throw new ExportError(
             "InvalidInput",
             `"${text.slice(0, 300)}" is not an S3 object to write: expected s3://BUCKET/KEY, the key at most 1019 bytes ` +
-                '(".json" is added), without control characters and without empty, "." or ".." folders.',
+                '(".json" is added), without control characters, without empty, "." or ".." folders, and not ending in ' +
+                '".json", as export records do.',
         );
     }
     return { kind: "s3", bucket, key };
 }
 
-/** S3 takes any text for a key, but tools on the way to it take some for other keys: `a/../b` for `b`. */
+/**
+ * S3 takes any text for a key, but tools on the way to it take some for other keys: `a/../b` for `b`. And `a.json` is the
+ * key of the record of `a`.
+ */
 function isPlainKey(key: string): boolean {
-    return !/\p{Cc}/u.test(key) && !/\/\.{0,2}\//.test(`/${key}/`);
+    return !/\p{Cc}/u.test(key) && !/\/\.{0,2}\//.test(`/${key}/`) && !key.endsWith(recordSuffix);
 }
 
 /** Where the record of an archive is: beside it. */
 export function recordNameOf(archive: string): string {
-    return `${archive}.json`;
+    return `${archive}${recordSuffix}`;
 }

@@ -1,6 +1,6 @@
 import { createRecord, engineVersion, type ExportRecord, idFrom } from "./record";
 import type { CredentialSource } from "./credentials";
-import { type Destination, type FoundExport, type Location, parseLocation } from "./destination";
+import { type Destination, type Location, parseLocation } from "./destination";
 import { asExportError, ExportError } from "./errors";
 import { fileDestination } from "./fileDestination";
 import { type ResolvedImage, resolveImage } from "./image";
@@ -9,7 +9,7 @@ import { planArchive } from "./plan";
 import { defaultPlatform, parsePlatform, platformText } from "./platform";
 import { parseReference } from "./reference";
 import { openRegistry, type Registry } from "./registry";
-import { defaultRetryPolicy, type RetryPolicy } from "./retry";
+import { defaultRetryPolicy, retry, type RetryPolicy, TransientError } from "./retry";
 import { createS3Client } from "./s3Client";
 import { s3Destination } from "./s3Destination";
 import { transfer } from "./transfer";
@@ -102,7 +102,7 @@ export interface ExportResult {
     sizeBytes: number;
     /** Of the archive, in hexadecimal. */
     sha256: string;
-    /** Whether the same export was there already, so that nothing was done. */
+    /** Whether the archive is another export's: the same one was there already, or came at the same time. */
     skipped: boolean;
     engine: "stream";
     engineVersion: string;
@@ -171,17 +171,12 @@ async function runExport(settings: Settings, abort: AbortController): Promise<Ex
         const { digest } = image.documents[0].descriptor;
         const found = force ? undefined : await destination.find();
         if (found && isSameExport(found, digest, settings)) {
-            return resultOf(settings, found.record, found.versionId, true);
+            return resultOf(settings, found, true);
         }
-        const { record, versionId } = await writeArchive({
-            settings,
-            abort,
-            image,
-            registry,
-            destination,
-            progress,
-        });
-        return resultOf(settings, record, versionId, false);
+        const record = await writeArchive({ settings, abort, image, registry, destination, progress });
+        return record
+            ? resultOf(settings, record, false)
+            : resultOf(settings, await awaitSameExport(destination, digest, settings, signal), true);
     } finally {
         registry.close();
         destination.close();
@@ -221,8 +216,19 @@ interface Work {
     progress: ProgressCounter;
 }
 
-/** Plans the archive, moves it, and makes it visible; or takes everything back. */
-async function writeArchive({ settings, abort, image, registry, destination, progress }: Work) {
+/**
+ * Plans the archive, moves it, and makes it visible; or takes everything back.
+ *
+ * @returns its record; undefined when another export replaced the archive before that had its record
+ */
+async function writeArchive({
+    settings,
+    abort,
+    image,
+    registry,
+    destination,
+    progress,
+}: Work): Promise<ExportRecord | undefined> {
     const { concurrency, memoryBytes, env } = settings;
     const platform = platformText(settings.request);
     const plan = planArchive(image);
@@ -235,9 +241,7 @@ async function writeArchive({ settings, abort, image, registry, destination, pro
         const moved = { plan, parts, registry, writer, concurrency, memoryBytes, abort, onWritten };
         const { sha256, crc32 } = await transfer(moved);
         const facts = { imageUri: settings.image, platform, image, plan, sha256, env, time: new Date() };
-        const record = createRecord(facts);
-        const { versionId } = await writer.commit(record, crc32);
-        return { record, versionId };
+        return await writer.commit((versionId) => createRecord({ ...facts, versionId }), crc32);
     } catch (error) {
         await takeBack(writer, error);
         throw error;
@@ -266,36 +270,51 @@ function openDestination(location: Location, settings: Settings, signal: AbortSi
 }
 
 /** The same image for the same platform under the same name: the archive would have the same bytes. */
-function isSameExport({ record }: FoundExport, digest: string, { request, reference }: Settings): boolean {
+function isSameExport(record: ExportRecord, digest: string, { request, reference }: Settings): boolean {
     return (
         record.engine.name === "stream" &&
         record.imageDigest === digest &&
         record.platform === platformText(request) &&
-        nameIn(record) === reference.name
+        record.imageName === reference.name
     );
 }
 
-function nameIn({ imageUri }: ExportRecord): string | undefined {
-    try {
-        return parseReference(imageUri).name;
-    } catch {
-        return undefined; // not written by this engine
+/**
+ * Waits for the record of the export that has replaced this one's archive. Where that is the same export, what was
+ * asked for is there; otherwise the two contradict each other, and only one could be at the destination.
+ */
+async function awaitSameExport(
+    destination: Destination,
+    digest: string,
+    settings: Settings,
+    signal: AbortSignal,
+): Promise<ExportRecord> {
+    const what = `Another export wrote ${settings.destination} at the same time, and finding its record`;
+    const record = await retry(what, settings.retryPolicy, signal, async () => {
+        const found = await destination.find();
+        if (found === undefined) {
+            throw new TransientError("archive and record do not belong together");
+        }
+        return found;
+    });
+    if (!isSameExport(record, digest, settings)) {
+        throw new ExportError(
+            "ExportFailed",
+            `Another export wrote ${settings.destination} at the same time: ${record.imageUri} for ` +
+                `${record.platform}. Start this one again, or give it another key.`,
+        );
     }
+    return record;
 }
 
-function resultOf(
-    { location, env, image }: Settings,
-    record: ExportRecord,
-    versionId: string | undefined,
-    skipped: boolean,
-): ExportResult {
+function resultOf({ location, env, image }: Settings, record: ExportRecord, skipped: boolean): ExportResult {
     return {
         imageUri: image,
         imageDigest: record.imageDigest,
         platform: record.platform,
         artifactBucket: location.kind === "s3" ? location.bucket : null,
         artifactKey: location.kind === "s3" ? location.key : location.path,
-        artifactVersionId: versionId ?? null,
+        artifactVersionId: record.archive.versionId,
         sizeBytes: record.archive.sizeBytes,
         sha256: record.archive.sha256,
         skipped,

@@ -1,5 +1,5 @@
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
-import type { ArchiveWriter, Destination, FoundExport } from "./destination";
+import type { ArchiveWriter, Destination } from "./destination";
 import { recordNameOf } from "./destination";
 import { ExportError, messageOf } from "./errors";
 import { type ExportRecord, parseRecord, recordText } from "./record";
@@ -12,13 +12,13 @@ export function fileDestination(path: string): Destination {
     return { find: () => find(path), begin: () => begin(path), close: () => undefined };
 }
 
-async function find(path: string): Promise<FoundExport | undefined> {
+async function find(path: string): Promise<ExportRecord | undefined> {
     try {
         const [record, { size }] = [
             parseRecord(await readFile(recordNameOf(path), "utf8")),
             await stat(path),
         ];
-        return record?.archive.sizeBytes === size ? { record } : undefined;
+        return record?.archive.sizeBytes === size ? record : undefined;
     } catch {
         return undefined; // no such file
     }
@@ -39,7 +39,8 @@ async function begin(path: string): Promise<ArchiveWriter> {
                 throw cannotWrite(path, error);
             }
         },
-        async commit(record: ExportRecord) {
+        async commit(describe) {
+            const record = describe(null);
             try {
                 await file.sync();
                 await file.close();
@@ -53,7 +54,7 @@ async function begin(path: string): Promise<ArchiveWriter> {
             } catch (error) {
                 throw cannotWrite(path, error);
             }
-            return {};
+            return record;
         },
         async abort() {
             await file.close().catch(() => undefined);

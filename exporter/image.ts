@@ -30,6 +30,8 @@ export interface ResolvedImage {
     tag?: string;
     /** The document that was asked for first, then those it points to, in its order. */
     documents: readonly [ImageDocument, ...ImageDocument[]];
+    /** Digest of the index that one platform was chosen from. */
+    indexDigest?: string;
     /** Platform of the image when there is one only, as its configuration or the index names it. */
     platform?: Platform;
     /** The configuration's bytes, where they had to be read already. */
@@ -60,14 +62,20 @@ export async function resolveImage(
         await Promise.all(documents.map(({ manifest }) => assertHasForeignLayers(registry, manifest)));
         return { ...named, documents: [first, ...documents.slice(1)] };
     }
-    const document =
-        first.manifest.kind === "index" ? await readPlatform(registry, first.manifest, request) : first;
+    const index = first.manifest.kind === "index" ? first.manifest : undefined;
+    const document = index ? await readPlatform(registry, index, request) : first;
     const image = assertImage(document.manifest);
     await assertHasForeignLayers(registry, image);
     const config = await readConfig(registry, image.config);
     const platform = platformOfConfig(config) ?? document.descriptor.platform;
     assertPlatform(platform, request);
-    return { ...named, documents: [document], config, ...(platform && { platform }) };
+    return {
+        ...named,
+        documents: [document],
+        config,
+        ...(index && { indexDigest: first.descriptor.digest }),
+        ...(platform && { platform }),
+    };
 }
 
 /**

@@ -2,7 +2,6 @@ import {
     AbortMultipartUploadCommand,
     CompleteMultipartUploadCommand,
     CreateMultipartUploadCommand,
-    DeleteObjectCommand,
     GetObjectCommand,
     HeadObjectCommand,
     ListMultipartUploadsCommand,
@@ -16,11 +15,10 @@ import {
     type ArchiveOutline,
     type ArchiveWriter,
     type Destination,
-    type FoundExport,
     recordNameOf,
 } from "./destination";
-import type { ExportRecord } from "./record";
-import { parseRecord, recordText } from "./record";
+import { ExportError, messageOf } from "./errors";
+import { type ExportRecord, parseRecord, recordMetadata, recordText } from "./record";
 import { retry, type RetryPolicy } from "./retry";
 import { isNamed, s3Error, statusOf } from "./s3Client";
 
@@ -44,7 +42,11 @@ const never = new AbortController().signal;
  *
  * `image-digest` and `platform` are in the object's metadata. `archive-sha256` is there too for an archive of one
  * part. For a larger one S3 takes metadata only when the upload is created, before the hash is known, and changing
- * it afterwards would copy the object; there the hash is in the record, which is written before the object appears.
+ * it afterwards would copy the object; there the hash is in the record and in the metadata of the record's object.
+ *
+ * S3 has no transaction over two objects. The archive is written first, then the record, which names the archive's
+ * version: so whoever reads both can tell whether they belong together, and the exports that race for a key settle
+ * which record stays (docs/decisions/0009-one-archive-one-record.md).
  */
 export function s3Destination(options: S3DestinationOptions): Destination {
     return {
@@ -80,20 +82,23 @@ function attempt<T>(
 }
 
 /** Archive and record are asked for at once: looking costs one round trip. */
-async function find(options: S3DestinationOptions): Promise<FoundExport | undefined> {
-    const [head, record] = await Promise.all([headArchive(options), readRecord(options)]);
+async function find(options: S3DestinationOptions): Promise<ExportRecord | undefined> {
+    const [head, found] = await Promise.all([headArchive(options), readRecord(options)]);
+    const record = found?.record;
     const agree =
+        head?.versionId === record?.archive.versionId &&
+        head?.sizeBytes === record?.archive.sizeBytes &&
         head?.metadata.imageDigest === record?.imageDigest &&
-        head?.metadata.platform === record?.platform &&
-        head?.sizeBytes === record?.archive.sizeBytes;
-    return head && record && agree ? { record, versionId: head.versionId } : undefined;
+        head?.metadata.platform === record?.platform;
+    return agree ? record : undefined;
 }
 
 interface ArchiveHead {
     metadata: Partial<ArchiveMetadata>;
     sizeBytes: number | undefined;
     crc32: string | undefined;
-    versionId: string | undefined;
+    versionId: string | null;
+    eTag: string | undefined;
 }
 
 /** What is at the key; undefined for nothing, and for a caller who may not know (403 without s3:ListBucket). */
@@ -111,7 +116,7 @@ async function headArchive(
                 metadata: { ...(imageDigest && { imageDigest }), ...(platform && { platform }) },
                 sizeBytes: head.ContentLength,
                 crc32: head.ChecksumCRC32,
-                versionId: head.VersionId,
+                ...identityOf(head),
             };
         } catch (error) {
             assertMissing(error);
@@ -120,16 +125,32 @@ async function headArchive(
     });
 }
 
+/** Which archive an object is: by its version, or in a bucket without versions by its ETag. */
+interface ArchiveIdentity {
+    versionId: string | null;
+    eTag: string | undefined;
+}
+
+function identityOf(answer: { VersionId?: string | undefined; ETag?: string | undefined }): ArchiveIdentity {
+    return { versionId: answer.VersionId ?? null, eTag: answer.ETag };
+}
+
+interface StoredRecord {
+    /** Undefined when what is there is no record. */
+    record: ExportRecord | undefined;
+    eTag: string | undefined;
+}
+
 async function readRecord(
     options: S3DestinationOptions,
     signal = options.signal,
-): Promise<ExportRecord | undefined> {
+): Promise<StoredRecord | undefined> {
     const { client, bucket, key } = options;
     return attempt(options, "reading the record of", signal, async () => {
         try {
             const command = new GetObjectCommand({ Bucket: bucket, Key: recordNameOf(key) });
-            const { Body } = await client.send(command, { abortSignal: signal });
-            return parseRecord((await Body?.transformToString()) ?? "");
+            const { Body, ETag } = await client.send(command, { abortSignal: signal });
+            return { record: parseRecord((await Body?.transformToString()) ?? ""), eTag: ETag };
         } catch (error) {
             assertMissing(error);
             return undefined;
@@ -153,9 +174,10 @@ function beginSingle(options: S3DestinationOptions, { metadata }: ArchiveOutline
     const { client, bucket, key } = options;
     let content = new Uint8Array();
 
-    async function commit(record: ExportRecord, crc32: number): Promise<{ versionId?: string | undefined }> {
+    const commit: ArchiveWriter["commit"] = async (describe, crc32) => {
         const checksum = crc32Base64(crc32);
-        return withRecord(options, record, checksum, () =>
+        const { sha256 } = describe(null).archive;
+        const put = () =>
             attempt(options, "writing", undefined, async () => {
                 const command = new PutObjectCommand({
                     Bucket: bucket,
@@ -164,13 +186,13 @@ function beginSingle(options: S3DestinationOptions, { metadata }: ArchiveOutline
                     ContentLength: content.length,
                     ContentType: archiveType,
                     ChecksumCRC32: checksum,
-                    Metadata: { ...metadataHeaders(metadata), "archive-sha256": record.archive.sha256 },
+                    Metadata: { ...metadataHeaders(metadata), "archive-sha256": sha256 },
                 });
-                const { VersionId } = await client.send(command);
-                return { versionId: VersionId };
-            }),
-        );
-    }
+                return identityOf(await client.send(command));
+            });
+        const { identity } = await makeVisible(options, metadata, checksum, put);
+        return writeRecord(options, describe(identity.versionId), identity);
+    };
     const writer: ArchiveWriter = {
         write: (_part, bytes) => {
             content = Uint8Array.from(bytes);
@@ -191,10 +213,10 @@ async function beginMultipart(
     const upload = { Bucket: bucket, Key: key, UploadId: uploadId };
     const written = new Map<number, { ETag: string | undefined; ChecksumCRC32: string }>();
 
-    async function complete(crc32: string, sizeBytes: number): Promise<{ versionId?: string | undefined }> {
+    async function complete(crc32: string, sizeBytes: number): Promise<ArchiveIdentity> {
         // From here on a signal no longer stops the export: every part is written and verified.
         return attempt(options, "completing", undefined, async () => {
-            const { VersionId } = await client.send(
+            const completed = await client.send(
                 new CompleteMultipartUploadCommand({
                     ...upload,
                     ChecksumCRC32: crc32,
@@ -208,7 +230,7 @@ async function beginMultipart(
                     },
                 }),
             );
-            return { versionId: VersionId };
+            return identityOf(completed);
         });
     }
 
@@ -229,15 +251,16 @@ async function beginMultipart(
                 written.set(part.number, { ETag, ChecksumCRC32: checksum });
             });
         },
-        commit: async (record, crc32) => {
+        commit: async (describe, crc32) => {
             const checksum = crc32Base64(crc32);
-            const written = await withRecord(options, record, checksum, () =>
-                complete(checksum, record.archive.sizeBytes),
+            const { sizeBytes } = describe(null).archive;
+            const { identity, isFound } = await makeVisible(options, metadata, checksum, () =>
+                complete(checksum, sizeBytes),
             );
-            if (written.isFound) {
+            if (isFound) {
                 await abortUpload(options, uploadId); // there is none, unless what was found is older
             }
-            return written;
+            return writeRecord(options, describe(identity.versionId), identity);
         },
         abort: () => abortUpload(options, uploadId),
     };
@@ -305,86 +328,94 @@ async function abortUpload(options: S3DestinationOptions, uploadId: string): Pro
     });
 }
 
-interface WrittenArchive {
-    versionId?: string | undefined;
-    /** Whether the archive was found at the key after writing it had seemed to fail. */
-    isFound?: true;
-}
-
-/**
- * Writes the record, then makes the archive visible: whoever sees the archive finds its record. Should the archive
- * fail to appear, the record that was there before is put back, or, where there was none, the new one is deleted; that
- * needs s3:DeleteObjectVersion, which the pipeline's build does not have. A record that stays behind without an archive
- * does no harm.
- */
-async function withRecord(
+/** Writes the archive's object. Should only the answers to that be lost, the archive is found at the key. */
+async function makeVisible(
     options: S3DestinationOptions,
-    record: ExportRecord,
+    metadata: ArchiveMetadata,
     crc32: string,
-    makeVisible: () => Promise<WrittenArchive>,
-): Promise<WrittenArchive> {
-    const { client, bucket, key, signal } = options;
-    const body = Buffer.from(recordText(record));
-    const content = {
-        Body: body,
-        ContentType: "application/json",
-        ChecksumCRC32: crc32Base64(crc32Of(body)),
-    };
-    const command = new PutObjectCommand({ Bucket: bucket, Key: recordNameOf(key), ...content });
-    const before = await readRecord(options);
-    let recordVersion: string | undefined;
+    write: () => Promise<ArchiveIdentity>,
+): Promise<{ identity: ArchiveIdentity; isFound?: true }> {
     try {
-        const { VersionId } = await attempt(options, "writing the record of", signal, () =>
-            client.send(command),
-        );
-        recordVersion = VersionId;
-        return await makeVisible();
+        return { identity: await write() };
     } catch (error) {
-        const found = await findWritten(options, record, crc32).catch(() => undefined);
-        if (found) {
-            return found;
+        const head = await headArchive(options, never).catch(() => undefined);
+        if (head?.crc32 === crc32 && head.metadata.imageDigest === metadata.imageDigest) {
+            return { identity: head, isFound: true };
         }
-        await takeBackRecord(options, record, recordVersion, before).catch(() => undefined);
         throw error;
     }
 }
 
-/** The archive at the key, if it and its record are these: then only the answers to writing them were lost. */
-async function findWritten(
+/** Every turn is lost to a racing export that has got on by one: nobody loses this often. */
+const recordTurns = 50;
+
+/**
+ * Writes the record of the archive that is at the key. The condition on the record's ETag, taken before looking at the
+ * archive, keeps it from replacing the record of an archive that came later.
+ *
+ * @returns the record; undefined when the archive is no longer at the key, and its successor's record is due
+ */
+async function writeRecord(
     options: S3DestinationOptions,
     record: ExportRecord,
-    crc32: string,
-): Promise<WrittenArchive | undefined> {
-    const head = await headArchive(options, never);
-    const isThis = head?.crc32 === crc32 && head.metadata.imageDigest === record.imageDigest;
-    return isThis && (await isRecordThere(options, record))
-        ? { versionId: head.versionId, isFound: true }
-        : undefined;
+    { versionId, eTag }: ArchiveIdentity,
+): Promise<ExportRecord | undefined> {
+    try {
+        for (let turn = 1; turn <= recordTurns; turn++) {
+            const there = await readRecord(options, never);
+            if (there?.record && recordText(there.record) === recordText(record)) {
+                return record; // written before, by an attempt whose answer was lost
+            }
+            const head = await headArchive(options, never);
+            if (head === undefined) {
+                throw new ExportError(
+                    "AccessDenied",
+                    "it cannot be seen. The caller needs s3:GetObject there.",
+                );
+            }
+            if (head.versionId !== versionId || head.eTag !== eTag) {
+                return undefined;
+            }
+            if (await putRecord(options, record, there?.eTag)) {
+                return record;
+            }
+        }
+        throw new ExportError("ExportFailed", `lost ${recordTurns} times to other exports`);
+    } catch (error) {
+        const { name } = error instanceof ExportError ? error : { name: "ExportFailed" as const };
+        const message = `The archive ${uriOf(options)} is complete, but its record could not be written: ${messageOf(error)}`;
+        throw new ExportError(name, message, error);
+    }
 }
 
-async function takeBackRecord(
+/** Writes the record if the one that is there still has this ETag, or if none is there; tells whether it has. */
+async function putRecord(
     options: S3DestinationOptions,
     record: ExportRecord,
-    versionId: string | undefined,
-    before: ExportRecord | undefined,
-): Promise<void> {
+    eTag: string | undefined,
+): Promise<boolean> {
     const { client, bucket, key } = options;
-    if (!(await isRecordThere(options, record))) {
-        return;
-    }
-    const object = { Bucket: bucket, Key: recordNameOf(key) };
-    await attempt(options, "taking back the record of", undefined, async () => {
-        if (before === undefined) {
-            await client.send(new DeleteObjectCommand({ ...object, VersionId: versionId }));
-        } else {
-            const Body = recordText(before);
-            await client.send(new PutObjectCommand({ ...object, Body, ContentType: "application/json" }));
+    const body = Buffer.from(recordText(record));
+    return attempt(options, "writing the record of", undefined, async () => {
+        const command = new PutObjectCommand({
+            Bucket: bucket,
+            Key: recordNameOf(key),
+            Body: body,
+            ContentType: "application/json",
+            ChecksumCRC32: crc32Base64(crc32Of(body)),
+            Metadata: recordMetadata(record),
+            ...(eTag === undefined ? { IfNoneMatch: "*" } : { IfMatch: eTag }),
+        });
+        try {
+            await client.send(command);
+            return true;
+        } catch (error) {
+            // docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html: 412 for another ETag or for any, 404
+            // for none, 409 for a write at the same time.
+            if ([404, 409, 412].includes(statusOf(error) ?? 0)) {
+                return false;
+            }
+            throw error;
         }
     });
-}
-
-/** Whether the record at the key is this very one, and not that of another export. */
-async function isRecordThere(options: S3DestinationOptions, record: ExportRecord): Promise<boolean> {
-    const there = await readRecord(options, never);
-    return there !== undefined && recordText(there) === recordText(record);
 }

@@ -56,10 +56,14 @@ export async function verifyExport(destination: string, options: VerifyOptions =
     const { env = process.env, idleTimeoutMs = 30_000 } = options;
     const client = createS3Client({ env, concurrency: 2, idleTimeoutMs });
     try {
-        const record = await readObject(client, location.bucket, recordNameOf(location.key));
-        const text = await textOf(record);
+        const recordObject = await readObject(client, location.bucket, recordNameOf(location.key));
+        const record = recordOf(await textOf(recordObject.body), destination);
         const archive = await readObject(client, location.bucket, location.key);
-        return await verifyArchive(archive, recordOf(text, destination));
+        const verification = await verifyArchive(archive.body, record);
+        return {
+            ...verification,
+            problems: [...wrongVersion(archive.versionId, record), ...verification.problems],
+        };
     } finally {
         client.destroy();
     }
@@ -84,11 +88,24 @@ function recordOf(text: string, destination: string): ExportRecord {
     return record;
 }
 
-async function readObject(client: S3Client, bucket: string, key: string): Promise<AsyncIterable<Uint8Array>> {
+/** The record names the version that it describes: another one is that of an export before or after. */
+function wrongVersion(versionId: string | null, { archive }: ExportRecord): string[] {
+    return versionId === archive.versionId
+        ? []
+        : [
+              `the archive is version ${String(versionId)}, the record describes version ${String(archive.versionId)}`,
+          ];
+}
+
+async function readObject(
+    client: S3Client,
+    bucket: string,
+    key: string,
+): Promise<{ body: AsyncIterable<Uint8Array>; versionId: string | null }> {
     const what = `reading s3://${bucket}/${key}`;
     try {
-        const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
-        return Body as AsyncIterable<Uint8Array>;
+        const { Body, VersionId } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
+        return { body: Body as AsyncIterable<Uint8Array>, versionId: VersionId ?? null };
     } catch (error) {
         const judged = s3Error(error, what);
         throw judged instanceof ExportError ? judged : new ExportError("ExportFailed", judged.message, error);

@@ -110,13 +110,33 @@ describe("exportImage", () => {
         assert.ok(s3.requests.every(({ url }) => !url.includes("uploads")));
     });
 
-    it("writes the record before the archive appears", async () => {
-        await run("1");
-        const puts = s3.requests
-            .filter(({ method }) => method === "PUT" || method === "POST")
-            .map(({ url }) => url);
-        const recordAt = puts.findIndex((url) => url.includes("app.tar.json"));
-        assert.equal(recordAt, puts.length - 2);
+    it("writes the record last, naming the version of the archive", async () => {
+        s3.versioned = true;
+        for (const tag of ["1", "small"]) {
+            s3.requests.length = 0;
+            const { artifactVersionId } = await run(tag);
+            const writes = s3.requests.filter(({ method }) => method === "PUT" || method === "POST");
+            assert.match(writes.at(-1)?.url ?? "", /app\.tar\.json/);
+            assert.equal(writes.filter(({ url }) => url.includes("app.tar.json")).length, 1);
+            assert.equal(artifactVersionId, archive().headers["x-amz-version-id"]);
+            assert.equal(record().archive.versionId, artifactVersionId);
+        }
+    });
+
+    it("says in the metadata of the record's object what it takes to report the export again", async () => {
+        s3.versioned = true;
+        const { sha256, artifactVersionId, imageDigest } = await run("index");
+        const { headers } = s3.objects.get("bucket/images/app.tar.json") ?? assert.fail("no record");
+        const metadata = Object.entries(headers).filter(([name]) => name.startsWith("x-amz-meta-"));
+        assert.deepEqual(Object.fromEntries(metadata), {
+            "x-amz-meta-engine": "stream",
+            "x-amz-meta-image-name": `${registry.host}/team/app:index`,
+            "x-amz-meta-image-digest": imageDigest,
+            "x-amz-meta-index-digest": registry.options.repository.tags.get("index"),
+            "x-amz-meta-platform": "linux/amd64",
+            "x-amz-meta-archive-sha256": sha256,
+            "x-amz-meta-archive-version-id": artifactVersionId,
+        });
     });
 
     it("makes the same bytes whatever the concurrency, memory, part size, login and redirects", async () => {
@@ -132,9 +152,12 @@ describe("exportImage", () => {
 
     it("makes the same bytes for a tag of an index as for the platform's own digest under that name", async () => {
         const viaIndex = await run("index", { platform: "linux/amd64" });
-        const digest = registry.options.repository.tags.get("1") ?? "";
+        const { tags } = registry.options.repository;
+        assert.equal(record().indexDigest, tags.get("index"));
+        const digest = tags.get("1") ?? "";
         const direct = await run(`index@${digest}`, { force: true });
         assert.deepEqual([viaIndex.sha256, viaIndex.imageDigest], [direct.sha256, digest]);
+        assert.equal(record().indexDigest, null);
     });
 
     describe("from a pull-through cache that has yet to import the image", () => {
@@ -200,6 +223,13 @@ describe("exportImage", () => {
             archive().body = archive().body.subarray(1);
             assert.equal((await run("small")).skipped, false);
         });
+        it("exports again when the record is that of another version", async () => {
+            s3.versioned = true;
+            await run("small");
+            archive().headers["x-amz-version-id"] = "put-by-hand";
+            assert.equal((await run("small")).skipped, false);
+            assert.equal((await run("small")).skipped, true);
+        });
     });
 
     describe("platforms", () => {
@@ -257,6 +287,7 @@ describe("exportImage", () => {
             ["image", "UPPER/case"],
             ["destination", "s3://bucket"],
             ["destination", "directory/"],
+            ["destination", "s3://bucket/app.tar.json"],
             ["platform", "linux"],
             ["concurrency", 0],
             ["memoryBytes", 0.5],
@@ -290,23 +321,44 @@ describe("exportImage", () => {
             await assert.rejects(run("1"), { name: "ExportFailed", message: /part 2/ });
             assertNothingLeft();
         });
-        it("at the very end takes the record back", async () => {
+        it("at the very end leaves nothing", async () => {
             s3.fault = ({ method, url }) =>
                 method === "POST" && url.includes("uploadId") ? { kind: "status", status: 500 } : undefined;
             await assert.rejects(run("1"), { name: "ExportFailed" });
             assertNothingLeft();
         });
-        it("at the very end leaves the archive of before with its record, without deleting anything", async () => {
+        it("at the very end leaves the archive of before with its record, untouched", async () => {
             await run("small");
-            const before = s3.objects.get("bucket/images/app.tar.json")?.body.toString();
-            assert.ok(before !== undefined);
+            const before = [archive(), s3.objects.get("bucket/images/app.tar.json")];
             s3.fault = ({ method, url }) =>
-                (method === "POST" && url.includes("uploadId")) ||
-                (method === "DELETE" && !url.includes("uploadId"))
+                method === "POST" && url.includes("uploadId") ? { kind: "status", status: 403 } : undefined;
+            await assert.rejects(run("1"), { name: "ExportFailed" });
+            assert.deepEqual([archive(), s3.objects.get("bucket/images/app.tar.json")], before);
+        });
+        it("of the record says so, and the archive without it counts for nothing", async () => {
+            s3.fault = ({ method, url }) =>
+                method === "PUT" && url.includes("app.tar.json")
                     ? { kind: "status", status: 403 }
                     : undefined;
-            await assert.rejects(run("1"), { name: "ExportFailed" });
-            assert.equal(s3.objects.get("bucket/images/app.tar.json")?.body.toString(), before);
+            const message =
+                /s3:\/\/bucket\/images\/app\.tar is complete, but its record could not be written: .*403/;
+            await assert.rejects(run("1"), { name: "ExportFailed", message });
+            s3.fault = undefined;
+            assert.equal((await run("1")).skipped, false);
+        });
+        it("to see the archive that was just written is no race", async () => {
+            s3.fault = ({ method }) => (method === "HEAD" ? { kind: "status", status: 403 } : undefined);
+            await assert.rejects(run("1"), { name: "AccessDenied", message: /record .*s3:GetObject/ });
+        });
+        it("to hear that the record was written is made up for by looking", async () => {
+            let isLost = false;
+            s3.fault = ({ method, url }) => {
+                const isNow = !isLost && method === "PUT" && url.includes("app.tar.json");
+                isLost ||= isNow;
+                return isNow ? { kind: "lostAnswer" } : undefined;
+            };
+            assert.equal((await run("1")).skipped, false);
+            assert.equal((await run("1")).skipped, true);
         });
         it("by a signal leaves nothing", async () => {
             const abort = new AbortController();

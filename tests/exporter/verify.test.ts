@@ -24,7 +24,7 @@ describe("verifyExport", () => {
         await exportImage({ image: `${registry.host}/app:1`, destination: archive });
         const record = parseRecord(await readFile(`${archive}.json`, "utf8"));
         const [layer = assert.fail("no layer")] = record?.layers ?? [];
-        [layerOffset, layerDigest] = [layer.offset, layer.digest];
+        [layerOffset, layerDigest] = [layer.offset ?? assert.fail("no offset"), layer.digest];
     });
     afterEach(async () => {
         await Promise.all([registry.close(), rm(directory, { recursive: true })]);

@@ -21,13 +21,17 @@ export interface FakeS3 extends TestServer {
     uploads: Map<string, Upload>;
     requests: { method: string; url: string }[];
     fault: FaultRule | undefined;
+    /** Waited for before a request is carried out: how tests put requests in an order. */
+    gate: ((request: { method: string; url: string }) => Promise<void>) | undefined;
+    /** Whether objects get versions, as in a bucket with versioning. Only the newest version is kept. */
+    versioned: boolean;
     /** The environment that leads an AWS SDK here. */
     env: NodeJS.ProcessEnv;
 }
 
 const minPartBytes = 5 * 1024 * 1024;
 
-/** An object store that is as strict as S3 about what an export sends: checksums, part sizes, part lists. */
+/** An object store that is as strict as S3 about what an export sends: checksums, conditions, part sizes, part lists. */
 export async function startS3(): Promise<FakeS3> {
     const objects: FakeS3["objects"] = new Map();
     const uploads: FakeS3["uploads"] = new Map();
@@ -55,7 +59,8 @@ export async function startS3(): Promise<FakeS3> {
             return;
         }
         readBody(request).then(
-            (body) => {
+            async (body) => {
+                await store.gate?.({ method, url });
                 const received = fault?.kind === "corrupt" && body.length > 0 ? damaged(body) : body;
                 const answer = carryOut(request, received);
                 if (fault?.kind === "lostAnswer") {
@@ -124,8 +129,27 @@ export async function startS3(): Promise<FakeS3> {
         if (!matches(headers["x-amz-checksum-crc32"], body)) {
             return refuse(400, "BadDigest");
         }
-        objects.set(key, { body, headers: kept(headers, body) });
-        return answer(200, { etag: etagOf(body) });
+        const { "if-match": eTag, "if-none-match": none } = headers;
+        const there = objects.get(key);
+        if (eTag !== undefined && there === undefined) {
+            return refuse(404, "NoSuchKey");
+        }
+        if (
+            (eTag !== undefined && there?.headers["etag"] !== eTag) ||
+            (none === "*" && there !== undefined)
+        ) {
+            return refuse(412, "PreconditionFailed");
+        }
+        return answer(200, keep(key, headers, body));
+    }
+    /** Keeps an object; returns the headers that tell which one it is. */
+    function keep(key: string, headers: Record<string, string>, body: Buffer): Record<string, string> {
+        const identity = {
+            etag: etagOf(body),
+            ...(store.versioned && { "x-amz-version-id": `version-${count}` }),
+        };
+        objects.set(key, { body, headers: { ...kept(headers, body), ...identity } });
+        return identity;
     }
     function createUpload(key: string, headers: Record<string, string>): Answer {
         const id = `upload-${count}`;
@@ -175,12 +199,12 @@ export async function startS3(): Promise<FakeS3> {
         if (headers["x-amz-mp-object-size"] !== body.length.toString()) {
             return refuse(400, "InvalidRequest");
         }
-        objects.set(upload.key, { body, headers: kept(upload.headers, body) });
+        const { etag = "", ...identity } = keep(upload.key, upload.headers, body);
         uploads.delete(id);
         return answer(
             200,
-            {},
-            '<CompleteMultipartUploadResult><ETag>"x"</ETag></CompleteMultipartUploadResult>',
+            identity,
+            `<CompleteMultipartUploadResult><ETag>${etag}</ETag></CompleteMultipartUploadResult>`,
         );
     }
     function abortUpload(id: string): Answer {
@@ -207,6 +231,8 @@ export async function startS3(): Promise<FakeS3> {
         uploads,
         requests,
         fault: undefined,
+        gate: undefined,
+        versioned: false,
         env: {
             AWS_ENDPOINT_URL_S3: server.origin,
             AWS_REGION: "us-east-1",
