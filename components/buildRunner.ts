@@ -350,11 +350,11 @@ function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<stri
     const both = {
         IMAGE_URI: args.image.uri,
         PLATFORM: defaultPlatform,
+        FORCE: "false",
+        EXECUTION_ID: "",
         ARTIFACT_BUCKET: args.artifactBucketName,
         ARTIFACT_PREFIX: args.artifactPrefix,
         ARTIFACT_KEY: defaultArtifactKey(args.artifactPrefix, args.image),
     };
-    return args.engine.name === "docker"
-        ? { ...both, ARCHIVE_FILE: "image.tar" }
-        : { ...both, FORCE: "false", EXECUTION_ID: "" };
+    return args.engine.name === "docker" ? { ...both, ARCHIVE_FILE: "image.tar" } : both;
 }

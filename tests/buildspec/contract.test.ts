@@ -53,8 +53,8 @@ for (const engine of ["docker", "stream"] as const) {
             const code = script.replaceAll(/^\s*#.*$/gm, "");
             const read = [...code.matchAll(/\$\{?[#!]?([A-Z][A-Z0-9_]*)/g)].map(([, name]) => name ?? "");
             const own = [...code.matchAll(/(?:^|\s)([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name ?? "");
-            const bash = ["BASH_REMATCH", "PWD", "SECONDS"];
-            const fromOutside = [...new Set(read)].filter((name) => ![...own, ...bash].includes(name));
+            const given = ["BASH_REMATCH", "PWD", "SECONDS", "CODEBUILD_BUILD_ID"]; // by bash and by CodeBuild
+            const fromOutside = [...new Set(read)].filter((name) => ![...own, ...given].includes(name));
             // The exporter reads it from its environment, for the record.
             if (engine === "stream") fromOutside.push("EXECUTION_ID");
             assert.deepEqual(fromOutside.sort(), provided.sort());

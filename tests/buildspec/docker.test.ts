@@ -1,14 +1,18 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 
+import { exitCodes } from "../../exporter/errors";
+import { parseRecord, recordMetadata } from "../../exporter/record";
 import {
     type BuildResult,
     isInstalled,
     password,
     readBuildspec,
     runBuild,
+    type StoredObject,
     type World,
 } from "../support/build";
+import { assertRecord } from "../support/recordSchema";
 
 const buildspec = readBuildspec("docker");
 
@@ -16,13 +20,18 @@ const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
 const variables = {
     IMAGE_URI: `${registry}/web/nginx:1.29`,
     PLATFORM: "linux/amd64",
+    FORCE: "false",
+    EXECUTION_ID: "arn:aws:states:ap-northeast-1:111122223333:execution:export:1",
+    CODEBUILD_BUILD_ID: "export:1",
     ARCHIVE_FILE: "image.tar",
     ARTIFACT_BUCKET: "artifacts",
     ARTIFACT_PREFIX: "images/",
     ARTIFACT_KEY: "images/web/nginx/1.29.tar",
 };
-const manifest = '{ "schemaVersion": 2,  "config": {}, "layers": [] }';
+const layers = [1, 2].map((digit) => ({ digest: `sha256:${String(digit).repeat(64)}`, size: digit * 5e9 }));
+const manifest = `{ "schemaVersion": 2,  "config": {}, "layers": ${JSON.stringify(layers)} }`;
 const digest = digestOf(manifest);
+const recordKey = `${variables.ARTIFACT_KEY}.json`;
 
 function digestOf(text: string): string {
     return `sha256:${createHash("sha256").update(text).digest("hex")}`;
@@ -42,14 +51,31 @@ function quoted(text: string): string {
     return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-function run(changes: Partial<typeof variables> = {}, world: World = {}): BuildResult {
-    return runBuild(buildspec, { ...variables, ...changes }, { curl: answer(200, manifest), ...world });
+function run(
+    changes: Partial<typeof variables> = {},
+    world: World = {},
+    objects: BuildResult["objects"] = {},
+): BuildResult {
+    return runBuild(
+        buildspec,
+        { ...variables, ...changes },
+        { curl: answer(200, manifest), ...world },
+        objects,
+    );
+}
+
+/** A registry that answers with documents by their digest, and with the first of them to a tag. */
+function registryOf(...documents: string[]): string {
+    const cases = documents.map(
+        (document) => `*/manifests/${digestOf(document)}) ${answer(200, document)} ;;`,
+    );
+    return `case \${*: -1} in ${cases.join(" ")} *) ${answer(200, documents[0] ?? "")} ;; esac`;
 }
 
 /** Runs a build that has to fail with this error, and gives its cause. */
 function causeOf(error: string, { status, exported, output }: BuildResult): string {
     assert.equal(exported["EXPORT_ERROR"], error, `${JSON.stringify(exported)} after:\n${output}`);
-    assert.notEqual(status, 0, "the build phase fails");
+    assert.equal(status, exitCodes[error as keyof typeof exitCodes], "the exit status tells the error");
     assert.deepEqual(Object.keys(exported).sort(), ["EXPORT_CAUSE", "EXPORT_ERROR"]);
     const cause = exported["EXPORT_CAUSE"] ?? "";
     assert(output.endsWith(`${error}: ${cause}\n`), `the log ends in the error:\n${output}`);
@@ -107,13 +133,17 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             ]);
             assert.deepEqual(rest.map(words), [
                 "curl --silent",
+                "aws s3api head-object", // there is no record: nothing to skip
                 "docker info",
                 "docker pull",
                 "docker image",
                 "docker tag",
                 "docker save",
                 "aws s3 cp",
-                "aws s3api head-object",
+                "aws s3api head-object", // the record, for its ETag
+                "aws s3api head-object", // the archive, for its version
+                "docker version",
+                "aws s3api put-object",
             ]);
         });
 
@@ -142,11 +172,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 `${registry}/web/nginx@${digest}`,
                 `${registry}/web/nginx:1.29`,
             ]);
-            assert.deepEqual(callOf(build, "docker", "save"), [
-                "--output",
-                "image.tar",
-                `${registry}/web/nginx:1.29`,
-            ]);
+            assert.deepEqual(callOf(build, "docker", "save"), [`${registry}/web/nginx:1.29`]);
         });
 
         it("uploads with the metadata that one HEAD shows", () => {
@@ -160,9 +186,28 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             });
         });
 
-        it("confirms the upload with a HEAD of the same object", () => {
-            const args = callOf(build, "aws", "s3api", "head-object");
-            assert.deepEqual(args.slice(0, 4), ["--bucket", "artifacts", "--key", variables.ARTIFACT_KEY]);
+        it("writes the record that its schema describes, naming the version of the archive", () => {
+            const { Body, Metadata } = build.objects[recordKey] ?? assert.fail("no record");
+            const { time, ...record } = assertRecord(Body);
+            assert(Math.abs(Date.now() - Date.parse(String(time))) < 60_000, String(time));
+            assert.deepEqual(record, {
+                schemaVersion: 1,
+                imageUri: variables.IMAGE_URI,
+                imageName: variables.IMAGE_URI,
+                imageDigest: digest,
+                indexDigest: null,
+                mediaType: "application/vnd.oci.image.manifest.v1+json",
+                platform: "linux/amd64",
+                platforms: ["linux/amd64"],
+                layers: layers.map(({ digest, size }) => ({ digest, sizeBytes: size, offset: null })),
+                archive: { sha256, sizeBytes: archive.length, versionId: "version-1" },
+                engine: { name: "docker", version: "28.5.1" },
+                executionId: variables.EXECUTION_ID,
+                buildId: variables.CODEBUILD_BUILD_ID,
+            });
+            // What engine stream says of the same record.
+            assert.deepEqual(Metadata, recordMetadata(parseRecord(Body ?? "") ?? assert.fail("no record")));
+            assert.equal(Metadata["archive-version-id"], build.objects[variables.ARTIFACT_KEY]?.VersionId);
         });
 
         it("hands the password over by pipes alone: it is in no argument and not in the log", () => {
@@ -186,6 +231,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 `Pull ${digest}`,
                 "Save the archive",
                 "Upload to s3://artifacts/images/web/nginx/1.29.tar",
+                "Write the record",
                 "Done",
             ]);
         });
@@ -248,7 +294,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             "\\",
             "a".repeat(10_240),
         ];
-        const malformed: Record<"IMAGE_URI" | "PLATFORM" | "ARTIFACT_KEY", string[]> = {
+        const malformed: Record<"IMAGE_URI" | "PLATFORM" | "ARTIFACT_KEY" | "FORCE", string[]> = {
             IMAGE_URI: [
                 ...injections,
                 ...injections.map((text) => `${registry}/web/nginx:${text}`).slice(0, -1),
@@ -302,9 +348,17 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 `images/${"a".repeat(1013)}`,
                 `images/${"ü".repeat(507)}`,
                 `images/${"a".repeat(10_240)}`,
+                "images/a.tar.json",
+                "images/.json",
             ],
+            FORCE: ["", "yes", "True", "true\n", "$(touch pwned)", "true; touch pwned"],
         };
-        const names = { IMAGE_URI: "imageUri", PLATFORM: "platform", ARTIFACT_KEY: "artifactKey" };
+        const names = {
+            IMAGE_URI: "imageUri",
+            PLATFORM: "platform",
+            ARTIFACT_KEY: "artifactKey",
+            FORCE: "force",
+        };
         for (const [variable, values] of Object.entries(malformed)) {
             for (const value of values) {
                 const shown = JSON.stringify(value);
@@ -340,8 +394,9 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 const build = run({ ARTIFACT_KEY: key });
                 assert.equal(build.status, 0, build.output);
                 assert.equal(callOf(build, "aws", "s3", "cp")[1], `s3://artifacts/${key}`);
-                const head = callOf(build, "aws", "s3api", "head-object");
-                assert.equal(head[head.indexOf("--key") + 1], key);
+                const put = callOf(build, "aws", "s3api", "put-object");
+                assert.equal(put[put.indexOf("--key") + 1], `${key}.json`);
+                assert.deepEqual(Object.keys(build.objects).sort(), [key, `${key}.json`]);
                 assert(!build.files.includes("pwned"));
             });
         }
@@ -351,71 +406,117 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         const enough = { "docker pull": failing("the rest is of no interest here") };
         const pulled = (build: BuildResult) => callOf(build, "docker", "pull");
         const hex = (digit: string) => `sha256:${digit.repeat(64)}`;
-        const entry = (digit: string, os: string, architecture: string, variant?: string) => ({
-            digest: hex(digit),
+        /** The manifest of one platform, and its entry in an index. */
+        const imageOf = (name: string) =>
+            JSON.stringify({ schemaVersion: 2, layers: [], annotations: { name } });
+        const entry = (os: string, architecture: string, variant?: string, name?: string) => ({
+            digest: digestOf(imageOf(name ?? [os, architecture, variant ?? ""].join("/"))),
             platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
         });
+        const platforms: [os: string, architecture: string, variant?: string][] = [
+            ["linux", "amd64"],
+            ["linux", "arm", "v6"],
+            ["linux", "arm", "v7"],
+            ["linux", "arm64", "v8"],
+            ["linux", "386"],
+            ["windows", "amd64"],
+        ];
         const attestation = {
-            ...entry("f", "unknown", "unknown"),
+            ...entry("unknown", "unknown"),
             annotations: { type: "attestation-manifest" },
         };
         const index = JSON.stringify({
             manifests: [
                 attestation,
-                entry("1", "linux", "amd64"),
-                entry("2", "linux", "arm", "v6"),
-                entry("3", "linux", "arm", "v7"),
-                entry("4", "linux", "arm64", "v8"),
-                entry("5", "linux", "386"),
-                entry("6", "windows", "amd64"),
+                ...platforms.map((platform) => entry(...platform)),
                 { digest: hex("7") },
             ],
         });
+        const images = platforms.map(([os, architecture, variant]) =>
+            imageOf([os, architecture, variant ?? ""].join("/")),
+        );
+        const indexed = registryOf(index, ...images);
         const chosen: Record<string, string> = {
-            "linux/amd64": hex("1"),
-            "linux/arm/v6": hex("2"),
-            "linux/arm/v7": hex("3"),
-            "linux/arm": hex("3"),
-            "linux/arm64": hex("4"),
-            "linux/arm64/v8": hex("4"),
-            "linux/386": hex("5"),
-            "windows/amd64": hex("6"),
+            "linux/amd64": "linux/amd64/",
+            "linux/arm/v6": "linux/arm/v6",
+            "linux/arm/v7": "linux/arm/v7",
+            "linux/arm": "linux/arm/v7",
+            "linux/arm64": "linux/arm64/v8",
+            "linux/arm64/v8": "linux/arm64/v8",
+            "linux/386": "linux/386/",
+            "windows/amd64": "windows/amd64/",
         };
         for (const [platform, expected] of Object.entries(chosen)) {
             it(`an index for ${platform}`, () => {
-                const build = run({ PLATFORM: platform }, { ...enough, curl: answer(200, index) });
+                const build = run({ PLATFORM: platform }, { ...enough, curl: indexed });
                 assert.deepEqual(pulled(build), [
                     "--platform",
                     platform,
-                    `${registry}/web/nginx@${expected}`,
+                    `${registry}/web/nginx@${digestOf(imageOf(expected))}`,
                 ]);
             });
         }
 
         it("an index whose arm64 and arm say no variant", () => {
-            const plain = JSON.stringify({
-                manifests: [entry("1", "linux", "arm"), entry("2", "linux", "arm64")],
-            });
+            const plain = JSON.stringify({ manifests: [entry("linux", "arm"), entry("linux", "arm64")] });
+            const curl = registryOf(plain, imageOf("linux/arm/"), imageOf("linux/arm64/"));
             const reference = (platform: string) =>
-                pulled(run({ PLATFORM: platform }, { ...enough, curl: answer(200, plain) })).at(-1);
-            assert.equal(reference("linux/arm/v7"), `${registry}/web/nginx@${hex("1")}`);
-            assert.equal(reference("linux/arm64/v8"), `${registry}/web/nginx@${hex("2")}`);
+                pulled(run({ PLATFORM: platform }, { ...enough, curl })).at(-1);
+            assert.equal(
+                reference("linux/arm/v7"),
+                `${registry}/web/nginx@${digestOf(imageOf("linux/arm/"))}`,
+            );
+            assert.equal(
+                reference("linux/arm64/v8"),
+                `${registry}/web/nginx@${digestOf(imageOf("linux/arm64/"))}`,
+            );
         });
 
         it("an index to the end, although the daemon knows no variant of arm64", () => {
             const build = run(
                 { PLATFORM: "linux/arm64/v8" },
-                { curl: answer(200, index), "docker image inspect": "echo linux/arm64" },
+                { curl: indexed, "docker image inspect": "echo linux/arm64" },
             );
             assert.equal(build.status, 0, build.output);
-            assert.equal(build.exported["IMAGE_DIGEST"], hex("4"));
+            assert.equal(build.exported["IMAGE_DIGEST"], digestOf(imageOf("linux/arm64/v8")));
+        });
+
+        it("an index, which the record names beside the platform's manifest", () => {
+            const build = run(
+                { PLATFORM: "linux/arm64" },
+                { curl: indexed, "docker image inspect": "echo linux/arm64 v8" },
+            );
+            const record = assertRecord(build.objects[recordKey]?.Body);
+            assert.equal(record["imageDigest"], digestOf(imageOf("linux/arm64/v8")));
+            assert.equal(record["indexDigest"], digestOf(index));
+            assert.deepEqual(record["platforms"], ["linux/arm64/v8"]);
+            assert.equal(build.objects[recordKey]?.Metadata["index-digest"], digestOf(index));
         });
 
         it("the first of several entries for a platform", () => {
             const twice = JSON.stringify({
-                manifests: [entry("1", "linux", "amd64"), entry("2", "linux", "amd64")],
+                manifests: [
+                    entry("linux", "amd64", undefined, "first"),
+                    entry("linux", "amd64", undefined, "second"),
+                ],
             });
-            assert.equal(run({}, { curl: answer(200, twice) }).exported["IMAGE_DIGEST"], hex("1"));
+            const curl = registryOf(twice, imageOf("first"), imageOf("second"));
+            assert.equal(run({}, { curl }).exported["IMAGE_DIGEST"], digestOf(imageOf("first")));
+        });
+
+        it("no index that an index names", () => {
+            const inner = JSON.stringify({ manifests: [] });
+            const outer = JSON.stringify({
+                manifests: [{ digest: digestOf(inner), platform: { os: "linux", architecture: "amd64" } }],
+            });
+            const build = run({}, { curl: registryOf(outer, inner) });
+            assert.match(causeOf("InvalidInput", build), /names another index for linux\/amd64/);
+        });
+
+        it("no platform whose manifest is another than the index says", () => {
+            const build = run({}, { curl: registryOf(index, "{}") });
+            assert.match(causeOf("DigestMismatch", build), /Nothing was exported/);
+            assert(!isCalled(build, "docker pull"));
         });
 
         it("no platform that is missing, and lists those that exist", () => {
@@ -430,7 +531,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         it("no attestation", () => {
             const build = run(
                 { PLATFORM: "unknown/unknown" },
-                { curl: answer(200, JSON.stringify({ manifests: [entry("1", "linux", "amd64")] })) },
+                { curl: answer(200, JSON.stringify({ manifests: [entry("linux", "amd64")] })) },
             );
             causeOf("ImageNotFound", build);
         });
@@ -447,6 +548,8 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         it("a digest, by itself", () => {
             const build = run({ IMAGE_URI: `${registry}/web/nginx@${digest}` });
             assert.equal(build.status, 0, build.output);
+            const { imageName } = assertRecord(build.objects[recordKey]?.Body);
+            assert.equal(imageName, `${registry}/web/nginx@${digest}`);
             assert(callOf(build, "curl").at(-1)?.endsWith(`/manifests/${digest}`));
             assert.equal(build.exported["IMAGE_DIGEST"], digest);
             assert.equal(callOf(build, "docker", "save").at(-1), `${registry}/web/nginx@${digest}`);
@@ -513,7 +616,9 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         > = {
             "another manifest than the digest names": [
                 "DigestMismatch",
-                new RegExp(`answered with a manifest of digest ${digest}.*Nothing was exported`),
+                new RegExp(
+                    `answered with a manifest of digest ${digest}.*sha256:a{64}.*Nothing was exported`,
+                ),
                 { IMAGE_URI: pinned },
                 {},
             ],
@@ -631,7 +736,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 /docker save failed: write .*: no space left on device/,
                 {},
                 {
-                    "docker save": `echo half >"$3"; ${failing("write /layer.tar: no space left on device")}`,
+                    "docker save": `echo half; ${failing("write /layer.tar: no space left on device")}`,
                 },
             ],
         };
@@ -639,7 +744,8 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             it(what, () => {
                 const build = run(changes, world);
                 assert.match(causeOf(error, build), cause);
-                assert(!isCalled(build, "aws s3") && !isCalled(build, "aws s3api"), "nothing is uploaded");
+                assert(!isCalled(build, "aws s3"), "nothing is uploaded");
+                assert.deepEqual(build.objects, {});
             });
         }
 
@@ -649,7 +755,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             const build = run({}, { "aws s3 cp": failing(denied) });
             const cause = causeOf("AccessDenied", build);
             assert.equal(cause, `The upload to s3://artifacts/images/web/nginx/1.29.tar failed: ${denied}`);
-            assert(!isCalled(build, "aws s3api"));
+            assert(!isCalled(build, "aws s3api put-object"));
         });
 
         it("an upload that breaks off", () => {
@@ -663,15 +769,188 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             assert.match(causeOf("AccessDenied", build), /s3:GetObject, which confirms it, failed: .*403/);
         });
 
-        it("an upload that another one has replaced", () => {
-            const other = `echo '{"VersionId":"2","Metadata":{"archive-sha256":"other"}}'`;
-            const build = run({}, { "aws s3api head-object": other });
-            assert.match(causeOf("ExportFailed", build), /Another export wrote .* at the same time/);
+        it("a record that is denied", () => {
+            const denied = "An error occurred (AccessDenied) when calling the PutObject operation";
+            const build = run({}, { "aws s3api put-object": failing(denied) });
+            assert.match(
+                causeOf("AccessDenied", build),
+                /1\.29\.tar is complete, but its record could not be written: An error occurred/,
+            );
+        });
+    });
+
+    describe("skips", () => {
+        let first: BuildResult;
+        before(() => {
+            first = run();
+        });
+        const objectAt = (key: string) => first.objects[key] ?? assert.fail(`no ${key}`);
+        /** What the first build left, with one object changed. */
+        const changed = (key: string, changes: Partial<StoredObject>) => ({
+            ...first.objects,
+            [key]: { ...objectAt(key), ...changes },
         });
 
-        it("an upload without metadata", () => {
-            const build = run({}, { "aws s3api head-object": `echo '{"VersionId":"2","Metadata":{}}'` });
-            causeOf("ExportFailed", build);
+        it("what is at the key already, and reports it as if it had been made now", () => {
+            const build = run({}, {}, first.objects);
+            assert.equal(build.status, 0, build.output);
+            assert.deepEqual(build.exported, { ...first.exported, SKIPPED: "true" });
+            assert(!isCalled(build, "docker pull") && !isCalled(build, "aws s3"), build.output);
+            assert(!isCalled(build, "docker info"), "it does not wait for the daemon");
+            assert.deepEqual(build.objects, first.objects);
+            assert.match(build.output, /holds this export, as version version-1/);
+        });
+
+        it("nothing when it is forced to export", () => {
+            const build = run({ FORCE: "true" }, {}, first.objects);
+            assert.equal(build.exported["SKIPPED"], "false");
+            assert(isCalled(build, "docker pull"));
+        });
+
+        const others: Record<
+            string,
+            [Partial<typeof variables>, objects?: (() => BuildResult["objects"]) | undefined, world?: World]
+        > = {
+            "another tag of the same image": [{ IMAGE_URI: `${registry}/web/nginx:latest` }],
+            "the same image without its name": [{ IMAGE_URI: `${registry}/web/nginx@${digest}` }],
+            "another platform": [
+                { PLATFORM: "linux/arm64" },
+                undefined,
+                { "docker image inspect": "echo linux/arm64" },
+            ],
+            "the image that the tag means now": [{}, undefined, { curl: answer(200, `${manifest} `) }],
+            "an archive without a record": [
+                {},
+                () => ({ [variables.ARTIFACT_KEY]: objectAt(variables.ARTIFACT_KEY) }),
+            ],
+            "a record without an archive": [{}, () => ({ [recordKey]: objectAt(recordKey) })],
+            "an archive that was put by hand": [
+                {},
+                () => changed(variables.ARTIFACT_KEY, { VersionId: "another", Metadata: {} }),
+            ],
+            "an archive of engine stream": [
+                {},
+                () => changed(recordKey, { Metadata: { ...objectAt(recordKey).Metadata, engine: "stream" } }),
+            ],
+        };
+        for (const [what, [changes, objects = () => first.objects, world = {}]] of Object.entries(others)) {
+            it(`not: ${what}`, () => {
+                const build = run(changes, world, objects());
+                assert.equal(build.status, 0, build.output);
+                assert.equal(build.exported["SKIPPED"], "false");
+                const { archive } = assertRecord(build.objects[recordKey]?.Body) as {
+                    archive: { versionId: string };
+                };
+                assert.equal(archive.versionId, build.objects[variables.ARTIFACT_KEY]?.VersionId);
+            });
+        }
+
+        it("nothing where S3 does not say what is there", () => {
+            const build = run(
+                {},
+                { "aws s3api head-object": failing("An error occurred (403) when calling HeadObject") },
+                first.objects,
+            );
+            assert(isCalled(build, "docker pull"), "what cannot be seen is exported");
+        });
+    });
+
+    describe("that races another export for the key", () => {
+        let other: BuildResult["objects"];
+        let same: BuildResult["objects"];
+        before(() => {
+            other = run({ IMAGE_URI: `${registry}/web/nginx:other` }).objects;
+            same = run().objects;
+        });
+
+        /** Bash that lets another export write an object, once. */
+        function overtake(objects: BuildResult["objects"], key: string, once: string): string {
+            const object = {
+                ...(objects[key] ?? assert.fail(key)),
+                VersionId: `other-${once}`,
+                ETag: `"other-${once}"`,
+            };
+            const Metadata =
+                key === recordKey
+                    ? { ...object.Metadata, "archive-version-id": "other-archive" }
+                    : { ...object.Metadata, "archive-sha256": "other" };
+            const json = JSON.stringify({ ...object, Metadata });
+            return `[[ -f $STATE/${once} ]] || { : >"$STATE/${once}"; printf '%s' ${quoted(json)} >"$(object ${quoted(key)})"; };`;
+        }
+        const head = `
+            object=$(object "$(option --key)")
+            [[ -f $object ]] || { echo "An error occurred (404) when calling HeadObject" >&2; exit 254; }
+            cat "$object"`;
+        const put = `
+            there=$(jq -r .ETag "$(object "$(option --key)")" 2>/dev/null)
+            [[ $(option --if-match) == "$there" ]] || { echo "An error occurred (PreconditionFailed)" >&2; exit 254; }
+            store "$(option --key)" "$(option --metadata)" "$(option --body)"`;
+        const isUploaded = `[[ -f $(object ${quoted(variables.ARTIFACT_KEY)}) ]] &&`;
+
+        it("writes its record over that of an archive that its own has replaced", () => {
+            // The other's record comes when this one has looked and found none.
+            const record = overtake(other, recordKey, "record");
+            const build = run({}, { "aws s3api put-object": `${record} ${put}` });
+            assert.equal(build.status, 0, build.output);
+            assert.equal(build.exported["SKIPPED"], "false");
+            const { archive, imageName } = assertRecord(build.objects[recordKey]?.Body);
+            assert.deepEqual(
+                [imageName, (archive as { versionId: string }).versionId],
+                [variables.IMAGE_URI, "version-1"],
+            );
+        });
+
+        it("leaves the record to the export that has replaced its archive, and fails where that is another", () => {
+            const archive = overtake(other, variables.ARTIFACT_KEY, "archive");
+            const record = overtake(other, recordKey, "record");
+            const build = run(
+                {},
+                { "aws s3api head-object": `${isUploaded} { ${archive} ${record} }; ${head}` },
+            );
+            assert.match(
+                causeOf("ExportFailed", build),
+                /Another export wrote s3:\/\/artifacts\/images\/web\/nginx\/1\.29\.tar at the same time/,
+            );
+            assert.equal(build.objects[recordKey]?.VersionId, "other-record");
+        });
+
+        it("reports the same export where that came in between, and waits for its record", () => {
+            const archive = overtake(same, variables.ARTIFACT_KEY, "archive");
+            const late = overtake(same, recordKey, "record");
+            const build = run(
+                {},
+                { "aws s3api head-object": `${isUploaded} { ${archive} }; ${head}`, sleep: late },
+            );
+            assert.equal(build.status, 0, build.output);
+            assert.equal(build.exported["SKIPPED"], "true");
+            assert.equal(build.exported["ARTIFACT_VERSION_ID"], "other-archive");
+            assert.equal(build.exported["ARCHIVE_SHA256"], same[recordKey]?.Metadata["archive-sha256"]);
+        });
+
+        it("fails where the record of the other never comes", () => {
+            const archive = overtake(same, variables.ARTIFACT_KEY, "archive");
+            const build = run({}, { "aws s3api head-object": `${isUploaded} { ${archive} }; ${head}` });
+            assert.match(causeOf("ExportFailed", build), /at the same time/);
+            assert.equal(build.objects[recordKey], undefined);
+        });
+
+        it("is content where only the answer to writing the record was lost", () => {
+            const build = run(
+                {},
+                {
+                    "aws s3api put-object": `store "$(option --key)" "$(option --metadata)" "$(option --body)"; ${failing("An error occurred (PreconditionFailed)")}`,
+                },
+            );
+            assert.equal(build.status, 0, build.output);
+            assert.equal(build.exported["SKIPPED"], "false");
+        });
+
+        it("gives up where others come first without end", () => {
+            const build = run(
+                {},
+                { "aws s3api put-object": failing("An error occurred (ConditionalRequestConflict)") },
+            );
+            assert.match(causeOf("ExportFailed", build), /other exports to this key came first 10 times/);
         });
     });
 
@@ -730,7 +1009,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
     });
 
     it("makes room for its report where the disk is full", () => {
-        const full = `echo half >"$3"; ${failing("no space left on device")}`;
+        const full = `echo half; ${failing("no space left on device")}`;
         assert(!run({}, { "docker save": full }).files.includes("image.tar"));
     });
 

@@ -168,6 +168,8 @@ describe("BuildRunner", () => {
                 environmentVariables: [
                     { name: "IMAGE_URI", value: image.uri },
                     { name: "PLATFORM", value: "linux/amd64" },
+                    { name: "FORCE", value: "false" },
+                    { name: "EXECUTION_ID", value: "" },
                     { name: "ARTIFACT_BUCKET", value: "artifacts-0a1b2c3" },
                     { name: "ARTIFACT_PREFIX", value: "images/" },
                     { name: "ARTIFACT_KEY", value: "images/web/nginx/1.29.tar" },

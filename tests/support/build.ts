@@ -3,6 +3,7 @@
  * (`aws`, `docker`, `curl`) are stubs that write down their arguments; jq, sha256sum and the like are the real ones.
  */
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -48,6 +49,18 @@ export interface BuildResult {
     readonly curlConfig: string;
     /** The files that the build left in its folder. */
     readonly files: readonly string[];
+    /** The objects that the bucket holds in the end, by key. */
+    readonly objects: Record<string, StoredObject>;
+}
+
+/** An object of the stub of S3, as `aws s3api head-object` shows it, and its content. */
+export interface StoredObject {
+    readonly Key: string;
+    readonly VersionId: string;
+    readonly ETag: string;
+    readonly ContentLength: number;
+    readonly Metadata: Record<string, string>;
+    readonly Body?: string;
 }
 
 /** The password that the stub of `aws ecr get-login-password` gives. */
@@ -66,13 +79,24 @@ export const wellBehaved = {
         printf '{"auths":{"%s":{"auth":"%s"}}}' "${"${@: -1}"}" "$auth" >"$DOCKER_CONFIG/config.json"
         echo Login Succeeded`,
     curl: `answer 200 '{"schemaVersion":2,"config":{},"layers":[]}'`,
+    "docker version": "echo 28.5.1",
     "docker info": "",
     "docker pull": "echo Pulled",
     "docker image inspect": "echo linux/amd64",
     "docker tag": "",
-    "docker save": `[[ $2 == --output ]]; printf 'archive of %s' "$4" >"$3"`,
-    "aws s3 cp": `while [[ $1 != --metadata ]]; do shift; done; printf '%s' "$2" >"$STATE/metadata"`,
-    "aws s3api head-object": `jq -n --slurpfile metadata "$STATE/metadata" '{VersionId: "version-1", Metadata: $metadata[0]}'`,
+    "docker save": `printf 'archive of %s' "$2"`,
+    "aws s3 cp": `store "\${4#s3://*/}" "$(option --metadata)" "$3"`,
+    "aws s3api head-object": String.raw`
+        object=$(object "$(option --key)")
+        [[ -f $object ]] || { echo "An error occurred (404) when calling the HeadObject operation: Not Found" >&2; exit 254; }
+        cat "$object"`,
+    "aws s3api put-object": String.raw`
+        key=$(option --key)
+        there=$(jq -r .ETag "$(object "$key")" 2>/dev/null)
+        if [[ -n $(option --if-none-match) && -n $there || $(option --if-match) != "$there" && -n $(option --if-match) ]]; then
+            echo "An error occurred (PreconditionFailed) when calling the PutObject operation" >&2; exit 254
+        fi
+        store "$key" "$(option --metadata)" "$(option --body)"`,
     sleep: "",
     "node --version": "echo v24.21.0",
     "node exporter.mjs": "echo no exporter >&2; exit 1",
@@ -86,6 +110,7 @@ export function runBuild(
     buildspec: Buildspec,
     variables: Record<string, string>,
     world: World = {},
+    objects: Record<string, StoredObject> = {},
 ): BuildResult {
     const folder = mkdtempSync(join(tmpdir(), "build-"));
     const [bin, state, work] = ["bin", "state", "work"].map((name) => join(folder, name)) as [
@@ -94,7 +119,11 @@ export function runBuild(
         string,
     ];
     try {
-        for (const each of [bin, state, work]) mkdirSync(each);
+        for (const each of [bin, state, work, join(state, "s3")]) mkdirSync(each);
+        for (const object of Object.values(objects)) {
+            const name = createHash("sha256").update(object.Key).digest("hex");
+            writeFileSync(join(state, "s3", name), JSON.stringify(object));
+        }
         writeStubs(bin, { ...wellBehaved, ...world });
         const phase = buildspec.phases["build"];
         writeFileSync(join(folder, "build.sh"), phase?.commands.join("\n") ?? "");
@@ -126,6 +155,12 @@ export function runBuild(
             ),
             curlConfig: textOf(join(state, "curl-config")),
             files: readdirSync(work).sort(),
+            objects: Object.fromEntries(
+                readdirSync(join(state, "s3")).map((name) => {
+                    const object = JSON.parse(textOf(join(state, "s3", name))) as StoredObject;
+                    return [object.Key, object];
+                }),
+            ),
         };
     } finally {
         rmSync(folder, { recursive: true });
@@ -155,7 +190,28 @@ function writeStubs(bin: string, world: Record<string, string>): void {
                     shift
                 done
                 printf '%s' "$body" >"$file"
-                printf '%s' "$status"
+                printf '%s' "$status application/vnd.oci.image.manifest.v1+json"
+            }
+            # The value of an option of the call.
+            option() {
+                local name=$1
+                set -- "\${arguments[@]}"
+                while [[ $# -gt 0 && $1 != "$name" ]]; do shift; done
+                printf '%s' "$2"
+            }
+            # The file of an object: object KEY. Keys may be longer than names of files.
+            object() {
+                printf '%s/s3/%s' "$STATE" "$(printf '%s' "$1" | sha256sum | cut -d ' ' -f 1)"
+            }
+            # Keeps an object: store KEY METADATA FILE.
+            store() {
+                local number
+                number=$(($(cat "$STATE/number" 2>/dev/null || echo 0) + 1))
+                echo "$number" >"$STATE/number"
+                jq -n --arg key "$1" --arg version "version-$number" --arg etag "\\"etag-$number\\"" \\
+                    --argjson metadata "$2" --argjson size "$(stat --format %s "$3")" --rawfile body "$3" \\
+                    '{Key: $key, VersionId: $version, ETag: $etag, ContentLength: $size, Metadata: $metadata, Body: $body}' \\
+                    >"$(object "$1")"
             }
             arguments=("$@")
             case "${program} $* " in
