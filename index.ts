@@ -70,6 +70,7 @@ const orchestration = new ExportOrchestration(name, {
     imageUri: image.uri,
     repositories,
     artifactBucket: storage.bucketName,
+    artifactBucketArn: storage.bucketArn,
     artifactPrefix: config.artifactPrefix,
     timeoutMinutes: compute.timeoutMinutes,
     queuedTimeoutMinutes: compute.queuedTimeoutMinutes,

@@ -9,6 +9,7 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 
+import type { AwsLocation } from "./iamStatements";
 import { type EcrRepository, repositoryUris } from "./imageReference";
 
 /** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */
@@ -26,8 +27,8 @@ export interface State {
 
 /** Arguments of {@link exportDefinition}. */
 export interface ExportDefinitionArgs {
-    /** AWS partition of the stack, for instance `aws`. */
-    readonly partition: string;
+    /** Where the stack lives. */
+    readonly at: AwsLocation;
     /** Name of the CodeBuild project that exports one image. */
     readonly projectName: pulumi.Input<string>;
     /** How that project makes the archive; part of the result. */
@@ -42,41 +43,34 @@ export interface ExportDefinitionArgs {
     readonly artifactPrefix: string;
     /** Minutes that a build may run. */
     readonly timeoutMinutes: number;
-    /** Minutes that a build may wait in CodeBuild's queue. */
+    /** Minutes that a request may wait for CodeBuild to accept its build, and that the build may wait in the queue. */
     readonly queuedTimeoutMinutes: number;
 }
 
 /** The platform that is exported when a request names none. */
 export const defaultPlatform = "linux/amd64";
 
-/** The errors that a build can name; `BuildTimedOut` is found by the state machine. */
-export const buildErrors = [
-    "InvalidInput",
-    "ImageNotFound",
-    "AccessDenied",
-    "DigestMismatch",
-    "ExportFailed",
-] as const;
+/** The errors that a build can name, and its exit status for each; `BuildTimedOut` is found by the state machine. */
+export const buildErrors = {
+    ExportFailed: 1,
+    InvalidInput: 2,
+    ImageNotFound: 3,
+    AccessDenied: 4,
+    DigestMismatch: 5,
+} as const;
 
 /** How an archive is made: by the Docker daemon of a privileged build, or streamed from registry to S3. */
 export type EngineName = "docker" | "stream";
 
-const variablesOfBoth = {
+/** The variables that the state machine sets for each build, over those of the project, and where each comes from. */
+export const requestVariables = {
     IMAGE_URI: "$.request.imageUri",
     PLATFORM: "$.request.platform",
+    FORCE: "States.Format('{}', $.request.force)",
+    EXECUTION_ID: "$$.Execution.Id",
     ARTIFACT_BUCKET: "$.request.artifactBucket",
     ARTIFACT_KEY: "$.archive.artifactKey",
-};
-
-/** The variables that the state machine sets for each build, over those of the project, and where each comes from. */
-export const requestVariables: Record<EngineName, Record<string, string>> = {
-    docker: variablesOfBoth,
-    stream: {
-        ...variablesOfBoth,
-        FORCE: "States.Format('{}', $.request.force)",
-        EXECUTION_ID: "$$.Execution.Id",
-    },
-};
+} as const;
 
 /** The variables that a build reports with, and the field of the execution's output that each one becomes. */
 export const resultVariables = {
@@ -100,15 +94,22 @@ const silentBuild = {
             Value: "",
         }),
     ),
+    Phases: [
+        { PhaseType: "BUILD", PhaseStatus: "FAILED", Contexts: [{ Message: "" }] },
+        { PhaseType: "BUILD", PhaseStatus: "TIMED_OUT" },
+    ],
     Logs: { DeepLink: "none was written." },
 };
+
+// For one call that answers within a second; on no answer the build decides.
+const lookUpSeconds = 30;
 
 // What the timeout of the task leaves for provisioning and for the event that tells of the build's end.
 const marginMinutes = 10;
 
 /**
- * The state machine that serves one request: checks it, starts a build, waits for it, and reports the result or a
- * named error.
+ * The state machine that serves one request: checks it, looks whether the export is there already, starts a build if it is
+ * not, waits for that, and reports the result or a named error.
  */
 export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefinition {
     return {
@@ -117,7 +118,10 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
         States: {
             ...readRequest(args),
             ...findRepository(args.repositories),
+            ...readReference(),
             ...chooseKey(),
+            ...findDigest(args.at),
+            ...findExport(args),
             ...build(args),
             ...report(args),
             ...explainFailure(args),
@@ -169,7 +173,13 @@ function readRequest(args: ExportDefinitionArgs): Record<string, State> {
                 {
                     And: [
                         { Variable: "$.request.artifactKey", IsPresent: true },
-                        { Not: string("$.request.artifactKey", matches(`${artifactPrefix}*`)) },
+                        {
+                            Or: [
+                                { Not: string("$.request.artifactKey", matches(`${artifactPrefix}*`)) },
+                                // Where the record of another archive lies.
+                                string("$.request.artifactKey", matches("*.json")),
+                            ],
+                        },
                     ],
                     Next: "Reject artifactKey",
                 },
@@ -202,7 +212,7 @@ function readRequest(args: ExportDefinitionArgs): Record<string, State> {
         ),
         "Reject artifactKey": fail(
             "InvalidInput",
-            "'artifactKey is {}: expected a key that begins with {}. Leave the field out for a key made of repository and tag.', States.JsonToString($.request.artifactKey), $.stack.artifactPrefix",
+            "'artifactKey is {}: expected a key that begins with {} and does not end in .json, as export records do. Leave the field out for a key made of repository and tag.', States.JsonToString($.request.artifactKey), $.stack.artifactPrefix",
         ),
     };
 }
@@ -245,9 +255,14 @@ function findRepository(repositories: readonly EcrRepository[]): Record<string, 
             Default: "Reject repository",
         },
         ...Object.fromEntries(
-            repositories.map(({ name }, index): [string, State] => [
+            repositories.map(({ name, accountId, region }, index): [string, State] => [
                 found(index),
-                { Type: "Pass", Result: name, ResultPath: "$.image.repository", Next: "Choose key" },
+                {
+                    Type: "Pass",
+                    Result: { name, accountId, region },
+                    ResultPath: "$.image.repository",
+                    Next: "What reference?",
+                },
             ]),
         ),
         "Reject repository": fail(
@@ -257,88 +272,267 @@ function findRepository(repositories: readonly EcrRepository[]): Record<string, 
     };
 }
 
-/** Takes the requested key, or makes one of repository and tag, or digest, as `defaultArtifactKey` does. */
-function chooseKey(): Record<string, State> {
+/**
+ * Reads tag and digest of the URI, and the name that the archive carries. The parts have to give the whole again: what a
+ * build would refuse must not be taken here for something else.
+ */
+function readReference(): Record<string, State> {
+    const repository = "$.image.byTag[0]";
     const tag = "$.image.byTag[1]";
     const digest = "$.image.byDigest[1]";
-    const key = (lastPart: string): State => ({
+    const reference = (parts: object): State => ({
         Type: "Pass",
-        Parameters: {
-            "artifactKey.$": `States.Format('{}{}/{}.tar', $.stack.artifactPrefix, $.image.repository, ${lastPart})`,
-        },
-        ResultPath: "$.archive",
-        Next: "Export image",
+        Parameters: parts,
+        ResultPath: "$.reference",
+        Next: "Is reference whole?",
     });
     return {
-        "Choose key": {
+        "What reference?": {
             Type: "Choice",
             Choices: [
-                { ...present("$.request.artifactKey"), Next: "Key as requested" },
-                { ...present(tag), Next: "Key of tag" },
-                { Not: present(digest), Next: "Key of latest" },
                 // A colon with something on both sides, so that there is a second part to split off.
                 {
                     And: [
-                        { Variable: digest, ...matches("sha256:*") },
-                        { Not: { Variable: digest, ...matches("sha256:") } },
-                        { Not: { Variable: digest, ...matches("sha256::*") } },
+                        present(digest),
+                        {
+                            Or: [
+                                { Not: { Variable: digest, ...matches("sha256:*") } },
+                                { Variable: digest, ...matches("sha256:") },
+                                { Variable: digest, ...matches("sha256:*:*") },
+                            ],
+                        },
                     ],
-                    Next: "Key of digest",
+                    Next: "Reject imageUri",
+                },
+                { And: [present(tag), { Variable: tag, StringEquals: "" }], Next: "Reject imageUri" },
+                { And: [present(tag), present(digest)], Next: "Tag and digest" },
+                { ...present(tag), Next: "Tag" },
+                { ...present(digest), Next: "Digest" },
+            ],
+            Default: "Latest",
+        },
+        "Tag and digest": reference({
+            "uri.$": `States.Format('{}:{}@{}', ${repository}, ${tag}, ${digest})`,
+            "name.$": `States.Format('{}:{}', ${repository}, ${tag})`,
+            "stem.$": tag,
+            "digest.$": digest,
+        }),
+        Tag: reference({
+            "uri.$": `States.Format('{}:{}', ${repository}, ${tag})`,
+            "name.$": `States.Format('{}:{}', ${repository}, ${tag})`,
+            "stem.$": tag,
+            "tag.$": tag,
+        }),
+        Digest: reference({
+            "uri.$": `States.Format('{}@{}', ${repository}, ${digest})`,
+            "name.$": `States.Format('{}@{}', ${repository}, ${digest})`,
+            "stem.$": `States.ArrayGetItem(States.StringSplit(${digest}, ':'), 1)`,
+            "digest.$": digest,
+        }),
+        Latest: reference({
+            "uri.$": repository,
+            "name.$": `States.Format('{}:latest', ${repository})`,
+            stem: "latest",
+            tag: "latest",
+        }),
+        "Is reference whole?": {
+            Type: "Choice",
+            Choices: [
+                {
+                    Variable: "$.reference.uri",
+                    StringEqualsPath: "$.request.imageUri",
+                    Next: "Choose key",
                 },
             ],
             Default: "Reject imageUri",
         },
-        "Key as requested": {
-            Type: "Pass",
-            Parameters: { "artifactKey.$": "$.request.artifactKey" },
-            ResultPath: "$.archive",
-            Next: "Export image",
-        },
-        "Key of tag": key(tag),
-        "Key of digest": key(`States.ArrayGetItem(States.StringSplit(${digest}, ':'), 1)`),
-        "Key of latest": key("'latest'"),
     };
 }
 
+/** Takes the requested key, or makes one of repository and tag, or digest, as `defaultArtifactKey` does. */
+function chooseKey(): Record<string, State> {
+    const key = (expression: string): State => ({
+        Type: "Pass",
+        Parameters: { "artifactKey.$": expression },
+        ResultPath: "$.archive",
+        Next: "Is digest known?",
+    });
+    return {
+        "Choose key": {
+            Type: "Choice",
+            Choices: [{ ...present("$.request.artifactKey"), Next: "Key as requested" }],
+            Default: "Key of image",
+        },
+        "Key as requested": key("$.request.artifactKey"),
+        "Key of image": key(
+            "States.Format('{}{}/{}.tar', $.stack.artifactPrefix, $.image.repository.name, $.reference.stem)",
+        ),
+    };
+}
+
+/**
+ * Finds the digest that the request means: in the URI, or by asking ECR, whose SDK integration reaches the stack's own
+ * region. A tag that ECR does not have ends the execution here; whatever else ECR says, the build will find out.
+ */
+function findDigest(at: AwsLocation): Record<string, State> {
+    const told = "$.asked.ImageDetails[0].ImageDigest";
+    const digest = (path: string): State => ({
+        Type: "Pass",
+        Parameters: { "digest.$": path },
+        ResultPath: "$.wanted",
+        Next: "Look at record",
+    });
+    return {
+        "Is digest known?": {
+            Type: "Choice",
+            Choices: [
+                { Variable: "$.request.force", BooleanEquals: true, Next: "Export image" },
+                { ...present("$.reference.digest"), Next: "Digest as requested" },
+                {
+                    And: [
+                        { Variable: "$.image.repository.accountId", StringEquals: at.accountId },
+                        { Variable: "$.image.repository.region", StringEquals: at.region },
+                    ],
+                    Next: "Ask ECR",
+                },
+            ],
+            Default: "Export image",
+        },
+        "Ask ECR": {
+            Type: "Task",
+            Resource: `arn:${at.partition}:states:::aws-sdk:ecr:describeImages`,
+            Parameters: {
+                "RepositoryName.$": "$.image.repository.name",
+                ImageIds: [{ "ImageTag.$": "$.reference.tag" }],
+            },
+            TimeoutSeconds: lookUpSeconds,
+            ResultPath: "$.asked",
+            Retry: [{ ErrorEquals: ["Ecr.ThrottlingException"], ...patience(3) }],
+            Catch: [
+                {
+                    ErrorEquals: ["Ecr.ImageNotFoundException"],
+                    ResultPath: "$.failure",
+                    Next: "No such image",
+                },
+                { ErrorEquals: ["States.ALL"], ResultPath: "$.asked", Next: "Export image" },
+            ],
+            Next: "Does ECR tell?",
+        },
+        "No such image": fail(
+            "ImageNotFound",
+            "'{} does not exist in the registry. {}', $.request.imageUri, $.failure.Cause",
+        ),
+        "Does ECR tell?": {
+            Type: "Choice",
+            Choices: [{ ...string(told, matches("sha256:*")), Next: "Digest as ECR says" }],
+            Default: "Export image",
+        },
+        "Digest as requested": digest("$.reference.digest"),
+        "Digest as ECR says": digest(told),
+    };
+}
+
+/**
+ * Looks whether the export is at the key already, and reports it if it is. What belongs to it is said by the metadata of
+ * the record's object (exporter/record.ts), which names the version of the archive that it describes. Whatever S3 does
+ * not say is taken for no, and the build decides: 404 and, for want of `s3:ListBucket`, 403 tell of what is not there.
+ */
+function findExport(args: ExportDefinitionArgs): Record<string, State> {
+    const look = (key: string, resultPath: string, next: string): State => ({
+        Type: "Task",
+        Resource: `arn:${args.at.partition}:states:::aws-sdk:s3:headObject`,
+        Parameters: { "Bucket.$": "$.request.artifactBucket", "Key.$": key },
+        TimeoutSeconds: lookUpSeconds,
+        ResultPath: resultPath,
+        Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: resultPath, Next: "Export image" }],
+        Next: next,
+    });
+    const said = (name: string) => `$.record.Metadata['${name}']`;
+    const isDigest = (name: string) => string(said(name), { StringEqualsPath: "$.wanted.digest" });
+    return {
+        "Look at record": look(
+            "States.Format('{}.json', $.archive.artifactKey)",
+            "$.record",
+            "Look at archive",
+        ),
+        "Look at archive": look("$.archive.artifactKey", "$.found", "Is export there?"),
+        "Is export there?": {
+            Type: "Choice",
+            Choices: [
+                {
+                    And: [
+                        string("$.found.VersionId", matches("*")),
+                        string(said("archive-version-id"), { StringEqualsPath: "$.found.VersionId" }),
+                        string(said("engine"), { StringEquals: args.engine }),
+                        string(said("image-name"), { StringEqualsPath: "$.reference.name" }),
+                        string(said("platform"), { StringEqualsPath: "$.request.platform" }),
+                        string(said("image-digest"), matches("*")),
+                        { Or: [isDigest("image-digest"), isDigest("index-digest")] },
+                        string(said("archive-sha256"), matches("*")),
+                        present("$.found.ContentLength"),
+                    ],
+                    Next: "Skipped",
+                },
+            ],
+            Default: "Export image",
+        },
+        Skipped: {
+            Type: "Pass",
+            Parameters: {
+                "imageUri.$": "$.request.imageUri",
+                "imageDigest.$": said("image-digest"),
+                "platform.$": "$.request.platform",
+                "artifactBucket.$": "$.request.artifactBucket",
+                "artifactKey.$": "$.archive.artifactKey",
+                "artifactVersionId.$": "$.found.VersionId",
+                "sizeBytes.$": "$.found.ContentLength",
+                "sha256.$": said("archive-sha256"),
+                skipped: true,
+                engine: args.engine,
+                buildId: null,
+            },
+            End: true,
+        },
+    };
+}
+
+/** Lack of capacity, and throttling: what passes if one waits. */
+const capacityErrors = ["CodeBuild.AccountLimitExceededException", "CodeBuild.ThrottlingException"];
+
+/** The names under which a dropped or throttled call may show, but also a call that is denied. */
+const unclearErrors = [
+    "CodeBuild.AWSCodeBuildException",
+    "CodeBuild.CodeBuildException",
+    "CodeBuild.SdkClientException",
+];
+
 /** Runs the build. Only what can pass is tried again: lack of capacity and throttling, never a failed build. */
 function build(args: ExportDefinitionArgs): Record<string, State> {
-    const totalMinutes = args.queuedTimeoutMinutes + args.timeoutMinutes + marginMinutes;
+    const { queuedTimeoutMinutes } = args;
+    const totalMinutes = queuedTimeoutMinutes + args.timeoutMinutes + marginMinutes;
     return {
         "Export image": {
             Type: "Task",
-            Resource: `arn:${args.partition}:states:::codebuild:startBuild.sync`,
+            Resource: `arn:${args.at.partition}:states:::codebuild:startBuild.sync`,
             Parameters: {
                 ProjectName: args.projectName,
-                EnvironmentVariablesOverride: Object.entries(requestVariables[args.engine]).map(
-                    ([name, value]) => ({
-                        Name: name,
-                        // Written out, so that no request can have a parameter or a secret read instead.
-                        Type: "PLAINTEXT",
-                        "Value.$": value,
-                    }),
-                ),
+                EnvironmentVariablesOverride: Object.entries(requestVariables).map(([name, value]) => ({
+                    Name: name,
+                    // Written out, so that no request can have a parameter or a secret read instead.
+                    Type: "PLAINTEXT",
+                    "Value.$": value,
+                })),
             },
             TimeoutSeconds: totalMinutes * 60,
             ResultPath: "$.done",
             Retry: [
-                {
-                    // The last three are the names under which a throttled or dropped call may show.
-                    ErrorEquals: [
-                        "CodeBuild.AccountLimitExceededException",
-                        "CodeBuild.CodeBuildException",
-                        "CodeBuild.AWSCodeBuildException",
-                        "CodeBuild.ThrottlingException",
-                        "CodeBuild.SdkClientException",
-                    ],
-                    IntervalSeconds: 5,
-                    BackoffRate: 2,
-                    MaxAttempts: 6,
-                    MaxDelaySeconds: 60,
-                    JitterStrategy: "FULL",
-                },
+                // 5, 10, 20 and 40 s, then a minute each: in all at most as long as a build may wait in the queue.
+                { ErrorEquals: capacityErrors, ...patience(queuedTimeoutMinutes + 2) },
+                { ErrorEquals: unclearErrors, ...patience(3) },
             ],
             Catch: [
                 { ErrorEquals: ["States.Timeout"], ResultPath: "$.failure", Next: "No end of build" },
+                { ErrorEquals: capacityErrors, ResultPath: "$.failure", Next: "No capacity" },
                 {
                     ErrorEquals: ["CodeBuild.InvalidInputException"],
                     ResultPath: "$.failure",
@@ -352,10 +546,25 @@ function build(args: ExportDefinitionArgs): Record<string, State> {
             "BuildTimedOut",
             `'No build came to its end within ${totalMinutes} minutes, the time in the queue included. See the builds of the project {}; if they wait in the queue, the account is at its limit of concurrent builds.', $.stack.projectName`,
         ),
+        "No capacity": fail(
+            "BuildTimedOut",
+            `'CodeBuild accepted no build within ${queuedTimeoutMinutes} minutes. {}: {}. Ask for more concurrent builds in Service Quotas, start fewer exports at a time, or raise compute.queuedTimeoutMinutes.', $.failure.Error, $.failure.Cause`,
+        ),
         "Reject values": fail(
             "InvalidInput",
             "'CodeBuild refused the values of the request: {}', $.failure.Cause",
         ),
+    };
+}
+
+/** Waits between attempts: twice as long each time, up to a minute, and each time a random part of that. */
+function patience(attempts: number): object {
+    return {
+        IntervalSeconds: 5,
+        BackoffRate: 2,
+        MaxAttempts: attempts,
+        MaxDelaySeconds: 60,
+        JitterStrategy: "FULL",
     };
 }
 
@@ -420,10 +629,36 @@ function report(args: ExportDefinitionArgs): Record<string, State> {
  * are looked for at any depth; whatever the text lacks, the execution still ends in a named error.
  */
 function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
+    // Exit status 1 can be anything, ExportFailed among it.
+    const namedErrors = Object.entries(buildErrors).filter(([error]) => error !== "ExportFailed");
+    const timedOut = { Variable: "$.failed.build.statuses[0]", StringEquals: "TIMED_OUT" };
     return {
         "Does cause tell of build?": {
             Type: "Choice",
-            Choices: [{ ...string("$.failure.Cause", matches("{*}")), Next: "Read failed build" }],
+            Choices: [
+                { ...string("$.failure.Cause", matches("{*}")), Next: "Read failed build" },
+                // A text that was cut off.
+                ...namedErrors.map(([error, status]) => ({
+                    And: [
+                        string("$.failure.Cause", matches("{*")),
+                        {
+                            Or: [
+                                `*"EXPORT_ERROR","Value":"${error}"*`,
+                                `*Reason: exit status ${status}"*`,
+                            ].map((pattern) => ({ Variable: "$.failure.Cause", ...matches(pattern) })),
+                        },
+                    ],
+                    Next: `Cut off ${error}`,
+                })),
+                {
+                    Or: [
+                        { Variable: "$.failure.Error", StringEquals: "CodeBuild.AccessDeniedException" },
+                        { Variable: "$.failure.Error", StringEquals: "States.Permissions" },
+                        string("$.failure.Cause", matches("*AccessDenied*")),
+                    ],
+                    Next: "Denied",
+                },
+            ],
             Default: "Fail as AWS says",
         },
         "Read failed build": {
@@ -443,10 +678,13 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
                         "Pick error": {
                             Type: "Pass",
                             Parameters: {
+                                "ids.$": "$.builds..Id",
                                 "statuses.$": "$.builds..BuildStatus",
                                 "logs.$": "$.builds..DeepLink",
                                 "errors.$": valuesOf("$.builds", "EXPORT_ERROR"),
                                 "causes.$": valuesOf("$.builds", "EXPORT_CAUSE"),
+                                "messages.$": "$.builds..Phases[?(@.PhaseStatus=='FAILED')]..Message",
+                                "timedOut.$": "$.builds..Phases[?(@.PhaseStatus=='TIMED_OUT')].PhaseType",
                             },
                             End: true,
                         },
@@ -462,17 +700,28 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
             Type: "Choice",
             Choices: [
                 {
-                    Or: buildErrors.map((error) => ({
+                    Or: ["ids", "statuses", "logs", "errors", "causes"].map((field) => ({
+                        Not: { Variable: `$.failed.build.${field}[0]`, IsString: true },
+                    })),
+                    Next: "Fail as AWS says",
+                },
+                {
+                    Or: Object.keys(buildErrors).map((error) => ({
                         Variable: "$.failed.build.errors[0]",
                         StringEquals: error,
                     })),
                     Next: "Fail as build says",
                 },
+                // Where the variables of a failed build do not come along, its exit status does.
+                ...namedErrors.map(([error, status]) => ({
+                    ...string("$.failed.build.messages[0]", matches(`*exit status ${status}`)),
+                    Next: `Silent ${error}`,
+                })),
                 {
-                    Variable: "$.failed.build.statuses[0]",
-                    StringEquals: "TIMED_OUT",
-                    Next: "Build timed out",
+                    And: [timedOut, { Variable: "$.failed.build.timedOut[0]", StringEquals: "QUEUED" }],
+                    Next: "Queue timed out",
                 },
+                { ...timedOut, Next: "Build timed out" },
             ],
             Default: "Build failed",
         },
@@ -484,14 +733,37 @@ function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
             },
             Next: "Failed",
         },
+        ...Object.fromEntries(
+            namedErrors.flatMap(([error, status]): [string, State][] => [
+                [
+                    `Silent ${error}`,
+                    fail(
+                        error,
+                        `'The build ended with exit status ${status}; its log says why. Log: {}', $.failed.build.logs[0]`,
+                    ),
+                ],
+                [
+                    `Cut off ${error}`,
+                    fail(
+                        error,
+                        "'The log of the build says why. See the builds of the project {}.', $.stack.projectName",
+                    ),
+                ],
+            ]),
+        ),
         "Build timed out": fail(
             "BuildTimedOut",
-            `'The build was stopped at its timeout of ${args.timeoutMinutes} minutes, or waited ${args.queuedTimeoutMinutes} minutes in the queue. Raise compute.timeoutMinutes or choose a larger compute.type. Log: {}', $.failed.build.logs[0]`,
+            `'The build was stopped at its timeout of ${args.timeoutMinutes} minutes. Raise compute.timeoutMinutes or choose a larger compute.type. Log: {}', $.failed.build.logs[0]`,
+        ),
+        "Queue timed out": fail(
+            "BuildTimedOut",
+            `'The build {} waited ${args.queuedTimeoutMinutes} minutes in the queue of CodeBuild, which has no room for it. Ask for more concurrent builds in Service Quotas, start fewer exports at a time, or raise compute.queuedTimeoutMinutes.', $.failed.build.ids[0]`,
         ),
         "Build failed": fail(
             "ExportFailed",
             "'The build ended as {} without naming an error. Log: {}', $.failed.build.statuses[0], $.failed.build.logs[0]",
         ),
+        Denied: fail("AccessDenied", "'{}: {}', $.failure.Error, $.failure.Cause"),
         "Fail as AWS says": fail("ExportFailed", "'{}: {}', $.failure.Error, $.failure.Cause"),
     };
 }

@@ -344,6 +344,38 @@ export function identifyCaller(): aws.iam.PolicyStatement {
 }
 
 /**
+ * The state machine asks ECR which digest a tag means, before it starts a build.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html}
+ */
+export function resolveTags(repositoryArns: string[]): aws.iam.PolicyStatement {
+    return {
+        Sid: "ResolveTags",
+        Effect: "Allow",
+        Action: "ecr:DescribeImages",
+        Resource: repositoryArns,
+    };
+}
+
+/**
+ * The state machine looks whether an export is there already: HEAD of the archive and of its record, which S3 grants with
+ * the right to read.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html}
+ */
+export function findExports(
+    bucketArn: pulumi.Input<string>,
+    artifactPrefix: string,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "FindExports",
+        Effect: "Allow",
+        Action: "s3:GetObject",
+        Resource: pulumi.interpolate`${bucketArn}/${artifactPrefix}*`,
+    };
+}
+
+/**
  * The state machine starts builds of one project, reads how they ended, and stops the build of an execution that is
  * aborted: without `StopBuild` that build would run on, and be billed.
  *

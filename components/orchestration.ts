@@ -1,22 +1,25 @@
+import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { exportDefinition, type ExportDefinitionArgs } from "./definition";
 import {
     awaitBuilds,
-    type AwsLocation,
+    findExports,
     followExports,
     policyDocument,
+    resolveTags,
     runBuilds,
     startExports,
 } from "./iamStatements";
+import { repositoryArn } from "./imageReference";
 import { createStateMachine } from "./stateMachine";
 
 /** Arguments of {@link ExportOrchestration}. */
-export interface ExportOrchestrationArgs extends Omit<ExportDefinitionArgs, "partition"> {
-    /** Where the stack lives. */
-    readonly at: AwsLocation;
+export interface ExportOrchestrationArgs extends ExportDefinitionArgs {
     /** ARN of the CodeBuild project that exports one image. */
     readonly projectArn: pulumi.Input<string>;
+    /** ARN of the bucket of the archives. */
+    readonly artifactBucketArn: pulumi.Input<string>;
     /**
      * Days that the executions' log is kept.
      *
@@ -39,6 +42,7 @@ export interface ExportOrchestrationArgs extends Omit<ExportDefinitionArgs, "par
  *     imageUri: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:latest",
  *     repositories,
  *     artifactBucket: storage.bucketName,
+ *     artifactBucketArn: storage.bucketArn,
  *     artifactPrefix: "images/",
  *     timeoutMinutes: 30,
  *     queuedTimeoutMinutes: 60,
@@ -62,8 +66,8 @@ export class ExportOrchestration extends pulumi.ComponentResource {
             {
                 ...args,
                 purpose: "exports container images",
-                definition: pulumi.jsonStringify(exportDefinition({ ...args, partition: args.at.partition })),
-                statements: [runBuilds(args.projectArn), awaitBuilds(args.at)],
+                definition: pulumi.jsonStringify(exportDefinition(args)),
+                statements: statements(args),
             },
             { parent: this },
         );
@@ -81,4 +85,19 @@ export class ExportOrchestration extends pulumi.ComponentResource {
             startExportPolicy: this.startExportPolicy,
         });
     }
+}
+
+function statements(args: ExportOrchestrationArgs): pulumi.Output<aws.iam.PolicyStatement[]> {
+    return pulumi.output(args.at.accountId).apply((accountId) => {
+        // The state machine reaches ECR in its own region, and another account would have to let it.
+        const asked = args.repositories.filter(
+            (repository) => repository.accountId === accountId && repository.region === args.at.region,
+        );
+        return pulumi.output([
+            ...(asked.length === 0 ? [] : [resolveTags(asked.map(repositoryArn))]),
+            findExports(args.artifactBucketArn, args.artifactPrefix),
+            runBuilds(args.projectArn),
+            awaitBuilds(args.at),
+        ]);
+    });
 }

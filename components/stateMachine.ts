@@ -19,7 +19,7 @@ export interface StateMachineArgs {
     /** The definition, as JSON. */
     readonly definition: pulumi.Input<string>;
     /** What the role may do, beside logs and traces. */
-    readonly statements: aws.iam.PolicyStatement[];
+    readonly statements: pulumi.Input<aws.iam.PolicyStatement[]>;
     /**
      * Days that the executions' log is kept.
      *
@@ -69,7 +69,11 @@ export function createStateMachine(
         `${machineName}-policy`,
         {
             role: role.name,
-            policy: policyDocument(...args.statements, deliverExecutionLog(), traceExecutions()),
+            policy: pulumi
+                .output(args.statements)
+                .apply((statements) =>
+                    policyDocument(...statements, deliverExecutionLog(), traceExecutions()),
+                ),
         },
         opts,
     );

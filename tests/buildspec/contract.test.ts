@@ -1,17 +1,20 @@
 import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { BuildRunner } from "../../components/buildRunner";
 import { requestVariables, resultVariables } from "../../components/definition";
 import { parseImageUri } from "../../components/imageReference";
 import { at } from "../support/awsTypes";
-import { isInstalled, readBuildspec } from "../support/build";
+import { isInstalled, readBuildspec, scriptOf } from "../support/build";
+import { root } from "../../lab/stackFiles";
 import { evaluate } from "../support/pulumiMocks";
 
 for (const engine of ["docker", "stream"] as const) {
     describe(`buildspec/${engine}.yml`, () => {
         const buildspec = readBuildspec(engine);
-        const script = buildspec.phases["build"]?.commands.join("\n") ?? "";
+        const script = scriptOf(buildspec);
 
         it("is of version 0.2, for bash", () => {
             assert.deepEqual([buildspec.version, buildspec.env.shell], [0.2, "bash"]);
@@ -20,6 +23,17 @@ for (const engine of ["docker", "stream"] as const) {
         it("has one phase, which ends the build when it fails", () => {
             assert.deepEqual(Object.keys(buildspec.phases), ["build"]);
             assert.equal(buildspec.phases["build"]?.["on-failure"], "ABORT");
+        });
+
+        it("fails in a short command, since CodeBuild repeats it in what Step Functions hands on", () => {
+            assert.deepEqual(buildspec.phases["build"]?.commands.slice(1), ["bash export.sh"]);
+        });
+
+        it("leaves room in what Step Functions tells of a failed build, which the buildspec is a part of", () => {
+            // 32,768 characters: docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html. What is not
+            // the buildspec takes some 8,000: variables, a cause of 1,000 bytes, a key of 1,019, eleven phases.
+            const text = JSON.stringify(readFileSync(join(root, "buildspec", `${engine}.yml`), "utf8"));
+            assert(text.length < 24_000, `${text.length} characters`);
         });
 
         it("exports the results that the state machine reads, and the error", () => {
@@ -35,7 +49,7 @@ for (const engine of ["docker", "stream"] as const) {
             const program = await evaluate(() => ({
                 runner: new BuildRunner("test", {
                     at,
-                    engine: { name: engine, buildspec: script, bundle: "// exporter" },
+                    engine: { name: engine, buildspec: "x", bundle: "// exporter" },
                     image,
                     repositories: [image.repository],
                     artifactBucketName: "artifacts",
@@ -59,7 +73,7 @@ for (const engine of ["docker", "stream"] as const) {
             if (engine === "stream") fromOutside.push("EXECUTION_ID");
             assert.deepEqual(fromOutside.sort(), provided.sort());
             assert.deepEqual(
-                Object.keys(requestVariables[engine]).filter((name) => !provided.includes(name)),
+                Object.keys(requestVariables).filter((name) => !provided.includes(name)),
                 [],
                 "the state machine overrides what the project declares",
             );

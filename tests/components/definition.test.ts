@@ -17,11 +17,15 @@ import {
     parseRepositoryArn,
     repositoryUris,
 } from "../../components/imageReference";
+import { exitCodes } from "../../exporter/errors";
+import { at } from "../support/awsTypes";
 import {
     awsError,
+    executionId,
     type Build,
     execute,
     type Outcome,
+    type Services,
     start,
     type StartBuild,
     task,
@@ -35,7 +39,7 @@ const bucket = "artifacts-0a1b2c3";
 const key = "images/web/nginx/1.29.tar";
 
 const definitionArgs: ExportDefinitionArgs = {
-    partition: "aws",
+    at,
     projectName: "export-0a1b2c3",
     engine: "docker",
     imageUri: image.uri,
@@ -56,6 +60,13 @@ const results = {
 };
 const log = "https://console.aws.amazon.com/cloudwatch/log";
 
+/** A call that fails as AWS reports it. */
+function fails(error: string, cause: string): () => never {
+    return () => {
+        throw awsError(error, cause);
+    };
+}
+
 /** The Build of CodeBuild, in the PascalCase of Step Functions. */
 function buildOf(status: string, exported: Record<string, string>, changes: object = {}): object {
     return {
@@ -69,15 +80,35 @@ function buildOf(status: string, exported: Record<string, string>, changes: obje
 
 const succeeds: Build = () => ({ Build: buildOf("SUCCEEDED", results) });
 
-function fails(error: string, cause: string): Build {
-    return () => {
-        throw awsError(error, cause);
-    };
-}
-
 /** A failed build, as Step Functions reports it: the Build as text in Cause. */
 function failedBuild(exported: Record<string, string>, changes: object = {}): Build {
     return fails("States.TaskFailed", JSON.stringify(buildOf("FAILED", exported, changes)));
+}
+
+const archiveHead = { VersionId: "version-1", ContentLength: 4096 };
+
+/** The head of a record's object, as both engines write it. */
+function recordHead(changes: Record<string, string | undefined> = {}) {
+    const Metadata: Record<string, string | undefined> = {
+        engine: "docker",
+        "image-name": image.uri,
+        "image-digest": digest,
+        "index-digest": undefined,
+        platform: "linux/amd64",
+        "archive-sha256": "a".repeat(64),
+        "archive-version-id": "version-1",
+        ...changes,
+    };
+    return { VersionId: "version-of-record", ContentLength: 512, Metadata };
+}
+
+/** A bucket that holds one archive and its record. */
+function holds(archive: object, record: object): (request: { Key: string }) => unknown {
+    return ({ Key }) => structuredClone(Key.endsWith(".json") ? record : archive);
+}
+
+function tagMeans(ImageDigest: string): () => unknown {
+    return () => ({ ImageDetails: [{ ImageDigest, RepositoryName: "web/nginx" }] });
 }
 
 /** Runs a request; gives the variables of every build that was started, too. */
@@ -85,11 +116,15 @@ async function run(
     input: unknown,
     build: Build = succeeds,
     machine: StateMachineDefinition = definition,
+    services: Partial<Services> = {},
 ): Promise<{ outcome: Outcome; builds: StartBuild[] }> {
     const builds: StartBuild[] = [];
-    const outcome = await execute(machine, input, (request) => {
-        builds.push(request);
-        return build(request);
+    const outcome = await execute(machine, input, {
+        ...services,
+        build: (request) => {
+            builds.push(request);
+            return build(request);
+        },
     });
     return { outcome, builds };
 }
@@ -137,14 +172,24 @@ describe("exportDefinition", () => {
         assert(validate(large).isValid);
     });
 
-    it("calls one service, in the stack's partition", () => {
-        const china = exportDefinition({ ...definitionArgs, partition: "aws-cn" });
+    it("calls three operations, in the stack's partition", () => {
+        const china = exportDefinition({ ...definitionArgs, at: { ...at, partition: "aws-cn" } });
         const resourcesOf = ({ States }: StateMachineDefinition) =>
-            JSON.stringify(States).match(/"Resource":"[^"]*"/g);
-        assert.deepEqual(resourcesOf(definition), [
-            '"Resource":"arn:aws:states:::codebuild:startBuild.sync"',
-        ]);
-        assert.deepEqual(resourcesOf(china), ['"Resource":"arn:aws-cn:states:::codebuild:startBuild.sync"']);
+            Object.values(States).flatMap(({ Resource }) => (Resource === undefined ? [] : [Resource]));
+        const operations = [
+            "aws-sdk:ecr:describeImages",
+            "aws-sdk:s3:headObject",
+            "aws-sdk:s3:headObject",
+            "codebuild:startBuild.sync",
+        ];
+        assert.deepEqual(
+            resourcesOf(definition),
+            operations.map((operation) => `arn:aws:states:::${operation}`),
+        );
+        assert.deepEqual(
+            resourcesOf(china),
+            operations.map((operation) => `arn:aws-cn:states:::${operation}`),
+        );
     });
 
     it("waits longer than the build may queue and run", () => {
@@ -152,23 +197,42 @@ describe("exportDefinition", () => {
     });
 
     it("tries again what can pass and nothing else, with jitter and a cap", () => {
+        const patience = { IntervalSeconds: 5, BackoffRate: 2, MaxDelaySeconds: 60, JitterStrategy: "FULL" };
         assert.deepEqual(definition.States[task]?.["Retry"], [
             {
+                ErrorEquals: ["CodeBuild.AccountLimitExceededException", "CodeBuild.ThrottlingException"],
+                MaxAttempts: 62,
+                ...patience,
+            },
+            {
                 ErrorEquals: [
-                    "CodeBuild.AccountLimitExceededException",
-                    "CodeBuild.CodeBuildException",
                     "CodeBuild.AWSCodeBuildException",
-                    "CodeBuild.ThrottlingException",
+                    "CodeBuild.CodeBuildException",
                     "CodeBuild.SdkClientException",
                 ],
-                IntervalSeconds: 5,
-                BackoffRate: 2,
-                MaxAttempts: 6,
-                MaxDelaySeconds: 60,
-                JitterStrategy: "FULL",
+                MaxAttempts: 3,
+                ...patience,
             },
         ]);
+        assert.deepEqual(definition.States["Ask ECR"]?.["Retry"], [
+            { ErrorEquals: ["Ecr.ThrottlingException"], MaxAttempts: 3, ...patience },
+        ]);
     });
+
+    for (const queuedTimeoutMinutes of [5, 60, 480]) {
+        it(`waits for capacity as long as a build may wait in the queue: ${queuedTimeoutMinutes} minutes`, () => {
+            const { States } = exportDefinition({ ...definitionArgs, queuedTimeoutMinutes });
+            const [{ MaxAttempts, IntervalSeconds, MaxDelaySeconds }] = States[task]?.["Retry"] as [
+                Record<"MaxAttempts" | "IntervalSeconds" | "MaxDelaySeconds", number>,
+            ];
+            const delays = Array.from({ length: MaxAttempts }, (_, attempt) =>
+                Math.min(IntervalSeconds * 2 ** attempt, MaxDelaySeconds),
+            );
+            const longestSeconds = delays.reduce((sum, delay) => sum + delay);
+            assert(longestSeconds <= queuedTimeoutMinutes * 60, `${longestSeconds} s`);
+            assert(longestSeconds > (queuedTimeoutMinutes - 1) * 60, `${longestSeconds} s`);
+        });
+    }
 
     it("has States.ALL last wherever it is caught, as Step Functions wants it", () => {
         for (const [name, { Catch: catchers = [] }] of Object.entries(definition.States)) {
@@ -187,14 +251,18 @@ describe("exportDefinition", () => {
     it("names the errors of the design and no other", () => {
         const named = JSON.stringify(definition).match(/"error":"([A-Za-z]+)"/g) ?? [];
         const names = named.map((each) => each.slice('"error":"'.length, -1));
-        assert.deepEqual([...new Set(names)].sort(), ["BuildTimedOut", "ExportFailed", "InvalidInput"]);
-        assert.deepEqual(buildErrors, [
-            "InvalidInput",
-            "ImageNotFound",
+        assert.deepEqual([...new Set(names)].sort(), [
             "AccessDenied",
+            "BuildTimedOut",
             "DigestMismatch",
             "ExportFailed",
+            "ImageNotFound",
+            "InvalidInput",
         ]);
+    });
+
+    it("knows a build's errors by the exit statuses of the exporter", () => {
+        assert.deepEqual(buildErrors, exitCodes);
     });
 });
 
@@ -226,6 +294,8 @@ describe("an execution", function () {
                     EnvironmentVariablesOverride: [
                         { Name: "IMAGE_URI", Type: "PLAINTEXT", Value: image.uri },
                         { Name: "PLATFORM", Type: "PLAINTEXT", Value: "linux/amd64" },
+                        { Name: "FORCE", Type: "PLAINTEXT", Value: "false" },
+                        { Name: "EXECUTION_ID", Type: "PLAINTEXT", Value: executionId },
                         { Name: "ARTIFACT_BUCKET", Type: "PLAINTEXT", Value: bucket },
                         { Name: "ARTIFACT_KEY", Type: "PLAINTEXT", Value: artifactKey },
                     ],
@@ -255,7 +325,7 @@ describe("an execution", function () {
             assert.deepEqual(outcome, { output: { ...output, ...request } });
             assert.deepEqual(
                 builds[0]?.EnvironmentVariablesOverride.map(({ Value }) => Value),
-                [request.imageUri, request.platform, bucket, request.artifactKey],
+                [request.imageUri, request.platform, "false", executionId, bucket, request.artifactKey],
             );
         });
 
@@ -284,6 +354,158 @@ describe("an execution", function () {
                     assert.equal(artifactKey, defaultArtifactKey("images/", parseImageUri(imageUri)));
                 }),
             );
+        });
+    });
+
+    describe("that finds the export there", () => {
+        const skipped = { ...output, skipped: true, sizeBytes: 4096, sha256: "a".repeat(64), buildId: null };
+        const there = { describeImages: tagMeans(digest), headObject: holds(archiveHead, recordHead()) };
+
+        /** Asserts that no build is started, and gives the output. */
+        async function skip(request: object, services: Partial<Services>): Promise<unknown> {
+            const { outcome, builds } = await run(request, succeeds, definition, services);
+            assert("output" in outcome, JSON.stringify(outcome));
+            assert.deepEqual(builds, [], "no build is started");
+            return outcome.output;
+        }
+        async function assertBuilt(request: object, services: Partial<Services>): Promise<void> {
+            const { outcome, builds } = await run(request, succeeds, definition, services);
+            assert.equal(builds.length, 1, JSON.stringify(outcome));
+        }
+
+        it("reports it without a build, with every field of a result", async () => {
+            assert.deepEqual(await skip({}, there), skipped);
+            assert.deepEqual(Object.keys(skipped).sort(), Object.keys(output).sort());
+        });
+
+        it("asks ECR for the tag, then S3 for record and archive", async () => {
+            const asked: unknown[] = [];
+            const describeImages: Services["describeImages"] = (request) => {
+                asked.push(request);
+                return there.describeImages();
+            };
+            const headObject: Services["headObject"] = (request) => {
+                asked.push(request);
+                return there.headObject(request);
+            };
+            await skip({}, { describeImages, headObject });
+            assert.deepEqual(asked, [
+                { RepositoryName: "web/nginx", ImageIds: [{ ImageTag: "1.29" }] },
+                { Bucket: bucket, Key: `${key}.json` },
+                { Bucket: bucket, Key: key },
+            ]);
+        });
+
+        it("asks ECR for latest where the image has no tag", async () => {
+            const describeImages: Services["describeImages"] = (request) => {
+                assert.deepEqual(request, {
+                    RepositoryName: "web/nginx",
+                    ImageIds: [{ ImageTag: "latest" }],
+                });
+                return there.describeImages();
+            };
+            const imageUri = `${registry}/web/nginx`;
+            const headObject = holds(archiveHead, recordHead({ "image-name": `${imageUri}:latest` }));
+            await skip({ imageUri }, { describeImages, headObject });
+        });
+
+        it("knows an image of several platforms by the digest of its index", async () => {
+            const index = `sha256:${"1".repeat(64)}`;
+            const headObject = holds(archiveHead, recordHead({ "index-digest": index }));
+            assert.deepEqual(await skip({}, { describeImages: tagMeans(index), headObject }), skipped);
+        });
+
+        it("asks no registry where the digest is in the URI, whoever's the repository is", async () => {
+            const describeImages = fails("Ecr.AccessDeniedException", "not asked");
+            const repository = "444455556666.dkr.ecr.eu-west-1.amazonaws.com/platform/base";
+            for (const reference of [`@${digest}`, `:2@${digest}`]) {
+                const name = `${repository}${reference.startsWith(":") ? ":2" : reference}`;
+                const headObject = holds(archiveHead, recordHead({ "image-name": name }));
+                const request = { imageUri: `${repository}${reference}`, artifactKey: key };
+                assert.deepEqual(await skip(request, { describeImages, headObject }), {
+                    ...skipped,
+                    ...request,
+                });
+            }
+        });
+
+        it("fails at once where ECR has no such tag, with the words of AWS", async () => {
+            const cause = "The image with imageId {imageTag:'1.29'} does not exist";
+            const { outcome, builds } = await run({}, succeeds, definition, {
+                describeImages: fails("Ecr.ImageNotFoundException", cause),
+            });
+            assert.deepEqual(outcome, {
+                error: "ImageNotFound",
+                cause: `${image.uri} does not exist in the registry. ${cause}`,
+            });
+            assert.deepEqual(builds, []);
+        });
+
+        it("tries again where ECR has too many requests", async () => {
+            let attempts = 0;
+            const describeImages = () => {
+                attempts += 1;
+                if (attempts < 4) throw awsError("Ecr.ThrottlingException", "Rate exceeded");
+                return there.describeImages();
+            };
+            assert.deepEqual(await skip({}, { ...there, describeImages }), skipped);
+        });
+
+        it("builds when it is forced to", () => assertBuilt({ force: true }, there));
+
+        const refuses = (error: string) => fails(error, "no");
+        const unclear: Record<string, Partial<Services>> = {
+            "ECR may not be asked": { describeImages: refuses("Ecr.AccessDeniedException") },
+            "ECR knows no such repository": { describeImages: refuses("Ecr.RepositoryNotFoundException") },
+            "ECR does not take the tag": { describeImages: refuses("Ecr.InvalidParameterException") },
+            "ECR has too many requests without end": { describeImages: refuses("Ecr.ThrottlingException") },
+            "ECR does not answer": { describeImages: refuses("States.Timeout") },
+            "ECR answers with nothing": { describeImages: () => ({ ImageDetails: [] }) },
+            "ECR answers without a digest": { describeImages: () => ({ ImageDetails: [{}] }) },
+            "S3 may not be asked": { headObject: refuses("S3.S3Exception") },
+            "S3 does not answer": { headObject: refuses("States.Timeout") },
+            "there is a record alone": {
+                headObject: ({ Key }) =>
+                    Key.endsWith(".json") ? recordHead() : refuses("S3.NoSuchKeyException")(),
+            },
+            "there is an archive alone": {
+                headObject: ({ Key }) =>
+                    Key.endsWith(".json") ? refuses("S3.NoSuchKeyException")() : archiveHead,
+            },
+            "the archive has no version": {
+                headObject: holds({ ...archiveHead, VersionId: null }, recordHead()),
+            },
+            "the record is that of another version": {
+                headObject: holds({ ...archiveHead, VersionId: "version-2" }, recordHead()),
+            },
+            "the tag means another image now": { describeImages: tagMeans(`sha256:${"2".repeat(64)}`) },
+        };
+        for (const [what, services] of Object.entries(unclear)) {
+            it(`builds where ${what}`, () => assertBuilt({}, { ...there, ...services }));
+        }
+        const others = {
+            engine: "stream",
+            "image-name": `${registry}/web/nginx:latest`,
+            platform: "linux/arm64",
+            "image-digest": `sha256:${"3".repeat(64)}`,
+        };
+        for (const [name, value] of Object.entries(others)) {
+            it(`builds where the record says another ${name}`, () =>
+                assertBuilt({}, { ...there, headObject: holds(archiveHead, recordHead({ [name]: value })) }));
+        }
+        for (const name of Object.keys(recordHead().Metadata).filter((name) => name !== "index-digest")) {
+            it(`builds where the record says no ${name}`, () =>
+                assertBuilt(
+                    {},
+                    { ...there, headObject: holds(archiveHead, recordHead({ [name]: undefined })) },
+                ));
+        }
+
+        it("builds where the tag is of a repository that ECR cannot be asked about from here", async () => {
+            for (const uri of repositoryUris(foreign)) {
+                const headObject = holds(archiveHead, recordHead({ "image-name": `${uri}:2` }));
+                await assertBuilt({ imageUri: `${uri}:2`, artifactKey: key }, { ...there, headObject });
+            }
         });
     });
 
@@ -343,6 +565,15 @@ describe("an execution", function () {
             "another port": [{ imageUri: image.uri.replace("/", ":443/") }, readable],
             "a URL": [{ imageUri: `https://${image.uri}` }, readable],
             "a space before it": [{ imageUri: ` ${image.uri}` }, readable],
+            "a tag of two parts": [{ imageUri: `${registry}/web/nginx:1.29:x` }, "imageUri is "],
+            "an empty tag": [{ imageUri: `${registry}/web/nginx:` }, "imageUri is "],
+            "two digests": [{ imageUri: `${image.uri}@${digest}@${digest}` }, "imageUri is "],
+            "a digest of two parts": [{ imageUri: `${registry}/web/nginx@${digest}:x` }, "imageUri is "],
+            "a tag with a digest of another algorithm": [
+                { imageUri: `${image.uri}@md5:abc` },
+                "imageUri is ",
+            ],
+            "the key of a record": [{ artifactKey: "images/a.tar.json" }, "does not end in .json"],
             "nothing but separators": [{ imageUri: "/@:@:" }, "imageUri is "],
             "a digest of another algorithm": [{ imageUri: `${registry}/web/nginx@md5:abc` }, "imageUri is "],
             "an empty digest": [{ imageUri: `${registry}/web/nginx@sha256:` }, "imageUri is "],
@@ -365,28 +596,46 @@ describe("an execution", function () {
             assert.equal(builds.length, 4);
         });
 
-        it("gives up after six more attempts, with the words of AWS", async () => {
+        it("gives up when CodeBuild has had no room for it all the time", async () => {
             const limit = "Cannot have more than 1 builds in queue for the account";
             const { outcome, builds } = await run(
                 {},
                 fails("CodeBuild.AccountLimitExceededException", limit),
             );
-            assert.deepEqual(outcome, {
-                error: "ExportFailed",
-                cause: `CodeBuild.AccountLimitExceededException: ${limit}`,
-            });
-            assert.equal(builds.length, 7);
+            assert("error" in outcome, JSON.stringify(outcome));
+            assert.equal(outcome.error, "BuildTimedOut");
+            assert.match(
+                outcome.cause,
+                /^CodeBuild accepted no build within 60 minutes\. CodeBuild\.Account/,
+            );
+            assert(outcome.cause.includes(limit));
+            assert.match(outcome.cause, /Service Quotas.*compute\.queuedTimeoutMinutes/);
+            assert.equal(builds.length, 63);
         });
 
-        it("fails at once when it may not, with the words of AWS", async () => {
-            const denied =
-                "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: codebuild:StartBuild";
-            const { outcome, builds } = await run({}, fails("CodeBuild.AccessDeniedException", denied));
+        it("gives up sooner when it is not said what is wrong", async () => {
+            const { outcome, builds } = await run({}, fails("CodeBuild.SdkClientException", "Timeout"));
             assert.deepEqual(outcome, {
                 error: "ExportFailed",
-                cause: `CodeBuild.AccessDeniedException: ${denied}`,
+                cause: "CodeBuild.SdkClientException: Timeout",
             });
-            assert.equal(builds.length, 1);
+            assert.equal(builds.length, 4);
+        });
+
+        for (const error of ["CodeBuild.AccessDeniedException", "States.Permissions"]) {
+            it(`fails at once when it may not: ${error}, with the words of AWS`, async () => {
+                const denied =
+                    "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: codebuild:StartBuild";
+                const { outcome, builds } = await run({}, fails(error, denied));
+                assert.deepEqual(outcome, { error: "AccessDenied", cause: `${error}: ${denied}` });
+                assert.equal(builds.length, 1);
+            });
+        }
+
+        it("knows a denial by its cause", async () => {
+            const denied = "no (Service: AWSCodeBuild; Status Code: 400; Error Code: AccessDeniedException)";
+            const failure = await failureOf({}, fails("CodeBuild.AWSCodeBuildException", denied));
+            assert.equal(failure.error, "AccessDenied");
         });
 
         it("says so when CodeBuild refuses the values of the request", async () => {
@@ -403,7 +652,7 @@ describe("an execution", function () {
     describe("whose build failed", () => {
         const cause = 'line with "quotes", {braces} and $(substitution)';
 
-        for (const error of buildErrors) {
+        for (const error of Object.keys(buildErrors)) {
             it(`names ${error} as the build does, with its cause and the link to the log`, async () => {
                 const { outcome, builds } = await run(
                     {},
@@ -470,16 +719,56 @@ describe("an execution", function () {
             });
         });
 
+        for (const [error, status] of Object.entries(buildErrors)) {
+            it(`names ${error} by the exit status ${status} where the variables do not come along`, async () => {
+                const Message = `Error while executing command: bash export.sh. Reason: exit status ${status}`;
+                const Phases = [
+                    { PhaseType: "PROVISIONING", PhaseStatus: "SUCCEEDED", Contexts: [{ Message: "" }] },
+                    {
+                        PhaseType: "BUILD",
+                        PhaseStatus: "FAILED",
+                        Contexts: [{ StatusCode: "COMMAND_EXECUTION_ERROR", Message }],
+                    },
+                    { PhaseType: "COMPLETED" },
+                ];
+                const failure = await failureOf({}, failedBuild({}, { Phases }));
+                assert.equal(failure.error, error);
+                assert(failure.cause.includes(log));
+            });
+        }
+
+        it("believes the variables more than the exit status", async () => {
+            const Phases = [{ PhaseStatus: "FAILED", Contexts: [{ Message: "Reason: exit status 3" }] }];
+            const exported = { EXPORT_ERROR: "AccessDenied", EXPORT_CAUSE: "denied" };
+            assert.equal((await failureOf({}, failedBuild(exported, { Phases }))).error, "AccessDenied");
+        });
+
         it("says that the build timed out, although it exported nothing that helps", async () => {
             const timedOut = failedBuild(
                 { EXPORT_ERROR: "", EXPORT_CAUSE: "" },
-                { BuildStatus: "TIMED_OUT" },
+                {
+                    BuildStatus: "TIMED_OUT",
+                    Phases: [
+                        { PhaseType: "QUEUED", PhaseStatus: "SUCCEEDED" },
+                        { PhaseType: "BUILD", PhaseStatus: "TIMED_OUT" },
+                    ],
+                },
             );
             const failure = await failureOf({}, timedOut);
             assert.equal(failure.error, "BuildTimedOut");
             assert.match(
                 failure.cause,
-                /timeout of 30 minutes, or waited 60 minutes in the queue.*Log: https:/,
+                /at its timeout of 30 minutes\..*compute\.timeoutMinutes.*Log: https:/,
+            );
+        });
+
+        it("says that the build waited in the queue too long", async () => {
+            const Phases = [{ PhaseType: "QUEUED", PhaseStatus: "TIMED_OUT" }];
+            const failure = await failureOf({}, failedBuild({}, { BuildStatus: "TIMED_OUT", Phases }));
+            assert.equal(failure.error, "BuildTimedOut");
+            assert.match(
+                failure.cause,
+                /^The build export-0a1b2c3:1 waited 60 minutes in the queue.*Service Quotas.*compute\.queuedTimeoutMinutes/,
             );
         });
 
@@ -488,6 +777,19 @@ describe("an execution", function () {
             assert.equal(failure.error, "BuildTimedOut");
             assert.match(failure.cause, /within 100 minutes.*project export-0a1b2c3/);
         });
+
+        for (const [error, status] of Object.entries(buildErrors)) {
+            const build = JSON.stringify(buildOf("FAILED", { EXPORT_ERROR: error, EXPORT_CAUSE: "x" }));
+            const silent = `{"Phases":[{"Contexts":[{"Message":"Reason: exit status ${status}"}]}],"Source":{"Buil`;
+            for (const text of [build.slice(0, -20), silent]) {
+                it(`names ${error} where the cause was cut off: ${text.slice(0, 20)}…`, async () => {
+                    const failure = await failureOf({}, fails("States.TaskFailed", text));
+                    const named = text === silent && error === "ExportFailed" ? "ExportFailed" : error;
+                    assert.equal(failure.error, named);
+                    assert.match(failure.cause, /builds of the project export-0a1b2c3|States\.TaskFailed/);
+                });
+            }
+        }
 
         const unreadable = {
             "no JSON": "The build failed",
@@ -526,17 +828,18 @@ describe("an execution", function () {
 
     it("ends as aborted when it is aborted, and starts nothing after that", async () => {
         let started = 0;
-        const execution = start(definition, {}, () => {
+        const build = () => {
             started += 1;
             execution.abort();
             return new Promise((resolve) => setTimeout(resolve, 10, { Build: buildOf("STOPPED", {}) }));
-        });
+        };
+        const execution = start(definition, {}, { build });
         await assert.rejects(execution.outcome, { name: "ExecutionAbortedError" });
         assert.equal(started, 1);
     });
 
     it("ends well or in a named error, whatever JSON it is given", async () => {
-        const named = new Set([...buildErrors, "BuildTimedOut"]);
+        const named = new Set([...Object.keys(buildErrors), "BuildTimedOut"]);
         const text = fc.oneof(
             fc.string({ unit: "grapheme" }),
             fc.constantFrom(
@@ -576,26 +879,88 @@ describe("an execution", function () {
         const builds = fc.oneof(
             fc.constant(succeeds),
             fc
-                .constantFrom(...buildErrors)
+                .constantFrom(...Object.keys(buildErrors))
                 .map((error) => failedBuild({ EXPORT_ERROR: error, EXPORT_CAUSE: "x" })),
             fc.jsonValue().map((cause) => fails("States.TaskFailed", JSON.stringify(cause))),
             fc
                 .record(
-                    { Logs: fc.jsonValue(), ExportedEnvironmentVariables: fc.jsonValue() },
+                    {
+                        BuildStatus: fc.oneof(
+                            fc.constantFrom("FAILED", "TIMED_OUT", "FAULT"),
+                            fc.jsonValue(),
+                        ),
+                        Logs: fc.jsonValue(),
+                        Phases: fc.oneof(
+                            fc.jsonValue(),
+                            fc.array(
+                                fc.record(
+                                    {
+                                        PhaseType: fc.oneof(fc.constant("QUEUED"), fc.jsonValue()),
+                                        PhaseStatus: fc.constantFrom("FAILED", "TIMED_OUT"),
+                                        Contexts: fc.oneof(
+                                            fc.jsonValue(),
+                                            fc.jsonValue().map((Message) => [{ Message }]),
+                                        ),
+                                    },
+                                    { requiredKeys: [] },
+                                ),
+                            ),
+                        ),
+                        ExportedEnvironmentVariables: fc.jsonValue(),
+                    },
                     { requiredKeys: [] },
                 )
                 .map((changes) => failedBuild({}, changes)),
             fc.tuple(fc.string(), fc.string()).map(([error, cause]) => fails(`CodeBuild.${error}`, cause)),
         );
+        const failing = (prefix: string) =>
+            fc.tuple(fc.string(), fc.string()).map(([error, cause]) => fails(`${prefix}.${error}`, cause));
+        const answering = (value: fc.Arbitrary<unknown>) => value.map((answer) => () => answer);
+        const metadata = fc.oneof(
+            fc.jsonValue(),
+            fc.record(
+                Object.fromEntries(
+                    Object.keys(recordHead().Metadata).map((name) => [
+                        name,
+                        fc.oneof(text, fc.constantFrom(digest, "docker", "version-1"), fc.jsonValue()),
+                    ]),
+                ),
+                { requiredKeys: [] },
+            ),
+        );
+        const services = fc.record({
+            describeImages: fc.oneof(
+                failing("Ecr"),
+                answering(fc.jsonValue()),
+                answering(fc.jsonValue().map((ImageDigest) => ({ ImageDetails: [{ ImageDigest }] }))),
+                fc.constant(tagMeans(digest)),
+            ),
+            headObject: fc.oneof(
+                failing("S3"),
+                answering(fc.jsonValue()),
+                answering(
+                    fc.record(
+                        { Metadata: metadata, VersionId: fc.jsonValue(), ContentLength: fc.jsonValue() },
+                        { requiredKeys: [] },
+                    ),
+                ),
+                fc.constant(holds(archiveHead, recordHead())),
+            ),
+        });
         await fc.assert(
-            fc.asyncProperty(fc.oneof(request, fc.jsonValue()), builds, async (input, build) => {
-                const { outcome } = await run(input, build);
-                if ("error" in outcome) {
-                    assert(named.has(outcome.error), `${outcome.error}: ${outcome.cause}`);
-                    assert.notEqual(outcome.cause, "");
-                }
-            }),
-            { numRuns: 500 },
+            fc.asyncProperty(
+                fc.oneof(request, fc.jsonValue()),
+                builds,
+                services,
+                async (input, build, found) => {
+                    const { outcome } = await run(input, build, definition, found);
+                    if ("error" in outcome) {
+                        assert(named.has(outcome.error), `${outcome.error}: ${outcome.cause}`);
+                        assert.notEqual(outcome.cause, "");
+                    }
+                },
+            ),
+            { numRuns: 1000 },
         );
     });
 });
@@ -638,9 +1003,14 @@ describe("an execution with engine stream", () => {
 
 describe("the variables of the contract", () => {
     it("are those of the design", () => {
-        const both = ["IMAGE_URI", "PLATFORM", "ARTIFACT_BUCKET", "ARTIFACT_KEY"];
-        assert.deepEqual(Object.keys(requestVariables.docker), both);
-        assert.deepEqual(Object.keys(requestVariables.stream), [...both, "FORCE", "EXECUTION_ID"]);
+        assert.deepEqual(Object.keys(requestVariables), [
+            "IMAGE_URI",
+            "PLATFORM",
+            "FORCE",
+            "EXECUTION_ID",
+            "ARTIFACT_BUCKET",
+            "ARTIFACT_KEY",
+        ]);
         assert.deepEqual(resultVariables, {
             IMAGE_DIGEST: "imageDigest",
             ARTIFACT_VERSION_ID: "artifactVersionId",

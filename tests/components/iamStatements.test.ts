@@ -36,6 +36,7 @@ const everyStatement = {
     denyInsecureTransport: statements.denyInsecureTransport(bucket),
     downloadLayers: statements.downloadLayers(at),
     exportEachImage: statements.exportEachImage(`${states}:stateMachine:export`),
+    findExports: statements.findExports(bucket, "images/"),
     followEachExport: statements.followEachExport(at, "export-machine"),
     followExports: statements.followExports(at, "export-machine"),
     followMap: statements.followMap(at, "batch-machine"),
@@ -62,6 +63,7 @@ const everyStatement = {
     readExporter: statements.readExporter(`${bucket}/.exporter/0a1b2c3.zip`),
     readManifests: statements.readManifests(bucket, "batches/"),
     readResults: statements.readResults(bucket, "batch-results/"),
+    resolveTags: statements.resolveTags(["arn:aws:ecr:ap-northeast-1:111122223333:repository/app"]),
     runBuilds: statements.runBuilds("arn:aws:codebuild:ap-northeast-1:111122223333:project/export"),
     runMap: statements.runMap(`${states}:stateMachine:batch`),
     startExports: statements.startExports(`${states}:stateMachine:export`),
@@ -112,6 +114,7 @@ describe("iamStatements", () => {
     it("keeps to the bucket and to the prefix", async () => {
         assert.deepEqual((await plain(everyStatement.writeArchives)).Resource, `${bucket}/images/*`);
         assert.deepEqual((await plain(everyStatement.readArchives)).Resource, `${bucket}/images/*`);
+        assert.deepEqual((await plain(everyStatement.findExports)).Resource, `${bucket}/images/*`);
         assert.deepEqual((await plain(everyStatement.listArchives)).Resource, bucket);
     });
 
@@ -121,7 +124,12 @@ describe("iamStatements", () => {
     });
 
     it("lets readers neither write nor delete", async () => {
-        const actions = [everyStatement.readArchives, everyStatement.listArchives].map(plain);
+        const readers = [
+            everyStatement.readArchives,
+            everyStatement.listArchives,
+            everyStatement.findExports,
+        ];
+        const actions = readers.map(plain);
         for (const { Action } of await Promise.all(actions)) {
             assert.doesNotMatch([Action].flat().join(), /Put|Delete|Abort/);
         }

@@ -17,8 +17,14 @@ const args: ExportOrchestrationArgs = {
     projectArn,
     engine: "docker",
     imageUri: image.uri,
-    repositories: [image.repository],
+    repositories: [
+        image.repository,
+        { ...image.repository, name: "web/other" },
+        { ...image.repository, region: "eu-west-1" },
+        { ...image.repository, accountId: "444455556666" },
+    ],
     artifactBucket: "artifacts-0a1b2c3",
+    artifactBucketArn: "arn:aws:s3:::artifacts-0a1b2c3",
     artifactPrefix: "images/",
     timeoutMinutes: 30,
     queuedTimeoutMinutes: 60,
@@ -69,12 +75,27 @@ describe("ExportOrchestration", () => {
         });
     });
 
-    it("lets the role run the builds of one project, await them, log and trace", () => {
+    it("lets the role find exports, run the builds of one project, await them, log and trace", () => {
         assert.deepEqual(orchestration.resource("test-machine-policy").inputs, {
             role: "test-machine-role-0a1b2c3",
             policy: {
                 Version: "2012-10-17",
                 Statement: [
+                    {
+                        Sid: "ResolveTags",
+                        Effect: "Allow",
+                        Action: "ecr:DescribeImages",
+                        Resource: [
+                            "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx",
+                            "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/other",
+                        ],
+                    },
+                    {
+                        Sid: "FindExports",
+                        Effect: "Allow",
+                        Action: "s3:GetObject",
+                        Resource: "arn:aws:s3:::artifacts-0a1b2c3/images/*",
+                    },
                     {
                         Sid: "RunBuilds",
                         Effect: "Allow",
@@ -124,6 +145,18 @@ describe("ExportOrchestration", () => {
         });
     });
 
+    it("asks ECR nothing where every repository is of another account or region", async () => {
+        const [, , ...elsewhere] = args.repositories;
+        const { inputs } = (await evaluateOrchestration({ repositories: elsewhere })).resource(
+            "test-machine-policy",
+        );
+        const { Statement } = inputs["policy"] as { Statement: { Sid: string }[] };
+        assert.deepEqual(
+            Statement.map(({ Sid }) => Sid),
+            ["FindExports", "RunBuilds", "AwaitBuilds", "DeliverExecutionLog", "TraceExecutions"],
+        );
+    });
+
     it("makes the state machine once its role may deliver the log", () => {
         assert(orchestration.resource("test-machine").dependencies.includes("test-machine-policy"));
     });
@@ -146,7 +179,7 @@ describe("ExportOrchestration", () => {
 
     it("runs the definition of definition.ts", () => {
         const { definition } = orchestration.resource("test-machine").inputs;
-        const expected = exportDefinition({ ...args, partition: "aws" });
+        const expected = exportDefinition(args);
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
     });
 

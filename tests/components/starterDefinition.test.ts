@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import validate from "asl-validator";
 
 import { starterDefinition } from "../../components/starterDefinition";
-import { awsError, execute, type Outcome, type StartBuild } from "../support/execution";
+import { awsError, execute, type Outcome } from "../support/execution";
 
 const definition = starterDefinition({
     partition: "aws",
@@ -19,11 +19,11 @@ interface Start {
 /** Runs the definition against `start`; gives what it was asked to start, too. */
 async function run(start: (asked: Start) => unknown, given: object = input): Promise<[Outcome, Start[]]> {
     const asked: Start[] = [];
-    const build = (request: StartBuild) => {
-        asked.push(request as unknown as Start);
-        return start(request as unknown as Start);
+    const startExecution = (request: Start) => {
+        asked.push(request);
+        return start(request);
     };
-    return [await execute(definition, given, build, "Start export"), asked];
+    return [await execute(definition, given, { startExecution }), asked];
 }
 
 describe("starterDefinition", () => {

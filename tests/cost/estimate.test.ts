@@ -127,7 +127,7 @@ describe("the inputs of the cost", () => {
 
     it("are the states that a successful export passes", async () => {
         const definition = exportDefinition({
-            partition: "aws",
+            at: image.repository,
             projectName: "export",
             engine: "docker",
             imageUri: image.uri,
@@ -143,6 +143,8 @@ describe("the inputs of the cost", () => {
             {
                 overrides: {
                     taskResourceLocalHandlers: {
+                        "Ask ECR": () => Promise.resolve({ ImageDetails: [{ ImageDigest: "sha256:0" }] }),
+                        "Look at record": () => Promise.reject(new Error("there is none")),
                         "Export image": () =>
                             Promise.resolve({
                                 Build: { Id: "export:1", ExportedEnvironmentVariables: variables },

@@ -2,6 +2,7 @@
  * Runs the commands of a buildspec with bash, in a folder of their own. The commands that would reach the world
  * (`aws`, `docker`, `curl`) are stubs that write down their arguments; jq, sha256sum and the like are the real ones.
  */
+import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -30,6 +31,12 @@ export interface Buildspec {
 /** Reads a buildspec of the project. */
 export function readBuildspec(engine: string): Buildspec {
     return parse(readFileSync(join(root, "buildspec", `${engine}.yml`), "utf8")) as Buildspec;
+}
+
+/** The script that a buildspec of the project writes to a file and runs. */
+export function scriptOf(buildspec: Buildspec): string {
+    const [write = ""] = buildspec.phases["build"]?.commands ?? [];
+    return /^cat >export\.sh <<'END'\n([^]*)\nEND\n$/.exec(write)?.[1] ?? assert.fail("no script");
 }
 
 /** What the world answers: bash by command, in place of what {@link wellBehaved} says. */

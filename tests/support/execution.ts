@@ -1,4 +1,4 @@
-/** Runs a state machine's definition in an interpreter, with a build that is simulated. */
+/** Runs a state machine's definition in an interpreter, with builds and AWS services that are simulated. */
 import { strict as assert } from "node:assert";
 
 import {
@@ -22,8 +22,23 @@ export interface StartBuild {
 /** Simulates CodeBuild: answers with the output of the task, or throws an {@link awsError}. */
 export type Build = (request: StartBuild) => unknown;
 
-/** The one task of the definition. */
+/** The task that starts a build. */
 export const task = "Export image";
+
+/** The id of every execution. */
+export const executionId = "arn:aws:states:ap-northeast-1:111122223333:execution:export:1";
+
+/** Simulates what the tasks of a definition call; what it does not call can be left out. Each answers with the output of the task, or throws an {@link awsError}. */
+export interface Services {
+    /** `codebuild:startBuild.sync` */
+    readonly build?: Build;
+    /** `ecr:describeImages` @default no image is there that anybody asks for */
+    readonly describeImages?: (request: Json) => unknown;
+    /** `s3:headObject` @default there is no object */
+    readonly headObject?: (request: { Bucket: string; Key: string }) => unknown;
+    /** `states:startExecution` */
+    readonly startExecution?: (request: { Name: string; Input: unknown }) => unknown;
+}
 
 type Json = Parameters<StateMachine["run"]>[0];
 
@@ -36,21 +51,24 @@ export function awsError(name: string, cause: string): Error {
 export function start(
     definition: StateMachineDefinition,
     input: unknown,
-    build: Build,
-    taskName: string = task,
+    services: Services,
 ): { readonly outcome: Promise<Outcome>; readonly abort: () => void } {
     const machine = new StateMachine(structuredClone(definition) as unknown as Definition, {
         validationOptions: { noValidate: true }, // a test of its own validates
     });
+    const tasks = Object.entries(definition.States).filter(([, { Type }]) => Type === "Task");
     const asSent = JSON.parse(JSON.stringify(input)) as Json; // StartExecution takes a text
     const { result, abort } = machine.run(asSent, {
         overrides: {
-            taskResourceLocalHandlers: {
-                [taskName]: async (request) => (await build(request as unknown as StartBuild)) as Json,
-            },
-            retryIntervalOverrides: { [taskName]: 0 },
+            taskResourceLocalHandlers: Object.fromEntries(
+                tasks.map(([name, { Resource }]) => {
+                    const serve = serviceOf(String(Resource), services);
+                    return [name, async (request) => (await serve(request)) as Json];
+                }),
+            ),
+            retryIntervalOverrides: Object.fromEntries(tasks.map(([name]) => [name, 0])),
         },
-        context: { Execution: { Id: "arn:aws:states:::execution:export:1", Input: asSent } },
+        context: { Execution: { Id: executionId, Input: asSent } },
     });
     const outcome = result.then(
         (output) => ({ output: output as Record<string, unknown> }),
@@ -63,12 +81,27 @@ export function start(
     return { outcome, abort };
 }
 
+/** What a task of this resource calls. */
+function serviceOf(resource: string, services: Services): (request: Json) => unknown {
+    const noObject = () => {
+        throw awsError("S3.NoSuchKeyException", "Not Found (Service: S3, Status Code: 404)");
+    };
+    const simulated: Record<string, unknown> = {
+        "codebuild:startBuild.sync": services.build,
+        "aws-sdk:ecr:describeImages": services.describeImages ?? (() => ({ ImageDetails: [] })),
+        "aws-sdk:s3:headObject": services.headObject ?? noObject,
+        "states:startExecution": services.startExecution,
+    };
+    const service = simulated[resource.split(":states:::")[1] ?? ""];
+    if (service === undefined) throw new Error(`nothing simulates ${resource}`);
+    return service as (request: Json) => unknown;
+}
+
 /** Runs an execution to its end. */
 export function execute(
     definition: StateMachineDefinition,
     input: unknown,
-    build: Build,
-    taskName: string = task,
+    services: Services,
 ): Promise<Outcome> {
-    return start(definition, input, build, taskName).outcome;
+    return start(definition, input, services).outcome;
 }
