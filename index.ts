@@ -69,6 +69,7 @@ const orchestration = new ExportOrchestration(name, {
     engine,
     imageUri: image.uri,
     repositories,
+    cachedRepositories: config.cachedRepositories,
     artifactBucket: storage.bucketName,
     artifactBucketArn: storage.bucketArn,
     artifactPrefix: config.artifactPrefix,

@@ -10,7 +10,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 
 import type { AwsLocation } from "./iamStatements";
-import { type EcrRepository, repositoryUris } from "./imageReference";
+import { type EcrRepository, repositoryArn, repositoryUris } from "./imageReference";
 
 /** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */
 export interface StateMachineDefinition {
@@ -37,6 +37,12 @@ export interface ExportDefinitionArgs {
     readonly imageUri: string;
     /** Repositories whose images may be requested. */
     readonly repositories: readonly EcrRepository[];
+    /**
+     * Those of them that a pull-through cache fills when a build pulls.
+     *
+     * @default none
+     */
+    readonly cachedRepositories?: readonly EcrRepository[];
     /** Name of the bucket of the archives. */
     readonly artifactBucket: pulumi.Input<string>;
     /** Key prefix of the archives, with its closing slash. */
@@ -117,7 +123,7 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
         StartAt: "Read input",
         States: {
             ...readRequest(args),
-            ...findRepository(args.repositories),
+            ...findRepository(args),
             ...readReference(),
             ...chooseKey(),
             ...findDigest(args.at),
@@ -221,7 +227,8 @@ function readRequest(args: ExportDefinitionArgs): Record<string, State> {
  * Finds the repository of the requested image among those that the stack may read, by comparing host and name as a
  * whole. What is left of the URI, tag and digest, is checked by the build, which has regular expressions.
  */
-function findRepository(repositories: readonly EcrRepository[]): Record<string, State> {
+function findRepository(args: ExportDefinitionArgs): Record<string, State> {
+    const { repositories } = args;
     const found = (index: number) => `Repository ${index + 1}`;
     return {
         "Split off digest": {
@@ -255,11 +262,15 @@ function findRepository(repositories: readonly EcrRepository[]): Record<string, 
             Default: "Reject repository",
         },
         ...Object.fromEntries(
-            repositories.map(({ name, accountId, region }, index): [string, State] => [
+            repositories.map((repository, index): [string, State] => [
                 found(index),
                 {
                     Type: "Pass",
-                    Result: { name, accountId, region },
+                    Result: {
+                        name: repository.name,
+                        accountId: repository.accountId,
+                        isAskable: isAskable(args, repository),
+                    },
                     ResultPath: "$.image.repository",
                     Next: "What reference?",
                 },
@@ -304,7 +315,20 @@ function readReference(): Record<string, State> {
                     ],
                     Next: "Reject imageUri",
                 },
-                { And: [present(tag), { Variable: tag, StringEquals: "" }], Next: "Reject imageUri" },
+                {
+                    // What ECR would look for, although no tag can be so.
+                    And: [
+                        present(tag),
+                        {
+                            Or: [
+                                { Variable: tag, StringEquals: "" },
+                                { Variable: tag, ...matches("-*") },
+                                { Variable: tag, ...matches(".*") },
+                            ],
+                        },
+                    ],
+                    Next: "Reject imageUri",
+                },
                 { And: [present(tag), present(digest)], Next: "Tag and digest" },
                 { ...present(tag), Next: "Tag" },
                 { ...present(digest), Next: "Digest" },
@@ -371,8 +395,21 @@ function chooseKey(): Record<string, State> {
 }
 
 /**
- * Finds the digest that the request means: in the URI, or by asking ECR, whose SDK integration reaches the stack's own
- * region. A tag that ECR does not have ends the execution here; whatever else ECR says, the build will find out.
+ * Whether ECR can be asked, should the repository be of the stack's own account, which image a tag means: an SDK
+ * integration reaches the stack's own region. A pull-through cache would tell what it has imported, where a pull
+ * looks for something newer.
+ */
+export function isAskable(
+    { at, cachedRepositories = [] }: Pick<ExportDefinitionArgs, "at" | "cachedRepositories">,
+    repository: EcrRepository,
+): boolean {
+    const isCached = cachedRepositories.some((cached) => repositoryArn(cached) === repositoryArn(repository));
+    return repository.region === at.region && !isCached;
+}
+
+/**
+ * Finds the digest that the request means: in the URI, or by asking ECR. A tag that ECR does not have ends the execution
+ * here; whatever else ECR says, the build will find out.
  */
 function findDigest(at: AwsLocation): Record<string, State> {
     const told = "$.asked.ImageDetails[0].ImageDigest";
@@ -391,7 +428,7 @@ function findDigest(at: AwsLocation): Record<string, State> {
                 {
                     And: [
                         { Variable: "$.image.repository.accountId", StringEquals: at.accountId },
-                        { Variable: "$.image.repository.region", StringEquals: at.region },
+                        { Variable: "$.image.repository.isAskable", BooleanEquals: true },
                     ],
                     Next: "Ask ECR",
                 },

@@ -1,7 +1,7 @@
 import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { exportDefinition, type ExportDefinitionArgs } from "./definition";
+import { exportDefinition, type ExportDefinitionArgs, isAskable } from "./definition";
 import {
     awaitBuilds,
     findExports,
@@ -89,9 +89,9 @@ export class ExportOrchestration extends pulumi.ComponentResource {
 
 function statements(args: ExportOrchestrationArgs): pulumi.Output<aws.iam.PolicyStatement[]> {
     return pulumi.output(args.at.accountId).apply((accountId) => {
-        // The state machine reaches ECR in its own region, and another account would have to let it.
+        // Another account would have to let it.
         const asked = args.repositories.filter(
-            (repository) => repository.accountId === accountId && repository.region === args.at.region,
+            (repository) => repository.accountId === accountId && isAskable(args, repository),
         );
         return pulumi.output([
             ...(asked.length === 0 ? [] : [resolveTags(asked.map(repositoryArn))]),

@@ -3,13 +3,21 @@
  * cannot name as an action and a resource is refused, so that nothing slips through unjudged.
  */
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
+import { finished } from "node:stream/promises";
 
 import type { IdentityAndAccess } from "./iam";
 
 /** Passwords for `docker login` that were handed out: to which access key, and in which region of ECR. */
 export type RegistryPasswords = Map<string, { readonly accessKeyId: string; readonly region: string }>;
+
+/** Tells digest and media type of what a tag means in the registry. */
+export type DescribeImage = (
+    repository: string,
+    tag: string,
+) => Promise<{ readonly imageDigest: string; readonly imageManifestMediaType: string } | undefined>;
 
 /** Arguments of {@link startAwsGateway}. */
 export interface AwsGatewayArgs {
@@ -20,6 +28,8 @@ export interface AwsGatewayArgs {
     readonly partition: string;
     readonly iam: IdentityAndAccess;
     readonly passwords: RegistryPasswords;
+    /** Asks the registry, which the emulator knows nothing of. */
+    readonly describeImage: DescribeImage;
 }
 
 interface Call {
@@ -29,8 +39,12 @@ interface Call {
 
 /** Starts the gateway on 127.0.0.1. */
 export async function startAwsGateway(args: AwsGatewayArgs): Promise<Server> {
+    const conditional = inTurn();
     const server = createServer((incoming, response) => {
-        answer(args, incoming, response).catch((error: unknown) => {
+        const hasCondition = "if-match" in incoming.headers || "if-none-match" in incoming.headers;
+        const answered = () => answer(args, incoming, response);
+        // S3 judges a condition and writes at once; moto does one after the other.
+        (hasCondition ? conditional(answered) : answered()).catch((error: unknown) => {
             response.writeHead(500).end(String(error));
         });
     });
@@ -58,9 +72,26 @@ async function answer(
         refuse(service, refusal, response);
     } else if (call?.action === "ecr:GetAuthorizationToken") {
         handOutPassword({ ...args, region }, accessKeyId, response);
+    } else if (call?.action === "ecr:DescribeImages") {
+        await describeImages(args, body, response);
     } else {
-        passOn(args.emulatorPort, incoming, body, response);
+        await passOn(args.emulatorPort, incoming, body, response, async () => {
+            // S3 tells what is not there only to those who may list: docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+            if (call?.action !== "s3:GetObject") return false;
+            const bucketArn = call.resource.split("/")[0] ?? "";
+            return !(await args.iam.allows(accessKeyId, "s3:ListBucket", bucketArn));
+        });
     }
+}
+
+/** Runs one after the other what is given to it. */
+function inTurn(): (action: () => Promise<void>) => Promise<void> {
+    let last = Promise.resolve();
+    return (action) => {
+        const next = last.then(action);
+        last = next.catch(() => undefined);
+        return next;
+    };
 }
 
 /** Action and resource of a call to S3, by method and query: docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html */
@@ -106,6 +137,7 @@ function jsonCall(
         "codebuild:StartBuild": () => arn(`project/${text("projectName")}`),
         "codebuild:StopBuild": () => arn(`project/${text("id").split(":")[0] ?? ""}`),
         "codebuild:BatchGetBuilds": () => arn(`project/${text("ids").split(":")[0] ?? ""}`),
+        "ecr:DescribeImages": () => arn(`repository/${text("repositoryName")}`),
         "ecr:GetAuthorizationToken": () => "*",
         "events:DescribeRule": () => arn(`rule/${text("Name")}`),
         "events:PutRule": () => arn(`rule/${text("Name")}`),
@@ -130,12 +162,42 @@ function refuse(service: string, reason: string, response: ServerResponse): void
         response.writeHead(403, { "content-type": "application/xml", connection: "close" });
         response.end(`<Error><Code>AccessDenied</Code><Message>${reason}</Message></Error>`);
     } else {
-        response.writeHead(400, {
-            "content-type": "application/x-amz-json-1.1",
-            "x-amzn-errortype": "AccessDeniedException",
-        });
-        response.end(JSON.stringify({ __type: "AccessDeniedException", message: reason }));
+        refuseAs("AccessDeniedException", reason, response);
     }
+}
+
+function refuseAs(name: string, message: string, response: ServerResponse): void {
+    response.writeHead(400, { "content-type": "application/x-amz-json-1.1", "x-amzn-errortype": name });
+    response.end(JSON.stringify({ __type: name, message }));
+}
+
+/** Answers with the digest that a tag has in the registry. */
+async function describeImages(
+    args: AwsGatewayArgs,
+    body: Buffer | undefined,
+    response: ServerResponse,
+): Promise<void> {
+    const { repositoryName, imageIds } = JSON.parse(body?.toString() ?? "") as {
+        repositoryName: string;
+        imageIds: [{ imageTag: string }];
+    };
+    const [{ imageTag }] = imageIds;
+    if (!/^[a-zA-Z0-9-_.]{1,300}$/.test(imageTag)) {
+        const message = "Invalid parameter at 'imageTag' failed to satisfy constraint";
+        refuseAs("InvalidParameterException", message, response);
+        return;
+    }
+    const image = await args.describeImage(repositoryName, imageTag);
+    if (image === undefined) {
+        const message =
+            `The image with imageId {imageDigest:'null', imageTag:'${imageTag}'} does not exist within the repository ` +
+            `with name '${repositoryName}' in the registry with id '${args.accountId}'`;
+        refuseAs("ImageNotFoundException", message, response);
+        return;
+    }
+    const detail = { registryId: args.accountId, repositoryName, imageTags: [imageTag], ...image };
+    response.writeHead(200, { "content-type": "application/x-amz-json-1.1" });
+    response.end(JSON.stringify({ imageDetails: [detail] }));
 }
 
 /** A password of its own for each login, so that the registry knows whose pull it serves. moto has one for all. */
@@ -157,20 +219,30 @@ function handOutPassword(args: AwsGatewayArgs, accessKeyId: string, response: Se
     );
 }
 
-function passOn(
+/** Has the emulator answer. Where it has nothing of that name, and `isHidden`, the call is refused instead. */
+async function passOn(
     port: number,
     incoming: IncomingMessage,
     body: Buffer | undefined,
     response: ServerResponse,
-): void {
+    isHidden: () => Promise<boolean>,
+): Promise<void> {
     const { method, url: path, headers } = incoming;
-    const onward = request({ host: "127.0.0.1", port, method, path, headers }, (answer) => {
-        response.writeHead(answer.statusCode ?? 502, answer.headers);
-        answer.pipe(response);
-    });
-    onward.on("error", (error) => {
-        response.writeHead(502).end(String(error));
-    });
+    const onward = request({ host: "127.0.0.1", port, method, path, headers });
     if (body === undefined) incoming.pipe(onward);
     else onward.end(body);
+    try {
+        const [answer] = (await once(onward, "response")) as [IncomingMessage];
+        if (answer.statusCode === 404 && (await isHidden())) {
+            answer.resume();
+            refuse("s3", "Access Denied", response);
+        } else {
+            response.writeHead(answer.statusCode ?? 502, answer.headers);
+            answer.pipe(response);
+        }
+        await finished(response, { readable: false });
+    } catch (error) {
+        if (!response.headersSent) response.writeHead(502);
+        response.end(String(error));
+    }
 }

@@ -49,8 +49,16 @@ export interface Build {
     readonly Arn: string;
     readonly ProjectName: string;
     readonly BuildStatus: "SUCCEEDED" | "FAILED" | "STOPPED" | "TIMED_OUT";
+    readonly Phases: readonly Phase[];
     readonly ExportedEnvironmentVariables: readonly { readonly Name: string; readonly Value: string }[];
     readonly Logs: { readonly GroupName: string; readonly StreamName: string; readonly DeepLink: string };
+}
+
+/** A phase of a build: docs.aws.amazon.com/codebuild/latest/APIReference/API_BuildPhase.html */
+export interface Phase {
+    readonly PhaseType: string;
+    readonly PhaseStatus: "SUCCEEDED" | "FAILED";
+    readonly Contexts?: readonly { readonly StatusCode: string; readonly Message: string }[];
 }
 
 interface Buildspec {
@@ -69,7 +77,7 @@ interface Buildspec {
     >;
 }
 
-const phases = ["install", "pre_build", "build", "post_build"];
+const phaseNames = ["install", "pre_build", "build", "post_build"];
 
 /**
  * Runs one build.
@@ -117,11 +125,16 @@ export async function runBuild(
     const shell = { environment, source, state, tell, signal: AbortSignal.any([signal, timeout]) };
 
     const group = project.logsConfig.cloudwatchLogs.groupName;
-    const ended = (status: Build["BuildStatus"], exported: Build["ExportedEnvironmentVariables"]): Build => ({
+    const ended = (
+        status: Build["BuildStatus"],
+        phases: readonly Phase[],
+        exported: Build["ExportedEnvironmentVariables"],
+    ): Build => ({
         Id: `${project.name}:${uuid}`,
         Arn: project.arn.replace(/:project\/.*$/, `:build/${project.name}:${uuid}`),
         ProjectName: project.name,
         BuildStatus: status,
+        Phases: phases,
         ExportedEnvironmentVariables: exported,
         Logs: {
             GroupName: group,
@@ -135,7 +148,9 @@ export async function runBuild(
         // CodeBuild writes the log with the service role, which therefore needs the permissions for it.
         await logs.send(new CreateLogStreamCommand(stream));
         await downloadSource(host, project, credentials, source);
-        const succeeded = canBeStarted(environment) && (await runPhases(buildspec, shell));
+        const { succeeded, phases } = canBeStarted(environment)
+            ? await runPhases(buildspec, shell)
+            : { succeeded: false, phases: [] };
         const exported = exportedVariables(
             join(state, "values"),
             buildspec.env?.["exported-variables"] ?? [],
@@ -144,9 +159,9 @@ export async function runBuild(
             .filter((line) => line !== "")
             .map((message) => ({ timestamp: Date.now(), message }));
         await logs.send(new PutLogEventsCommand({ ...stream, logEvents }));
-        if (signal.aborted) return ended("STOPPED", exported);
-        if (timeout.aborted) return ended("TIMED_OUT", exported);
-        return ended(succeeded ? "SUCCEEDED" : "FAILED", exported);
+        if (signal.aborted) return ended("STOPPED", phases, exported);
+        if (timeout.aborted) return ended("TIMED_OUT", phases, exported);
+        return ended(succeeded ? "SUCCEEDED" : "FAILED", phases, exported);
     } finally {
         logs.destroy();
         rmSync(folder, { recursive: true, force: true });
@@ -185,29 +200,52 @@ function canBeStarted(environment: Record<string, string>): boolean {
 }
 
 /** As docs.aws.amazon.com/codebuild/latest/userguide/view-build-details.html#view-build-details-phases has it. */
-async function runPhases(buildspec: Buildspec, shell: Shell): Promise<boolean> {
+async function runPhases(
+    buildspec: Buildspec,
+    shell: Shell,
+): Promise<{ succeeded: boolean; phases: Phase[] }> {
     let succeeding = true;
-    for (const name of phases) {
+    const told: Phase[] = [];
+    for (const name of phaseNames) {
         const phase = buildspec.phases[name];
         // After a failure only post_build runs, and only where the failed phase did not abort the build.
         if (phase === undefined || (!succeeding && name !== "post_build")) continue;
         shell.environment["CODEBUILD_BUILD_SUCCEEDING"] = succeeding ? "1" : "0";
-        let passed = true;
+        let failure: { command: string; status: number } | undefined;
         for (const command of phase.commands) {
-            passed = await runCommand(command, shell);
-            if (!passed) break;
+            const status = await runCommand(command, shell);
+            if (status !== 0) failure = { command, status };
+            if (failure) break;
         }
         for (const command of phase.finally ?? []) {
-            passed = (await runCommand(command, shell)) && passed;
+            const status = await runCommand(command, shell);
+            if (status !== 0) failure ??= { command, status };
         }
+        const passed = failure === undefined;
+        told.push({
+            PhaseType: name.toUpperCase(),
+            PhaseStatus: passed ? "SUCCEEDED" : "FAILED",
+            Contexts: failure
+                ? [
+                      {
+                          StatusCode: "COMMAND_EXECUTION_ERROR",
+                          Message: `Error while executing command: ${failure.command}. Reason: exit status ${failure.status}`,
+                      },
+                  ]
+                : [],
+        });
         succeeding = succeeding && (passed || phase["on-failure"] === "CONTINUE");
         if (!passed && phase["on-failure"] === "ABORT") break;
     }
-    return succeeding;
+    return { succeeded: succeeding, phases: told };
 }
 
-/** Runs one command; `exit` in it ends the command, whose exports are then not handed on. */
-async function runCommand(command: string, shell: Shell): Promise<boolean> {
+/**
+ * Runs one command; `exit` in it ends the command, whose exports are then not handed on.
+ *
+ * @returns its exit status, or -1 when it was killed.
+ */
+async function runCommand(command: string, shell: Shell): Promise<number> {
     const script = `
         [[ ! -f "$LAB_STATE/environment" ]] || . "$LAB_STATE/environment"
         [[ ! -f "$LAB_STATE/folder" ]] || cd "$(cat "$LAB_STATE/folder")"
@@ -239,9 +277,9 @@ async function runCommand(command: string, shell: Shell): Promise<boolean> {
     });
     const status = new Promise<number | null>((resolve) => child.once("exit", resolve));
     await Promise.all(outputs);
-    const passed = (await status) === 0;
+    const ended = await status;
     shell.signal.removeEventListener("abort", stop);
-    return passed && !shell.signal.aborted;
+    return shell.signal.aborted ? -1 : (ended ?? -1);
 }
 
 function exportedVariables(file: string, names: readonly string[]): { Name: string; Value: string }[] {

@@ -144,8 +144,30 @@ export class IdentityAndAccess {
     public async refusal(accessKeyId: string, action: string, resource: string): Promise<string | undefined> {
         const session = this.sessions.get(accessKeyId);
         if (session === undefined) return `The security token of ${accessKeyId} is invalid`;
+        const { verdict, allowedBy } = await this.judgeCall(session, action, resource);
+        if (verdict === "Allowed") {
+            for (const statement of allowedBy) this.used.add(permission(statement, action));
+            return undefined;
+        }
+        return (
+            `User: ${session.arn} is not authorized to perform: ${action} on resource: ${resource} ` +
+            `because no identity-based policy allows the ${action} action`
+        );
+    }
+
+    /** Tells what a call would be answered, for an answer to another call that depends on it. */
+    public async allows(accessKeyId: string, action: string, resource: string): Promise<boolean> {
+        const session = this.sessions.get(accessKeyId);
+        return session !== undefined && (await this.judgeCall(session, action, resource)).verdict === "Allowed";
+    }
+
+    private judgeCall(
+        session: { readonly role: Role; readonly arn: string },
+        action: string,
+        resource: string,
+    ): Promise<Judgement> {
         const bucket = /^arn:[a-z-]+:s3:::([^/]+)/.exec(resource)?.[1];
-        const { verdict, allowedBy } = await judge({
+        return judge({
             principal: session.arn,
             action,
             resource,
@@ -158,14 +180,6 @@ export class IdentityAndAccess {
             // The endpoints of AWS that the emulator stands for speak TLS.
             context: { "aws:SecureTransport": "true" },
         });
-        if (verdict === "Allowed") {
-            for (const statement of allowedBy) this.used.add(permission(statement, action));
-            return undefined;
-        }
-        return (
-            `User: ${session.arn} is not authorized to perform: ${action} on resource: ${resource} ` +
-            `because no identity-based policy allows the ${action} action`
-        );
     }
 
     private withoutRemoved(policy: PolicyDocument): PolicyDocument {

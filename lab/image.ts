@@ -47,6 +47,34 @@ export async function pushImage(args: PushImageArgs): Promise<string> {
     return id;
 }
 
+/** What a tag means in the lab's registry: the digest and the media type of its manifest; undefined for nothing. */
+export async function describeImage(
+    registry: PushImageArgs["registry"],
+    repository: string,
+    tag: string,
+): Promise<{ imageDigest: string; imageManifestMediaType: string } | undefined> {
+    const url = `http://127.0.0.1:${registry.port}/v2/${repository}/manifests/${encodeURIComponent(tag)}`;
+    const types = ["oci.image.index.v1", "oci.image.manifest.v1"].map(
+        (type) => `application/vnd.${type}+json`,
+    );
+    const dockerTypes = ["list.v2", "v2"].map(
+        (type) => `application/vnd.docker.distribution.manifest.${type}+json`,
+    );
+    const answer = await fetch(url, {
+        method: "HEAD",
+        headers: {
+            accept: [...types, ...dockerTypes].join(", "),
+            authorization: `Basic ${Buffer.from(registry.userAndPassword).toString("base64")}`,
+        },
+    });
+    if (answer.status === 404) return undefined;
+    if (!answer.ok) throw new Error(`The registry answered ${answer.status} for ${repository}:${tag}.`);
+    return {
+        imageDigest: answer.headers.get("docker-content-digest") ?? "",
+        imageManifestMediaType: answer.headers.get("content-type") ?? "",
+    };
+}
+
 /** The id of an image that a daemon has. */
 export async function imageId(dockerHost: string, name: string): Promise<string> {
     return (

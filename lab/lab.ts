@@ -13,10 +13,10 @@ import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
 
 import type { EngineName } from "../components/definition";
 import { type EcrImage, parseImageUri } from "../components/imageReference";
-import { type RegistryPasswords, startAwsGateway } from "./awsGateway";
+import { type DescribeImage, type RegistryPasswords, startAwsGateway } from "./awsGateway";
 import { type Build, type Credentials, runBuild } from "./codebuild";
 import { IdentityAndAccess } from "./iam";
-import { pushImage } from "./image";
+import { describeImage as describeInRegistry, pushImage } from "./image";
 import { prepareMachine } from "./prerequisites";
 import { freePort, type RunningProcess } from "./processes";
 import { type DeployedStack, provision } from "./provision";
@@ -59,6 +59,8 @@ export interface LabOptions {
 export interface ExecutionWatcher {
     readonly enter: (state: string) => void;
     readonly log: (line: string) => void;
+    /** May change what Step Functions learns of a build. */
+    readonly build: (build: Build) => Build;
 }
 
 /** A running lab. */
@@ -76,6 +78,8 @@ export interface Lab {
     readonly buildEnvironment: Record<string, string>;
     /** Folder of the lab's files, logs among them; removed at the end. */
     readonly folder: string;
+    /** Tells what a tag means in the lab's registry. */
+    readonly describeImage: DescribeImage;
     /** Puts a second tag on an image of the lab's registry. */
     readonly push: (repository: string, tag: string) => Promise<string>;
     /** Starts an execution of the state machine of the stack, and waits for its end. */
@@ -139,7 +143,8 @@ async function start(
     keep(await startEmulator(commands.motoServer, emulatorPort, accountId, folder));
     keep(await startRegistry(registry.port, registry.userAndPassword, folder));
     const api = { port: apiPort, emulatorPort, region, accountId, partition, iam, passwords };
-    keep(stoppable(await startAwsGateway(api)));
+    const describeImage: DescribeImage = (name, tag) => describeInRegistry(registry, name, tag);
+    keep(stoppable(await startAwsGateway({ ...api, describeImage })));
     const gateway = await startRegistryGateway({
         port: proxyPort,
         host: image.uri.split("/")[0] ?? "",
@@ -236,8 +241,10 @@ async function start(
             region,
             endpoint,
             credentials,
-            runBuild: (project, variables, stopSignal) =>
-                build(project, variables, watcher.log ?? ignore, stopSignal),
+            runBuild: async (project, variables, stopSignal) => {
+                const ended = await build(project, variables, watcher.log ?? ignore, stopSignal);
+                return watcher.build?.(ended) ?? ended;
+            },
             refusal: (action, resource) => iam.refusal(credentials.accessKeyId, action, resource),
             runExecution: (other, otherName, otherInput) =>
                 run(other, otherInput, watcher, signal, otherName),
@@ -257,6 +264,7 @@ async function start(
         docker,
         buildEnvironment,
         folder,
+        describeImage,
         push,
         execute: (input, watcher = {}, signal = never) =>
             run(String(stack.outputs["stateMachineArn"]), input, watcher, signal),

@@ -6,7 +6,6 @@ import { run } from "./processes";
 
 /** Commands, and the Debian packages that have them. */
 const packages: Record<string, string> = {
-    aws: "awscli",
     curl: "curl",
     docker: "docker.io",
     dockerd: "docker.io",
@@ -17,8 +16,16 @@ const packages: Record<string, string> = {
     python3: "python3",
 };
 
-const motoVersion = "5.2.1";
-const motoFolder = join(__dirname, "..", ".lab", "moto");
+/** A command that comes from the Python Package Index where the machine does not have it. */
+interface PythonProgram {
+    readonly command: string;
+    readonly requirement: string;
+}
+
+const moto: PythonProgram = { command: "moto_server", requirement: "moto[server]==5.2.1" };
+// Of its first line, which has the same commands as the second, that of CodeBuild's images. Debian 12 has one from before
+// S3's conditional writes.
+const awsCli: PythonProgram = { command: "aws", requirement: "awscli==1.45.11" };
 
 /** Commands that are run by their path. */
 export interface Commands {
@@ -41,7 +48,17 @@ export async function prepareMachine(tell: (line: string) => void): Promise<Comm
     }
     const missing = Object.keys(packages).filter((command) => find(command) === undefined);
     if (missing.length > 0) await installPackages(missing, tell);
-    return { aws: find("aws") ?? "aws", motoServer: find("moto_server") ?? (await installMoto(tell)) };
+    const aws = find("aws");
+    return {
+        aws: aws !== undefined && (await writesOnCondition(aws)) ? aws : await install(awsCli, tell),
+        motoServer: find("moto_server") ?? (await install(moto, tell)),
+    };
+}
+
+/** Whether an AWS CLI knows `--if-match` of `put-object`, which came at the end of 2024. */
+async function writesOnCondition(aws: string): Promise<boolean> {
+    const [, major, minor] = /^aws-cli\/(\d+)\.(\d+)\./.exec(await run(aws, ["--version"])) ?? [];
+    return Number(minor) >= (major === "1" ? 37 : 23);
 }
 
 async function installPackages(commands: string[], tell: (line: string) => void): Promise<void> {
@@ -60,24 +77,28 @@ async function installPackages(commands: string[], tell: (line: string) => void)
     if (still.length > 0) throw new Error(`Still missing after apt-get install: ${still.join(", ")}`);
 }
 
-/** The emulator of the AWS API, in a Python environment of its own. */
-async function installMoto(tell: (line: string) => void): Promise<string> {
-    const command = join(motoFolder, "bin", "moto_server");
-    if (existsSync(command)) return command;
-    tell(`installing moto ${motoVersion}`);
+/** Installs a Python program, in an environment of its own. */
+async function install(
+    { command, requirement }: PythonProgram,
+    tell: (line: string) => void,
+): Promise<string> {
+    const folder = join(__dirname, "..", ".lab", requirement.replace(/\W+/g, "-"));
+    const program = join(folder, "bin", command);
+    if (existsSync(program)) return program;
+    tell(`installing ${requirement}`);
     try {
         // Debian has the part of Python that makes environments in a package of its own.
         await run("python3", ["-c", "import ensurepip"]).catch(() => installPackages(["python3-venv"], tell));
-        await run("python3", ["-m", "venv", motoFolder]);
-        await run(join(motoFolder, "bin", "pip"), ["install", "--quiet", `moto[server]==${motoVersion}`]);
+        await run("python3", ["-m", "venv", folder]);
+        await run(join(folder, "bin", "pip"), ["install", "--quiet", requirement]);
     } catch (error) {
         throw new Error(
-            `moto_server is missing, and could not be installed. Make it by hand: python3 -m venv ${motoFolder} && ` +
-                `${motoFolder}/bin/pip install 'moto[server]==${motoVersion}'`,
+            `${command} is missing or too old, and could not be installed. Make it by hand: python3 -m venv ${folder} && ` +
+                `${folder}/bin/pip install '${requirement}'`,
             { cause: error },
         );
     }
-    return command;
+    return program;
 }
 
 function find(command: string): string | undefined {

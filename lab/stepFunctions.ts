@@ -10,13 +10,14 @@ import {
     StartBuildCommand,
     StopBuildCommand,
 } from "@aws-sdk/client-codebuild";
+import { DescribeImagesCommand, ECRClient } from "@aws-sdk/client-ecr";
 import {
     DescribeRuleCommand,
     EventBridgeClient,
     PutRuleCommand,
     PutTargetsCommand,
 } from "@aws-sdk/client-eventbridge";
-import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { StateMachine } from "aws-local-stepfunctions";
 
 import type { Build, Credentials } from "./codebuild";
@@ -152,6 +153,9 @@ function childResult(result: ExecutionResult): ChildResult {
 function integration(host: ExecutionHost, mapRuns: ReadonlyMap<string, MapRun>, resource: string): Handler {
     const served: Record<string, Handler> = {
         "codebuild:startBuild.sync": (parameters) => startBuildSync(host, parameters as StartBuildParameters),
+        "aws-sdk:ecr:describeImages": (parameters) =>
+            describeImages(host, parameters as DescribeImagesParameters),
+        "aws-sdk:s3:headObject": (parameters) => headObject(host, parameters as HeadObjectParameters),
         "states:startExecution.sync:2": (parameters) =>
             startExecutionSync(host, parameters as StartExecutionParameters),
         "aws-sdk:sfn:describeMapRun": async (parameters) => {
@@ -168,8 +172,8 @@ function integration(host: ExecutionHost, mapRuns: ReadonlyMap<string, MapRun>, 
 }
 
 /** Objects of S3, read and written with the role's credentials. */
-function objects({ region, endpoint, credentials }: ExecutionHost) {
-    const s3 = new S3Client({ region, endpoint, credentials, forcePathStyle: true, maxAttempts: 1 });
+function objects(host: ExecutionHost) {
+    const s3 = new S3Client({ ...clientOf(host), forcePathStyle: true });
     return {
         readObject: async (Bucket: string, Key: string): Promise<string> => {
             const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key }));
@@ -222,18 +226,70 @@ async function startExecutionSync(
     throw named("States.TaskFailed", JSON.stringify({ ...described, Error: error, Cause: cause }));
 }
 
+/** Clients of AWS with the credentials of the state machine's role. */
+function clientOf({ region, endpoint, credentials }: ExecutionHost) {
+    return { region, endpoint, credentials, maxAttempts: 1 };
+}
+
+interface DescribeImagesParameters {
+    readonly RepositoryName: string;
+    readonly ImageIds: readonly { readonly ImageTag: string }[];
+}
+
+async function describeImages(
+    host: ExecutionHost,
+    { RepositoryName, ImageIds }: DescribeImagesParameters,
+): Promise<unknown> {
+    const ecr = new ECRClient(clientOf(host));
+    const command = new DescribeImagesCommand({
+        repositoryName: RepositoryName,
+        imageIds: ImageIds.map(({ ImageTag }) => ({ imageTag: ImageTag })),
+    });
+    const { imageDetails = [] } = await sdkCall("Ecr", ecr.send(command));
+    return {
+        ImageDetails: imageDetails.map(({ imageDigest, imageManifestMediaType, imageTags }) => ({
+            ImageDigest: imageDigest,
+            ImageManifestMediaType: imageManifestMediaType,
+            ImageTags: imageTags,
+        })),
+    };
+}
+
+interface HeadObjectParameters {
+    readonly Bucket: string;
+    readonly Key: string;
+}
+
+async function headObject(host: ExecutionHost, parameters: HeadObjectParameters): Promise<unknown> {
+    const s3 = new S3Client({ ...clientOf(host), forcePathStyle: true });
+    const { ContentLength, ETag, Metadata, VersionId } = await sdkCall(
+        "S3",
+        s3.send(new HeadObjectCommand(parameters)),
+    );
+    return { ContentLength, ETag, Metadata, VersionId };
+}
+
+/**
+ * Makes a call of an SDK integration; its error is named by the service and the exception:
+ * docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
+ */
+async function sdkCall<T>(service: string, call: Promise<T>): Promise<T> {
+    try {
+        return await call;
+    } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        // The answer to a HEAD has no body that would name the exception; S3's SDK knows one for 404.
+        const names: Record<string, string> = { NotFound: "NoSuchKeyException", "403": "S3Exception" };
+        throw named(`${service}.${names[error.name] ?? error.name}`, error.message);
+    }
+}
+
 /** The calls of the integration, each of which the state machine's role must be allowed. */
 async function startBuildSync(
     host: ExecutionHost,
     parameters: StartBuildParameters,
 ): Promise<{ Build: Build }> {
-    const client = {
-        region: host.region,
-        endpoint: host.endpoint,
-        credentials: host.credentials,
-        maxAttempts: 1,
-    };
-    const codebuild = new CodeBuildClient(client);
+    const codebuild = new CodeBuildClient(clientOf(host));
     await manageRule(host, "StepFunctionsGetEventForCodeBuildStartBuildRule", "CodeBuild", {
         source: ["aws.codebuild"],
         "detail-type": ["CodeBuild Build State Change"],
@@ -253,13 +309,13 @@ async function startBuildSync(
 
 /** The rule through which Step Functions learns that what a Task has started is over. */
 async function manageRule(
-    { region, endpoint, credentials }: ExecutionHost,
+    host: ExecutionHost,
     rule: string,
     service: string,
     pattern: object,
 ): Promise<void> {
-    const events = new EventBridgeClient({ region, endpoint, credentials, maxAttempts: 1 });
-    const target = { Id: "StepFunctions", Arn: `arn:aws:states:${region}::target` };
+    const events = new EventBridgeClient(clientOf(host));
+    const target = { Id: "StepFunctions", Arn: `arn:aws:states:${host.region}::target` };
     const EventPattern = JSON.stringify(pattern);
     await called(events.send(new PutRuleCommand({ Name: rule, EventPattern })), service);
     await called(events.send(new PutTargetsCommand({ Rule: rule, Targets: [target] })), service);

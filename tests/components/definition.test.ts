@@ -501,6 +501,12 @@ describe("an execution", function () {
                 ));
         }
 
+        it("builds where a pull-through cache may have to look for a newer image", async () => {
+            const cached = exportDefinition({ ...definitionArgs, cachedRepositories: [image.repository] });
+            const { builds } = await run({}, succeeds, cached, there);
+            assert.equal(builds.length, 1);
+        });
+
         it("builds where the tag is of a repository that ECR cannot be asked about from here", async () => {
             for (const uri of repositoryUris(foreign)) {
                 const headObject = holds(archiveHead, recordHead({ "image-name": `${uri}:2` }));
@@ -567,6 +573,8 @@ describe("an execution", function () {
             "a space before it": [{ imageUri: ` ${image.uri}` }, readable],
             "a tag of two parts": [{ imageUri: `${registry}/web/nginx:1.29:x` }, "imageUri is "],
             "an empty tag": [{ imageUri: `${registry}/web/nginx:` }, "imageUri is "],
+            "a tag that is an option": [{ imageUri: `${registry}/web/nginx:--help` }, "imageUri is "],
+            "a tag that is a folder": [{ imageUri: `${registry}/web/nginx:..` }, "imageUri is "],
             "two digests": [{ imageUri: `${image.uri}@${digest}@${digest}` }, "imageUri is "],
             "a digest of two parts": [{ imageUri: `${registry}/web/nginx@${digest}:x` }, "imageUri is "],
             "a tag with a digest of another algorithm": [

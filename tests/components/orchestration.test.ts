@@ -145,6 +145,17 @@ describe("ExportOrchestration", () => {
         });
     });
 
+    it("does not ask ECR about what a pull-through cache fills", async () => {
+        const cachedRepositories = [{ ...image.repository, name: "web/other" }];
+        const { inputs } = (await evaluateOrchestration({ cachedRepositories })).resource(
+            "test-machine-policy",
+        );
+        const { Statement } = inputs["policy"] as { Statement: { Sid: string; Resource: unknown }[] };
+        assert.deepEqual(Statement.find(({ Sid }) => Sid === "ResolveTags")?.Resource, [
+            "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx",
+        ]);
+    });
+
     it("asks ECR nothing where every repository is of another account or region", async () => {
         const [, , ...elsewhere] = args.repositories;
         const { inputs } = (await evaluateOrchestration({ repositories: elsewhere })).resource(

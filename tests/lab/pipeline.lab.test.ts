@@ -1,4 +1,5 @@
-import * as assert from "node:assert/strict";
+import { strict as assert } from "node:assert";
+import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -18,6 +19,7 @@ import { permission } from "../../lab/iam";
 import { type Lab, startLab } from "../../lab/lab";
 import { run } from "../../lab/processes";
 import type { ExecutionResult } from "../../lab/stepFunctions";
+import { assertRecord } from "../support/recordSchema";
 
 for (const engine of ["docker", "stream"] as const) {
     describe(`lab: engine ${engine}`, () => {
@@ -47,6 +49,25 @@ function testPipeline(engine: EngineName): void {
     async function openUploads(): Promise<number> {
         const listed = await lab.s3.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
         return listed.Uploads?.length ?? 0;
+    }
+
+    /** The digest that a tag has in the registry. */
+    async function digestInRegistry(tag: string): Promise<string | undefined> {
+        return (await lab.describeImage("nginx", tag))?.imageDigest;
+    }
+
+    /** What is at a key: the archive, its version, and its record, which is what its schema says. */
+    async function exported(
+        key: string,
+    ): Promise<{ archive: Uint8Array; versionId: string | undefined; record: Record<string, unknown> }> {
+        const [archive, record] = await Promise.all(
+            [key, `${key}.json`].map((Key) => lab.s3.send(new GetObjectCommand({ Bucket: bucket, Key }))),
+        );
+        return {
+            archive: (await archive?.Body?.transformToByteArray()) ?? new Uint8Array(),
+            versionId: archive?.VersionId,
+            record: assertRecord(await record?.Body?.transformToString()),
+        };
     }
 
     async function exportImage(input: object): Promise<Record<string, unknown>> {
@@ -80,6 +101,7 @@ function testPipeline(engine: EngineName): void {
         ]);
         assert.equal(output["engine"], engine);
         assert.equal(output["skipped"], false);
+        assert.notEqual(output["buildId"], null);
         assert.equal(output["imageUri"], lab.image.uri);
         assert.equal(output["artifactKey"], key);
         assert.equal(output["platform"], "linux/amd64");
@@ -109,8 +131,124 @@ function testPipeline(engine: EngineName): void {
     it("exports the image that a moved tag means now", async () => {
         const before = await exportImage({});
         await lab.push("nginx", "mainline-alpine3.22");
+        const now = await digestInRegistry("mainline-alpine3.22");
         const after = await exportImage({});
-        assert.notEqual(after["imageDigest"], before["imageDigest"]);
+        assert.notEqual(now, before["imageDigest"]);
+        assert.deepEqual([after["imageDigest"], after["skipped"]], [now, false]);
+        assert.deepEqual(await exportImage({}), { ...after, skipped: true, buildId: null });
+    });
+
+    it("skips what is there already without a build, unless it is forced", async () => {
+        const artifactKey = "images/twice.tar";
+        const first = await exportImage({ artifactKey });
+        const started = performance.now();
+        const second = await exportImage({ artifactKey });
+        assert(performance.now() - started < 5_000, "it takes a second or two");
+        assert.deepEqual(second, { ...first, skipped: true, buildId: null });
+        const third = await exportImage({ artifactKey, force: true });
+        assert.equal(third["skipped"], false);
+        assert.notEqual(third["artifactVersionId"], first["artifactVersionId"]);
+        if (engine === "stream") assert.equal(third["sha256"], first["sha256"]);
+    });
+
+    it("skips by digest, without asking the registry", async () => {
+        const { imageDigest } = await exportImage({});
+        const imageUri = `${lab.image.uri}@${String(imageDigest)}`;
+        const artifactKey = "images/nginx/mainline-alpine3.22.tar";
+        lab.iam.removedActions.add("ecr:DescribeImages");
+        const { skipped, buildId } = await exportImage({ imageUri, artifactKey });
+        lab.iam.removedActions.clear();
+        assert.deepEqual([skipped, buildId], [true, null]);
+    });
+
+    it("has the build find out what the state machine may not ask, and skip", async () => {
+        const artifactKey = "images/asked-by-build.tar";
+        const first = await exportImage({ artifactKey });
+        lab.iam.removedActions.add("ecr:DescribeImages");
+        const second = await exportImage({ artifactKey });
+        lab.iam.removedActions.clear();
+        const { buildId } = second;
+        assert.notEqual(buildId, null);
+        assert.deepEqual(second, { ...first, skipped: true, buildId });
+    });
+
+    it("needs to look at archives itself to skip without a build", async () => {
+        const artifactKey = "images/looked-at.tar";
+        await exportImage({ artifactKey });
+        const machine = [...lab.iam.roles.values()].find(({ name }) => name.includes("machine-role"));
+        const [policy] = machine?.policies ?? [];
+        assert(machine && policy);
+        const Statement = policy.Statement.filter(({ Sid }) => Sid !== "FindExports");
+        machine.policies[0] = { ...policy, Statement };
+        const { skipped, buildId } = await exportImage({ artifactKey });
+        machine.policies[0] = policy;
+        assert.equal(skipped, true);
+        assert.notEqual(buildId, null);
+    });
+
+    it("writes a record that its schema describes and the output agrees with", async () => {
+        const artifactKey = "images/recorded.tar";
+        const output = await exportImage({ artifactKey });
+        const { archive, record, versionId } = await exported(artifactKey);
+        assert.equal(versionId, output["artifactVersionId"]);
+        assert.deepEqual(record["archive"], {
+            sha256: createHash("sha256").update(archive).digest("hex"),
+            sizeBytes: archive.length,
+            versionId,
+        });
+        assert.deepEqual(record["archive"], {
+            sha256: output["sha256"],
+            sizeBytes: output["sizeBytes"],
+            versionId: output["artifactVersionId"],
+        });
+        for (const field of ["imageUri", "imageDigest", "platform", "buildId"]) {
+            assert.deepEqual(record[field], output[field], field);
+        }
+        const { name } = record["engine"] as { name: string };
+        assert.equal(name, output["engine"]);
+        assert.match(String(record["executionId"]), /:execution:/);
+        const layers = record["layers"] as { offset: number | null }[];
+        assert.equal(layers.length, 3);
+        assert(layers.every(({ offset }) => (offset === null) === (engine === "docker")));
+    });
+
+    it("leaves one archive with its own record, whichever of two exports to a key wins", async () => {
+        const artifactKey = "images/raced.tar";
+        const { imageDigest: first } = await exportImage({});
+        await lab.push("nginx", "other");
+        const second = await digestInRegistry("other");
+        const uriOf = (digest: unknown) => `${lab.image.uri.replace(/:[^:]*$/, "")}@${String(digest)}`;
+        for (let round = 0; round < 3; round++) {
+            const results = await Promise.all(
+                [first, second].map((digest) =>
+                    lab.execute({ imageUri: uriOf(digest), artifactKey, force: true }),
+                ),
+            );
+            const { archive, record, versionId } = await exported(artifactKey);
+            assert.deepEqual(record["archive"], {
+                sha256: createHash("sha256").update(archive).digest("hex"),
+                sizeBytes: archive.length,
+                versionId,
+            });
+            const winner = results.find(
+                (result) => result.status === "SUCCEEDED" && result.output["artifactVersionId"] === versionId,
+            );
+            assert(winner?.status === "SUCCEEDED", JSON.stringify(results));
+            assert.equal(record["imageDigest"], winner.output["imageDigest"]);
+            for (const result of results) {
+                if (result.status !== "FAILED") continue;
+                assert.equal(result.error, "ExportFailed");
+                assert.match(result.cause, /^Another export wrote s3:.*raced\.tar at the same time/);
+            }
+        }
+    });
+
+    it("gives two equal exports at the same time one result", async () => {
+        const artifactKey = "images/raced-by-itself.tar";
+        const results = await Promise.all([1, 2].map(() => exportImage({ artifactKey })));
+        const { record, versionId } = await exported(artifactKey);
+        assert.equal((record["archive"] as { versionId: string }).versionId, versionId);
+        assert(results.some((output) => output["artifactVersionId"] === versionId));
     });
 
     it("takes keys as they are, whatever a shell would make of them", async () => {
@@ -130,8 +268,32 @@ function testPipeline(engine: EngineName): void {
     it("names the error of an image that does not exist, and leaves nothing at the key", async () => {
         const failure = await failToExport({ imageUri: lab.image.uri.replace(/:[^:]*$/, ":no-such-tag") });
         assert.equal(failure.error, "ImageNotFound");
-        assert.match(failure.cause, /nginx.*no-such-tag.*in the registry.*Log: https:/);
+        assert.match(
+            failure.cause,
+            /nginx:no-such-tag does not exist in the registry\. The image with imageId/,
+        );
         assert.deepEqual(await versions("images/nginx/no-such-tag"), []);
+    });
+
+    it("names it as the build finds it, where ECR was not asked", async () => {
+        const imageUri = lab.image.uri.replace(/:[^:]*$/, `@sha256:${"0".repeat(64)}`);
+        const failure = await failToExport({ imageUri });
+        assert.equal(failure.error, "ImageNotFound");
+        assert.match(failure.cause, /sha256:0+.*in the registry.*Log: https:/);
+        assert.deepEqual(await versions(`images/nginx/${"0".repeat(64)}`), []);
+    });
+
+    it("names an error by the exit status of the build, where its variables do not come along", async () => {
+        const lost = lab.execute(
+            { imageUri: lab.image.uri, platform: "linux/s390x", force: true },
+            {
+                build: (build) => ({ ...build, ExportedEnvironmentVariables: [] }),
+            },
+        );
+        const result = await lost;
+        assert.equal(result.status, "FAILED");
+        assert.equal(result.error, "ImageNotFound", result.cause);
+        assert.match(result.cause, /exit status 3.*Log: https:/);
     });
 
     it("names the platforms that exist when another one is asked for", async () => {
@@ -146,6 +308,7 @@ function testPipeline(engine: EngineName): void {
         ["another prefix", { artifactKey: "other/x.tar" }],
         ["a key that leaves its folder", { artifactKey: "images/../x.tar" }],
         ["a key with a line break", { artifactKey: "images/a\nb.tar" }],
+        ["the key of a record", { artifactKey: "images/x.tar.json" }],
         ["a key that is too long", { artifactKey: `images/${"x".repeat(1024)}.tar` }],
         [
             "a neighbour of the repository",
@@ -211,7 +374,7 @@ function testPipeline(engine: EngineName): void {
             try {
                 const failure = await failToExport({ artifactKey: "images/disk-full.tar" });
                 assert.equal(failure.error, "ExportFailed");
-                assert.match(failure.cause, /no space left on device/);
+                assert.match(failure.cause, /no space left on device/i);
                 assert.deepEqual(await versions("images/disk-full.tar"), []);
             } finally {
                 delete lab.buildEnvironment["ARCHIVE_FILE"];
@@ -227,20 +390,6 @@ function testPipeline(engine: EngineName): void {
     }
 
     if (engine === "stream") {
-        it("skips what is there already, unless it is forced", async () => {
-            const artifactKey = "images/twice.tar";
-            const first = await exportImage({ artifactKey });
-            const second = await exportImage({ artifactKey });
-            const third = await exportImage({ artifactKey, force: true });
-            assert.deepEqual(
-                [first, second, third].map(({ skipped }) => skipped),
-                [false, true, false],
-            );
-            assert.equal(second["artifactVersionId"], first["artifactVersionId"]);
-            assert.notEqual(third["artifactVersionId"], first["artifactVersionId"]);
-            assert.deepEqual([second["sha256"], third["sha256"]], [first["sha256"], first["sha256"]]);
-        });
-
         it("exports every platform of an image", async () => {
             const output = await exportImage({ platform: "all", artifactKey: "images/all.tar" });
             assert.equal(output["platform"], "all");
