@@ -72,6 +72,17 @@ function foreignRepositories(stack: Stack): string[] {
     return JSON.parse(stack.configured("crossAccountRepositoryArns") ?? "[]") as string[];
 }
 
+/**
+ * Repositories of the stack's own account and region, which Step Functions can ask about; what a pull-through cache
+ * holds may be older than what the tag means upstream.
+ */
+function nearRepositories(stack: Stack): string[] {
+    const foreign = [...foreignRepositories(stack), ...cachedRepositories(stack)];
+    return repositories(stack).filter(
+        (arn) => arn.includes(`:ecr:${stack.at.region}:`) && !foreign.includes(arn),
+    );
+}
+
 function cachedRepositories(stack: Stack): string[] {
     const rules = JSON.parse(stack.configured("pullThroughCache") ?? "[]") as { prefix: string }[];
     return repositories(stack).filter((arn) =>
@@ -275,6 +286,32 @@ export const statementProofs: Record<Builder, StatementProof> = {
         ],
     },
 
+    resolveTags: {
+        reach: "the configured repositories of this account and region",
+        actions: {
+            "ecr:DescribeImages": {
+                why: "the state machine asks which digest a tag means, and spares the build of what is there already",
+                proof: documented(
+                    "AmazonECR/latest/APIReference/API_DescribeImages.html",
+                    "without it a build is started, as a test of the lab shows, and nothing fails",
+                ),
+            },
+        },
+        resources: (stack) => [oneOf(...nearRepositories(stack))],
+    },
+    findExports: {
+        reach: "objects under `artifactPrefix` in the stack's bucket",
+        actions: {
+            "s3:GetObject": {
+                why: "the state machine looks whether an archive and its record are there already",
+                proof: documented(
+                    "AmazonS3/latest/API/API_HeadObject.html",
+                    "without it a build is started, as a test of the lab shows, and nothing fails",
+                ),
+            },
+        },
+        resources: (stack) => [archives(stack)],
+    },
     runBuilds: {
         reach: "the stack's one project",
         actions: {

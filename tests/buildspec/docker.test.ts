@@ -985,7 +985,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         });
 
         it("without running what an image calls its platform", () => {
-            const os = "$(touch pwned)`touch pwned`';touch pwned";
+            const os = "$(touch${IFS}pwned)`touch${IFS}pwned`';touch${IFS}pwned";
             const index = JSON.stringify({ manifests: [{ digest, platform: { os, architecture: "x" } }] });
             const worlds: World[] = [
                 { curl: answer(200, index) },

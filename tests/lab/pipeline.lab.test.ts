@@ -155,18 +155,18 @@ function testPipeline(engine: EngineName): void {
         const { imageDigest } = await exportImage({});
         const imageUri = `${lab.image.uri}@${String(imageDigest)}`;
         const artifactKey = "images/nginx/mainline-alpine3.22.tar";
-        lab.iam.removedActions.add("ecr:DescribeImages");
+        lab.iam.removed.add(permission("ResolveTags", "ecr:DescribeImages"));
         const { skipped, buildId } = await exportImage({ imageUri, artifactKey });
-        lab.iam.removedActions.clear();
+        lab.iam.removed.clear();
         assert.deepEqual([skipped, buildId], [true, null]);
     });
 
     it("has the build find out what the state machine may not ask, and skip", async () => {
         const artifactKey = "images/asked-by-build.tar";
         const first = await exportImage({ artifactKey });
-        lab.iam.removedActions.add("ecr:DescribeImages");
+        lab.iam.removed.add(permission("ResolveTags", "ecr:DescribeImages"));
         const second = await exportImage({ artifactKey });
-        lab.iam.removedActions.clear();
+        lab.iam.removed.clear();
         const { buildId } = second;
         assert.notEqual(buildId, null);
         assert.deepEqual(second, { ...first, skipped: true, buildId });

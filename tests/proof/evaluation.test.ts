@@ -100,7 +100,7 @@ describe("least privilege", () => {
             [machine, "codebuild:StartBuild", `${project}x`, "ImplicitlyDenied"],
             [machine, "codebuild:UpdateProject", project, "ImplicitlyDenied"],
             [machine, "events:PutRule", `${rule}other`, "ImplicitlyDenied"],
-            [machine, "s3:GetObject", `${bucket}/images/nginx/1.29.tar`, "ImplicitlyDenied"],
+            [machine, "s3:PutObject", `${bucket}/images/nginx/1.29.tar`, "ImplicitlyDenied"],
             ["holder of startExportPolicy", "codebuild:StartBuild", project, "ImplicitlyDenied"],
             [
                 "holder of readArtifactsPolicy",
