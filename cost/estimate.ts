@@ -66,6 +66,9 @@ export const assumptions = {
     /** Requests that an export makes to S3 besides its parts: the start and end of the upload, the record; and the looks at what is there. */
     otherPuts: 3,
     gets: 4,
+    /** Interface endpoints of an isolated network, and the zones that each is in. Counted by the tests. */
+    endpoints: 4,
+    zones: 2,
 } as const;
 
 /** How long the bench took for an image, as `npm run bench` wrote it down. */
@@ -162,12 +165,19 @@ export function monthlyCost(way: Way, usage: Usage, measured: Measured): Positio
 }
 
 const daysAMonth = 365 / 12;
+const hoursAMonth = daysAMonth * 24;
 
 /** What the options add. */
 export function optionCosts(usage: Usage): Option[] {
     const price = (item: Item) => priceOf(usage.region, item);
     const imagesGb = (usage.exports * usage.mb) / 1e3;
+    const { endpoints, zones } = assumptions;
     return [
+        {
+            name: "`network: isolated`",
+            usd: endpoints * zones * hoursAMonth * price("endpointHour"),
+            why: `${endpoints} interface endpoints in ${zones} zones, by the hour; layers and archives go by S3's, which is free`,
+        },
         {
             name: "`cache: local`",
             usd: 0,

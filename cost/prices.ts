@@ -23,6 +23,7 @@ export const items = {
     putRequest: { unit: "PUT, COPY, POST or LIST request", page: "s3" },
     getRequest: { unit: "GET or HEAD request", page: "s3" },
     logGb: { unit: "GB written to CloudWatch Logs", page: "cloudwatch" },
+    endpointHour: { unit: "hour of an interface endpoint in a zone", page: "privatelink" },
     secretMonth: { unit: "secret and month", page: "secrets-manager" },
     imageGbMonth: { unit: "GB-month of ECR", page: "ecr" },
 } as const;
@@ -43,6 +44,7 @@ export const prices: Record<string, Record<Item, Price>> = {
         putRequest: { usd: 0.0000047, asOf: "2026-09-18" },
         getRequest: { usd: 0.00000037, asOf: "2026-09-18" },
         logGb: { usd: 0.76, asOf: "2026-09" },
+        endpointHour: { usd: 0.014, asOf: "2026-09-13" },
         secretMonth: { usd: 0.4, asOf: "2026-09" },
         imageGbMonth: { usd: 0.1, asOf: "2026-09" },
     },
@@ -57,6 +59,7 @@ export const prices: Record<string, Record<Item, Price>> = {
         putRequest: { usd: 0.000005, asOf: "2026-09-30" },
         getRequest: { usd: 0.0000004, asOf: "2026-09-30" },
         logGb: { usd: 0.5, asOf: "2026-09-30" },
+        endpointHour: { usd: 0.01, asOf: "2026-08-20" },
         secretMonth: { usd: 0.4, asOf: "2026-10-05" },
         imageGbMonth: { usd: 0.1, asOf: "2026-10-05" },
     },

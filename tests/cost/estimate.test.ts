@@ -20,6 +20,7 @@ import {
     ways,
 } from "../../cost/estimate";
 import { items, prices } from "../../cost/prices";
+import { evaluateStack } from "../support/program";
 import { evaluate } from "../support/pulumiMocks";
 
 const measured: Measured = { mb: 100, unpackedRatio: 3, dockerSeconds: 10, streamSeconds: 5 };
@@ -99,10 +100,10 @@ describe("the cost of a month", () => {
         assert.throws(() => cost("docker", { region: "eu-west-1" }), /No price is known of .* in eu-west-1/);
     });
 
-    it("adds what a pull-through cache keeps, and nothing for a local cache", () => {
+    it("adds what the options keep: endpoints, nothing, a secret and images", () => {
         assert.deepEqual(
             optionCosts(usage).map(({ usd }) => usd),
-            [0, 0.4 + 10 * 0.1],
+            [4 * 2 * 730 * 0.01, 0, 0.4 + 10 * 0.1],
         );
     });
 });
@@ -158,6 +159,17 @@ describe("the inputs of the cost", () => {
         for await (const { type } of eventLogs) if (type === "StateEntered") states++;
         await result;
         assert.equal(states, assumptions.stateTransitions);
+    });
+
+    it("are the endpoints that an isolated network declares, and their zones", async () => {
+        const isolated = { "ecr-image-export:network": "isolated" };
+        const endpoints = (await evaluateStack("dev", false, isolated))
+            .customResources()
+            .filter(({ inputs }) => inputs["vpcEndpointType"] === "Interface");
+        assert.equal(endpoints.length, assumptions.endpoints);
+        for (const { inputs } of endpoints) {
+            assert.equal((inputs["subnetIds"] as unknown[]).length, assumptions.zones);
+        }
     });
 
     it("are the defaults of the configuration", async () => {
