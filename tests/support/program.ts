@@ -13,10 +13,15 @@ const load = createRequire(__filename);
  *
  * @param stack Name of the stack, whose file is read.
  * @param changes Configuration in the place of the file's, by full key.
+ * @param folder Folder of the stack's file below the root.
  * @returns the stack's outputs.
  */
-export function loadProgram(stack: string, changes: Record<string, string> = {}): Record<string, unknown> {
-    pulumi.runtime.setAllConfig({ ...stackConfiguration(stack), ...changes });
+export function loadProgram(
+    stack: string,
+    changes: Record<string, string> = {},
+    folder = ".",
+): Record<string, unknown> {
+    pulumi.runtime.setAllConfig({ ...stackConfiguration(stack, folder), ...changes });
     const program = load.resolve("../../index");
     Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
     return { ...(load(program) as Record<string, unknown>) };
@@ -27,6 +32,7 @@ export function evaluateStack(
     stack: string,
     preview: boolean,
     changes: Record<string, string> = {},
+    folder = ".",
 ): Promise<Evaluation> {
-    return evaluate(() => loadProgram(stack, changes), { stack, preview });
+    return evaluate(() => loadProgram(stack, changes, folder), { stack, preview });
 }
