@@ -15,10 +15,21 @@ import type { RecordedResource } from "../support/pulumiMocks";
 type Resources = readonly RecordedResource[];
 type Inputs = RecordedResource["inputs"];
 
-/** The stacks of the repository, and one with everything that can be switched on. */
+/** The stacks of the repository, and two with all that can be switched on: no cache is filled without the internet. */
 const configurations: Record<string, { readonly stack: string; readonly changes: Record<string, string> }> = {
     dev: { stack: "dev", changes: {} },
     prod: { stack: "prod", changes: {} },
+    caches: {
+        stack: "dev",
+        changes: {
+            "ecr-image-export:repositoryArns": JSON.stringify([
+                "arn:aws:ecr:ap-northeast-1:111122223333:repository/quay/prometheus/prometheus",
+            ]),
+            "ecr-image-export:pullThroughCache": JSON.stringify([
+                { prefix: "quay", upstreamRegistryUrl: "quay.io" },
+            ]),
+        },
+    },
     everything: {
         stack: "dev",
         changes: {
