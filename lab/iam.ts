@@ -158,7 +158,9 @@ export class IdentityAndAccess {
     /** Tells what a call would be answered, for an answer to another call that depends on it. */
     public async allows(accessKeyId: string, action: string, resource: string): Promise<boolean> {
         const session = this.sessions.get(accessKeyId);
-        return session !== undefined && (await this.judgeCall(session, action, resource)).verdict === "Allowed";
+        return (
+            session !== undefined && (await this.judgeCall(session, action, resource)).verdict === "Allowed"
+        );
     }
 
     private judgeCall(
