@@ -258,7 +258,8 @@ async function beginMultipart(
                 complete(checksum, sizeBytes),
             );
             if (isFound) {
-                await abortUpload(options, uploadId); // there is none, unless what was found is older
+                // There is none, unless what was found is older; and what counts is the archive.
+                await abortUpload(options, uploadId).catch(() => undefined);
             }
             return writeRecord(options, describe(identity.versionId), identity);
         },

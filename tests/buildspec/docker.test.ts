@@ -479,7 +479,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         it("an index to the end, although the daemon knows no variant of arm64", () => {
             const build = run(
                 { PLATFORM: "linux/arm64/v8" },
-                { curl: indexed, "docker image inspect": "echo linux/arm64" },
+                { curl: indexed, "docker image inspect": "echo linux/arm64/" },
             );
             assert.equal(build.status, 0, build.output);
             assert.equal(build.exported["IMAGE_DIGEST"], digestOf(imageOf("linux/arm64/v8")));
@@ -488,7 +488,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         it("an index, which the record names beside the platform's manifest", () => {
             const build = run(
                 { PLATFORM: "linux/arm64" },
-                { curl: indexed, "docker image inspect": "echo linux/arm64 v8" },
+                { curl: indexed, "docker image inspect": "echo linux/arm64/v8" },
             );
             const record = assertRecord(build.objects[recordKey]?.Body);
             assert.equal(record["imageDigest"], digestOf(imageOf("linux/arm64/v8")));
@@ -712,13 +712,13 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 "ImageNotFound",
                 /has no image for linux\/amd64\. It has linux\/arm64\./,
                 {},
-                { "docker image inspect": "echo linux/arm64" },
+                { "docker image inspect": "echo linux/arm64/" },
             ],
             "an image of a platform that begins like it": [
                 "ImageNotFound",
                 /has no image for linux\/arm64\. It has linux\/arm\./,
                 { PLATFORM: "linux/arm64" },
-                { "docker image inspect": "echo linux/arm" },
+                { "docker image inspect": "echo linux/arm/" },
             ],
             "a daemon that does not know the image": [
                 "ExportFailed",
@@ -820,7 +820,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             "another platform": [
                 { PLATFORM: "linux/arm64" },
                 undefined,
-                { "docker image inspect": "echo linux/arm64" },
+                { "docker image inspect": "echo linux/arm64/" },
             ],
             "the image that the tag means now": [{}, undefined, { curl: answer(200, `${manifest} `) }],
             "an archive without a record": [
@@ -989,7 +989,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             const index = JSON.stringify({ manifests: [{ digest, platform: { os, architecture: "x" } }] });
             const worlds: World[] = [
                 { curl: answer(200, index) },
-                { "docker image inspect": `printf '%s\\n' ${quoted(`${os}/x`)}` },
+                { "docker image inspect": `printf '%s\\n' ${quoted(`${os}/x/`)}` },
             ];
             for (const world of worlds) {
                 const build = run({}, world);

@@ -89,7 +89,7 @@ export const wellBehaved = {
     "docker version": "echo 28.5.1",
     "docker info": "",
     "docker pull": "echo Pulled",
-    "docker image inspect": "echo linux/amd64",
+    "docker image inspect": "echo linux/amd64/",
     "docker tag": "",
     "docker save": `printf 'archive of %s' "$2"`,
     "aws s3 cp": `store "\${4#s3://*/}" "$(option --metadata)" "$3"`,
