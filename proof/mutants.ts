@@ -122,7 +122,9 @@ function omit(object: object, key: string): Record<string, unknown> {
 }
 
 function otherPrincipals(statement: PolicyStatement): Mutant[] {
-    if (statement["Effect"] !== "Allow" || statement["Principal"] === undefined) return [];
+    // What names everybody cannot name more.
+    const { Effect, Principal } = statement;
+    if (Effect !== "Allow" || Principal === undefined || Principal === "*") return [];
     const account = "111122223333";
     return [
         "*",

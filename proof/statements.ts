@@ -106,6 +106,22 @@ const besideArchives = [".exporter/0a1b2c3d4e5f6071.zip", "nginx.tar"];
 
 const notEmulated = "Step Functions does this by itself; the lab has an interpreter in its place";
 
+const noEndpoints = "builds of the lab run on this machine, whose network has no endpoints";
+
+/** What CodeBuild does by itself before and after a build in a VPC. */
+const ofBuildsInVpc = documented(
+    "codebuild/latest/userguide/auth-and-access-control-iam-identity-based-access-control.html",
+    "CodeBuild does this by itself; builds of the lab run on this machine, in no VPC",
+);
+
+function networkInterfaces(stack: Stack): Scope {
+    return beginningWith(stack.arnOf("ec2", "network-interface/"), "eni-0a1b2c3d", "eni-1a2b3c4d");
+}
+
+function subnets(stack: Stack): string[] {
+    return [1, 2].map((each) => stack.arnOf("ec2", `subnet/${stack.id(`image-export-subnet-${each}`)}`));
+}
+
 /**
  * Trust: a service may assume a role for resources of this account that are named as the stack names them.
  *
@@ -164,6 +180,11 @@ export const statementProofs: Record<Builder, StatementProof> = {
         (stack) => named(stack, "codebuild", "project/image-export-project"),
         "codebuild/latest/userguide/setting-up-service-role.html",
     ),
+    assumedByFlowLogs: trust(
+        "vpc-flow-logs.amazonaws.com",
+        (stack) => beginningWith(stack.arnOf("ec2", "vpc-flow-log/"), "fl-0a1b2c3d", "fl-1a2b3c4d"),
+        "vpc/latest/userguide/flow-logs-iam-role.html",
+    ),
     assumedByStepFunctions: trust(
         "states.amazonaws.com",
         (stack, role) => named(stack, "states", `stateMachine:${role.replace(/-role$/, "")}`),
@@ -221,7 +242,7 @@ export const statementProofs: Record<Builder, StatementProof> = {
                 why: "a pull across accounts needs the consent of both sides",
                 proof: documented(
                     "AmazonECR/latest/userguide/repository-policy-examples.html",
-                    "the lab has one account",
+                    "this lab has one account; tests/lab/otherAccount.lab.test.ts has two",
                 ),
             }),
             "ecr:BatchCheckLayerAvailability": {
@@ -229,7 +250,7 @@ export const statementProofs: Record<Builder, StatementProof> = {
                 engine: "docker",
                 proof: documented(
                     "AmazonECR/latest/userguide/repository-policy-examples.html",
-                    "the lab has one account",
+                    "this lab has one account; tests/lab/otherAccount.lab.test.ts has two",
                 ),
             },
         },
@@ -312,6 +333,131 @@ export const statementProofs: Record<Builder, StatementProof> = {
         },
         resources: (stack) => [archives(stack)],
     },
+    lookUpNetwork: {
+        reach: "everything: the actions have no resource type",
+        actions: each(
+            [
+                "ec2:DescribeDhcpOptions",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+            ],
+            { why: "CodeBuild looks up the network of the project", proof: ofBuildsInVpc },
+        ),
+        resources: () => [noResource],
+    },
+    createNetworkInterfaces: {
+        reach: "network interfaces to be, in the build's subnets and with its security groups",
+        actions: {
+            "ec2:CreateNetworkInterface": {
+                why: "CodeBuild puts the build into the VPC",
+                proof: ofBuildsInVpc,
+            },
+        },
+        resources: (stack) => [
+            networkInterfaces(stack),
+            oneOf(...subnets(stack)),
+            exactly(stack.arnOf("ec2", `security-group/${stack.id("image-export-build-group")}`)),
+        ],
+    },
+    lendNetworkInterfaces: {
+        reach: "network interfaces in the build's subnets, for CodeBuild alone",
+        actions: {
+            "ec2:CreateNetworkInterfacePermission": {
+                why: "the machine of the build is in an account of AWS, and uses the network interface",
+                proof: ofBuildsInVpc,
+            },
+        },
+        resources: (stack) => [networkInterfaces(stack)],
+        context: (stack) => ({
+            "ec2:AuthorizedService": exactly("codebuild.amazonaws.com"),
+            "ec2:Subnet": oneOf(...subnets(stack)),
+        }),
+    },
+    deleteNetworkInterfaces: {
+        reach: "network interfaces in the build's subnets",
+        actions: {
+            "ec2:DeleteNetworkInterface": {
+                why: "CodeBuild takes the build out of the VPC again",
+                proof: ofBuildsInVpc,
+            },
+        },
+        resources: (stack) => [networkInterfaces(stack)],
+        context: (stack) => ({ "ec2:Subnet": oneOf(...subnets(stack)) }),
+    },
+    writeFlowLogs: {
+        reach: "streams of the flow logs' group",
+        actions: each(["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"], {
+            why: "the VPC's flow logs are written to the group",
+            proof: documented(
+                "vpc/latest/userguide/flow-logs-iam-role.html",
+                "the lab declares the VPC and makes none",
+            ),
+        }),
+        resources: (stack) => [
+            beginningWith(
+                `${stack.arn("image-export-flow-log")}:`,
+                "log-stream:eni-0a1b2c3d-all",
+                "log-stream:eni-1a2b3c4d-all",
+                "log-stream:eni-2a3b4c5d-all",
+            ),
+        ],
+    },
+    downloadLayers: {
+        reach: "ECR's bucket of layers, in the stack's region",
+        actions: {
+            "s3:GetObject": {
+                why: "ECR sends whoever pulls a layer to this bucket",
+                proof: documented("AmazonECR/latest/userguide/vpc-endpoints.html", noEndpoints),
+            },
+        },
+        resources: ({ at: { partition, region } }) => [
+            beginningWith(`arn:${partition}:s3:::prod-${region}-starport-layer-bucket/`, "0a1b", "2c3d/4e5f"),
+        ],
+    },
+    passExporters: {
+        reach: "exporters in the stack's bucket",
+        actions: each(["s3:GetObject", "s3:GetObjectVersion"], {
+            why: "the source of a project comes through the VPC of its builds",
+            engine: "stream",
+            proof: documented(
+                "codebuild/latest/userguide/use-vpc-endpoints-with-codebuild.html",
+                noEndpoints,
+            ),
+        }),
+        resources: (stack) => [
+            beginningWith(`${stack.arn("image-export-bucket")}/.exporter/`, "0a1b.zip", "2c3d.zip"),
+        ],
+    },
+    passBuildLogs: {
+        reach: "log groups of CodeBuild in the stack's account and region",
+        actions: each(["logs:CreateLogStream", "logs:PutLogEvents"], {
+            why: "the log of a build is written from within the VPC",
+            proof: documented(
+                "AmazonCloudWatch/latest/logs/cloudwatch-logs-and-interface-VPC.html",
+                noEndpoints,
+            ),
+        }),
+        resources: (stack) => [
+            beginningWith(
+                stack.arnOf("logs", "log-group:/aws/codebuild/"),
+                "image-export-1:log-stream:5f2b",
+                "image-export-2:log-stream:a/b",
+            ),
+        ],
+    },
+    identifyCaller: {
+        reach: "everything: the action has no resource type",
+        actions: {
+            "sts:GetCallerIdentity": {
+                why: "who looks into a build asks which role it has; no other role can be assumed",
+                proof: documented("STS/latest/APIReference/API_GetCallerIdentity.html", noEndpoints),
+            },
+        },
+        resources: () => [noResource],
+    },
+
     runBuilds: {
         reach: "the stack's one project",
         actions: {

@@ -1,12 +1,14 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 
 import { root } from "../../lab/stackFiles";
 import { disagreement, type Evaluated } from "../../proof/evaluation";
 import { reportPage } from "../../proof/report";
 import { type Row, rowKinds } from "../../proof/rows";
 import { statementProofs } from "../../proof/statements";
+import { networkId, physicalNameOf } from "../support/awsTypes";
 import { proven } from "../support/proven";
 
 describe("least privilege", () => {
@@ -65,7 +67,53 @@ describe("least privilege", () => {
         const buildRole = "arn:aws:iam::111122223333:role/image-export-build-role-0a1b2c3";
         const rule = "arn:aws:events:ap-northeast-1:111122223333:rule/";
         const project = "arn:aws:codebuild:ap-northeast-1:111122223333:project/image-export-project-0a1b2c3";
+        const ec2 = "arn:aws:ec2:ap-northeast-1:111122223333:";
+        const subnet = `${ec2}subnet/${networkId("subnet", physicalNameOf("image-export-subnet-1"))}`;
+        const networkInterface = `${ec2}network-interface/eni-0a1b2c3d`;
+        const forCodeBuild = {
+            "aws:SecureTransport": "true",
+            "ec2:AuthorizedService": "codebuild.amazonaws.com",
+            "ec2:Subnet": subnet,
+        };
+        const layers = "arn:aws:s3:::prod-ap-northeast-1-starport-layer-bucket/0a1b";
         const requests: [string, string, string, Row["expected"], Partial<Row>?][] = [
+            [build, "ec2:CreateNetworkInterface", subnet, "Allowed"],
+            [build, "ec2:CreateNetworkInterface", `${subnet}x`, "ImplicitlyDenied"],
+            [build, "ec2:CreateNetworkInterface", networkInterface, "Allowed"],
+            [
+                build,
+                "ec2:CreateNetworkInterfacePermission",
+                networkInterface,
+                "Allowed",
+                { context: forCodeBuild },
+            ],
+            [
+                build,
+                "ec2:CreateNetworkInterfacePermission",
+                networkInterface,
+                "ImplicitlyDenied",
+                { context: { ...forCodeBuild, "ec2:AuthorizedService": "other" } },
+            ],
+            [
+                build,
+                "ec2:CreateNetworkInterfacePermission",
+                networkInterface,
+                "ImplicitlyDenied",
+                { context: { ...forCodeBuild, "ec2:Subnet": `${subnet}x` } },
+            ],
+            [build, "ec2:DeleteNetworkInterface", networkInterface, "ImplicitlyDenied"],
+            [build, "ec2:ModifyNetworkInterfaceAttribute", networkInterface, "ImplicitlyDenied"],
+            ["endpoint ecr.dkr", "ecr:BatchGetImage", own, "Allowed"],
+            ["endpoint ecr.dkr", "ecr:BatchGetImage", `${own}x`, "ImplicitlyDenied"],
+            ["endpoint ecr.dkr", "ecr:PutImage", own, "ImplicitlyDenied"],
+            ["endpoint s3", "s3:GetObject", layers, "Allowed"],
+            ["endpoint s3", "s3:PutObject", layers, "ImplicitlyDenied"],
+            ["endpoint s3", "s3:PutObject", `${bucket}/images/nginx/1.29.tar`, "Allowed"],
+            ["endpoint s3", "s3:PutObject", `${bucket}x/images/nginx/1.29.tar`, "ImplicitlyDenied"],
+            ["endpoint s3", "s3:DeleteObject", `${bucket}/images/nginx/1.29.tar`, "ImplicitlyDenied"],
+            ["endpoint sts", "sts:GetCallerIdentity", "*", "Allowed"],
+            ["endpoint logs", "sts:GetCallerIdentity", "*", "ImplicitlyDenied"],
+            ["endpoint sts", "sts:AssumeRole", buildRole, "ImplicitlyDenied"],
             [build, "ecr:BatchGetImage", own, "Allowed"],
             [build, "ecr:BatchGetImage", `${own}x`, "ImplicitlyDenied"],
             [build, "ecr:BatchGetImage", own.replace("ap-northeast-1", "other"), "ImplicitlyDenied"],
@@ -128,7 +176,9 @@ describe("least privilege", () => {
                 const found = rows.some(
                     (row) =>
                         row.actor.name === actor &&
-                        Object.entries(wanted).every(([key, value]) => row[key as keyof Row] === value),
+                        Object.entries(wanted).every(([key, value]) =>
+                            isDeepStrictEqual(row[key as keyof Row], value),
+                        ),
                 );
                 assert(found, "no such request");
             });

@@ -53,9 +53,9 @@ async function noticedByRows(subject: Subject, mutant: Mutant): Promise<boolean>
 
 /** Whether a policy has a say in a request. */
 function asks(row: Row, { holder }: Policy): boolean {
-    return holder.kind === "identity"
-        ? row.actor.identity === holder.principal
-        : policyBearer(row.resource) === holder.arn;
+    return holder.kind === "resource"
+        ? policyBearer(row.resource) === holder.arn
+        : row.actor.identity === holder.principal;
 }
 
 /** The actions whose verdicts a change can touch: those that came or went, or all where something else changed. */
