@@ -78,7 +78,10 @@ export interface StackConfig {
     readonly batch: Batch;
     /** What starts exports by itself; undefined where nothing does. */
     readonly triggers: Triggers | undefined;
-    /** Tags on every taggable resource: `project`, `stack`, `managed-by`, and those of the configuration. */
+    /**
+     * Tags on every taggable resource: `project`, `stack`, `managed-by`, and those of the configuration. `component` is
+     * left for index.ts to add.
+     */
     readonly tags: Record<string, string>;
 }
 
@@ -706,7 +709,7 @@ function tags(config: pulumi.Config): Record<string, string> {
     const given = record(config, "tags");
     const valid = Object.entries(given).map(([key, value]): [string, string] => {
         const path = `tags.${key}`;
-        if (Object.hasOwn(base, key)) {
+        if (Object.hasOwn(base, key) || key === "component") {
             throw invalid(path, value, "this tag is set by the program; choose another key");
         }
         if (!isTagText(key, 128) || key.toLowerCase().startsWith("aws:")) {
@@ -726,8 +729,12 @@ function tags(config: pulumi.Config): Record<string, string> {
         return [key, value];
     });
     // 50 tags a resource: docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
-    if (valid.length > 50 - Object.keys(base).length) {
-        throw invalid("tags", `${valid.length} tags`, "expected at most 47, since AWS allows 50 a resource");
+    if (valid.length > 46) {
+        throw invalid(
+            "tags",
+            `${valid.length} tags`,
+            "expected at most 46: AWS allows 50 a resource, and the program sets 4",
+        );
     }
     return { ...base, ...Object.fromEntries(valid) };
 }

@@ -20,11 +20,17 @@ import { buildExporterBundle } from "./exporter/bundle";
 const name = "image-export";
 const { region, partition, image, repositories, engine, compute, network, retention, tags, ...config } =
     loadConfig();
+/** The part of the stack that a resource belongs to comes first: an S3 object takes ten tags only. */
+const tagsOf = (component: string) => ({ component, ...tags });
 const at = { partition, region, accountId: aws.getCallerIdentityOutput().accountId };
 
 const buildspec = readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8");
 
-const storage = new ArtifactStorage(name, { artifactPrefix: config.artifactPrefix, retention, tags });
+const storage = new ArtifactStorage(name, {
+    artifactPrefix: config.artifactPrefix,
+    retention,
+    tags: tagsOf("storage"),
+});
 
 if (config.pullThroughCache.length > 0) new PullThroughCache(name, { rules: config.pullThroughCache });
 
@@ -41,7 +47,7 @@ const isolated =
               repositories,
               artifactBucketArn: storage.bucketArn,
               artifactPrefix: config.artifactPrefix,
-              tags,
+              tags: tagsOf("network"),
           })
         : undefined;
 
@@ -59,7 +65,7 @@ const runner = new BuildRunner(name, {
     artifactPrefix: config.artifactPrefix,
     compute,
     network: typeof network === "object" ? network : isolated?.buildNetwork,
-    tags,
+    tags: tagsOf("build"),
 });
 
 const orchestration = new ExportOrchestration(name, {
@@ -75,7 +81,7 @@ const orchestration = new ExportOrchestration(name, {
     artifactPrefix: config.artifactPrefix,
     timeoutMinutes: compute.timeoutMinutes,
     queuedTimeoutMinutes: compute.queuedTimeoutMinutes,
-    tags,
+    tags: tagsOf("orchestration"),
 });
 
 const batch = new BatchOrchestration(`${name}-batch`, {
@@ -85,7 +91,7 @@ const batch = new BatchOrchestration(`${name}-batch`, {
     artifactBucketName: storage.bucketName,
     artifactBucketArn: storage.bucketArn,
     maxConcurrency: config.batch.maxConcurrency,
-    tags,
+    tags: tagsOf("batch"),
 });
 
 const triggers =
@@ -94,7 +100,7 @@ const triggers =
         at,
         ...config.triggers,
         exportMachineArn: orchestration.stateMachineArn,
-        tags,
+        tags: tagsOf("triggers"),
     });
 
 export const artifactBucketName = storage.bucketName;

@@ -106,7 +106,7 @@ export const untaggableTypes: readonly string[] = [
     "aws:sqs/queuePolicy:QueuePolicy",
 ];
 
-const requiredTags = ["project", "stack", "managed-by"];
+const requiredTags = ["component", "project", "stack", "managed-by"];
 
 const accessBlockOfBucket = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock";
 const policyOfBucket = "aws:s3/bucketPolicy:BucketPolicy";

@@ -134,7 +134,7 @@ const trusted = {
     account: { StringEquals: { "aws:SourceAccount": "111122223333" } },
     project: { ArnLike: { "aws:SourceArn": "arn:aws:codebuild:ap-northeast-1:111122223333:project/x*" } },
 };
-const tags = { project: "p", stack: "s", "managed-by": "pulumi" };
+const tags = { component: "c", project: "p", stack: "s", "managed-by": "pulumi" };
 const objects = "arn:aws:s3:::image-export-bucket-0a1b2c3/images/*";
 const read = { Action: "s3:GetObject", Resource: objects };
 const build = "image-export-build-policy";

@@ -15,7 +15,10 @@ export interface Statement {
     readonly Condition?: unknown;
 }
 
-type Rule = (evaluation: Evaluation, tags: Record<string, string>) => void;
+/** The tags that are expected: the same everywhere, or by the class of the component. */
+export type Tags = Record<string, string> | ((component: string) => Record<string, string>);
+
+type Rule = (evaluation: Evaluation, tags: Tags) => void;
 
 /** The rules by their sentence. */
 export const houseRules: Record<string, Rule> = {
@@ -42,7 +45,10 @@ export const houseRules: Record<string, Rule> = {
 
     "tags everything that can be tagged": (evaluation, tags) => {
         for (const resource of evaluation.customResources()) {
-            const expected = typeOf(resource).taggable ? tags : undefined;
+            const component = evaluation.components().find(({ urn }) => urn === resource.parent);
+            const ofComponent =
+                typeof tags === "function" ? tags(component?.type.split(":").at(-1) ?? "") : tags;
+            const expected = typeOf(resource).taggable ? ofComponent : undefined;
             assert.deepEqual(resource.inputs["tags"], expected, `the tags of ${resource.name}`);
         }
     },
@@ -104,7 +110,7 @@ export function assertNarrow(statements: readonly Statement[], where: string): v
 }
 
 /** Declares one test for each rule. */
-export function itKeepsTheHouseRules(evaluation: () => Evaluation, tags: Record<string, string>): void {
+export function itKeepsTheHouseRules(evaluation: () => Evaluation, tags: Tags): void {
     for (const [sentence, rule] of Object.entries(houseRules)) {
         it(sentence, () => {
             assert.notDeepEqual(evaluation().customResources(), []);
