@@ -17,7 +17,7 @@ import {
     repositoryUris,
 } from "./components/imageReference";
 import { type PullThroughCacheRule, repositoriesBelow } from "./components/pullThroughCache";
-import type { Retention } from "./components/storage";
+import type { Encryption, Retention } from "./components/storage";
 import type { PushTrigger, ScheduleTrigger } from "./components/triggers";
 
 /** The configuration of a stack, checked and complete. */
@@ -69,6 +69,12 @@ export interface StackConfig {
     /** Those of the repositories that a rule fills. */
     readonly cachedRepositories: readonly EcrRepository[];
     /**
+     * What encrypts archives, logs and notifications.
+     *
+     * @default "s3"
+     */
+    readonly encryption: Encryption;
+    /**
      * How long archives are kept, and how well they are guarded.
      *
      * @default { archiveDays: 90, oldVersionDays: 30, protect: true }
@@ -115,6 +121,7 @@ export const configKeys = [
     "network",
     "cache",
     "pullThroughCache",
+    "encryption",
     "retention",
     "batch",
     "triggers",
@@ -176,6 +183,7 @@ export function loadConfig(): StackConfig {
         cache: cache(config, { engine, machine, place }),
         pullThroughCache: rules,
         cachedRepositories: withoutDuplicates(cachedRepositories),
+        encryption: encryption(config.get("encryption") ?? "s3", region),
         retention: retention(config),
         batch: batch(config),
         triggers: triggers(config, { region, foreign, exported, prefix }),
@@ -560,6 +568,39 @@ function refuseUnreachable(wanted: {
             `an isolated network reaches ECR under its plain host name alone; write ${reachable}`,
         );
     }
+}
+
+// The id is a UUID, or that of a multi-Region key: docs.aws.amazon.com/kms/latest/developerguide/concepts.html
+const keyArnPattern =
+    /^arn:(?<partition>aws[a-z-]*):kms:(?<region>[a-z0-9-]+):[0-9]{12}:key\/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$/;
+
+function encryption(value: string, region: string): Encryption {
+    if (value === "s3" || value === "kms") return value;
+    if (/^(?:arn:[^:]*:kms:[^:]*:[^:]*:)?alias\//.test(value)) {
+        throw invalid(
+            "encryption",
+            value,
+            "expected the ARN of the key itself, since policies and S3 do not follow an alias to its key; " +
+                "`aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn` shows it",
+        );
+    }
+    const key = keyArnPattern.exec(value)?.groups;
+    if (key === undefined) {
+        throw invalid(
+            "encryption",
+            value,
+            `expected s3, kms, or the ARN of a KMS key, arn:${partitionOf(region)}:kms:${region}:ACCOUNT:key/ID`,
+        );
+    }
+    if (key["region"] !== region || key["partition"] !== partitionOf(region)) {
+        throw invalid(
+            "encryption",
+            value,
+            `expected a key of the stack's own region, ${region} in the partition ${partitionOf(region)}: S3 and ` +
+                "CloudWatch Logs take no key of another one",
+        );
+    }
+    return { keyArn: value };
 }
 
 function retention(config: pulumi.Config): Retention {

@@ -18,8 +18,7 @@ import { loadConfig } from "./config";
 import { buildExporterBundle } from "./exporter/bundle";
 
 const name = "image-export";
-const { region, partition, image, repositories, engine, compute, network, retention, tags, ...config } =
-    loadConfig();
+const { region, partition, image, repositories, engine, compute, network, tags, ...config } = loadConfig();
 /** The part of the stack that a resource belongs to comes first: an S3 object takes ten tags only. */
 const tagsOf = (component: string) => ({ component, ...tags });
 const at = { partition, region, accountId: aws.getCallerIdentityOutput().accountId };
@@ -27,8 +26,10 @@ const at = { partition, region, accountId: aws.getCallerIdentityOutput().account
 const buildspec = readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8");
 
 const storage = new ArtifactStorage(name, {
+    at,
     artifactPrefix: config.artifactPrefix,
-    retention,
+    encryption: config.encryption,
+    retention: config.retention,
     tags: tagsOf("storage"),
 });
 
@@ -47,6 +48,7 @@ const isolated =
               repositories,
               artifactBucketArn: storage.bucketArn,
               artifactPrefix: config.artifactPrefix,
+              encryptionKeyArn: storage.encryptionKeyArn,
               tags: tagsOf("network"),
           })
         : undefined;
@@ -63,6 +65,7 @@ const runner = new BuildRunner(name, {
     artifactBucketName: storage.bucketName,
     artifactBucketArn: storage.bucketArn,
     artifactPrefix: config.artifactPrefix,
+    encryptionKeyArn: storage.encryptionKeyArn,
     compute,
     network: typeof network === "object" ? network : isolated?.buildNetwork,
     tags: tagsOf("build"),
@@ -72,6 +75,7 @@ const orchestration = new ExportOrchestration(name, {
     at,
     projectName: runner.projectName,
     projectArn: runner.projectArn,
+    encryptionKeyArn: storage.encryptionKeyArn,
     engine,
     imageUri: image.uri,
     repositories,
@@ -90,6 +94,7 @@ const batch = new BatchOrchestration(`${name}-batch`, {
     exportMachineName: orchestration.stateMachineName,
     artifactBucketName: storage.bucketName,
     artifactBucketArn: storage.bucketArn,
+    encryptionKeyArn: storage.encryptionKeyArn,
     maxConcurrency: config.batch.maxConcurrency,
     tags: tagsOf("batch"),
 });
@@ -100,12 +105,15 @@ const triggers =
         at,
         ...config.triggers,
         exportMachineArn: orchestration.stateMachineArn,
+        encryptionKeyArn: storage.encryptionKeyArn,
         tags: tagsOf("triggers"),
     });
 
 export const artifactBucketName = storage.bucketName;
 export const artifactBucketArn = storage.bucketArn;
 export const artifactPrefix = config.artifactPrefix;
+export const encryptionKeyArn = storage.encryptionKeyArn;
+export const encryptionKeyPolicy = storage.encryptionKeyPolicy;
 export const stateMachineArn = orchestration.stateMachineArn;
 export const stateMachineName = orchestration.stateMachineName;
 export const batchStateMachineArn = batch.stateMachineArn;

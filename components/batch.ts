@@ -16,6 +16,7 @@ import {
     readResults,
     runMap,
     startExports,
+    writeEncrypted,
     writeResults,
 } from "./iamStatements";
 import { createStateMachine } from "./stateMachine";
@@ -32,6 +33,8 @@ export interface BatchOrchestrationArgs {
     readonly artifactBucketName: pulumi.Input<string>;
     /** ARN of the bucket of the archives. */
     readonly artifactBucketArn: pulumi.Input<string>;
+    /** ARN of the KMS key that encrypts manifests, results and log; undefined where AWS's own keys do. */
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
     /** Images that are exported at a time, 1 to 10,000. */
     readonly maxConcurrency: number;
     /**
@@ -68,7 +71,9 @@ export class BatchOrchestration extends pulumi.ComponentResource {
 
     public constructor(name: string, args: BatchOrchestrationArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:BatchOrchestration", name, args, opts);
-        const { at, exportMachineArn, exportMachineName, artifactBucketArn } = args;
+        const { at, exportMachineArn, exportMachineName, artifactBucketArn, encryptionKeyArn } = args;
+        const useKey =
+            encryptionKeyArn === undefined ? [] : [writeEncrypted(at, encryptionKeyArn, artifactBucketArn)];
 
         const { machine, role, logGroup } = createStateMachine(
             name,
@@ -88,6 +93,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
                     awaitExports(at),
                     readManifests(artifactBucketArn, manifestPrefix),
                     writeResults(artifactBucketArn, resultPrefix),
+                    ...useKey,
                 ],
             },
             { parent: this },
@@ -114,6 +120,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
                 followExports(at, machine.name),
                 putManifests(artifactBucketArn, manifestPrefix),
                 readResults(artifactBucketArn, resultPrefix),
+                ...useKey,
             ),
         );
         this.registerOutputs({

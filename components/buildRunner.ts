@@ -17,6 +17,7 @@ import {
     pullImages,
     readExporter,
     writeArchives,
+    writeEncrypted,
     writeLog,
 } from "./iamStatements";
 import { defaultArtifactKey, type EcrImage, type EcrRepository, repositoryArn } from "./imageReference";
@@ -90,6 +91,8 @@ export interface BuildRunnerArgs {
     readonly artifactBucketArn: pulumi.Input<string>;
     /** The only key prefix that builds may write, with its closing slash. */
     readonly artifactPrefix: string;
+    /** ARN of the KMS key that encrypts archives and log; undefined where AWS's own keys do. */
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
     /** Machine and timeouts. */
     readonly compute: Compute;
     /**
@@ -173,6 +176,7 @@ function createLogGroup(
         {
             namePrefix: `/aws/codebuild/${name}-`,
             retentionInDays: args.logRetentionDays ?? 90,
+            kmsKeyId: args.encryptionKeyArn,
             tags: args.tags,
         },
         opts,
@@ -201,6 +205,15 @@ function uploadExporter(
             source: new pulumi.asset.AssetArchive({
                 "exporter.mjs": new pulumi.asset.StringAsset(bundle),
             }),
+            // Named although it is the bucket's default, so that a change of it uploads the exporter again: one that
+            // stays encrypted with a key that is gone cannot be read.
+            ...(args.encryptionKeyArn === undefined
+                ? { serverSideEncryption: "AES256" }
+                : {
+                      serverSideEncryption: "aws:kms",
+                      kmsKeyId: args.encryptionKeyArn,
+                      bucketKeyEnabled: true,
+                  }),
             // An object takes ten tags, where other resources take fifty: the program's own come first.
             tags: Object.fromEntries(Object.entries(args.tags).slice(0, 10)),
         },
@@ -249,6 +262,9 @@ function attachPolicy(
                     ? []
                     : [readExporter(pulumi.interpolate`${args.artifactBucketArn}/${bundle.key}`)]),
                 writeArchives(args.artifactBucketArn, args.artifactPrefix),
+                ...(args.encryptionKeyArn === undefined
+                    ? []
+                    : [writeEncrypted(args.at, args.encryptionKeyArn, args.artifactBucketArn)]),
                 writeLog(logGroup.arn),
                 ...(args.network === undefined ? [] : useNetwork(args.at, args.network)),
             ),

@@ -461,6 +461,261 @@ export function denyInsecureTransport(bucketArn: pulumi.Input<string>): aws.iam.
     };
 }
 
+/**
+ * For the bucket policy: nobody uploads with another encryption than SSE-KMS. An upload that names none is not denied:
+ * the bucket's default is for these, and S3 judges the request before it applies the default. The parts of a
+ * multipart upload never name one.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-bucket-encryption.html}
+ */
+export function denyOtherEncryption(bucketArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "DenyOtherEncryption",
+        Effect: "Deny",
+        Principal: "*",
+        Action: "s3:PutObject",
+        Resource: pulumi.interpolate`${bucketArn}/*`,
+        Condition: {
+            // Without this, StringNotEquals would be true of a request that names no encryption.
+            Null: { "s3:x-amz-server-side-encryption": "false" },
+            StringNotEquals: { "s3:x-amz-server-side-encryption": "aws:kms" },
+        },
+    };
+}
+
+/**
+ * For the bucket policy: nobody uploads with another key. An upload that asks for SSE-KMS and names no key is denied
+ * too, since S3 then takes the account's `aws/s3` key, and not the bucket's.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html}
+ */
+export function denyOtherKeys(
+    bucketArn: pulumi.Input<string>,
+    keyArn: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "DenyOtherKeys",
+        Effect: "Deny",
+        Principal: "*",
+        Action: "s3:PutObject",
+        Resource: pulumi.interpolate`${bucketArn}/*`,
+        Condition: {
+            StringEquals: { "s3:x-amz-server-side-encryption": "aws:kms" },
+            // True as well of a request that names no key.
+            ArnNotEquals: { "s3:x-amz-server-side-encryption-aws-kms-key-id": keyArn },
+        },
+    };
+}
+
+/**
+ * For the bucket policy: nobody uploads with a key that only the uploader has (SSE-C). S3 blocks that by itself in
+ * buckets made since April 2026, until somebody lifts it.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html}
+ */
+export function denyCustomerKeys(bucketArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "DenyCustomerKeys",
+        Effect: "Deny",
+        Principal: "*",
+        Action: "s3:PutObject",
+        Resource: pulumi.interpolate`${bucketArn}/*`,
+        Condition: { Null: { "s3:x-amz-server-side-encryption-customer-algorithm": "false" } },
+    };
+}
+
+/**
+ * S3 uses the key on the caller's behalf, for this bucket and nothing else. With a Bucket Key the encryption context
+ * is the ARN of the bucket; that of an object, which is the context without a Bucket Key, is refused.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html}
+ */
+function throughS3(
+    at: AwsLocation,
+    bucketArn: pulumi.Input<string>,
+): { StringEquals: Record<string, pulumi.Input<string>>; ArnLike: Record<string, pulumi.Input<string>> } {
+    return {
+        StringEquals: { "kms:ViaService": `s3.${at.region}.amazonaws.com` },
+        ArnLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
+    };
+}
+
+/**
+ * Whoever writes to the bucket encrypts: builds their archives, batches their results, people their manifests. S3 asks
+ * for a data key when an upload begins, and decrypts it again for each part.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions}
+ */
+export function writeEncrypted(
+    at: AwsLocation,
+    keyArn: pulumi.Input<string>,
+    bucketArn: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "WriteEncrypted",
+        Effect: "Allow",
+        Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+        Resource: keyArn,
+        Condition: throughS3(at, bucketArn),
+    };
+}
+
+/** Whoever only reads from the bucket decrypts. */
+export function readEncrypted(
+    at: AwsLocation,
+    keyArn: pulumi.Input<string>,
+    bucketArn: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "ReadEncrypted",
+        Effect: "Allow",
+        Action: "kms:Decrypt",
+        Resource: keyArn,
+        Condition: throughS3(at, bucketArn),
+    };
+}
+
+/**
+ * For the key policy: the account administers the key. Its root stands for whomever the account's IAM policies allow,
+ * so that the key cannot be lost with one user or role. No action here encrypts or decrypts, nor creates a grant: what
+ * IAM policies allow of these has no effect on this key, be it `kms:*`. Who changes the key policy can change that.
+ *
+ * @see {@link https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html}
+ */
+export function administerKey(at: AwsLocation): aws.iam.PolicyStatement {
+    return {
+        Sid: "AdministerKey",
+        Effect: "Allow",
+        Principal: { AWS: accountRoot(at) },
+        Action: [
+            "kms:CancelKeyDeletion",
+            "kms:CreateAlias",
+            "kms:DeleteAlias",
+            "kms:DescribeKey",
+            "kms:DisableKey",
+            "kms:EnableKey",
+            "kms:EnableKeyRotation",
+            "kms:GetKeyPolicy",
+            "kms:GetKeyRotationStatus",
+            "kms:ListResourceTags",
+            "kms:PutKeyPolicy",
+            "kms:ScheduleKeyDeletion",
+            "kms:TagResource",
+            "kms:UntagResource",
+            "kms:UpdateAlias",
+            "kms:UpdateKeyDescription",
+        ],
+        // In a key policy: this key.
+        Resource: "*",
+    };
+}
+
+/**
+ * For the key policy: whoever IAM policies of the account allow it uses the key, through S3 and for this bucket only.
+ * These are the build, by {@link writeEncrypted}, readers, by {@link readEncrypted}, and whoever deploys the stack
+ * and so uploads the exporter.
+ *
+ * @param bucketArn ARN of the bucket, or a pattern of it.
+ */
+export function encryptObjects(at: AwsLocation, bucketArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "EncryptObjects",
+        Effect: "Allow",
+        Principal: { AWS: accountRoot(at) },
+        Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+        // In a key policy: this key.
+        Resource: "*",
+        Condition: throughS3(at, bucketArn),
+    };
+}
+
+/**
+ * For the key policy: CloudWatch Logs encrypts the stack's log groups. Callers of CloudWatch Logs need nothing of the
+ * key.
+ *
+ * @param logGroupName Pattern of the log groups' names. The names themselves are not known yet: a log group can only be
+ *     made once the key lets CloudWatch Logs encrypt it.
+ * @see {@link https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html}
+ */
+export function encryptLogs(at: AwsLocation, logGroupName: string): aws.iam.PolicyStatement {
+    // Of the few services whose principal has another domain in China.
+    const domain = at.partition === "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com";
+    return {
+        Sid: "EncryptLogs",
+        Effect: "Allow",
+        Principal: { Service: `logs.${at.region}.${domain}` },
+        // What the documentation's wildcards come to for a symmetric key. `Describe*` is left out: it has no encryption
+        // context, so that the condition would never be met.
+        Action: [
+            "kms:Decrypt",
+            "kms:Encrypt",
+            "kms:GenerateDataKey",
+            "kms:GenerateDataKeyWithoutPlaintext",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
+        ],
+        // In a key policy: this key.
+        Resource: "*",
+        Condition: {
+            ArnLike: {
+                "kms:EncryptionContext:aws:logs:arn": pulumi.interpolate`arn:${at.partition}:logs:${at.region}:${at.accountId}:log-group:${logGroupName}`,
+            },
+        },
+    };
+}
+
+/**
+ * For the key policy: whoever IAM policies of the account allow it publishes to the stack's encrypted topics, with the
+ * key through SNS.
+ *
+ * @param topicName Pattern of the topics' names.
+ * @see {@link https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html}
+ */
+export function encryptNotifications(at: AwsLocation, topicName: string): aws.iam.PolicyStatement {
+    return {
+        Sid: "EncryptNotifications",
+        Effect: "Allow",
+        Principal: { AWS: accountRoot(at) },
+        Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+        // In a key policy: this key.
+        Resource: "*",
+        Condition: {
+            StringEquals: { "kms:ViaService": `sns.${at.region}.amazonaws.com` },
+            ArnLike: { "kms:EncryptionContext:aws:sns:topicArn": topicArn(at, topicName) },
+        },
+    };
+}
+
+/**
+ * For the key policy: alarms of the account publish to the stack's encrypted topics. EventBridge could not be held to an
+ * account in the same way: it sends neither `aws:SourceAccount` nor `aws:SourceArn` for an encrypted topic.
+ *
+ * @param topicName Pattern of the topics' names.
+ * @see {@link https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html}
+ */
+export function encryptAlarms(at: AwsLocation, topicName: string): aws.iam.PolicyStatement {
+    return {
+        Sid: "EncryptAlarms",
+        Effect: "Allow",
+        Principal: { Service: "cloudwatch.amazonaws.com" },
+        Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+        // In a key policy: this key.
+        Resource: "*",
+        Condition: {
+            StringEquals: { "aws:SourceAccount": at.accountId },
+            ArnLike: { "kms:EncryptionContext:aws:sns:topicArn": topicArn(at, topicName) },
+        },
+    };
+}
+
+function topicArn(at: AwsLocation, topicName: string): pulumi.Output<string> {
+    return pulumi.interpolate`arn:${at.partition}:sns:${at.region}:${at.accountId}:${topicName}`;
+}
+
+function accountRoot(at: AwsLocation): pulumi.Output<string> {
+    return pulumi.interpolate`arn:${at.partition}:iam::${at.accountId}:root`;
+}
+
 /** For people and programs that request exports: start executions of one state machine, and list them. */
 export function startExports(stateMachineArn: pulumi.Input<string>): aws.iam.PolicyStatement {
     return {

@@ -33,6 +33,8 @@ export interface IsolatedNetworkArgs {
     readonly artifactBucketArn: pulumi.Input<string>;
     /** The only key prefix that builds may write, with its closing slash. */
     readonly artifactPrefix: string;
+    /** ARN of the KMS key that encrypts the flow logs; undefined where AWS's own keys do. */
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
     /**
      * Days that the flow logs are kept.
      *
@@ -303,6 +305,7 @@ function logFlows(
         {
             namePrefix: `/aws/vpc-flow-logs/${name}-`,
             retentionInDays: args.logRetentionDays ?? 90,
+            kmsKeyId: args.encryptionKeyArn,
             tags: args.tags,
         },
         opts,

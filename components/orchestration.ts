@@ -20,6 +20,8 @@ export interface ExportOrchestrationArgs extends ExportDefinitionArgs {
     readonly projectArn: pulumi.Input<string>;
     /** ARN of the bucket of the archives. */
     readonly artifactBucketArn: pulumi.Input<string>;
+    /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
     /**
      * Days that the executions' log is kept.
      *

@@ -20,6 +20,8 @@ export interface StateMachineArgs {
     readonly definition: pulumi.Input<string>;
     /** What the role may do, beside logs and traces. */
     readonly statements: pulumi.Input<aws.iam.PolicyStatement[]>;
+    /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
     /**
      * Days that the executions' log is kept.
      *
@@ -51,6 +53,7 @@ export function createStateMachine(
             // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
             namePrefix: `/aws/vendedlogs/states/${name}-`,
             retentionInDays: args.logRetentionDays ?? 90,
+            kmsKeyId: args.encryptionKeyArn,
             tags: args.tags,
         },
         opts,

@@ -2,7 +2,31 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { manifestPrefix, resultPrefix } from "./batchDefinition";
-import { denyInsecureTransport, listArchives, policyDocument, readArchives } from "./iamStatements";
+import {
+    administerKey,
+    type AwsLocation,
+    readEncrypted,
+    denyCustomerKeys,
+    denyInsecureTransport,
+    denyOtherEncryption,
+    denyOtherKeys,
+    encryptAlarms,
+    encryptLogs,
+    encryptNotifications,
+    encryptObjects,
+    listArchives,
+    policyDocument,
+    readArchives,
+} from "./iamStatements";
+
+/** What encrypts the archives: S3's own keys (SSE-S3), a KMS key of this component's own, or a given KMS key. */
+export type Encryption =
+    | "s3"
+    | "kms"
+    | {
+          /** ARN of a symmetric KMS key in the stack's region. */
+          readonly keyArn: string;
+      };
 
 /** How long archives are kept, and how well they are guarded. */
 export interface Retention {
@@ -11,29 +35,35 @@ export interface Retention {
     /** Days until an old version of an archive (overwritten or deleted) expires; 0 keeps it for ever. */
     readonly oldVersionDays: number;
     /**
-     * Whether the bucket is protected: `true` refuses to destroy it, `false` lets `pulumi destroy` delete it together
-     * with its contents.
+     * Whether bucket and key are protected: `true` refuses to destroy them, `false` lets `pulumi destroy` delete the
+     * bucket together with its contents, and the key 30 days later.
      */
     readonly protect: boolean;
 }
 
 /** Arguments of {@link ArtifactStorage}. */
 export interface ArtifactStorageArgs {
+    /** Where the stack lives. */
+    readonly at: AwsLocation;
     /** Key prefix of the archives, with its closing slash, for instance `images/`. */
     readonly artifactPrefix: string;
+    /** What encrypts the archives. */
+    readonly encryption: Encryption;
     /** How long archives are kept. */
     readonly retention: Retention;
-    /** Tags of the bucket. */
+    /** Tags of bucket and key. */
     readonly tags: Record<string, string>;
 }
 
 /**
- * The bucket of the archives: private, encrypted (SSE-S3), versioned, reached by TLS only, and cleaned by lifecycle
- * rules.
+ * The bucket of the archives: private, encrypted, versioned, reached by TLS only, and cleaned by lifecycle rules. With
+ * it, where it is asked for, a KMS key, which also serves the log groups and topics of components of the same name.
  *
  * @example
  * const storage = new ArtifactStorage("artifacts", {
+ *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
  *     artifactPrefix: "images/",
+ *     encryption: "kms",
  *     retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
  *     tags: { project: "ecr-image-export" },
  * });
@@ -43,6 +73,10 @@ export class ArtifactStorage extends pulumi.ComponentResource {
     public readonly bucketName: pulumi.Output<string>;
     /** ARN of the bucket. */
     public readonly bucketArn: pulumi.Output<string>;
+    /** ARN of the KMS key, the component's own or the given one; undefined with SSE-S3. */
+    public readonly encryptionKeyArn: pulumi.Output<string> | undefined;
+    /** JSON policy of what the owner of a given key has to let its policy allow; undefined without a given key. */
+    public readonly encryptionKeyPolicy: pulumi.Output<string> | undefined;
     /** JSON policy that lets a principal list and read archives. */
     public readonly readArtifactsPolicy: pulumi.Output<string>;
 
@@ -51,24 +85,36 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         const child = { parent: this };
 
         const bucket = createBucket(name, args, child);
-        keepPrivate(name, bucket, child);
-        encrypt(name, bucket, child);
+        const keyArn = encryptionKey(name, bucket, args, child);
+        const policy = keepPrivate(name, bucket, keyArn, child);
+        encrypt(name, bucket, keyArn, child);
         const versioning = keepVersions(name, bucket, child);
         expire(name, bucket, args, { ...child, dependsOn: [versioning] });
 
-        // By way of versioning: what is put in the bucket is put there once it keeps versions, since an object from
-        // before has a version that `pulumi destroy` does not know of.
-        this.bucketName = versioning.bucket;
+        // By way of versioning and policy. What is put in the bucket is put there once it keeps versions, since an object
+        // from before has a version that `pulumi destroy` does not know of; and once the policy is that of the key, since
+        // the one before may refuse it.
+        this.bucketName = pulumi.all([versioning.bucket, policy.bucket]).apply(([bucketName]) => bucketName);
         this.bucketArn = bucket.arn;
+        this.encryptionKeyArn = keyArn;
+        this.encryptionKeyPolicy =
+            typeof args.encryption === "object"
+                ? pulumi.jsonStringify(
+                      policyDocument(...keyUsers(name, bucketPattern(name, args.at), args.at)),
+                  )
+                : undefined;
         this.readArtifactsPolicy = pulumi.jsonStringify(
             policyDocument(
                 readArchives(bucket.arn, args.artifactPrefix),
                 listArchives(bucket.arn, args.artifactPrefix),
+                ...(keyArn === undefined ? [] : [readEncrypted(args.at, keyArn, bucket.arn)]),
             ),
         );
         this.registerOutputs({
             bucketName: this.bucketName,
             bucketArn: this.bucketArn,
+            encryptionKeyArn: this.encryptionKeyArn,
+            encryptionKeyPolicy: this.encryptionKeyPolicy,
             readArtifactsPolicy: this.readArtifactsPolicy,
         });
     }
@@ -87,8 +133,58 @@ function createBucket(
     );
 }
 
-/** Four ways in are closed: ACLs, public policies, plain HTTP, and objects that their uploader owns. */
-function keepPrivate(name: string, bucket: aws.s3.Bucket, opts: pulumi.CustomResourceOptions): void {
+/** The key that encrypts: made, given, or none. */
+function encryptionKey(
+    name: string,
+    bucket: aws.s3.Bucket,
+    args: ArtifactStorageArgs,
+    opts: pulumi.CustomResourceOptions,
+): pulumi.Output<string> | undefined {
+    if (args.encryption === "s3") return undefined;
+    if (args.encryption !== "kms") return pulumi.output(args.encryption.keyArn);
+    const key = new aws.kms.Key(
+        `${name}-key`,
+        {
+            description: "Encrypts exported container images, and the logs and notifications of their export",
+            policy: pulumi.jsonStringify(
+                policyDocument(administerKey(args.at), ...keyUsers(name, bucket.arn, args.at)),
+            ),
+            enableKeyRotation: true,
+            // The longest: time to notice that archives are still needed.
+            deletionWindowInDays: 30,
+            tags: args.tags,
+        },
+        { ...opts, protect: args.retention.protect },
+    );
+    new aws.kms.Alias(`${name}-key-alias`, { namePrefix: `alias/${name}-`, targetKeyId: key.keyId }, opts);
+    return key.arn;
+}
+
+/** Who uses the key: S3 for the bucket, CloudWatch Logs and SNS for what components of the same name declare. */
+function keyUsers(name: string, bucketArn: pulumi.Input<string>, at: AwsLocation): aws.iam.PolicyStatement[] {
+    return [
+        encryptObjects(at, bucketArn),
+        encryptLogs(at, `/aws/*/${name}-*`),
+        encryptNotifications(at, `${name}-*`),
+        encryptAlarms(at, `${name}-*`),
+    ];
+}
+
+/** The bucket by its pattern, for whoever has to admit it before it exists: Pulumi adds random digits to its name. */
+function bucketPattern(name: string, at: AwsLocation): string {
+    return `arn:${at.partition}:s3:::${name}-bucket-*`;
+}
+
+/**
+ * Ways in and out are closed: ACLs, public policies, plain HTTP, objects that their uploader owns, and, with a KMS key,
+ * objects that another key encrypts.
+ */
+function keepPrivate(
+    name: string,
+    bucket: aws.s3.Bucket,
+    keyArn: pulumi.Output<string> | undefined,
+    opts: pulumi.CustomResourceOptions,
+): aws.s3.BucketPolicy {
     new aws.s3.BucketOwnershipControls(
         `${name}-ownership`,
         { bucket: bucket.bucket, rule: { objectOwnership: "BucketOwnerEnforced" } },
@@ -105,21 +201,43 @@ function keepPrivate(name: string, bucket: aws.s3.Bucket, opts: pulumi.CustomRes
         },
         opts,
     );
-    new aws.s3.BucketPolicy(
+    return new aws.s3.BucketPolicy(
         `${name}-policy`,
-        { bucket: bucket.bucket, policy: policyDocument(denyInsecureTransport(bucket.arn)) },
+        {
+            bucket: bucket.bucket,
+            policy: policyDocument(
+                denyInsecureTransport(bucket.arn),
+                ...(keyArn === undefined
+                    ? []
+                    : [
+                          denyOtherEncryption(bucket.arn),
+                          denyOtherKeys(bucket.arn, keyArn),
+                          denyCustomerKeys(bucket.arn),
+                      ]),
+            ),
+        },
         // S3 answers OperationAborted when both are changed at the same time.
         { ...opts, dependsOn: [accessBlock] },
     );
 }
 
-function encrypt(name: string, bucket: aws.s3.Bucket, opts: pulumi.CustomResourceOptions): void {
+function encrypt(
+    name: string,
+    bucket: aws.s3.Bucket,
+    keyArn: pulumi.Output<string> | undefined,
+    opts: pulumi.CustomResourceOptions,
+): void {
+    const rule =
+        keyArn === undefined
+            ? { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }
+            : {
+                  applyServerSideEncryptionByDefault: { sseAlgorithm: "aws:kms", kmsMasterKeyId: keyArn },
+                  // One request to KMS serves many objects and parts.
+                  bucketKeyEnabled: true,
+              };
     new aws.s3.BucketServerSideEncryptionConfiguration(
         `${name}-encryption`,
-        {
-            bucket: bucket.bucket,
-            rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }],
-        },
+        { bucket: bucket.bucket, rules: [rule] },
         opts,
     );
 }

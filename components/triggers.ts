@@ -49,6 +49,8 @@ export interface TriggersArgs {
      * @default none; the alarms show it all the same
      */
     readonly topicArn?: pulumi.Input<string> | undefined;
+    /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. The queue has SQS's own. */
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
     /** Tags of everything that can be tagged. */
     readonly tags: Record<string, string>;
 }
@@ -86,6 +88,7 @@ export class Triggers extends pulumi.ComponentResource {
                     }),
                 ),
                 statements: [startTriggeredExports(args.exportMachineArn)],
+                encryptionKeyArn: args.encryptionKeyArn,
                 tags: args.tags,
             },
             child,

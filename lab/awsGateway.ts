@@ -8,7 +8,10 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import { buffer } from "node:stream/consumers";
 import { finished } from "node:stream/promises";
 
+import { S3Client } from "@aws-sdk/client-s3";
+
 import type { IdentityAndAccess } from "./iam";
+import { s3Calls } from "./s3Calls";
 
 /** Passwords for `docker login` that were handed out: to which access key, and in which region of ECR. */
 export type RegistryPasswords = Map<string, { readonly accessKeyId: string; readonly region: string }>;
@@ -32,17 +35,26 @@ export interface AwsGatewayArgs {
     readonly describeImage: DescribeImage;
 }
 
-interface Call {
+/** An action, and what it is asked of. */
+export interface Call {
     readonly action: string;
     readonly resource: string;
+    /** Condition keys of the request and their values. */
+    readonly context?: Record<string, string>;
 }
 
 /** Starts the gateway on 127.0.0.1. */
 export async function startAwsGateway(args: AwsGatewayArgs): Promise<Server> {
+    const s3 = new S3Client({
+        region: args.region,
+        endpoint: `http://127.0.0.1:${args.emulatorPort}`,
+        credentials: { accessKeyId: "lab", secretAccessKey: "lab" },
+        forcePathStyle: true,
+    });
     const conditional = inTurn();
     const server = createServer((incoming, response) => {
         const hasCondition = "if-match" in incoming.headers || "if-none-match" in incoming.headers;
-        const answered = () => answer(args, incoming, response);
+        const answered = () => answer(args, s3, incoming, response);
         // S3 judges a condition and writes at once; moto does one after the other.
         (hasCondition ? conditional(answered) : answered()).catch((error: unknown) => {
             response.writeHead(500).end(String(error));
@@ -54,6 +66,7 @@ export async function startAwsGateway(args: AwsGatewayArgs): Promise<Server> {
 
 async function answer(
     args: AwsGatewayArgs,
+    s3: S3Client,
     incoming: IncomingMessage,
     response: ServerResponse,
 ): Promise<void> {
@@ -61,12 +74,12 @@ async function answer(
     const [, accessKeyId = "", region = args.region, service = ""] = scope ?? [];
     // Only S3 carries bodies that may be large; those are passed on as they come.
     const body = service === "s3" ? undefined : await buffer(incoming);
-    const call =
-        service === "s3" ? s3Call(args, incoming) : jsonCall({ ...args, region }, service, incoming, body);
-    const refusal =
-        call === undefined
-            ? `The lab does not know the action of ${incoming.method ?? ""} ${incoming.url ?? ""} ${target(incoming)}`
-            : await args.iam.refusal(accessKeyId, call.action, call.resource);
+    const calls =
+        service === "s3"
+            ? await s3Calls(s3, args, incoming)
+            : [jsonCall({ ...args, region }, service, incoming, body)];
+    const [call] = calls;
+    const refusal = await firstRefusal(args.iam, accessKeyId, calls, incoming);
     if (refusal !== undefined) {
         incoming.resume();
         refuse(service, refusal, response);
@@ -94,27 +107,21 @@ function inTurn(): (action: () => Promise<void>) => Promise<void> {
     };
 }
 
-/** Action and resource of a call to S3, by method and query: docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html */
-function s3Call(args: AwsGatewayArgs, incoming: IncomingMessage): Call | undefined {
-    // Not `new URL`, which would take `..` for a folder, where S3 takes it for a part of the key.
-    const [path = "", query = ""] = (incoming.url ?? "").split("?", 2);
-    const [bucket = "", ...rest] = path.slice(1).split("/");
-    const parameters = new URLSearchParams(query);
-    const key = rest.map(decodeURIComponent).join("/");
-    const bucketArn = `arn:${args.partition}:s3:::${bucket}`;
-    const call = (action: string, resource: string) => ({ action: `s3:${action}`, resource });
-    const method = incoming.method ?? "";
-    if (key === "") {
-        return method === "GET" || method === "HEAD" ? call("ListBucket", bucketArn) : undefined;
+/** Why one of the calls that a request comes to is refused; undefined when none is. */
+async function firstRefusal(
+    iam: IdentityAndAccess,
+    accessKeyId: string,
+    calls: readonly (Call | undefined)[],
+    incoming: IncomingMessage,
+): Promise<string | undefined> {
+    for (const call of calls) {
+        const refusal =
+            call === undefined
+                ? `The lab does not know the action of ${incoming.method ?? ""} ${incoming.url ?? ""} ${target(incoming)}`
+                : await iam.refusal(accessKeyId, call.action, call.resource, call.context);
+        if (refusal !== undefined) return refusal;
     }
-    const objectArn = `${bucketArn}/${key}`;
-    const upload = parameters.has("uploads") || parameters.has("uploadId");
-    if (method === "PUT" || (method === "POST" && upload)) return call("PutObject", objectArn);
-    if (method === "DELETE" && upload) return call("AbortMultipartUpload", objectArn);
-    if (method === "DELETE") {
-        return call(parameters.has("versionId") ? "DeleteObjectVersion" : "DeleteObject", objectArn);
-    }
-    return method === "GET" || method === "HEAD" ? call("GetObject", objectArn) : undefined;
+    return undefined;
 }
 
 /** Action and resource of a call to a service that speaks JSON: the action is in a header, the rest in the body. */

@@ -45,7 +45,7 @@ export interface Call {
 /** What IAM says to a call. */
 export interface Judgement {
     readonly verdict: EvaluationResult;
-    /** Names of the statements that allow the call. */
+    /** Names of the statements of identity policies that allow the call. */
     readonly allowedBy: readonly string[];
 }
 
@@ -62,7 +62,9 @@ export const everybodysAction = "sts:GetCallerIdentity";
  * @throws Error when a policy is not valid.
  */
 export async function judge(call: Call): Promise<Judgement> {
-    const { principal, action, resource, accountId, endpointPolicy } = call;
+    const { principal, action, resource, accountId, identityPolicies, resourcePolicy, context } =
+        withEncryptionContext(call);
+    const { endpointPolicy } = call;
     // Everybody may ask who they are, so the simulator looks at no policy; an endpoint asks its own all the same.
     if (action === everybodysAction && endpointPolicy !== undefined) {
         const passes = endpointPolicy.Statement.some(({ Action }) => [Action].flat().includes(action));
@@ -74,15 +76,15 @@ export async function judge(call: Call): Promise<Judgement> {
                 principal,
                 action,
                 resource: { resource, accountId },
-                contextVariables: call.context,
+                contextVariables: context,
             },
-            identityPolicies: call.identityPolicies.map((policy, index) => ({
+            identityPolicies: identityPolicies.map((policy, index) => ({
                 name: `policy ${index + 1}`,
                 policy,
             })),
             serviceControlPolicies: [],
             resourceControlPolicies: [],
-            resourcePolicy: call.resourcePolicy,
+            resourcePolicy,
             ...(endpointPolicy === undefined
                 ? {}
                 : { vpcEndpointPolicies: [{ name: "endpoint", policy: endpointPolicy }] }),
@@ -100,9 +102,18 @@ export async function judge(call: Call): Promise<Judgement> {
         allowedBy: analyses
             .flatMap(({ analysis }) => getGrantReasons(analysis))
             .flatMap(({ policyType, ...grant }) =>
-                policyType === "identity" || policyType === "resource" ? [grant.statementId ?? ""] : [],
+                policyType === "identity" ? [grant.statementId ?? ""] : [],
             ),
     };
+}
+
+/**
+ * The simulator does not know the keys of encryption contexts, whose names go on after a colon, and would take them out
+ * of a request. It does know tags of the principal, which go on after a slash and are compared in the same way.
+ */
+function withEncryptionContext(call: Call): Call {
+    const text = JSON.stringify(call).replaceAll("kms:EncryptionContext:", "aws:PrincipalTag/context:");
+    return JSON.parse(text) as Call;
 }
 
 /** One action of one statement. */
@@ -110,12 +121,14 @@ export function permission(statement: string, action: string): string {
     return `${action} of ${statement}`;
 }
 
-/** The roles, the sessions and the bucket policies of the lab's account, and the policies of repositories. */
+/** The roles, the sessions, the policies of buckets and keys of the lab's account, and the policies of repositories. */
 export class IdentityAndAccess {
     /** Roles by name. */
     public readonly roles = new Map<string, Role>();
     /** Bucket policies by name of the bucket. */
     public readonly bucketPolicies = new Map<string, PolicyDocument>();
+    /** Key policies by ARN of the key. */
+    public readonly keyPolicies = new Map<string, PolicyDocument>();
     /** Policies of repositories by ARN: the owner's consent, which a pull from another account needs. */
     public readonly repositoryPolicies = new Map<string, PolicyDocument>();
     /** Each {@link permission} that is taken away from all roles: how it is shown that one is needed. */
@@ -150,29 +163,65 @@ export class IdentityAndAccess {
     }
 
     /**
+     * Judges whether a service may use a key by itself, for what the encryption context names.
+     *
+     * @throws Error when the key policy does not let it.
+     */
+    public async requireKey(
+        keyArn: string,
+        service: string,
+        context: Record<`kms:EncryptionContext:${string}`, string>,
+    ): Promise<void> {
+        for (const action of ["kms:GenerateDataKey", "kms:Decrypt"]) {
+            const { verdict } = await judge({
+                principal: service,
+                action,
+                resource: keyArn,
+                accountId: this.accountId,
+                identityPolicies: [],
+                resourcePolicy: this.keyPolicies.get(keyArn),
+                context,
+            });
+            if (verdict !== "Allowed") {
+                throw new Error(
+                    `${service} may not call ${action} on ${keyArn} with ${JSON.stringify(context)}`,
+                );
+            }
+        }
+    }
+
+    /**
      * Judges a call.
      *
+     * @param context Condition keys of the request and their values.
      * @returns the reason of a refusal, in the words of AWS; undefined when the call is allowed.
      */
-    public async refusal(accessKeyId: string, action: string, resource: string): Promise<string | undefined> {
+    public async refusal(
+        accessKeyId: string,
+        action: string,
+        resource: string,
+        context: Record<string, string> = {},
+    ): Promise<string | undefined> {
         const session = this.sessions.get(accessKeyId);
         if (session === undefined) return `The security token of ${accessKeyId} is invalid`;
-        const { verdict, allowedBy } = await this.judgeCall(session, action, resource);
+        const { verdict, allowedBy } = await this.judgeCall(session, action, resource, context);
         if (verdict === "Allowed") {
             for (const statement of allowedBy) this.used.add(permission(statement, action));
             return undefined;
         }
-        return (
-            `User: ${session.arn} is not authorized to perform: ${action} on resource: ${resource} ` +
-            `because no identity-based policy allows the ${action} action`
-        );
+        const reason =
+            verdict === "ExplicitlyDenied"
+                ? "with an explicit deny in a resource-based policy"
+                : `because no identity-based policy allows the ${action} action`;
+        return `User: ${session.arn} is not authorized to perform: ${action} on resource: ${resource} ${reason}`;
     }
 
     /** Tells what a call would be answered, for an answer to another call that depends on it. */
     public async allows(accessKeyId: string, action: string, resource: string): Promise<boolean> {
         const session = this.sessions.get(accessKeyId);
         return (
-            session !== undefined && (await this.judgeCall(session, action, resource)).verdict === "Allowed"
+            session !== undefined &&
+            (await this.judgeCall(session, action, resource, {})).verdict === "Allowed"
         );
     }
 
@@ -180,6 +229,7 @@ export class IdentityAndAccess {
         session: { readonly role: Role; readonly arn: string },
         action: string,
         resource: string,
+        context: Record<string, string>,
     ): Promise<Judgement> {
         const bucket = /^arn:[a-z-]+:s3:::([^/]+)/.exec(resource)?.[1];
         return judge({
@@ -190,10 +240,10 @@ export class IdentityAndAccess {
             identityPolicies: session.role.policies.map((policy) => this.withoutRemoved(policy)),
             resourcePolicy:
                 bucket === undefined
-                    ? this.repositoryPolicies.get(resource)
+                    ? (this.repositoryPolicies.get(resource) ?? this.keyPolicies.get(resource))
                     : this.bucketPolicies.get(bucket),
             // The endpoints of AWS that the emulator stands for speak TLS.
-            context: { "aws:SecureTransport": "true" },
+            context: { "aws:SecureTransport": "true", ...context },
         });
     }
 

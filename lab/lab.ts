@@ -73,6 +73,8 @@ export interface Lab {
     readonly iam: IdentityAndAccess;
     /** S3 as the owner of the account sees it. */
     readonly s3: S3Client;
+    /** URL of the AWS API, where each call is judged. */
+    readonly endpoint: string;
     readonly docker: DockerDaemon;
     /** Variables that every build gets from the machine. Tests put theirs over them. */
     readonly buildEnvironment: Record<string, string>;
@@ -261,6 +263,7 @@ async function start(
         imageId,
         iam,
         s3: new S3Client({ ...admin, forcePathStyle: true }),
+        endpoint,
         docker,
         buildEnvironment,
         folder,

@@ -22,6 +22,8 @@ Runs the whole pipeline on this machine, without an AWS account: deploys the sta
 execution, exports an image from a real registry with a real Docker daemon, and loads the archive back.
 
   --engine NAME docker or stream (default: docker)
+  --encryption NAME
+                s3 or kms (default: s3)
   --image REF   export this image, which the local Docker daemon has or can pull (default: an image made here)
   --input JSON  input of the execution, $BUCKET in it stands for the stack's bucket
                 (default: {"artifactBucket":"$BUCKET","artifactKey":"images/NAME-TAG.tar"})
@@ -46,6 +48,7 @@ class Steps {
 
 interface Options {
     readonly engine: EngineName;
+    readonly encryption: "s3" | "kms";
     readonly image?: string | undefined;
     readonly input?: string | undefined;
     readonly quiet: boolean;
@@ -54,9 +57,10 @@ interface Options {
 
 function readOptions(): Options | undefined {
     try {
-        const { engine, ...values } = parseArgs({
+        const { engine, encryption, ...values } = parseArgs({
             options: {
                 engine: { type: "string", default: "docker" },
+                encryption: { type: "string", default: "s3" },
                 image: { type: "string" },
                 input: { type: "string" },
                 quiet: { type: "boolean", default: false },
@@ -66,7 +70,10 @@ function readOptions(): Options | undefined {
         if (engine !== "docker" && engine !== "stream") {
             throw new Error(`--engine is ${engine}: expected docker or stream`);
         }
-        return { engine, ...values };
+        if (encryption !== "s3" && encryption !== "kms") {
+            throw new Error(`--encryption is ${encryption}: expected s3 or kms`);
+        }
+        return { engine, encryption, ...values };
     } catch (error) {
         console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
         return undefined;
@@ -84,6 +91,7 @@ async function main(): Promise<number> {
     const steps = new Steps();
     const starting = startLab({
         engine: options.engine,
+        configuration: { "ecr-image-export:encryption": options.encryption },
         tell: (line) => {
             console.log(`✔ ${line}`);
         },
@@ -186,6 +194,7 @@ async function verify(lab: Lab, output: Record<string, unknown>): Promise<string
     return [
         ...compare("the size of the object", object.ContentLength, output["sizeBytes"]),
         ...compare("the sha256 of the object", hash.digest("hex"), output["sha256"]),
+        ...compare("the key of the object", object.SSEKMSKeyId, lab.stack.outputs["encryptionKeyArn"]),
         ...compare("the digest in the metadata", object.Metadata?.["image-digest"], output["imageDigest"]),
         ...compare("the id of the loaded image", loaded, lab.imageId),
     ];
@@ -203,6 +212,7 @@ function printSummary(
         ["image id", lab.imageId],
         ["archive", `s3://${String(output["artifactBucket"])}/${String(output["artifactKey"])}`],
         ["version", output["artifactVersionId"]],
+        ["encrypted", lab.stack.outputs["encryptionKeyArn"] ?? "by S3 (SSE-S3)"],
         ["size", `${String(output["sizeBytes"])} bytes`],
         ["sha256", output["sha256"]],
     ];

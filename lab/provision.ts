@@ -13,6 +13,12 @@ import {
 import { CodeBuildClient, CreateProjectCommand } from "@aws-sdk/client-codebuild";
 import { CreateRoleCommand, IAMClient, PutRolePolicyCommand } from "@aws-sdk/client-iam";
 import {
+    CreateAliasCommand,
+    CreateKeyCommand,
+    EnableKeyRotationCommand,
+    KMSClient,
+} from "@aws-sdk/client-kms";
+import {
     type BucketLocationConstraint,
     CreateBucketCommand,
     type LifecycleRule,
@@ -23,6 +29,7 @@ import {
     PutObjectCommand,
     PutPublicAccessBlockCommand,
     S3Client,
+    type ServerSideEncryption,
 } from "@aws-sdk/client-s3";
 import { CreateStateMachineCommand, SFNClient } from "@aws-sdk/client-sfn";
 import * as pulumi from "@pulumi/pulumi";
@@ -177,6 +184,7 @@ function makeCreators(
     };
     const codebuild = new CodeBuildClient(client);
     const iam = new IAMClient(client);
+    const kms = new KMSClient(client);
     const logs = new CloudWatchLogsClient(client);
     const s3 = new S3Client({ ...client, forcePathStyle: true });
     const sfn = new SFNClient(client);
@@ -197,10 +205,26 @@ function makeCreators(
         },
         "aws:s3/bucketObjectv2:BucketObjectv2": async (
             _,
-            inputs: { bucket: string; key: string; source: pulumi.asset.AssetArchive },
+            inputs: {
+                bucket: string;
+                key: string;
+                source: pulumi.asset.AssetArchive;
+                serverSideEncryption: ServerSideEncryption;
+                kmsKeyId?: string;
+                bucketKeyEnabled?: boolean;
+            },
         ) => {
             const { bucket, key } = inputs;
-            await s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: await zip(inputs.source) }));
+            await s3.send(
+                new PutObjectCommand({
+                    Bucket: bucket,
+                    Key: key,
+                    Body: await zip(inputs.source),
+                    ServerSideEncryption: inputs.serverSideEncryption,
+                    SSEKMSKeyId: inputs.kmsKeyId,
+                    BucketKeyEnabled: inputs.bucketKeyEnabled,
+                }),
+            );
             return { id: `${bucket}/${key}` };
         },
         "aws:s3/bucketOwnershipControls:BucketOwnershipControls": async (
@@ -244,13 +268,21 @@ function makeCreators(
             _,
             inputs: {
                 bucket: string;
-                rules: { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }[];
+                rules: {
+                    applyServerSideEncryptionByDefault: {
+                        sseAlgorithm: ServerSideEncryption;
+                        kmsMasterKeyId?: string;
+                    };
+                    bucketKeyEnabled?: boolean;
+                }[];
             },
         ) => {
-            const rules = inputs.rules.map((rule) => ({
+            const rules = inputs.rules.map(({ applyServerSideEncryptionByDefault: byDefault, ...rule }) => ({
                 ApplyServerSideEncryptionByDefault: {
-                    SSEAlgorithm: rule.applyServerSideEncryptionByDefault.sseAlgorithm,
+                    SSEAlgorithm: byDefault.sseAlgorithm,
+                    KMSMasterKeyID: byDefault.kmsMasterKeyId,
                 },
+                BucketKeyEnabled: rule.bucketKeyEnabled,
             }));
             await s3.send(
                 new PutBucketEncryptionCommand({
@@ -319,19 +351,48 @@ function makeCreators(
             args.iam.roles.get(inputs.role)?.policies.push(inputs.policy);
             return { id: `${inputs.role}:${name}` };
         },
+        "aws:kms/key:Key": async (
+            _,
+            inputs: { description: string; policy: string; enableKeyRotation: boolean },
+        ) => {
+            const { KeyMetadata } = await kms.send(
+                new CreateKeyCommand({ Description: inputs.description, Policy: inputs.policy }),
+            );
+            const { KeyId: keyId = "", Arn: arn = "" } = KeyMetadata ?? {};
+            if (inputs.enableKeyRotation) await kms.send(new EnableKeyRotationCommand({ KeyId: keyId }));
+            args.iam.keyPolicies.set(arn, JSON.parse(inputs.policy) as PolicyDocument);
+            return { id: keyId, keyId, arn };
+        },
+        "aws:kms/alias:Alias": async (_, inputs: { namePrefix: string; targetKeyId: string }) => {
+            const alias = `${inputs.namePrefix}${digits()}`;
+            await kms.send(new CreateAliasCommand({ AliasName: alias, TargetKeyId: inputs.targetKeyId }));
+            return {
+                id: alias,
+                name: alias,
+                arn: `arn:${partition}:kms:${region}:${args.accountId}:${alias}`,
+            };
+        },
         "aws:cloudwatch/logGroup:LogGroup": async (
             _,
-            inputs: { namePrefix: string; retentionInDays: number },
+            inputs: { namePrefix: string; retentionInDays: number; kmsKeyId?: string },
         ) => {
             const group = `${inputs.namePrefix}${digits()}`;
-            await logs.send(new CreateLogGroupCommand({ logGroupName: group }));
+            const arn = `arn:${partition}:logs:${region}:${args.accountId}:log-group:${group}`;
+            const { kmsKeyId } = inputs;
+            if (kmsKeyId !== undefined) {
+                // CloudWatch Logs tries the key before it makes the log group.
+                const domain = partition === "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com";
+                await args.iam.requireKey(kmsKeyId, `logs.${region}.${domain}`, {
+                    "kms:EncryptionContext:aws:logs:arn": arn,
+                });
+            }
+            await logs.send(new CreateLogGroupCommand({ logGroupName: group, kmsKeyId }));
             await logs.send(
                 new PutRetentionPolicyCommand({
                     logGroupName: group,
                     retentionInDays: inputs.retentionInDays,
                 }),
             );
-            const arn = `arn:${partition}:logs:${region}:${args.accountId}:log-group:${group}`;
             return { id: group, name: group, arn };
         },
         "aws:codebuild/project:Project": async (name, inputs: Omit<DeclaredProject, "name" | "arn">) => {

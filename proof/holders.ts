@@ -26,6 +26,9 @@ export type Holder = {
       }
 );
 
+/** The key of another account that a variant of the program is given. */
+export const givenKeyArn = `arn:${at.partition}:kms:${at.region}:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab`;
+
 /** ARN of a role by its physical name. */
 export function roleArn(physicalName: string): string {
     return `arn:${at.partition}:iam::${at.accountId}:role/${physicalName}`;
@@ -58,6 +61,12 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
         of: name,
         principal: roleArn(`passing-${name}`),
     }),
+    "aws:kms/key:Key policy": ({ type, name, inputs }) => ({
+        kind: "resource",
+        name: "the key",
+        of: name,
+        arn: awsTypes[type]?.answer(physicalNameOf(name), inputs)["arn"] ?? "",
+    }),
     "aws:s3/bucketPolicy:BucketPolicy policy": ({ name, inputs }) => ({
         kind: "resource",
         name: "the bucket",
@@ -80,6 +89,7 @@ const inOutputs: Record<string, (path: readonly string[]) => Holder> = {
     startExportPolicy: ([output = ""]) => holderOfPublished(output),
     startBatchPolicy: ([output = ""]) => holderOfPublished(output),
     readArtifactsPolicy: ([output = ""]) => holderOfPublished(output),
+    encryptionKeyPolicy: ([of = ""]) => ({ kind: "resource", name: "the given key", of, arn: givenKeyArn }),
     repositoryPolicies: ([of = "", arn = ""]) => ({
         kind: "resource",
         name: "repositories of other accounts",

@@ -2,6 +2,8 @@
  * Statements that are wrong in one place each: an action, a resource, a condition or a principal too many or too few.
  * The proof is worth as much as the number of these that it notices.
  */
+import { isDeepStrictEqual } from "node:util";
+
 import type { PolicyStatement } from "../lab/iam";
 import { actionsIn } from "./facts";
 import type { Policy, Program } from "./program";
@@ -131,10 +133,12 @@ function otherPrincipals(statement: PolicyStatement): Mutant[] {
         { AWS: "*" },
         { AWS: `arn:aws:iam::${account}:root` },
         { Service: ["codebuild.amazonaws.com", "states.amazonaws.com", "lambda.amazonaws.com"] },
-    ].map((principal) => ({
-        change: `for ${JSON.stringify(principal)}`,
-        statement: { ...statement, Principal: principal },
-    }));
+    ]
+        .filter((principal) => !isDeepStrictEqual(principal, statement["Principal"]))
+        .map((principal) => ({
+            change: `for ${JSON.stringify(principal)}`,
+            statement: { ...statement, Principal: principal },
+        }));
 }
 
 /** The same pattern with a `*` more, or one that begins earlier. One that reaches the very same is left out. */

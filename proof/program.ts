@@ -13,7 +13,7 @@ import { stackConfiguration } from "../lab/stackFiles";
 import { at, awsTypes, physicalNameOf } from "../tests/support/awsTypes";
 import { loadProgram } from "../tests/support/program";
 import { evaluate, type Evaluation, type RecordedResource } from "../tests/support/pulumiMocks";
-import { foreignGrantsIn, type Holder, holderInOutput, holderInResource } from "./holders";
+import { foreignGrantsIn, givenKeyArn, type Holder, holderInOutput, holderInResource } from "./holders";
 
 type Builders = typeof builders;
 
@@ -76,6 +76,12 @@ export const variants: readonly Variant[] = [
             "ecr-image-export:engine": engine,
         },
     })),
+    {
+        name: "prod, engine stream, a KMS key of another account",
+        stack: "prod",
+        engine: "stream",
+        changes: { "ecr-image-export:engine": "stream", "ecr-image-export:encryption": givenKeyArn },
+    },
 ];
 
 /** A policy that the program declares. */

@@ -136,7 +136,12 @@ export async function makeRows(program: Program): Promise<Row[]> {
             }
         }
         for (const grant of world.grants.filter(({ denies }) => !denies)) {
-            for (const request of granted(actor, grant)) add("other's right", request);
+            for (const request of granted(actor, grant)) {
+                add("other's right", request);
+                if (world.needsBothSides(request)) {
+                    add("other's right", { ...request, sides: "open identity policy" });
+                }
+            }
         }
         for (const [action, resource] of coveted(program)) {
             add("other action", { actor, action, resource, context: usualContext });
@@ -144,7 +149,12 @@ export async function makeRows(program: Program): Promise<Row[]> {
     }
     for (const grant of world.grants.filter(({ principals }) => principals !== undefined)) {
         for (const actor of world.strangersTo(grant)) {
-            for (const request of granted(actor, grant)) add("other principal", request);
+            for (const request of granted(actor, grant)) {
+                add("other principal", request);
+                if (world.needsBothSides(request)) {
+                    add("other principal", { ...request, sides: "open identity policy" });
+                }
+            }
         }
     }
     for (const row of [...rows.values()]) {
@@ -192,7 +202,10 @@ class World {
         }));
     }
 
-    /** What an actor is meant to be granted, by its own policies or by those of resources. */
+    /**
+     * What an actor is meant to be granted, by its own policies or by those of resources. What is meant for a whole
+     * account is asked around by one of it; the others ask for it as "other's right".
+     */
     public grantsOf(actor: Actor): Grant[] {
         return this.grants.filter(
             ({ holder, principals, denies }) =>
@@ -216,9 +229,15 @@ class World {
         });
     }
 
-    /** Whether the caller's policies and the resource's have to allow a request, and not one of them. */
+    /**
+     * Whether the caller's policies and the resource's have to allow a request, and not one of them: across accounts, and
+     * for KMS keys, whose policies here name no role (docs.aws.amazon.com/kms/latest/developerguide/key-policies.html).
+     */
     public needsBothSides({ actor, resource }: Request): boolean {
-        return isRole(actor.principal) && accountOf(resource) !== accountOf(actor.principal);
+        return (
+            isRole(actor.principal) &&
+            (accountOf(resource) !== accountOf(actor.principal) || resource.includes(":kms:"))
+        );
     }
 
     /** The verdict that the accounts of the statements lead to. */
@@ -273,7 +292,7 @@ function covers({ actions, resources, context }: Grant, request: Request): boole
         resources.some((scope) => scope.contains(request.resource)) &&
         Object.entries(context).every(([key, scope]) => {
             const value = request.context[key];
-            return value !== undefined && scope.contains(value);
+            return value === undefined ? scope.orMissing === true : scope.contains(value);
         })
     );
 }
@@ -314,18 +333,23 @@ function* granted(actor: Actor, grant: Grant): Generator<Request> {
 function contextsOf({ context }: Grant): Record<string, string>[] {
     const entries = Object.entries(context);
     const length = Math.max(1, ...entries.map(([, { inside }]) => inside.length));
-    return Array.from({ length }, (_, index) => ({
+    const contexts = Array.from({ length }, (_, index) => ({
         ...usualContext,
         ...Object.fromEntries(entries.map(([key, { inside }]) => [key, inside[index] ?? inside[0] ?? ""])),
     }));
+    const missing = entries.filter(([, { orMissing }]) => orMissing).map(([key]) => key);
+    return [...contexts, ...missing.map((key) => omit(contexts[0] ?? {}, key))];
 }
 
 /** The same context without one key, or with a value beside those that a statement asks for. */
 function wrongContexts(grant: Grant, context: Record<string, string>): Record<string, string>[] {
     return Object.entries(grant.context).flatMap(([key, { outside }]) => {
-        const without = Object.fromEntries(Object.entries(context).filter(([each]) => each !== key));
-        return [without, ...outside.map((value) => ({ ...context, [key]: value }))];
+        return [omit(context, key), ...outside.map((value) => ({ ...context, [key]: value }))];
     });
+}
+
+function omit(context: Record<string, string>, key: string): Record<string, string> {
+    return Object.fromEntries(Object.entries(context).filter(([each]) => each !== key));
 }
 
 /** Every other action of the service, on what the actor may reach. */
@@ -347,7 +371,8 @@ async function otherActions(actor: Actor, grant: Grant): Promise<Request[]> {
 
 /** What a Deny has to stop: everything that others may, and everything that an administrator may. */
 async function deniedRequests(world: World, grant: Grant, rows: readonly Row[]): Promise<Request[]> {
-    const denied = { ...usualContext, ...contextsOf(grant)[0] };
+    const denied = contextsOf(grant);
+    const contexts = [usualContext, ...denied, ...wrongContexts(grant, denied[0] ?? {})];
     const reached = rows.filter(
         ({ expected, resource }) =>
             expected === "Allowed" && grant.resources.some((scope) => scope.contains(resource)),
@@ -355,10 +380,12 @@ async function deniedRequests(world: World, grant: Grant, rows: readonly Row[]):
     const ofAdministrator = (await otherActions(world.administrator, grant)).filter(({ resource }) =>
         grant.resources.some((scope) => scope.contains(resource)),
     );
-    return [...reached, ...ofAdministrator].flatMap((request) => [
-        { ...request, context: { ...request.context, ...usualContext } },
-        { ...request, context: { ...request.context, ...denied } },
-    ]);
+    const asked = [...reached, ...ofAdministrator].filter(({ action }) =>
+        grant.actions.some((each) => each === action || matchesAll(each, action)),
+    );
+    return asked.flatMap((request) =>
+        contexts.map((context) => ({ ...request, context: { ...request.context, ...context } })),
+    );
 }
 
 const actionsByService = new Map<string, { name: string; withoutResource: boolean }[]>();
@@ -424,7 +451,15 @@ function callOf({ actor, action, resource, context, sides }: Row, policies: read
             sides === "open resource policy"
                 ? {
                       Version,
-                      Statement: [{ Effect: "Allow", Principal: { AWS: "*" }, Action: "*", Resource: "*" }],
+                      // For the caller's account: a key policy that named the caller would need no other side.
+                      Statement: [
+                          {
+                              Effect: "Allow",
+                              Principal: { AWS: rootOf(actor.principal) },
+                              Action: "*",
+                              Resource: "*",
+                          },
+                      ],
                   }
                 : sides === "no resource policy"
                   ? undefined
@@ -444,6 +479,10 @@ const nothingPasses = {
 function accountOf(resource: string): string {
     const account = resource.split(":")[4] ?? "";
     return account === "" ? at.accountId : account;
+}
+
+function rootOf(role: string): string {
+    return role.replace(/:role\/.*$/, ":root");
 }
 
 function isRole(principal: string): boolean {

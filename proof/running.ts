@@ -57,6 +57,7 @@ const configuration = {
     "ecr-image-export:pullThroughCache": JSON.stringify([
         { prefix: "mirror", upstreamRegistryUrl: upstream },
     ]),
+    "ecr-image-export:encryption": "kms",
 };
 
 /** All that the lab is asked to do. A statement whose actions none of this needs is proven by documentation, or goes. */

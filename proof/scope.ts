@@ -12,6 +12,8 @@ export interface Scope {
     readonly outside: readonly string[];
     /** Whether a value belongs to it. */
     readonly contains: (value: string) => boolean;
+    /** Whether a condition key without a value belongs to it. */
+    readonly orMissing?: true;
 }
 
 /** One value. */
@@ -45,6 +47,39 @@ export function beginningWith(prefix: string, ...rests: [string, ...string[]]): 
         rests.map((rest) => `${prefix}${rest}`),
         [...outside, shorter],
         (other) => other.startsWith(prefix),
+    );
+}
+
+/** Everything but one value. */
+export function otherThan(value: string, ...examples: [string, ...string[]]): Scope {
+    return scope(examples, [value], (other) => other !== value);
+}
+
+/**
+ * Every value that begins with a text and has a second one somewhere after it.
+ *
+ * @param middles What examples have between the two.
+ */
+export function beginningWithAndHolding(
+    prefix: string,
+    text: string,
+    ...middles: [string, ...string[]]
+): Scope {
+    const [first, ...others] = middles.map((middle) => `${middle}${text}0a1b2c3`) as [string, ...string[]];
+    const { inside, outside } = beginningWith(prefix, first, ...others);
+    const elsewhere = [text.slice(1), `${text.slice(0, -1)}~`, `${text.slice(0, 1)}other-`, ""];
+    return scope(
+        inside,
+        [...outside, ...elsewhere.flatMap((other) => inside.map((value) => value.replace(text, other)))],
+        (other) => other.startsWith(prefix) && other.slice(prefix.length).includes(text),
+    );
+}
+
+/** Every principal of an account, as the key policy means it that names the account's root. */
+export function ofAccount(accountId: string): Scope {
+    const role = (account: string) => `arn:aws:iam::${account}:role/somebody`;
+    return scope([role(accountId)], [role("999988887777")], (other) =>
+        other.startsWith(`arn:aws:iam::${accountId}:role/`),
     );
 }
 

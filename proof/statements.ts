@@ -9,7 +9,17 @@ import type { EngineName } from "../components/definition";
 import { parseImageUri, repositoryArn } from "../components/imageReference";
 import type { Holder } from "./holders";
 import type { Builder, Stack } from "./program";
-import { beginningWith, exactly, noResource, oneOf, type Scope, service } from "./scope";
+import {
+    beginningWith,
+    beginningWithAndHolding,
+    exactly,
+    noResource,
+    ofAccount,
+    oneOf,
+    otherThan,
+    type Scope,
+    service,
+} from "./scope";
 
 /** Why an action is allowed, and how it is shown that it has to be. */
 export interface ActionProof {
@@ -40,6 +50,8 @@ export interface StatementProof {
     readonly principals?: (stack: Stack) => readonly Scope[];
     /** Whether the statement takes away instead of giving. */
     readonly denies?: true;
+    /** Whether it is for the policy of a KMS key, where `*` as the resource is the key. */
+    readonly ofKey?: true;
 }
 
 /** The actions of a statement in stacks with an engine. */
@@ -101,8 +113,57 @@ function archives(stack: Stack): Scope {
     );
 }
 
+/** Every object of the stack's bucket. */
+function everyObject(stack: Stack): Scope {
+    const bucket = stack.arn("image-export-bucket");
+    return beginningWith(`${bucket}/`, "images/nginx/1.29.tar", ...besideArchives);
+}
+
+/** The KMS key: the stack's own, or the one that is configured. */
+function keyArn(stack: Stack): string {
+    const encryption = stack.configured("encryption") ?? "s3";
+    return encryption.startsWith("arn:") ? encryption : stack.arn("image-export-key");
+}
+
+/** S3 works for the caller, on the stack's bucket: with a Bucket Key, which has the bucket as its context. */
+function throughS3(stack: Stack): Record<string, Scope> {
+    return {
+        "kms:ViaService": exactly(`s3.${stack.at.region}.amazonaws.com`),
+        "kms:EncryptionContext:aws:s3:arn": exactly(stack.arn("image-export-bucket")),
+    };
+}
+
+/** Topics that are named as the stack names them. */
+function topics(stack: Stack): Scope {
+    return beginningWith(stack.arnOf("sns", "image-export-"), "topic-0a1b2c3");
+}
+
+/** What a statement of a key policy has in common with the others: its resource is the key. */
+const ofKey = { ofKey: true, resources: (stack: Stack) => [exactly(keyArn(stack))] } as const;
+
+/** Refuses uploads, which is shown by the uploads that it refuses. */
+function refusesUploads(
+    why: string,
+    page: string,
+): Pick<StatementProof, "actions" | "denies" | "reach" | "resources"> {
+    return {
+        reach: "uploads of any object of the bucket, by anybody",
+        denies: true,
+        actions: {
+            "s3:PutObject": {
+                why,
+                proof: documented(
+                    `AmazonS3/latest/${page}`,
+                    "it takes away and gives nothing; the lab's tests upload with each encryption",
+                ),
+            },
+        },
+        resources: (stack) => [everyObject(stack)],
+    };
+}
+
 /** Objects of the bucket that no build may write. */
-const besideArchives = [".exporter/0a1b2c3d4e5f6071.zip", "nginx.tar"];
+const besideArchives = [".exporter/0a1b2c3d4e5f6071.zip", "nginx.tar"] as const;
 
 const notEmulated = "Step Functions does this by itself; the lab has an interpreter in its place";
 
@@ -295,6 +356,18 @@ export const statementProofs: Record<Builder, StatementProof> = {
             },
         },
         resources: (stack) => [archives(stack)],
+    },
+    writeEncrypted: {
+        reach: "the KMS key, through S3 and for the stack's bucket",
+        actions: {
+            "kms:GenerateDataKey": { why: "S3 encrypts what is written to the bucket", proof: "lab" },
+            "kms:Decrypt": {
+                why: "S3 decrypts the data key for each part of an upload, and what is read",
+                proof: "lab",
+            },
+        },
+        resources: (stack) => [exactly(keyArn(stack))],
+        context: throughS3,
     },
     writeLog: {
         reach: "streams of the builds' log group",
@@ -540,6 +613,158 @@ export const statementProofs: Record<Builder, StatementProof> = {
         context: () => ({ "aws:SecureTransport": exactly("false") }),
     },
 
+    denyOtherEncryption: {
+        ...refusesUploads(
+            "an upload that names another encryption than SSE-KMS would not be encrypted with the key",
+            "userguide/UsingKMSEncryption.html",
+        ),
+        context: () => ({
+            "s3:x-amz-server-side-encryption": otherThan("aws:kms", "AES256", "aws:kms:dsse", "aws:kmsx"),
+        }),
+    },
+    denyOtherKeys: {
+        ...refusesUploads(
+            "an upload that names another key, or none and SSE-KMS, would not be encrypted with the key",
+            "userguide/UsingKMSEncryption.html",
+        ),
+        context: (stack) => {
+            const key = keyArn(stack);
+            const others = [key.replace(/.$/, "0"), key.replace("ap-northeast-1", "eu-west-1")] as const;
+            return {
+                "s3:x-amz-server-side-encryption": exactly("aws:kms"),
+                "s3:x-amz-server-side-encryption-aws-kms-key-id": {
+                    ...otherThan(key, ...others, stack.arnOf("kms", "alias/aws/s3")),
+                    orMissing: true,
+                },
+            };
+        },
+    },
+    denyCustomerKeys: {
+        ...refusesUploads(
+            "an archive that is encrypted with a key of the uploader's own could be read by nobody else",
+            "userguide/ServerSideEncryptionCustomerKeys.html",
+        ),
+        context: () => ({
+            "s3:x-amz-server-side-encryption-customer-algorithm": { ...otherThan("", "AES256"), outside: [] },
+        }),
+    },
+
+    administerKey: {
+        ...ofKey,
+        reach: "the key itself, for whomever IAM policies of the account allow it",
+        actions: Object.fromEntries(
+            Object.entries({
+                DescribeKey: "Pulumi reads the key",
+                GetKeyPolicy: "Pulumi reads the key",
+                GetKeyRotationStatus: "Pulumi reads the key",
+                ListResourceTags: "Pulumi reads the key",
+                PutKeyPolicy: "Pulumi changes the key; without it nobody could ever change its policy",
+                EnableKeyRotation: "Pulumi changes the key",
+                UpdateKeyDescription: "Pulumi changes the key",
+                TagResource: "Pulumi changes the key",
+                UntagResource: "Pulumi changes the key",
+                CreateAlias: "Pulumi names the key",
+                UpdateAlias: "Pulumi names the key",
+                DeleteAlias: "Pulumi names the key",
+                ScheduleKeyDeletion: "Pulumi destroys the key with an unprotected stack",
+                CancelKeyDeletion: "an administrator saves a key that is still needed",
+                EnableKey: "an administrator brings a saved key back to work",
+                DisableKey: "an administrator stops all use of the key in an emergency",
+            }).map(([operation, why]) => [
+                `kms:${operation}`,
+                {
+                    why,
+                    proof: documented(
+                        `kms/latest/APIReference/API_${operation}.html`,
+                        "the lab makes the key as the owner of the account",
+                    ),
+                },
+            ]),
+        ),
+        principals: (stack) => [ofAccount(stack.at.accountId)],
+    },
+    encryptObjects: {
+        ...ofKey,
+        reach: "the key, through S3 and for the stack's bucket, for whomever IAM policies of the account allow it",
+        actions: each(["kms:Decrypt", "kms:GenerateDataKey"], {
+            why: "the other side of what roles and holders of policies may with the key",
+            proof: documented(
+                "AmazonS3/latest/userguide/UsingKMSEncryption.html",
+                "the lab judges it with every upload, but takes permissions away from roles only",
+            ),
+        }),
+        principals: (stack) => [ofAccount(stack.at.accountId)],
+        context: (stack) => ({
+            ...throughS3(stack),
+            // The owner of a given key admits the bucket before its name is known.
+            ...(stack.configured("encryption") === "kms"
+                ? {}
+                : {
+                      "kms:EncryptionContext:aws:s3:arn": beginningWith(
+                          `arn:${stack.at.partition}:s3:::image-export-bucket-`,
+                          "0a1b2c3",
+                          "fffffff",
+                      ),
+                  }),
+        }),
+    },
+    encryptLogs: {
+        ...ofKey,
+        reach: "the key, for log groups of this account that are named as the stack names them",
+        actions: each(
+            [
+                "kms:Decrypt",
+                "kms:Encrypt",
+                "kms:GenerateDataKey",
+                "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+            ],
+            {
+                why: "CloudWatch Logs encrypts and decrypts the logs",
+                proof: documented(
+                    "AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html",
+                    "the emulated CloudWatch Logs encrypts nothing",
+                ),
+            },
+        ),
+        principals: (stack) => [service(`logs.${stack.at.region}.amazonaws.com`)],
+        context: (stack) => ({
+            "kms:EncryptionContext:aws:logs:arn": beginningWithAndHolding(
+                stack.arnOf("logs", "log-group:/aws/"),
+                "/image-export-",
+                "codebuild",
+                "vendedlogs/states",
+            ),
+        }),
+    },
+    encryptNotifications: {
+        ...ofKey,
+        reach: "the key, through SNS and for topics that are named as the stack names them, for whomever IAM policies of the account allow it",
+        actions: each(["kms:Decrypt", "kms:GenerateDataKey"], {
+            why: "who publishes to an encrypted topic uses its key",
+            proof: documented("sns/latest/dg/sns-key-management.html", "the emulated SNS encrypts nothing"),
+        }),
+        principals: (stack) => [ofAccount(stack.at.accountId)],
+        context: (stack) => ({
+            "kms:ViaService": exactly(`sns.${stack.at.region}.amazonaws.com`),
+            "kms:EncryptionContext:aws:sns:topicArn": topics(stack),
+        }),
+    },
+    encryptAlarms: {
+        ...ofKey,
+        reach: "the key, for topics that are named as the stack names them",
+        actions: each(["kms:Decrypt", "kms:GenerateDataKey"], {
+            why: "alarms of this account publish to an encrypted topic",
+            proof: documented("sns/latest/dg/sns-key-management.html", "the emulated SNS encrypts nothing"),
+        }),
+        principals: () => [service("cloudwatch.amazonaws.com")],
+        context: (stack) => ({
+            "aws:SourceAccount": exactly(stack.at.accountId),
+            "kms:EncryptionContext:aws:sns:topicArn": topics(stack),
+        }),
+    },
+
     startExports: {
         reach: "the one state machine that the policy is published for",
         actions: {
@@ -599,6 +824,20 @@ export const statementProofs: Record<Builder, StatementProof> = {
             },
         },
         resources: (stack) => [archives(stack)],
+    },
+    readEncrypted: {
+        reach: "the KMS key, through S3 and for the stack's bucket",
+        actions: {
+            "kms:Decrypt": {
+                why: "S3 decrypts the archive for a reader",
+                proof: documented(
+                    "AmazonS3/latest/userguide/UsingKMSEncryption.html",
+                    "the lab's tests read with and without it; the pipeline does not read",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(keyArn(stack))],
+        context: throughS3,
     },
     listArchives: {
         reach: "the stack's bucket, for keys under `artifactPrefix`",

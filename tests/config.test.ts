@@ -8,6 +8,7 @@ import { configurationText, readProject, stackConfiguration } from "../lab/stack
 
 const imageUri = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:mainline-alpine3.22";
 const ownArn = "arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api";
+const keyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const foreignArn = "arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base";
 
 const vpc = {
@@ -79,11 +80,20 @@ describe("loadConfig", () => {
             cache: "none",
             pullThroughCache: [],
             cachedRepositories: [],
+            encryption: "s3",
             retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
             batch: { maxConcurrency: 10 },
             triggers: undefined,
             tags: { project: "ecr-image-export", stack: "dev", "managed-by": "pulumi" },
         });
+    });
+
+    it("takes a key of the stack's own, or a given one of any account", async () => {
+        assert.equal((await load({ encryption: "kms" })).encryption, "kms");
+        const multiRegion = keyArn.replace(/key\/.*/, "key/mrk-1234abcd12ab34cd56ef1234567890ab");
+        for (const arn of [keyArn, multiRegion, keyArn.replace("111122223333", "444455556666")]) {
+            assert.deepEqual((await load({ encryption: arn })).encryption, { keyArn: arn });
+        }
     });
 
     it("asks for the region", async () => {
@@ -559,6 +569,12 @@ describe("loadConfig", () => {
         const computeFields = "known are type, image, timeoutMinutes, queuedTimeoutMinutes";
         const tagKeyExpected = "expected a key of 1 to 128 letters";
         const tagValueExpected = "expected a text of at most 256 letters";
+        const keyExpected =
+            "expected s3, kms, or the ARN of a KMS key, arn:aws:kms:ap-northeast-1:ACCOUNT:key/ID";
+        const aliasRefused =
+            "expected the ARN of the key itself, since policies and S3 do not follow an alias";
+        const regionExpected =
+            "expected a key of the stack's own region, ap-northeast-1 in the partition aws";
         const structured = "expected a structured value; set it with `pulumi config set --path`";
         const networkExpected =
             "expected public, isolated, or an object with the fields vpcId, subnetIds and";
@@ -609,6 +625,17 @@ describe("loadConfig", () => {
             ["engine", "Docker", "engine", '"Docker"', "expected one of docker, stream"],
             ["cache", "", "cache", '""', "expected one of none, local"],
             ["cache", "s3", "cache", '"s3"', "expected one of none, local"],
+            ["encryption", "", "encryption", '""', keyExpected],
+            ["encryption", "KMS", "encryption", '"KMS"', keyExpected],
+            ["encryption", "aws:kms", "encryption", '"aws:kms"', keyExpected],
+            ["encryption", keyArn.slice(0, -1), "encryption", keyExpected],
+            ["encryption", `${keyArn}/x`, "encryption", keyExpected],
+            ["encryption", keyArn.replace(/.*key\//, ""), "encryption", keyExpected],
+            ["encryption", { keyArn }, "encryption", keyExpected],
+            ["encryption", "alias/images", "encryption", '"alias/images"', aliasRefused],
+            ["encryption", keyArn.replace(/key\/.*/, "alias/images"), "encryption", aliasRefused],
+            ["encryption", keyArn.replace("ap-northeast-1", "eu-west-1"), "encryption", regionExpected],
+            ["encryption", keyArn.replace("arn:aws:", "arn:aws-cn:"), "encryption", regionExpected],
             ["compute", "BUILD_GENERAL1_SMALL", "compute", '"BUILD_GENERAL1_SMALL"', structured],
             ["compute", [], "compute", '"[]"', "expected an object with the fields type, image"],
             ["compute", 5, "compute", '"5"', "expected an object with the fields type, image"],
@@ -887,6 +914,7 @@ describe("Pulumi.yaml", () => {
             ["artifactPrefix", "images/"],
             ["engine", "docker"],
             ["cache", "none"],
+            ["encryption", "s3"],
         ]);
         assert.deepEqual(await load(Object.fromEntries(defaults) as Record<string, unknown>), await load());
     });
@@ -912,5 +940,6 @@ describe("Pulumi.yaml", () => {
         assert.deepEqual([dev.retention.protect, prod.retention.protect], [false, true]);
         assert(prod.retention.archiveDays > dev.retention.archiveDays);
         assert(prod.retention.oldVersionDays > dev.retention.oldVersionDays);
+        assert.deepEqual([dev.encryption, prod.encryption], ["s3", "kms"]);
     });
 });

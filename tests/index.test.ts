@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import {
     assertNarrow,
+    assertTied,
     houseRules,
     itKeepsTheHouseRules,
     type Statement,
@@ -20,6 +21,9 @@ function covers(pattern: string, resource: string): boolean {
     return new RegExp(`^${parts.join(".*")}$`).test(resource);
 }
 
+const key = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+/** What every stack declares. */
 const resources = [
     "aws:cloudwatch/logGroup:LogGroup image-export-batch-execution-log",
     "aws:cloudwatch/logGroup:LogGroup image-export-build-log",
@@ -46,6 +50,124 @@ const resources = [
     "ecr-image-export:index:BuildRunner image-export",
     "ecr-image-export:index:ExportOrchestration image-export",
 ];
+
+/** A value of an option, and what it adds to {@link resources} and {@link outputNames}. */
+interface Value {
+    /** As text, as Pulumi hands it over; the default when it is left out. */
+    readonly text?: string;
+    readonly resources?: readonly string[];
+    readonly outputs?: readonly string[];
+}
+
+/** Every option that decides what is declared, by its key, and its values. */
+const options: Record<string, Record<string, Value>> = {
+    engine: {
+        docker: {},
+        stream: { text: "stream", resources: ["aws:s3/bucketObjectv2:BucketObjectv2 image-export-exporter"] },
+    },
+    encryption: {
+        s3: {},
+        kms: {
+            text: "kms",
+            resources: ["aws:kms/alias:Alias image-export-key-alias", "aws:kms/key:Key image-export-key"],
+            outputs: ["encryptionKeyArn"],
+        },
+        "a given key": { text: key, outputs: ["encryptionKeyArn", "encryptionKeyPolicy"] },
+    },
+    network: {
+        public: {},
+        isolated: {
+            text: "isolated",
+            resources: [
+                "aws:cloudwatch/logGroup:LogGroup image-export-flow-log",
+                "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup image-export-default-group",
+                "aws:ec2/flowLog:FlowLog image-export-flows",
+                "aws:ec2/routeTable:RouteTable image-export-route-table",
+                "aws:ec2/routeTableAssociation:RouteTableAssociation image-export-association-1",
+                "aws:ec2/routeTableAssociation:RouteTableAssociation image-export-association-2",
+                "aws:ec2/securityGroup:SecurityGroup image-export-build-group",
+                "aws:ec2/securityGroup:SecurityGroup image-export-endpoint-group",
+                "aws:ec2/subnet:Subnet image-export-subnet-1",
+                "aws:ec2/subnet:Subnet image-export-subnet-2",
+                "aws:ec2/vpc:Vpc image-export-vpc",
+                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-ecr-api-endpoint",
+                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-ecr-dkr-endpoint",
+                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-logs-endpoint",
+                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-s3-endpoint",
+                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-sts-endpoint",
+                "aws:iam/role:Role image-export-flow-role",
+                "aws:iam/rolePolicy:RolePolicy image-export-flow-policy",
+                "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule image-export-build-to-endpoints",
+                "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule image-export-build-to-s3",
+                "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule image-export-endpoints-from-build",
+                "ecr-image-export:index:IsolatedNetwork image-export",
+            ],
+        },
+    },
+    cache: { none: {}, local: { text: "local" } },
+    triggers: {
+        none: {},
+        both: {
+            text: JSON.stringify({ onPush: { tags: ["v*"] }, schedule: { expression: "rate(1 day)" } }),
+            resources: [
+                "aws:cloudwatch/eventRule:EventRule image-export-triggers-on-push",
+                "aws:cloudwatch/eventTarget:EventTarget image-export-triggers-on-push-target",
+                "aws:cloudwatch/logGroup:LogGroup image-export-triggers-execution-log",
+                "aws:cloudwatch/metricAlarm:MetricAlarm image-export-triggers-starter-alarm",
+                "aws:cloudwatch/metricAlarm:MetricAlarm image-export-triggers-undelivered-alarm",
+                "aws:iam/role:Role image-export-triggers-machine-role",
+                "aws:iam/role:Role image-export-triggers-on-push-role",
+                "aws:iam/role:Role image-export-triggers-schedule-role",
+                "aws:iam/rolePolicy:RolePolicy image-export-triggers-machine-policy",
+                "aws:iam/rolePolicy:RolePolicy image-export-triggers-on-push-policy",
+                "aws:iam/rolePolicy:RolePolicy image-export-triggers-schedule-policy",
+                "aws:scheduler/schedule:Schedule image-export-triggers-schedule",
+                "aws:scheduler/scheduleGroup:ScheduleGroup image-export-triggers-schedules",
+                "aws:sfn/stateMachine:StateMachine image-export-triggers-machine",
+                "aws:sqs/queue:Queue image-export-triggers-undelivered",
+                "aws:sqs/queuePolicy:QueuePolicy image-export-triggers-undelivered-policy",
+                "ecr-image-export:index:Triggers image-export-triggers",
+            ],
+        },
+    },
+};
+
+/** One value of each option. */
+type Choice = Record<string, string>;
+
+/** The combinations that cannot work, and what is said of them. */
+const refused: readonly (readonly [Choice, RegExp])[] = [
+    [{ engine: "stream", cache: "local" }, /value cache is "local": engine stream keeps no layers/],
+    [{ network: "isolated", cache: "local" }, /value cache is "local": CodeBuild has no local cache .* VPC/],
+];
+
+/** Every combination of the options' values. */
+const combinations = Object.entries(options).reduce<Choice[]>(
+    (choices, [option, values]) =>
+        choices.flatMap((choice) => Object.keys(values).map((value) => ({ ...choice, [option]: value }))),
+    [{}],
+);
+
+function valuesOf(choice: Choice): Value[] {
+    return Object.entries(choice).map(([option, value]) => options[option]?.[value] ?? {});
+}
+
+/** Evaluates the program as `dev` with the options that were chosen. */
+function evaluateWith(choice: Choice): Promise<Evaluation> {
+    const changes = Object.keys(choice).flatMap((option): [string, string][] => {
+        const text = options[option]?.[choice[option] ?? ""]?.text;
+        return text === undefined ? [] : [[`ecr-image-export:${option}`, text]];
+    });
+    return evaluateStack("dev", false, Object.fromEntries(changes));
+}
+
+function resourcesWith(choice: Choice): string[] {
+    return [...resources, ...valuesOf(choice).flatMap((value) => value.resources ?? [])].sort();
+}
+
+function outputsWith(choice: Choice): string[] {
+    return [...outputNames, ...valuesOf(choice).flatMap((value) => value.outputs ?? [])].sort();
+}
 
 /** A contract with other stacks: see the README. */
 const outputNames = [
@@ -86,10 +208,15 @@ function tagsOf(stack: string): (component: string) => Record<string, string> {
     });
 }
 
+const stacks: Record<string, Choice> = {
+    dev: { engine: "docker", encryption: "s3" },
+    prod: { engine: "docker", encryption: "kms" },
+};
+
 describe("index.ts", function () {
     this.timeout(10_000); // the first evaluation loads the whole SDK
 
-    for (const stack of ["dev", "prod"]) {
+    for (const [stack, choice] of Object.entries(stacks)) {
         for (const preview of [false, true]) {
             describe(`${preview ? "previewed" : "deployed"} as ${stack}`, () => {
                 let program: Evaluation;
@@ -100,11 +227,11 @@ describe("index.ts", function () {
                 itKeepsTheHouseRules(() => program, tagsOf(stack));
 
                 it("declares these resources and no other", () => {
-                    assert.deepEqual(program.typesAndNames(), resources);
+                    assert.deepEqual(program.typesAndNames(), resourcesWith(choice));
                 });
 
                 it("has these outputs and no other", () => {
-                    assert.deepEqual(Object.keys(program.result).sort(), outputNames);
+                    assert.deepEqual(Object.keys(program.result).sort(), outputsWith(choice));
                 });
 
                 it("writes no error text of an Output into an output", () => {
@@ -112,6 +239,33 @@ describe("index.ts", function () {
                 });
             });
         }
+    }
+
+    for (const choice of combinations) {
+        const told = Object.entries(choice).map(([option, value]) => `${option} ${value}`);
+        const [, message] =
+            refused.find(([part]) =>
+                Object.entries(part).every(([option, value]) => choice[option] === value),
+            ) ?? [];
+        if (message !== undefined) {
+            it(`refuses ${told.join(", ")}`, async () => {
+                await assert.rejects(evaluateWith(choice), message);
+            });
+            continue;
+        }
+        describe(`deployed with ${told.join(", ")}`, () => {
+            let program: Evaluation;
+            before(async () => {
+                program = await evaluateWith(choice);
+            });
+
+            itKeepsTheHouseRules(() => program, tagsOf("dev"));
+
+            it("declares these resources and no other, and has these outputs and no other", () => {
+                assert.deepEqual(program.typesAndNames(), resourcesWith(choice));
+                assert.deepEqual(Object.keys(program.result).sort(), outputsWith(choice));
+            });
+        });
     }
 
     describe("deployed as prod", () => {
@@ -131,6 +285,7 @@ describe("index.ts", function () {
                 batchStateMachineArn: `arn:aws:states:${at}:stateMachine:image-export-batch-machine-0a1b2c3`,
                 buildProjectName: "image-export-project-0a1b2c3",
                 buildRoleArn: "arn:aws:iam::111122223333:role/image-export-build-role-0a1b2c3",
+                encryptionKeyArn: key,
                 logGroupNames: {
                     builds: "/aws/codebuild/image-export-20250101000000000000000001",
                     executions: "/aws/vendedlogs/states/image-export-20250101000000000000000001",
@@ -178,16 +333,38 @@ describe("index.ts", function () {
             assert.deepEqual(source, { type: "NO_SOURCE", buildspec });
         });
 
+        it("uploads the exporter once the bucket keeps versions and no policy of another key refuses it", async () => {
+            const program = await evaluateStack("prod", false, { "ecr-image-export:engine": "stream" });
+            const { dependencies } = program.resource("image-export-exporter");
+            assert(dependencies.includes("image-export-versioning"));
+            assert(dependencies.includes("image-export-policy"));
+        });
+
         it("gives state machine and project the configured timeouts", () => {
             assert.equal(prod.resource("image-export-project").inputs["buildTimeout"], 60);
             const definition = String(prod.resource("image-export-machine").inputs["definition"]);
             assert.match(definition, new RegExp(`"TimeoutSeconds":${(60 + 60 + 10) * 60}\\b`));
         });
 
-        it("protects the bucket and nothing else; dev protects nothing", async () => {
+        it("encrypts every log group with the key, whose policy admits each of them", () => {
+            const logs = statementsOf(prod.resource("image-export-key")).find(
+                ({ Sid }) => Sid === "EncryptLogs",
+            );
+            const { ArnLike: names } = logs?.Condition as { ArnLike: Record<string, string> };
+            const pattern = names["kms:EncryptionContext:aws:logs:arn"]?.replaceAll("*", ".*") ?? "";
+            const groups = prod.customResources().filter(({ type }) => type.endsWith(":LogGroup"));
+            assert.notDeepEqual(groups, []);
+            for (const { name, inputs } of groups) {
+                assert.equal(inputs["kmsKeyId"], key, name);
+                const arn = `arn:aws:logs:ap-northeast-1:111122223333:log-group:${String(inputs["namePrefix"])}`;
+                assert.match(`${arn}x`, new RegExp(`^${pattern}$`), name);
+            }
+        });
+
+        it("protects bucket and key and nothing else; dev protects nothing", async () => {
             const guarded = ({ resources: all }: Evaluation) =>
                 all.filter(({ protect }) => protect).map(({ name }) => name);
-            assert.deepEqual(guarded(prod), ["image-export-bucket"]);
+            assert.deepEqual(guarded(prod), ["image-export-bucket", "image-export-key"]);
             assert.deepEqual(guarded(await evaluateStack("dev", false)), []);
         });
     });
@@ -431,4 +608,22 @@ describe("the house rules", () => {
             assert.throws(() => houseRules[sentence]?.(new Evaluation(changed, {}), tagsOf("dev")));
         });
     }
+
+    it("notice a key policy that lets somebody use the key for anything, or anybody for something", () => {
+        const root = { AWS: "arn:aws:iam::111122223333:root" };
+        const tied = { StringEquals: { "kms:EncryptionContext:aws:s3:arn": "arn:aws:s3:::bucket" } };
+        const allow = { Effect: "Allow", Resource: "*" };
+        assertTied([{ ...allow, Principal: root, Action: "kms:Decrypt", Condition: tied }], "a key");
+        for (const statement of [
+            { ...allow, Principal: root, Action: "kms:Decrypt" },
+            { ...allow, Principal: root, Action: ["kms:CreateGrant"] },
+            { ...allow, Principal: root, Action: "kms:Describe*" },
+            { ...allow, Principal: "*", Action: "kms:Decrypt", Condition: tied },
+            { ...allow, Principal: { AWS: "*" }, Action: "kms:DescribeKey" },
+        ]) {
+            assert.throws(() => {
+                assertTied([statement], "a key");
+            });
+        }
+    });
 });

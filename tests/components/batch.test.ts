@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { BatchOrchestration, type BatchOrchestrationArgs } from "../../components/batch";
 import { batchDefinition } from "../../components/batchDefinition";
 import { at } from "../support/awsTypes";
-import { itKeepsTheHouseRules } from "../support/houseRules";
+import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../support/pulumiMocks";
 
 const tags = { project: "ecr-image-export", team: "platform" };
@@ -19,10 +19,14 @@ const args: BatchOrchestrationArgs = {
     tags,
 };
 
+function evaluateBatch(changes: Partial<BatchOrchestrationArgs> = {}): Promise<Evaluation> {
+    return evaluate(() => ({ machine: new BatchOrchestration("test", { ...args, ...changes }).urn }));
+}
+
 describe("BatchOrchestration", () => {
     let batch: Evaluation;
     before(async () => {
-        batch = await evaluate(() => ({ machine: new BatchOrchestration("test", args).urn }));
+        batch = await evaluateBatch();
     });
 
     itKeepsTheHouseRules(() => batch, tags);
@@ -133,5 +137,26 @@ describe("BatchOrchestration", () => {
                 ["ReadResults", "s3:GetObject", `${artifactBucketArn}/batch-results/*`],
             ],
         );
+    });
+
+    it("encrypts manifests, results and log with a KMS key", async () => {
+        const encryptionKeyArn =
+            "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        const encrypted = await evaluateBatch({ encryptionKeyArn });
+        assert.equal(encrypted.resource("test-execution-log").inputs["kmsKeyId"], encryptionKeyArn);
+        const useKey = {
+            Sid: "WriteEncrypted",
+            Effect: "Allow",
+            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+            Resource: encryptionKeyArn,
+            Condition: {
+                StringEquals: { "kms:ViaService": "s3.ap-northeast-1.amazonaws.com" },
+                ArnLike: { "kms:EncryptionContext:aws:s3:arn": artifactBucketArn },
+            },
+        };
+        assert.deepEqual(statementsOf(encrypted.resource("test-machine-policy"))[5], useKey);
+        const { startBatchPolicy } = encrypted.component("BatchOrchestration").outputs ?? {};
+        const published = JSON.parse(String(startBatchPolicy)) as { Statement: unknown[] };
+        assert.deepEqual(published.Statement.at(-1), useKey);
     });
 });

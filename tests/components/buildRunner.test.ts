@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 
-import { BuildRunner, type BuildRunnerArgs } from "../../components/buildRunner";
+import { BuildRunner, type BuildRunnerArgs, type Engine } from "../../components/buildRunner";
 import { parseImageUri, parseRepositoryArn } from "../../components/imageReference";
 import { at } from "../support/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
@@ -369,7 +369,14 @@ describe("BuildRunner with engine stream", () => {
         const many = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`tag-${at}`, "x"]));
         const { inputs } = (await evaluateRunner({ ...stream, tags: many })).resource("test-exporter");
         assert.deepEqual(Object.keys(inputs["tags"] as object), Object.keys(many).slice(0, 10));
-        assert.deepEqual(Object.keys(inputs).sort(), ["bucket", "key", "source", "tags"]);
+        assert.deepEqual(Object.keys(inputs).sort(), [
+            "bucket",
+            "key",
+            "serverSideEncryption",
+            "source",
+            "tags",
+        ]);
+        assert.equal(inputs["serverSideEncryption"], "AES256");
     });
 
     it("runs the exporter without privilege", () => {
@@ -453,4 +460,70 @@ describe("BuildRunner with engine stream", () => {
             assert.equal("queuedTimeout" in inputs, type !== "lambda");
         });
     }
+});
+
+describe("BuildRunner with a KMS key", () => {
+    const encryptionKeyArn =
+        "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const engines: [string, Engine][] = [
+        ["docker", { name: "docker", buildspec: "version: 0.2\n" }],
+        ["stream", { name: "stream", buildspec: "version: 0.2\n", bundle: "// exporter" }],
+    ];
+    for (const [name, engine] of engines) {
+        describe(`and engine ${name}`, () => {
+            let runner: Evaluation;
+            let without: Evaluation;
+            before(async () => {
+                runner = await evaluateRunner({ engine, encryptionKeyArn });
+                without = await evaluateRunner({ engine });
+            });
+
+            itKeepsTheHouseRules(() => runner, tags);
+
+            it("declares no resource more", () => {
+                assert.deepEqual(runner.typesAndNames(), without.typesAndNames());
+            });
+
+            it("may use the key through S3, for the bucket, and nothing else besides", () => {
+                const [before, after] = [without, runner].map((each) =>
+                    statementsOf(each.resource("test-build-policy")),
+                );
+                assert.deepEqual(
+                    after?.filter(({ Sid }) => !before?.some((each) => each.Sid === Sid)),
+                    [
+                        {
+                            Sid: "WriteEncrypted",
+                            Effect: "Allow",
+                            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+                            Resource: encryptionKeyArn,
+                            Condition: {
+                                StringEquals: { "kms:ViaService": "s3.ap-northeast-1.amazonaws.com" },
+                                ArnLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
+                            },
+                        },
+                    ],
+                );
+                assert.deepEqual(
+                    after.filter(({ Sid }) => Sid !== "WriteEncrypted"),
+                    before,
+                );
+            });
+
+            it("encrypts its log with the key, and nothing of the project: builds have no artifacts", () => {
+                assert.equal(runner.resource("test-build-log").inputs["kmsKeyId"], encryptionKeyArn);
+                assert(!("kmsKeyId" in without.resource("test-build-log").inputs));
+                assert(!("encryptionKey" in runner.resource("test-project").inputs));
+            });
+        });
+    }
+
+    it("names the key for the exporter, so that another key uploads it again", async () => {
+        const [, [, engine]] = engines as [unknown, [string, Engine]];
+        const { inputs } = (await evaluateRunner({ engine, encryptionKeyArn })).resource("test-exporter");
+        const { serverSideEncryption, kmsKeyId, bucketKeyEnabled } = inputs;
+        assert.deepEqual(
+            { serverSideEncryption, kmsKeyId, bucketKeyEnabled },
+            { serverSideEncryption: "aws:kms", kmsKeyId: encryptionKeyArn, bucketKeyEnabled: true },
+        );
+    });
 });

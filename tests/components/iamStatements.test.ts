@@ -6,18 +6,29 @@ import * as pulumi from "@pulumi/pulumi";
 
 import * as statements from "../../components/iamStatements";
 import { at } from "../support/awsTypes";
-import { assertNarrow, type Statement } from "../support/houseRules";
+import { assertNarrow, assertTied, type Statement } from "../support/houseRules";
 import { evaluate } from "../support/pulumiMocks";
 
 const china = { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" };
 const bucket = "arn:aws:s3:::artifacts";
 const queue = "arn:aws:sqs:ap-northeast-1:111122223333:undelivered";
 const states = "arn:aws:states:ap-northeast-1:111122223333";
+const key = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+/** The builders of statements for key policies, where `*` is the key. */
+const ofKeyPolicy = [
+    "administerKey",
+    "encryptAlarms",
+    "encryptLogs",
+    "encryptNotifications",
+    "encryptObjects",
+];
 
 const subnets = ["subnet-0a1b2c3d", "subnet-1a2b3c4d"];
 
 /** Every builder of the file, called once. What each one grants is pinned by the tests of the components. */
 const everyStatement = {
+    administerKey: statements.administerKey(at),
     assumedByCodeBuild: statements.assumedByCodeBuild(at, "export-project"),
     assumedByEventBridge: statements.assumedByEventBridge(at, "export-on-push"),
     assumedByFlowLogs: statements.assumedByFlowLogs(at),
@@ -32,9 +43,16 @@ const everyStatement = {
     createNetworkInterfaces: statements.createNetworkInterfaces(at, subnets, ["sg-0a1b2c3d"]),
     deleteNetworkInterfaces: statements.deleteNetworkInterfaces(at, subnets),
     deliverExecutionLog: statements.deliverExecutionLog(),
+    denyCustomerKeys: statements.denyCustomerKeys(bucket),
     denyInsecureQueue: statements.denyInsecureQueue(queue),
     denyInsecureTransport: statements.denyInsecureTransport(bucket),
+    denyOtherEncryption: statements.denyOtherEncryption(bucket),
+    denyOtherKeys: statements.denyOtherKeys(bucket, key),
     downloadLayers: statements.downloadLayers(at),
+    encryptAlarms: statements.encryptAlarms(at, "export-*"),
+    encryptLogs: statements.encryptLogs(at, "/aws/*/export-*"),
+    encryptNotifications: statements.encryptNotifications(at, "export-*"),
+    encryptObjects: statements.encryptObjects(at, bucket),
     exportEachImage: statements.exportEachImage(`${states}:stateMachine:export`),
     findExports: statements.findExports(bucket, "images/"),
     followEachExport: statements.followEachExport(at, "export-machine"),
@@ -60,6 +78,7 @@ const everyStatement = {
     pullTrigger: statements.pullTrigger(`${states}:stateMachine:starter`),
     putManifests: statements.putManifests(bucket, "batches/"),
     readArchives: statements.readArchives(bucket, "images/"),
+    readEncrypted: statements.readEncrypted(at, key, bucket),
     readExporter: statements.readExporter(`${bucket}/.exporter/0a1b2c3.zip`),
     readManifests: statements.readManifests(bucket, "batches/"),
     readResults: statements.readResults(bucket, "batch-results/"),
@@ -70,6 +89,7 @@ const everyStatement = {
     startTriggeredExports: statements.startTriggeredExports(`${states}:stateMachine:export`),
     traceExecutions: statements.traceExecutions(),
     writeArchives: statements.writeArchives(bucket, "images/"),
+    writeEncrypted: statements.writeEncrypted(at, key, bucket),
     writeFlowLogs: statements.writeFlowLogs("arn:aws:logs:ap-northeast-1:111122223333:log-group:flows"),
     writeLog: statements.writeLog("arn:aws:logs:ap-northeast-1:111122223333:log-group:builds"),
     writeResults: statements.writeResults(bucket, "batch-results/"),
@@ -90,7 +110,8 @@ describe("iamStatements", () => {
         it(`${name} is no wider than it has to be`, async () => {
             const { Effect, ...rest } = await plain(statement);
             assert.equal(Effect, name.startsWith("deny") ? "Deny" : "Allow");
-            assertNarrow([{ Effect, ...rest }], name);
+            if (ofKeyPolicy.includes(name)) assertTied([{ Effect, ...rest }], name);
+            else assertNarrow([{ Effect, ...rest }], name);
         });
     }
 
@@ -198,12 +219,34 @@ describe("iamStatements", () => {
             statements.lendNetworkInterfaces(china, subnets),
             statements.passBuildLogs(china),
             statements.followExports(china, "export-machine"),
+            statements.administerKey(china),
+            statements.encryptLogs(china, "/aws/*/export-*"),
+            statements.encryptNotifications(china, "export-*"),
+            statements.encryptAlarms(china, "export-*"),
         ];
         for (const statement of inChina) {
             const text = JSON.stringify(await plain(statement));
-            assert.match(text, /arn:aws-cn:[a-z0-9]+:cn-north-1:111122223333:/);
+            assert.match(text, /arn:aws-cn:[a-z0-9]+:(?:cn-north-1)?:111122223333:/);
             assert.doesNotMatch(text, /arn:aws:/);
         }
+    });
+
+    it("names CloudWatch Logs as each partition does", async () => {
+        const inGovCloud = { partition: "aws-us-gov", region: "us-gov-west-1", accountId: "111122223333" };
+        for (const [where, service] of [
+            [at, "logs.ap-northeast-1.amazonaws.com"],
+            [china, "logs.cn-north-1.amazonaws.com.cn"],
+            [inGovCloud, "logs.us-gov-west-1.amazonaws.com"],
+        ] as const) {
+            const { Principal } = await plain(statements.encryptLogs(where, "/aws/*/export-*"));
+            assert.deepEqual(Principal, { Service: service });
+        }
+    });
+
+    it("lets the account administer the key, but neither encrypt, decrypt, nor let others", async () => {
+        const { Action, Condition } = await plain(everyStatement.administerKey);
+        assert.equal(Condition, undefined);
+        assert.doesNotMatch([Action].flat().join(), /crypt|Generate|ReEncrypt|CreateGrant|Sign|Derive/);
     });
 
     it("takes Outputs for names and ARNs", async () => {

@@ -204,6 +204,15 @@ describe("ExportOrchestration", () => {
         assert.equal(kept.resource("test-execution-log").inputs["retentionInDays"], 7);
     });
 
+    it("encrypts its log with a KMS key, which its role needs nothing of", async () => {
+        const encryptionKeyArn =
+            "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        const encrypted = await evaluateOrchestration({ encryptionKeyArn });
+        assert.equal(encrypted.resource("test-execution-log").inputs["kmsKeyId"], encryptionKeyArn);
+        const policyOf = (evaluation: Evaluation) => evaluation.resource("test-machine-policy").inputs;
+        assert.deepEqual(policyOf(encrypted), policyOf(orchestration));
+    });
+
     it("protects nothing, so that the stack can be destroyed", () => {
         assert.deepEqual(
             orchestration.resources.filter(({ protect }) => protect),

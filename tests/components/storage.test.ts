@@ -1,21 +1,34 @@
 import { strict as assert } from "node:assert";
 
-import { ArtifactStorage, type Retention } from "../../components/storage";
-import { itKeepsTheHouseRules } from "../support/houseRules";
-import { evaluate, type Evaluation } from "../support/pulumiMocks";
+import { ArtifactStorage, type ArtifactStorageArgs, type Retention } from "../../components/storage";
+import { at } from "../support/awsTypes";
+import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
+import { evaluate, type Evaluation, unknown } from "../support/pulumiMocks";
 
 const tags = { project: "ecr-image-export", team: "platform" };
 const guarded: Retention = { archiveDays: 90, oldVersionDays: 30, protect: true };
 const bucket = "test-bucket-0a1b2c3";
+const ownKey = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const otherKey = "arn:aws:kms:ap-northeast-1:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab";
 
-function evaluateStorage(retention: Partial<Retention> = {}): Promise<Evaluation> {
-    return evaluate(() => ({
-        storage: new ArtifactStorage("test", {
-            artifactPrefix: "images/",
-            retention: { ...guarded, ...retention },
-            tags,
-        }).urn,
-    }));
+function evaluateStorage(
+    retention: Partial<Retention> = {},
+    changes: Partial<ArtifactStorageArgs> = {},
+    preview = false,
+): Promise<Evaluation> {
+    return evaluate(
+        () => ({
+            storage: new ArtifactStorage("test", {
+                at,
+                artifactPrefix: "images/",
+                encryption: "s3",
+                retention: { ...guarded, ...retention },
+                tags,
+                ...changes,
+            }).urn,
+        }),
+        { preview },
+    );
 }
 
 function lifecycleRules(evaluation: Evaluation): unknown {
@@ -199,6 +212,234 @@ describe("ArtifactStorage", () => {
                     Condition: { StringLike: { "s3:prefix": "images/*" } },
                 },
             ],
+        });
+    });
+});
+
+/** The statements of the bucket policy that keep other keys out. */
+function refusals(keyArn: string): object[] {
+    const put = {
+        Effect: "Deny",
+        Principal: "*",
+        Action: "s3:PutObject",
+        Resource: `arn:aws:s3:::${bucket}/*`,
+    };
+    return [
+        {
+            Sid: "DenyOtherEncryption",
+            ...put,
+            Condition: {
+                Null: { "s3:x-amz-server-side-encryption": "false" },
+                StringNotEquals: { "s3:x-amz-server-side-encryption": "aws:kms" },
+            },
+        },
+        {
+            Sid: "DenyOtherKeys",
+            ...put,
+            Condition: {
+                StringEquals: { "s3:x-amz-server-side-encryption": "aws:kms" },
+                ArnNotEquals: { "s3:x-amz-server-side-encryption-aws-kms-key-id": keyArn },
+            },
+        },
+        {
+            Sid: "DenyCustomerKeys",
+            ...put,
+            Condition: { Null: { "s3:x-amz-server-side-encryption-customer-algorithm": "false" } },
+        },
+    ];
+}
+
+/** Lets S3 alone use a key, for one bucket. */
+function throughS3(bucketArn: string): object {
+    return {
+        StringEquals: { "kms:ViaService": "s3.ap-northeast-1.amazonaws.com" },
+        ArnLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
+    };
+}
+
+/** What a key policy says of those who use the key. */
+function keyUsers(bucketArn: string): object[] {
+    const arn = (service: string, resource: string) =>
+        `arn:aws:${service}:ap-northeast-1:111122223333:${resource}`;
+    return [
+        {
+            Sid: "EncryptObjects",
+            Effect: "Allow",
+            Principal: { AWS: "arn:aws:iam::111122223333:root" },
+            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+            Resource: "*",
+            Condition: throughS3(bucketArn),
+        },
+        {
+            Sid: "EncryptLogs",
+            Effect: "Allow",
+            Principal: { Service: "logs.ap-northeast-1.amazonaws.com" },
+            Action: [
+                "kms:Decrypt",
+                "kms:Encrypt",
+                "kms:GenerateDataKey",
+                "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+            ],
+            Resource: "*",
+            Condition: {
+                ArnLike: { "kms:EncryptionContext:aws:logs:arn": arn("logs", "log-group:/aws/*/test-*") },
+            },
+        },
+        {
+            Sid: "EncryptNotifications",
+            Effect: "Allow",
+            Principal: { AWS: "arn:aws:iam::111122223333:root" },
+            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+            Resource: "*",
+            Condition: {
+                StringEquals: { "kms:ViaService": "sns.ap-northeast-1.amazonaws.com" },
+                ArnLike: { "kms:EncryptionContext:aws:sns:topicArn": arn("sns", "test-*") },
+            },
+        },
+        {
+            Sid: "EncryptAlarms",
+            Effect: "Allow",
+            Principal: { Service: "cloudwatch.amazonaws.com" },
+            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+            Resource: "*",
+            Condition: {
+                StringEquals: { "aws:SourceAccount": "111122223333" },
+                ArnLike: { "kms:EncryptionContext:aws:sns:topicArn": arn("sns", "test-*") },
+            },
+        },
+    ];
+}
+
+for (const [what, encryption, keyArn] of [
+    ["a key of its own", "kms", ownKey],
+    ["a given key", { keyArn: otherKey }, otherKey],
+] as const) {
+    describe(`ArtifactStorage with ${what}`, () => {
+        let storage: Evaluation;
+        before(async () => {
+            storage = await evaluateStorage({}, { encryption });
+        });
+
+        itKeepsTheHouseRules(() => storage, tags);
+
+        it("encrypts with the key, and asks KMS once for many objects", () => {
+            assert.deepEqual(storage.resource("test-encryption").inputs["rules"], [
+                {
+                    applyServerSideEncryptionByDefault: { sseAlgorithm: "aws:kms", kmsMasterKeyId: keyArn },
+                    bucketKeyEnabled: true,
+                },
+            ]);
+        });
+
+        it("refuses uploads with another encryption, another key, or a key of the uploader's own", () => {
+            assert.deepEqual(statementsOf(storage.resource("test-policy")).slice(1), refusals(keyArn));
+        });
+
+        it("lets readers decrypt, through S3 only", () => {
+            const { encryptionKeyArn, readArtifactsPolicy } =
+                storage.component("ArtifactStorage").outputs ?? {};
+            assert.equal(encryptionKeyArn, keyArn);
+            const { Statement: statements } = JSON.parse(String(readArtifactsPolicy)) as {
+                Statement: object[];
+            };
+            assert.equal(statements.length, 3);
+            assert.deepEqual(statements.at(-1), {
+                Sid: "ReadEncrypted",
+                Effect: "Allow",
+                Action: "kms:Decrypt",
+                Resource: keyArn,
+                Condition: throughS3(`arn:aws:s3:::${bucket}`),
+            });
+        });
+    });
+}
+
+describe("ArtifactStorage with a key of its own", () => {
+    let storage: Evaluation;
+    before(async () => {
+        storage = await evaluateStorage({}, { encryption: "kms" });
+    });
+
+    it("makes a key and an alias, and nothing else besides", async () => {
+        const without = (await evaluateStorage()).typesAndNames();
+        assert.deepEqual(
+            storage.typesAndNames().filter((each) => !without.includes(each)),
+            ["aws:kms/alias:Alias test-key-alias", "aws:kms/key:Key test-key"],
+        );
+    });
+
+    it("rotates the key, and keeps it for 30 days after it was deleted", () => {
+        const { policy, ...rest } = storage.resource("test-key").inputs;
+        assert.equal(typeof policy, "string");
+        assert.deepEqual(rest, {
+            description: "Encrypts exported container images, and the logs and notifications of their export",
+            enableKeyRotation: true,
+            deletionWindowInDays: 30,
+            tags,
+        });
+        assert.deepEqual(storage.resource("test-key-alias").inputs, {
+            namePrefix: "alias/test-",
+            targetKeyId: "1234abcd-12ab-34cd-56ef-1234567890ab",
+        });
+    });
+
+    it("protects the key as it protects the bucket", async () => {
+        const guardedBy = ({ resources }: Evaluation) =>
+            resources.filter(({ protect }) => protect).map(({ name }) => name);
+        assert.deepEqual(guardedBy(storage), ["test-bucket", "test-key"]);
+        const unprotected = await evaluateStorage({ protect: false }, { encryption: "kms" });
+        assert.deepEqual(guardedBy(unprotected), []);
+    });
+
+    it("lets the account administer the key, S3 use it for the bucket, Logs and SNS for what is the stack's", () => {
+        const [administer, ...users] = statementsOf(storage.resource("test-key"));
+        assert.deepEqual(administer, {
+            Sid: "AdministerKey",
+            Effect: "Allow",
+            Principal: { AWS: "arn:aws:iam::111122223333:root" },
+            Action: [
+                "kms:CancelKeyDeletion",
+                "kms:CreateAlias",
+                "kms:DeleteAlias",
+                "kms:DescribeKey",
+                "kms:DisableKey",
+                "kms:EnableKey",
+                "kms:EnableKeyRotation",
+                "kms:GetKeyPolicy",
+                "kms:GetKeyRotationStatus",
+                "kms:ListResourceTags",
+                "kms:PutKeyPolicy",
+                "kms:ScheduleKeyDeletion",
+                "kms:TagResource",
+                "kms:UntagResource",
+                "kms:UpdateAlias",
+                "kms:UpdateKeyDescription",
+            ],
+            Resource: "*",
+        });
+        assert.deepEqual(users, keyUsers(`arn:aws:s3:::${bucket}`));
+    });
+
+    it("has no policy for an owner to add", () => {
+        assert(!("encryptionKeyPolicy" in (storage.component("ArtifactStorage").outputs ?? {})));
+    });
+});
+
+describe("ArtifactStorage with a given key", () => {
+    it("makes neither key nor alias", async () => {
+        const storage = await evaluateStorage({}, { encryption: { keyArn: otherKey } });
+        assert.deepEqual(storage.typesAndNames(), (await evaluateStorage()).typesAndNames());
+    });
+
+    it("tells, before there is a bucket, what the key's policy has to allow", async () => {
+        const preview = await evaluateStorage({}, { encryption: { keyArn: otherKey } }, true);
+        const { bucketArn, encryptionKeyPolicy } = preview.component("ArtifactStorage").outputs ?? {};
+        assert.equal(bucketArn, unknown);
+        assert.deepEqual(JSON.parse(String(encryptionKeyPolicy)), {
+            Version: "2012-10-17",
+            Statement: keyUsers("arn:aws:s3:::test-bucket-*"),
         });
     });
 });

@@ -12,7 +12,9 @@ describe("lab: a batch", () => {
     const missing = "five";
 
     before(async () => {
-        lab = await startLab({ engine: "stream", tell: () => undefined });
+        // With a KMS key: manifests and results need permissions on it, too.
+        const configuration = { "ecr-image-export:encryption": "kms" };
+        lab = await startLab({ engine: "stream", configuration, tell: () => undefined });
         bucket = String(lab.stack.outputs["artifactBucketName"]);
         for (const tag of tags) await lab.push("nginx", tag);
     });

@@ -76,6 +76,10 @@ describe("least privilege", () => {
             "ec2:Subnet": subnet,
         };
         const layers = "arn:aws:s3:::prod-ap-northeast-1-starport-layer-bucket/0a1b";
+        const key = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        const foreignKey = "arn:aws:kms:ap-northeast-1:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab";
+        const somebody = "arn:aws:iam::111122223333:role/somebody";
+        const logs = "logs.ap-northeast-1.amazonaws.com";
         const requests: [string, string, string, Row["expected"], Partial<Row>?][] = [
             [build, "ec2:CreateNetworkInterface", subnet, "Allowed"],
             [build, "ec2:CreateNetworkInterface", `${subnet}x`, "ImplicitlyDenied"],
@@ -144,6 +148,33 @@ describe("least privilege", () => {
             [build, "codebuild:StartBuild", project, "ImplicitlyDenied"],
             [build, "sts:AssumeRole", buildRole.replace("build", "machine"), "ImplicitlyDenied"],
             [build, "iam:PassRole", buildRole, "ImplicitlyDenied"],
+            ...[key, foreignKey].flatMap(
+                (each): [string, string, string, Row["expected"], Partial<Row>?][] => [
+                    [build, "kms:GenerateDataKey", each, "Allowed"],
+                    [build, "kms:GenerateDataKey", each, "ImplicitlyDenied", { kind: "other context" }],
+                    [build, "kms:GenerateDataKey", each, "ImplicitlyDenied", { sides: "no identity policy" }],
+                    [build, "kms:GenerateDataKey", each, "ImplicitlyDenied", { sides: "no resource policy" }],
+                    [build, "kms:Encrypt", each, "ImplicitlyDenied"],
+                    [build, "kms:PutKeyPolicy", each, "ImplicitlyDenied"],
+                    [machine, "kms:Decrypt", each, "ImplicitlyDenied"],
+                    ["holder of readArtifactsPolicy", "kms:Decrypt", each, "Allowed"],
+                    ["holder of readArtifactsPolicy", "kms:GenerateDataKey", each, "ImplicitlyDenied"],
+                    [
+                        somebody,
+                        "kms:CreateGrant",
+                        each,
+                        "ImplicitlyDenied",
+                        { sides: "open identity policy" },
+                    ],
+                    [logs, "kms:Decrypt", each, "Allowed"],
+                    [logs, "kms:Decrypt", each, "ImplicitlyDenied", { kind: "other context" }],
+                    ["cloudwatch.amazonaws.com", "kms:Decrypt", each, "Allowed"],
+                    ["events.amazonaws.com", "kms:Decrypt", each, "ImplicitlyDenied"],
+                ],
+            ),
+            [somebody, "kms:PutKeyPolicy", key, "Allowed", { sides: "open identity policy" }],
+            [build, "s3:PutObject", `${bucket}/images/nginx/1.29.tar`, "ExplicitlyDenied"],
+            ["administrator of the account", "s3:PutObject", `${bucket}/nginx.tar`, "ExplicitlyDenied"],
             [machine, "codebuild:StartBuild", project, "Allowed"],
             [machine, "codebuild:StartBuild", `${project}x`, "ImplicitlyDenied"],
             [machine, "codebuild:UpdateProject", project, "ImplicitlyDenied"],

@@ -117,7 +117,7 @@ describe("the proof notices", () => {
             subjects,
             ({ statement }) => widened(statement),
             async (subject, mutant) =>
-                (await noticedByRows(subject, mutant)) || (await noticedByFacts(subject, mutant)),
+                (await noticedByFacts(subject, mutant)) || (await noticedByRows(subject, mutant)), // the quick one first
         );
         assert.deepEqual(survivors, []);
         assert(tried > 10 * subjects.length, `${tried} changes`);
@@ -182,5 +182,8 @@ async function canBeAsked(action: string, resource: string, conditions: unknown)
     const wanted = Object.values((conditions ?? {}) as Record<string, object>).flatMap((values) =>
         Object.keys(values),
     );
-    return keys.length > 0 && wanted.every((key) => keys.includes(key.toLowerCase()));
+    // The keys of an encryption context are whatever the caller makes them.
+    const sent = (key: string) =>
+        keys.some((each) => each === key || (each.endsWith("}") && key.startsWith(each.replace(/\$.*/, ""))));
+    return keys.length > 0 && wanted.every((key) => sent(key.toLowerCase()));
 }

@@ -101,6 +101,21 @@ export const awsTypes: Record<string, AwsType | undefined> = {
         nameArgument: "name",
         answer: (name, inputs) => ({ id: `${String(inputs["role"])}:${name}`, name }),
     },
+    "aws:kms/alias:Alias": {
+        taggable: false,
+        nameArgument: "name",
+        answer: (_, inputs) => {
+            const name = `${String(inputs["namePrefix"])}20250101000000000000000001`;
+            return { id: name, name, arn: arn("kms", name) };
+        },
+    },
+    "aws:kms/key:Key": {
+        taggable: true,
+        answer: () => {
+            const keyId = "1234abcd-12ab-34cd-56ef-1234567890ab";
+            return { id: keyId, keyId, arn: arn("kms", `key/${keyId}`) };
+        },
+    },
     "aws:s3/bucket:Bucket": {
         taggable: true,
         nameArgument: "bucket",

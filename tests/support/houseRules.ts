@@ -15,6 +15,9 @@ export interface Statement {
     readonly Condition?: unknown;
 }
 
+/** What encrypts or decrypts, or lets others do it: a key policy ties it to an encryption context. */
+const cryptographic = /^kms:(?:Encrypt|Decrypt|GenerateDataKey|ReEncrypt|CreateGrant)/;
+
 /** The tags that are expected: the same everywhere, or by the class of the component. */
 export type Tags = Record<string, string> | ((component: string) => Record<string, string>);
 
@@ -62,6 +65,10 @@ export const houseRules: Record<string, Rule> = {
     "allows no action by a wildcard, and every resource only where AWS knows none": (evaluation) => {
         for (const resource of evaluation.customResources()) {
             const statements = statementsOf(resource);
+            if (resource.type === "aws:kms/key:Key") {
+                assertTied(statements, resource.name);
+                continue;
+            }
             // The policy of an endpoint grants nothing, and has to name everybody.
             const grants = !resource.type.endsWith(":VpcEndpoint");
             assertNarrow(
@@ -81,7 +88,7 @@ export const houseRules: Record<string, Rule> = {
     },
 };
 
-/** The statements of a resource's policy: of a role, of a bucket, of an endpoint (as text), or the trust in a role. */
+/** The statements of a resource's policy: of a role, of a bucket, of a key or an endpoint (as text), or the trust in a role. */
 export function statementsOf({ inputs }: RecordedResource): Statement[] {
     const policy = inputs["policy"] ?? inputs["assumeRolePolicy"];
     if (policy === undefined || policy === unknown) return [];
@@ -106,6 +113,26 @@ export function assertNarrow(statements: readonly Statement[], where: string): v
             assert.deepEqual(others, [], `actions on every resource in ${where}`);
         }
         assert(!/"\*"|:root"/.test(JSON.stringify(Principal ?? {})), `anybody is allowed in ${where}`);
+    }
+}
+
+/**
+ * Fails on an Allow of a key policy that is wider than it has to be. There `*` as the resource means the key itself, and
+ * the root of the account stands for whomever its IAM policies allow.
+ */
+export function assertTied(statements: readonly Statement[], where: string): void {
+    for (const { Sid, Effect, Action, Principal, Condition = {} } of statements) {
+        assert.equal(Effect, "Allow", where);
+        const actions = [Action].flat();
+        assert(!actions.some((action) => action.includes("*")), `actions of ${Sid} in ${where}`);
+        assert.doesNotMatch(JSON.stringify(Principal), /"\*"/, `anybody is allowed by ${Sid} in ${where}`);
+        if (actions.some((action) => cryptographic.test(action))) {
+            assert.match(
+                JSON.stringify(Condition),
+                /kms:EncryptionContext:/,
+                `${Sid} in ${where} is not tied`,
+            );
+        }
     }
 }
 

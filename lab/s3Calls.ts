@@ -1,0 +1,137 @@
+/**
+ * What a request to S3 asks for: its own action, and what S3 then asks of KMS on behalf of the caller. The emulator
+ * stores how an object is encrypted, but encrypts nothing and asks nobody.
+ */
+import type { IncomingMessage } from "node:http";
+
+import { GetBucketEncryptionCommand, HeadObjectCommand, type S3Client } from "@aws-sdk/client-s3";
+
+import type { Call } from "./awsGateway";
+
+interface Location {
+    readonly region: string;
+    readonly partition: string;
+}
+
+interface Request {
+    readonly method: string;
+    readonly bucket: string;
+    /** Empty where the request is about the bucket. */
+    readonly key: string;
+    readonly parameters: URLSearchParams;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly bucketArn: string;
+    readonly objectArn: string;
+}
+
+/** A key of KMS, as a bucket or an object names it. */
+interface Encryption {
+    readonly keyArn: string | undefined;
+    readonly bucketKey: boolean | undefined;
+}
+
+/**
+ * The calls that a request comes to; undefined stands for one that the lab does not know.
+ *
+ * @param s3 The emulator's S3.
+ */
+export async function s3Calls(
+    s3: S3Client,
+    location: Location,
+    incoming: IncomingMessage,
+): Promise<(Call | undefined)[]> {
+    const request = read(location, incoming);
+    const kmsCall = request.key === "" ? undefined : await callToKms(s3, location, request);
+    return [callToS3(request), ...(kmsCall === undefined ? [] : [kmsCall])];
+}
+
+function read({ partition }: Location, incoming: IncomingMessage): Request {
+    // Not `new URL`, which would take `..` for a folder, where S3 takes it for a part of the key.
+    const [path = "", query = ""] = (incoming.url ?? "").split("?", 2);
+    const [bucket = "", ...rest] = path.slice(1).split("/");
+    const key = rest.map(decodeURIComponent).join("/");
+    const bucketArn = `arn:${partition}:s3:::${bucket}`;
+    return {
+        method: incoming.method ?? "",
+        bucket,
+        key,
+        parameters: new URLSearchParams(query),
+        headers: Object.fromEntries(
+            Object.entries(incoming.headers).map(([name, value]) => [name, String(value)]),
+        ),
+        bucketArn,
+        objectArn: `${bucketArn}/${key}`,
+    };
+}
+
+/** Action and resource, by method and query: docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html */
+function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Request): Call | undefined {
+    const call = (action: string, resource: string) => ({ action: `s3:${action}`, resource });
+    if (key === "") {
+        return method === "GET" || method === "HEAD" ? call("ListBucket", bucketArn) : undefined;
+    }
+    const upload = parameters.has("uploads") || parameters.has("uploadId");
+    if (method === "PUT" || (method === "POST" && upload)) {
+        return { ...call("PutObject", objectArn), context: encryptionKeys(headers) };
+    }
+    if (method === "DELETE" && upload) return call("AbortMultipartUpload", objectArn);
+    if (method === "DELETE") {
+        return call(parameters.has("versionId") ? "DeleteObjectVersion" : "DeleteObject", objectArn);
+    }
+    return method === "GET" || method === "HEAD" ? call("GetObject", objectArn) : undefined;
+}
+
+/** The condition keys that stand for headers: docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html */
+function encryptionKeys(headers: Request["headers"]): Record<string, string> {
+    const named = Object.entries(headers).filter(([name]) => name.startsWith("x-amz-server-side-encryption"));
+    return Object.fromEntries(named.map(([name, value]) => [`s3:${name}`, value]));
+}
+
+/**
+ * S3 generates a data key when an upload begins, decrypts it for each part and at the upload's end, and decrypts the
+ * object's when it is read. A HEAD needs no key:
+ * docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions
+ */
+async function callToKms(s3: S3Client, { region }: Location, request: Request): Promise<Call | undefined> {
+    const { method, parameters, bucketArn, objectArn } = request;
+    const writes = method === "PUT" || method === "POST";
+    if (!writes && method !== "GET") return undefined;
+    const { keyArn, bucketKey } = writes
+        ? await encryptionOfUpload(s3, request)
+        : await encryptionOf(s3, request);
+    if (keyArn === undefined) return undefined;
+    return {
+        action: writes && !parameters.has("uploadId") ? "kms:GenerateDataKey" : "kms:Decrypt",
+        resource: keyArn,
+        context: {
+            "kms:ViaService": `s3.${region}.amazonaws.com`,
+            "kms:EncryptionContext:aws:s3:arn": bucketKey === true ? bucketArn : objectArn,
+        },
+    };
+}
+
+/** As the headers say, or else as the bucket's default says, which is what the parts of an upload are taken to have. */
+async function encryptionOfUpload(s3: S3Client, { bucket, headers }: Request): Promise<Encryption> {
+    const { ServerSideEncryptionConfiguration: configuration } = await s3.send(
+        new GetBucketEncryptionCommand({ Bucket: bucket }),
+    );
+    const rule = configuration?.Rules?.[0];
+    const algorithm = headers["x-amz-server-side-encryption"];
+    return {
+        keyArn:
+            algorithm === undefined
+                ? rule?.ApplyServerSideEncryptionByDefault?.KMSMasterKeyID
+                : headers["x-amz-server-side-encryption-aws-kms-key-id"],
+        bucketKey: rule?.BucketKeyEnabled,
+    };
+}
+
+/** As the object is stored; without a key where it does not exist. */
+async function encryptionOf(s3: S3Client, { bucket, key, parameters }: Request): Promise<Encryption> {
+    const version = parameters.get("versionId");
+    const object = { Bucket: bucket, Key: key, ...(version === null ? {} : { VersionId: version }) };
+    return s3.send(new HeadObjectCommand(object)).then(
+        ({ SSEKMSKeyId, BucketKeyEnabled }) => ({ keyArn: SSEKMSKeyId, bucketKey: BucketKeyEnabled }),
+        () => ({ keyArn: undefined, bucketKey: undefined }),
+    );
+}
