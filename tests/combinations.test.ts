@@ -6,6 +6,7 @@ import { configurationText } from "../lab/stackFiles";
 import { houseRules, statementsOf } from "./support/houseRules";
 import { evaluateStack } from "./support/program";
 import type { Evaluation } from "./support/pulumiMocks";
+import { tagsOfStack } from "./support/stackTags";
 
 /** One value of an option. */
 interface Choice {
@@ -82,6 +83,20 @@ const options = {
             ],
         },
     },
+    encryption: {
+        s3: { values: {}, adds: [] },
+        kms: {
+            values: { encryption: "kms" },
+            adds: ["aws:kms/alias:Alias image-export-key-alias", "aws:kms/key:Key image-export-key"],
+        },
+        given: {
+            values: {
+                encryption:
+                    "arn:aws:kms:ap-northeast-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            },
+            adds: [],
+        },
+    },
 } satisfies Record<string, Record<string, Choice>>;
 
 type Option = keyof typeof options;
@@ -135,7 +150,7 @@ function evaluateAs(combination: Combination): Promise<Evaluation> {
 }
 
 /** What a combination makes of the project and its role: each option shows, and none takes from another. */
-function assertBuildsAs({ engine, network, cache }: Combination, program: Evaluation): void {
+function assertBuildsAs({ engine, network, cache, encryption }: Combination, program: Evaluation): void {
     const project = program.resource("image-export-project").inputs;
     const environment = project["environment"] as Record<string, unknown>;
     assert.equal(environment["privilegedMode"], engine === "docker");
@@ -150,6 +165,7 @@ function assertBuildsAs({ engine, network, cache }: Combination, program: Evalua
         ...(cache === "pull-through" ? ["ImportImages"] : []),
         ...(engine === "docker" ? [] : ["ReadExporter"]),
         "WriteArchives",
+        ...(encryption === "s3" ? [] : ["WriteEncrypted"]),
         "WriteLog",
     ];
     const ofNetwork = statements.filter((sid) => !expected.includes(sid ?? ""));
@@ -158,6 +174,13 @@ function assertBuildsAs({ engine, network, cache }: Combination, program: Evalua
         expected,
     );
     assert.equal(ofNetwork.length > 0, network !== "public", ofNetwork.join());
+
+    const key = program.result["encryptionKeyArn"];
+    assert.equal(typeof key === "string", encryption !== "s3");
+    assert.equal("encryptionKeyPolicy" in program.result, encryption === "given");
+    for (const { type, name, inputs } of program.customResources()) {
+        if (type.endsWith(":LogGroup")) assert.equal(inputs["kmsKeyId"], key, name);
+    }
 }
 
 describe("every combination of options", function () {
@@ -199,8 +222,7 @@ describe("every combination of options", function () {
                 const added = chosen(combination).flatMap(({ adds }) => adds);
                 assert.deepEqual(program.typesAndNames(), [...base, ...added].sort());
                 assertBuildsAs(combination, program);
-                const tags = { project: "ecr-image-export", stack: "dev", "managed-by": "pulumi" };
-                for (const rule of Object.values(houseRules)) rule(program, tags);
+                for (const rule of Object.values(houseRules)) rule(program, tagsOfStack("dev"));
             });
         }
     }

@@ -12,6 +12,7 @@ import {
 } from "./support/houseRules";
 import { obstacles, type VpcConfig, waysOut } from "./support/networkGraph";
 import { evaluateStack } from "./support/program";
+import { tagsOfStack } from "./support/stackTags";
 import { Evaluation, unknown } from "./support/pulumiMocks";
 import { root, stackConfiguration } from "../lab/stackFiles";
 
@@ -51,124 +52,6 @@ const resources = [
     "ecr-image-export:index:ExportOrchestration image-export",
 ];
 
-/** A value of an option, and what it adds to {@link resources} and {@link outputNames}. */
-interface Value {
-    /** As text, as Pulumi hands it over; the default when it is left out. */
-    readonly text?: string;
-    readonly resources?: readonly string[];
-    readonly outputs?: readonly string[];
-}
-
-/** Every option that decides what is declared, by its key, and its values. */
-const options: Record<string, Record<string, Value>> = {
-    engine: {
-        docker: {},
-        stream: { text: "stream", resources: ["aws:s3/bucketObjectv2:BucketObjectv2 image-export-exporter"] },
-    },
-    encryption: {
-        s3: {},
-        kms: {
-            text: "kms",
-            resources: ["aws:kms/alias:Alias image-export-key-alias", "aws:kms/key:Key image-export-key"],
-            outputs: ["encryptionKeyArn"],
-        },
-        "a given key": { text: key, outputs: ["encryptionKeyArn", "encryptionKeyPolicy"] },
-    },
-    network: {
-        public: {},
-        isolated: {
-            text: "isolated",
-            resources: [
-                "aws:cloudwatch/logGroup:LogGroup image-export-flow-log",
-                "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup image-export-default-group",
-                "aws:ec2/flowLog:FlowLog image-export-flows",
-                "aws:ec2/routeTable:RouteTable image-export-route-table",
-                "aws:ec2/routeTableAssociation:RouteTableAssociation image-export-association-1",
-                "aws:ec2/routeTableAssociation:RouteTableAssociation image-export-association-2",
-                "aws:ec2/securityGroup:SecurityGroup image-export-build-group",
-                "aws:ec2/securityGroup:SecurityGroup image-export-endpoint-group",
-                "aws:ec2/subnet:Subnet image-export-subnet-1",
-                "aws:ec2/subnet:Subnet image-export-subnet-2",
-                "aws:ec2/vpc:Vpc image-export-vpc",
-                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-ecr-api-endpoint",
-                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-ecr-dkr-endpoint",
-                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-logs-endpoint",
-                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-s3-endpoint",
-                "aws:ec2/vpcEndpoint:VpcEndpoint image-export-sts-endpoint",
-                "aws:iam/role:Role image-export-flow-role",
-                "aws:iam/rolePolicy:RolePolicy image-export-flow-policy",
-                "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule image-export-build-to-endpoints",
-                "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule image-export-build-to-s3",
-                "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule image-export-endpoints-from-build",
-                "ecr-image-export:index:IsolatedNetwork image-export",
-            ],
-        },
-    },
-    cache: { none: {}, local: { text: "local" } },
-    triggers: {
-        none: {},
-        both: {
-            text: JSON.stringify({ onPush: { tags: ["v*"] }, schedule: { expression: "rate(1 day)" } }),
-            resources: [
-                "aws:cloudwatch/eventRule:EventRule image-export-triggers-on-push",
-                "aws:cloudwatch/eventTarget:EventTarget image-export-triggers-on-push-target",
-                "aws:cloudwatch/logGroup:LogGroup image-export-triggers-execution-log",
-                "aws:cloudwatch/metricAlarm:MetricAlarm image-export-triggers-starter-alarm",
-                "aws:cloudwatch/metricAlarm:MetricAlarm image-export-triggers-undelivered-alarm",
-                "aws:iam/role:Role image-export-triggers-machine-role",
-                "aws:iam/role:Role image-export-triggers-on-push-role",
-                "aws:iam/role:Role image-export-triggers-schedule-role",
-                "aws:iam/rolePolicy:RolePolicy image-export-triggers-machine-policy",
-                "aws:iam/rolePolicy:RolePolicy image-export-triggers-on-push-policy",
-                "aws:iam/rolePolicy:RolePolicy image-export-triggers-schedule-policy",
-                "aws:scheduler/schedule:Schedule image-export-triggers-schedule",
-                "aws:scheduler/scheduleGroup:ScheduleGroup image-export-triggers-schedules",
-                "aws:sfn/stateMachine:StateMachine image-export-triggers-machine",
-                "aws:sqs/queue:Queue image-export-triggers-undelivered",
-                "aws:sqs/queuePolicy:QueuePolicy image-export-triggers-undelivered-policy",
-                "ecr-image-export:index:Triggers image-export-triggers",
-            ],
-        },
-    },
-};
-
-/** One value of each option. */
-type Choice = Record<string, string>;
-
-/** The combinations that cannot work, and what is said of them. */
-const refused: readonly (readonly [Choice, RegExp])[] = [
-    [{ engine: "stream", cache: "local" }, /value cache is "local": engine stream keeps no layers/],
-    [{ network: "isolated", cache: "local" }, /value cache is "local": CodeBuild has no local cache .* VPC/],
-];
-
-/** Every combination of the options' values. */
-const combinations = Object.entries(options).reduce<Choice[]>(
-    (choices, [option, values]) =>
-        choices.flatMap((choice) => Object.keys(values).map((value) => ({ ...choice, [option]: value }))),
-    [{}],
-);
-
-function valuesOf(choice: Choice): Value[] {
-    return Object.entries(choice).map(([option, value]) => options[option]?.[value] ?? {});
-}
-
-/** Evaluates the program as `dev` with the options that were chosen. */
-function evaluateWith(choice: Choice): Promise<Evaluation> {
-    const changes = Object.keys(choice).flatMap((option): [string, string][] => {
-        const text = options[option]?.[choice[option] ?? ""]?.text;
-        return text === undefined ? [] : [[`ecr-image-export:${option}`, text]];
-    });
-    return evaluateStack("dev", false, Object.fromEntries(changes));
-}
-
-function resourcesWith(choice: Choice): string[] {
-    return [...resources, ...valuesOf(choice).flatMap((value) => value.resources ?? [])].sort();
-}
-
-function outputsWith(choice: Choice): string[] {
-    return [...outputNames, ...valuesOf(choice).flatMap((value) => value.outputs ?? [])].sort();
-}
-
 /** A contract with other stacks: see the README. */
 const outputNames = [
     "artifactBucketArn",
@@ -186,37 +69,24 @@ const outputNames = [
     "stateMachineName",
 ];
 
-/** The value of the tag `component`, by the class of the component. */
-const parts: Record<string, string> = {
-    ArtifactStorage: "storage",
-    BatchOrchestration: "batch",
-    BuildRunner: "build",
-    ExportOrchestration: "orchestration",
-    IsolatedNetwork: "network",
-    Triggers: "triggers",
-};
-
-/** The tags of a stack's resources. */
-function tagsOf(stack: string): (component: string) => Record<string, string> {
-    const given = stack === "prod" ? { "cost-center": "container-platform" } : {};
-    return (component) => ({
-        component: parts[component] ?? `no part is known for ${component}`,
-        project: "ecr-image-export",
-        stack,
-        "managed-by": "pulumi",
-        ...given,
-    });
-}
-
-const stacks: Record<string, Choice> = {
-    dev: { engine: "docker", encryption: "s3" },
-    prod: { engine: "docker", encryption: "kms" },
+/** What is expected of each stack. */
+const stacks = {
+    dev: { tags: tagsOfStack("dev"), resources, outputNames },
+    prod: {
+        tags: tagsOfStack("prod", { "cost-center": "container-platform" }),
+        resources: [
+            ...resources,
+            "aws:kms/alias:Alias image-export-key-alias",
+            "aws:kms/key:Key image-export-key",
+        ].sort(),
+        outputNames: [...outputNames, "encryptionKeyArn"].sort(),
+    },
 };
 
 describe("index.ts", function () {
     this.timeout(10_000); // the first evaluation loads the whole SDK
 
-    for (const [stack, choice] of Object.entries(stacks)) {
+    for (const [stack, expected] of Object.entries(stacks)) {
         for (const preview of [false, true]) {
             describe(`${preview ? "previewed" : "deployed"} as ${stack}`, () => {
                 let program: Evaluation;
@@ -224,14 +94,14 @@ describe("index.ts", function () {
                     program = await evaluateStack(stack, preview);
                 });
 
-                itKeepsTheHouseRules(() => program, tagsOf(stack));
+                itKeepsTheHouseRules(() => program, expected.tags);
 
                 it("declares these resources and no other", () => {
-                    assert.deepEqual(program.typesAndNames(), resourcesWith(choice));
+                    assert.deepEqual(program.typesAndNames(), expected.resources);
                 });
 
                 it("has these outputs and no other", () => {
-                    assert.deepEqual(Object.keys(program.result).sort(), outputsWith(choice));
+                    assert.deepEqual(Object.keys(program.result).sort(), expected.outputNames);
                 });
 
                 it("writes no error text of an Output into an output", () => {
@@ -239,33 +109,6 @@ describe("index.ts", function () {
                 });
             });
         }
-    }
-
-    for (const choice of combinations) {
-        const told = Object.entries(choice).map(([option, value]) => `${option} ${value}`);
-        const [, message] =
-            refused.find(([part]) =>
-                Object.entries(part).every(([option, value]) => choice[option] === value),
-            ) ?? [];
-        if (message !== undefined) {
-            it(`refuses ${told.join(", ")}`, async () => {
-                await assert.rejects(evaluateWith(choice), message);
-            });
-            continue;
-        }
-        describe(`deployed with ${told.join(", ")}`, () => {
-            let program: Evaluation;
-            before(async () => {
-                program = await evaluateWith(choice);
-            });
-
-            itKeepsTheHouseRules(() => program, tagsOf("dev"));
-
-            it("declares these resources and no other, and has these outputs and no other", () => {
-                assert.deepEqual(program.typesAndNames(), resourcesWith(choice));
-                assert.deepEqual(Object.keys(program.result).sort(), outputsWith(choice));
-            });
-        });
     }
 
     describe("deployed as prod", () => {
@@ -417,6 +260,7 @@ describe("index.ts", function () {
         });
         const triggers = program.typesAndNames().filter((each) => each.includes(" image-export-triggers"));
         assert.equal(triggers.length, 17);
+        for (const rule of Object.values(houseRules)) rule(program, stacks.dev.tags);
         assert.deepEqual(Object.keys(program.result["logGroupNames"] as object).sort(), [
             "batches",
             "builds",
@@ -475,7 +319,7 @@ describe("index.ts", function () {
                     program = await evaluateStack("dev", false, changes);
                 });
 
-                itKeepsTheHouseRules(() => program, tagsOf("dev"));
+                itKeepsTheHouseRules(() => program, stacks.dev.tags);
 
                 it("declares the network besides the rest", () => {
                     const names = program.typesAndNames().filter((each) => !resources.includes(each));
@@ -562,6 +406,13 @@ describe("index.ts", function () {
         });
     });
 
+    it("tells the owner of a given key what its policy has to allow, in a preview already", async () => {
+        const changes = { "ecr-image-export:encryption": key };
+        const { result } = await evaluateStack("dev", true, changes);
+        assert.equal(result["encryptionKeyArn"], key);
+        assert.match(String(result["encryptionKeyPolicy"]), /"EncryptObjects".*image-export-bucket-\*/);
+    });
+
     it("refuses a configuration that cannot work before it declares anything", async () => {
         await assert.rejects(evaluateStack("dev", true, { "ecr-image-export:engine": "podman" }), {
             message: 'The configuration value engine is "podman": expected one of docker, stream.',
@@ -605,7 +456,7 @@ describe("the house rules", () => {
             const changed = dev.resources.map((resource) =>
                 resource.name === "image-export-bucket" ? { ...resource, ...offence } : resource,
             );
-            assert.throws(() => houseRules[sentence]?.(new Evaluation(changed, {}), tagsOf("dev")));
+            assert.throws(() => houseRules[sentence]?.(new Evaluation(changed, {}), stacks.dev.tags));
         });
     }
 

@@ -7,6 +7,7 @@ import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { waysOut } from "../support/networkGraph";
 import { evaluateStack } from "../support/program";
 import type { Evaluation } from "../support/pulumiMocks";
+import { tagsOfStack } from "../support/stackTags";
 
 const folder = "examples/stacks";
 const repository = (region: string, account: string, name: string) =>
@@ -59,11 +60,7 @@ describe("the example stacks", function () {
                 program = await evaluateStack(stack, false, {}, folder);
             });
 
-            itKeepsTheHouseRules(() => program, {
-                project: "ecr-image-export",
-                stack,
-                "managed-by": "pulumi",
-            });
+            itKeepsTheHouseRules(() => program, tagsOfStack(stack));
 
             it("shows what it is there for", () => {
                 show(program);
