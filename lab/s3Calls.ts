@@ -112,8 +112,10 @@ async function callToKms(s3: S3Client, { region }: Location, request: Request): 
 
 /** As the headers say, or else as the bucket's default says, which is what the parts of an upload are taken to have. */
 async function encryptionOfUpload(s3: S3Client, { bucket, headers }: Request): Promise<Encryption> {
-    const { ServerSideEncryptionConfiguration: configuration } = await s3.send(
-        new GetBucketEncryptionCommand({ Bucket: bucket }),
+    // A bucket that does not exist, or is not the lab's, has none: the call itself is refused then.
+    const configuration = await s3.send(new GetBucketEncryptionCommand({ Bucket: bucket })).then(
+        ({ ServerSideEncryptionConfiguration }) => ServerSideEncryptionConfiguration,
+        () => undefined,
     );
     const rule = configuration?.Rules?.[0];
     const algorithm = headers["x-amz-server-side-encryption"];

@@ -96,7 +96,9 @@ async function unnoticed(
     return { tried, survivors };
 }
 
-describe("the proof notices", () => {
+describe("the proof notices", function () {
+    this.timeout(0); // tens of thousands of requests: how long that takes is the machine's affair
+
     let subjects: Subject[];
     before(async () => {
         subjects = subjectsOf((await proven()).evaluated);
