@@ -36,6 +36,8 @@ export interface RangeClient {
 }
 
 const headLimitBytes = 32 * 1024;
+/** What is taken from a connection at once: few enough bytes that whoever is told of them finds them in the cache. */
+const pieceLimitBytes = 256 * 1024;
 /** Servers drop a kept connection after 5 s and more (S3, nginx, Go): one older than this is not used again. */
 const defaultKeepMs = 4_000;
 
@@ -272,7 +274,7 @@ function createBodyReader(
             if (skipped < skip) {
                 return spare.subarray(0, Math.min(skip - skipped, spare.length));
             }
-            return filled < target.length ? target.subarray(filled) : spare;
+            return filled < target.length ? target.subarray(filled, filled + pieceLimitBytes) : spare;
         },
         received: (length) => {
             if (skipped < skip) {
@@ -370,6 +372,9 @@ function getThroughNode(
                 );
             }
             response.on("data", (chunk: Buffer) => {
+                if (status !== 200 && status !== 206) {
+                    return; // the text of an error is not the blob's
+                }
                 const wanted = chunk.subarray(Math.min(skip, chunk.length), skip + target.length - filled);
                 skip -= Math.min(skip, chunk.length);
                 target.set(wanted, filled);

@@ -29,8 +29,15 @@ export interface Registry {
     /**
      * Fills `target` with the blob's bytes from `offset` on. A transfer that breaks goes on where it broke.
      * The bytes are not checked here: a digest covers the whole blob.
+     *
+     * @param onPiece told of every piece of `target` right after it has arrived, in order, while it is in the processor's cache
      */
-    readBlob(digest: string, offset: number, target: Uint8Array): Promise<void>;
+    readBlob(
+        digest: string,
+        offset: number,
+        target: Uint8Array,
+        onPiece?: (piece: Uint8Array) => void,
+    ): Promise<void>;
     /** Closes kept connections. */
     close(): void;
 }
@@ -117,9 +124,15 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
         });
     }
 
-    async function readBlob(digest: string, offset: number, target: Uint8Array): Promise<void> {
+    async function readBlob(
+        digest: string,
+        offset: number,
+        target: Uint8Array,
+        onPiece?: (piece: Uint8Array) => void,
+    ): Promise<void> {
         let done = 0;
         const onBytes = (length: number): void => {
+            onPiece?.(target.subarray(done, done + length));
             done += length;
             options.onBytes?.(length);
         };

@@ -50,7 +50,7 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
     const hasher = createHasher();
     // Parts are hashed in their order: what waits for a part that will not come any more is let go.
     signal.addEventListener("abort", () => void hasher.close(), { once: true });
-    const checksums: number[] = [];
+    const checked: Checked[] = [];
     let written = 0;
 
     const fail = (error: unknown): void => {
@@ -59,19 +59,28 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
 
     async function movePart(part: Part, memory: SharedArrayBuffer): Promise<void> {
         const slices = slicesOf(plan, part);
-        await Promise.all(slices.map((slice) => fill(slice, memory).catch(fail)));
+        const filled = await Promise.all(slices.map((slice) => fill(slice, memory).catch(fail)));
         signal.throwIfAborted();
-        await Promise.all([hash(part, slices, memory).catch(fail), write(part, memory).catch(fail)]);
+        const checksum = combineAll(filled.filter((stretch) => stretch !== undefined));
+        await Promise.all([
+            hash(part, slices, memory).catch(fail),
+            write(part, memory, checksum).catch(fail),
+        ]);
     }
 
-    async function fill({ segment, from, to, at }: Slice, memory: SharedArrayBuffer): Promise<void> {
+    async function fill({ segment, from, to, at }: Slice, memory: SharedArrayBuffer): Promise<Checked> {
         const target = new Uint8Array(memory, at, to - from);
         if ("bytes" in segment) {
             target.set(segment.bytes.subarray(from, to));
-            return;
+            return { crc32: crc32Of(target), length: target.length };
         }
         const { digest } = segment;
-        await downloads.use(() => registry.readBlob(digest, from, target));
+        let crc32 = 0;
+        const onPiece = (piece: Uint8Array): void => {
+            crc32 = crc32Of(piece, crc32);
+        };
+        await downloads.use(() => registry.readBlob(digest, from, target, onPiece));
+        return { crc32, length: target.length };
     }
 
     async function hash(part: Part, slices: readonly Slice[], memory: SharedArrayBuffer): Promise<void> {
@@ -80,10 +89,9 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
         finished.forEach(assertDigest);
     }
 
-    async function write(part: Part, memory: SharedArrayBuffer): Promise<void> {
+    async function write(part: Part, memory: SharedArrayBuffer, checksum: number): Promise<void> {
         const bytes = new Uint8Array(memory, 0, part.length);
-        const checksum = crc32Of(bytes);
-        checksums[part.number - 1] = checksum;
+        checked[part.number - 1] = { crc32: checksum, length: part.length };
         await uploads.use(() => writer.write(part, bytes, checksum));
         written += part.length;
         onWritten(written);
@@ -103,10 +111,16 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
         }
         await Promise.all(moving);
         signal.throwIfAborted();
-        return { sha256: await hasher.digest(), crc32: combineAll(parts, checksums) };
+        return { sha256: await hasher.digest(), crc32: combineAll(checked) };
     } finally {
         await hasher.close();
     }
+}
+
+/** The CRC-32 of a stretch of the archive, and how long it is in bytes. */
+interface Checked {
+    crc32: number;
+    length: number;
 }
 
 /** One stretch of a segment, and where it goes in its part. */
@@ -157,6 +171,7 @@ function createSlots({ parts, concurrency, memoryBytes }: TransferOptions): Shar
     return Array.from({ length: count }, () => new SharedArrayBuffer(longest));
 }
 
-function combineAll(parts: readonly Part[], checksums: readonly number[]): number {
-    return parts.reduce((all, { length }, at) => combineCrc32(all, checksums[at] ?? 0, length), 0);
+/** The CRC-32 of stretches one after the other. */
+function combineAll(stretches: readonly Checked[]): number {
+    return stretches.reduce((all, { crc32, length }) => combineCrc32(all, crc32, length), 0);
 }

@@ -186,6 +186,18 @@ describe("createRangeClient", () => {
             answers = [[`HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n${ok}ab`, "cd"]];
             assert.equal(await readText(), "abcd");
         });
+        it("leaves the target alone when an answer that it asks for again is an error", async () => {
+            const chunks = "Transfer-Encoding: chunked\r\n\r\n4\r\nbusy\r\n0\r\n\r\n";
+            answers = [
+                [`HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-5/9\r\n${chunks}`],
+                [`HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n${chunks}`],
+            ];
+            const target = Buffer.alloc(4);
+            const { status } = await read(client, url, 2, target);
+            assert.equal(status, 503);
+            assert.deepEqual(target, Buffer.alloc(4));
+        });
+
         it("reads the status of an answer with a body of its own, and goes on with another connection", async () => {
             answers = [["HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\n<Er", "ror/>"], [`${ok}abcd`]];
             assert.equal((await read(client, url, 2, Buffer.alloc(4))).status, 403);

@@ -36,8 +36,11 @@ describe("openRegistry", () => {
     }
     async function read(from: Registry, offset = 0, length = blob.length - offset): Promise<void> {
         const target = new Uint8Array(length);
-        await from.readBlob(digest, offset, target);
-        assert.ok(blob.subarray(offset, offset + length).equals(target), "these are not the blob's bytes");
+        const pieces: Buffer[] = [];
+        await from.readBlob(digest, offset, target, (piece) => pieces.push(Buffer.from(piece)));
+        const expected = blob.subarray(offset, offset + length);
+        assert.ok(expected.equals(target), "these are not the blob's bytes");
+        assert.ok(expected.equals(Buffer.concat(pieces)), "these pieces are not the blob's");
     }
     const blobRequests = () =>
         server.requests.filter(({ url, method }) => url.includes(digest) && method === "GET");
