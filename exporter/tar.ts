@@ -44,7 +44,12 @@ export interface TarEntry {
     sizeBytes: number;
     /** `0` is a regular file, `5` a directory; others are as in POSIX ustar. */
     type: string;
+    /** What a link points to. */
+    linkName?: string;
 }
+
+/** Six digits, then a zero byte and a space as Go and GNU tar write them, or the other way round as this program does. */
+const checksumPattern = /^[0-7]{6}(\0 | \0)$/;
 
 /**
  * Reads a header block of the kinds that {@link tarHeader} and `docker save` write.
@@ -56,15 +61,20 @@ export function parseTarHeader(block: Buffer): TarEntry | undefined {
     if (block.every((byte) => byte === 0)) {
         return undefined;
     }
-    if (readOctal(block, 148, 8) !== checksum(block)) {
+    if (
+        !checksumPattern.test(block.toString("latin1", 148, 156)) ||
+        readOctal(block, 148, 8) !== checksum(block)
+    ) {
         throw new Error("not a tar header: its checksum is wrong");
     }
     const prefix = readText(block, 345, 155);
     const name = readText(block, 0, 100);
+    const linkName = readText(block, 157, 100);
     return {
         name: prefix === "" ? name : `${prefix}/${name}`,
         sizeBytes: readSize(block),
         type: block[156] === 0 ? "0" : readText(block, 156, 1),
+        ...(linkName !== "" && { linkName }),
     };
 }
 

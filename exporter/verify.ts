@@ -1,14 +1,13 @@
-import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { GetObjectCommand, type S3Client } from "@aws-sdk/client-s3";
+import { type ArchiveContents, blobName, contentsOf, documentsOf, fileOf, imagesOf } from "./contents";
 import { parseLocation, recordNameOf } from "./destination";
 import { ExportError, messageOf } from "./errors";
-import { type Descriptor, isDocument, parseManifest } from "./manifest";
+import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 import { type ExportRecord, parseRecord } from "./record";
 import { createS3Client } from "./s3Client";
 import { s3Error } from "./s3Client";
-import { blockBytes, paddingBytes, parseTarHeader, type TarEntry } from "./tar";
 
 /** What reading an archive has shown. */
 export interface Verification {
@@ -17,8 +16,11 @@ export interface Verification {
     sizeBytes: number;
     /** Digest of the document that the archive's `index.json` names. */
     imageDigest: string | undefined;
-    /** What is wrong, each naming the blob or the field; empty for a good archive. */
+    /** What is wrong, each naming the blob, the place or the field; empty for a good archive. */
     problems: readonly string[];
+    contents: ArchiveContents;
+    /** Files that no digest within the archive covers: only its record tells whether they are damaged. */
+    uncovered: readonly string[];
 }
 
 /** What {@link verifyExport} may be told. */
@@ -112,17 +114,9 @@ async function readObject(
     }
 }
 
-/** What has been read of a file in the archive. */
-interface ReadEntry {
-    sizeBytes: number;
-    offset: number;
-    sha256: string;
-    /** The content, of the files that say how the archive hangs together. */
-    text?: string;
-}
-
 /**
- * Reads an archive to its end and says what is wrong with it. Needs memory for its JSON documents only.
+ * Reads an archive of either engine to its end and says what is wrong with it: every byte belongs to a header, to
+ * padding, to a file that a digest covers, or to one that the record covers. Needs memory for its JSON documents only.
  *
  * @param source the archive's bytes
  * @param record what the archive has to be, if that is known
@@ -131,166 +125,99 @@ export async function verifyArchive(
     source: AsyncIterable<Uint8Array>,
     record?: ExportRecord,
 ): Promise<Verification> {
-    const archive = createHash("sha256");
-    const problems: string[] = [];
-    const entries = new Map<string, ReadEntry>();
-    const wanted = new Set(["index.json", "manifest.json"]);
-    let sizeBytes = 0;
-
-    async function* counted(): AsyncIterable<Uint8Array> {
-        for await (const chunk of source) {
-            archive.update(chunk);
-            sizeBytes += chunk.length;
-            yield chunk;
-        }
+    const archive = await readArchive(source);
+    const contents = contentsOf(archive.files);
+    const { sha256, sizeBytes } = archive;
+    const uncovered = uncoveredFiles(archive.files);
+    const damages = [...archive.damages, ...wrongFiles(archive.files)];
+    const problems = [
+        ...damages,
+        ...(archive.isComplete ? missingFiles(archive.files, record) : []),
+        ...(record ? differences(record, archive, contents) : []),
+    ];
+    if (damages.length === 0 && record?.archive.sizeBytes === sizeBytes && record.archive.sha256 !== sha256) {
+        const places = uncovered.map((file) => `${file.name} (${placeOf(file)})`).join(" or ");
+        problems.push(`all that has a digest is as it was, so the damage is in ${places}`);
     }
-    function take(name: string, entry: ReadEntry): void {
-        entries.set(name, entry);
-        for (const child of entry.text === undefined ? [] : childrenOf(name, entry.text).filter(isDocument)) {
-            wanted.add(blobName(child.digest));
-        }
-    }
-
-    try {
-        await readTar(createCursor(counted()), (name) => wanted.has(name), take);
-    } catch (error) {
-        problems.push(messageOf(error));
-    }
-    const sha256 = archive.digest("hex");
-    const imageDigest = rootOf(entries)?.digest;
-    problems.push(...wrongBlobs(entries), ...missingBlobs(entries));
-    if (record) {
-        problems.push(...differences(record, { sha256, sizeBytes, imageDigest }, entries));
-    }
-    return { sha256, sizeBytes, imageDigest, problems };
-}
-
-/** Reads a stream of chunks in lengths of one's own. */
-interface Cursor {
-    /** Bytes read so far. */
-    position: number;
-    /** The next bytes, at least one and at most `limit`; undefined at the end. */
-    read(limit: number): Promise<Uint8Array | undefined>;
-}
-
-function createCursor(source: AsyncIterable<Uint8Array>): Cursor {
-    const iterator = source[Symbol.asyncIterator]();
-    let rest: Uint8Array = new Uint8Array();
-    const cursor: Cursor = {
-        position: 0,
-        async read(limit) {
-            while (rest.length === 0) {
-                const next = await iterator.next();
-                if (next.done === true) {
-                    return undefined;
-                }
-                rest = next.value;
-            }
-            const bytes = rest.subarray(0, limit);
-            rest = rest.subarray(bytes.length);
-            cursor.position += bytes.length;
-            return bytes;
-        },
+    return {
+        sha256,
+        sizeBytes,
+        imageDigest: contents.imageDigest,
+        problems: [...new Set(problems)],
+        contents,
+        uncovered: uncovered.map(({ name }) => name),
     };
-    return cursor;
 }
 
-/** Reads a tar file by file, to the last byte; the content of those that `keep` names comes with them. */
-async function readTar(
-    cursor: Cursor,
-    keep: (name: string) => boolean,
-    take: (name: string, entry: ReadEntry) => void,
-): Promise<void> {
-    for (;;) {
-        const entry = parseTarHeader(await readBlock(cursor));
-        if (entry === undefined) {
-            break;
+type Files = ReadArchive["files"];
+
+/** The digest that a file must have: of its name, or as the configuration of its image says. */
+function expectedDigests(files: Files): Map<ArchiveFile, string> {
+    const expected = new Map<ArchiveFile, string>();
+    for (const file of files.values()) {
+        // Docker before 25 names configurations `DIGEST.json`.
+        const [, digest] = /^(?:blobs\/sha256\/)?([0-9a-f]{64})(?:\.json)?$/.exec(file.name) ?? [];
+        if (digest !== undefined && file.type === "0") {
+            expected.set(file, digest);
         }
-        take(entry.name, await readEntry(cursor, entry, keep(entry.name)));
-        await readExactly(cursor, paddingBytes(entry.sizeBytes), entry.name);
     }
-    while ((await cursor.read(Infinity)) !== undefined) {
-        // Zero blocks after the end; the archive's own hash covers them.
-    }
-}
-
-async function readBlock(cursor: Cursor): Promise<Buffer> {
-    const block: Uint8Array[] = [];
-    await readExactly(cursor, blockBytes, "a header", (bytes) => block.push(bytes));
-    return Buffer.concat(block);
-}
-
-async function readEntry(cursor: Cursor, { name, sizeBytes }: TarEntry, isKept: boolean): Promise<ReadEntry> {
-    const offset = cursor.position;
-    const hash = createHash("sha256");
-    const kept: Uint8Array[] = [];
-    await readExactly(cursor, sizeBytes, name, (bytes) => {
-        hash.update(bytes);
-        if (isKept) {
-            kept.push(Uint8Array.from(bytes));
+    for (const { layers } of imagesOf(files)) {
+        for (const { file: name, diffId } of layers) {
+            const file = fileOf(files, name);
+            // A blob's own digest is that of the layer as it is in the archive, which may be compressed.
+            if (file !== undefined && diffId !== undefined && !expected.has(file)) {
+                expected.set(file, diffId.replace(/^sha256:/, ""));
+            }
         }
-    });
-    const sha256 = hash.digest("hex");
-    return { sizeBytes, offset, sha256, ...(isKept && { text: Buffer.concat(kept).toString("utf8") }) };
+    }
+    return expected;
 }
 
-async function readExactly(
-    cursor: Cursor,
-    length: number,
-    what: string,
-    take?: (bytes: Uint8Array) => void,
-): Promise<void> {
-    for (let left = length; left > 0;) {
-        const bytes = await cursor.read(left);
-        if (bytes === undefined) {
-            throw new Error(`the archive ends early, within ${what}`);
+function wrongFiles(files: Files): string[] {
+    return [...expectedDigests(files)].flatMap(([file, expected]) => {
+        if (file.sha256 === expected) {
+            return [];
         }
-        take?.(bytes);
-        left -= bytes.length;
-    }
-}
-
-function blobName(digest: string): string {
-    return `blobs/${digest.replace(":", "/")}`;
-}
-
-/** The descriptors in a JSON document of the archive. */
-function childrenOf(name: string, text: string): readonly Descriptor[] {
-    if (name === "manifest.json") {
-        return [];
-    }
-    try {
-        const contentType = name === "index.json" ? "application/vnd.oci.image.index.v1+json" : undefined;
-        const manifest = parseManifest(Buffer.from(text), contentType);
-        return manifest.kind === "index" ? manifest.manifests : [manifest.config, ...manifest.layers];
-    } catch {
-        return []; // a configuration, or a document that its digest says is wrong
-    }
-}
-
-function rootOf(entries: ReadonlyMap<string, ReadEntry>): Descriptor | undefined {
-    return childrenOf("index.json", entries.get("index.json")?.text ?? "")[0];
-}
-
-function wrongBlobs(entries: ReadonlyMap<string, ReadEntry>): string[] {
-    return [...entries].flatMap(([name, { sha256 }]) => {
-        const expected = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(name)?.[1];
-        return expected === undefined || expected === sha256
-            ? []
-            : [`blob sha256:${expected} has the content of sha256:${sha256}`];
+        const isNamed = file.name.includes(expected);
+        return [
+            `${isNamed ? `blob sha256:${expected}` : file.name} has the content of sha256:${file.sha256}` +
+                `${isNamed ? "" : `, its image's configuration says sha256:${expected}`} (${placeOf(file)})`,
+        ];
     });
 }
 
-/** Blobs that a document names and the archive has not, or not in that size. */
-function missingBlobs(entries: ReadonlyMap<string, ReadEntry>): string[] {
-    if (!entries.has("index.json")) {
+function uncoveredFiles(files: Files): ArchiveFile[] {
+    const covered = expectedDigests(files);
+    return [...files.values()].filter((file) => file.sizeBytes > 0 && !covered.has(file));
+}
+
+function placeOf({ offset, sizeBytes }: ArchiveFile): string {
+    return `bytes ${offset} to ${offset + sizeBytes - 1}`;
+}
+
+/** Files that a document names and the archive has not, or not in that size. */
+function missingFiles(files: Files, record: ExportRecord | undefined): string[] {
+    if (!files.has("index.json") && (!files.has("manifest.json") || record?.engine.name === "stream")) {
         return ["index.json is missing"];
     }
-    const children = [...entries].flatMap(([name, { text }]) =>
-        text === undefined ? [] : childrenOf(name, text),
+    const unreadable = ["index.json", "manifest.json"].filter(
+        (name) => files.has(name) && !isReadable(files, name),
     );
-    const problems = children.flatMap(({ digest, size }) => {
-        const found = entries.get(blobName(digest));
+    const fromDocker = imagesOf(files).flatMap(({ config, layers }) =>
+        [config, ...layers.map(({ file }) => file)].flatMap((name) =>
+            fileOf(files, name) === undefined ? [`${nameOf(name)} is missing`] : [],
+        ),
+    );
+    const fromLayout = documentsOf(files).flatMap(({ manifest }) => {
+        if (manifest.kind === "image") {
+            return [manifest.config, ...manifest.layers];
+        }
+        // Docker saves an index with the one image of it that it has.
+        const there = manifest.manifests.filter(({ digest }) => files.has(blobName(digest)));
+        return record?.engine.name === "stream" || there.length === 0 ? manifest.manifests : there;
+    });
+    const wrong = fromLayout.flatMap(({ digest, size }) => {
+        const found = files.get(blobName(digest));
         if (found === undefined) {
             return [`blob ${digest} is missing`];
         }
@@ -298,13 +225,23 @@ function missingBlobs(entries: ReadonlyMap<string, ReadEntry>): string[] {
             ? []
             : [`blob ${digest} has ${found.sizeBytes} bytes, expected ${size}`];
     });
-    return [...new Set(problems)];
+    return [...unreadable.map((name) => `${name} cannot be read`), ...fromDocker, ...wrong];
+}
+
+function isReadable(files: Files, name: string): boolean {
+    return name === "index.json"
+        ? documentsOf(files).some((document) => document.name === name)
+        : imagesOf(files).length > 0 || files.get(name)?.text === "[]";
+}
+
+function nameOf(file: string): string {
+    return file.replace(/^blobs\/(sha256)\//, "blob $1:");
 }
 
 function differences(
     record: ExportRecord,
-    { sha256, sizeBytes, imageDigest }: Omit<Verification, "problems">,
-    entries: ReadonlyMap<string, ReadEntry>,
+    { files, sha256, sizeBytes, isComplete }: ReadArchive,
+    { imageDigest }: ArchiveContents,
 ): string[] {
     const problems: string[] = [];
     const compare = (what: string, actual: unknown, expected: unknown): void => {
@@ -315,19 +252,12 @@ function differences(
     compare("the archive's size", sizeBytes, record.archive.sizeBytes);
     compare("the archive's sha256", sha256, record.archive.sha256);
     // Docker makes manifests anew: only engine stream keeps the registry's digest in the archive.
-    if (record.engine.name === "stream") {
+    if (record.engine.name === "stream" && isComplete) {
         compare("the image's digest", imageDigest, record.imageDigest);
         for (const layer of record.layers) {
-            compare(
-                `the offset of blob ${layer.digest}`,
-                entries.get(blobName(layer.digest))?.offset,
-                layer.offset,
-            );
-            compare(
-                `the size of blob ${layer.digest}`,
-                entries.get(blobName(layer.digest))?.sizeBytes,
-                layer.sizeBytes,
-            );
+            const file = files.get(blobName(layer.digest));
+            compare(`the offset of blob ${layer.digest}`, file?.offset, layer.offset);
+            compare(`the size of blob ${layer.digest}`, file?.sizeBytes, layer.sizeBytes);
         }
     }
     return problems;

@@ -1,0 +1,194 @@
+import * as assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { Readable } from "node:stream";
+import fc from "fast-check";
+import { exportImage } from "../../exporter/exportImage";
+import { type ExportRecord, parseRecord } from "../../exporter/record";
+import { readArchive } from "../../exporter/readArchive";
+import { type Verification, verifyArchive } from "../../exporter/verify";
+import { dockerSave } from "./support/dockerSave";
+import { startRegistry } from "./support/fakeRegistry";
+import { addImage, addIndex, emptyRepository, fileLayer, randomBytesOf } from "./support/images";
+
+interface Archive {
+    bytes: Buffer;
+    record: ExportRecord;
+}
+
+/** An archive of engine `stream`. */
+async function streamed(tag: "one" | "all"): Promise<Archive> {
+    const repository = emptyRepository("app");
+    const layers = [fileLayer("a", randomBytesOf(3000, 1)), fileLayer("b", randomBytesOf(600, 2))];
+    const one = addImage(repository, { layers, tag: "one" });
+    const other = addImage(repository, { layers: layers.slice(1), architecture: "arm64" });
+    addIndex(repository, [one, other], { tag: "all", attestation: true });
+    const registry = await startRegistry({ repository });
+    const folder = await mkdtemp(path.join(tmpdir(), "damage-"));
+    try {
+        const destination = path.join(folder, "app.tar");
+        const platform = tag === "all" ? "all" : "linux/amd64";
+        await exportImage({ image: `${registry.host}/app:${tag}`, destination, platform });
+        const record = parseRecord(await readFile(`${destination}.json`, "utf8"));
+        return { bytes: await readFile(destination), record: record ?? assert.fail("no record") };
+    } finally {
+        await Promise.all([registry.close(), rm(folder, { recursive: true })]);
+    }
+}
+
+/** An archive of engine `docker`. */
+async function saved(layout: "folders" | "blobs"): Promise<Archive> {
+    const { record } = await streamed("one");
+    const bytes = await dockerSave(layout);
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const archive = { ...record.archive, sha256, sizeBytes: bytes.length };
+    return { bytes, record: { ...record, archive, engine: { name: "docker", version: "28.2.2" } } };
+}
+
+const archives: Record<string, () => Promise<Archive>> = {
+    "engine stream, one platform": () => streamed("one"),
+    "engine stream, every platform": () => streamed("all"),
+    "engine docker before Docker 25": () => saved("folders"),
+    "engine docker since Docker 25": () => saved("blobs"),
+};
+
+/** Verifies bytes that come in pieces of some length. */
+function verify(bytes: Buffer, record?: ExportRecord, pieceBytes = 4096): Promise<Verification> {
+    const pieces = Array.from({ length: Math.ceil(bytes.length / pieceBytes) }, (_, at) =>
+        bytes.subarray(at * pieceBytes, (at + 1) * pieceBytes),
+    );
+    return verifyArchive(Readable.from(pieces), record);
+}
+
+function flip(bytes: Buffer, at: number, mask: number): Buffer {
+    const damaged = Buffer.from(bytes);
+    damaged[at] = (damaged[at] ?? 0) ^ mask;
+    return damaged;
+}
+
+/** Whether one of the problems names a place that a byte is in, of at most one file or header. */
+function isNamed(problems: readonly string[], at: number): boolean {
+    return problems.some((problem) => {
+        const ranges = [...problem.matchAll(/(\d+) to (\d+)/g)].map(([, from, to]) => [
+            Number(from),
+            Number(to),
+        ]);
+        const exact = [...problem.matchAll(/byte (\d+) is not zero/g)].map(([, byte]) => Number(byte));
+        return exact.includes(at) || ranges.some(([from = 0, to = 0]) => from <= at && at <= to);
+    });
+}
+
+for (const [name, create] of Object.entries(archives)) {
+    describe(`a damaged archive of ${name}`, () => {
+        let archive: Archive;
+        before(async () => {
+            archive = await create();
+        });
+
+        it("is found good before it is damaged, with its record and without, however it arrives", async () => {
+            for (const pieceBytes of [1, 511, 1 << 20]) {
+                assert.deepEqual((await verify(archive.bytes, archive.record, pieceBytes)).problems, []);
+                assert.deepEqual((await verify(archive.bytes, undefined, pieceBytes)).problems, []);
+            }
+        });
+
+        it("is recognized whatever byte is damaged, and the place is named", async () => {
+            const { bytes, record } = archive;
+            const place = fc.integer({ min: 0, max: bytes.length - 1 });
+            const mask = fc.integer({ min: 1, max: 255 });
+            await fc.assert(
+                fc.asyncProperty(place, mask, async (at, change) => {
+                    const { problems } = await verify(flip(bytes, at, change), record);
+                    assert.ok(isNamed(problems, at), `${at}: ${problems.join("; ")}`);
+                }),
+                { numRuns: 400 },
+            );
+        });
+
+        it("is recognized all over its headers, its padding and its end", async () => {
+            const { bytes, record } = archive;
+            const { files } = await readArchive(Readable.from([bytes]));
+            const inside = new Set(
+                [...files.values()].flatMap(({ offset, sizeBytes }) =>
+                    Array.from({ length: sizeBytes }, (_, at) => offset + at),
+                ),
+            );
+            // Steps of 5, which have no factor in common with the blocks' 512: every field of a header is met.
+            for (let at = 0; at < bytes.length; at += 5) {
+                // Another bit, or other bits, each time.
+                const change = (at * 37) % 255 || 1;
+                if (!inside.has(at)) {
+                    const { problems } = await verify(flip(bytes, at, change));
+                    assert.ok(isNamed(problems, at), `${at}: ${problems.join("; ")}`);
+                }
+            }
+            assert.equal(record.archive.sizeBytes, bytes.length);
+        });
+
+        it("is recognized without its record too, but in the files that it says are not covered", async () => {
+            const { bytes } = archive;
+            const { files } = await readArchive(Readable.from([bytes]));
+            const { uncovered } = await verify(bytes);
+            const covered = [...files.values()].filter(({ name: file }) => !uncovered.includes(file));
+            for (const { offset, sizeBytes } of covered.filter((file) => file.sizeBytes > 0)) {
+                for (const at of [offset, offset + sizeBytes - 1]) {
+                    const { problems } = await verify(flip(bytes, at, 1));
+                    assert.ok(isNamed(problems, at), `${at}: ${problems.join("; ")}`);
+                }
+            }
+            assert.ok(uncovered.every((file) => !file.includes("layer.tar") && !file.startsWith("blobs/")));
+        });
+
+        it("is recognized wherever it ends early, and when something follows it", async () => {
+            const { bytes, record } = archive;
+            const length = fc.integer({ min: 0, max: bytes.length - 1 });
+            await fc.assert(
+                fc.asyncProperty(length, async (left) => {
+                    const { problems } = await verify(bytes.subarray(0, left), record);
+                    assert.ok(problems.some((problem) => problem.startsWith("the archive ends early")));
+                }),
+                { numRuns: 100 },
+            );
+            const longer = await verify(Buffer.concat([bytes, Buffer.from("x")]), record);
+            assert.match(longer.problems.join(), new RegExp(`byte ${bytes.length} is not zero`));
+        });
+    });
+}
+
+describe("what an archive holds", () => {
+    it("is told of engine stream, with the registry's digests", async () => {
+        const { bytes, record } = await streamed("all");
+        const { contents } = await verify(bytes);
+        assert.equal(contents.imageDigest, record.imageDigest);
+        assert.deepEqual(contents.platforms, ["linux/amd64", "linux/arm64"]);
+        assert.deepEqual(contents.names, [record.imageName, `${record.imageName}-linux-arm64`]);
+        const layers = record.layers.map(({ digest, sizeBytes, offset }) => ({ digest, sizeBytes, offset }));
+        assert.deepEqual(new Set(contents.layers), new Set(layers));
+    });
+    for (const layout of ["folders", "blobs"] as const) {
+        it(`is told of engine docker with ${layout}, each layer once`, async () => {
+            const { bytes } = await saved(layout);
+            const { contents, problems } = await verify(bytes);
+            assert.deepEqual(problems, []);
+            assert.deepEqual([contents.names, contents.platforms], [["app:1"], ["linux/arm64/v8"]]);
+            assert.deepEqual(
+                contents.layers.map(({ sizeBytes }) => sizeBytes),
+                [3000, 1024],
+            );
+        });
+    }
+    it("takes a size from an extended header, as Docker writes for layers of 8 GiB", async () => {
+        const { pack } = await import("tar-stream");
+        const { buffer } = await import("node:stream/consumers");
+        const tar = pack();
+        tar.entry({ name: "n".repeat(120), pax: { comment: "x" } }, "content");
+        tar.finalize();
+        const { files } = await readArchive(Readable.from([await buffer(tar)]));
+        assert.deepEqual(
+            [...files.values()].map(({ name, sizeBytes }) => [name, sizeBytes]),
+            [["n".repeat(120), 7]],
+        );
+    });
+});
