@@ -1,6 +1,6 @@
 /**
- * The stack's configuration: read, checked and completed with defaults, once. A value that cannot work ends
- * `pulumi preview` with a message that names the key, what was given and what is expected.
+ * The stack's configuration: read as settings; and settings, wherever they come from, checked and completed with defaults. A
+ * value that cannot work ends `pulumi preview` with a message that names the key, what was given and what is expected.
  */
 import * as pulumi from "@pulumi/pulumi";
 
@@ -19,6 +19,7 @@ import {
 import { type PullThroughCacheRule, repositoriesBelow } from "./components/pullThroughCache";
 import type { Encryption, Retention } from "./components/storage";
 import type { PushTrigger, ScheduleTrigger } from "./components/triggers";
+import type { NetworkName, Settings } from "./settings";
 
 /** The configuration of a stack, checked and complete. */
 export interface StackConfig {
@@ -86,7 +87,7 @@ export interface StackConfig {
     readonly triggers: Triggers | undefined;
     /**
      * Tags on every taggable resource: `project`, `stack`, `managed-by`, and those of the configuration. `component` is
-     * left for index.ts to add.
+     * left for the pipeline to add.
      */
     readonly tags: Record<string, string>;
 }
@@ -134,23 +135,47 @@ const computeTypes = ["SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"].map(
     (size) => `BUILD_GENERAL1_${size}`,
 );
 
+/** The keys whose value is a text; the value of `network` may be one. */
+const textKeys: readonly ConfigKey[] = ["imageUri", "artifactPrefix", "engine", "cache", "encryption"];
+
 /**
- * Reads the configuration of the current stack.
+ * Reads the configuration of the current stack, as it is given: {@link checkSettings} checks it.
+ *
+ * @throws pulumi.RunError when a key is not known, or its value is a text where a structure belongs.
+ */
+export function readSettings(): Settings {
+    const config = new pulumi.Config();
+    refuseUnknownKeys(config.name);
+    config.require("imageUri"); // tells how to set it
+    const given = configKeys.flatMap((key): [string, unknown][] => {
+        const text = config.get(key);
+        if (text === undefined) return [];
+        if (key === "network") return [text.startsWith("{") ? ["vpc", givenVpc(text)] : [key, text]];
+        return [[key, textKeys.includes(key) ? text : structured(key, text)]];
+    });
+    const region = new pulumi.Config("aws").require("region");
+    return { region, ...Object.fromEntries(given) } as unknown as Settings;
+}
+
+/** Reads the configuration of the current stack, checks and completes it. */
+export function loadConfig(): StackConfig {
+    return checkSettings(readSettings());
+}
+
+/**
+ * Checks and completes settings.
  *
  * @throws pulumi.RunError when a value cannot work; the message names the key, the value and the expectation.
  */
-export function loadConfig(): StackConfig {
-    const config = new pulumi.Config();
-    refuseUnknownKeys(config.name);
-
-    const engine = oneOf("engine", config.get("engine") ?? "docker", ["docker", "stream"]);
-    const region = new pulumi.Config("aws").require("region");
+export function checkSettings(config: Settings): StackConfig {
+    const engine = oneOf("engine", config.engine ?? "docker", ["docker", "stream"]);
+    const { region } = config;
     if (!/^[a-z]{2,}(?:-[a-z]+)+-[0-9]+$/.test(region)) {
         throw invalid("aws:region", region, "expected a region of AWS, for instance ap-northeast-1");
     }
     const partition = partitionOf(region);
     const machine = compute(config, engine);
-    const image = parsed("imageUri", config.require("imageUri"), parseImageUri);
+    const image = parsed("imageUri", text("imageUri", config.imageUri), parseImageUri);
     if (image.repository.partition !== partition) {
         throw invalid("imageUri", image.uri, `expected an image of the stack's own partition, ${partition}`);
     }
@@ -166,7 +191,7 @@ export function loadConfig(): StackConfig {
     );
     refuseFipsHost(image, cachedRepositories);
 
-    const prefix = artifactPrefix(config.get("artifactPrefix") ?? "images/");
+    const prefix = artifactPrefix(text("artifactPrefix", config.artifactPrefix ?? "images/"));
     const exported = withoutDuplicates([image.repository, ...own, ...foreign]);
     const place = network(config, machine);
     if (place === "isolated") refuseUnreachable({ image, exported, rules, region });
@@ -183,7 +208,7 @@ export function loadConfig(): StackConfig {
         cache: cache(config, { engine, machine, place }),
         pullThroughCache: rules,
         cachedRepositories: withoutDuplicates(cachedRepositories),
-        encryption: encryption(config.get("encryption") ?? "s3", region),
+        encryption: encryption(text("encryption", config.encryption ?? "s3"), region),
         retention: retention(config),
         batch: batch(config),
         triggers: triggers(config, { region, foreign, exported, prefix }),
@@ -204,8 +229,8 @@ function refuseUnknownKeys(namespace: string): void {
 }
 
 /** No credentials are good for two partitions: a repository of another one can never be pulled from. */
-function repositories(config: pulumi.Config, key: ConfigKey, partition: string): EcrRepository[] {
-    const arns = object(config, key) ?? [];
+function repositories(config: Settings, key: ConfigKey, partition: string): EcrRepository[] {
+    const arns = config[key] ?? [];
     if (!Array.isArray(arns)) throw invalid(key, arns, "expected a list of ARNs of ECR repositories");
     return arns.map((arn: unknown, index) => {
         const path = `${key}[${index}]`;
@@ -270,7 +295,7 @@ const imagesWithNode18 = [
     "aws/codebuild/amazonlinux-aarch64-standard:3.0",
 ];
 
-function compute(config: pulumi.Config, engine: EngineName): Compute {
+function compute(config: Settings, engine: EngineName): Compute {
     const fields = record(config, "compute", ["type", "image", "timeoutMinutes", "queuedTimeoutMinutes"]);
     const type = oneOf("compute.type", fields["type"] ?? "BUILD_GENERAL1_MEDIUM", [
         ...computeTypes,
@@ -336,12 +361,12 @@ function buildImage(image: unknown, lambda: boolean): string {
 
 /** What a local cache needs: docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html */
 function cache(
-    config: pulumi.Config,
+    config: Settings,
     builds: { engine: EngineName; machine: Compute; place: StackConfig["network"] },
 ): Cache {
     const { engine, machine, place } = builds;
     const { type } = machine;
-    const choice = oneOf("cache", config.get("cache") ?? "none", ["none", "local"]);
+    const choice = oneOf("cache", config.cache ?? "none", ["none", "local"]);
     if (choice === "local" && engine === "stream") {
         throw invalid(
             "cache",
@@ -368,12 +393,12 @@ function cache(
 
 /** Rules for the registry of the stack's own account and region, each with a repository that builds may pull from. */
 function pullThroughCache(
-    config: pulumi.Config,
+    config: Settings,
     region: string,
     ownRepositories: EcrRepository[],
 ): PullThroughCacheRule[] {
     const key = "pullThroughCache";
-    const given = object(config, key) ?? [];
+    const given = config[key] ?? [];
     if (!Array.isArray(given)) throw invalid(key, given, "expected a list of rules");
     const partition = partitionOf(region);
     if (given.length > 0 && (partition === "aws-cn" || partition === "aws-us-gov")) {
@@ -485,20 +510,25 @@ function refuseFipsHost(image: EcrImage, cachedRepositories: EcrRepository[]): v
 const networkExpected =
     "expected public, isolated, or an object with the fields vpcId, subnetIds and securityGroupIds";
 
-function network(config: pulumi.Config, { type }: Compute): StackConfig["network"] {
-    const given = config.get("network") ?? "public";
+function network({ vpc, network: given = "public" }: Settings, { type }: Compute): StackConfig["network"] {
+    if (vpc !== undefined && given !== "public") {
+        throw invalid("network", given, "a VPC is given as well, in vpc; leave one of the two out");
+    }
+    const place = vpc ?? given;
     // docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
-    if (given !== "public" && type === "lambda") {
+    if (place !== "public" && type === "lambda") {
         throw invalid(
             "network",
-            given,
+            place,
             "Lambda compute runs in no VPC; choose a type of BUILD_GENERAL1, or leave network public",
         );
     }
-    if (given === "public" || given === "isolated") return given;
-    if (!given.startsWith("{")) throw invalid("network", given, networkExpected);
+    return vpc ?? oneOf<NetworkName>("network", given, ["public", "isolated"], networkExpected);
+}
 
-    const { vpcId, subnetIds, securityGroupIds } = record(config, "network", [
+/** A VPC as the value of the key `network`, where its ids are known. */
+function givenVpc(value: string): BuildNetwork {
+    const { vpcId, subnetIds, securityGroupIds } = fieldsOf("network", structured("network", value), [
         "vpcId",
         "subnetIds",
         "securityGroupIds",
@@ -603,7 +633,7 @@ function encryption(value: string, region: string): Encryption {
     return { keyArn: value };
 }
 
-function retention(config: pulumi.Config): Retention {
+function retention(config: Settings): Retention {
     const fields = record(config, "retention", ["archiveDays", "oldVersionDays", "protect"]);
     const protect = fields["protect"] ?? true;
     if (typeof protect !== "boolean") throw invalid("retention.protect", protect, "expected true or false");
@@ -614,7 +644,7 @@ function retention(config: pulumi.Config): Retention {
     };
 }
 
-function batch(config: pulumi.Config): Batch {
+function batch(config: Settings): Batch {
     const fields = record(config, "batch", ["maxConcurrency"]);
     // The most that Step Functions runs: docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
     return { maxConcurrency: integer("batch.maxConcurrency", fields["maxConcurrency"] ?? 10, 1, 10_000) };
@@ -630,7 +660,7 @@ interface TriggerSurroundings {
     readonly prefix: string;
 }
 
-function triggers(config: pulumi.Config, around: TriggerSurroundings): Triggers | undefined {
+function triggers(config: Settings, around: TriggerSurroundings): Triggers | undefined {
     const { onPush, schedule } = record(config, "triggers", ["onPush", "schedule"]);
     return onPush === undefined && schedule === undefined
         ? undefined
@@ -745,7 +775,7 @@ function texts(path: string, value: unknown): string[] {
 }
 
 /** Tags that name the stack, and those of the configuration, which cannot replace them. */
-function tags(config: pulumi.Config): Record<string, string> {
+function tags(config: Settings): Record<string, string> {
     const base = { project: pulumi.getProject(), stack: pulumi.getStack(), "managed-by": "pulumi" };
     const given = record(config, "tags");
     const valid = Object.entries(given).map(([key, value]): [string, string] => {
@@ -785,8 +815,8 @@ function isTagText(text: string, maxLength: number): boolean {
 }
 
 /** A key whose value is an object; with `fields` given, of these fields alone. */
-function record(config: pulumi.Config, key: ConfigKey, fields?: string[]): Record<string, unknown> {
-    return fieldsOf(key, object(config, key) ?? {}, fields);
+function record(config: Settings, key: ConfigKey, fields?: string[]): Record<string, unknown> {
+    return fieldsOf(key, config[key] ?? {}, fields);
 }
 
 /** A value that has to be an object; with `fields` given, of these fields alone. */
@@ -810,9 +840,7 @@ function fieldsOf(path: string, value: unknown, fields?: string[]): Record<strin
     return value as Record<string, unknown>;
 }
 
-function object(config: pulumi.Config, key: ConfigKey): unknown {
-    const text = config.get(key);
-    if (text === undefined) return undefined;
+function structured(key: ConfigKey, text: string): unknown {
     try {
         return JSON.parse(text) as unknown;
     } catch {
@@ -831,9 +859,14 @@ function integer(path: string, value: unknown, minimum: number, maximum: number)
     return value;
 }
 
-function oneOf<T extends string>(path: string, value: unknown, choices: readonly T[]): T {
+function oneOf<T extends string>(
+    path: string,
+    value: unknown,
+    choices: readonly T[],
+    expectation = `expected one of ${choices.join(", ")}`,
+): T {
     const choice = choices.find((each) => each === value);
-    if (choice === undefined) throw invalid(path, value, `expected one of ${choices.join(", ")}`);
+    if (choice === undefined) throw invalid(path, value, expectation);
     return choice;
 }
 
@@ -846,6 +879,15 @@ function parsed<T>(path: string, text: string, parse: (text: string) => T): T {
 }
 
 function invalid(path: string, value: unknown, expectation: string): pulumi.RunError {
-    const given = typeof value === "string" ? value : JSON.stringify(value);
+    const given = typeof value === "string" ? value : JSON.stringify(withoutOutputs(value));
     return new pulumi.RunError(`The configuration value ${path} is "${given}": ${expectation}.`);
+}
+
+/** An argument of the component may be an Output where it should not be, and as JSON that is the text of an error. */
+function withoutOutputs(value: unknown): unknown {
+    if (pulumi.Output.isInstance(value)) return "(an Output)";
+    if (typeof value !== "object" || value === null) return value;
+    return Array.isArray(value)
+        ? value.map(withoutOutputs)
+        : Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withoutOutputs(each)]));
 }

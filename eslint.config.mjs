@@ -43,15 +43,15 @@ export default tseslint.config(
         files: ["components/**/*.ts"],
         rules: { "no-restricted-syntax": ["error", jsonStringifyOfOutput] },
     },
-    mayNotImport(
-        ["index.ts", "config.ts"],
-        [[["@cloud-copilot/*", "**/lab/**", "**/proof/**"], developmentOnly]],
-    ),
+    mayNotImport(["*.ts"], [[["@cloud-copilot/*", "**/lab/**", "**/proof/**"], developmentOnly]]),
     mayNotImport(
         ["components/**/*.ts"],
         [
             [["@cloud-copilot/*", "**/proof/**"], developmentOnly],
-            [["**/config", "**/cli/**", "**/lab/**"], "components/ takes its values as arguments."],
+            [
+                ["../config", "../engine", "../imageExport", "**/cli/**", "**/lab/**"],
+                "components/ takes its values as arguments.",
+            ],
             [["**/exporter/**"], "The components carry the exporter as a bundle, not as an import."],
         ],
     ),

@@ -50,6 +50,7 @@ const resources = [
     "ecr-image-export:index:BatchOrchestration image-export-batch",
     "ecr-image-export:index:BuildRunner image-export",
     "ecr-image-export:index:ExportOrchestration image-export",
+    "ecr-image-export:index:ImageExport image-export",
 ];
 
 /** A contract with other stacks: see the README. */

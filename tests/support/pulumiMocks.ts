@@ -33,7 +33,8 @@ export interface RecordedResource {
     readonly deleteBeforeReplace: boolean;
     /** Properties whose change the engine ignores. */
     readonly ignoreChanges: readonly string[];
-    readonly aliases: readonly unknown[];
+    /** URNs that the resource may have in an existing stack, by its own aliases and by those of its parents. */
+    readonly aliases: readonly string[];
     /** What a component registered at its end; undefined where it did not. */
     outputs?: Record<string, unknown>;
 }
@@ -82,6 +83,8 @@ export interface EvaluationOptions {
     readonly stack?: string;
     /** Whether this is a preview, in which no computed property is known. */
     readonly preview?: boolean;
+    /** Outputs of the stacks that the program refers to, by their names. */
+    readonly otherStacks?: Readonly<Record<string, Record<string, unknown>>>;
 }
 
 /**
@@ -92,10 +95,10 @@ export interface EvaluationOptions {
  */
 export async function evaluate(
     program: () => Record<string, unknown>,
-    { stack = "dev", preview = false }: EvaluationOptions = {},
+    { stack = "dev", preview = false, otherStacks = {} }: EvaluationOptions = {},
 ): Promise<Evaluation> {
     const problems: string[] = [];
-    const mocks = answerAs(preview, problems);
+    const mocks = answerAs(preview, otherStacks, problems);
     const project = "ecr-image-export";
     await pulumi.runtime.setMocks(mocks, project, stack, preview); // switches the engine's features on
     const monitor = new RecordingMonitor(mocks);
@@ -109,10 +112,19 @@ export async function evaluate(
     return new Evaluation(monitor.recorded, result);
 }
 
-function answerAs(preview: boolean, problems: string[]): Mocks {
+function answerAs(
+    preview: boolean,
+    otherStacks: Readonly<Record<string, Record<string, unknown>>>,
+    problems: string[],
+): Mocks {
     return {
         newResource({ type, name, inputs }) {
             const given = inputs as Record<string, unknown>;
+            if (type === "pulumi:pulumi:StackReference") {
+                const outputs = otherStacks[String(given["name"])];
+                if (outputs === undefined) problems.push(`stack ${String(given["name"])}`);
+                return { id: name, state: { ...given, outputs: outputs ?? {}, secretOutputNames: [] } };
+            }
             if (!type.startsWith("aws:")) return { id: undefined, state: {} };
             const known = awsTypes[type];
             if (known === undefined) {
@@ -172,6 +184,6 @@ function recordedAs(urn: string, request: RegisterResourceRequest): RecordedReso
         protect: request.getProtect() ?? false,
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),
-        aliases: [...request.getAliasurnsList(), ...request.getAliasesList()],
+        aliases: request.getAliasurnsList(),
     };
 }
