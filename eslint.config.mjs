@@ -66,6 +66,16 @@ export default tseslint.config(
         ],
     ),
     mayNotImport(
+        ["cli/**/*.ts"],
+        [
+            [["@cloud-copilot/*", "**/proof/**"], developmentOnly],
+            [
+                ["@pulumi/*", "**/config", "**/lab/**"],
+                "The command line runs without Pulumi's SDK and the lab.",
+            ],
+        ],
+    ),
+    mayNotImport(
         ["policy/**/*.ts"],
         [[["../**"], "The policy pack can be published: policy/ is all that it has."]],
     ),

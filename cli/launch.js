@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+/**
+ * Starts the command line. It is TypeScript, which takes a second to compile: on first use it is bundled to
+ * dist/cli/HASH/, and again whenever its sources or its locked dependencies have changed. The hash is of all their
+ * contents, which takes a few milliseconds; what has been bundled starts at once.
+ */
+"use strict";
+const { createHash } = require("node:crypto");
+const fs = require("node:fs");
+const { enableCompileCache } = require("node:module");
+const path = require("node:path");
+
+const root = path.resolve(__dirname, "..");
+const dist = path.join(root, "dist", "cli");
+
+/** The folders that the bundle is made of, besides node_modules. */
+const sources = ["cli", "components", "exporter"];
+
+function main() {
+    if (Number(process.versions.node.split(".")[0]) < 22) {
+        fail(`Node ${process.versions.node} is too old: image-export needs Node 22 or later.`);
+    }
+    const folder = path.join(dist, hashOfSources());
+    if (!fs.existsSync(folder)) bundle(folder);
+    // Keeps what V8 has compiled, beside the bundle (Node 22.1 and later).
+    enableCompileCache?.(path.join(dist, "compileCache"));
+    const { version } = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"));
+    const commandLine = require(path.join(folder, "imageExport.js"));
+    return commandLine.main(process.argv.slice(2), { root, version });
+}
+
+function hashOfSources() {
+    const hash = createHash("sha256");
+    const files = sources.flatMap((folder) =>
+        fs
+            .readdirSync(path.join(root, folder), { recursive: true })
+            .filter((name) => /\.[jt]s$/.test(name))
+            .map((name) => path.join(folder, name))
+            .sort(),
+    );
+    for (const file of [...files, "package-lock.json"]) {
+        hash.update(`${file}\0`).update(fs.readFileSync(path.join(root, file)));
+    }
+    return hash.digest("hex").slice(0, 16);
+}
+
+/** Writes the bundle beside its place and moves it there: whoever starts at the same time finds it whole or not at all. */
+function bundle(folder) {
+    const draft = `${folder}.${process.pid}`;
+    try {
+        const { buildSync } = require("esbuild");
+        buildSync({
+            absWorkingDir: root,
+            entryPoints: { imageExport: "cli/main.ts" },
+            outdir: draft,
+            bundle: true,
+            platform: "node",
+            target: "node22",
+            format: "cjs",
+            // The ES modules of the AWS SDK: what is not used of them is left out.
+            mainFields: ["module", "main"],
+            // Loaded from node_modules where a command needs it: esbuild runs a program of its own.
+            external: ["esbuild"],
+            minify: true,
+            keepNames: true,
+            legalComments: "none",
+            logLevel: "silent",
+        });
+        fs.renameSync(draft, folder);
+    } catch (error) {
+        fs.rmSync(draft, { recursive: true, force: true });
+        if (fs.existsSync(folder)) return;
+        const next = error.code === "MODULE_NOT_FOUND" ? "\nInstall what it needs: npm ci" : "";
+        fail(`The command line could not be bundled to ${dist}: ${error.message}${next}`);
+    }
+    removeOthers(folder);
+}
+
+/** Bundles of older sources; those of the last day may still be running. */
+function removeOthers(folder) {
+    const dayMs = 24 * 3600 * 1000;
+    for (const name of fs.readdirSync(dist)) {
+        const other = path.join(dist, name);
+        const isOld = Date.now() - fs.statSync(other).mtimeMs > dayMs;
+        if (other !== folder && isOld) fs.rmSync(other, { recursive: true, force: true });
+    }
+}
+
+function fail(message) {
+    process.stderr.write(`Error ${message}\n`);
+    process.exit(1);
+}
+
+Promise.resolve(main()).then((code) => {
+    // Not process.exit: what was written to a pipe would be lost.
+    process.exitCode = code;
+});

@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+
+import { stackVariables } from "../../cli/stack";
+import { run } from "./support/context";
+
+const machine = "arn:aws:states:eu-west-1:111122223333:stateMachine:export";
+const execution = "arn:aws:states:eu-west-1:111122223333:execution:export:run";
+
+/** Stops an execution that is named, so that the stack has to be found; gives the run and what was asked of Pulumi. */
+async function stop(
+    args: string[],
+    env: Record<string, string> = {},
+    outputs: unknown = { stateMachineArn: machine },
+) {
+    const asked: string[] = [];
+    const stopped: unknown[] = [];
+    const result = await run({
+        args: ["stop", "run", ...args],
+        env,
+        aws: (_, input) => {
+            stopped.push(input["executionArn"]);
+            return {};
+        },
+        runProcess: (command, given) => {
+            asked.push([command, ...given].join(" "));
+            return {
+                exitCode: 0,
+                stdout: typeof outputs === "string" ? outputs : JSON.stringify(outputs),
+                stderr: "",
+            };
+        },
+    });
+    return { ...result, asked, stopped };
+}
+
+describe("the stack", () => {
+    it("is found by --state-machine, without Pulumi", async () => {
+        const { asked, stopped, calls } = await stop(["--state-machine", machine], {
+            [stackVariables.stack]: "x",
+        });
+        assert.deepEqual([asked, stopped], [[], [execution]]);
+        // The region is the ARN's, not the environment's.
+        assert.equal(calls[0]?.region, "eu-west-1");
+    });
+
+    it("is found by --stack, before any variable", async () => {
+        const { asked, stopped } = await stop(["--stack", "dev"], {
+            [stackVariables.stateMachine]: "ignored",
+        });
+        assert.deepEqual([asked, stopped], [["pulumi stack output --json --stack dev"], [execution]]);
+    });
+
+    it("is found by the variables, the ARN first", async () => {
+        const arn = await stop([], { [stackVariables.stateMachine]: machine, [stackVariables.stack]: "x" });
+        assert.deepEqual([arn.asked, arn.stopped], [[], [execution]]);
+        const stack = await stop([], { [stackVariables.stack]: "prod" });
+        assert.deepEqual(stack.asked, ["pulumi stack output --json --stack prod"]);
+    });
+
+    it("is the one that is selected in Pulumi where nothing else is said", async () => {
+        assert.deepEqual((await stop([])).asked, ["pulumi stack output --json"]);
+    });
+
+    it("is not needed for an execution's ARN", async () => {
+        const { exitCode, stdout } = await run({ args: ["stop", execution], aws: () => ({}) });
+        assert.equal(exitCode, 0);
+        assert.equal(stdout, `Stopped ${execution}\n`);
+    });
+
+    it("says what to do where Pulumi is missing", async () => {
+        const { exitCode, stderr } = await run({ args: ["stop", "run"] });
+        assert.equal(exitCode, 1);
+        assert.match(
+            stderr,
+            /^Error Pulumi is not installed.*\n +next Install it .*--state-machine ARN.*IMAGE_EXPORT_STATE/,
+        );
+    });
+
+    it("repeats what Pulumi says", async () => {
+        const { exitCode, stderr } = await run({
+            args: ["stop", "run", "--stack", "no"],
+            runProcess: () => ({ exitCode: 255, stdout: "", stderr: "error: no stack named 'no' found\n" }),
+        });
+        assert.equal(exitCode, 1);
+        assert.match(stderr, /--stack no` failed: no stack named 'no' found\n +next .*pulumi stack ls/);
+    });
+
+    for (const [what, outputs, says] of [
+        ["no outputs", {}, /has no outputs\.\n +next Deploy it: pulumi up/],
+        ["outputs of something else", { url: "x" }, /has no output stateMachineArn/],
+        ["no JSON", "warning", /printed no JSON: warning/],
+    ] as const) {
+        it(`refuses ${what}`, async () => {
+            const { exitCode, stderr } = await stop([], {}, outputs);
+            assert.equal(exitCode, 1);
+            assert.match(stderr, says);
+        });
+    }
+
+    it("refuses what is no ARN of a state machine, and two ways at once", async () => {
+        const wrong = await stop(["--state-machine", execution]);
+        assert.equal(wrong.exitCode, 2);
+        assert.match(wrong.stderr, /^Error --state-machine is "arn.*expected arn:PARTITION:states/);
+        const both = await stop(["--state-machine", machine, "--stack", "dev"]);
+        assert.equal(both.exitCode, 2);
+    });
+
+    it("refuses what is neither an execution's ARN nor a name", async () => {
+        const { exitCode, stderr } = await run({ args: ["stop", "a b"] });
+        assert.equal(exitCode, 2);
+        assert.match(stderr, /EXECUTION is "a b"/);
+    });
+});

@@ -1,0 +1,109 @@
+/** A context without a process: a clock that a wait moves on, clients that a test answers for, text that is kept. */
+import type { ClientTypes, Service } from "../../../cli/aws";
+import { type Context, Interruption, type ProcessResult } from "../../../cli/command";
+import { runCommandLine } from "../../../cli/main";
+
+/** Answers a call of AWS; what it throws is thrown. The input is as the SDK's command has it. */
+export type AwsAnswer = (operation: string, input: Record<string, unknown>) => unknown;
+
+/** What a test decides. */
+export interface FakeOptions {
+    readonly args: readonly string[];
+    readonly env?: Record<string, string>;
+    /** @default false */
+    readonly isTty?: boolean;
+    readonly columns?: number;
+    readonly aws?: AwsAnswer;
+    /** Runs in the place of `pulumi`; by default there is no such program. */
+    readonly runProcess?: (command: string, args: readonly string[]) => ProcessResult;
+    /** Whoever sits at the terminal. */
+    readonly ask?: (question: string) => string;
+    /** Called in every wait, with the time of the clock after it. `interrupt` is Ctrl-C. */
+    readonly onSleep?: (nowMs: number, interrupt: () => void) => void;
+    /** @default "SIGINT" */
+    readonly interruptedBy?: Interruption["by"];
+    readonly root?: string;
+}
+
+/** What a run left. */
+export interface FakeRun {
+    readonly exitCode: number;
+    readonly stdout: string;
+    readonly stderr: string;
+    /** Calls of AWS, in order. */
+    readonly calls: readonly {
+        readonly service: Service;
+        readonly region: string | undefined;
+        readonly operation: string;
+        readonly input: Record<string, unknown>;
+    }[];
+    readonly sleepsMs: readonly number[];
+    /** How often credentials were read anew. */
+    readonly renewals: number;
+}
+
+/** When the clock of a fake context begins. */
+export const startTimeMs = Date.UTC(2026, 10, 25, 12, 0, 0);
+
+/** An error as the AWS SDK throws it. */
+export function awsError(name: string, message: string, httpStatusCode = 400): Error {
+    return Object.assign(new Error(message), { name, $metadata: { httpStatusCode } });
+}
+
+/** Runs the command line with a fake context. */
+export async function run(options: FakeOptions): Promise<FakeRun> {
+    const written = { stdout: "", stderr: "" };
+    const calls: FakeRun["calls"][number][] = [];
+    const sleepsMs: number[] = [];
+    const controller = new AbortController();
+    let nowMs = startTimeMs;
+    let renewals = 0;
+    const outputOf = (name: keyof typeof written) => ({
+        write: (text: string) => void (written[name] += text),
+        isTty: options.isTty ?? false,
+        columns: options.columns ?? 80,
+    });
+    const context: Context = {
+        stdout: outputOf("stdout"),
+        stderr: outputOf("stderr"),
+        env: options.env ?? {},
+        root: options.root ?? "/repository",
+        now: () => nowMs,
+        sleep: async (milliseconds, signal) => {
+            // As much happens in between as in a real wait.
+            await new Promise((resolve) => setImmediate(resolve));
+            sleepsMs.push(milliseconds);
+            nowMs += milliseconds;
+            options.onSleep?.(nowMs, () => {
+                controller.abort(new Interruption(options.interruptedBy ?? "SIGINT"));
+            });
+            signal?.throwIfAborted();
+        },
+        random: () => 0.5,
+        signal: controller.signal,
+        ask: options.ask && ((question) => Promise.resolve(options.ask?.(question) ?? "")),
+        aws: {
+            client: <S extends Service>(service: S, region?: string) => {
+                const send = async (command: {
+                    constructor: { name: string };
+                    input: Record<string, unknown>;
+                }) => {
+                    const operation = command.constructor.name.replace(/Command$/, "");
+                    calls.push({ service, region, operation, input: command.input });
+                    if (options.aws === undefined) throw new Error(`unexpected ${service} ${operation}`);
+                    return Promise.resolve(options.aws(operation, command.input));
+                };
+                return Promise.resolve({ send } as unknown as ClientTypes[S]);
+            },
+            renew: () => {
+                renewals++;
+            },
+        },
+        runProcess: (command, args) => {
+            if (options.runProcess !== undefined) return Promise.resolve(options.runProcess(command, args));
+            return Promise.reject(Object.assign(new Error(`spawn ${command} ENOENT`), { code: "ENOENT" }));
+        },
+    };
+    const exitCode = await runCommandLine(options.args, "1.2.3", context);
+    return { exitCode, ...written, calls, sleepsMs, renewals };
+}
