@@ -3,6 +3,7 @@
  * inputs alone; the monitor underneath them sees the whole request: parent, dependencies, protection, aliases.
  */
 import { strict as assert } from "node:assert";
+import { setImmediate } from "node:timers/promises";
 
 import * as pulumi from "@pulumi/pulumi";
 import type {
@@ -79,6 +80,8 @@ export class Evaluation {
 
 /** How a program is evaluated. */
 export interface EvaluationOptions {
+    /** @default "ecr-image-export" */
+    readonly project?: string;
     /** @default "dev" */
     readonly stack?: string;
     /** Whether this is a preview, in which no computed property is known. */
@@ -95,21 +98,44 @@ export interface EvaluationOptions {
  */
 export async function evaluate(
     program: () => Record<string, unknown>,
-    { stack = "dev", preview = false, otherStacks = {} }: EvaluationOptions = {},
+    {
+        project = "ecr-image-export",
+        stack = "dev",
+        preview = false,
+        otherStacks = {},
+    }: EvaluationOptions = {},
 ): Promise<Evaluation> {
     const problems: string[] = [];
     const mocks = answerAs(preview, otherStacks, problems);
-    const project = "ecr-image-export";
     await pulumi.runtime.setMocks(mocks, project, stack, preview); // switches the engine's features on
     const monitor = new RecordingMonitor(mocks);
     pulumi.runtime.setMockOptions(monitor, project, stack, preview);
 
-    const returned = program();
-    await pulumi.runtime.disconnect(); // waits for every registration
-    const result = (await pulumi.runtime.serializeProperties("result", returned)) as Record<string, unknown>;
+    const result = await withoutFailures(async () => {
+        const returned = program();
+        await pulumi.runtime.disconnect(); // waits for every registration
+        return (await pulumi.runtime.serializeProperties("result", returned)) as Record<string, unknown>;
+    });
 
     assert.deepEqual(problems, [], "the program asked the mocks for what they do not know");
     return new Evaluation(monitor.recorded, result);
+}
+
+/** Fails with what a resource's inputs failed with, which Pulumi leaves to the handler of unhandled rejections. */
+async function withoutFailures<T>(run: () => Promise<T>): Promise<T> {
+    const failures: unknown[] = [];
+    const handlers = process.listeners("unhandledRejection");
+    process.removeAllListeners("unhandledRejection");
+    process.on("unhandledRejection", (reason) => failures.push(reason));
+    try {
+        const result = await run();
+        await setImmediate(); // Node tells of rejections once nothing else is to be done
+        if (failures.length > 0) throw failures[0];
+        return result;
+    } finally {
+        process.removeAllListeners("unhandledRejection");
+        for (const handler of handlers) process.on("unhandledRejection", handler);
+    }
 }
 
 function answerAs(
