@@ -150,16 +150,11 @@ export class IdentityAndAccess {
      * @throws Error when the trust policy does not let it.
      */
     public async requireTrust(role: Role, service: string, sourceArn: string): Promise<void> {
-        const { verdict } = await judge({
-            principal: service,
-            action: "sts:AssumeRole",
-            resource: role.arn,
-            accountId: this.accountId,
-            identityPolicies: [],
-            resourcePolicy: role.trustPolicy,
-            context: { "aws:SourceAccount": this.accountId, "aws:SourceArn": sourceArn },
+        const trusted = await this.allowsService(service, "sts:AssumeRole", role.arn, role.trustPolicy, {
+            "aws:SourceAccount": this.accountId,
+            "aws:SourceArn": sourceArn,
         });
-        if (verdict !== "Allowed") throw new Error(`${service} may not assume ${role.arn} for ${sourceArn}`);
+        if (!trusted) throw new Error(`${service} may not assume ${role.arn} for ${sourceArn}`);
     }
 
     /**
@@ -173,21 +168,33 @@ export class IdentityAndAccess {
         context: Record<`kms:EncryptionContext:${string}`, string>,
     ): Promise<void> {
         for (const action of ["kms:GenerateDataKey", "kms:Decrypt"]) {
-            const { verdict } = await judge({
-                principal: service,
-                action,
-                resource: keyArn,
-                accountId: this.accountId,
-                identityPolicies: [],
-                resourcePolicy: this.keyPolicies.get(keyArn),
-                context,
-            });
-            if (verdict !== "Allowed") {
+            const keyPolicy = this.keyPolicies.get(keyArn);
+            if (!(await this.allowsService(service, action, keyArn, keyPolicy, context))) {
                 throw new Error(
                     `${service} may not call ${action} on ${keyArn} with ${JSON.stringify(context)}`,
                 );
             }
         }
+    }
+
+    /** Judges what a service does in its own name: by the policy of the resource alone. */
+    public async allowsService(
+        service: string,
+        action: string,
+        resource: string,
+        resourcePolicy: PolicyDocument | undefined,
+        context: Record<string, string>,
+    ): Promise<boolean> {
+        const { verdict } = await judge({
+            principal: service,
+            action,
+            resource,
+            accountId: this.accountId,
+            identityPolicies: [],
+            resourcePolicy,
+            context: { "aws:SecureTransport": "true", ...context },
+        });
+        return verdict === "Allowed";
     }
 
     /**

@@ -15,6 +15,9 @@ import type { EngineName } from "../components/definition";
 import { type EcrImage, parseImageUri } from "../components/imageReference";
 import { type DescribeImage, type RegistryPasswords, startAwsGateway } from "./awsGateway";
 import { type Build, type Credentials, runBuild } from "./codebuild";
+import { deliver, type Delivery } from "./delivery";
+import { type Event, EventBridge, type Invocation } from "./events";
+import { type Execution, Executions } from "./executions";
 import { IdentityAndAccess } from "./iam";
 import { describeImage as describeInRegistry, pushImage } from "./image";
 import { prepareMachine } from "./prerequisites";
@@ -92,6 +95,15 @@ export interface Lab {
     ) => Promise<ExecutionResult>;
     /** Starts an execution of the state machine of batches, and waits for its end. */
     readonly executeBatch: (input: unknown, watcher?: Partial<ExecutionWatcher>) => Promise<ExecutionResult>;
+    /** Every execution that was started, by its ARN. */
+    readonly executions: ReadonlyMap<string, Execution>;
+    /** Hands an event to the stack's rules; what became of it at each target of each rule that it matches. */
+    readonly deliver: (event: Event, watcher?: Partial<ExecutionWatcher>) => Promise<Delivery[]>;
+    /** Has the stack's schedules do what they do at a time that they are set for. */
+    readonly deliverScheduled: (
+        scheduledTime: Date,
+        watcher?: Partial<ExecutionWatcher>,
+    ) => Promise<Delivery[]>;
     /** Runs a build of the stack's project with these variables, as somebody who gets past the state machine would. */
     readonly build: (variables: Record<string, string>) => Promise<Build>;
     /** Ends everything that the lab has started and removes its files. */
@@ -99,6 +111,7 @@ export interface Lab {
 }
 
 const stackName = "dev";
+const never = new AbortController().signal;
 
 /**
  * Starts the lab.
@@ -142,6 +155,7 @@ async function start(
     const iam = new IdentityAndAccess(accountId);
     const passwords: RegistryPasswords = new Map();
     const cacheRules = new Map<string, string>();
+    const events = new EventBridge((service) => `arn:${partition}:${service}:${region}:${accountId}`);
     keep(await startEmulator(commands.motoServer, emulatorPort, accountId, folder));
     keep(await startRegistry(registry.port, registry.userAndPassword, folder));
     const api = { port: apiPort, emulatorPort, region, accountId, partition, iam, passwords };
@@ -186,6 +200,7 @@ async function start(
         emulatorPort,
         iam,
         cacheRules,
+        events,
     });
     options.tell(`stack ${stackName} is deployed: ${stack.resources.length} resources`);
 
@@ -229,12 +244,13 @@ async function start(
         return runBuild(host, project, variables, credentials, signal);
     };
 
+    const executions = new Executions();
     const run = async (
         machineArn: string,
         input: unknown,
         watcher: Partial<ExecutionWatcher>,
         signal: AbortSignal,
-        name?: string,
+        name: string,
     ): Promise<ExecutionResult> => {
         const machine = stack.stateMachines.get(machineArn);
         if (machine === undefined) throw new Error(`The stack declares no state machine ${machineArn}.`);
@@ -248,14 +264,40 @@ async function start(
                 return watcher.build?.(ended) ?? ended;
             },
             refusal: (action, resource) => iam.refusal(credentials.accessKeyId, action, resource),
-            runExecution: (other, otherName, otherInput) =>
-                run(other, otherInput, watcher, signal, otherName),
+            startExecution: (other, otherName, otherInput) =>
+                startExecution(other, otherInput, watcher, signal, otherName),
             enter: watcher.enter ?? ignore,
             signal,
         };
         return execute(host, machine, input, name);
     };
-    const never = new AbortController().signal;
+    const startExecution = (
+        machineArn: string,
+        input: unknown,
+        watcher: Partial<ExecutionWatcher>,
+        signal: AbortSignal,
+        name: string,
+    ): Execution | undefined =>
+        executions.start(machineArn, name, input, () => run(machineArn, input, watcher, signal, name));
+    const start = (
+        machineArn: string,
+        input: unknown,
+        watcher: Partial<ExecutionWatcher>,
+        signal: AbortSignal = never,
+    ): Execution => {
+        const execution = startExecution(machineArn, input, watcher, signal, randomUUID());
+        if (execution === undefined) throw new Error("A random name was taken.");
+        return execution;
+    };
+    const deliveries = (invocations: readonly Invocation[], watcher: Partial<ExecutionWatcher>) => {
+        const host = {
+            iam,
+            queuePolicies: events.queuePolicies,
+            assume,
+            start: (machineArn: string, input: unknown) => start(machineArn, input, watcher),
+        };
+        return Promise.all(invocations.map((each) => deliver(host, each)));
+    };
 
     return {
         stack,
@@ -270,9 +312,12 @@ async function start(
         describeImage,
         push,
         execute: (input, watcher = {}, signal = never) =>
-            run(String(stack.outputs["stateMachineArn"]), input, watcher, signal),
+            start(String(stack.outputs["stateMachineArn"]), input, watcher, signal).result,
         executeBatch: (input, watcher = {}) =>
-            run(String(stack.outputs["batchStateMachineArn"]), input, watcher, never),
+            start(String(stack.outputs["batchStateMachineArn"]), input, watcher).result,
+        executions: executions.byArn,
+        deliver: (event, watcher = {}) => deliveries(events.onEvent(event), watcher),
+        deliverScheduled: (scheduledTime, watcher = {}) => deliveries(events.onTime(scheduledTime), watcher),
         build: (variables) => build(String(stack.outputs["buildProjectName"]), variables, ignore, never),
         stop,
     };

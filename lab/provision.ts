@@ -35,6 +35,7 @@ import { CreateStateMachineCommand, SFNClient } from "@aws-sdk/client-sfn";
 import * as pulumi from "@pulumi/pulumi";
 
 import { partitionOf } from "../components/imageReference";
+import type { DeclaredSchedule, DeclaredTarget, EventBridge } from "./events";
 import type { IdentityAndAccess, PolicyDocument } from "./iam";
 import { readProject } from "./stackFiles";
 import { zip } from "./zip";
@@ -52,6 +53,8 @@ export interface ProvisionArgs {
     readonly iam: IdentityAndAccess;
     /** Takes the pull-through cache rules: upstream registry by prefix. */
     readonly cacheRules: Map<string, string>;
+    /** Takes the rules and schedules. */
+    readonly events: EventBridge;
 }
 
 /** A CodeBuild project as the program declares it. */
@@ -191,6 +194,7 @@ function makeCreators(
 
     return {
         ...declaredNetwork(),
+        ...declaredTriggers(args, partition, region),
         "aws:s3/bucket:Bucket": async (name) => {
             const bucket = autonamed(name);
             const here = { LocationConstraint: region as BucketLocationConstraint };
@@ -453,6 +457,53 @@ function declaredNetwork(): Record<string, Create> {
             () => Promise.resolve({ id: autonamed(kind), prefixListId: autonamed("pl") }),
         ]),
     );
+}
+
+/**
+ * Rules, schedules and their queue: kept by the lab, which stands for EventBridge itself. Alarms are declared, not created:
+ * nothing here measures.
+ */
+function declaredTriggers(
+    { accountId, events }: ProvisionArgs,
+    partition: string,
+    region: string,
+): Record<string, Create> {
+    const queueUrls = `https://sqs.${region}.amazonaws.com/${accountId}/`;
+    const queueArn = (queue: string) => `arn:${partition}:sqs:${region}:${accountId}:${queue}`;
+    return {
+        "aws:cloudwatch/eventRule:EventRule": (name, inputs: { eventPattern: string }) => {
+            const rule = autonamed(name);
+            return Promise.resolve({ id: rule, name: rule, arn: events.putRule(rule, inputs.eventPattern) });
+        },
+        "aws:cloudwatch/eventTarget:EventTarget": (name, inputs: DeclaredTarget) => {
+            events.putTarget(inputs);
+            return Promise.resolve({ id: name });
+        },
+        "aws:cloudwatch/metricAlarm:MetricAlarm": (name) => {
+            const alarm = autonamed(name);
+            const arn = `arn:${partition}:cloudwatch:${region}:${accountId}:alarm:${alarm}`;
+            return Promise.resolve({ id: alarm, name: alarm, arn });
+        },
+        "aws:scheduler/scheduleGroup:ScheduleGroup": (name) => {
+            const group = autonamed(name);
+            return Promise.resolve({ id: group, name: group, arn: events.groupArn(group) });
+        },
+        "aws:scheduler/schedule:Schedule": (name, inputs: DeclaredSchedule) => {
+            const schedule = autonamed(name);
+            events.putSchedule(schedule, inputs);
+            return Promise.resolve({ id: schedule, name: schedule });
+        },
+        "aws:sqs/queue:Queue": (name) => {
+            const queue = autonamed(name);
+            const url = `${queueUrls}${queue}`;
+            return Promise.resolve({ id: url, url, name: queue, arn: queueArn(queue) });
+        },
+        "aws:sqs/queuePolicy:QueuePolicy": (_, inputs: { queueUrl: string; policy: string }) => {
+            const queue = inputs.queueUrl.slice(queueUrls.length);
+            events.queuePolicies.set(queueArn(queue), JSON.parse(inputs.policy) as PolicyDocument);
+            return Promise.resolve({ id: inputs.queueUrl });
+        },
+    };
 }
 
 function autonamed(name: string): string {

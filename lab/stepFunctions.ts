@@ -2,7 +2,7 @@
  * An execution on this machine: runs the declared definition in an interpreter of the Amazon States Language, and
  * serves its integrations as Step Functions does, under credentials of the state machine's role.
  */
-import { randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 
 import {
     BatchGetBuildsCommand,
@@ -22,6 +22,7 @@ import { StateMachine } from "aws-local-stepfunctions";
 
 import type { Build, Credentials } from "./codebuild";
 import { type ChildResult, type Definition, type MapRun, withoutDistributedMaps } from "./distributedMap";
+import { type Execution, executionArn } from "./executions";
 import type { DeclaredStateMachine } from "./provision";
 
 /** What an execution runs with. */
@@ -39,8 +40,8 @@ export interface ExecutionHost {
     ) => Promise<Build>;
     /** Judges a call of Step Functions to itself: the reason of a refusal, or undefined. */
     readonly refusal: (action: string, resource: string) => Promise<string | undefined>;
-    /** Runs an execution of another state machine of the stack. */
-    readonly runExecution: (machineArn: string, name: string, input: unknown) => Promise<ExecutionResult>;
+    /** Starts an execution of another state machine of the stack; undefined where its name is taken. */
+    readonly startExecution: (machineArn: string, name: string, input: unknown) => Execution | undefined;
     /** Called with the name of each state that is entered. */
     readonly enter: (state: string) => void;
     /** Aborts the execution, which stops its build. */
@@ -65,11 +66,13 @@ export async function execute(
     host: ExecutionHost,
     machine: DeclaredStateMachine,
     input: unknown,
-    name: string = randomUUID(),
+    name: string,
 ): Promise<ExecutionResult> {
-    const { definition, maps } = withoutDistributedMaps(JSON.parse(machine.definition) as Definition);
+    const { definition, maps } = withoutDistributedMaps(
+        JSON.parse(withoutHashes(machine.definition)) as Definition,
+    );
     const execution = {
-        Id: `${machine.arn.replace(":stateMachine:", ":execution:")}:${name}`,
+        Id: executionArn(machine.arn, name),
         Name: name,
         RoleArn: machine.roleArn,
         StartTime: new Date().toISOString(),
@@ -97,9 +100,9 @@ export async function execute(
                     const result = await interpret(host, child, childInput, childContext, handlersOf(child));
                     return childResult(result);
                 },
-                startChild: async (executionArn) => {
+                startChild: async (childArn) => {
                     await allowed(host, "states:StartExecution", machine.arn);
-                    await allowed(host, "states:DescribeExecution", executionArn);
+                    await allowed(host, "states:DescribeExecution", childArn);
                 },
             },
             parameters,
@@ -156,6 +159,10 @@ function integration(host: ExecutionHost, mapRuns: ReadonlyMap<string, MapRun>, 
         "aws-sdk:ecr:describeImages": (parameters) =>
             describeImages(host, parameters as DescribeImagesParameters),
         "aws-sdk:s3:headObject": (parameters) => headObject(host, parameters as HeadObjectParameters),
+        "states:startExecution": async (parameters) => {
+            const { arn, startDate } = await startExecution(host, parameters as StartExecutionParameters);
+            return { ExecutionArn: arn, StartDate: startDate.toISOString() };
+        },
         "states:startExecution.sync:2": (parameters) =>
             startExecutionSync(host, parameters as StartExecutionParameters),
         "aws-sdk:sfn:describeMapRun": async (parameters) => {
@@ -197,29 +204,62 @@ async function allowed(
     if (refusal !== undefined) throw named(`${service}.AccessDeniedException`, refusal);
 }
 
+/**
+ * The interpreter's SHA-256 is right for texts of one block only, and gives longer ones that begin alike the same hash. So
+ * it is left to put the text into the name of the execution, and {@link hashed} hashes it.
+ */
+function withoutHashes(definition: string): string {
+    return definition.replace(/States\.Hash\(([^'"]*), 'SHA-256'\)/g, "States.Format('sha256<{}>', $1)");
+}
+
+function hashed(name: string): string {
+    return name.replace(/sha256<(.*)>/s, (_, text: string) =>
+        createHash("sha256").update(text).digest("hex"),
+    );
+}
+
 interface StartExecutionParameters {
     readonly StateMachineArn: string;
     readonly Name: string;
     readonly Input: unknown;
 }
 
+/** docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html */
+async function startExecution(
+    host: ExecutionHost,
+    { StateMachineArn, Name, Input }: StartExecutionParameters,
+): Promise<Execution> {
+    const name = hashed(Name);
+    await allowed(host, "states:StartExecution", StateMachineArn);
+    const execution = host.startExecution(StateMachineArn, name, Input);
+    if (execution === undefined) {
+        const arn = executionArn(StateMachineArn, name);
+        throw named("StepFunctions.ExecutionAlreadyExistsException", `Execution Already Exists: '${arn}'`);
+    }
+    return execution;
+}
+
 /** An execution of another state machine, and the calls that Step Functions makes to follow it. */
 async function startExecutionSync(
     host: ExecutionHost,
-    { StateMachineArn, Name, Input }: StartExecutionParameters,
+    parameters: StartExecutionParameters,
 ): Promise<unknown> {
     await manageRule(host, "StepFunctionsGetEventsForStepFunctionsExecutionRule", "StepFunctions", {
         source: ["aws.states"],
         "detail-type": ["Step Functions Execution Status Change"],
     });
-    await allowed(host, "states:StartExecution", StateMachineArn);
-    const executionArn = `${StateMachineArn.replace(":stateMachine:", ":execution:")}:${Name}`;
-    const result = await host.runExecution(StateMachineArn, Name, Input);
-    await allowed(host, "states:DescribeExecution", executionArn);
-    const described = { ExecutionArn: executionArn, Name, StateMachineArn, Status: result.status };
+    const execution = await startExecution(host, parameters);
+    const result = await execution.result;
+    await allowed(host, "states:DescribeExecution", execution.arn);
+    const described = {
+        ExecutionArn: execution.arn,
+        Name: execution.arn.split(":").at(-1),
+        StateMachineArn: execution.machineArn,
+        Status: result.status,
+    };
     if (result.status === "SUCCEEDED") return { ...described, Output: result.output };
     if (result.status === "ABORTED") {
-        await allowed(host, "states:StopExecution", executionArn);
+        await allowed(host, "states:StopExecution", execution.arn);
         throw named("States.TaskFailed", JSON.stringify(described));
     }
     const { error, cause } = result;

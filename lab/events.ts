@@ -1,0 +1,260 @@
+/**
+ * EventBridge and its Scheduler on this machine: which declared rules an event matches, and what their targets are then
+ * given. Who may start what is judged by the lab, which does it.
+ */
+import type { PolicyDocument } from "./iam";
+
+/** An event, as EventBridge hands it on. */
+export interface Event {
+    readonly id: string;
+    readonly source: string;
+    readonly "detail-type": string;
+    readonly account: string;
+    readonly region: string;
+    /** ISO 8601. */
+    readonly time: string;
+    readonly resources: readonly string[];
+    readonly detail: Record<string, unknown>;
+}
+
+/** `aws:cloudwatch:EventTarget` as the program declares it; other ways to make an input are refused. */
+export interface DeclaredTarget {
+    readonly rule: string;
+    readonly arn: string;
+    readonly roleArn: string;
+    readonly inputTransformer?: {
+        readonly inputPaths?: Record<string, string>;
+        readonly inputTemplate: string;
+    };
+    readonly deadLetterConfig?: { readonly arn: string };
+}
+
+/** `aws:scheduler:Schedule` as the program declares it. */
+export interface DeclaredSchedule {
+    readonly groupName: string;
+    readonly target: {
+        readonly arn: string;
+        readonly roleArn: string;
+        readonly input: string;
+        readonly deadLetterConfig?: { readonly arn: string };
+    };
+}
+
+/** What EventBridge or its Scheduler does when the time has come: starts a target with an input. */
+export interface Invocation {
+    readonly service: "events.amazonaws.com" | "scheduler.amazonaws.com";
+    /** Whom the service acts for, as trust policies and policies of queues name it: a rule, or the group of a schedule. */
+    readonly sourceArn: string;
+    readonly targetArn: string;
+    readonly roleArn: string;
+    readonly input: unknown;
+    /** Queue for what cannot be delivered. */
+    readonly deadLetterArn: string | undefined;
+}
+
+/** The rules and schedules of a stack. */
+export class EventBridge {
+    /** Policies of queues by the ARN of the queue. */
+    public readonly queuePolicies = new Map<string, PolicyDocument>();
+    private readonly rules = new Map<
+        string,
+        { matches: (event: Event) => boolean; targets: DeclaredTarget[] }
+    >();
+    private readonly schedules = new Map<string, DeclaredSchedule>();
+
+    /** @param arnPrefix What the ARN of a service's resource begins with. */
+    public constructor(private readonly arnPrefix: (service: string) => string) {}
+
+    /**
+     * Takes a rule.
+     *
+     * @throws Error when the lab does not know an operator of the pattern.
+     */
+    public putRule(name: string, eventPattern: string): string {
+        const pattern = JSON.parse(eventPattern) as Record<string, unknown>;
+        this.rules.set(name, { matches: compilePattern(pattern), targets: [] });
+        return this.ruleArn(name);
+    }
+
+    /**
+     * Takes a target of a rule.
+     *
+     * @throws Error when its input is made in a way that the lab does not know.
+     */
+    public putTarget(target: DeclaredTarget): void {
+        const known = ["rule", "arn", "roleArn", "inputTransformer", "retryPolicy", "deadLetterConfig"];
+        const unknown = Object.keys(target).filter((field) => !known.includes(field));
+        if (unknown.length > 0) {
+            throw new Error(`The lab does not know what ${unknown.join(", ")} of a rule's target does.`);
+        }
+        this.rules.get(target.rule)?.targets.push(target);
+    }
+
+    /** Takes a schedule. */
+    public putSchedule(name: string, schedule: DeclaredSchedule): void {
+        this.schedules.set(name, schedule);
+    }
+
+    /** ARN of a schedule's group. */
+    public groupArn(name: string): string {
+        return `${this.arnPrefix("scheduler")}:schedule-group/${name}`;
+    }
+
+    /** What an event starts: each target of each rule that it matches. */
+    public onEvent(event: Event): Invocation[] {
+        return [...this.rules].flatMap(([rule, { matches, targets }]) =>
+            (matches(event) ? targets : []).map((target) => ({
+                service: "events.amazonaws.com" as const,
+                sourceArn: this.ruleArn(rule),
+                targetArn: target.arn,
+                roleArn: target.roleArn,
+                input: target.inputTransformer ? transform(target.inputTransformer, event) : event,
+                deadLetterArn: target.deadLetterConfig?.arn,
+            })),
+        );
+    }
+
+    /**
+     * What the schedules start at a time that they were set for. The expression is not evaluated: who asks says that the
+     * time has come.
+     */
+    public onTime(scheduledTime: Date): Invocation[] {
+        return [...this.schedules].map(([name, { groupName, target }]) => ({
+            service: "scheduler.amazonaws.com" as const,
+            sourceArn: this.groupArn(groupName),
+            targetArn: target.arn,
+            roleArn: target.roleArn,
+            input: fillIn(target.input, {
+                "schedule-arn": `${this.arnPrefix("scheduler")}:schedule/${groupName}/${name}`,
+                "scheduled-time": scheduledTime.toISOString().replace(/\.\d+Z$/, "Z"),
+            }),
+            deadLetterArn: target.deadLetterConfig?.arn,
+        }));
+    }
+
+    private ruleArn(name: string): string {
+        return `${this.arnPrefix("events")}:rule/${name}`;
+    }
+}
+
+/**
+ * Reads an event pattern. Of the operators of EventBridge it knows those that this program uses: exact values and
+ * `wildcard` (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
+ *
+ * @returns whether an event matches
+ * @throws Error when it knows an operator not, or the pattern is none.
+ */
+export function compilePattern(pattern: Record<string, unknown>): (event: Event) => boolean {
+    const matches = compileFields(pattern, "");
+    return (event) => matches(event);
+}
+
+type Matcher = (value: unknown) => boolean;
+
+/** All fields have to match; a field that the event lacks does not. */
+function compileFields(pattern: Record<string, unknown>, path: string): Matcher {
+    const fields = Object.entries(pattern).map(([name, expected]): [string, Matcher] => {
+        const field = path === "" ? name : `${path}.${name}`;
+        if (name.startsWith("$")) throw unknownOperator(name, path);
+        if (Array.isArray(expected)) return [name, compileValues(expected, field)];
+        if (!isObject(expected)) {
+            throw new Error(
+                `The event pattern's ${field} is ${JSON.stringify(expected)}: values have to be in an array.`,
+            );
+        }
+        return [name, compileFields(expected, field)];
+    });
+    return (value) => isObject(value) && fields.every(([name, matches]) => matches(value[name]));
+}
+
+/** One of the values has to match; of an array in the event, one of its elements. */
+function compileValues(expected: readonly unknown[], field: string): Matcher {
+    const alternatives = expected.map((each): Matcher => {
+        if (!isObject(each)) return (value) => value === each;
+        const [[operator, operand] = ["{}", undefined], ...others] = Object.entries(each);
+        if (operator !== "wildcard" || typeof operand !== "string" || others.length > 0) {
+            throw unknownOperator(operator, field);
+        }
+        const wildcard = compileWildcard(operand, field);
+        return (value) => typeof value === "string" && wildcard.test(value);
+    });
+    return (value) => [value].flat().some((each) => alternatives.some((matches) => matches(each)));
+}
+
+/** `*` stands for any characters, none included; `\*` and `\\` for themselves, and `**` is refused by EventBridge. */
+function compileWildcard(wildcard: string, field: string): RegExp {
+    const parts = wildcard.match(/\\[*\\]|[^\\]/gs) ?? [];
+    if (parts.join("") !== wildcard || wildcard.includes("**")) {
+        throw new Error(
+            `The event pattern's ${field} has the wildcard ${wildcard}: EventBridge takes no two stars in a row, and a backslash only before a star or a backslash.`,
+        );
+    }
+    const expression = parts.map((part) => (part === "*" ? ".*" : part.slice(-1).replace(/\W/, "\\$&")));
+    return new RegExp(`^${expression.join("")}$`, "s");
+}
+
+function unknownOperator(operator: string, field: string): Error {
+    return new Error(
+        `The event pattern's ${field} uses ${operator}: the lab knows exact values and "wildcard". Teach lab/events.ts what it means.`,
+    );
+}
+
+/**
+ * Makes the input of a target. What is known of EventBridge's ways: a variable that stands outside of quotes becomes JSON;
+ * within quotes the value is put in as it is, nothing escaped; one whose path leads nowhere is left out
+ * (docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html, API_InputTransformer.html).
+ *
+ * @throws Error when the template has a variable without a path, or what comes out is no JSON.
+ */
+export function transform(
+    { inputPaths = {}, inputTemplate }: NonNullable<DeclaredTarget["inputTransformer"]>,
+    event: Event,
+): unknown {
+    let quoted = false;
+    const input = inputTemplate.replace(/\\.|"|<([^<>]+)>/gs, (part, variable: string | undefined) => {
+        if (part === '"') quoted = !quoted;
+        if (variable === undefined) return part;
+        const value = valueOf(variable, inputPaths, event);
+        if (value === undefined) return "";
+        return quoted && typeof value === "string" ? value : JSON.stringify(value);
+    });
+    return parsed(input, "The input transformer");
+}
+
+function valueOf(variable: string, inputPaths: Record<string, string>, event: Event): unknown {
+    if (variable === "aws.events.event.json") return event;
+    const path = inputPaths[variable];
+    if (path === undefined || !/^\$(\.[\w-]+)*$/.test(path)) {
+        throw new Error(
+            `The input template has <${variable}>, whose path is ${String(path)}: the lab knows "aws.events.event.json" and paths of names, as $.detail.status.`,
+        );
+    }
+    const names = path.split(".").slice(1);
+    return names.reduce<unknown>((value, name) => (isObject(value) ? value[name] : undefined), event);
+}
+
+/**
+ * Puts the context attributes into a schedule's input.
+ * docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+ */
+function fillIn(input: string, attributes: Record<string, string>): unknown {
+    const filled = input.replace(/<aws\.scheduler\.([^<>]*)>/g, (_, name: string) => {
+        const value = attributes[name];
+        if (value === undefined)
+            throw new Error(`The lab does not know <aws.scheduler.${name}> of a schedule.`);
+        return value;
+    });
+    return parsed(filled, "The schedule");
+}
+
+function parsed(input: string, maker: string): unknown {
+    try {
+        return JSON.parse(input);
+    } catch {
+        throw new Error(`${maker} makes an input that is no JSON: ${input}`);
+    }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+}

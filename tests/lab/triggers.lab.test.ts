@@ -1,0 +1,174 @@
+import { strict as assert } from "node:assert";
+import { randomUUID } from "node:crypto";
+
+import { GetObjectCommand } from "@aws-sdk/client-s3";
+
+import type { Event } from "../../lab/events";
+import type { Execution } from "../../lab/executions";
+import { permission } from "../../lab/iam";
+import { type Lab, startLab } from "../../lab/lab";
+import { assertRecord } from "../support/recordSchema";
+
+describe("lab: triggers", () => {
+    let lab: Lab;
+
+    before(async () => {
+        const configuration = {
+            "ecr-image-export:triggers": JSON.stringify({
+                onPush: { repositories: ["nginx"], tags: ["v*", "latest"] },
+                schedule: { expression: "cron(0 3 * * ? *)", timeZone: "Asia/Tokyo" },
+            }),
+        };
+        lab = await startLab({ engine: "stream", configuration, tell: () => undefined });
+    });
+
+    after(async () => {
+        await lab.stop();
+    });
+
+    afterEach(() => {
+        lab.iam.removed.clear();
+    });
+
+    /** Pushes an image; the event that Amazon ECR tells of it with. */
+    async function pushed(tag: string): Promise<Event> {
+        await lab.push("nginx", tag);
+        const image = await lab.describeImage("nginx", tag);
+        // docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
+        return {
+            id: randomUUID(),
+            source: "aws.ecr",
+            "detail-type": "ECR Image Action",
+            account: "111122223333",
+            region: "ap-northeast-1",
+            time: "2026-11-16T01:54:34Z",
+            resources: [],
+            detail: {
+                result: "SUCCESS",
+                "repository-name": "nginx",
+                "image-digest": image?.imageDigest,
+                "action-type": "PUSH",
+                "image-tag": tag,
+            },
+        };
+    }
+
+    /** What something starts, once it has ended: executions of the state machine that exports. */
+    async function exportsOf(start: () => Promise<unknown>): Promise<Execution[]> {
+        const before = new Set(lab.executions.keys());
+        await start();
+        const machine = lab.stack.outputs["stateMachineArn"];
+        // The starters end before what they start.
+        for (let ended = 0; ended < lab.executions.size;) {
+            ended = (await Promise.all([...lab.executions.values()].map(({ result }) => result))).length;
+        }
+        return [...lab.executions.values()].filter(
+            ({ arn, machineArn }) => machineArn === machine && !before.has(arn),
+        );
+    }
+
+    async function outputOf(execution: Execution | undefined): Promise<Record<string, unknown>> {
+        const result = await execution?.result;
+        assert.equal(result?.status, "SUCCEEDED", JSON.stringify(result));
+        return result.output;
+    }
+
+    it("export exactly the image that was pushed, though its tag has moved since", async () => {
+        const event = await pushed("v1");
+        await lab.push("nginx", "v1");
+        assert.notEqual((await lab.describeImage("nginx", "v1"))?.imageDigest, event.detail["image-digest"]);
+        const [execution, ...others] = await exportsOf(() => lab.deliver(event));
+        assert.deepEqual(others, []);
+        const output = await outputOf(execution);
+        assert.equal(output["imageDigest"], event.detail["image-digest"]);
+        assert.equal(output["artifactKey"], "images/nginx/v1.tar");
+        const record = await lab.s3.send(
+            new GetObjectCommand({
+                Bucket: String(output["artifactBucket"]),
+                Key: `${output["artifactKey"] as string}.json`,
+            }),
+        );
+        const { imageDigest } = assertRecord(await record.Body?.transformToString());
+        assert.equal(imageDigest, event.detail["image-digest"]);
+    });
+
+    it("start one export for an event that is delivered twice, at once or later", async () => {
+        const event = await pushed("v2");
+        const started = await exportsOf(() => Promise.all([lab.deliver(event), lab.deliver(event)]));
+        assert.equal(started.length, 1);
+        assert.equal((await outputOf(started[0]))["skipped"], false);
+        const [delivery] = await lab.deliver(event);
+        assert(delivery !== undefined && "execution" in delivery);
+        assert.equal((await delivery.execution.result).status, "SUCCEEDED");
+        assert.deepEqual(await exportsOf(() => lab.deliver(event)), []);
+    });
+
+    it("start an export for each push, also of the same image", async () => {
+        const event = await pushed("latest");
+        assert.equal((await exportsOf(() => lab.deliver(event))).length, 1);
+        const [again] = await exportsOf(() => lab.deliver({ ...event, id: randomUUID() }));
+        assert.equal((await outputOf(again))["skipped"], true);
+    });
+
+    describe("start nothing", () => {
+        let event: Event;
+
+        before(async () => {
+            event = await pushed("v3");
+        });
+
+        const others: [string, object][] = [
+            ["another repository", { "repository-name": "nginx-2" }],
+            ["another tag", { "image-tag": "x1" }],
+            ["a push that failed", { result: "FAILURE" }],
+            ["a deletion", { "action-type": "DELETE" }],
+            ["an image without a tag", { "image-tag": undefined }],
+        ];
+        for (const [what, detail] of others) {
+            it(`for ${what}`, async () => {
+                const other = { ...event, detail: { ...event.detail, ...detail } };
+                // As it is sent: what is undefined is not there.
+                assert.deepEqual(await lab.deliver(JSON.parse(JSON.stringify(other)) as Event), []);
+            });
+        }
+
+        it("for what another service tells", async () => {
+            assert.deepEqual(await lab.deliver({ ...event, source: "my.ecr" }), []);
+        });
+    });
+
+    it("export the image of the stack on schedule, once for each time", async () => {
+        const time = new Date("2026-11-16T18:00:00.000Z");
+        const started = await exportsOf(() =>
+            Promise.all([lab.deliverScheduled(time), lab.deliverScheduled(time)]),
+        );
+        assert.equal(started.length, 1);
+        assert.equal((await outputOf(started[0]))["imageUri"], lab.image.uri);
+        assert.deepEqual(await exportsOf(() => lab.deliverScheduled(time)), []);
+        const [next] = await exportsOf(() => lab.deliverScheduled(new Date("2026-11-17T18:00:00.000Z")));
+        assert.equal((await outputOf(next))["skipped"], true);
+    });
+
+    it("keep what they may not start in the queue of dead letters", async () => {
+        lab.iam.removed.add(permission("PullTrigger", "states:StartExecution"));
+        const deliveries = [
+            ...(await lab.deliver(await pushed("v4"))),
+            ...(await lab.deliverScheduled(new Date())),
+        ];
+        assert.equal(deliveries.length, 2);
+        for (const delivery of deliveries) {
+            assert("undelivered" in delivery);
+            assert.match(delivery.undelivered, /not authorized to perform: states:StartExecution/);
+            assert.match(String(delivery.keptIn), /:image-export-triggers-undelivered-/);
+        }
+    });
+
+    it("fail to start an export without the permission to", async () => {
+        lab.iam.removed.add(permission("StartTriggeredExports", "states:StartExecution"));
+        const [delivery] = await lab.deliver(await pushed("v5"));
+        assert(delivery !== undefined && "execution" in delivery);
+        const result = await delivery.execution.result;
+        assert(result.status === "FAILED");
+        assert.match(result.cause, /states:StartExecution/);
+    });
+});
