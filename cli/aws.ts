@@ -27,13 +27,22 @@ export interface AwsClients {
 
 const loaders: { [S in Service]: (region: string | undefined) => Promise<ClientTypes[S]> } = {
     sfn: async (region) => new (await import("@aws-sdk/client-sfn")).SFNClient(configuration(region)),
-    s3: async (region) => new (await import("@aws-sdk/client-s3")).S3Client(configuration(region)),
+    s3: async (region) =>
+        new (await import("@aws-sdk/client-s3")).S3Client({
+            ...configuration(region),
+            forcePathStyle: isElsewhere(),
+        }),
     logs: async (region) =>
         new (await import("@aws-sdk/client-cloudwatch-logs")).CloudWatchLogsClient(configuration(region)),
     codebuild: async (region) =>
         new (await import("@aws-sdk/client-codebuild")).CodeBuildClient(configuration(region)),
     sts: async (region) => new (await import("@aws-sdk/client-sts")).STSClient(configuration(region)),
 };
+
+/** Whether S3 is an emulator or another store, which has no host name for each bucket. */
+function isElsewhere(): boolean {
+    return (process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"] ?? "") !== "";
+}
 
 function configuration(region: string | undefined) {
     return { ...(region === undefined ? {} : { region }), maxAttempts: 4 };

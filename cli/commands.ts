@@ -31,4 +31,12 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
         summary: "stop an export that runs",
         load: () => require("./commands/stop") as { command: Command },
     },
+    get: {
+        summary: "download an archive, and verify it",
+        load: () => require("./commands/get") as { command: Command },
+    },
+    url: {
+        summary: "print a link with which anybody can download an archive",
+        load: () => require("./commands/url") as { command: Command },
+    },
 };

@@ -22,7 +22,8 @@ export interface FakeS3 extends TestServer {
     requests: { method: string; url: string }[];
     fault: FaultRule | undefined;
     /** Waited for before a request is carried out: how tests put requests in an order. */
-    gate: ((request: { method: string; url: string }) => Promise<void>) | undefined;
+    gate:
+        ((request: { method: string; url: string; range: string | undefined }) => Promise<void>) | undefined;
     /** Whether objects get versions, as in a bucket with versioning. Only the newest version is kept. */
     versioned: boolean;
     /** The environment that leads an AWS SDK here. */
@@ -43,24 +44,26 @@ export async function startS3(): Promise<FakeS3> {
         requests.push({ method, url });
         count += 1;
         const fault = store.fault?.({ method, url, count });
+        // When an object is read, it is the answer's body that breaks, and else the request's.
+        const isRead = method === "GET" && !url.includes("?uploads");
         if (fault?.kind === "status") {
             request.resume();
             sendError(response, fault.status, "SlowDown", fault);
             return;
         }
-        if (fault?.kind === "reset") {
+        if (fault?.kind === "reset" && !isRead) {
             // The connection breaks while the body is still coming: the request is not carried out.
             request.once("data", () => request.destroy());
             request.once("end", () => request.destroy());
             return;
         }
-        if (fault?.kind === "stall") {
+        if (fault?.kind === "stall" && !isRead) {
             request.pause();
             return;
         }
         readBody(request).then(
             async (body) => {
-                await store.gate?.({ method, url });
+                await store.gate?.({ method, url, range: request.headers.range });
                 const received = fault?.kind === "corrupt" && body.length > 0 ? damaged(body) : body;
                 const answer = carryOut(request, received);
                 if (fault?.kind === "lostAnswer") {
@@ -69,7 +72,7 @@ export async function startS3(): Promise<FakeS3> {
                     const length = { "content-length": answer.body.length };
                     response.writeHead(answer.status, { ...answer.headers, ...length }).end();
                 } else {
-                    send(response, answer.status, answer.headers, answer.body);
+                    send(response, answer.status, answer.headers, answer.body, isRead ? fault : undefined);
                 }
             },
             () => undefined,
@@ -101,7 +104,9 @@ export async function startS3(): Promise<FakeS3> {
         switch (request.method) {
             case "HEAD":
             case "GET":
-                return query.has("uploads") ? listUploads(query.get("prefix") ?? "") : getObject(key);
+                return query.has("uploads")
+                    ? listUploads(query.get("prefix") ?? "")
+                    : getObject(key, headers, query.get("versionId"));
             case "DELETE":
                 return uploadId === null ? deleteObject(key) : abortUpload(uploadId);
             case "POST":
@@ -115,11 +120,30 @@ export async function startS3(): Promise<FakeS3> {
         }
     }
 
-    function getObject(key: string): Answer {
+    function getObject(key: string, asked: Record<string, string>, versionId: string | null): Answer {
         const object = objects.get(key);
-        return object
-            ? { status: 200, headers: object.headers, body: object.body }
-            : refuse(404, "NoSuchKey");
+        if (object === undefined) {
+            return refuse(404, "NoSuchKey");
+        }
+        const { body, headers } = object;
+        if (versionId !== null && versionId !== headers["x-amz-version-id"]) {
+            return refuse(404, "NoSuchVersion");
+        }
+        if (asked["if-match"] !== undefined && asked["if-match"] !== headers["etag"]) {
+            return refuse(412, "PreconditionFailed");
+        }
+        const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(asked["range"] ?? "") ?? [];
+        if (from === undefined || to === undefined) {
+            return { status: 200, headers, body };
+        }
+        // A checksum is that of the whole object: S3 leaves it out of the answer to a range.
+        const others = Object.entries(headers).filter(([name]) => name !== "x-amz-checksum-crc32");
+        const range = { "content-range": `bytes ${from}-${to}/${body.length}` };
+        return {
+            status: 206,
+            headers: { ...Object.fromEntries(others), ...range },
+            body: body.subarray(Number(from), Number(to) + 1),
+        };
     }
     function deleteObject(key: string): Answer {
         objects.delete(key);

@@ -1,0 +1,177 @@
+/** Downloads of archives: resumed where they broke off, and under their name only when they are what was exported. */
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+
+import { recordNameOf } from "../exporter/destination";
+import { recordText } from "../exporter/record";
+import {
+    type ObjectVersion,
+    readInOrder,
+    type ReadOptions,
+    type RecordedArchive,
+    uriOf,
+} from "./archiveObject";
+import { type Context, Interruption } from "./command";
+import { asFailure, Failure } from "./failure";
+import { formatBytes } from "./terminal";
+
+/** Told of a download. */
+export interface DownloadWatcher {
+    /** Bytes that are there already, before the first of this run; and that of another archive were thrown away. */
+    readonly begin: (found: { readonly bytes: number; readonly isOther: boolean }) => void;
+    readonly progress: (bytes: number) => void;
+}
+
+/**
+ * Downloads an archive and its record beside it. Bytes are written in their order, so what is there is the archive's
+ * beginning at any time: a download that was broken off goes on at its end.
+ *
+ * @throws Failure when the bytes are not those that the record describes; nothing is left then
+ */
+export async function download(
+    context: Context,
+    { object, record }: RecordedArchive,
+    file: string,
+    watcher: DownloadWatcher,
+    options: Omit<ReadOptions, "from"> = {},
+): Promise<void> {
+    const part = partOf(file);
+    const hash = createHash("sha256");
+    let bytes = 0;
+    try {
+        const found = await findPart(part, object);
+        watcher.begin(found);
+        await writeFile(recordNameOf(part), boundTo(object));
+        const target = await open(part, found.bytes > 0 ? "r+" : "w");
+        try {
+            if (found.bytes > 0) await addFile(hash, part, context.signal);
+            bytes = found.bytes;
+            for await (const chunk of readInOrder(context, object, { ...options, from: bytes })) {
+                await writeAll(target, chunk, bytes);
+                hash.update(chunk);
+                bytes += chunk.length;
+                watcher.progress(bytes);
+            }
+            await target.sync();
+        } finally {
+            await target.close();
+        }
+    } catch (error) {
+        throw brokenOff(error, part, bytes, object);
+    }
+    const sha256 = hash.digest("hex");
+    if (sha256 !== record.archive.sha256) {
+        await removePart(part);
+        throw new Failure(
+            `What came of ${uriOf(object)} has the sha256 ${sha256}, its record says ${record.archive.sha256}. It was removed.`,
+            {
+                code: "DigestMismatch",
+                next: "Repeat the command. If it stays so, export the image to this key again.",
+            },
+        );
+    }
+    try {
+        // The record first: whoever sees the archive finds its record.
+        await writeFile(recordNameOf(file), recordText(record));
+        await rename(part, file);
+        await rm(recordNameOf(part), { force: true });
+    } catch (error) {
+        throw brokenOff(error, part, bytes, object);
+    }
+}
+
+/** Where a download is until it is complete. */
+export function partOf(file: string): string {
+    return `${file}.part`;
+}
+
+/** The sha256 of a file, in hexadecimal. */
+export async function sha256Of(file: string, signal: AbortSignal): Promise<string> {
+    const hash = createHash("sha256");
+    await addFile(hash, file, signal);
+    return hash.digest("hex");
+}
+
+async function addFile(hash: Hash, file: string, signal: AbortSignal): Promise<void> {
+    for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) {
+        signal.throwIfAborted();
+        hash.update(chunk as Buffer);
+    }
+}
+
+/** What a part is bound to. Not the sha256: that is of the record, and compared at the end. */
+function boundTo({ bucket, key, versionId, eTag, sizeBytes }: ObjectVersion): string {
+    return `${JSON.stringify({ bucket, key, versionId, eTag, sizeBytes })}\n`;
+}
+
+async function findPart(part: string, object: ObjectVersion): Promise<{ bytes: number; isOther: boolean }> {
+    const bytes = await stat(part).then(
+        ({ size }) => size,
+        () => 0,
+    );
+    const bound = await readFile(recordNameOf(part), "utf8").catch(() => undefined);
+    const isSame = bound === boundTo(object) && bytes <= object.sizeBytes;
+    return isSame ? { bytes, isOther: false } : { bytes: 0, isOther: bytes > 0 };
+}
+
+async function removePart(part: string): Promise<void> {
+    await rm(part, { force: true });
+    await rm(recordNameOf(part), { force: true });
+}
+
+async function writeAll(
+    target: Awaited<ReturnType<typeof open>>,
+    bytes: Uint8Array,
+    position: number,
+): Promise<void> {
+    for (let done = 0; done < bytes.length;) {
+        const { bytesWritten } = await target.write(bytes, done, bytes.length - done, position + done);
+        done += bytesWritten;
+    }
+}
+
+/** Says of a failure what is left of the download and how to go on. */
+function brokenOff(error: unknown, part: string, bytes: number, { sizeBytes }: ObjectVersion): unknown {
+    if (error instanceof Interruption) return error;
+    const failure = onDisk(error, part, sizeBytes - bytes) ?? asFailure(error);
+    const left =
+        bytes === 0
+            ? []
+            : [
+                  `${part} has ${formatBytes(bytes)} of ${formatBytes(sizeBytes)}: the same command goes on from there.`,
+              ];
+    const { code, arn, exitCode, cause } = failure;
+    const next = [...(failure.next === undefined ? [] : [failure.next]), ...left].join("\n");
+    return new Failure(failure.message, {
+        exitCode,
+        cause,
+        ...(code && { code }),
+        ...(arn && { arn }),
+        ...(next && { next }),
+    });
+}
+
+/** Errors of the file system as people read them; undefined for others. */
+function onDisk(error: unknown, part: string, missingBytes: number): Failure | undefined {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    const advice: Readonly<Record<string, readonly [string, string]>> = {
+        ENOSPC: [
+            "The disk is full",
+            `Make room for ${formatBytes(missingBytes)} more, or name a file on another disk.`,
+        ],
+        EDQUOT: ["The disk quota is used up", `Make room for ${formatBytes(missingBytes)} more.`],
+        EFBIG: ["The file system takes no file of this size", "Name a file on another file system."],
+        EACCES: ["You may not write here", "Name a file in a folder of yours."],
+        EPERM: ["You may not write here", "Name a file in a folder of yours."],
+        EROFS: ["This file system is read-only", "Name a file elsewhere."],
+        ENOENT: ["There is no such folder", "Make it (mkdir -p), or name a file elsewhere."],
+        ENOTDIR: ["There is no such folder", "Name a file elsewhere."],
+        EISDIR: ["There is a folder of this name", "Name another file."],
+    };
+    const known = advice[code];
+    return (
+        known &&
+        new Failure(`${known[0]}: ${part} cannot be written.`, { code, next: known[1], cause: error })
+    );
+}

@@ -1,0 +1,205 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+
+import { findArchive, readInOrder } from "../../cli/archiveObject";
+import { Interruption } from "../../cli/command";
+import { download, partOf } from "../../cli/download";
+import { Failure } from "../../cli/failure";
+import { parseRecord } from "../../exporter/record";
+import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
+import type { Fault } from "../exporter/support/faults";
+import { s3Context } from "./support/s3Context";
+import { storeArchive } from "./support/storedArchive";
+
+const place = { bucket: "bucket", key: "images/app.tar" };
+const partBytes = 10_000;
+const options = { partBytes, concurrency: 4, idleTimeoutMs: 500 };
+
+describe("download", () => {
+    let s3: FakeS3;
+    let folder: string;
+    let file: string;
+    let bytes: Buffer;
+
+    beforeEach(async () => {
+        s3 = await startS3();
+        s3.versioned = true;
+        ({ bytes } = await storeArchive(s3, place.key, 100_000));
+        folder = await mkdtemp(path.join(tmpdir(), "download-"));
+        file = path.join(folder, "app.tar");
+    });
+    afterEach(async () => {
+        await Promise.all([s3.close(), rm(folder, { recursive: true })]);
+    });
+
+    /** Downloads; tells where it began and what it asked for. */
+    async function run(given = s3Context({ s3 }), onProgress: (bytes: number) => void = () => undefined) {
+        const archive = await findArchive(given.context, place);
+        s3.requests.length = 0;
+        let begun = { bytes: -1, isOther: false };
+        const begin = (found: typeof begun) => void (begun = found);
+        await download(given.context, archive, file, { begin, progress: onProgress }, options);
+        return begun;
+    }
+    const leavesNothingElse = async () => {
+        assert.deepEqual(await readFile(file), bytes);
+        assert.ok(parseRecord(await readFile(`${file}.json`, "utf8")));
+        assert.ok(!existsSync(partOf(file)) && !existsSync(`${partOf(file)}.json`));
+    };
+
+    it("leaves archive and record, and tells how far it is", async () => {
+        const told: number[] = [];
+        assert.deepEqual(await run(undefined, (done) => told.push(done)), { bytes: 0, isOther: false });
+        await leavesNothingElse();
+        assert.equal(told.at(-1), bytes.length);
+        assert.equal(told.length, Math.ceil(bytes.length / partBytes));
+        assert.equal(s3.requests.length, told.length);
+    });
+
+    it("reads several ranges at a time, and no more than it may", async () => {
+        let open = 0;
+        let most = 0;
+        s3.gate = async () => {
+            most = Math.max(most, ++open);
+            await new Promise((resolve) => setTimeout(resolve, 5));
+            open--;
+        };
+        await run();
+        assert.equal(most, options.concurrency);
+    });
+
+    const faults: Record<string, Fault> = {
+        "a connection that breaks": { kind: "reset", afterBytes: 7000 },
+        "a connection that breaks before the first byte": { kind: "lostAnswer" },
+        "a connection that stalls": { kind: "stall", afterBytes: 3000 },
+        "an answer that is shorter than asked for": { kind: "short", bytes: 5000 },
+        "a store that asks to slow down": { kind: "status", status: 503 },
+    };
+    for (const [what, fault] of Object.entries(faults)) {
+        it(`goes on after ${what}, with backoff`, async () => {
+            const given = s3Context({ s3 });
+            // Every third request fails.
+            s3.fault = ({ method, url, count }) =>
+                method === "GET" && !url.includes(".json") && count % 3 === 0 ? fault : undefined;
+            await run(given);
+            await leavesNothingElse();
+            assert.notEqual(given.sleepsMs.length, 0);
+            assert.ok(given.sleepsMs.every((milliseconds) => milliseconds > 0));
+        });
+    }
+
+    it("does not ask again for what has arrived of a range", async () => {
+        const { context, sleepsMs } = s3Context({ s3 });
+        const { object } = await findArchive(context, place);
+        s3.requests.length = 0;
+        s3.fault = () => (s3.requests.length === 1 ? { kind: "reset", afterBytes: 60_000 } : undefined);
+        const ranges: (string | undefined)[] = [];
+        s3.gate = ({ range }) => Promise.resolve(void ranges.push(range));
+        const parts: Buffer[] = [];
+        for await (const part of readInOrder(context, object, { partBytes: bytes.length })) parts.push(part);
+        assert.deepEqual(Buffer.concat(parts), bytes);
+        const last = bytes.length - 1;
+        assert.deepEqual(ranges, [`bytes=0-${last}`, `bytes=60000-${last}`]);
+        assert.equal(sleepsMs.length, 1);
+    });
+
+    it("gives up on what does not pass, keeps what it has, and goes on from there", async () => {
+        s3.fault = ({ method }) => (method === "GET" && isLate ? { kind: "status", status: 500 } : undefined);
+        let isLate = false;
+        await assert.rejects(
+            run(undefined, () => void (isLate = true)),
+            (error) => {
+                assert.ok(error instanceof Failure);
+                assert.match(
+                    error.next ?? "",
+                    /app\.tar\.part has .* the same command goes on from there\.$/,
+                );
+                return true;
+            },
+        );
+        isLate = false;
+        assert.ok(!existsSync(file));
+        const begun = await run();
+        assert.ok(begun.bytes >= partBytes);
+        await leavesNothingElse();
+        assert.ok(s3.requests.length <= Math.ceil((bytes.length - begun.bytes) / partBytes));
+    });
+
+    it("keeps what it has when it is interrupted, at any length", async () => {
+        const given = s3Context({ s3 });
+        await assert.rejects(
+            run(given, (done) => {
+                if (done >= 3 * partBytes) given.interrupt();
+            }),
+            Interruption,
+        );
+        const left = await readFile(partOf(file));
+        assert.deepEqual(left, bytes.subarray(0, left.length));
+        // A process that was killed may have written less.
+        await truncate(partOf(file), 12_345);
+        assert.deepEqual(await run(), { bytes: 12_345, isOther: false });
+        await leavesNothingElse();
+    });
+
+    it("begins anew when another object is at the key, and says so", async () => {
+        const given = s3Context({ s3 });
+        await assert.rejects(run(given, given.interrupt), Interruption);
+        ({ bytes } = await storeArchive(s3, place.key, 100_000, 2));
+        const begun = await run();
+        assert.deepEqual(begun, { bytes: 0, isOther: true });
+        await leavesNothingElse();
+    });
+
+    it("begins anew where the part file is nobody's", async () => {
+        await writeFile(partOf(file), "something");
+        assert.deepEqual(await run(), { bytes: 0, isOther: true });
+        await leavesNothingElse();
+    });
+
+    it("fails when the object is replaced meanwhile in a bucket without versions", async () => {
+        s3.versioned = false;
+        await storeArchive(s3, place.key, 100_000, 3);
+        const replaced = run(undefined, () => {
+            const object = s3.objects.get("bucket/images/app.tar");
+            if (object) object.headers["etag"] = '"other"';
+        });
+        await assert.rejects(replaced, { code: "PreconditionFailed", message: /was replaced while/ });
+        assert.ok(!existsSync(file));
+    });
+
+    it("removes what is not what the record describes", async () => {
+        s3.fault = ({ method, url }) =>
+            method === "GET" && !url.includes(".json") ? { kind: "corrupt", atByte: 77 } : undefined;
+        await assert.rejects(run(), { code: "DigestMismatch", message: /has the sha256 .* its record says/ });
+        assert.ok(!existsSync(file) && !existsSync(partOf(file)) && !existsSync(`${partOf(file)}.json`));
+    });
+
+    it("sees that what was there before is damaged", async () => {
+        const given = s3Context({ s3 });
+        await assert.rejects(run(given, given.interrupt), Interruption);
+        const left = await readFile(partOf(file));
+        left[100] = (left[100] ?? 0) ^ 1;
+        await writeFile(partOf(file), left);
+        await assert.rejects(run(), { code: "DigestMismatch" });
+        await run();
+        await leavesNothingElse();
+    });
+
+    it("says when the disk is full", async function () {
+        if (process.platform !== "linux") this.skip();
+        await symlink("/dev/full", partOf(file));
+        await assert.rejects(run(), { code: "ENOSPC", message: /^The disk is full: / });
+        assert.ok(!existsSync(file));
+    });
+
+    it("says when there is no such folder, and when it is no folder", async () => {
+        file = path.join(folder, "none", "app.tar");
+        await assert.rejects(run(), { code: "ENOENT", message: /^There is no such folder: / });
+        await writeFile(path.join(folder, "plain"), "");
+        file = path.join(folder, "plain", "app.tar");
+        await assert.rejects(run(), { code: "ENOTDIR", message: /^There is no such folder: / });
+    });
+});

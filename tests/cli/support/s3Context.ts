@@ -1,0 +1,92 @@
+/** The command line with a clock of its own, and an S3 over HTTP that can be told to fail. */
+import { S3Client } from "@aws-sdk/client-s3";
+
+import type { ClientTypes, Service } from "../../../cli/aws";
+import { type Context, Interruption, type ProcessResult } from "../../../cli/command";
+import { runCommandLine } from "../../../cli/main";
+import type { FakeS3 } from "../../exporter/support/fakeS3";
+
+/** What a test decides. */
+export interface S3ContextOptions {
+    readonly s3: FakeS3;
+    readonly env?: Record<string, string>;
+    readonly isTty?: boolean;
+    readonly runProcess?: (command: string, args: readonly string[]) => ProcessResult;
+    /** Credentials that end. */
+    readonly credentials?: { readonly sessionToken: string; readonly expiration?: Date };
+    /** Moves the clock on whenever it is asked. @default 0 */
+    readonly tickMs?: number;
+}
+
+/** A context, and what was written to it. */
+export interface S3Context {
+    readonly context: Context;
+    readonly written: { stdout: string; stderr: string };
+    readonly sleepsMs: number[];
+    /** Ctrl-C */
+    readonly interrupt: () => void;
+}
+
+/** When the clock begins. */
+export const startTimeMs = Date.UTC(2026, 10, 25, 12, 0, 0);
+
+/** Makes a context. */
+export function s3Context(options: S3ContextOptions): S3Context {
+    const written = { stdout: "", stderr: "" };
+    const sleepsMs: number[] = [];
+    const controller = new AbortController();
+    const client = new S3Client({
+        region: "us-east-1",
+        endpoint: options.s3.origin,
+        forcePathStyle: true,
+        credentials: { accessKeyId: "id", secretAccessKey: "secret", ...options.credentials },
+        maxAttempts: 1,
+    });
+    let nowMs = startTimeMs;
+    const outputOf = (name: keyof typeof written) => ({
+        write: (text: string) => void (written[name] += text),
+        isTty: options.isTty ?? false,
+        columns: 200,
+    });
+    const context: Context = {
+        stdout: outputOf("stdout"),
+        stderr: outputOf("stderr"),
+        env: options.env ?? {},
+        root: "/repository",
+        now: () => (nowMs += options.tickMs ?? 0),
+        sleep: async (milliseconds, signal) => {
+            await new Promise((resolve) => setImmediate(resolve));
+            sleepsMs.push(milliseconds);
+            nowMs += milliseconds;
+            signal?.throwIfAborted();
+        },
+        random: () => 0.5,
+        signal: controller.signal,
+        ask: undefined,
+        aws: {
+            client: <S extends Service>(service: S) => {
+                if (service !== "s3") throw new Error(`unexpected ${service}`);
+                return Promise.resolve(client as ClientTypes[S]);
+            },
+            renew: () => undefined,
+        },
+        runProcess: (command, args) => {
+            if (options.runProcess !== undefined) return Promise.resolve(options.runProcess(command, args));
+            return Promise.reject(Object.assign(new Error(`spawn ${command} ENOENT`), { code: "ENOENT" }));
+        },
+    };
+    const interrupt = () => {
+        controller.abort(new Interruption("SIGINT"));
+    };
+    return { context, written, sleepsMs, interrupt };
+}
+
+/** Runs the command line to its end. */
+export async function runWithS3(
+    options: S3ContextOptions,
+    ...args: string[]
+): Promise<S3Context["written"] & { exitCode: number }> {
+    const { context, written } = s3Context(options);
+    const exitCode = await runCommandLine(args, "1.2.3", context);
+    return { ...written, exitCode };
+}
