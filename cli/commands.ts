@@ -39,4 +39,12 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
         summary: "print a link with which anybody can download an archive",
         load: () => require("./commands/url") as { command: Command },
     },
+    verify: {
+        summary: "check an archive against its record and its digests, and tell what it holds",
+        load: () => require("./commands/verify") as { command: Command },
+    },
+    run: {
+        summary: "export an image on this machine, without a stack",
+        load: () => require("./commands/run") as { command: Command },
+    },
 };

@@ -61,8 +61,9 @@ function bundle(folder) {
             mainFields: ["module", "main"],
             // Loaded from node_modules where a command needs it: esbuild runs a program of its own.
             external: ["esbuild"],
+            // Without keepNames: the exporter's hashing thread is carried as the text of a function, which the helper that
+            // keeps names is no part of.
             minify: true,
-            keepNames: true,
             legalComments: "none",
             logLevel: "silent",
         });
