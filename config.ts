@@ -81,10 +81,14 @@ export interface StackConfig {
      * @default { archiveDays: 90, oldVersionDays: 30, protect: true }
      */
     readonly retention: Retention;
+    /** Name of a bucket of this account that becomes the stack's; undefined where the stack makes its own. */
+    readonly existingBucket: string | undefined;
     /** How many images of a batch are exported at a time. */
     readonly batch: Batch;
     /** What starts exports by itself; undefined where nothing does. */
     readonly triggers: Triggers | undefined;
+    /** ARN of the managed policy that is the permissions boundary of every role; undefined where they have none. */
+    readonly permissionsBoundary: string | undefined;
     /**
      * Tags on every taggable resource: `project`, `stack`, `managed-by`, and those of the configuration. `component` is
      * left for the pipeline to add.
@@ -124,8 +128,10 @@ export const configKeys = [
     "pullThroughCache",
     "encryption",
     "retention",
+    "existingBucket",
     "batch",
     "triggers",
+    "permissionsBoundary",
     "tags",
 ] as const;
 
@@ -136,7 +142,15 @@ const computeTypes = ["SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"].map(
 );
 
 /** The keys whose value is a text; the value of `network` may be one. */
-const textKeys: readonly ConfigKey[] = ["imageUri", "artifactPrefix", "engine", "cache", "encryption"];
+const textKeys: readonly ConfigKey[] = [
+    "imageUri",
+    "artifactPrefix",
+    "engine",
+    "cache",
+    "encryption",
+    "existingBucket",
+    "permissionsBoundary",
+];
 
 /**
  * Reads the configuration of the current stack, as it is given: {@link checkSettings} checks it.
@@ -210,8 +224,10 @@ export function checkSettings(config: Settings): StackConfig {
         cachedRepositories: withoutDuplicates(cachedRepositories),
         encryption: encryption(text("encryption", config.encryption ?? "s3"), region),
         retention: retention(config),
+        existingBucket: existingBucket(config),
         batch: batch(config),
         triggers: triggers(config, { region, foreign, exported, prefix }),
+        permissionsBoundary: permissionsBoundary(config, partition),
         tags: tags(config),
     };
 }
@@ -644,6 +660,32 @@ function retention(config: Settings): Retention {
     };
 }
 
+/** A bucket with archives in it, which no default may cost. */
+function existingBucket(config: Settings): string | undefined {
+    const key = "existingBucket";
+    if (config[key] === undefined) return undefined;
+    const name = text(key, config[key]);
+    if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name)) {
+        throw invalid(key, name, "expected the name of a bucket of this account, not an ARN or an address");
+    }
+    const { archiveDays, protect } = record(config, "retention");
+    if (archiveDays === undefined) {
+        throw invalid(
+            key,
+            name,
+            "expected retention.archiveDays beside it, since S3 deletes the archives that are older; 0 keeps them all",
+        );
+    }
+    if (protect === false) {
+        throw invalid(
+            key,
+            name,
+            "with retention.protect false `pulumi destroy` would delete the bucket and all that is in it; leave that out",
+        );
+    }
+    return name;
+}
+
 function batch(config: Settings): Batch {
     const fields = record(config, "batch", ["maxConcurrency"]);
     // The most that Step Functions runs: docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
@@ -760,6 +802,20 @@ function isTimeZone(name: string): boolean {
     } catch {
         return false;
     }
+}
+
+function permissionsBoundary(config: Settings, partition: string): string | undefined {
+    const key = "permissionsBoundary";
+    if (config[key] === undefined) return undefined;
+    const arn = text(key, config[key]);
+    if (!new RegExp(`^arn:${partition}:iam::(?:[0-9]{12}|aws):policy/[\\w+=,.@/-]+$`).test(arn)) {
+        throw invalid(
+            key,
+            arn,
+            `expected the ARN of a managed policy, arn:${partition}:iam::ACCOUNT:policy/NAME`,
+        );
+    }
+    return arn;
 }
 
 function text(path: string, value: unknown): string {

@@ -76,6 +76,13 @@ export default tseslint.config(
         ],
     ),
     mayNotImport(
+        ["bootstrap/**/*.ts"],
+        [
+            [["@cloud-copilot/*", "**/lab/**", "**/proof/**"], developmentOnly],
+            [["../index", "../config"], "bootstrap/ is a program of its own."],
+        ],
+    ),
+    mayNotImport(
         ["policy/**/*.ts"],
         [[["../**"], "The policy pack can be published: policy/ is all that it has."]],
     ),

@@ -8,6 +8,7 @@ import { BuildRunner } from "./components/buildRunner";
 import type { AwsLocation } from "./components/iamStatements";
 import { IsolatedNetwork } from "./components/network";
 import { ExportOrchestration } from "./components/orchestration";
+import { boundedBy } from "./components/permissionsBoundary";
 import { PullThroughCache } from "./components/pullThroughCache";
 import { repositoryPolicies } from "./components/repositoryPolicies";
 import { ArtifactStorage } from "./components/storage";
@@ -92,7 +93,12 @@ export class ImageExport extends pulumi.ComponentResource {
         const plan = planned(args); // refuses what cannot work before anything is declared
         super("ecr-image-export:index:ImageExport", name, args, opts);
         // The parts had no parent once: without the alias, a stack of that time would be made anew, archives and all.
-        const part = { parent: this, aliases: [{ parent: pulumi.rootStackResource }] };
+        const part = {
+            parent: this,
+            aliases: [{ parent: pulumi.rootStackResource }],
+            transformations:
+                plan.permissionsBoundary === undefined ? [] : [boundedBy(plan.permissionsBoundary)],
+        };
 
         const storage = createStorage(name, plan, part);
         createCache(name, plan, part);
@@ -173,10 +179,10 @@ function tagsOf(component: string, plan: Plan): Record<string, string> {
 }
 
 function createStorage(name: string, plan: Plan, opts: pulumi.ComponentResourceOptions): ArtifactStorage {
-    const { at, artifactPrefix, encryption, retention } = plan;
+    const { at, artifactPrefix, encryption, retention, existingBucket } = plan;
     return new ArtifactStorage(
         name,
-        { at, artifactPrefix, encryption, retention, tags: tagsOf("storage", plan) },
+        { at, artifactPrefix, encryption, retention, existingBucket, tags: tagsOf("storage", plan) },
         opts,
     );
 }

@@ -234,6 +234,13 @@ export interface Settings {
     readonly encryption?: string;
     /** How long archives are kept, and how well they are guarded. */
     readonly retention?: RetentionSettings;
+    /**
+     * Name of a bucket of the pipeline's account that becomes the pipeline's, with the archives in it. It wants
+     * `retention.archiveDays` beside it.
+     *
+     * @default a bucket of the pipeline's own
+     */
+    readonly existingBucket?: string;
     /** How batches are exported. */
     readonly batch?: BatchSettings;
     /**
@@ -242,6 +249,12 @@ export interface Settings {
      * @default nothing does
      */
     readonly triggers?: TriggerSettings;
+    /**
+     * ARN of a managed policy, the permissions boundary of every role.
+     *
+     * @default none
+     */
+    readonly permissionsBoundary?: string;
     /**
      * Tags on every taggable resource, besides `project`, `stack`, `managed-by` and `component`.
      *

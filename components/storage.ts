@@ -51,6 +51,13 @@ export interface ArtifactStorageArgs {
     readonly encryption: Encryption;
     /** How long archives are kept. */
     readonly retention: Retention;
+    /**
+     * Name of a bucket of this account that becomes the component's, with all that is in it. It is imported when the
+     * component is first deployed, and keeps its name; its settings become those of the component.
+     *
+     * @default a bucket of the component's own, named by Pulumi
+     */
+    readonly existingBucket?: string | undefined;
     /** Tags of bucket and key. */
     readonly tags: Record<string, string>;
 }
@@ -99,9 +106,7 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         this.encryptionKeyArn = keyArn;
         this.encryptionKeyPolicy =
             typeof args.encryption === "object"
-                ? pulumi.jsonStringify(
-                      policyDocument(...keyUsers(name, bucketPattern(name, args.at), args.at)),
-                  )
+                ? pulumi.jsonStringify(policyDocument(...keyUsers(name, bucketPattern(name, args), args.at)))
                 : undefined;
         this.readArtifactsPolicy = pulumi.jsonStringify(
             policyDocument(
@@ -125,11 +130,14 @@ function createBucket(
     args: ArtifactStorageArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.s3.Bucket {
+    const { existingBucket } = args;
     const { protect } = args.retention;
+    // Without its name an imported bucket would be replaced by one that Pulumi names: github.com/pulumi/pulumi/issues/9210
+    const adopted = existingBucket !== undefined;
     return new aws.s3.Bucket(
         `${name}-bucket`,
-        { forceDestroy: !protect, tags: args.tags },
-        { ...opts, protect },
+        { ...(adopted && { bucket: existingBucket }), forceDestroy: !protect, tags: args.tags },
+        { ...opts, ...(adopted && { import: existingBucket }), protect },
     );
 }
 
@@ -171,8 +179,8 @@ function keyUsers(name: string, bucketArn: pulumi.Input<string>, at: AwsLocation
 }
 
 /** The bucket by its pattern, for whoever has to admit it before it exists: Pulumi adds random digits to its name. */
-function bucketPattern(name: string, at: AwsLocation): string {
-    return `arn:${at.partition}:s3:::${name}-bucket-*`;
+function bucketPattern(name: string, { at, existingBucket }: ArtifactStorageArgs): string {
+    return `arn:${at.partition}:s3:::${existingBucket ?? `${name}-bucket-*`}`;
 }
 
 /**

@@ -227,12 +227,12 @@ function handOutPassword(args: AwsGatewayArgs, accessKeyId: string, response: Se
 }
 
 /** Has the emulator answer. Where it has nothing of that name, and `isHidden`, the call is refused instead. */
-async function passOn(
+export async function passOn(
     port: number,
     incoming: IncomingMessage,
     body: Buffer | undefined,
     response: ServerResponse,
-    isHidden: () => Promise<boolean>,
+    isHidden: () => Promise<boolean> = () => Promise.resolve(false),
 ): Promise<void> {
     const { method, url: path, headers } = incoming;
     const onward = request({ host: "127.0.0.1", port, method, path, headers });

@@ -38,6 +38,8 @@ export interface Call {
     readonly resourcePolicy?: PolicyDocument | undefined;
     /** Policy of the VPC endpoint that the call goes through. */
     readonly endpointPolicy?: PolicyDocument | undefined;
+    /** Permissions boundary of the principal. */
+    readonly boundary?: PolicyDocument | undefined;
     /** Condition keys and their values. */
     readonly context: Record<string, string>;
 }
@@ -62,7 +64,7 @@ export const everybodysAction = "sts:GetCallerIdentity";
  * @throws Error when a policy is not valid.
  */
 export async function judge(call: Call): Promise<Judgement> {
-    const { principal, action, resource, accountId, identityPolicies, resourcePolicy, context } =
+    const { principal, action, resource, accountId, identityPolicies, resourcePolicy, boundary, context } =
         withEncryptionContext(call);
     const { endpointPolicy } = call;
     // Everybody may ask who they are, so the simulator looks at no policy; an endpoint asks its own all the same.
@@ -88,6 +90,9 @@ export async function judge(call: Call): Promise<Judgement> {
             ...(endpointPolicy === undefined
                 ? {}
                 : { vpcEndpointPolicies: [{ name: "endpoint", policy: endpointPolicy }] }),
+            ...(boundary === undefined
+                ? {}
+                : { permissionBoundaryPolicies: [{ name: "boundary", policy: boundary }] }),
         },
         {},
     );

@@ -51,8 +51,17 @@ export async function prepareMachine(tell: (line: string) => void): Promise<Comm
     const aws = find("aws");
     return {
         aws: aws !== undefined && (await writesOnCondition(aws)) ? aws : await install(awsCli, tell),
-        motoServer: find("moto_server") ?? (await install(moto, tell)),
+        motoServer: await prepareEmulator(tell),
     };
+}
+
+/**
+ * Makes sure that the emulator of the AWS API is there.
+ *
+ * @returns the path of its command.
+ */
+export async function prepareEmulator(tell: (line: string) => void): Promise<string> {
+    return find("moto_server") ?? install(moto, tell);
 }
 
 /** Whether an AWS CLI knows `--if-match` of `put-object`, which came at the end of 2024. */

@@ -195,8 +195,8 @@ function makeCreators(
     return {
         ...declaredNetwork(),
         ...declaredTriggers(args, partition, region),
-        "aws:s3/bucket:Bucket": async (name) => {
-            const bucket = autonamed(name);
+        "aws:s3/bucket:Bucket": async (name, inputs: { bucket?: string }) => {
+            const bucket = inputs.bucket ?? autonamed(name);
             const here = { LocationConstraint: region as BucketLocationConstraint };
             await s3.send(
                 new CreateBucketCommand({

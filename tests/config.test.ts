@@ -82,6 +82,8 @@ describe("loadConfig", () => {
             cachedRepositories: [],
             encryption: "s3",
             retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
+            existingBucket: undefined,
+            permissionsBoundary: undefined,
             batch: { maxConcurrency: 10 },
             triggers: undefined,
             tags: { project: "ecr-image-export", stack: "dev", "managed-by": "pulumi" },
@@ -888,19 +890,81 @@ describe("loadConfig", () => {
     });
 });
 
+describe("the permissions boundary of the configuration", () => {
+    const arn = "arn:aws:iam::111122223333:policy/team/boundary";
+
+    it("is the ARN of a managed policy of the account, or of AWS", async () => {
+        assert.equal((await load({ permissionsBoundary: arn })).permissionsBoundary, arn);
+        const ofAws = "arn:aws:iam::aws:policy/PowerUserAccess";
+        assert.equal((await load({ permissionsBoundary: ofAws })).permissionsBoundary, ofAws);
+    });
+
+    for (const given of [
+        "boundary",
+        arn.replace("policy/", "role/"),
+        arn.replace("arn:aws:", "arn:aws-cn:"),
+    ]) {
+        it(`is not ${given}`, async () => {
+            await assertRefused(
+                { permissionsBoundary: given },
+                "permissionsBoundary",
+                given,
+                "arn:aws:iam::ACCOUNT",
+            );
+        });
+    }
+});
+
+describe("the existing bucket of the configuration", () => {
+    const retention = { archiveDays: 0 };
+
+    it("is taken with a decision on how long its archives are kept", async () => {
+        const config = await load({ existingBucket: "hand-made-archives", retention });
+        assert.equal(config.existingBucket, "hand-made-archives");
+        assert.deepEqual(config.retention, { archiveDays: 0, oldVersionDays: 30, protect: true });
+    });
+
+    const refused: [what: string, values: Record<string, unknown>, ...parts: string[]][] = [
+        ["a default that would delete archives", {}, "expected retention.archiveDays beside it"],
+        [
+            "another number alone",
+            { retention: { oldVersionDays: 0 } },
+            "since S3 deletes the archives that are older",
+        ],
+        [
+            "a destroy that would delete it",
+            { retention: { ...retention, protect: false } },
+            "would delete the bucket and all that is in it",
+        ],
+        ["an ARN", { existingBucket: "arn:aws:s3:::x", retention }, "expected the name of a bucket"],
+        ["an address", { existingBucket: "s3://hand-made", retention }, "expected the name of a bucket"],
+    ];
+    for (const [what, values, ...parts] of refused) {
+        it(`is refused with ${what}`, async () => {
+            await assertRefused(
+                { existingBucket: "hand-made-archives", ...values },
+                "existingBucket",
+                ...parts,
+            );
+        });
+    }
+});
+
 describe("Pulumi.yaml", () => {
     const { name, config } = readProject();
     // Pulumi knows string, boolean, integer and array: an object cannot be declared, nor a list of them.
     const objects = ["compute", "network", "pullThroughCache", "retention", "batch", "triggers", "tags"];
+    // Pulumi asks for a value of every declared key that has no default.
+    const open = ["existingBucket", "permissionsBoundary"];
 
     it("names the project whose keys config.ts reads", () => {
         assert.equal(name, "ecr-image-export");
     });
 
-    it("declares every key that config.ts knows but the objects, and no other", () => {
+    it("declares every key that config.ts knows but the objects and those without a default, and no other", () => {
         assert.deepEqual(
             Object.keys(config),
-            configKeys.filter((key) => !objects.includes(key)),
+            configKeys.filter((key) => !objects.includes(key) && !open.includes(key)),
         );
     });
 

@@ -356,6 +356,39 @@ for (const [what, encryption, keyArn] of [
     });
 }
 
+describe("ArtifactStorage with a bucket that is there", () => {
+    it("imports it by its name, and keeps the name", async () => {
+        const adopted = await evaluateStorage({}, { existingBucket: "hand-made-archives" });
+        const own = await evaluateStorage();
+        assert.deepEqual(adopted.typesAndNames(), own.typesAndNames());
+        const { inputs, importId, protect } = adopted.resource("test-bucket");
+        assert.deepEqual(inputs, { ...own.resource("test-bucket").inputs, bucket: "hand-made-archives" });
+        assert.deepEqual([importId, protect], ["hand-made-archives", true]);
+        assert.equal(own.resource("test-bucket").importId, "");
+    });
+
+    it("imports nothing else, and puts its settings on it", async () => {
+        const adopted = await evaluateStorage({}, { existingBucket: "hand-made-archives" });
+        for (const { name, inputs, importId } of adopted.customResources()) {
+            if (name === "test-bucket") continue;
+            assert.equal(importId, "", name);
+            assert.equal(inputs["bucket"], "hand-made-archives", name);
+        }
+    });
+
+    it("tells the owner of a given key of this bucket, and of no other", async () => {
+        const { outputs } = (
+            await evaluateStorage(
+                {},
+                { existingBucket: "hand-made-archives", encryption: { keyArn: otherKey } },
+            )
+        ).component("ArtifactStorage");
+        const policy = String(outputs?.["encryptionKeyPolicy"]);
+        assert.match(policy, /"arn:aws:s3:::hand-made-archives"/);
+        assert.doesNotMatch(policy, /test-bucket/);
+    });
+});
+
 describe("ArtifactStorage with a key of its own", () => {
     let storage: Evaluation;
     before(async () => {

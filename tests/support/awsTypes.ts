@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 export const at = { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" };
 
 /** One resource type. */
-interface AwsType {
+export interface AwsType {
     /** Whether the resource accepts `tags`. */
     readonly taggable: boolean;
     /** The argument that would give the resource a fixed physical name. */
@@ -19,7 +19,7 @@ interface AwsType {
 }
 
 /** Id and computed properties of a resource. */
-interface Answer {
+export interface Answer {
     readonly id: string;
     readonly [property: string]: string;
 }
@@ -119,7 +119,10 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:s3/bucket:Bucket": {
         taggable: true,
         nameArgument: "bucket",
-        answer: (name) => ({ id: name, bucket: name, arn: `arn:${at.partition}:s3:::${name}` }),
+        answer: (physicalName, inputs) => {
+            const name = "bucket" in inputs ? String(inputs["bucket"]) : physicalName;
+            return { id: name, bucket: name, arn: `arn:${at.partition}:s3:::${name}` };
+        },
     },
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ofBucket,
     "aws:s3/bucketObjectv2:BucketObjectv2": {

@@ -12,7 +12,7 @@ import type {
 } from "@pulumi/pulumi/proto/resource_pb";
 import { MockMonitor, type Mocks } from "@pulumi/pulumi/runtime/mocks";
 
-import { awsFunctions, awsTypes, physicalNameOf } from "./awsTypes";
+import { awsFunctions, type AwsType, awsTypes, physicalNameOf } from "./awsTypes";
 
 /** Stands in recorded values for what a preview cannot know. */
 export const unknown = pulumi.runtime.unknownValue;
@@ -31,6 +31,8 @@ export interface RecordedResource {
     /** URNs of the resources that the value of each property was taken from. */
     readonly propertyDependencies: Readonly<Record<string, readonly string[]>>;
     readonly protect: boolean;
+    /** Id of the resource that is taken over instead of made; empty where one is made. */
+    readonly importId?: string;
     readonly deleteBeforeReplace: boolean;
     /** Properties whose change the engine ignores. */
     readonly ignoreChanges: readonly string[];
@@ -65,11 +67,11 @@ export class Evaluation {
     }
 
     public components(): RecordedResource[] {
-        return this.resources.filter(({ type }) => !type.startsWith("aws:"));
+        return this.resources.filter(({ type }) => isComponent(type));
     }
 
     public customResources(): RecordedResource[] {
-        return this.resources.filter(({ type }) => type.startsWith("aws:"));
+        return this.resources.filter(({ type }) => !isComponent(type));
     }
 
     /** Type and name of every resource, sorted. */
@@ -88,6 +90,14 @@ export interface EvaluationOptions {
     readonly preview?: boolean;
     /** Outputs of the stacks that the program refers to, by their names. */
     readonly otherStacks?: Readonly<Record<string, Record<string, unknown>>>;
+    /** The organization in Pulumi Cloud. */
+    readonly organization?: string;
+    /**
+     * Resource types that the program may use, by their token.
+     *
+     * @default those of ecr-image-export
+     */
+    readonly types?: Record<string, AwsType | undefined>;
 }
 
 /**
@@ -98,18 +108,14 @@ export interface EvaluationOptions {
  */
 export async function evaluate(
     program: () => Record<string, unknown>,
-    {
-        project = "ecr-image-export",
-        stack = "dev",
-        preview = false,
-        otherStacks = {},
-    }: EvaluationOptions = {},
+    options: EvaluationOptions = {},
 ): Promise<Evaluation> {
+    const { stack = "dev", preview = false, project = "ecr-image-export", types = awsTypes } = options;
     const problems: string[] = [];
-    const mocks = answerAs(preview, otherStacks, problems);
+    const mocks = answerAs(preview, types, options.otherStacks ?? {}, problems);
     await pulumi.runtime.setMocks(mocks, project, stack, preview); // switches the engine's features on
     const monitor = new RecordingMonitor(mocks);
-    pulumi.runtime.setMockOptions(monitor, project, stack, preview);
+    pulumi.runtime.setMockOptions(monitor, project, stack, preview, options.organization);
 
     const result = await withoutFailures(async () => {
         const returned = program();
@@ -140,6 +146,7 @@ async function withoutFailures<T>(run: () => Promise<T>): Promise<T> {
 
 function answerAs(
     preview: boolean,
+    types: Record<string, AwsType | undefined>,
     otherStacks: Readonly<Record<string, Record<string, unknown>>>,
     problems: string[],
 ): Mocks {
@@ -151,8 +158,8 @@ function answerAs(
                 if (outputs === undefined) problems.push(`stack ${String(given["name"])}`);
                 return { id: name, state: { ...given, outputs: outputs ?? {}, secretOutputNames: [] } };
             }
-            if (!type.startsWith("aws:")) return { id: undefined, state: {} };
-            const known = awsTypes[type];
+            if (isComponent(type)) return { id: undefined, state: {} };
+            const known = types[type];
             if (known === undefined) {
                 problems.push(`resource type ${type}`);
                 return { id: name, state: given };
@@ -167,6 +174,11 @@ function answerAs(
             return answer ?? {};
         },
     };
+}
+
+/** Whether a type is a component, not a resource of a provider. */
+function isComponent(type: string): boolean {
+    return !/^(?:aws|pulumiservice):/.test(type);
 }
 
 class RecordingMonitor extends MockMonitor {
@@ -208,6 +220,7 @@ function recordedAs(urn: string, request: RegisterResourceRequest): RecordedReso
             ]),
         ),
         protect: request.getProtect() ?? false,
+        importId: request.getImportid(),
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),
         aliases: request.getAliasurnsList(),
