@@ -1,5 +1,5 @@
 /** Archives in S3: which object a KEY means, what its record says, and its bytes, in order and over many connections. */
-import { GetObjectCommand, HeadObjectCommand, type S3Client } from "@aws-sdk/client-s3";
+import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, type S3Client } from "@aws-sdk/client-s3";
 
 import { parseLocation, recordNameOf } from "../exporter/destination";
 import { messageOf } from "../exporter/errors";
@@ -7,7 +7,7 @@ import { type ExportRecord, parseRecord } from "../exporter/record";
 import { regionOf } from "./aws";
 import { call } from "./call";
 import type { Context, Values } from "./command";
-import { asFailure, Failure, UsageFailure } from "./failure";
+import { asFailure, Failure, isDenied, UsageFailure } from "./failure";
 import { findStack, type stackOptions } from "./stack";
 
 /** Where an archive is. */
@@ -72,6 +72,7 @@ export async function readRecord(context: Context, place: ObjectPlace): Promise<
             return await Body?.transformToString();
         } catch (error) {
             if (error instanceof Error && error.name === "NoSuchKey") return undefined;
+            if (isDenied(error) && (await isMissing(s3, place.bucket, key))) return undefined;
             throw error;
         }
     });
@@ -108,12 +109,30 @@ export async function headObject(
             const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
             if (status === 404) return undefined;
             // The answer to a HEAD has no body that would tell the code.
+            if (status === 403 && versionId === undefined && (await isMissing(s3, bucket, key)))
+                return undefined;
             if (status === 403)
                 throw Object.assign(error as Error, { name: "AccessDenied", message: "Access Denied" });
             if (status === 301) throw Object.assign(error as Error, { name: "PermanentRedirect" });
             throw error;
         }
     });
+}
+
+/**
+ * Whether a listing shows that there is no such object. S3 refuses to read it, in the place of telling that it is not there,
+ * to whoever may list only what is under a prefix: docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+ */
+async function isMissing(s3: S3Client, bucket: string, key: string): Promise<boolean> {
+    try {
+        // The key itself is the first of all that begin with it.
+        const { Contents = [] } = await s3.send(
+            new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 }),
+        );
+        return Contents[0]?.Key !== key;
+    } catch {
+        return false; // that reading was refused is what counts
+    }
 }
 
 /** An archive with its record. */

@@ -90,7 +90,7 @@ async function answer(
     } else {
         await passOn(args.emulatorPort, incoming, body, response, async () => {
             // S3 tells what is not there only to those who may list: docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
-            if (call?.action !== "s3:GetObject") return false;
+            if (call === undefined || !/^s3:GetObject(Version)?$/.test(call.action)) return false;
             const bucketArn = call.resource.split("/")[0] ?? "";
             return !(await args.iam.allows(accessKeyId, "s3:ListBucket", bucketArn));
         });

@@ -68,7 +68,12 @@ function read({ partition }: Location, incoming: IncomingMessage): Request {
 function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Request): Call | undefined {
     const call = (action: string, resource: string) => ({ action: `s3:${action}`, resource });
     if (key === "") {
-        return method === "GET" || method === "HEAD" ? call("ListBucket", bucketArn) : undefined;
+        const prefix = parameters.get("prefix");
+        const listing = {
+            ...call("ListBucket", bucketArn),
+            ...(prefix && { context: { "s3:prefix": prefix } }),
+        };
+        return method === "GET" || method === "HEAD" ? listing : undefined;
     }
     const upload = parameters.has("uploads") || parameters.has("uploadId");
     if (method === "PUT" || (method === "POST" && upload)) {
@@ -78,7 +83,9 @@ function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Re
     if (method === "DELETE") {
         return call(parameters.has("versionId") ? "DeleteObjectVersion" : "DeleteObject", objectArn);
     }
-    return method === "GET" || method === "HEAD" ? call("GetObject", objectArn) : undefined;
+    // Who names a version needs the permission for versions, and for nothing but them (API_GetObject).
+    const get = parameters.has("versionId") ? "GetObjectVersion" : "GetObject";
+    return method === "GET" || method === "HEAD" ? call(get, objectArn) : undefined;
 }
 
 /** The condition keys that stand for headers: docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html */

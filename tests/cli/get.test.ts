@@ -103,6 +103,15 @@ describe("get", () => {
         assert.match(stderr, /^Note .*app\.tar\.part is of something else: beginning anew\.$/m);
     });
 
+    it("tells what is missing to whoever may list the prefix only, whom S3 refuses to read it", async () => {
+        s3.objects.delete(`bucket/${key}`);
+        s3.objects.delete(`bucket/${key}.json`);
+        s3.fault = ({ url }) => (url.includes("list-type") ? undefined : { kind: "status", status: 403 });
+        const { exitCode, stderr } = await runWithS3({ s3 }, "get", uri, file);
+        assert.equal(exitCode, 1);
+        assert.match(stderr, /^Error NoSuchKey: There is nothing at/);
+    });
+
     describe("--load", () => {
         it("hands the verified file to docker", async () => {
             const calls: string[][] = [];

@@ -48,7 +48,7 @@ export async function startS3(): Promise<FakeS3> {
         const isRead = method === "GET" && !url.includes("?uploads");
         if (fault?.kind === "status") {
             request.resume();
-            sendError(response, fault.status, "SlowDown", fault);
+            sendError(response, fault.status, fault.status === 403 ? "AccessDenied" : "SlowDown", fault);
             return;
         }
         if (fault?.kind === "reset" && !isRead) {
@@ -104,6 +104,9 @@ export async function startS3(): Promise<FakeS3> {
         switch (request.method) {
             case "HEAD":
             case "GET":
+                if (query.has("list-type")) {
+                    return listObjects(query.get("prefix") ?? "");
+                }
                 return query.has("uploads")
                     ? listUploads(query.get("prefix") ?? "")
                     : getObject(key, headers, query.get("versionId"));
@@ -144,6 +147,14 @@ export async function startS3(): Promise<FakeS3> {
             headers: { ...Object.fromEntries(others), ...range },
             body: body.subarray(Number(from), Number(to) + 1),
         };
+    }
+    function listObjects(prefix: string): Answer {
+        const keys = [...objects.keys()].map((name) => name.replace(/^bucket\//, ""));
+        const items = keys
+            .filter((name) => name.startsWith(prefix))
+            .sort()
+            .map((name) => `<Contents><Key>${name}</Key></Contents>`);
+        return answer(200, {}, `<ListBucketResult>${items.join("")}</ListBucketResult>`);
     }
     function deleteObject(key: string): Answer {
         objects.delete(key);
