@@ -2,19 +2,11 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
+import debianPackages from "./packages.json";
 import { run } from "./processes";
 
-/** Commands, and the Debian packages that have them. */
-const packages: Record<string, string> = {
-    curl: "curl",
-    docker: "docker.io",
-    dockerd: "docker.io",
-    "docker-registry": "docker-registry",
-    htpasswd: "apache2-utils",
-    jq: "jq",
-    openssl: "openssl",
-    python3: "python3",
-};
+/** Commands, and the Debian packages that have them; `image-export doctor` reads the same file. */
+const packages: Record<string, string> = debianPackages;
 
 /** A command that comes from the Python Package Index where the machine does not have it. */
 interface PythonProgram {

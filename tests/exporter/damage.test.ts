@@ -9,6 +9,7 @@ import { exportImage } from "../../exporter/exportImage";
 import { type ExportRecord, parseRecord } from "../../exporter/record";
 import { readArchive } from "../../exporter/readArchive";
 import { type Verification, verifyArchive } from "../../exporter/verify";
+import { flip, isNamed } from "./support/damage";
 import { dockerSave } from "./support/dockerSave";
 import { startRegistry } from "./support/fakeRegistry";
 import { addImage, addIndex, emptyRepository, fileLayer, randomBytesOf } from "./support/images";
@@ -60,24 +61,6 @@ function verify(bytes: Buffer, record?: ExportRecord, pieceBytes = 4096): Promis
         bytes.subarray(at * pieceBytes, (at + 1) * pieceBytes),
     );
     return verifyArchive(Readable.from(pieces), record);
-}
-
-function flip(bytes: Buffer, at: number, mask: number): Buffer {
-    const damaged = Buffer.from(bytes);
-    damaged[at] = (damaged[at] ?? 0) ^ mask;
-    return damaged;
-}
-
-/** Whether one of the problems names a place that a byte is in, of at most one file or header. */
-function isNamed(problems: readonly string[], at: number): boolean {
-    return problems.some((problem) => {
-        const ranges = [...problem.matchAll(/(\d+) to (\d+)/g)].map(([, from, to]) => [
-            Number(from),
-            Number(to),
-        ]);
-        const exact = [...problem.matchAll(/byte (\d+) is not zero/g)].map(([, byte]) => Number(byte));
-        return exact.includes(at) || ranges.some(([from = 0, to = 0]) => from <= at && at <= to);
-    });
 }
 
 for (const [name, create] of Object.entries(archives)) {
