@@ -47,4 +47,8 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
         summary: "export an image on this machine, without a stack",
         load: () => require("./commands/run") as { command: Command },
     },
+    doctor: {
+        summary: "tell what is missing for the lab, for deploying, for exports",
+        load: () => require("./commands/doctor") as { command: Command },
+    },
 };

@@ -100,7 +100,9 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
             },
         },
         runProcess: (command, args) => {
-            if (options.runProcess !== undefined) return Promise.resolve(options.runProcess(command, args));
+            const { runProcess } = options;
+            // What it throws is a rejection, as of a real process.
+            if (runProcess !== undefined) return Promise.resolve().then(() => runProcess(command, args));
             return Promise.reject(Object.assign(new Error(`spawn ${command} ENOENT`), { code: "ENOENT" }));
         },
     };
