@@ -36,7 +36,8 @@ function outputOf(stream: NodeJS.WriteStream): Output {
         write: (text) => void stream.write(text),
         isTty: stream.isTTY,
         get columns() {
-            return stream.isTTY ? stream.columns : 80;
+            // 0 where nobody has told the terminal its size.
+            return stream.isTTY && stream.columns > 0 ? stream.columns : 80;
         },
     };
 }
