@@ -25,10 +25,10 @@ export function transferLine(context: Context, doing: string, fromBytes = 0): Tr
             const nowMs = context.now();
             if (nowMs - shownMs < intervalMs && doneBytes < totalBytes) return;
             shownMs = nowMs;
-            line.show(
-                transferText(doing, doneBytes, totalBytes, doneBytes - fromBytes, nowMs - startedMs),
-                doing,
-            );
+            const text = context.stderr.isTty
+                ? transferText(doing, doneBytes, totalBytes, doneBytes - fromBytes, nowMs - startedMs)
+                : `${doing} ${formatBytes(totalBytes)}`;
+            line.show(text, doing);
         },
         clear: line.clear,
     };
