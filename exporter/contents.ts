@@ -60,14 +60,13 @@ export function contentsOf(files: Files): ArchiveContents {
 
 /** The images of `manifest.json`; none where there is no such file, or it cannot be read. */
 export function imagesOf(files: Files): LoadableImage[] {
-    const list = parseJson(files.get("manifest.json")?.text);
+    const list = parseJson(files.get("manifest.json"));
     return (Array.isArray(list) ? list : []).flatMap((each: unknown): LoadableImage[] => {
         const { Config, RepoTags, Layers } = (each ?? {}) as Record<string, unknown>;
         if (typeof Config !== "string" || !isTexts(Layers)) {
             return [];
         }
-        const config = parseJson(fileOf(files, Config)?.text) as
-            { rootfs?: { diff_ids?: unknown } } | undefined;
+        const config = parseJson(fileOf(files, Config)) as { rootfs?: { diff_ids?: unknown } } | undefined;
         const diffIds = config?.rootfs?.diff_ids;
         return [
             {
@@ -99,9 +98,10 @@ export function documentsOf(files: Files): { name: string; manifest: Manifest }[
     return documents;
 }
 
-function parseDocument(file: ArchiveFile | undefined, mediaType: string): Manifest | undefined {
+/** A manifest or an index; undefined for what is none. */
+export function parseDocument(file: ArchiveFile | undefined, mediaType: string): Manifest | undefined {
     try {
-        return file?.text === undefined ? undefined : parseManifest(Buffer.from(file.text), mediaType);
+        return file?.content === undefined ? undefined : parseManifest(file.content, mediaType);
     } catch {
         return undefined; // a document that its digest says is wrong, or of another kind
     }
@@ -124,7 +124,7 @@ export function fileOf(files: Files, name: string): ArchiveFile | undefined {
 
 function platformIn(files: Files, { config }: LoadableImage): string[] {
     try {
-        const platform = platformOfConfig(Buffer.from(fileOf(files, config)?.text ?? ""));
+        const platform = platformOfConfig(fileOf(files, config)?.content ?? Buffer.alloc(0));
         return platform === undefined ? [] : [platformText(platform)];
     } catch {
         return []; // the configuration is damaged, which its digest says
@@ -139,9 +139,9 @@ function platformsIn(documents: readonly { manifest: Manifest }[]): string[] {
     return listed.flatMap(({ platform }) => (platform === undefined ? [] : [platformText(platform)]));
 }
 
-function parseJson(text: string | undefined): unknown {
+function parseJson(file: ArchiveFile | undefined): unknown {
     try {
-        return text === undefined ? undefined : JSON.parse(text);
+        return file?.content === undefined ? undefined : JSON.parse(file.content.toString());
     } catch {
         return undefined;
     }

@@ -13,7 +13,7 @@ export interface ArchiveFile {
     /** Of its content, in hexadecimal. */
     sha256: string;
     /** The content, of small files that begin as JSON does. */
-    text?: string;
+    content?: Buffer;
     /** What a link points to. */
     linkName?: string;
 }
@@ -115,7 +115,7 @@ async function readFiles(cursor: Cursor, files: Map<string, ArchiveFile>, damage
         const size = Number(extended.get("size") ?? entry.sizeBytes);
         const file = await readFile(cursor, { ...entry, name, sizeBytes: size });
         if (entry.type === "x") {
-            extended = parseExtended(file.text ?? "");
+            extended = parseExtended(file.content?.toString() ?? "");
         } else {
             extended = new Map();
             files.set(name, file);
@@ -166,7 +166,7 @@ async function readFile(cursor: Cursor, entry: TarEntry): Promise<ArchiveFile> {
         sizeBytes,
         offset,
         sha256: hash.digest("hex"),
-        ...(kept.length > 0 && { text: Buffer.concat(kept).toString("utf8") }),
+        ...(kept.length > 0 && { content: Buffer.concat(kept) }),
         ...(linkName !== undefined && { linkName }),
     };
 }

@@ -1,9 +1,20 @@
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { GetObjectCommand, type S3Client } from "@aws-sdk/client-s3";
-import { type ArchiveContents, blobName, contentsOf, documentsOf, fileOf, imagesOf } from "./contents";
+import {
+    type ArchiveContents,
+    blobName,
+    contentsOf,
+    documentsOf,
+    fileOf,
+    imagesOf,
+    parseDocument,
+} from "./contents";
 import { parseLocation, recordNameOf } from "./destination";
 import { ExportError, messageOf } from "./errors";
+import type { ImageDocument } from "./image";
+import type { Descriptor } from "./manifest";
+import { planArchive } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 import { type ExportRecord, parseRecord } from "./record";
 import { createS3Client } from "./s3Client";
@@ -129,13 +140,15 @@ export async function verifyArchive(
     const contents = contentsOf(archive.files);
     const { sha256, sizeBytes } = archive;
     const uncovered = uncoveredFiles(archive.files);
-    const damages = [...archive.damages, ...wrongFiles(archive.files)];
+    const isOther = record !== undefined && record.archive.sha256 !== sha256;
+    const wrong = [...archive.damages, ...wrongFiles(archive.files)];
+    const damages = isOther && wrong.length === 0 ? wrongBytes(archive.files, record) : wrong;
     const problems = [
         ...damages,
         ...(archive.isComplete ? missingFiles(archive.files, record) : []),
         ...(record ? differences(record, archive, contents) : []),
     ];
-    if (damages.length === 0 && record?.archive.sizeBytes === sizeBytes && record.archive.sha256 !== sha256) {
+    if (damages.length === 0 && isOther && record.archive.sizeBytes === sizeBytes) {
         const places = uncovered.map((file) => `${file.name} (${placeOf(file)})`).join(" or ");
         problems.push(`all that has a digest is as it was, so the damage is in ${places}`);
     }
@@ -186,6 +199,55 @@ function wrongFiles(files: Files): string[] {
     });
 }
 
+/**
+ * Bytes of the small files of engine `stream` that are not what it writes: they follow from the record and the documents, so
+ * that the plan of the archive can be made again.
+ */
+function wrongBytes(files: Files, record: ExportRecord): string[] {
+    const [root, ...others] = documentTree(files, {
+        digest: record.imageDigest,
+        mediaType: record.mediaType,
+    });
+    if (record.engine.name !== "stream" || root === undefined || others.includes(undefined)) {
+        return [];
+    }
+    const { imageName: name } = record;
+    const tag = name.includes("@") ? undefined : name.slice(name.lastIndexOf(":") + 1);
+    const plan = planArchive({
+        name,
+        ...(tag !== undefined && { tag }),
+        documents: [root, ...others.filter((document) => document !== undefined)],
+    });
+    return [...files.values()].flatMap((file) => {
+        const planned = plan.segments.find(({ offset }) => offset === file.offset);
+        if (planned === undefined || !("bytes" in planned) || planned.length !== file.sizeBytes) {
+            return [];
+        }
+        const at = planned.bytes.findIndex((byte, index) => byte !== file.content?.[index]);
+        return at < 0
+            ? []
+            : [`${file.name} is damaged: byte ${file.offset + at} is not what the engine writes`];
+    });
+}
+
+/** A document and those below it, in the order of the archive; undefined in the place of one that is missing. */
+function documentTree(
+    files: Files,
+    listed: Pick<Descriptor, "digest" | "mediaType">,
+): (ImageDocument | undefined)[] {
+    const file = files.get(blobName(listed.digest));
+    const manifest = parseDocument(file, listed.mediaType);
+    if (file?.content === undefined || manifest === undefined) {
+        return [undefined];
+    }
+    const descriptor = { ...listed, mediaType: manifest.mediaType, size: file.sizeBytes };
+    const children = manifest.kind === "index" ? manifest.manifests : [];
+    return [
+        { descriptor, bytes: file.content, manifest },
+        ...children.flatMap((child) => documentTree(files, child)),
+    ];
+}
+
 function uncoveredFiles(files: Files): ArchiveFile[] {
     const covered = expectedDigests(files);
     return [...files.values()].filter((file) => file.sizeBytes > 0 && !covered.has(file));
@@ -231,7 +293,7 @@ function missingFiles(files: Files, record: ExportRecord | undefined): string[] 
 function isReadable(files: Files, name: string): boolean {
     return name === "index.json"
         ? documentsOf(files).some((document) => document.name === name)
-        : imagesOf(files).length > 0 || files.get(name)?.text === "[]";
+        : imagesOf(files).length > 0 || files.get(name)?.content?.toString() === "[]";
 }
 
 function nameOf(file: string): string {

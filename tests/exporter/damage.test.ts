@@ -110,6 +110,22 @@ for (const [name, create] of Object.entries(archives)) {
             assert.equal(record.archive.sizeBytes, bytes.length);
         });
 
+        if (name.startsWith("engine stream")) {
+            it("is recognized to the byte in the files that no digest covers", async () => {
+                const { bytes, record } = archive;
+                const { files } = await readArchive(Readable.from([bytes]));
+                for (const file of ["oci-layout", "index.json", "manifest.json"]) {
+                    const { offset = 0, sizeBytes = 0 } = files.get(file) ?? {};
+                    assert.notEqual(sizeBytes, 0);
+                    for (let at = offset; at < offset + sizeBytes; at += 3) {
+                        const { problems } = await verify(flip(bytes, at, 1 + (at % 255)), record);
+                        const expected = `${file} is damaged: byte ${at} is not what the engine writes`;
+                        assert.ok(problems.includes(expected), problems.join("; "));
+                    }
+                }
+            });
+        }
+
         it("is recognized without its record too, but in the files that it says are not covered", async () => {
             const { bytes } = archive;
             const { files } = await readArchive(Readable.from([bytes]));

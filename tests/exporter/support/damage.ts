@@ -12,7 +12,9 @@ export function isNamed(problems: readonly string[], at: number): boolean {
             Number(from),
             Number(to),
         ]);
-        const exact = [...problem.matchAll(/byte (\d+) is not zero/g)].map(([, byte]) => Number(byte));
+        const exact = [...problem.matchAll(/byte (\d+) is not (?:zero|what)/g)].map(([, byte]) =>
+            Number(byte),
+        );
         return exact.includes(at) || ranges.some(([from = 0, to = 0]) => from <= at && at <= to);
     });
 }
