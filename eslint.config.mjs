@@ -24,7 +24,7 @@ const developmentOnly =
     "For development and tests only: some of it is under AGPL-3.0, and nothing of it is deployed.";
 
 export default tseslint.config(
-    { ignores: ["node_modules/", "coverage/", "dist/"] },
+    { ignores: ["node_modules/", "coverage/", "**/dist/"] },
     eslint.configs.recommended,
     {
         files: ["**/*.ts"],
@@ -43,7 +43,10 @@ export default tseslint.config(
         files: ["components/**/*.ts"],
         rules: { "no-restricted-syntax": ["error", jsonStringifyOfOutput] },
     },
-    mayNotImport(["*.ts"], [[["@cloud-copilot/*", "**/lab/**", "**/proof/**"], developmentOnly]]),
+    mayNotImport(
+        ["*.ts", "package/**/*.ts", "component/**/*.ts"],
+        [[["@cloud-copilot/*", "**/lab/**", "**/proof/**"], developmentOnly]],
+    ),
     mayNotImport(
         ["components/**/*.ts"],
         [

@@ -224,12 +224,13 @@ function createRunner(
     plan: Plan,
     opts: pulumi.ComponentResourceOptions,
 ): BuildRunner {
-    const { at, image, repositories, cachedRepositories, artifactPrefix, compute, network } = plan;
+    const { at, engine, cache, image, repositories, cachedRepositories, artifactPrefix, compute, network } =
+        plan;
     return new BuildRunner(
         name,
         {
             at,
-            engine: loadEngine(plan),
+            engine: loadEngine(engine, cache),
             image,
             repositories,
             cachedRepositories,

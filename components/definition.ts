@@ -9,6 +9,7 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 
+import type { EngineName } from "../settings";
 import type { AwsLocation } from "./iamStatements";
 import { type EcrRepository, repositoryArn, repositoryUris } from "./imageReference";
 
@@ -65,8 +66,7 @@ export const buildErrors = {
     DigestMismatch: 5,
 } as const;
 
-/** How an archive is made: by the Docker daemon of a privileged build, or streamed from registry to S3. */
-export type EngineName = "docker" | "stream";
+export type { EngineName };
 
 /** The variables that the state machine sets for each build, over those of the project, and where each comes from. */
 export const requestVariables = {

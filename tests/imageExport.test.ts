@@ -145,6 +145,15 @@ describe("ImageExport", function () {
         });
     });
 
+    it("takes a VPC that is not known as a whole, which is how Pulumi hands it over from other languages", async () => {
+        const program = await evaluateArgs({ vpc: pulumi.output(vpc) as unknown as typeof vpc });
+        assert.deepEqual(program.resource("images-project").inputs["vpcConfig"], {
+            vpcId: vpc.vpcId,
+            subnets: vpc.subnetIds,
+            securityGroupIds: vpc.securityGroupIds,
+        });
+    });
+
     it("makes a network of its own in the zones that it is given", async () => {
         const zones = pulumi.output(["ap-northeast-1a", "ap-northeast-1d"]);
         const program = await evaluateArgs({ network: "isolated", zones });

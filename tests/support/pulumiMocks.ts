@@ -110,12 +110,7 @@ export async function evaluate(
     program: () => Record<string, unknown>,
     options: EvaluationOptions = {},
 ): Promise<Evaluation> {
-    const { stack = "dev", preview = false, project = "ecr-image-export", types = awsTypes } = options;
-    const problems: string[] = [];
-    const mocks = answerAs(preview, types, options.otherStacks ?? {}, problems);
-    await pulumi.runtime.setMocks(mocks, project, stack, preview); // switches the engine's features on
-    const monitor = new RecordingMonitor(mocks);
-    pulumi.runtime.setMockOptions(monitor, project, stack, preview, options.organization);
+    const { monitor, problems } = await startRecording(options);
 
     const result = await withoutFailures(async () => {
         const returned = program();
@@ -125,6 +120,19 @@ export async function evaluate(
 
     assert.deepEqual(problems, [], "the program asked the mocks for what they do not know");
     return new Evaluation(monitor.recorded, result);
+}
+
+/** What stands in for the engine: a monitor that records, and what it was asked for that it does not know. */
+export async function startRecording(
+    options: EvaluationOptions = {},
+): Promise<{ monitor: RecordingMonitor; problems: readonly string[] }> {
+    const { stack = "dev", preview = false, project = "ecr-image-export", types = awsTypes } = options;
+    const problems: string[] = [];
+    const mocks = answerAs(preview, types, options.otherStacks ?? {}, problems);
+    await pulumi.runtime.setMocks(mocks, project, stack, preview); // switches the engine's features on
+    const monitor = new RecordingMonitor(mocks);
+    pulumi.runtime.setMockOptions(monitor, project, stack, preview, options.organization);
+    return { monitor, problems };
 }
 
 /** Fails with what a resource's inputs failed with, which Pulumi leaves to the handler of unhandled rejections. */
@@ -181,7 +189,8 @@ function isComponent(type: string): boolean {
     return !/^(?:aws|pulumiservice):/.test(type);
 }
 
-class RecordingMonitor extends MockMonitor {
+/** Pulumi's mock of the engine's monitor, with a memory. */
+export class RecordingMonitor extends MockMonitor {
     public readonly recorded: RecordedResource[] = [];
 
     public override async registerResource(
