@@ -17,6 +17,7 @@ import {
     repositoryUris,
 } from "./components/imageReference";
 import { type PullThroughCacheRule, repositoriesBelow } from "./components/pullThroughCache";
+import type { Notifications, SlackChannel } from "./components/monitoring";
 import type { Encryption, Retention } from "./components/storage";
 import type { PushTrigger, ScheduleTrigger } from "./components/triggers";
 import type { NetworkName, Settings } from "./settings";
@@ -83,6 +84,8 @@ export interface StackConfig {
     readonly retention: Retention;
     /** Name of a bucket of this account that becomes the stack's; undefined where the stack makes its own. */
     readonly existingBucket: string | undefined;
+    /** Who is told of what goes wrong; undefined where nobody is. */
+    readonly notifications: Notifications | undefined;
     /** How many images of a batch are exported at a time. */
     readonly batch: Batch;
     /** What starts exports by itself; undefined where nothing does. */
@@ -129,6 +132,7 @@ export const configKeys = [
     "encryption",
     "retention",
     "existingBucket",
+    "notifications",
     "batch",
     "triggers",
     "permissionsBoundary",
@@ -225,6 +229,7 @@ export function checkSettings(config: Settings): StackConfig {
         encryption: encryption(text("encryption", config.encryption ?? "s3"), region),
         retention: retention(config),
         existingBucket: existingBucket(config),
+        notifications: notifications(config, partition),
         batch: batch(config),
         triggers: triggers(config, { region, foreign, exported, prefix }),
         permissionsBoundary: permissionsBoundary(config, partition),
@@ -684,6 +689,59 @@ function existingBucket(config: Settings): string | undefined {
         );
     }
     return name;
+}
+
+function notifications(config: Settings, partition: string): Notifications | undefined {
+    const fields = record(config, "notifications", ["emails", "slack", "onSuccess"]);
+    // An empty list of addresses is somebody to tell as well: whoever subscribes to the topic elsewhere.
+    if (Object.keys(fields).length === 0) return undefined;
+    const { emails = [], slack, onSuccess = false } = fields;
+    if (typeof onSuccess !== "boolean")
+        throw invalid("notifications.onSuccess", onSuccess, "expected true or false");
+    return { emails: emailAddresses(emails), slack: slackChannel(slack, partition), onSuccess };
+}
+
+function emailAddresses(value: unknown): string[] {
+    const path = "notifications.emails";
+    if (!Array.isArray(value)) throw invalid(path, value, "expected a list of e-mail addresses");
+    return value.map((email: unknown, index) => {
+        // Whether it exists, SNS finds out: the address has to confirm its subscription.
+        if (typeof email !== "string" || !/^[^\s@<>"]+@[^\s@<>"]+\.[^\s@<>"]+$/.test(email)) {
+            throw invalid(
+                `${path}[${index}]`,
+                email,
+                "expected an e-mail address alone, for instance platform@example.com",
+            );
+        }
+        if (value.indexOf(email) !== index) throw invalid(`${path}[${index}]`, email, "it is listed twice");
+        return email;
+    });
+}
+
+// The ids' form: docs.aws.amazon.com/chatbot/latest/APIReference/API_SlackChannelConfiguration.html
+function slackChannel(value: unknown, partition: string): SlackChannel | undefined {
+    if (value === undefined) return undefined;
+    const path = "notifications.slack";
+    const { workspaceId, channelId } = fieldsOf(path, value, ["workspaceId", "channelId"]);
+    if (partition !== "aws") {
+        throw invalid(path, value, `AWS has no chat service in the partition ${partition}; leave it out`);
+    }
+    if (typeof workspaceId !== "string" || !/^[A-Z0-9]{1,255}$/.test(workspaceId)) {
+        throw invalid(
+            `${path}.workspaceId`,
+            workspaceId,
+            "expected the id of a Slack workspace, for instance T07EA123LEP; " +
+                "the console of Amazon Q Developer in chat applications shows it once the workspace is authorized",
+        );
+    }
+    if (typeof channelId !== "string" || !/^[A-Z0-9]{1,255}$/.test(channelId)) {
+        throw invalid(
+            `${path}.channelId`,
+            channelId,
+            "expected the id of a Slack channel, for instance C07EZ1ABC23; the link to the channel ends with it",
+        );
+    }
+    return { workspaceId, channelId };
 }
 
 function batch(config: Settings): Batch {

@@ -6,6 +6,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { BatchOrchestration } from "./components/batch";
 import { BuildRunner } from "./components/buildRunner";
 import type { AwsLocation } from "./components/iamStatements";
+import { defaultArtifactKey } from "./components/imageReference";
+import { Monitoring } from "./components/monitoring";
 import { IsolatedNetwork } from "./components/network";
 import { ExportOrchestration } from "./components/orchestration";
 import { boundedBy } from "./components/permissionsBoundary";
@@ -38,6 +40,8 @@ export interface LogGroupNames {
     readonly executions: pulumi.Output<string>;
     /** Log group of the executions that export a batch. */
     readonly batches: pulumi.Output<string>;
+    /** Log group of the state machine that sends messages; there with notifications. */
+    readonly notifications?: pulumi.Output<string>;
     /** Log group of the state machine that triggers start; there with triggers. */
     readonly triggers?: pulumi.Output<string>;
     /** Log group of the VPC's flow logs; there with a VPC of the pipeline's own. */
@@ -78,6 +82,10 @@ export class ImageExport extends pulumi.ComponentResource {
     public readonly buildProjectName: pulumi.Output<string>;
     /** ARN of the builds' service role, which other accounts name in their repository policies. */
     public readonly buildRoleArn: pulumi.Output<string>;
+    /** ARN of the topic of alarms and messages; undefined without notifications. */
+    public readonly notificationTopicArn: pulumi.Output<string> | undefined;
+    /** The CloudWatch dashboard in the console. */
+    public readonly dashboardUrl: pulumi.Output<string>;
     /** Names of the log groups. */
     public readonly logGroupNames: LogGroupNames;
     /** JSON policy that lets a principal start exports, follow and stop them. */
@@ -106,7 +114,8 @@ export class ImageExport extends pulumi.ComponentResource {
         const runner = createRunner(name, storage, isolated, plan, part);
         const orchestration = createOrchestration(name, storage, runner, plan, part);
         const batch = createBatch(name, storage, orchestration, plan, part);
-        const triggers = createTriggers(name, storage, orchestration, plan, part);
+        const monitoring = createMonitoring(name, { storage, runner, orchestration, batch }, plan, part);
+        const triggers = createTriggers(name, storage, orchestration, monitoring, plan, part);
 
         this.artifactBucketName = storage.bucketName;
         this.artifactBucketArn = storage.bucketArn;
@@ -118,10 +127,13 @@ export class ImageExport extends pulumi.ComponentResource {
         this.batchStateMachineArn = batch.stateMachineArn;
         this.buildProjectName = runner.projectName;
         this.buildRoleArn = runner.roleArn;
+        this.notificationTopicArn = monitoring.topicArn;
+        this.dashboardUrl = monitoring.dashboardUrl;
         this.logGroupNames = {
             builds: runner.logGroupName,
             executions: orchestration.logGroupName,
             batches: batch.logGroupName,
+            ...(monitoring.logGroupName && { notifications: monitoring.logGroupName }),
             ...(triggers && { triggers: triggers.logGroupName }),
             ...(isolated && { flows: isolated.flowLogGroupName }),
         };
@@ -145,6 +157,8 @@ export class ImageExport extends pulumi.ComponentResource {
             batchStateMachineArn: this.batchStateMachineArn,
             buildProjectName: this.buildProjectName,
             buildRoleArn: this.buildRoleArn,
+            notificationTopicArn: this.notificationTopicArn,
+            dashboardUrl: this.dashboardUrl,
             logGroupNames: this.logGroupNames,
             startExportPolicy: this.startExportPolicy,
             startBatchPolicy: this.startBatchPolicy,
@@ -299,10 +313,50 @@ function createBatch(
     );
 }
 
+/** What is watched. */
+interface Watched {
+    readonly storage: ArtifactStorage;
+    readonly runner: BuildRunner;
+    readonly orchestration: ExportOrchestration;
+    readonly batch: BatchOrchestration;
+}
+
+function createMonitoring(
+    name: string,
+    { storage, runner, orchestration, batch }: Watched,
+    plan: Plan,
+    opts: pulumi.ComponentResourceOptions,
+): Monitoring {
+    const { at, image, artifactPrefix, compute, notifications } = plan;
+    const watched = (machine: ExportOrchestration | BatchOrchestration) => ({
+        arn: machine.stateMachineArn,
+        name: machine.stateMachineName,
+        logGroupName: machine.logGroupName,
+    });
+    return new Monitoring(
+        name,
+        {
+            at,
+            notifications,
+            exportMachine: watched(orchestration),
+            batchMachine: watched(batch),
+            projectName: runner.projectName,
+            timeoutMinutes: compute.timeoutMinutes,
+            artifactBucket: storage.bucketName,
+            imageUri: image.uri,
+            artifactKey: defaultArtifactKey(artifactPrefix, image),
+            encryptionKeyArn: storage.encryptionKeyArn,
+            tags: tagsOf("monitoring", plan),
+        },
+        opts,
+    );
+}
+
 function createTriggers(
     name: string,
     storage: ArtifactStorage,
     orchestration: ExportOrchestration,
+    monitoring: Monitoring,
     plan: Plan,
     opts: pulumi.ComponentResourceOptions,
 ): Triggers | undefined {
@@ -313,6 +367,7 @@ function createTriggers(
             at: plan.at,
             ...plan.triggers,
             exportMachineArn: orchestration.stateMachineArn,
+            topicArn: monitoring.topicArn,
             encryptionKeyArn: storage.encryptionKeyArn,
             tags: tagsOf("triggers", plan),
         },

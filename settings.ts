@@ -102,6 +102,36 @@ export interface RetentionSettings {
     readonly protect?: boolean;
 }
 
+/** A channel of Slack. */
+export interface SlackSettings {
+    /** Id of the workspace, which the account has to be authorized for once, for instance `T07EA123LEP`. */
+    readonly workspaceId: string;
+    /** Id of the channel, for instance `C07EZ1ABC23`. */
+    readonly channelId: string;
+}
+
+/** Who is told of what goes wrong. Any field makes the topic: with an empty list, for subscribers from elsewhere. */
+export interface NotificationSettings {
+    /**
+     * E-mail addresses; each has to confirm its subscription once.
+     *
+     * @default []
+     */
+    readonly emails?: string[];
+    /**
+     * A channel of Slack.
+     *
+     * @default none
+     */
+    readonly slack?: SlackSettings;
+    /**
+     * Whether executions that end well are told of, too.
+     *
+     * @default false
+     */
+    readonly onSuccess?: boolean;
+}
+
 /** How batches are exported. */
 export interface BatchSettings {
     /**
@@ -241,6 +271,12 @@ export interface Settings {
      * @default a bucket of the pipeline's own
      */
     readonly existingBucket?: string;
+    /**
+     * Who is told of what goes wrong.
+     *
+     * @default nobody: there is the dashboard, and neither topic nor alarms
+     */
+    readonly notifications?: NotificationSettings;
     /** How batches are exported. */
     readonly batch?: BatchSettings;
     /**

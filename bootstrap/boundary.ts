@@ -63,6 +63,22 @@ export const boundary: readonly Grant[] = [
         on: [ruleOfStepFunctions],
     },
     { actions: ["sqs:SendMessage"], on: [here("sqs", `${namePrefix}*`)] },
+    // Messages, and what a chat channel shows.
+    { actions: ["sns:Publish"], on: [here("sns", `${namePrefix}*`)] },
+    {
+        actions: ["kms:Decrypt", "kms:GenerateDataKey"],
+        on: [({ partition, region }) => `arn:${partition}:kms:${region}:*:key/*`],
+        when: (target) => ({
+            StringEquals: { "kms:ViaService": `sns.${target.region}.amazonaws.com` },
+            StringLike: {
+                "kms:EncryptionContext:aws:sns:topicArn": here("sns", `${namePrefix}*`)(target),
+            },
+        }),
+    },
+    {
+        actions: ["cloudwatch:GetMetricStatistics", "cloudwatch:GetMetricWidgetImage"],
+        on: [everything],
+    },
     // Logs and traces.
     {
         actions: ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],

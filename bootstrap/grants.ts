@@ -58,6 +58,10 @@ const logGroups = ["codebuild", "vendedlogs/states", "vpc-flow-logs"].map((servi
     here("logs", `log-group:/aws/${service}/${namePrefix}*`),
 );
 const roles = role(`${namePrefix}*`);
+const topics = here("sns", `${namePrefix}*`);
+// Named as the topic is.
+const chatConfigurations = ({ partition, accountId }: Target) =>
+    `arn:${partition}:chatbot::${accountId}:chat-configuration/slack-channel/${namePrefix}*`;
 const keys = here("kms", "key/*");
 const ec2 = (kind: string) => here("ec2", `${kind}/*`);
 
@@ -107,6 +111,33 @@ const ec2Reads = (...actions: string[]): Grant => ({ actions, on: [everything] }
 
 /** The grants of each resource type, by its token. */
 export const grants: Readonly<Record<string, readonly Grant[]>> = {
+    "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration": [
+        {
+            actions: ["chatbot:DeleteSlackChannelConfiguration", "chatbot:UpdateSlackChannelConfiguration"],
+            on: [chatConfigurations],
+        },
+        { actions: ["chatbot:TagResource", "chatbot:UntagResource"], on: [chatConfigurations] },
+        // These have no resource type.
+        {
+            actions: [
+                "chatbot:CreateSlackChannelConfiguration",
+                "chatbot:DescribeSlackChannelConfigurations",
+                "chatbot:ListTagsForResource",
+            ],
+            on: [everything],
+        },
+        passTo("chatbot.amazonaws.com"),
+    ],
+    "aws:cloudwatch/dashboard:Dashboard": [
+        {
+            actions: ["cloudwatch:DeleteDashboards", "cloudwatch:GetDashboard", "cloudwatch:PutDashboard"],
+            // A dashboard has no region, and the name of the state machine.
+            on: [
+                ({ partition, accountId }) =>
+                    `arn:${partition}:cloudwatch::${accountId}:dashboard/${namePrefix}*`,
+            ],
+        },
+    ],
     "aws:cloudwatch/eventRule:EventRule": [
         {
             actions: [
@@ -285,6 +316,23 @@ export const grants: Readonly<Record<string, readonly Grant[]>> = {
             }),
         },
     ],
+    // Of no use to any role: nothing here attaches a policy. It bounds what a chat channel can do.
+    "aws:iam/policy:Policy": [
+        {
+            actions: [
+                "iam:CreatePolicy",
+                "iam:CreatePolicyVersion",
+                "iam:DeletePolicy",
+                "iam:DeletePolicyVersion",
+                "iam:GetPolicy",
+                "iam:GetPolicyVersion",
+                "iam:ListPolicyVersions",
+                "iam:TagPolicy",
+                "iam:UntagPolicy",
+            ],
+            on: [({ partition, accountId }) => `arn:${partition}:iam::${accountId}:policy/${namePrefix}*`],
+        },
+    ],
     "aws:iam/role:Role": [
         { actions: ["iam:CreateRole", "iam:PutRolePermissionsBoundary"], on: [roles], when: bounded },
         {
@@ -461,6 +509,34 @@ export const grants: Readonly<Record<string, readonly Grant[]>> = {
             on: [here("states", `stateMachine:${namePrefix}*`)],
         },
         passTo("states.amazonaws.com"),
+    ],
+    "aws:sns/topic:Topic": [
+        {
+            actions: [
+                "sns:CreateTopic",
+                "sns:DeleteTopic",
+                "sns:GetTopicAttributes",
+                "sns:ListTagsForResource",
+                "sns:SetTopicAttributes",
+                "sns:TagResource",
+                "sns:UntagResource",
+            ],
+            on: [topics],
+        },
+    ],
+    "aws:sns/topicPolicy:TopicPolicy": [
+        { actions: ["sns:GetTopicAttributes", "sns:SetTopicAttributes"], on: [topics] },
+    ],
+    "aws:sns/topicSubscription:TopicSubscription": [
+        {
+            actions: [
+                "sns:GetSubscriptionAttributes",
+                "sns:SetSubscriptionAttributes",
+                "sns:Subscribe",
+                "sns:Unsubscribe",
+            ],
+            on: [topics],
+        },
     ],
     "aws:sqs/queue:Queue": [
         {

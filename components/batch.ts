@@ -64,6 +64,8 @@ export interface BatchOrchestrationArgs {
 export class BatchOrchestration extends pulumi.ComponentResource {
     /** ARN of the state machine. */
     public readonly stateMachineArn: pulumi.Output<string>;
+    /** Name of the state machine. */
+    public readonly stateMachineName: pulumi.Output<string>;
     /** Name of the executions' log group. */
     public readonly logGroupName: pulumi.Output<string>;
     /** JSON policy that lets a principal put manifests, start batches, follow and stop them, and read their results. */
@@ -113,6 +115,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
         );
 
         this.stateMachineArn = machine.arn;
+        this.stateMachineName = machine.name;
         this.logGroupName = logGroup.name;
         this.startBatchPolicy = pulumi.jsonStringify(
             policyDocument(
@@ -125,6 +128,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
         );
         this.registerOutputs({
             stateMachineArn: this.stateMachineArn,
+            stateMachineName: this.stateMachineName,
             logGroupName: this.logGroupName,
             startBatchPolicy: this.startBatchPolicy,
         });

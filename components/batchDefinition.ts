@@ -16,6 +16,9 @@ export const manifestPrefix = "batches/";
 /** Key prefix of the results: a folder for each execution, in it one for each Map Run. */
 export const resultPrefix = "batch-results/";
 
+/** How the names of a batch's exports begin: the batch tells of them, and so no message does. */
+export const exportNamePrefix = "batch-";
+
 /** Arguments of {@link batchDefinition}. */
 export interface BatchDefinitionArgs {
     /** AWS partition of the stack, for instance `aws`. */
@@ -247,7 +250,9 @@ function exportOne(args: BatchDefinitionArgs): StateMachineDefinition {
                         States: {
                             "Hash request": {
                                 Type: "Pass",
-                                Parameters: { "name.$": "States.Hash(States.JsonToString($), 'SHA-256')" },
+                                Parameters: {
+                                    "name.$": `States.Format('${exportNamePrefix}{}', States.Hash(States.JsonToString($), 'SHA-256'))`,
+                                },
                                 End: true,
                             },
                         },

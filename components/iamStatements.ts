@@ -987,3 +987,129 @@ export function denyInsecureQueue(queueArn: pulumi.Input<string>): aws.iam.Polic
         Condition: { Bool: { "aws:SecureTransport": "false" } },
     };
 }
+
+/** A rule that an execution has ended by starts the state machine that tells of it, and nothing else. */
+export function wakeNotifier(notifierArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return { Sid: "WakeNotifier", Effect: "Allow", Action: "states:StartExecution", Resource: notifierArn };
+}
+
+/** The state machine that tells how executions ended asks for error and cause, which the event may lack. */
+export function readOutcomes(
+    at: AwsLocation,
+    stateMachineNames: pulumi.Input<string>[],
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "ReadOutcomes",
+        Effect: "Allow",
+        Action: "states:DescribeExecution",
+        Resource: stateMachineNames.map((name) => executionsOf(at, name)),
+    };
+}
+
+/** The state machine that tells how executions ended publishes to the topic. */
+export function publishNotifications(notificationTopicArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "PublishNotifications",
+        Effect: "Allow",
+        Action: "sns:Publish",
+        Resource: notificationTopicArn,
+    };
+}
+
+/**
+ * SNS encrypts, with the key, what that state machine publishes.
+ *
+ * @see {@link https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html}
+ */
+export function publishEncrypted(
+    at: AwsLocation,
+    keyArn: pulumi.Input<string>,
+    notificationTopicArn: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "PublishEncrypted",
+        Effect: "Allow",
+        Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+        Resource: keyArn,
+        Condition: {
+            StringEquals: {
+                "kms:EncryptionContext:aws:sns:topicArn": notificationTopicArn,
+                "kms:ViaService": `sns.${at.region}.amazonaws.com`,
+            },
+        },
+    };
+}
+
+/**
+ * For the topic's policy: alarms of this account publish, those whose names begin as the stack's do. The state machine
+ * that tells of executions has a role of the account, for which its own policy is enough.
+ *
+ * @param alarmNames Pattern of the alarms' names.
+ * @see {@link https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html}
+ */
+export function letAlarmsPublish(
+    at: AwsLocation,
+    notificationTopicArn: pulumi.Input<string>,
+    alarmNames: string,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "LetAlarmsPublish",
+        Effect: "Allow",
+        Principal: { Service: "cloudwatch.amazonaws.com" },
+        Action: "sns:Publish",
+        Resource: notificationTopicArn,
+        Condition: {
+            StringEquals: { "aws:SourceAccount": at.accountId },
+            ArnLike: { "aws:SourceArn": alarmsOf(at, alarmNames) },
+        },
+    };
+}
+
+/**
+ * For the topic's policy: nobody publishes without TLS. SNS knows no `sns:*` in the policy of a topic.
+ *
+ * @see {@link https://docs.aws.amazon.com/sns/latest/dg/sns-security-best-practices.html}
+ */
+export function denyInsecurePublishing(notificationTopicArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "DenyInsecurePublishing",
+        Effect: "Deny",
+        Principal: "*",
+        Action: "sns:Publish",
+        Resource: notificationTopicArn,
+        Condition: { Bool: { "aws:SecureTransport": "false" } },
+    };
+}
+
+/**
+ * The chat service may assume the channel's role, for one channel configuration.
+ *
+ * @see {@link https://docs.aws.amazon.com/chatbot/latest/adminguide/cross-service-confused-deputy-prevention.html}
+ */
+export function assumedByChat(
+    at: AwsLocation,
+    configurationName: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    // Without a region: the service is one for all of them.
+    const channel = pulumi.interpolate`arn:${at.partition}:chatbot::${at.accountId}:chat-configuration/slack-channel/${configurationName}`;
+    return assumedBy("chatbot.amazonaws.com", at.accountId, channel);
+}
+
+/**
+ * The chat channel draws the metric behind an alarm; the alarm itself comes with the notification.
+ *
+ * @see {@link https://docs.aws.amazon.com/chatbot/latest/adminguide/chatbot-iam-policies.html}
+ */
+export function showMetrics(): aws.iam.PolicyStatement {
+    return {
+        Sid: "ShowMetrics",
+        Effect: "Allow",
+        Action: ["cloudwatch:GetMetricStatistics", "cloudwatch:GetMetricWidgetImage"],
+        // Metrics have no resource type.
+        Resource: "*",
+    };
+}
+
+function alarmsOf(at: AwsLocation, alarmNames: string): pulumi.Output<string> {
+    return pulumi.interpolate`arn:${at.partition}:cloudwatch:${at.region}:${at.accountId}:alarm:${alarmNames}`;
+}

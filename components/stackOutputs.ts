@@ -25,7 +25,14 @@ export interface StackOutputs {
     readonly buildProjectName: string;
     /** ARN of the builds' service role. */
     readonly buildRoleArn: string;
-    /** Names of the log groups, by what they hold: `builds`, `executions`, `batches`, where there are any `triggers`, `flows`. */
+    /** ARN of the topic of alarms and messages; missing where nobody is to be told. */
+    readonly notificationTopicArn: string | undefined;
+    /** The CloudWatch dashboard in the console. */
+    readonly dashboardUrl: string;
+    /**
+     * Names of the log groups, by what they hold: `builds`, `executions`, `batches`, where there are any `notifications`,
+     * `triggers`, `flows`.
+     */
     readonly logGroupNames: Readonly<Record<string, string>>;
     /** JSON policy that lets a principal start exports, follow and stop them. */
     readonly startExportPolicy: string;
@@ -73,6 +80,8 @@ const kinds: { readonly [Name in keyof StackOutputs]: Kind<StackOutputs[Name]> }
     batchStateMachineArn: text,
     buildProjectName: text,
     buildRoleArn: text,
+    notificationTopicArn: textOrMissing,
+    dashboardUrl: text,
     logGroupNames: texts,
     startExportPolicy: text,
     startBatchPolicy: text,

@@ -1,6 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
+import { createAlarm } from "./alarm";
 import {
     assumedByEventBridge,
     assumedByScheduler,
@@ -274,20 +275,13 @@ function createAlarms(
     args: TriggersArgs,
     opts: pulumi.CustomResourceOptions,
 ): void {
-    const common = {
-        comparisonOperator: "GreaterThanThreshold",
-        threshold: 0,
-        evaluationPeriods: 1,
-        period: 300,
-        treatMissingData: "notBreaching",
-        ...(args.topicArn === undefined ? {} : { alarmActions: [args.topicArn] }),
-        tags: args.tags,
-    };
-    new aws.cloudwatch.MetricAlarm(
+    const common = { topicArn: args.topicArn, tags: args.tags };
+    createAlarm(
         `${name}-undelivered-alarm`,
         {
             ...common,
-            alarmDescription: pulumi.interpolate`A push or a schedule could not start an export. Look at the messages in the queue ${queue.name}: each has the event and the reason. Start those exports by hand, then purge the queue.`,
+            description: pulumi.interpolate`A push or a schedule could not start an export. Look at the messages in the queue ${queue.name}: each has the event and the reason. Start those exports by hand, then purge the queue.`,
+            section: "When a trigger could not be delivered",
             namespace: "AWS/SQS",
             metricName: "ApproximateNumberOfMessagesVisible",
             statistic: "Maximum",
@@ -295,11 +289,12 @@ function createAlarms(
         },
         opts,
     );
-    new aws.cloudwatch.MetricAlarm(
+    createAlarm(
         `${name}-starter-alarm`,
         {
             ...common,
-            alarmDescription: pulumi.interpolate`The state machine ${starter.name}, which starts exports on a push or a schedule, has failed. Its failed execution names the reason and has the request as its input: start that export by hand.`,
+            description: pulumi.interpolate`The state machine ${starter.name}, which starts exports on a push or a schedule, has failed. Its failed execution names the reason and has the request as its input: start that export by hand.`,
+            section: "When a trigger could not start its export",
             namespace: "AWS/States",
             metricName: "ExecutionsFailed",
             statistic: "Sum",

@@ -138,8 +138,8 @@ export class EventBridge {
 }
 
 /**
- * Reads an event pattern. Of the operators of EventBridge it knows those that this program uses: exact values and
- * `wildcard` (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
+ * Reads an event pattern. Of the operators of EventBridge it knows those that this program uses: exact values,
+ * `wildcard`, and `anything-but` with a prefix (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
  *
  * @returns whether an event matches
  * @throws Error when it knows an operator not, or the pattern is none.
@@ -172,6 +172,7 @@ function compileValues(expected: readonly unknown[], field: string): Matcher {
     const alternatives = expected.map((each): Matcher => {
         if (!isObject(each)) return (value) => value === each;
         const [[operator, operand] = ["{}", undefined], ...others] = Object.entries(each);
+        if (operator === "anything-but" && others.length === 0) return compilePrefixExcluded(operand, field);
         if (operator !== "wildcard" || typeof operand !== "string" || others.length > 0) {
             throw unknownOperator(operator, field);
         }
@@ -179,6 +180,15 @@ function compileValues(expected: readonly unknown[], field: string): Matcher {
         return (value) => typeof value === "string" && wildcard.test(value);
     });
     return (value) => [value].flat().some((each) => alternatives.some((matches) => matches(each)));
+}
+
+/** `anything-but` with a prefix: a text that begins otherwise. */
+function compilePrefixExcluded(operand: unknown, field: string): Matcher {
+    const { prefix, ...others } = isObject(operand) ? operand : {};
+    if (typeof prefix !== "string" || Object.keys(others).length > 0) {
+        throw unknownOperator(`anything-but ${JSON.stringify(operand)}`, field);
+    }
+    return (value) => typeof value === "string" && !value.startsWith(prefix);
 }
 
 /** `*` stands for any characters, none included; `\*` and `\\` for themselves, and `**` is refused by EventBridge. */
@@ -195,7 +205,7 @@ function compileWildcard(wildcard: string, field: string): RegExp {
 
 function unknownOperator(operator: string, field: string): Error {
     return new Error(
-        `The event pattern's ${field} uses ${operator}: the lab knows exact values and "wildcard". Teach lab/events.ts what it means.`,
+        `The event pattern's ${field} uses ${operator}: the lab knows exact values, "wildcard" and "anything-but" with a prefix. Teach lab/events.ts what it means.`,
     );
 }
 

@@ -1,6 +1,8 @@
 /** The executions of the lab, by their names: what keeps a request from being started twice. */
+import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 
+import type { Event } from "./events";
 import type { ExecutionResult } from "./stepFunctions";
 
 /** An execution that was started. */
@@ -16,6 +18,33 @@ export interface Execution {
 /** ARN of the execution of a state machine that has this name. */
 export function executionArn(machineArn: string, name: string): string {
     return `${machineArn.replace(":stateMachine:", ":execution:")}:${name}`;
+}
+
+/**
+ * The event that Step Functions tells of the end of an execution with. It has neither error nor cause, as documented.
+ *
+ * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html}
+ */
+export function endOf(machineArn: string, name: string, input: unknown, result: ExecutionResult): Event {
+    const arn = executionArn(machineArn, name);
+    const [, , , region = "", account = ""] = arn.split(":");
+    return {
+        id: randomUUID(),
+        source: "aws.states",
+        "detail-type": "Step Functions Execution Status Change",
+        account,
+        region,
+        time: new Date().toISOString(),
+        resources: [arn],
+        detail: {
+            executionArn: arn,
+            stateMachineArn: machineArn,
+            name,
+            status: result.status,
+            input: JSON.stringify(input),
+            output: result.status === "SUCCEEDED" ? JSON.stringify(result.output) : null,
+        },
+    };
 }
 
 /** All executions that were started. */

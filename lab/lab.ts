@@ -17,7 +17,7 @@ import { type DescribeImage, type RegistryPasswords, startAwsGateway } from "./a
 import { type Build, type Credentials, runBuild } from "./codebuild";
 import { deliver, type Delivery } from "./delivery";
 import { type Event, EventBridge, type Invocation } from "./events";
-import { type Execution, Executions } from "./executions";
+import { endOf, type Execution, Executions } from "./executions";
 import { IdentityAndAccess } from "./iam";
 import { describeImage as describeInRegistry, pushImage } from "./image";
 import { prepareMachine } from "./prerequisites";
@@ -26,7 +26,7 @@ import { type DeployedStack, provision } from "./provision";
 import { startRegistryGateway } from "./registryGateway";
 import { type DockerDaemon, startDockerDaemon, startEmulator, startRegistry } from "./servers";
 import { stackConfiguration } from "./stackFiles";
-import { execute, type ExecutionHost, type ExecutionResult } from "./stepFunctions";
+import { execute, type ExecutionHost, type ExecutionResult, type PublishedMessage } from "./stepFunctions";
 
 /** Options of {@link startLab}. */
 export interface LabOptions {
@@ -97,6 +97,8 @@ export interface Lab {
     readonly executeBatch: (input: unknown, watcher?: Partial<ExecutionWatcher>) => Promise<ExecutionResult>;
     /** Every execution that was started, by its ARN. */
     readonly executions: ReadonlyMap<string, Execution>;
+    /** Every message that was published, the first one first. */
+    readonly published: readonly PublishedMessage[];
     /** Hands an event to the stack's rules; what became of it at each target of each rule that it matches. */
     readonly deliver: (event: Event, watcher?: Partial<ExecutionWatcher>) => Promise<Delivery[]>;
     /** Has the stack's schedules do what they do at a time that they are set for. */
@@ -245,6 +247,7 @@ async function start(
     };
 
     const executions = new Executions();
+    const published: PublishedMessage[] = [];
     const run = async (
         machineArn: string,
         input: unknown,
@@ -264,12 +267,17 @@ async function start(
                 return watcher.build?.(ended) ?? ended;
             },
             refusal: (action, resource) => iam.refusal(credentials.accessKeyId, action, resource),
+            findExecution: (arn) => executions.byArn.get(arn),
+            publish: (message) => published.push(message),
             startExecution: (other, otherName, otherInput) =>
                 startExecution(other, otherInput, watcher, signal, otherName),
             enter: watcher.enter ?? ignore,
             signal,
         };
-        return execute(host, machine, input, name);
+        const result = await execute(host, machine, input, name);
+        // Step Functions tells of the end by itself.
+        await deliveries(events.onEvent(endOf(machineArn, name, input, result)), {});
+        return result;
     };
     const startExecution = (
         machineArn: string,
@@ -316,6 +324,7 @@ async function start(
         executeBatch: (input, watcher = {}) =>
             start(String(stack.outputs["batchStateMachineArn"]), input, watcher).result,
         executions: executions.byArn,
+        published,
         deliver: (event, watcher = {}) => deliveries(events.onEvent(event), watcher),
         deliverScheduled: (scheduledTime, watcher = {}) => deliveries(events.onTime(scheduledTime), watcher),
         build: (variables) => build(String(stack.outputs["buildProjectName"]), variables, ignore, never),

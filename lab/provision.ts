@@ -195,6 +195,7 @@ function makeCreators(
     return {
         ...declaredNetwork(),
         ...declaredTriggers(args, partition, region),
+        ...declaredMonitoring(args, partition, region),
         "aws:s3/bucket:Bucket": async (name, inputs: { bucket?: string }) => {
             const bucket = inputs.bucket ?? autonamed(name);
             const here = { LocationConstraint: region as BucketLocationConstraint };
@@ -503,6 +504,36 @@ function declaredTriggers(
             events.queuePolicies.set(queueArn(queue), JSON.parse(inputs.policy) as PolicyDocument);
             return Promise.resolve({ id: inputs.queueUrl });
         },
+    };
+}
+
+/**
+ * The topic, who is told by it, and the dashboard: declared, not created. The lab takes what is published; nobody subscribes,
+ * and there is nothing to show.
+ */
+function declaredMonitoring(
+    { accountId }: ProvisionArgs,
+    partition: string,
+    region: string,
+): Record<string, Create> {
+    return {
+        "aws:sns/topic:Topic": (name) => {
+            const topic = autonamed(name);
+            const arn = `arn:${partition}:sns:${region}:${accountId}:${topic}`;
+            return Promise.resolve({ id: arn, name: topic, arn });
+        },
+        "aws:sns/topicPolicy:TopicPolicy": (_, inputs: { arn: string }) =>
+            Promise.resolve({ id: inputs.arn }),
+        "aws:sns/topicSubscription:TopicSubscription": (name) => Promise.resolve({ id: autonamed(name) }),
+        "aws:cloudwatch/dashboard:Dashboard": (_, inputs: { dashboardName: string }) =>
+            Promise.resolve({ id: inputs.dashboardName }),
+        "aws:iam/policy:Policy": (name) => {
+            const policy = autonamed(name);
+            const arn = `arn:${partition}:iam::${accountId}:policy/${policy}`;
+            return Promise.resolve({ id: arn, name: policy, arn });
+        },
+        "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration": (name) =>
+            Promise.resolve({ id: autonamed(name) }),
     };
 }
 

@@ -2,7 +2,7 @@
  * An execution on this machine: runs the declared definition in an interpreter of the Amazon States Language, and
  * serves its integrations as Step Functions does, under credentials of the state machine's role.
  */
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 
 import {
     BatchGetBuildsCommand,
@@ -40,6 +40,10 @@ export interface ExecutionHost {
     ) => Promise<Build>;
     /** Judges a call of Step Functions to itself: the reason of a refusal, or undefined. */
     readonly refusal: (action: string, resource: string) => Promise<string | undefined>;
+    /** Looks for an execution of the stack that has ended, and at how. */
+    readonly findExecution: (arn: string) => Execution | undefined;
+    /** Takes what is published to a topic. */
+    readonly publish: (message: PublishedMessage) => void;
     /** Starts an execution of another state machine of the stack; undefined where its name is taken. */
     readonly startExecution: (machineArn: string, name: string, input: unknown) => Execution | undefined;
     /** Called with the name of each state that is entered. */
@@ -53,6 +57,14 @@ export type ExecutionResult =
     | { readonly status: "SUCCEEDED"; readonly output: Record<string, unknown> }
     | { readonly status: "FAILED"; readonly error: string; readonly cause: string }
     | { readonly status: "ABORTED" };
+
+/** A message that was published to a topic. */
+export interface PublishedMessage {
+    readonly topicArn: string;
+    readonly subject: string;
+    /** Its forms: `default`, and one for each protocol that has its own. */
+    readonly forms: Readonly<Record<string, string>>;
+}
 
 interface StartBuildParameters {
     readonly ProjectName: string;
@@ -165,6 +177,9 @@ function integration(host: ExecutionHost, mapRuns: ReadonlyMap<string, MapRun>, 
         },
         "states:startExecution.sync:2": (parameters) =>
             startExecutionSync(host, parameters as StartExecutionParameters),
+        "aws-sdk:sfn:describeExecution": (parameters) =>
+            describeExecution(host, (parameters as { readonly ExecutionArn: string }).ExecutionArn),
+        "sns:publish": (parameters) => publish(host, parameters as PublishParameters),
         "aws-sdk:sfn:describeMapRun": async (parameters) => {
             const { MapRunArn } = parameters as { readonly MapRunArn: string };
             await allowed(host, "states:DescribeMapRun", MapRunArn, "Sfn");
@@ -264,6 +279,44 @@ async function startExecutionSync(
     }
     const { error, cause } = result;
     throw named("States.TaskFailed", JSON.stringify({ ...described, Error: error, Cause: cause }));
+}
+
+/** docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html */
+async function describeExecution(host: ExecutionHost, arn: string): Promise<unknown> {
+    await allowed(host, "states:DescribeExecution", arn, "Sfn");
+    const execution = host.findExecution(arn);
+    if (execution === undefined) throw named("Sfn.ExecutionDoesNotExistException", `${arn} does not exist`);
+    const result = await execution.result;
+    return {
+        ExecutionArn: arn,
+        Status: result.status,
+        Input: JSON.stringify(execution.input),
+        ...(result.status === "SUCCEEDED" ? { Output: JSON.stringify(result.output) } : {}),
+        ...(result.status === "FAILED" ? { Error: result.error, Cause: result.cause } : {}),
+    };
+}
+
+interface PublishParameters {
+    readonly TopicArn: string;
+    readonly Subject: string;
+    readonly MessageStructure: string;
+    readonly Message: Readonly<Record<string, string>>;
+}
+
+/** docs.aws.amazon.com/sns/latest/api/API_Publish.html */
+async function publish(
+    host: ExecutionHost,
+    { TopicArn, Subject, MessageStructure, Message }: PublishParameters,
+): Promise<unknown> {
+    await allowed(host, "sns:Publish", TopicArn, "SNS");
+    if (MessageStructure !== "json" || typeof Message["default"] !== "string") {
+        throw named(
+            "SNS.InvalidParameterException",
+            "Message Structure - No default entry in JSON message body",
+        );
+    }
+    host.publish({ topicArn: TopicArn, subject: Subject, forms: Message });
+    return { MessageId: randomUUID() };
 }
 
 /** Clients of AWS with the credentials of the state machine's role. */

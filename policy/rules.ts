@@ -82,6 +82,7 @@ export const unnamedResourcesAllowed: Readonly<Record<string, readonly string[]>
         "logs:PutResourcePolicy",
         "logs:UpdateLogDelivery",
     ],
+    "Metrics have no resource type.": ["cloudwatch:GetMetricStatistics", "cloudwatch:GetMetricWidgetImage"],
     "Traces have no resource type.": [
         "xray:GetSamplingRules",
         "xray:GetSamplingTargets",
@@ -92,6 +93,7 @@ export const unnamedResourcesAllowed: Readonly<Record<string, readonly string[]>
 
 /** The types of this program that take no tags. Every other type of AWS has to carry the required ones. */
 export const untaggableTypes: readonly string[] = [
+    "aws:cloudwatch/dashboard:Dashboard",
     "aws:cloudwatch/eventTarget:EventTarget",
     "aws:ec2/routeTableAssociation:RouteTableAssociation",
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule",
@@ -104,6 +106,8 @@ export const untaggableTypes: readonly string[] = [
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
     "aws:s3/bucketVersioning:BucketVersioning",
     "aws:scheduler/schedule:Schedule",
+    "aws:sns/topicPolicy:TopicPolicy",
+    "aws:sns/topicSubscription:TopicSubscription",
     "aws:sqs/queuePolicy:QueuePolicy",
 ];
 
@@ -114,6 +118,15 @@ const policyOfBucket = "aws:s3/bucketPolicy:BucketPolicy";
 const encryptionOfBucket =
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration";
 const policyOfQueue = "aws:sqs/queuePolicy:QueuePolicy";
+const policyOfTopic = "aws:sns/topicPolicy:TopicPolicy";
+
+/** What a policy that asks for TLS has to deny; SNS knows no `sns:*` in the policy of a topic. */
+const deniedInPlain: Readonly<Record<string, { readonly action: string; readonly on: string } | undefined>> =
+    {
+        [policyOfBucket]: { action: "s3:*", on: "bucket and objects" },
+        [policyOfQueue]: { action: "sqs:*", on: "the queue" },
+        [policyOfTopic]: { action: "sns:Publish", on: "the topic" },
+    };
 
 /** What has to stand beside a resource of each type, and the property that names the resource there. */
 const guards: Readonly<Record<string, { readonly types: readonly string[]; readonly property: string }>> = {
@@ -121,6 +134,7 @@ const guards: Readonly<Record<string, { readonly types: readonly string[]; reado
         types: [accessBlockOfBucket, encryptionOfBucket, policyOfBucket],
         property: "bucket",
     },
+    "aws:sns/topic:Topic": { types: [policyOfTopic], property: "arn" },
     "aws:sqs/queue:Queue": { types: [policyOfQueue], property: "queueUrl" },
 };
 
@@ -156,12 +170,21 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
     },
 
     "iam-policies-are-written-out": {
-        description: "Roles have no managed policies of AWS, which allow more than this program needs.",
+        description:
+            "Roles and chat channels have no managed policies of AWS, which allow more than this program needs.",
         judge: ({ type, props }) => {
+            if (type === "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration") {
+                const bounds = listOf(props["guardrailPolicyArns"]);
+                return bounds.length > 0 && !bounds.some(isOfAws)
+                    ? []
+                    : [
+                          "The channel's bound is AWS's own: set guardrailPolicyArns to a policy of this stack.",
+                      ];
+            }
             if (type !== "aws:iam/rolePolicyAttachment:RolePolicyAttachment" && type !== "aws:iam/role:Role")
                 return [];
             return [...listOf(props["policyArn"]), ...listOf(props["managedPolicyArns"])]
-                .filter((arn) => /^arn:[^:]+:iam::aws:policy\//.test(String(arn)))
+                .filter(isOfAws)
                 .map((arn) => `${String(arn)} is attached: write a policy of the actions that are needed.`);
         },
     },
@@ -198,18 +221,19 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
 
     "tls-only": {
         description:
-            "Buckets and queues refuse whoever comes without TLS, and nothing is sent over plain HTTP.",
+            "Buckets, queues and topics refuse whoever comes without TLS, and nothing is sent over plain HTTP.",
         judge: ({ type, props }) => {
             if (type === "aws:sns/topicSubscription:TopicSubscription" && props["protocol"] === "http") {
                 return ["The subscription is over plain HTTP: use https."];
             }
-            if (type !== policyOfBucket && type !== policyOfQueue) return [];
-            const [service, what] =
-                type === policyOfBucket ? ["s3", "bucket and objects"] : ["sqs", "the queue"];
-            return statementsOf(props["policy"]).some((statement) => deniesPlainHttp(statement, service))
+            const denied = deniedInPlain[type];
+            if (denied === undefined) return [];
+            return statementsOf(props["policy"]).some((statement) =>
+                deniesPlainHttp(statement, denied.action),
+            )
                 ? []
                 : [
-                      `The policy does not deny everybody ${service}:* where aws:SecureTransport is false, on ${what}.`,
+                      `The policy does not deny everybody ${denied.action} where aws:SecureTransport is false, on ${denied.on}.`,
                   ];
         },
     },
@@ -259,7 +283,7 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
 export const stackRules: Readonly<Record<string, StackRule>> = {
     "guards-are-in-place": {
         description:
-            "Every bucket has an access block, an encryption and a policy beside it, every queue a policy; other rules judge them.",
+            "Every bucket has an access block, an encryption and a policy beside it, every queue and topic a policy; other rules judge them.",
         judge: (resources) =>
             resources.flatMap((resource) => {
                 const { types = [], property = "" } = guards[resource.type] ?? {};
@@ -298,6 +322,11 @@ function identityGrantsOf({ type, props }: Resource): Statement[] {
     if (!type.startsWith("aws:iam/")) return [];
     const inline = listOf(props["inlinePolicies"] as { readonly policy?: unknown } | undefined);
     return [props["policy"], ...inline.map(({ policy }) => policy)].flatMap(grantsOf);
+}
+
+/** Whether an ARN is that of a managed policy of AWS. */
+function isOfAws(arn: unknown): boolean {
+    return /^arn:[^:]+:iam::aws:policy\//.test(String(arn));
 }
 
 function inStatement({ Sid }: Statement): string {
@@ -356,17 +385,17 @@ function publicGrants({ type, props }: Resource): string[] {
         .map((grant) => `${inStatement(grant)} lets everybody in: name a principal.`);
 }
 
-function deniesPlainHttp(statement: Statement, service: string): boolean {
+function deniesPlainHttp(statement: Statement, action: string): boolean {
     const resources = listOf(statement.Resource);
     return (
         statement.Effect === "Deny" &&
         statement.NotPrincipal === undefined &&
         isAboutEverybody(statement) &&
-        listOf(statement.Action).includes(`${service}:*`) &&
+        listOf(statement.Action).includes(action) &&
         // Any further condition would let some pass.
         JSON.stringify(statement.Condition) ===
             JSON.stringify({ Bool: { "aws:SecureTransport": "false" } }) &&
         resources.some((arn) => !arn.includes("/")) &&
-        (service !== "s3" || resources.some((arn) => arn.endsWith("/*")))
+        (action !== "s3:*" || resources.some((arn) => arn.endsWith("/*")))
     );
 }

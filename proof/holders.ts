@@ -55,6 +55,12 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
         const of = role?.name ?? physicalName;
         return { kind: "identity", name: `role ${of}`, of, principal: roleArn(physicalName) };
     },
+    "aws:iam/policy:Policy policy": ({ name }) => ({
+        kind: "identity",
+        name: `bound ${name}`,
+        of: name,
+        principal: roleArn(`bound-by-${name}`),
+    }),
     "aws:ec2/vpcEndpoint:VpcEndpoint policy": ({ name, inputs }) => ({
         kind: "endpoint",
         name: `endpoint ${String(inputs["serviceName"]).split(".").slice(3).join(".")}`,
@@ -72,6 +78,12 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
         name: "the bucket",
         of: name,
         arn: `arn:${at.partition}:s3:::${String(inputs["bucket"])}`,
+    }),
+    "aws:sns/topicPolicy:TopicPolicy policy": ({ name, inputs }) => ({
+        kind: "resource",
+        name: "the topic",
+        of: name,
+        arn: String(inputs["arn"]),
     }),
     "aws:sqs/queuePolicy:QueuePolicy policy": ({ name, inputs }) => ({
         kind: "resource",
@@ -128,7 +140,7 @@ export function holderInOutput(path: readonly string[]): Holder | undefined {
 }
 
 /** The types of IAM that the program may use: what they grant is in a document of the program's own. */
-const iamTypes = ["aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"];
+const iamTypes = ["aws:iam/policy:Policy", "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"];
 /** Arguments that grant what is written elsewhere, AWS's own policies among them. */
 const foreignGrants = ["managedPolicyArns", "inlinePolicies", "policyArn", "policyArns"];
 

@@ -67,6 +67,16 @@ export const variants: readonly Variant[] = [
         engine: "docker",
         changes: everything,
     },
+    {
+        name: "prod with a Slack channel, engine docker",
+        stack: "prod",
+        engine: "docker",
+        changes: {
+            "ecr-image-export:notifications": JSON.stringify({
+                slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" },
+            }),
+        },
+    },
     ...(["docker", "stream"] as const).map((engine) => ({
         name: `dev with an isolated network, engine ${engine}`,
         stack: "dev",

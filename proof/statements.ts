@@ -167,6 +167,8 @@ const besideArchives = [".exporter/0a1b2c3d4e5f6071.zip", "nginx.tar"] as const;
 
 const notEmulated = "Step Functions does this by itself; the lab has an interpreter in its place";
 
+const noMessages = "a test of the lab sends a message; the exports of this proof send none";
+
 const noEndpoints = "builds of the lab run on this machine, whose network has no endpoints";
 
 /** What CodeBuild does by itself before and after a build in a VPC. */
@@ -1043,6 +1045,111 @@ export const statementProofs: Record<Builder, StatementProof> = {
         },
         resources: (stack) => [exactly(stack.arn("image-export-triggers-undelivered"))],
         context: () => ({ "aws:SecureTransport": exactly("false") }),
+    },
+
+    assumedByChat: trust(
+        "chatbot.amazonaws.com",
+        (stack) =>
+            exactly(
+                `arn:${stack.at.partition}:chatbot::${stack.at.accountId}:chat-configuration/slack-channel/${stack.id("image-export-topic")}`,
+            ),
+        "chatbot/latest/adminguide/cross-service-confused-deputy-prevention.html",
+    ),
+    wakeNotifier: {
+        reach: "the state machine that tells how executions ended",
+        actions: {
+            "states:StartExecution": {
+                why: "a rule starts its target with the permissions of its role",
+                proof: documented("eventbridge/latest/userguide/eb-use-identity-based.html", noMessages),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-notifier-machine"))],
+    },
+    readOutcomes: {
+        reach: "executions of both state machines, for one image and for batches",
+        actions: {
+            "states:DescribeExecution": {
+                why: "the message has error and cause of the execution",
+                proof: documented(
+                    "step-functions/latest/apireference/API_DescribeExecution.html",
+                    noMessages,
+                ),
+            },
+        },
+        resources: (stack) => [
+            executions(stack, "image-export-machine"),
+            executions(stack, "image-export-batch-machine"),
+        ],
+    },
+    publishNotifications: {
+        reach: "the stack's topic",
+        actions: {
+            "sns:Publish": {
+                why: "the message is published to whoever has subscribed to the topic",
+                proof: documented("step-functions/latest/dg/connect-sns.html", noMessages),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-topic"))],
+    },
+    publishEncrypted: {
+        reach: "the KMS key, through SNS and for the stack's topic",
+        actions: each(["kms:Decrypt", "kms:GenerateDataKey"], {
+            why: "SNS encrypts the message for its publisher",
+            proof: documented("sns/latest/dg/sns-key-management.html", "the lab's SNS does not encrypt"),
+        }),
+        resources: (stack) => [exactly(keyArn(stack))],
+        context: (stack) => ({
+            "kms:ViaService": exactly(`sns.${stack.at.region}.amazonaws.com`),
+            "kms:EncryptionContext:aws:sns:topicArn": exactly(stack.arn("image-export-topic")),
+        }),
+    },
+    letAlarmsPublish: {
+        reach: "the stack's topic, for alarms that are named as the stack names them",
+        actions: {
+            "sns:Publish": {
+                why: "an alarm tells of itself",
+                proof: documented(
+                    "AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html",
+                    "no metric of the lab sets off an alarm",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-topic"))],
+        principals: () => [service("cloudwatch.amazonaws.com")],
+        context: (stack) => ({
+            "aws:SourceAccount": exactly(stack.at.accountId),
+            "aws:SourceArn": beginningWith(
+                stack.arnOf("cloudwatch", "alarm:image-export-"),
+                "exports-failed-0a1b2c3",
+                "triggers-starter-alarm-0a1b2c3",
+            ),
+        }),
+    },
+    denyInsecurePublishing: {
+        reach: "the stack's topic, for everybody",
+        denies: true,
+        actions: {
+            "sns:Publish": {
+                why: "nobody publishes without TLS, whatever else they may",
+                proof: documented(
+                    "sns/latest/dg/sns-security-best-practices.html",
+                    "it takes away and gives nothing; the requests without TLS show what it does",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-topic"))],
+        context: () => ({ "aws:SecureTransport": exactly("false") }),
+    },
+    showMetrics: {
+        reach: "everything: the actions have no resource type",
+        actions: each(["cloudwatch:GetMetricStatistics", "cloudwatch:GetMetricWidgetImage"], {
+            why: "the channel shows an alarm with the curve of its metric; it can read nothing else, and change nothing",
+            proof: documented(
+                "chatbot/latest/adminguide/chatbot-iam-policies.html",
+                "the lab has no chat service",
+            ),
+        }),
+        resources: () => [noResource],
     },
 };
 

@@ -4,6 +4,7 @@ import { strict as assert } from "node:assert";
 import * as exporterBundle from "../exporter/bundle";
 import { configurationText } from "../lab/stackFiles";
 import { houseRules, statementsOf } from "./support/houseRules";
+import { notifying } from "./support/notifying";
 import { evaluateStack } from "./support/program";
 import type { Evaluation } from "./support/pulumiMocks";
 import { tagsOfStack } from "./support/stackTags";
@@ -83,6 +84,16 @@ const options = {
             ],
         },
     },
+    monitoring: {
+        "dashboard alone": { values: {}, adds: [] },
+        notifications: {
+            values: { notifications: { emails: ["platform@example.com"], onSuccess: true } },
+            adds: [
+                ...notifying("image-export"),
+                "aws:sns/topicSubscription:TopicSubscription image-export-email-platform@example.com",
+            ],
+        },
+    },
     encryption: {
         s3: { values: {}, adds: [] },
         kms: {
@@ -150,7 +161,10 @@ function evaluateAs(combination: Combination): Promise<Evaluation> {
 }
 
 /** What a combination makes of the project and its role: each option shows, and none takes from another. */
-function assertBuildsAs({ engine, network, cache, encryption }: Combination, program: Evaluation): void {
+function assertBuildsAs(
+    { engine, network, cache, encryption, monitoring }: Combination,
+    program: Evaluation,
+): void {
     const project = program.resource("image-export-project").inputs;
     const environment = project["environment"] as Record<string, unknown>;
     assert.equal(environment["privilegedMode"], engine === "docker");
@@ -175,7 +189,10 @@ function assertBuildsAs({ engine, network, cache, encryption }: Combination, pro
     );
     assert.equal(ofNetwork.length > 0, network !== "public", ofNetwork.join());
 
+    const isTold = monitoring === "notifications";
+    assert.equal("notificationTopicArn" in program.result, isTold);
     const key = program.result["encryptionKeyArn"];
+    if (isTold) assert.equal(program.resource("image-export-topic").inputs["kmsMasterKeyId"], key);
     assert.equal(typeof key === "string", encryption !== "s3");
     assert.equal("encryptionKeyPolicy" in program.result, encryption === "given");
     for (const { type, name, inputs } of program.customResources()) {

@@ -84,6 +84,7 @@ describe("loadConfig", () => {
             retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
             existingBucket: undefined,
             permissionsBoundary: undefined,
+            notifications: undefined,
             batch: { maxConcurrency: 10 },
             triggers: undefined,
             tags: { project: "ecr-image-export", stack: "dev", "managed-by": "pulumi" },
@@ -782,6 +783,71 @@ describe("loadConfig", () => {
         });
     });
 
+    describe("notifications", () => {
+        const slack = { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" };
+
+        it("are for whoever is named, of what goes wrong", async () => {
+            const of = async (notifications: object) => (await load({ notifications })).notifications;
+            const emails = ["platform@example.com", "first.last+ecr@mail.example.co.jp"];
+            assert.deepEqual(await of({ emails }), { emails, slack: undefined, onSuccess: false });
+            assert.deepEqual(await of({ slack, onSuccess: true }), { emails: [], slack, onSuccess: true });
+        });
+
+        it("are for subscribers of the topic where nobody is named, and for nobody without any field", async () => {
+            assert.deepEqual((await load({ notifications: { emails: [] } })).notifications, {
+                emails: [],
+                slack: undefined,
+                onSuccess: false,
+            });
+            assert.equal((await load({ notifications: {} })).notifications, undefined);
+        });
+
+        const refused: [unknown, ...string[]][] = [
+            [
+                ["a@example.com"],
+                "notifications",
+                "expected an object with the fields emails, slack, onSuccess",
+            ],
+            [{ email: [] }, "notifications.email", "known are emails, slack, onSuccess"],
+            [{ emails: "a@example.com" }, "notifications.emails", "expected a list of e-mail addresses"],
+            [{ emails: ["a@example.com", "b"] }, "notifications.emails[1]", '"b"', "an e-mail address alone"],
+            [{ emails: ["A <a@example.com>"] }, "notifications.emails[0]", "an e-mail address alone"],
+            [{ emails: ["a@example.com", "a@example.com"] }, "notifications.emails[1]", "listed twice"],
+            [{ emails: [5] }, "notifications.emails[0]", '"5"', "an e-mail address alone"],
+            [{ onSuccess: "true" }, "notifications.onSuccess", '"true"', "expected true or false"],
+            [{ slack: "C07EZ1ABC23" }, "notifications.slack", "with the fields workspaceId, channelId"],
+            [{ slack: { ...slack, team: "T" } }, "notifications.slack.team", "known are workspaceId"],
+            [
+                { slack: { workspaceId: "my-team", channelId: "C07EZ1ABC23" } },
+                "notifications.slack.workspaceId",
+                '"my-team"',
+                "the id of a Slack workspace",
+            ],
+            [
+                { slack: { workspaceId: "T07EA123LEP" } },
+                "notifications.slack.channelId",
+                "the id of a Slack channel",
+            ],
+        ];
+        for (const [notifications, key, ...parts] of refused) {
+            it(`refuses ${JSON.stringify(notifications)}`, async () => {
+                await assertRefused({ notifications }, `The configuration value ${key} is "`, ...parts);
+            });
+        }
+
+        it("reach no Slack from a partition without the chat service", async () => {
+            await assert.rejects(
+                loadAll({
+                    "aws:region": "cn-north-1",
+                    "ecr-image-export:imageUri":
+                        "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/nginx:1.29",
+                    "ecr-image-export:notifications": JSON.stringify({ slack }),
+                }),
+                /notifications\.slack is .*: AWS has no chat service in the partition aws-cn/,
+            );
+        });
+    });
+
     it("reads how many images of a batch are exported at a time", async () => {
         for (const maxConcurrency of [1, 10_000]) {
             assert.deepEqual((await load({ batch: { maxConcurrency } })).batch, { maxConcurrency });
@@ -953,7 +1019,16 @@ describe("the existing bucket of the configuration", () => {
 describe("Pulumi.yaml", () => {
     const { name, config } = readProject();
     // Pulumi knows string, boolean, integer and array: an object cannot be declared, nor a list of them.
-    const objects = ["compute", "network", "pullThroughCache", "retention", "batch", "triggers", "tags"];
+    const objects = [
+        "compute",
+        "network",
+        "pullThroughCache",
+        "retention",
+        "notifications",
+        "batch",
+        "triggers",
+        "tags",
+    ];
     // Pulumi asks for a value of every declared key that has no default.
     const open = ["existingBucket", "permissionsBoundary"];
 

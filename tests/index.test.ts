@@ -11,6 +11,7 @@ import {
     statementsOf,
 } from "./support/houseRules";
 import { obstacles, type VpcConfig, waysOut } from "./support/networkGraph";
+import { notifying } from "./support/notifying";
 import { evaluateStack } from "./support/program";
 import { tagsOfStack } from "./support/stackTags";
 import { Evaluation, unknown } from "./support/pulumiMocks";
@@ -26,6 +27,7 @@ const key = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef
 
 /** What every stack declares. */
 const resources = [
+    "aws:cloudwatch/dashboard:Dashboard image-export-dashboard",
     "aws:cloudwatch/logGroup:LogGroup image-export-batch-execution-log",
     "aws:cloudwatch/logGroup:LogGroup image-export-build-log",
     "aws:cloudwatch/logGroup:LogGroup image-export-execution-log",
@@ -51,6 +53,7 @@ const resources = [
     "ecr-image-export:index:BuildRunner image-export",
     "ecr-image-export:index:ExportOrchestration image-export",
     "ecr-image-export:index:ImageExport image-export",
+    "ecr-image-export:index:Monitoring image-export",
 ];
 
 /** A contract with other stacks: see the README. */
@@ -61,6 +64,7 @@ const outputNames = [
     "batchStateMachineArn",
     "buildProjectName",
     "buildRoleArn",
+    "dashboardUrl",
     "logGroupNames",
     "readArtifactsPolicy",
     "repositoryPolicies",
@@ -79,8 +83,10 @@ const stacks = {
             ...resources,
             "aws:kms/alias:Alias image-export-key-alias",
             "aws:kms/key:Key image-export-key",
+            ...notifying("image-export"),
+            "aws:sns/topicSubscription:TopicSubscription image-export-email-container-platform@example.com",
         ].sort(),
-        outputNames: [...outputNames, "encryptionKeyArn"].sort(),
+        outputNames: [...outputNames, "encryptionKeyArn", "notificationTopicArn"].sort(),
     },
 };
 
@@ -129,12 +135,16 @@ describe("index.ts", function () {
                 batchStateMachineArn: `arn:aws:states:${at}:stateMachine:image-export-batch-machine-0a1b2c3`,
                 buildProjectName: "image-export-project-0a1b2c3",
                 buildRoleArn: "arn:aws:iam::111122223333:role/image-export-build-role-0a1b2c3",
+                dashboardUrl:
+                    "https://ap-northeast-1.console.aws.amazon.com/cloudwatch/home?region=ap-northeast-1#dashboards/dashboard/image-export-machine-0a1b2c3",
                 encryptionKeyArn: key,
                 logGroupNames: {
                     builds: "/aws/codebuild/image-export-20250101000000000000000001",
                     executions: "/aws/vendedlogs/states/image-export-20250101000000000000000001",
                     batches: "/aws/vendedlogs/states/image-export-batch-20250101000000000000000001",
+                    notifications: "/aws/vendedlogs/states/image-export-notifier-20250101000000000000000001",
                 },
+                notificationTopicArn: `arn:aws:sns:${at}:image-export-topic-0a1b2c3`,
                 stateMachineArn: `arn:aws:states:${at}:stateMachine:image-export-machine-0a1b2c3`,
                 stateMachineName: "image-export-machine-0a1b2c3",
             });
@@ -202,6 +212,35 @@ describe("index.ts", function () {
                 assert.equal(inputs["kmsKeyId"], key, name);
                 const arn = `arn:aws:logs:ap-northeast-1:111122223333:log-group:${String(inputs["namePrefix"])}`;
                 assert.match(`${arn}x`, new RegExp(`^${pattern}$`), name);
+            }
+        });
+
+        it("encrypts the topic with the key, whose policy admits whoever publishes to it", () => {
+            const topic = prod.resource("image-export-topic").inputs;
+            assert.equal(topic["kmsMasterKeyId"], key);
+            const admitted = statementsOf(prod.resource("image-export-key")).filter(({ Condition = {} }) => {
+                const { ArnLike: contexts } = Condition as { ArnLike?: Record<string, string> };
+                const pattern = contexts?.["kms:EncryptionContext:aws:sns:topicArn"];
+                return pattern !== undefined && covers(pattern, String(prod.result["notificationTopicArn"]));
+            });
+            assert.deepEqual(
+                admitted.map(({ Principal }) => Principal),
+                [{ AWS: "arn:aws:iam::111122223333:root" }, { Service: "cloudwatch.amazonaws.com" }],
+            );
+        });
+
+        it("lets each of its alarms publish", async () => {
+            const triggered = await evaluateStack("prod", false, {
+                "ecr-image-export:triggers": JSON.stringify({ schedule: { expression: "rate(1 day)" } }),
+            });
+            const [publish] = statementsOf(triggered.resource("image-export-topic-policy"));
+            const { ArnLike: sources } = publish?.Condition as { ArnLike: Record<string, string> };
+            const alarms = triggered.customResources().filter(({ type }) => type.endsWith(":MetricAlarm"));
+            assert.equal(alarms.length, 13);
+            for (const { name, inputs } of alarms) {
+                assert.deepEqual(inputs["alarmActions"], [triggered.result["notificationTopicArn"]], name);
+                const alarm = `arn:aws:cloudwatch:ap-northeast-1:111122223333:alarm:${name}-0a1b2c3`;
+                assert(covers(sources["aws:SourceArn"] ?? "", alarm), name);
             }
         });
 

@@ -134,6 +134,7 @@ describe("the grants of a deployment", function () {
                 return when?.(target)["StringEquals"]?.["iam:PassedToService"];
             });
         assert.deepEqual(services.sort(), [
+            "chatbot.amazonaws.com",
             "codebuild.amazonaws.com",
             "events.amazonaws.com",
             "scheduler.amazonaws.com",

@@ -115,6 +115,7 @@ describe("BatchOrchestration", () => {
         const { startBatchPolicy, ...names } = batch.component("BatchOrchestration").outputs ?? {};
         assert.deepEqual(names, {
             stateMachineArn: `${states}:stateMachine:test-machine-0a1b2c3`,
+            stateMachineName: "test-machine-0a1b2c3",
             logGroupName: "/aws/vendedlogs/states/test-20250101000000000000000001",
         });
         const { Statement: statements } = JSON.parse(String(startBatchPolicy)) as {

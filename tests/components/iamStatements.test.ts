@@ -12,6 +12,7 @@ import { evaluate } from "../support/pulumiMocks";
 const china = { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" };
 const bucket = "arn:aws:s3:::artifacts";
 const queue = "arn:aws:sqs:ap-northeast-1:111122223333:undelivered";
+const topic = "arn:aws:sns:ap-northeast-1:111122223333:export-topic";
 const states = "arn:aws:states:ap-northeast-1:111122223333";
 const key = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -29,6 +30,7 @@ const subnets = ["subnet-0a1b2c3d", "subnet-1a2b3c4d"];
 /** Every builder of the file, called once. What each one grants is pinned by the tests of the components. */
 const everyStatement = {
     administerKey: statements.administerKey(at),
+    assumedByChat: statements.assumedByChat(at, "export-topic"),
     assumedByCodeBuild: statements.assumedByCodeBuild(at, "export-project"),
     assumedByEventBridge: statements.assumedByEventBridge(at, "export-on-push"),
     assumedByFlowLogs: statements.assumedByFlowLogs(at),
@@ -44,6 +46,7 @@ const everyStatement = {
     deleteNetworkInterfaces: statements.deleteNetworkInterfaces(at, subnets),
     deliverExecutionLog: statements.deliverExecutionLog(),
     denyCustomerKeys: statements.denyCustomerKeys(bucket),
+    denyInsecurePublishing: statements.denyInsecurePublishing(topic),
     denyInsecureQueue: statements.denyInsecureQueue(queue),
     denyInsecureTransport: statements.denyInsecureTransport(bucket),
     denyOtherEncryption: statements.denyOtherEncryption(bucket),
@@ -64,6 +67,7 @@ const everyStatement = {
     ]),
     keepUndelivered: statements.keepUndelivered(queue),
     lendNetworkInterfaces: statements.lendNetworkInterfaces(at, subnets),
+    letAlarmsPublish: statements.letAlarmsPublish(at, topic, "export-*"),
     letRolePull: statements.letRolePull("docker", "arn:aws:iam::111122223333:role/build"),
     letRuleKeepUndelivered: statements.letRuleKeepUndelivered(
         queue,
@@ -74,6 +78,8 @@ const everyStatement = {
     lookUpNetwork: statements.lookUpNetwork(),
     passBuildLogs: statements.passBuildLogs(at),
     passExporters: statements.passExporters(bucket),
+    publishEncrypted: statements.publishEncrypted(at, key, topic),
+    publishNotifications: statements.publishNotifications(topic),
     pullImages: statements.pullImages("docker", ["arn:aws:ecr:ap-northeast-1:111122223333:repository/app"]),
     pullTrigger: statements.pullTrigger(`${states}:stateMachine:starter`),
     putManifests: statements.putManifests(bucket, "batches/"),
@@ -81,13 +87,16 @@ const everyStatement = {
     readEncrypted: statements.readEncrypted(at, key, bucket),
     readExporter: statements.readExporter(`${bucket}/.exporter/0a1b2c3.zip`),
     readManifests: statements.readManifests(bucket, "batches/"),
+    readOutcomes: statements.readOutcomes(at, ["export-machine", "batch-machine"]),
     readResults: statements.readResults(bucket, "batch-results/"),
     resolveTags: statements.resolveTags(["arn:aws:ecr:ap-northeast-1:111122223333:repository/app"]),
     runBuilds: statements.runBuilds("arn:aws:codebuild:ap-northeast-1:111122223333:project/export"),
     runMap: statements.runMap(`${states}:stateMachine:batch`),
+    showMetrics: statements.showMetrics(),
     startExports: statements.startExports(`${states}:stateMachine:export`),
     startTriggeredExports: statements.startTriggeredExports(`${states}:stateMachine:export`),
     traceExecutions: statements.traceExecutions(),
+    wakeNotifier: statements.wakeNotifier(`${states}:stateMachine:notifier`),
     writeArchives: statements.writeArchives(bucket, "images/"),
     writeEncrypted: statements.writeEncrypted(at, key, bucket),
     writeFlowLogs: statements.writeFlowLogs("arn:aws:logs:ap-northeast-1:111122223333:log-group:flows"),

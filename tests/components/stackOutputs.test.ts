@@ -42,6 +42,7 @@ const variants: Record<string, Record<string, string>> = {
             "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     },
     "network: isolated": stackConfiguration("isolated", "examples/stacks"),
+    notifications: { "ecr-image-export:notifications": JSON.stringify({ emails: [] }) },
     triggers: {
         "ecr-image-export:triggers": JSON.stringify({ schedule: { expression: "rate(1 day)" } }),
     },
@@ -55,8 +56,11 @@ describe("readStackOutput", function () {
             outputs[variant] = (await evaluateStack("dev", false, changes)).result;
         }
     });
-    /** Outputs of the variant that has the most. */
-    const all = (): Record<string, unknown> => outputs["a given key"] ?? assert.fail();
+    /** Every output that there is, from the variants that have it. */
+    const all = (): Record<string, unknown> => ({
+        ...outputs["notifications"],
+        ...outputs["a given key"],
+    });
 
     it("knows every output of the program by name and type, and no other", () => {
         assert.deepEqual([...stackOutputNames].sort(), Object.keys(all()).sort());
@@ -70,7 +74,9 @@ describe("readStackOutput", function () {
     });
 
     for (const name of stackOutputNames) {
-        const canBeMissing = ["encryptionKeyArn", "encryptionKeyPolicy"].includes(name);
+        const canBeMissing = ["encryptionKeyArn", "encryptionKeyPolicy", "notificationTopicArn"].includes(
+            name,
+        );
 
         it(`refuses another type of ${name}`, async () => {
             for (const [other, words] of [
@@ -121,6 +127,7 @@ describe("readStackOutput", function () {
             /** What a row says after "missing": the variants in which the output is missing. */
             const conditions: Record<string, (variant: string) => boolean> = {
                 "with `encryption: s3`": (variant) => !["encryption: kms", "a given key"].includes(variant),
+                "without `notifications`": (variant) => variant !== "notifications",
                 "without a given key": (variant) => variant !== "a given key",
             };
             for (const [name, meaning] of Object.entries(rows)) {

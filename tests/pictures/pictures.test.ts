@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { relative } from "node:path";
 
 import { root } from "../../lab/stackFiles";
-import { drawnDefinition, pictures } from "../../pictures/pictures";
+import { drawDashboard } from "../../pictures/dashboard";
+import { drawnDashboard, drawnDefinition, pictures } from "../../pictures/pictures";
 import { drawStateMachine } from "../../pictures/stateMachine";
 import { box, looks, picture, text } from "../../pictures/svg";
 
@@ -45,6 +46,29 @@ describe("the picture of the state machine", () => {
         assert.throws(
             () => drawStateMachine({ Comment: "", StartAt, States: { [StartAt]: { Type: "Succeed" } } }),
             /is too long for its box/,
+        );
+    });
+});
+
+describe("the picture of the dashboard", () => {
+    it("shows every widget by its title, and every metric", () => {
+        const shown = textsOf(drawDashboard(drawnDashboard));
+        for (const { properties } of drawnDashboard.widgets) {
+            assert(shown.includes(properties.title), properties.title);
+            for (const [, name = ""] of (properties["metrics"] ?? []) as string[][]) {
+                assert(
+                    shown.some((line) => line.startsWith(`${name}: `)),
+                    name,
+                );
+            }
+        }
+    });
+
+    it("refuses what a widget has no room for", () => {
+        const [widget = assert.fail()] = drawnDashboard.widgets;
+        assert.throws(
+            () => drawDashboard({ widgets: [{ ...widget, width: 3 }] }),
+            /is too long for Exports by result/,
         );
     });
 });

@@ -34,6 +34,10 @@ const configurations: Record<string, { readonly stack: string; readonly changes:
         stack: "dev",
         changes: {
             "ecr-image-export:network": "isolated",
+            "ecr-image-export:notifications": JSON.stringify({
+                emails: ["platform@example.com"],
+                slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" },
+            }),
             "ecr-image-export:triggers": JSON.stringify({
                 onPush: { tags: ["v*"] },
                 schedule: { expression: "rate(1 day)" },
@@ -195,6 +199,21 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             }),
             /ReadOnlyAccess is attached/,
         ],
+        [
+            "a chat channel that is bound by AdministratorAccess alone",
+            set("image-export-chat", { guardrailPolicyArns: undefined }),
+            /channel's bound is AWS's own/,
+        ],
+        [
+            "a chat channel that AWS's own policy is added to the bound of",
+            set("image-export-chat", {
+                guardrailPolicyArns: [
+                    "arn:aws:iam::111122223333:policy/bound",
+                    "arn:aws:iam::aws:policy/ReadOnlyAccess",
+                ],
+            }),
+            /channel's bound is AWS's own/,
+        ],
     ],
     "iam-trust-names-its-source": [
         ["no condition", trust({}), /for any account.*\n.*for any resource/],
@@ -242,10 +261,10 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             /Added lets everybody in/,
         ],
         [
-            "a topic for everybody, as text",
-            add("aws:sns/topicPolicy:TopicPolicy", {
+            "a repository for everybody, as text",
+            add("aws:ecr/repositoryPolicy:RepositoryPolicy", {
                 tags,
-                policy: '{"Statement":{"Effect":"Allow","Principal":"*","Action":"sns:Publish","Resource":"*"}}',
+                policy: '{"Statement":{"Effect":"Allow","Principal":"*","Action":"ecr:BatchGetImage"}}',
             }),
             /A statement lets everybody in/,
         ],
@@ -296,6 +315,11 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             /does not deny everybody sqs:\*/,
         ],
         [
+            "a topic that denies nothing",
+            set("image-export-topic-policy", { policy: { Statement: [] } }),
+            /does not deny everybody sns:Publish/,
+        ],
+        [
             "messages over plain HTTP",
             add("aws:sns/topicSubscription:TopicSubscription", { protocol: "http", tags }),
             /over plain HTTP/,
@@ -339,6 +363,7 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             add("aws:sqs/queue:Queue", { tags, sqsManagedSseEnabled: true }),
             /added: It has no QueuePolicy/,
         ],
+        ["a topic without a policy", add("aws:sns/topic:Topic", { tags }), /added: It has no TopicPolicy/],
         [
             "a second bucket",
             add("aws:s3/bucket:Bucket", { tags }),

@@ -42,6 +42,25 @@ export function networkId(kind: string, physicalName: string): string {
 
 /** Every resource type that is known, by its token. */
 export const awsTypes: Record<string, AwsType | undefined> = {
+    "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration": {
+        taggable: true,
+        // Its name is the topic's, which Pulumi makes.
+        answer: (_, inputs) => {
+            const chatArn = `arn:${at.partition}:chatbot::${at.accountId}:chat-configuration/slack-channel/${String(inputs["configurationName"])}`;
+            return { id: chatArn, chatConfigurationArn: chatArn };
+        },
+    },
+    "aws:cloudwatch/dashboard:Dashboard": {
+        taggable: false,
+        // Its name is the state machine's, which Pulumi makes.
+        answer: (_, inputs) => {
+            const name = String(inputs["dashboardName"]);
+            return {
+                id: name,
+                dashboardArn: `arn:${at.partition}:cloudwatch::${at.accountId}:dashboard/${name}`,
+            };
+        },
+    },
     "aws:cloudwatch/logGroup:LogGroup": {
         taggable: true,
         nameArgument: "name",
@@ -90,6 +109,14 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             id: networkId("vpce", name),
             ...(inputs["vpcEndpointType"] === "Gateway" ? { prefixListId: networkId("pl", name) } : {}),
         }),
+    },
+    "aws:iam/policy:Policy": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (name) => {
+            const policyArn = `arn:${at.partition}:iam::${at.accountId}:policy/${name}`;
+            return { id: policyArn, name, arn: policyArn };
+        },
     },
     "aws:iam/role:Role": {
         taggable: true,
@@ -154,6 +181,22 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             const machineArn = arn("states", `stateMachine:${name}`);
             return { id: machineArn, name, arn: machineArn };
         },
+    },
+    "aws:sns/topic:Topic": {
+        taggable: true,
+        nameArgument: "name",
+        answer: (name) => {
+            const topicArn = arn("sns", name);
+            return { id: topicArn, name, arn: topicArn };
+        },
+    },
+    "aws:sns/topicPolicy:TopicPolicy": {
+        taggable: false,
+        answer: (_, inputs) => ({ id: String(inputs["arn"]) }),
+    },
+    "aws:sns/topicSubscription:TopicSubscription": {
+        taggable: false,
+        answer: (name, inputs) => ({ id: `${String(inputs["topic"])}:${name}` }),
     },
     "aws:sqs/queue:Queue": {
         taggable: true,

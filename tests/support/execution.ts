@@ -36,8 +36,20 @@ export interface Services {
     readonly describeImages?: (request: Json) => unknown;
     /** `s3:headObject` @default there is no object */
     readonly headObject?: (request: { Bucket: string; Key: string }) => unknown;
+    /** `sfn:describeExecution` */
+    readonly describeExecution?: (request: { ExecutionArn: string }) => unknown;
+    /** `sns:publish` */
+    readonly publish?: (request: Published) => unknown;
     /** `states:startExecution` */
     readonly startExecution?: (request: { Name: string; Input: unknown }) => unknown;
+}
+
+/** The parameters of `sns:publish`, as the state machine gives them. */
+export interface Published {
+    readonly TopicArn: string;
+    readonly Subject: string;
+    readonly MessageStructure: string;
+    readonly Message: Record<string, string>;
 }
 
 type Json = Parameters<StateMachine["run"]>[0];
@@ -90,6 +102,8 @@ function serviceOf(resource: string, services: Services): (request: Json) => unk
         "codebuild:startBuild.sync": services.build,
         "aws-sdk:ecr:describeImages": services.describeImages ?? (() => ({ ImageDetails: [] })),
         "aws-sdk:s3:headObject": services.headObject ?? noObject,
+        "aws-sdk:sfn:describeExecution": services.describeExecution,
+        "sns:publish": services.publish,
         "states:startExecution": services.startExecution,
     };
     const service = simulated[resource.split(":states:::")[1] ?? ""];

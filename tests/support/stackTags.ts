@@ -5,6 +5,7 @@ const parts: Record<string, string> = {
     BuildRunner: "build",
     ExportOrchestration: "orchestration",
     IsolatedNetwork: "network",
+    Monitoring: "monitoring",
     Triggers: "triggers",
 };
 

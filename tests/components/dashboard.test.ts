@@ -1,0 +1,86 @@
+import { strict as assert } from "node:assert";
+
+import { dashboardBody } from "../../components/dashboard";
+
+const { widgets } = dashboardBody({
+    region: "ap-northeast-1",
+    exportMachineArn: "arn:export",
+    batchMachineArn: "arn:batch",
+    projectName: "project",
+    timeoutMinutes: 30,
+    bucketName: "artifacts",
+    executionLogs: ["/states/export", "/states/batch"],
+});
+
+function properties(title: string): Record<string, unknown> {
+    return widgets.find((widget) => widget.properties.title === title)?.properties ?? assert.fail(title);
+}
+
+/** The names of a widget's metrics. */
+function metricsOf(title: string): string[] {
+    return (properties(title)["metrics"] as string[][]).map(([, name = ""]) => name);
+}
+
+describe("dashboardBody", () => {
+    it("fills its 24 columns, without gap and overlap", () => {
+        const cells = widgets.flatMap(({ x, y, width, height }) =>
+            Array.from({ length: width * height }, (_, cell) => [
+                x + (cell % width),
+                y + Math.floor(cell / width),
+            ]),
+        );
+        const rows = Math.max(...cells.map(([, row = 0]) => row)) + 1;
+        assert.equal(new Set(cells.map(String)).size, cells.length, "no two widgets overlap");
+        assert.equal(cells.length, rows * 24, "no cell is empty");
+        assert(cells.every(([column = 0]) => column < 24));
+    });
+
+    it("shows results, times, bytes and failures", () => {
+        const results = [
+            "ExecutionsSucceeded",
+            "ExecutionsFailed",
+            "ExecutionsTimedOut",
+            "ExecutionsAborted",
+        ];
+        assert.deepEqual(metricsOf("Exports by result"), results);
+        assert.deepEqual(metricsOf("Batches by result"), results);
+        assert.deepEqual(metricsOf("Duration of exports (ms)"), Array(3).fill("ExecutionTime"));
+        assert.deepEqual(metricsOf("Queue and build time (s)"), [
+            "QueuedDuration",
+            "BuildDuration",
+            "Duration",
+        ]);
+        assert.deepEqual(metricsOf("Builds"), ["SucceededBuilds", "FailedBuilds"]);
+        assert.deepEqual(properties("Bytes stored")["metrics"], [
+            [
+                "AWS/S3",
+                "BucketSizeBytes",
+                "BucketName",
+                "artifacts",
+                "StorageType",
+                "StandardStorage",
+                { label: "archives and old versions" },
+            ],
+        ]);
+    });
+
+    it("draws the timeout where builds come close to it", () => {
+        assert.deepEqual(properties("Queue and build time (s)")["annotations"], {
+            horizontal: [{ label: "timeout", value: 1800 }],
+        });
+    });
+
+    it("lists failures of both state machines, the newest first", () => {
+        assert.equal(
+            properties("Recent failures")["query"],
+            "SOURCE '/states/export' | SOURCE '/states/batch' | " +
+                "fields @timestamp, type, details.error, details.cause, execution_arn | " +
+                'filter type in ["ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"] | ' +
+                "sort @timestamp desc | limit 20",
+        );
+    });
+
+    it("names its region in every widget", () => {
+        for (const widget of widgets) assert.equal(widget.properties["region"], "ap-northeast-1");
+    });
+});

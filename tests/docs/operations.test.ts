@@ -1,0 +1,54 @@
+import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { buildErrors } from "../../components/definition";
+import { root } from "../../lab/stackFiles";
+import { evaluateStack } from "../support/program";
+import type { Evaluation } from "../support/pulumiMocks";
+
+const page = readFileSync(join(root, "docs/operations.md"), "utf8");
+const headings = [...page.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) => heading);
+
+describe("docs/operations.md", function () {
+    this.timeout(10_000);
+    let program: Evaluation;
+    before(async () => {
+        program = await evaluateStack("prod", false, {
+            "ecr-image-export:triggers": JSON.stringify({
+                onPush: {},
+                schedule: { expression: "rate(1 day)" },
+            }),
+        });
+    });
+
+    const alarms = () => program.customResources().filter(({ type }) => type.endsWith(":MetricAlarm"));
+
+    it("has the section that each alarm sends people to, and no section of an alarm that is gone", () => {
+        const named = alarms().map(({ name, inputs }) => {
+            const [, section] =
+                /See "([^"]+)" in docs\/operations\.md\.$/.exec(String(inputs["alarmDescription"])) ?? [];
+            assert(section !== undefined, name);
+            return section;
+        });
+        const sections = headings.filter((heading) => heading.startsWith("When "));
+        assert.deepEqual([...new Set(named)].sort(), sections.sort());
+    });
+
+    it("has the sections that messages send people to", () => {
+        const { definition } = program.resource("image-export-notifier-machine").inputs;
+        const named = [...String(definition).matchAll(/docs\/operations\.md, \\"([^"\\]+)\\"/g)];
+        assert.equal(named.length, 2);
+        for (const [, section = ""] of named) assert(headings.includes(section), section);
+    });
+
+    it("says what to do about each error", () => {
+        const errors = headings.filter((heading) => /^[A-Z]\w+[a-z][A-Z]\w+$/.test(heading));
+        assert.deepEqual(errors.sort(), [...Object.keys(buildErrors), "BuildTimedOut"].sort());
+    });
+
+    it("counts the alarms of notifications as they are", () => {
+        const ofMonitoring = alarms().filter(({ name }) => !name.startsWith("image-export-triggers-"));
+        assert(page.includes(`a topic, ${ofMonitoring.length} alarms, and a message`));
+    });
+});
