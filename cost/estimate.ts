@@ -69,6 +69,8 @@ export const assumptions = {
     /** Interface endpoints of an isolated network, and the zones that each is in. Counted by the tests. */
     endpoints: 4,
     zones: 2,
+    /** Alarms of a stack that notifies. Counted by the tests. */
+    alarms: 11,
 } as const;
 
 /** How long the bench took for an image, as `npm run bench` wrote it down. */
@@ -171,7 +173,7 @@ const hoursAMonth = daysAMonth * 24;
 export function optionCosts(usage: Usage): Option[] {
     const price = (item: Item) => priceOf(usage.region, item);
     const imagesGb = (usage.exports * usage.mb) / 1e3;
-    const { endpoints, zones } = assumptions;
+    const { alarms, endpoints, zones } = assumptions;
     return [
         {
             name: "`network: isolated`",
@@ -187,6 +189,16 @@ export function optionCosts(usage: Usage): Option[] {
             name: "`pullThroughCache` with a login",
             usd: price("secretMonth") + imagesGb * price("imageGbMonth"),
             why: "one secret, and each month's images in ECR until you delete them: as much again every month",
+        },
+        {
+            name: "the dashboard",
+            usd: price("dashboardMonth"),
+            why: "always there; the first three of an account are free",
+        },
+        {
+            name: "`notifications`",
+            usd: alarms * price("alarmMonth"),
+            why: `${alarms} alarms, of which an account has ten free; messages by e-mail come to less than a cent`,
         },
     ];
 }

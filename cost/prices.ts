@@ -25,6 +25,8 @@ export const items = {
     logGb: { unit: "GB written to CloudWatch Logs", page: "cloudwatch" },
     endpointHour: { unit: "hour of an interface endpoint in a zone", page: "privatelink" },
     secretMonth: { unit: "secret and month", page: "secrets-manager" },
+    alarmMonth: { unit: "alarm and month", page: "cloudwatch" },
+    dashboardMonth: { unit: "dashboard and month", page: "cloudwatch" },
     imageGbMonth: { unit: "GB-month of ECR", page: "ecr" },
 } as const;
 
@@ -46,6 +48,8 @@ export const prices: Record<string, Record<Item, Price>> = {
         logGb: { usd: 0.76, asOf: "2026-09" },
         endpointHour: { usd: 0.014, asOf: "2026-09-13" },
         secretMonth: { usd: 0.4, asOf: "2026-09" },
+        alarmMonth: { usd: 0.1, asOf: "undated" },
+        dashboardMonth: { usd: 3, asOf: "undated" },
         imageGbMonth: { usd: 0.1, asOf: "2026-09" },
     },
     "us-east-1": {
@@ -61,6 +65,8 @@ export const prices: Record<string, Record<Item, Price>> = {
         logGb: { usd: 0.5, asOf: "2026-09-30" },
         endpointHour: { usd: 0.01, asOf: "2026-08-20" },
         secretMonth: { usd: 0.4, asOf: "2026-10-05" },
+        alarmMonth: { usd: 0.1, asOf: "undated" },
+        dashboardMonth: { usd: 3, asOf: "undated" },
         imageGbMonth: { usd: 0.1, asOf: "2026-10-05" },
     },
 };

@@ -103,7 +103,7 @@ describe("the cost of a month", () => {
     it("adds what the options keep: endpoints, nothing, a secret and images", () => {
         assert.deepEqual(
             optionCosts(usage).map(({ usd }) => usd),
-            [4 * 2 * 730 * 0.01, 0, 0.4 + 10 * 0.1],
+            [4 * 2 * 730 * 0.01, 0, 0.4 + 10 * 0.1, 3, 11 * 0.1],
         );
     });
 });
@@ -170,6 +170,14 @@ describe("the inputs of the cost", () => {
         for (const { inputs } of endpoints) {
             assert.equal((inputs["subnetIds"] as unknown[]).length, assumptions.zones);
         }
+    });
+
+    it("are the alarms that a stack declares which notifies", async () => {
+        const told = { "ecr-image-export:notifications": JSON.stringify({ emails: [] }) };
+        const alarms = (await evaluateStack("dev", false, told))
+            .customResources()
+            .filter(({ type }) => type === "aws:cloudwatch/metricAlarm:MetricAlarm");
+        assert.equal(alarms.length, assumptions.alarms);
     });
 
     it("are the defaults of the configuration", async () => {
