@@ -82,14 +82,14 @@ export async function judge(call: Call): Promise<Judgement> {
             },
             identityPolicies: identityPolicies.map((policy, index) => ({
                 name: `policy ${index + 1}`,
-                policy,
+                policy: validatedOnce(policy),
             })),
             serviceControlPolicies: [],
             resourceControlPolicies: [],
-            resourcePolicy,
+            resourcePolicy: resourcePolicy && validatedOnce(resourcePolicy),
             ...(endpointPolicy === undefined
                 ? {}
-                : { vpcEndpointPolicies: [{ name: "endpoint", policy: endpointPolicy }] }),
+                : { vpcEndpointPolicies: [{ name: "endpoint", policy: validatedOnce(endpointPolicy) }] }),
             ...(boundary === undefined
                 ? {}
                 : { permissionBoundaryPolicies: [{ name: "boundary", policy: boundary }] }),
@@ -100,6 +100,9 @@ export async function judge(call: Call): Promise<Judgement> {
         const { message } = result.errors;
         const problem = `${action} on ${resource} cannot be judged: ${JSON.stringify(result.errors)}`;
         throw message === "policy.errors" ? new Error(problem) : new ImpossibleCall(problem);
+    }
+    for (const policy of [...identityPolicies, resourcePolicy, endpointPolicy]) {
+        if (policy !== undefined) valid.add(policy);
     }
     const analyses = result.resultType === "single" ? [result.result] : result.results;
     return {
@@ -112,13 +115,43 @@ export async function judge(call: Call): Promise<Judgement> {
     };
 }
 
+const valid = new WeakSet<PolicyDocument>();
+
+/** Whether a policy has been found to be valid. */
+export function isValid(policy: PolicyDocument): boolean {
+    return valid.has(policy);
+}
+
+/** A policy as the simulator takes it; what it has found valid once, marked so that it is not looked through again. */
+function validatedOnce(policy: PolicyDocument): object {
+    return isValid(policy) ? { __validated: true, policyDocument: policy, errors: [] } : policy;
+}
+
 /**
  * The simulator does not know the keys of encryption contexts, whose names go on after a colon, and would take them out
  * of a request. It does know tags of the principal, which go on after a slash and are compared in the same way.
  */
-function withEncryptionContext(call: Call): Call {
-    const text = JSON.stringify(call).replaceAll("kms:EncryptionContext:", "aws:PrincipalTag/context:");
-    return JSON.parse(text) as Call;
+export function withEncryptionContext(call: Call): Call {
+    const { identityPolicies, resourcePolicy, context } = call;
+    return {
+        ...call,
+        identityPolicies: identityPolicies.map(withTagsForContext),
+        resourcePolicy: resourcePolicy && withTagsForContext(resourcePolicy),
+        context: withTagsForContext(context),
+    };
+}
+
+const withTags = new WeakMap<object, object>();
+
+function withTagsForContext<T extends object>(value: T): T {
+    const known = withTags.get(value);
+    if (known !== undefined) return known as T;
+    const text = JSON.stringify(value);
+    const renamed = text.includes("kms:EncryptionContext:")
+        ? (JSON.parse(text.replaceAll("kms:EncryptionContext:", "aws:PrincipalTag/context:")) as T)
+        : value;
+    withTags.set(value, renamed);
+    return renamed;
 }
 
 /** One action of one statement. */

