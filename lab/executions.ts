@@ -76,6 +76,8 @@ export class Executions {
         }
         this.running.add(arn);
         const result = run().finally(() => this.running.delete(arn));
+        // Whoever waits for it learns of an error; nobody may.
+        result.catch(() => undefined);
         const execution = { arn, machineArn, input, startDate: new Date(), result };
         this.started.set(arn, execution);
         return execution;

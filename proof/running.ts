@@ -3,9 +3,12 @@
  * it does its work, so they suffice. Then each that it used is taken away, alone, and it has to fail and name the
  * permission, or not to do what it should.
  */
+import { randomUUID } from "node:crypto";
+
 import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 
 import type { EngineName } from "../components/definition";
+import type { Event } from "../lab/events";
 import { permission } from "../lab/iam";
 import { type Lab, startLab } from "../lab/lab";
 import type { ExecutionResult } from "../lab/stepFunctions";
@@ -58,6 +61,7 @@ const configuration = {
         { prefix: "mirror", upstreamRegistryUrl: upstream },
     ]),
     "ecr-image-export:encryption": "kms",
+    "ecr-image-export:triggers": JSON.stringify({ onPush: { repositories: ["nginx"] } }),
 };
 
 /** All that the lab is asked to do. A statement whose actions none of this needs is proven by documentation, or goes. */
@@ -85,6 +89,20 @@ const works: readonly Work[] = [
             await lab.push(`${upstream}/${image}`, "1");
             const cached = imageUri(lab, "1").replace(/\/.*/, `/mirror/${image}:1`);
             return failureOf(await lab.execute({ imageUri: cached }));
+        },
+    },
+    {
+        name: "a push",
+        run: async (lab) => {
+            for (const delivery of await lab.deliver(await pushOf(lab, "there"))) {
+                if ("undelivered" in delivery) return { failed: true, told: delivery.undelivered };
+                const failure = failureOf(await delivery.execution.result);
+                if (failure !== undefined) return failure;
+            }
+            const started = [...lab.executions].filter(([arn]) => arn.includes(":push-"));
+            if (started.length === 0) return { failed: false, told: "a push starts no export" };
+            const results = await Promise.all(started.map(([, { result }]) => result));
+            return results.map(failureOf).find((failure) => failure !== undefined);
         },
     },
     {
@@ -153,6 +171,28 @@ async function prepare(lab: Lab): Promise<void> {
             Body: JSON.stringify([imageUri(lab, "there")]),
         }),
     );
+}
+
+/** What Amazon ECR tells of a push: docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
+async function pushOf(lab: Lab, tag: string): Promise<Event> {
+    const { accountId: account, name, region } = lab.image.repository;
+    const image = await lab.describeImage(name, tag);
+    return {
+        id: randomUUID(),
+        source: "aws.ecr",
+        "detail-type": "ECR Image Action",
+        account,
+        region,
+        time: new Date().toISOString(),
+        resources: [],
+        detail: {
+            result: "SUCCESS",
+            "repository-name": name,
+            "image-digest": image?.imageDigest,
+            "action-type": "PUSH",
+            "image-tag": tag,
+        },
+    };
 }
 
 /** What goes wrong without a permission, in the first work where something does; a problem where nothing does. */

@@ -982,10 +982,7 @@ export const statementProofs: Record<Builder, StatementProof> = {
         actions: {
             "states:StartExecution": {
                 why: "a rule or a schedule starts its target with the permissions of its role",
-                proof: documented(
-                    "eventbridge/latest/userguide/eb-use-identity-based.html",
-                    "the lab has neither EventBridge nor its Scheduler",
-                ),
+                proof: "lab",
             },
         },
         resources: (stack) => [exactly(stack.arn("image-export-triggers-machine"))],
@@ -995,10 +992,7 @@ export const statementProofs: Record<Builder, StatementProof> = {
         actions: {
             "states:StartExecution": {
                 why: "the state machine behind the triggers starts the export",
-                proof: documented(
-                    "step-functions/latest/dg/connect-stepfunctions.html",
-                    "the lab has neither EventBridge nor its Scheduler",
-                ),
+                proof: "lab",
             },
         },
         resources: (stack) => [exactly(stack.arn("image-export-machine"))],
@@ -1010,7 +1004,7 @@ export const statementProofs: Record<Builder, StatementProof> = {
                 why: "a schedule keeps what it could not deliver",
                 proof: documented(
                     "scheduler/latest/UserGuide/configuring-schedule-dlq.html",
-                    "the lab has neither EventBridge nor its Scheduler",
+                    "the lab judges it where a delivery is refused, which the proof does not bring about",
                 ),
             },
         },
@@ -1023,7 +1017,7 @@ export const statementProofs: Record<Builder, StatementProof> = {
                 why: "a rule keeps what it could not deliver; it has no role for that",
                 proof: documented(
                     "eventbridge/latest/userguide/eb-rule-dlq.html",
-                    "the lab has neither EventBridge nor its Scheduler",
+                    "the lab judges it where a delivery is refused, which the proof does not bring about",
                 ),
             },
         },
