@@ -38,7 +38,11 @@ const parts = {
         title: "Amazon ECR",
         lines: ["this account's or another's"],
     },
-    logs: { left: 402, top: 324, width: 210, height: 40, look: looks.quiet, title: "CloudWatch Logs" },
+    watch: {
+        ...{ left: 402, top: 316, width: 210, height: 52, look: looks.quiet },
+        title: "CloudWatch",
+        lines: ["logs, alarms, dashboard"],
+    },
 } as const satisfies Record<string, Part>;
 
 /** Who calls whom: from and to, through these points, with a label at its place. */
@@ -122,7 +126,7 @@ const calls: readonly {
 ];
 
 const description =
-    "A request starts an execution of a Step Functions state machine. The state machine checks the request, asks Amazon ECR and the S3 bucket whether the export is there already, and starts a CodeBuild build if it is not. The build logs in to Amazon ECR, reads the image by its digest, makes the tar archive and uploads it to the S3 bucket, with a record beside it. The state machine waits for the build and answers with a result or a named error. Both write to CloudWatch Logs.";
+    "A request starts an execution of a Step Functions state machine. The state machine checks the request, asks Amazon ECR and the S3 bucket whether the export is there already, and starts a CodeBuild build if it is not. The build logs in to Amazon ECR, reads the image by its digest, makes the tar archive and uploads it to the S3 bucket, with a record beside it. The state machine waits for the build and answers with a result or a named error. Both are watched by CloudWatch: logs, alarms and a dashboard.";
 
 /** Draws the pipeline. */
 export function drawPipeline(): string {

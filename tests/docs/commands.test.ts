@@ -74,6 +74,14 @@ describe("the commands of the documentation", () => {
         }
     });
 
+    it("that a test of their own is said to run have that test", () => {
+        for (const [, exercise] of Object.values(documentedCommands).flat()) {
+            if (typeof exercise === "string" || !("test" in exercise)) continue;
+            const source = readFileSync(join(root, exercise.test), "utf8");
+            assert(source.includes(`"${exercise.title}"`), `${exercise.test}: ${exercise.title}`);
+        }
+    });
+
     it("that can be run as they are succeed", async () => {
         const blocks = await blocksFor("run");
         assert(blocks.length > 0);

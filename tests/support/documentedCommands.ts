@@ -10,6 +10,8 @@ export type Exercise =
     | "run"
     /** Run by `.ci/run`, line for line. */
     | "ci"
+    /** Run by a test of its own, in this file and with this title. */
+    | { readonly test: string; readonly title: string }
     | { readonly notHere: string };
 
 const needsPulumi = "Needs the Pulumi CLI and a deployed stack, which this repository has not.";

@@ -12,6 +12,10 @@ export interface Heading {
     readonly text: string;
     /** The name that GitHub gives it in a link. */
     readonly anchor: string;
+    /** The addresses of links and images below it, up to the next heading. */
+    readonly links: string[];
+    /** What is set as code within the texts and tables below it. */
+    readonly code: string[];
 }
 
 /** A fenced block of code. */
@@ -75,6 +79,9 @@ export async function parsePage(text: string): Promise<Page> {
             headings.push(headingOf(node, headings));
         } else if (node.url !== undefined) {
             links.push(node.url);
+            headings.at(-1)?.links.push(node.url);
+        } else if (node.type === "inlineCode") {
+            headings.at(-1)?.code.push(node.value ?? "");
         } else if (node.type === "code") {
             blocks.push({
                 language: node.lang ?? "",
@@ -101,7 +108,13 @@ function headingOf(node: Node, before: readonly Heading[]): Heading {
         .replaceAll(/[^\p{L}\p{M}\p{N}\p{Pc} -]/gu, "")
         .replaceAll(" ", "-");
     const sameName = before.filter((heading) => heading.text === text).length;
-    return { depth: node.depth ?? 0, text, anchor: sameName === 0 ? anchor : `${anchor}-${sameName}` };
+    return {
+        depth: node.depth ?? 0,
+        text,
+        anchor: sameName === 0 ? anchor : `${anchor}-${sameName}`,
+        links: [],
+        code: [],
+    };
 }
 
 function textOf(node: Node): string {
