@@ -274,6 +274,7 @@ function createOrchestration(
             at,
             projectName: runner.projectName,
             projectArn: runner.projectArn,
+            buildLogGroupName: runner.logGroupName,
             encryptionKeyArn: storage.encryptionKeyArn,
             engine,
             imageUri: image.uri,

@@ -105,7 +105,6 @@ export async function followExecution(
                 const elapsed = formatDuration(context.now() - startMs);
                 status.show(`${cyan(stageText(stage))} ${dim(`${elapsed} since the start`)}`, stage.name);
             };
-            show();
             // What has just changed may change again soon.
             pauseMs = stage.name === lastStage ? Math.min(slowestPollMs, pauseMs * 1.3) : firstPollMs;
             lastStage = stage.name;
@@ -117,7 +116,8 @@ export async function followExecution(
 }
 
 /** Waits; on a terminal the clock of the status goes on. */
-async function pause(context: Context, milliseconds: number, tick: () => void): Promise<void> {
+export async function pause(context: Context, milliseconds: number, tick: () => void): Promise<void> {
+    tick();
     const endMs = context.now() + milliseconds;
     for (let leftMs = milliseconds; leftMs > 0; leftMs = endMs - context.now()) {
         await context.sleep(context.stderr.isTty ? Math.min(1000, leftMs) : leftMs, context.signal);

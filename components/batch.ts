@@ -7,6 +7,7 @@ import {
     type AwsLocation,
     countResults,
     exportEachImage,
+    findMapRuns,
     followEachExport,
     followExports,
     followMap,
@@ -121,6 +122,8 @@ export class BatchOrchestration extends pulumi.ComponentResource {
             policyDocument(
                 startExports(machine.arn),
                 followExports(at, machine.name),
+                findMapRuns(at, machine.name),
+                countResults(at, machine.name),
                 putManifests(artifactBucketArn, manifestPrefix),
                 readResults(artifactBucketArn, resultPrefix),
                 ...useKey,

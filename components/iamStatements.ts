@@ -739,6 +739,35 @@ export function followExports(
     };
 }
 
+/**
+ * For people and programs that request exports: see how far the builds of the project are.
+ *
+ * @see {@link https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodebuild.html}
+ */
+export function followBuilds(projectArn: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "FollowBuilds",
+        Effect: "Allow",
+        Action: "codebuild:BatchGetBuilds",
+        Resource: projectArn,
+    };
+}
+
+/**
+ * For people and programs that request exports: read what the builds write to their log. The `:*` stands for the log
+ * streams of the group.
+ *
+ * @see {@link https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html}
+ */
+export function readBuildLogs(at: AwsLocation, logGroupName: pulumi.Input<string>): aws.iam.PolicyStatement {
+    return {
+        Sid: "ReadBuildLogs",
+        Effect: "Allow",
+        Action: "logs:GetLogEvents",
+        Resource: pulumi.interpolate`arn:${at.partition}:logs:${at.region}:${at.accountId}:log-group:${logGroupName}:*`,
+    };
+}
+
 /** For people and programs that fetch archives: read the objects under the prefix, old versions too. */
 export function readArchives(
     bucketArn: pulumi.Input<string>,
@@ -838,7 +867,7 @@ export function followMap(at: AwsLocation, batchMachineName: pulumi.Input<string
     };
 }
 
-/** The state machine of batches asks its Map Runs, and no other's, how many images were exported. */
+/** The state machine of batches, and whoever follows it, ask its Map Runs, and no other's, how many images were exported. */
 export function countResults(
     at: AwsLocation,
     batchMachineName: pulumi.Input<string>,
@@ -848,6 +877,23 @@ export function countResults(
         Effect: "Allow",
         Action: "states:DescribeMapRun",
         Resource: pulumi.interpolate`arn:${at.partition}:states:${at.region}:${at.accountId}:mapRun:${batchMachineName}/*`,
+    };
+}
+
+/**
+ * For people and programs that request batches: find the Map Run of an execution, which counts its images.
+ *
+ * @see {@link https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html}
+ */
+export function findMapRuns(
+    at: AwsLocation,
+    batchMachineName: pulumi.Input<string>,
+): aws.iam.PolicyStatement {
+    return {
+        Sid: "FindMapRuns",
+        Effect: "Allow",
+        Action: "states:ListMapRuns",
+        Resource: executionsOf(at, batchMachineName),
     };
 }
 

@@ -5,8 +5,10 @@ import { exportDefinition, type ExportDefinitionArgs, isAskable } from "./defini
 import {
     awaitBuilds,
     findExports,
+    followBuilds,
     followExports,
     policyDocument,
+    readBuildLogs,
     resolveTags,
     runBuilds,
     startExports,
@@ -18,6 +20,8 @@ import { createStateMachine } from "./stateMachine";
 export interface ExportOrchestrationArgs extends ExportDefinitionArgs {
     /** ARN of the CodeBuild project that exports one image. */
     readonly projectArn: pulumi.Input<string>;
+    /** Name of the log group of the project's builds. */
+    readonly buildLogGroupName: pulumi.Input<string>;
     /** ARN of the bucket of the archives. */
     readonly artifactBucketArn: pulumi.Input<string>;
     /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
@@ -40,6 +44,7 @@ export interface ExportOrchestrationArgs extends ExportDefinitionArgs {
  *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
  *     projectName: runner.projectName,
  *     projectArn: runner.projectArn,
+ *     buildLogGroupName: runner.logGroupName,
  *     engine: "docker",
  *     imageUri: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:latest",
  *     repositories,
@@ -58,7 +63,7 @@ export class ExportOrchestration extends pulumi.ComponentResource {
     public readonly stateMachineName: pulumi.Output<string>;
     /** Name of the executions' log group. */
     public readonly logGroupName: pulumi.Output<string>;
-    /** JSON policy that lets a principal start exports, follow and stop them. */
+    /** JSON policy that lets a principal start exports, follow them and their builds, and stop them. */
     public readonly startExportPolicy: pulumi.Output<string>;
 
     public constructor(name: string, args: ExportOrchestrationArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -78,7 +83,12 @@ export class ExportOrchestration extends pulumi.ComponentResource {
         this.stateMachineName = machine.name;
         this.logGroupName = logGroup.name;
         this.startExportPolicy = pulumi.jsonStringify(
-            policyDocument(startExports(machine.arn), followExports(args.at, machine.name)),
+            policyDocument(
+                startExports(machine.arn),
+                followExports(args.at, machine.name),
+                followBuilds(args.projectArn),
+                readBuildLogs(args.at, args.buildLogGroupName),
+            ),
         );
         this.registerOutputs({
             stateMachineArn: this.stateMachineArn,

@@ -10,6 +10,7 @@ import { finished } from "node:stream/promises";
 
 import { S3Client } from "@aws-sdk/client-s3";
 
+import { ApiError, type ExecutionsApi } from "./executionsApi";
 import type { IdentityAndAccess } from "./iam";
 import { s3Calls } from "./s3Calls";
 
@@ -33,6 +34,8 @@ export interface AwsGatewayArgs {
     readonly passwords: RegistryPasswords;
     /** Asks the registry, which the emulator knows nothing of. */
     readonly describeImage: DescribeImage;
+    /** Answers for executions and builds, which the emulator does not run. */
+    readonly executions: ExecutionsApi;
 }
 
 /** An action, and what it is asked of. */
@@ -87,6 +90,8 @@ async function answer(
         handOutPassword({ ...args, region }, accessKeyId, response);
     } else if (call?.action === "ecr:DescribeImages") {
         await describeImages(args, body, response);
+    } else if (call !== undefined && /^(states|codebuild:BatchGetBuilds)/.test(call.action)) {
+        answerOfLab(args.executions, call.action, body, response);
     } else {
         await passOn(args.emulatorPort, incoming, body, response, async () => {
             // S3 tells what is not there only to those who may list: docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
@@ -151,8 +156,17 @@ function jsonCall(
         "events:PutTargets": () => arn(`rule/${text("Rule")}`),
         "logs:CreateLogStream": () =>
             arn(`log-group:${text("logGroupName")}:log-stream:${text("logStreamName")}`),
+        "logs:GetLogEvents": () =>
+            arn(`log-group:${text("logGroupName")}:log-stream:${text("logStreamName")}`),
         "logs:PutLogEvents": () =>
             arn(`log-group:${text("logGroupName")}:log-stream:${text("logStreamName")}`),
+        "states:DescribeExecution": () => text("executionArn"),
+        "states:DescribeMapRun": () => text("mapRunArn"),
+        "states:GetExecutionHistory": () => text("executionArn"),
+        "states:ListExecutions": () => text("stateMachineArn"),
+        "states:ListMapRuns": () => text("executionArn"),
+        "states:StartExecution": () => text("stateMachineArn"),
+        "states:StopExecution": () => text("executionArn"),
     };
     const action = `${service}:${operation}`;
     const resource = resources[action]?.();
@@ -176,6 +190,23 @@ function refuse(service: string, reason: string, response: ServerResponse): void
 function refuseAs(name: string, message: string, response: ServerResponse): void {
     response.writeHead(400, { "content-type": "application/x-amz-json-1.1", "x-amzn-errortype": name });
     response.end(JSON.stringify({ __type: name, message }));
+}
+
+/** Answers for executions and builds of the lab. */
+function answerOfLab(
+    executions: ExecutionsApi,
+    action: string,
+    body: Buffer | undefined,
+    response: ServerResponse,
+): void {
+    try {
+        const fields = JSON.parse(body?.toString() ?? "{}") as Record<string, unknown>;
+        const answer = JSON.stringify(executions.answer(action, fields));
+        response.writeHead(200, { "content-type": "application/x-amz-json-1.1" }).end(answer);
+    } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        refuseAs(error.code, error.message, response);
+    }
 }
 
 /** Answers with the digest that a tag has in the registry. */

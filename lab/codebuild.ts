@@ -41,6 +41,18 @@ export interface BuildHost {
     readonly folder: string;
     /** Called with each line of the build's log. */
     readonly tell: (line: string) => void;
+    /** Called when the build enters a phase. */
+    readonly follow: (build: RunningBuild) => void;
+}
+
+/** What `BatchGetBuilds` tells of a build from its start on: docs.aws.amazon.com/codebuild/latest/APIReference/API_Build.html */
+export interface RunningBuild {
+    readonly id: string;
+    readonly arn: string;
+    readonly projectName: string;
+    readonly buildStatus: Build["BuildStatus"] | "IN_PROGRESS";
+    readonly currentPhase: string;
+    readonly logs: { readonly groupName: string; readonly streamName: string; readonly deepLink: string };
 }
 
 /** A build, as `BatchGetBuilds` tells of it and as Step Functions hands it on. */
@@ -115,38 +127,45 @@ export async function runBuild(
         CODEBUILD_BUILD_ID: `${project.name}:${uuid}`,
         CODEBUILD_SRC_DIR: source,
     };
-    const lines: string[] = [];
+    const group = project.logsConfig.cloudwatchLogs.groupName;
+    const stream = { logGroupName: group, logStreamName: uuid };
+    const logs = new CloudWatchLogsClient({ region: host.region, endpoint: host.endpoint, credentials });
+    const log = new LogWriter(logs, stream);
     const tell = (line: string) => {
-        lines.push(line);
+        log.write(line);
         host.tell(line);
     };
     // Lambda compute ends builds after 15 minutes.
     const timeout = AbortSignal.timeout((project.buildTimeout ?? 15) * 60_000);
-    const shell = { environment, source, state, tell, signal: AbortSignal.any([signal, timeout]) };
-
-    const group = project.logsConfig.cloudwatchLogs.groupName;
+    const id = `${project.name}:${uuid}`;
+    const arn = project.arn.replace(/:project\/.*$/, `:build/${id}`);
+    const deepLink = `https://console.aws.amazon.com/cloudwatch/home?region=${host.region}#logsV2:log-groups/log-group/${encodeURIComponent(group)}/log-events/${uuid}`;
+    const follow = (currentPhase: string, buildStatus: RunningBuild["buildStatus"] = "IN_PROGRESS") => {
+        const place = { groupName: group, streamName: uuid, deepLink };
+        host.follow({ id, arn, projectName: project.name, buildStatus, currentPhase, logs: place });
+    };
+    const shell = { environment, source, state, tell, follow, signal: AbortSignal.any([signal, timeout]) };
     const ended = (
         status: Build["BuildStatus"],
         phases: readonly Phase[],
         exported: Build["ExportedEnvironmentVariables"],
-    ): Build => ({
-        Id: `${project.name}:${uuid}`,
-        Arn: project.arn.replace(/:project\/.*$/, `:build/${project.name}:${uuid}`),
-        ProjectName: project.name,
-        BuildStatus: status,
-        Phases: phases,
-        ExportedEnvironmentVariables: exported,
-        Logs: {
-            GroupName: group,
-            StreamName: uuid,
-            DeepLink: `https://console.aws.amazon.com/cloudwatch/home?region=${host.region}#logsV2:log-groups/log-group/${encodeURIComponent(group)}/log-events/${uuid}`,
-        },
-    });
-    const logs = new CloudWatchLogsClient({ region: host.region, endpoint: host.endpoint, credentials });
-    const stream = { logGroupName: group, logStreamName: uuid };
+    ): Build => {
+        follow("COMPLETED", status);
+        return {
+            Id: id,
+            Arn: arn,
+            ProjectName: project.name,
+            BuildStatus: status,
+            Phases: phases,
+            ExportedEnvironmentVariables: exported,
+            Logs: { GroupName: group, StreamName: uuid, DeepLink: deepLink },
+        };
+    };
     try {
+        follow("PROVISIONING");
         // CodeBuild writes the log with the service role, which therefore needs the permissions for it.
         await logs.send(new CreateLogStreamCommand(stream));
+        follow("DOWNLOAD_SOURCE");
         await downloadSource(host, project, credentials, source);
         const { succeeded, phases } = canBeStarted(environment)
             ? await runPhases(buildspec, shell)
@@ -155,16 +174,55 @@ export async function runBuild(
             join(state, "values"),
             buildspec.env?.["exported-variables"] ?? [],
         );
-        const logEvents = lines
-            .filter((line) => line !== "")
-            .map((message) => ({ timestamp: Date.now(), message }));
-        await logs.send(new PutLogEventsCommand({ ...stream, logEvents }));
+        await log.end();
         if (signal.aborted) return ended("STOPPED", phases, exported);
         if (timeout.aborted) return ended("TIMED_OUT", phases, exported);
         return ended(succeeded ? "SUCCEEDED" : "FAILED", phases, exported);
     } finally {
+        log.stop();
         logs.destroy();
         rmSync(folder, { recursive: true, force: true });
+    }
+}
+
+/** Writes the log of a build while the build goes on, as CodeBuild does. */
+class LogWriter {
+    private pending: { readonly timestamp: number; readonly message: string }[] = [];
+    private written: Promise<unknown> = Promise.resolve();
+    private readonly timer = setInterval(() => {
+        this.flush();
+    }, 500);
+
+    public constructor(
+        private readonly logs: CloudWatchLogsClient,
+        private readonly stream: { readonly logGroupName: string; readonly logStreamName: string },
+    ) {}
+
+    public write(message: string): void {
+        // CloudWatch Logs takes no empty message.
+        if (message !== "") this.pending.push({ timestamp: Date.now(), message });
+    }
+
+    /** Writes what is left. Throws when anything could not be written. */
+    public async end(): Promise<void> {
+        this.flush();
+        await this.written;
+    }
+
+    public stop(): void {
+        clearInterval(this.timer);
+        this.written.catch(() => undefined);
+    }
+
+    private flush(): void {
+        if (this.pending.length === 0) return;
+        const logEvents = this.pending;
+        this.pending = [];
+        this.written = this.written.then(() =>
+            this.logs.send(new PutLogEventsCommand({ ...this.stream, logEvents })),
+        );
+        // Told by end().
+        this.written.catch(() => undefined);
     }
 }
 
@@ -191,6 +249,7 @@ interface Shell {
     /** Folder that hands exported variables and working folder from command to command. */
     readonly state: string;
     readonly tell: (line: string) => void;
+    readonly follow: (phase: string) => void;
     readonly signal: AbortSignal;
 }
 
@@ -210,6 +269,7 @@ async function runPhases(
         const phase = buildspec.phases[name];
         // After a failure only post_build runs, and only where the failed phase did not abort the build.
         if (phase === undefined || (!succeeding && name !== "post_build")) continue;
+        shell.follow(name.toUpperCase());
         shell.environment["CODEBUILD_BUILD_SUCCEEDING"] = succeeding ? "1" : "0";
         let failure: { command: string; status: number } | undefined;
         for (const command of phase.commands) {

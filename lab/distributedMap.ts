@@ -25,6 +25,8 @@ export interface MapHost {
     readonly writeObject: (bucket: string, key: string, text: string) => Promise<void>;
     /** Called before each child execution, with its ARN. */
     readonly startChild: (executionArn: string) => Promise<void>;
+    /** Called when the Map Run begins, when a child begins or ends, and at the end. */
+    readonly report: (progress: MapProgress) => void;
     /** Runs a definition to its end; the item is in the context, as `$$.Map.Item`. */
     readonly run: (definition: Definition, input: unknown, item: MapItem) => Promise<ChildResult>;
 }
@@ -40,6 +42,16 @@ export interface MapRun {
     readonly MapRunArn: string;
     readonly ResultWriterDetails: { readonly Bucket: string; readonly Key: string };
     readonly ItemCounts: { readonly Total: number; readonly Succeeded: number; readonly Failed: number };
+}
+
+/** How far a Map Run is. */
+export interface MapProgress {
+    readonly mapRunArn: string;
+    readonly total: number;
+    readonly running: number;
+    readonly succeeded: number;
+    readonly failed: number;
+    readonly isEnded: boolean;
 }
 
 interface DistributedMapState {
@@ -109,25 +121,36 @@ function asTask(state: DistributedMapState): Record<string, unknown> {
 async function runMap(state: DistributedMapState, host: MapHost, task: MapTask): Promise<MapRun> {
     const items = task.object === undefined ? (task.items ?? []) : await readItems(state, host, task.object);
     const executions = host.stateMachineArn.replace(":stateMachine:", ":execution:");
+    const run = randomUUID();
+    const mapRunArn = `${host.stateMachineArn.replace(":stateMachine:", ":mapRun:")}/${state.Label}:${run}`;
     const children: Child[] = [];
     let next = 0;
+    let succeeded = 0;
+    let failed = 0;
+    const report = (isEnded = false) => {
+        const running = next - succeeded - failed;
+        host.report({ mapRunArn, total: items.length, running, succeeded, failed, isEnded });
+    };
     const worker = async (): Promise<void> => {
         while (next < items.length) {
             const item = { Index: next, Value: items[next++] };
+            report();
             await host.startChild(`${executions}/${state.Label}:${randomUUID()}`);
-            children[item.Index] = await runChild(state, host, task.input, item);
+            const child = await runChild(state, host, task.input, item);
+            children[item.Index] = child;
+            if ("output" in child.result) succeeded++;
+            else failed++;
         }
     };
+    report();
     const workers = Math.min(state.MaxConcurrency ?? 10_000, items.length);
     await Promise.all(Array.from({ length: workers }, worker));
-
-    const run = randomUUID();
     const key = await writeResults(host, task.writer, `${task.writer.Prefix}/${run}`, children);
-    const succeeded = children.filter(({ result }) => "output" in result).length;
+    report(true);
     return {
-        MapRunArn: `${host.stateMachineArn.replace(":stateMachine:", ":mapRun:")}/${state.Label}:${run}`,
+        MapRunArn: mapRunArn,
         ResultWriterDetails: { Bucket: task.writer.Bucket, Key: key },
-        ItemCounts: { Total: items.length, Succeeded: succeeded, Failed: items.length - succeeded },
+        ItemCounts: { Total: items.length, Succeeded: succeeded, Failed: failed },
     };
 }
 

@@ -3,16 +3,53 @@ import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 
 import type { Event } from "./events";
+import type { MapProgress } from "./distributedMap";
 import type { ExecutionResult } from "./stepFunctions";
 
-/** An execution that was started. */
-export interface Execution {
-    readonly arn: string;
-    readonly machineArn: string;
-    readonly input: unknown;
-    readonly startDate: Date;
+/** An execution that was started, and what is to be told of it. */
+export class Execution {
+    public readonly startDate = new Date();
+    /** Its history, as `GetExecutionHistory` has it. */
+    public readonly events: object[] = [];
+    /** How far its Map Runs are, by their ARNs. */
+    public readonly mapRuns = new Map<string, MapProgress>();
+    /** What whoever stopped it gave as error and cause. */
+    public stopped: { readonly error: unknown; readonly cause: unknown } | undefined;
+    /** How it has ended; undefined while it runs. */
+    public ended: (ExecutionResult & { readonly date: Date }) | undefined;
     /** How it ends. */
-    readonly result: Promise<ExecutionResult>;
+    public readonly result: Promise<ExecutionResult>;
+    private readonly controller = new AbortController();
+
+    public constructor(
+        public readonly arn: string,
+        public readonly machineArn: string,
+        public readonly input: unknown,
+        run: (execution: Execution) => Promise<ExecutionResult>,
+    ) {
+        this.tell("ExecutionStarted", {});
+        this.result = run(this).then((result) => {
+            this.ended = { ...result, date: new Date() };
+            return result;
+        });
+    }
+
+    /** Aborted when somebody stops the execution. */
+    public get signal(): AbortSignal {
+        return this.controller.signal;
+    }
+
+    /** Writes an event of the history. */
+    public tell(type: string, details: object): void {
+        const id = this.events.length + 1;
+        this.events.push({ id, previousEventId: id - 1, timestamp: Date.now() / 1000, type, ...details });
+    }
+
+    /** Stops it, and its build. */
+    public stop(error: unknown, cause: unknown): void {
+        this.stopped = { error, cause };
+        this.controller.abort();
+    }
 }
 
 /** ARN of the execution of a state machine that has this name. */
@@ -67,7 +104,7 @@ export class Executions {
         machineArn: string,
         name: string,
         input: unknown,
-        run: () => Promise<ExecutionResult>,
+        run: (execution: Execution) => Promise<ExecutionResult>,
     ): Execution | undefined {
         const arn = executionArn(machineArn, name);
         const other = this.started.get(arn);
@@ -75,10 +112,11 @@ export class Executions {
             return this.running.has(arn) && isDeepStrictEqual(other.input, input) ? other : undefined;
         }
         this.running.add(arn);
-        const result = run().finally(() => this.running.delete(arn));
+        const execution = new Execution(arn, machineArn, input, (itself) =>
+            run(itself).finally(() => this.running.delete(arn)),
+        );
         // Whoever waits for it learns of an error; nobody may.
-        result.catch(() => undefined);
-        const execution = { arn, machineArn, input, startDate: new Date(), result };
+        execution.result.catch(() => undefined);
         this.started.set(arn, execution);
         return execution;
     }

@@ -14,11 +14,12 @@ import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
 import type { EngineName } from "../components/definition";
 import { type EcrImage, parseImageUri } from "../components/imageReference";
 import { type DescribeImage, type RegistryPasswords, startAwsGateway } from "./awsGateway";
-import { type Build, type Credentials, runBuild } from "./codebuild";
+import { type Build, type Credentials, runBuild, type RunningBuild } from "./codebuild";
 import { deliver, type Delivery } from "./delivery";
 import { type Event, EventBridge, type Invocation } from "./events";
 import { endOf, type Execution, Executions } from "./executions";
-import { IdentityAndAccess } from "./iam";
+import { ExecutionsApi } from "./executionsApi";
+import { IdentityAndAccess, type PolicyDocument } from "./iam";
 import { describeImage as describeInRegistry, pushImage } from "./image";
 import { prepareMachine } from "./prerequisites";
 import { freePort, type RunningProcess } from "./processes";
@@ -81,6 +82,12 @@ export interface Lab {
     readonly docker: DockerDaemon;
     /** Variables that every build gets from the machine. Tests put theirs over them. */
     readonly buildEnvironment: Record<string, string>;
+    /**
+     * Credentials of a person or program that holds policies that the stack publishes, and nothing else.
+     *
+     * @param outputs Names of the stack outputs with the policies.
+     */
+    readonly holderOf: (...outputs: readonly string[]) => Credentials;
     /** Folder of the lab's files, logs among them; removed at the end. */
     readonly folder: string;
     /** Tells what a tag means in the lab's registry. */
@@ -160,9 +167,13 @@ async function start(
     const events = new EventBridge((service) => `arn:${partition}:${service}:${region}:${accountId}`);
     keep(await startEmulator(commands.motoServer, emulatorPort, accountId, folder));
     keep(await startRegistry(registry.port, registry.userAndPassword, folder));
+    const executions = new Executions();
+    const executionsApi: ExecutionsApi = new ExecutionsApi(executions, (machineArn, input, name) =>
+        startExecution(machineArn, input, {}, never, name),
+    );
     const api = { port: apiPort, emulatorPort, region, accountId, partition, iam, passwords };
     const describeImage: DescribeImage = (name, tag) => describeInRegistry(registry, name, tag);
-    keep(stoppable(await startAwsGateway({ ...api, describeImage })));
+    keep(stoppable(await startAwsGateway({ ...api, describeImage, executions: executionsApi })));
     const gateway = await startRegistryGateway({
         port: proxyPort,
         host: image.uri.split("/")[0] ?? "",
@@ -238,17 +249,22 @@ async function start(
         variables: Record<string, string>,
         tell: (line: string) => void,
         signal: AbortSignal,
+        follow: (build: RunningBuild) => void = ignore,
     ): Promise<Build> => {
         const project = stack.projects.get(name);
         if (project === undefined) throw new Error(`The stack declares no project ${name}.`);
         const credentials = await assume(project.serviceRole, "codebuild.amazonaws.com", project.arn);
-        const host = { region, endpoint, environment: buildEnvironment, folder, tell };
+        const followed = (running: RunningBuild) => {
+            executionsApi.follow(running);
+            follow(running);
+        };
+        const host = { region, endpoint, environment: buildEnvironment, folder, tell, follow: followed };
         return runBuild(host, project, variables, credentials, signal);
     };
 
-    const executions = new Executions();
     const published: PublishedMessage[] = [];
     const run = async (
+        execution: Execution,
         machineArn: string,
         input: unknown,
         watcher: Partial<ExecutionWatcher>,
@@ -258,21 +274,28 @@ async function start(
         const machine = stack.stateMachines.get(machineArn);
         if (machine === undefined) throw new Error(`The stack declares no state machine ${machineArn}.`);
         const credentials = await assume(machine.roleArn, "states.amazonaws.com", machine.arn);
+        const stopSignal = AbortSignal.any([signal, execution.signal]);
         const host: ExecutionHost = {
             region,
             endpoint,
             credentials,
-            runBuild: async (project, variables, stopSignal) => {
-                const ended = await build(project, variables, watcher.log ?? ignore, stopSignal);
+            runBuild: async (project, variables, buildSignal) => {
+                const isNew = once();
+                const submitted = (running: RunningBuild) => {
+                    if (isNew()) execution.tell("TaskSubmitted", submittedBuild(running));
+                };
+                const tell = watcher.log ?? ignore;
+                const ended = await build(project, variables, tell, buildSignal, submitted);
                 return watcher.build?.(ended) ?? ended;
             },
             refusal: (action, resource) => iam.refusal(credentials.accessKeyId, action, resource),
             findExecution: (arn) => executions.byArn.get(arn),
             publish: (message) => published.push(message),
             startExecution: (other, otherName, otherInput) =>
-                startExecution(other, otherInput, watcher, signal, otherName),
+                startExecution(other, otherInput, watcher, stopSignal, otherName),
+            countMap: (progress) => execution.mapRuns.set(progress.mapRunArn, progress),
             enter: watcher.enter ?? ignore,
-            signal,
+            signal: stopSignal,
         };
         const result = await execute(host, machine, input, name);
         // Step Functions tells of the end by itself.
@@ -286,7 +309,9 @@ async function start(
         signal: AbortSignal,
         name: string,
     ): Execution | undefined =>
-        executions.start(machineArn, name, input, () => run(machineArn, input, watcher, signal, name));
+        executions.start(machineArn, name, input, (execution) =>
+            run(execution, machineArn, input, watcher, signal, name),
+        );
     const start = (
         machineArn: string,
         input: unknown,
@@ -317,6 +342,18 @@ async function start(
         docker,
         buildEnvironment,
         folder,
+        holderOf: (...outputs) => {
+            const name = `holder-of-${outputs.join("-and-")}`;
+            const policies = outputs.map(
+                (output) => JSON.parse(String(stack.outputs[output])) as PolicyDocument,
+            );
+            const trustPolicy = { Version: "2012-10-17", Statement: [] };
+            const arn = `arn:${partition}:iam::${accountId}:role/${name}`;
+            const accessKeyId = `ASIA${randomUUID().replaceAll("-", "").slice(0, 16).toUpperCase()}`;
+            const session = `arn:${partition}:sts::${accountId}:assumed-role/${name}/lab`;
+            iam.addSession(accessKeyId, { name, arn, trustPolicy, policies }, session);
+            return { accessKeyId, secretAccessKey: "lab", sessionToken: "lab" };
+        },
         describeImage,
         push,
         execute: (input, watcher = {}, signal = never) =>
@@ -330,6 +367,19 @@ async function start(
         build: (variables) => build(String(stack.outputs["buildProjectName"]), variables, ignore, never),
         stop,
     };
+}
+
+/** What the history of an execution tells of a build that was started: the answer of StartBuild, as its integrations write it. */
+function submittedBuild({ id, arn, projectName }: RunningBuild): object {
+    const output = JSON.stringify({ Build: { Id: id, Arn: arn, ProjectName: projectName } });
+    const resource = { resourceType: "codebuild", resource: "startBuild.sync" };
+    return { taskSubmittedEventDetails: { ...resource, output } };
+}
+
+/** A question that is answered with yes once. */
+function once(): () => boolean {
+    let isAnswered = false;
+    return () => !isAnswered && (isAnswered = true);
 }
 
 /** The configuration of the stack, with what the options say in the place of its own. */

@@ -21,7 +21,13 @@ import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from 
 import { StateMachine } from "aws-local-stepfunctions";
 
 import type { Build, Credentials } from "./codebuild";
-import { type ChildResult, type Definition, type MapRun, withoutDistributedMaps } from "./distributedMap";
+import {
+    type ChildResult,
+    type Definition,
+    type MapProgress,
+    type MapRun,
+    withoutDistributedMaps,
+} from "./distributedMap";
 import { type Execution, executionArn } from "./executions";
 import type { DeclaredStateMachine } from "./provision";
 
@@ -46,6 +52,8 @@ export interface ExecutionHost {
     readonly publish: (message: PublishedMessage) => void;
     /** Starts an execution of another state machine of the stack; undefined where its name is taken. */
     readonly startExecution: (machineArn: string, name: string, input: unknown) => Execution | undefined;
+    /** Called with how far a Map Run is. */
+    readonly countMap: (progress: MapProgress) => void;
     /** Called with the name of each state that is entered. */
     readonly enter: (state: string) => void;
     /** Aborts the execution, which stops its build. */
@@ -107,6 +115,7 @@ export async function execute(
             {
                 stateMachineArn: machine.arn,
                 ...objects(host),
+                report: host.countMap,
                 run: async (child, childInput, item) => {
                     const childContext = { ...context, Map: { Item: item } };
                     const result = await interpret(host, child, childInput, childContext, handlersOf(child));

@@ -801,6 +801,47 @@ export const statementProofs: Record<Builder, StatementProof> = {
         ),
         resources: (stack, holder) => [executions(stack, machine(holder))],
     },
+    followBuilds: {
+        reach: "the stack's one project",
+        actions: {
+            "codebuild:BatchGetBuilds": {
+                why: "a requester sees how far the build of an export is, and where its log is",
+                proof: documented(
+                    "codebuild/latest/APIReference/API_BatchGetBuilds.html",
+                    "an export needs nobody who watches it",
+                ),
+            },
+        },
+        resources: (stack) => [exactly(stack.arn("image-export-project"))],
+    },
+    readBuildLogs: {
+        reach: "streams of the builds' log group",
+        actions: {
+            "logs:GetLogEvents": {
+                why: "a requester reads what the build of an export does, and why it failed",
+                proof: documented(
+                    "AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html",
+                    "an export needs nobody who watches it",
+                ),
+            },
+        },
+        resources: (stack) => [
+            beginningWith(`${stack.arn("image-export-build-log")}:`, "log-stream:5f2b", "log-stream:a/b"),
+        ],
+    },
+    findMapRuns: {
+        reach: "executions of the state machine of batches",
+        actions: {
+            "states:ListMapRuns": {
+                why: "a requester finds the Map Run that counts the images of a batch",
+                proof: documented(
+                    "step-functions/latest/apireference/API_ListMapRuns.html",
+                    "a batch needs nobody who watches it",
+                ),
+            },
+        },
+        resources: (stack, holder) => [executions(stack, machine(holder))],
+    },
     readArchives: {
         reach: "objects under `artifactPrefix` in the stack's bucket",
         actions: {
@@ -921,7 +962,10 @@ export const statementProofs: Record<Builder, StatementProof> = {
     countResults: {
         reach: "Map Runs of the state machine of batches",
         actions: {
-            "states:DescribeMapRun": { why: "a batch counts the images that were exported", proof: "lab" },
+            "states:DescribeMapRun": {
+                why: "a batch, and who follows it, counts the images that were exported",
+                proof: "lab",
+            },
         },
         resources: (stack) => [
             beginningWith(

@@ -134,6 +134,8 @@ describe("BatchOrchestration", () => {
                     ["states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"],
                     `${states}:execution:test-machine-0a1b2c3:*`,
                 ],
+                ["FindMapRuns", "states:ListMapRuns", `${states}:execution:test-machine-0a1b2c3:*`],
+                ["CountResults", "states:DescribeMapRun", `${states}:mapRun:test-machine-0a1b2c3/*`],
                 ["PutManifests", "s3:PutObject", `${artifactBucketArn}/batches/*`],
                 ["ReadResults", "s3:GetObject", `${artifactBucketArn}/batch-results/*`],
             ],

@@ -15,6 +15,7 @@ const args: ExportOrchestrationArgs = {
     at,
     projectName: "build-0a1b2c3",
     projectArn,
+    buildLogGroupName: "/aws/codebuild/exports",
     engine: "docker",
     imageUri: image.uri,
     repositories: [
@@ -245,6 +246,18 @@ describe("ExportOrchestration", () => {
                         "states:StopExecution",
                     ],
                     Resource: "arn:aws:states:ap-northeast-1:111122223333:execution:test-machine-0a1b2c3:*",
+                },
+                {
+                    Sid: "FollowBuilds",
+                    Effect: "Allow",
+                    Action: "codebuild:BatchGetBuilds",
+                    Resource: projectArn,
+                },
+                {
+                    Sid: "ReadBuildLogs",
+                    Effect: "Allow",
+                    Action: "logs:GetLogEvents",
+                    Resource: "arn:aws:logs:ap-northeast-1:111122223333:log-group:/aws/codebuild/exports:*",
                 },
             ],
         });

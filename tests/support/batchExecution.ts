@@ -70,6 +70,7 @@ export async function executeBatch(
             return Promise.resolve();
         },
         startChild: () => Promise.resolve(),
+        report: () => undefined,
         run: (child: MapDefinition, childInput: unknown, item: MapItem): Promise<ChildResult> =>
             interpret(
                 child,

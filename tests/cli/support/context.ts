@@ -4,7 +4,7 @@ import { type Context, Interruption, type ProcessResult } from "../../../cli/com
 import { runCommandLine } from "../../../cli/main";
 
 /** Answers a call of AWS; what it throws is thrown. The input is as the SDK's command has it. */
-export type AwsAnswer = (operation: string, input: Record<string, unknown>) => unknown;
+export type AwsAnswer = (operation: string, input: Record<string, unknown>, nowMs: number) => unknown;
 
 /** What a test decides. */
 export interface FakeOptions {
@@ -91,7 +91,7 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
                     const operation = command.constructor.name.replace(/Command$/, "");
                     calls.push({ service, region, operation, input: command.input });
                     if (options.aws === undefined) throw new Error(`unexpected ${service} ${operation}`);
-                    return Promise.resolve(options.aws(operation, command.input));
+                    return Promise.resolve(options.aws(operation, command.input, nowMs));
                 };
                 return Promise.resolve({ send } as unknown as ClientTypes[S]);
             },

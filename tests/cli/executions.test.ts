@@ -1,0 +1,205 @@
+import assert from "node:assert/strict";
+
+import { awsError, type AwsAnswer, run, startTimeMs } from "./support/context";
+import { buildArn, executionArn, exported, fakeExport, machineArn, streamed } from "./support/fakeExport";
+
+/** An export as it is so many seconds after its start. */
+function at(seconds: number, refused: readonly string[] = []): AwsAnswer {
+    const shifted = streamed.map((moment) => ({ ...moment, at: moment.at - seconds }));
+    return fakeExport(shifted, refused);
+}
+
+describe("image-export status", () => {
+    it("tells how far a running export is", async () => {
+        const { exitCode, stdout } = await run({ args: ["status", executionArn], aws: at(36) });
+        assert.equal(exitCode, 0);
+        assert.match(stdout, /^status +running: uploading 138 MB of 550 MB \(25 %\), 68\.8 MB\/s$/m);
+        assert.match(stdout, new RegExp(`^execution +${executionArn}$`, "m"));
+    });
+
+    it("tells how an export ended, with the exit code of start", async () => {
+        const done = await run({ args: ["status", executionArn], aws: at(50) });
+        assert.equal(done.exitCode, 0);
+        assert.match(done.stdout, /^digest +sha256:a{64}$/m);
+        const failed = fakeExport([
+            { at: 0, end: { status: "FAILED", error: "ExportFailed", cause: "why" } },
+        ]);
+        assert.equal((await run({ args: ["status", executionArn], aws: failed })).exitCode, 1);
+    });
+
+    it("tells it as JSON", async () => {
+        const { stdout } = await run({ args: ["status", executionArn, "--json"], aws: at(50) });
+        assert.deepEqual((JSON.parse(stdout) as { output: unknown }).output, exported);
+    });
+
+    it("follows with --wait", async () => {
+        const { exitCode, stdout, sleepsMs } = await run({
+            args: ["status", executionArn, "--wait"],
+            aws: at(36),
+        });
+        assert.equal(exitCode, 0);
+        assert.match(stdout, /^status +exported$/m);
+        assert.ok(sleepsMs.length > 0);
+    });
+
+    it("says what to do about an execution that does not exist", async () => {
+        const { exitCode, stderr } = await run({
+            args: ["status", executionArn],
+            aws: () => {
+                throw awsError("ExecutionDoesNotExist", "Execution Does Not Exist");
+            },
+        });
+        assert.equal(exitCode, 1);
+        assert.match(
+            stderr,
+            new RegExp(`^Error ExecutionDoesNotExist: .*\n +of ${executionArn}\n +next .*list`),
+        );
+    });
+});
+
+describe("image-export logs", () => {
+    const lines = streamed.flatMap(({ log = [] }) => log);
+
+    it("prints what has been written so far", async () => {
+        const { exitCode, stdout, stderr } = await run({ args: ["logs", executionArn], aws: at(31) });
+        assert.equal(exitCode, 0);
+        assert.equal(stdout, `${lines.slice(0, 3).join("\n")}\n`);
+        assert.equal(stderr, "");
+    });
+
+    it("goes on to the end with --follow, and prints nothing twice", async () => {
+        const { stdout, calls } = await run({ args: ["logs", executionArn, "-f"], aws: at(0) });
+        assert.equal(stdout, `${lines.join("\n")}\n`);
+        const asked = calls.find(({ operation }) => operation === "GetLogEvents");
+        assert.deepEqual([asked?.service, asked?.region], ["logs", "eu-west-1"]);
+    });
+
+    it("says why there is nothing to print", async () => {
+        const skipped = fakeExport([{ at: 0, end: { status: "SUCCEEDED", output: exported } }]);
+        const none = await run({ args: ["logs", executionArn], aws: skipped });
+        assert.deepEqual([none.exitCode, none.stdout], [0, ""]);
+        assert.match(none.stderr, /has no build/);
+        const early = await run({ args: ["logs", executionArn], aws: at(12) });
+        assert.ok(early.stderr.includes(`${buildArn} has written nothing`));
+    });
+
+    it("names the policy where the log may not be read", async () => {
+        const { exitCode, stderr } = await run({
+            args: ["logs", executionArn],
+            aws: at(31, ["GetLogEvents"]),
+        });
+        assert.equal(exitCode, 1);
+        assert.match(
+            stderr,
+            /of arn:aws:logs:eu-west-1:111122223333:log-group:group:log-stream:0b5c\n.*startExportPolicy/,
+        );
+    });
+});
+
+describe("image-export list", () => {
+    const hourMs = 3_600_000;
+    /** An execution of each hour before now, every third one failed. */
+    const executions = Array.from({ length: 250 }, (_, hour) => ({
+        executionArn: `${executionArn}-${hour}`,
+        name: `run-${hour}`,
+        status: hour === 0 ? "RUNNING" : hour % 3 === 0 ? "FAILED" : "SUCCEEDED",
+        startDate: new Date(startTimeMs - hour * hourMs),
+        stopDate: hour === 0 ? undefined : new Date(startTimeMs - hour * hourMs + 65_000),
+    }));
+    const aws: AwsAnswer = (operation, input) => {
+        if (operation === "DescribeExecution") {
+            const failed =
+                executions.find((each) => each.executionArn === input["executionArn"])?.status === "FAILED";
+            return {
+                input: JSON.stringify({ imageUri: "host/nginx:1" }),
+                error: failed ? "ImageNotFound" : undefined,
+            };
+        }
+        assert.equal(operation, "ListExecutions");
+        const from = Number(input["nextToken"] ?? 0);
+        return {
+            executions: executions.slice(from, from + 100),
+            nextToken: from < 200 ? String(from + 100) : undefined,
+        };
+    };
+    const list = (...args: string[]) => run({ args: ["list", "--state-machine", machineArn, ...args], aws });
+    const names = (text: string) =>
+        text
+            .trimEnd()
+            .split("\n")
+            .slice(1)
+            .map((line) => line.split(/\s+/).at(-1));
+
+    it("lists those of the last day, the newest first, at most 20", async () => {
+        const { exitCode, stdout, calls } = await list();
+        assert.equal(exitCode, 0);
+        assert.match(stdout, /^STARTED +TOOK +STATUS +IMAGE +EXECUTION\n/);
+        assert.match(stdout, /\d\d:\d\d [+-]\d\d:\d\d +1 min 05 s +succeeded +host\/nginx:1 +run-1\n/);
+        assert.match(stdout, /0\.0 s +running +host\/nginx:1 +run-0\n/);
+        assert.deepEqual(
+            names(stdout),
+            executions.slice(0, 20).map(({ name }) => name),
+        );
+        assert.equal(calls.length, 21);
+    });
+
+    it("looks as far back as --since says, over pages", async () => {
+        const { stdout, calls } = await list("--since", "5d", "--limit", "1000");
+        assert.deepEqual(
+            names(stdout),
+            executions.slice(0, 121).map(({ name }) => name),
+        );
+        assert.equal(calls.filter(({ operation }) => operation === "ListExecutions").length, 2);
+    });
+
+    it("lists what failed, with the error's name", async () => {
+        const { stdout } = await list("--failed", "--limit", "3");
+        assert.deepEqual(names(stdout), ["run-3", "run-6", "run-9"]);
+        assert.match(stdout, /ImageNotFound +host/);
+    });
+
+    it("lists as JSON", async () => {
+        const { stdout } = await list("--json", "--limit", "1");
+        assert.deepEqual(JSON.parse(stdout), [
+            {
+                executionArn: `${executionArn}-0`,
+                name: "run-0",
+                status: "RUNNING",
+                imageUri: "host/nginx:1",
+                startTime: new Date(startTimeMs).toISOString(),
+            },
+        ]);
+    });
+
+    it("says so where there are none", async () => {
+        const { exitCode, stdout, stderr } = await run({
+            args: ["list", "--failed", "--state-machine", machineArn],
+            aws: () => ({ executions: [] }),
+        });
+        assert.deepEqual([exitCode, stdout], [0, ""]);
+        assert.match(stderr, /^No failed exports since 20/);
+    });
+
+    for (const [option, value] of [
+        ["--since", "yesterday"],
+        ["--since", "0h"],
+        ["--limit", "0"],
+        ["--limit", "1001"],
+        ["--limit", "x"],
+    ] as const) {
+        it(`refuses ${option} ${value}`, async () => {
+            const { exitCode, stderr } = await list(option, value);
+            assert.equal(exitCode, 2);
+            assert.ok(stderr.startsWith(`Error ${option} is "${value}": expected `));
+        });
+    }
+});
+
+describe("image-export stop", () => {
+    it("stops the execution, and says that a person did", async () => {
+        const { exitCode, calls } = await run({ args: ["stop", executionArn], aws: at(0) });
+        assert.equal(exitCode, 0);
+        assert.equal(calls[0]?.input["executionArn"], executionArn);
+        assert.equal(calls[0].input["error"], "Stopped");
+    });
+});

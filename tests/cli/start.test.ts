@@ -1,0 +1,239 @@
+import assert from "node:assert/strict";
+
+import { awsError, type FakeOptions, type FakeRun, run, startTimeMs } from "./support/context";
+import { executionArn, exported, fakeExport, machineArn, type Moment, streamed } from "./support/fakeExport";
+
+/** Starts an export; its timeline is that of engine `stream` by default. */
+function start(args: readonly string[] = [], options: Partial<FakeOptions> = {}): Promise<FakeRun> {
+    return run({
+        args: ["start", "--state-machine", machineArn, ...args],
+        aws: fakeExport(streamed),
+        ...options,
+    });
+}
+
+/** An export that ends at once. */
+const ending = (end: Moment["end"] & object) => ({ aws: fakeExport([{ at: 0, end }]) });
+
+/** The input of the execution that was started. */
+function requestOf({ calls }: FakeRun): unknown {
+    const { input } = calls.find(({ operation }) => operation === "StartExecution")?.input ?? {};
+    return JSON.parse(String(input));
+}
+
+describe("image-export start", () => {
+    it("sends what was asked for, and nothing else", async () => {
+        assert.deepEqual(requestOf(await start()), {});
+        const args = ["--image", "uri", "--key", "images/a.tar", "--platform", "linux/arm64", "--force"];
+        assert.deepEqual(requestOf(await start(args)), {
+            imageUri: "uri",
+            artifactKey: "images/a.tar",
+            platform: "linux/arm64",
+            force: true,
+        });
+    });
+
+    it("tells each stage in a line where there is no terminal, and the outcome on stdout", async () => {
+        const { exitCode, stdout, stderr } = await start();
+        assert.equal(exitCode, 0);
+        assert.deepEqual(
+            stderr.split("\n").map((line) => line.replace(/ .*/, "")),
+            [
+                "execution",
+                "checking",
+                "queued",
+                "provisioning",
+                "preparing",
+                "resolving",
+                "uploading",
+                "finishing",
+                "",
+            ],
+        );
+        for (const control of ["\u001b", "\r"]) assert.ok(!(stderr + stdout).includes(control));
+        assert.match(stdout, /^status +exported$/m);
+        assert.match(stdout, /^archive +s3:\/\/bucket\/images\/nginx\/1\.29\.tar$/m);
+        assert.match(stdout, /^size +550 MB \(550000000 bytes\)$/m);
+        assert.match(stdout, /^took +50 s$/m);
+    });
+
+    it("shows bytes and rate in the one live line of a terminal", async () => {
+        const { stdout, stderr } = await start([], { isTty: true, columns: 100 });
+        assert.match(stderr, /uploading 138 MB of 550 MB \(25 %\), 68\.8 MB\/s/);
+        assert.match(stderr, /uploading 413 MB of 550 MB \(75 %\), 103 MB\/s/);
+        // The clock of the line goes on between two polls.
+        assert.match(stderr, /queued.*m3\.3 s since/);
+        assert.equal(stderr.split("\n").length, 2, "one line that stays, the execution's ARN");
+        assert.ok(stderr.endsWith("\r\u001b[K"), "the status is taken away");
+        assert.ok(stdout.includes("\u001b[32mexported"));
+        const plain = await start([], { isTty: true, env: { NO_COLOR: "1" } });
+        assert.ok(!`${plain.stderr}${plain.stdout}`.replaceAll("\u001b[K", "").includes("\u001b"));
+    });
+
+    it("prints every line of the log once with --logs, on stderr", async () => {
+        const { stderr, stdout } = await start(["--logs"]);
+        for (const line of streamed.flatMap(({ log = [] }) => log).filter((each) => each !== "")) {
+            assert.equal(stderr.split(`${line}\n`).length, 2, line);
+            assert.ok(!stdout.includes(line));
+        }
+    });
+
+    it("prints JSON alone on stdout with --json", async () => {
+        const { stdout } = await start(["--json"]);
+        assert.deepEqual(JSON.parse(stdout), {
+            executionArn,
+            status: "SUCCEEDED",
+            startTime: new Date(startTimeMs).toISOString(),
+            stopTime: new Date(startTimeMs + 50_000).toISOString(),
+            input: {},
+            output: exported,
+        });
+    });
+
+    it("only starts with --no-wait", async () => {
+        const { exitCode, stdout, calls } = await start(["--no-wait"]);
+        assert.deepEqual([exitCode, stdout, calls.length], [0, `${executionArn}\n`, 1]);
+        const json = await start(["--no-wait", "--json"]);
+        assert.deepEqual(JSON.parse(json.stdout), { executionArn });
+        assert.equal((await start(["--no-wait", "--wait"])).exitCode, 2);
+    });
+
+    for (const [what, end, exitCode, shown] of [
+        [
+            "there already",
+            { status: "SUCCEEDED", output: { ...exported, skipped: true } },
+            0,
+            /already exported/,
+        ],
+        [
+            "failed",
+            { status: "FAILED", error: "ImageNotFound", cause: "no such tag" },
+            1,
+            /^error +ImageNotFound\ncause +no such tag$/m,
+        ],
+        [
+            "out of time in its build",
+            { status: "FAILED", error: "BuildTimedOut", cause: "30 minutes" },
+            3,
+            /BuildTimedOut/,
+        ],
+        ["out of time", { status: "TIMED_OUT" }, 3, /timed out/],
+        ["stopped", { status: "ABORTED" }, 1, /stopped/],
+    ] as const) {
+        it(`exits with ${exitCode} for an export that is ${what}`, async () => {
+            const result = await start([], ending(end));
+            assert.equal(result.exitCode, exitCode);
+            assert.match(result.stdout, shown);
+        });
+    }
+
+    it("polls more slowly while nothing changes, at most every six seconds or so", async () => {
+        const { sleepsMs } = await start([], {
+            aws: fakeExport([
+                { at: 1, phase: "QUEUED" },
+                { at: 300, end: { status: "SUCCEEDED", output: exported } },
+            ]),
+        });
+        assert.equal(sleepsMs[0], 1000);
+        assert.equal(Math.max(...sleepsMs), 5000);
+        assert.ok(sleepsMs.length < 75, `${sleepsMs.length} polls in five minutes`);
+    });
+
+    it("follows without the build where the credentials may not see it, and says so once", async () => {
+        for (const refused of ["GetExecutionHistory", "BatchGetBuilds", "GetLogEvents"]) {
+            const { exitCode, stderr } = await start([], { aws: fakeExport(streamed, [refused]) });
+            assert.equal(exitCode, 0, refused);
+            assert.equal(stderr.split("The build cannot be seen").length, 2, refused);
+            assert.match(stderr, new RegExp(`startExportPolicy.*not authorized to perform ${refused}`));
+        }
+    });
+
+    it("goes on through throttling and expired credentials", async () => {
+        const inner = fakeExport(streamed);
+        let count = 0;
+        const { exitCode, renewals } = await start([], {
+            aws: (operation, ...rest) => {
+                count++;
+                if (count % 5 === 2) throw awsError("ThrottlingException", "Rate exceeded");
+                if (count % 7 === 3) throw awsError("ExpiredTokenException", "expired");
+                return inner(operation, ...rest);
+            },
+        });
+        assert.equal(exitCode, 0);
+        assert.ok(renewals > 2);
+    });
+
+    it("starts the same execution when the call has to be repeated", async () => {
+        const inner = fakeExport(streamed);
+        let isFirst = true;
+        const { calls } = await start(["--no-wait"], {
+            aws: (...given) => {
+                if (isFirst) {
+                    isFirst = false;
+                    throw Object.assign(new Error("socket hang up"), { code: "ECONNRESET" });
+                }
+                return inner(...given);
+            },
+        });
+        const names = calls.map(({ input }) => input["name"]);
+        assert.equal(names.length, 2);
+        assert.equal(names[0], names[1]);
+    });
+
+    it("says whose policy is missing where the start is refused", async () => {
+        const { exitCode, stderr } = await start([], { aws: fakeExport(streamed, ["StartExecution"]) });
+        assert.equal(exitCode, 1);
+        assert.match(
+            stderr,
+            /^Error AccessDeniedException: .*\n +of arn:.*:stateMachine:export\n +next .*startExportPolicy/,
+        );
+    });
+
+    describe("after Ctrl-C", () => {
+        const interruptAt = (seconds: number): Partial<FakeOptions> => ({
+            onSleep: (nowMs, interrupt) => {
+                if (nowMs >= startTimeMs + seconds * 1000) interrupt();
+            },
+        });
+        const operations = ({ calls }: FakeRun) => calls.map(({ operation }) => operation);
+
+        for (const [answer, stops] of [
+            ["y", true],
+            ["YES", true],
+            ["n", false],
+            ["", false],
+            ["what?", false],
+        ] as const) {
+            it(`${stops ? "stops" : "leaves"} the execution when it is answered "${answer}"`, async () => {
+                const questions: string[] = [];
+                const ask = (question: string) => {
+                    questions.push(question);
+                    return answer;
+                };
+                const result = await start([], { ...interruptAt(12), ask, isTty: true });
+                assert.equal(result.exitCode, 130);
+                assert.equal(questions.length, 1);
+                assert.equal(operations(result).includes("StopExecution"), stops);
+                assert.equal(result.stderr.includes(`image-export stop ${executionArn}`), !stops);
+                assert.equal(result.stdout, "");
+            });
+        }
+
+        it("stops watching where nobody can be asked, and prints how to stop and to watch again", async () => {
+            const result = await start([], interruptAt(12));
+            assert.equal(result.exitCode, 130);
+            assert.ok(!operations(result).includes("StopExecution"));
+            assert.ok(result.stderr.includes(`\n  image-export stop ${executionArn}\n`));
+            assert.ok(result.stderr.includes(`\n  image-export status ${executionArn} --wait\n`));
+        });
+
+        it("asks nothing when the process is terminated", async () => {
+            const result = await start([], {
+                ...interruptAt(12),
+                interruptedBy: "SIGTERM",
+                ask: () => assert.fail("asked"),
+            });
+            assert.equal(result.exitCode, 143);
+        });
+    });
+});

@@ -1,0 +1,174 @@
+/** The command line as people run it: a process of its own, against the API of the lab, with a published policy's rights. */
+import * as assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+
+import { HeadObjectCommand } from "@aws-sdk/client-s3";
+
+import type { EngineName } from "../../components/definition";
+import { permission } from "../../lab/iam";
+import { type Lab, startLab } from "../../lab/lab";
+
+const root = join(__dirname, "../..");
+
+/** What a run of the command line left. */
+interface Run {
+    readonly exitCode: number | null;
+    readonly stdout: string;
+    readonly stderr: string;
+}
+
+for (const engine of ["docker", "stream"] as const) {
+    describe(`lab: the command line, engine ${engine}`, () => {
+        testCommandLine(engine);
+    });
+}
+
+function testCommandLine(engine: EngineName): void {
+    let lab: Lab;
+    let environment: Record<string, string>;
+
+    before(async () => {
+        lab = await startLab({ engine, tell: () => undefined });
+        environment = environmentOf(lab, "startExportPolicy");
+    });
+
+    after(async () => {
+        await lab.stop();
+    });
+
+    it("starts an export, shows how far it is, and reports the archive", async () => {
+        const { exitCode, stdout, stderr } = await imageExport(["start", "--json", "--logs"]);
+        assert.equal(exitCode, 0, stderr);
+        const { status, output } = JSON.parse(stdout) as {
+            status: string;
+            output: { artifactBucket: string; artifactKey: string; sizeBytes: number };
+        };
+        assert.equal(status, "SUCCEEDED");
+        const head = await lab.s3.send(
+            new HeadObjectCommand({ Bucket: output.artifactBucket, Key: output.artifactKey }),
+        );
+        assert.equal(head.ContentLength, output.sizeBytes);
+        // Told by the build's phases and its log, both read with nothing but the published policy.
+        assert.doesNotMatch(stderr, /cannot be seen/);
+        assert.match(stderr, /^=== Done \(after \d+ s\)$/m);
+        const stages = stderr.split("\n").map((line) => line.split(" ")[0]);
+        // The small image of the lab passes some of the stages between two polls.
+        const ofBuild = ["resolving", "pulling", "saving", "uploading", "recording", "finishing"];
+        assert.ok(stages.includes("checking") && ofBuild.some((stage) => stages.includes(stage)), stderr);
+        if (engine === "stream") assert.match(stderr, /^[\d.]+ of [\d.]+ MB in [\d.]+ s$/m);
+    });
+
+    it("skips what is there, and lists, shows and explains what was done", async () => {
+        const skipped = await imageExport(["start"]);
+        assert.equal(skipped.exitCode, 0, skipped.stderr);
+        assert.match(skipped.stdout, /^status +already exported$/m);
+        const failed = await imageExport(["start", "--image", imageUri("missing")]);
+        assert.equal(failed.exitCode, 1);
+        assert.match(failed.stdout, /^error +ImageNotFound$/m);
+
+        const { stdout } = await imageExport(["list", "--json"]);
+        const [newest, , oldest] = JSON.parse(stdout) as {
+            executionArn: string;
+            name: string;
+            error?: string;
+        }[];
+        assert.equal(newest?.error, "ImageNotFound");
+        const status = await imageExport(["status", oldest?.name ?? ""]);
+        assert.match(status.stdout, /^status +exported$/m);
+        const logs = await imageExport(["logs", oldest?.executionArn ?? ""]);
+        assert.match(logs.stdout, /^=== Check the request \(after \d+ s\)\n/);
+        assert.match(logs.stdout, /^=== Done/m);
+    });
+
+    it("stops watching at Ctrl-C without a terminal, watches again, and stops the execution", async () => {
+        await lab.push(lab.image.repository.name, "slow");
+        const watching = start(["start", "--image", imageUri("slow"), "--force"]);
+        const output = collected(watching);
+        await firstOutput(watching);
+        watching.kill("SIGINT");
+        const { exitCode, stderr, stdout } = await output;
+        assert.deepEqual([exitCode, stdout], [130, ""]);
+        const [, arn = ""] = /image-export stop (arn:\S+)/.exec(stderr) ?? [];
+        const running = await imageExport(["status", arn]);
+        assert.match(running.stdout, /^status +running: /m);
+        assert.equal((await imageExport(["stop", arn])).exitCode, 0);
+        const stopped = await imageExport(["status", arn, "--wait"]);
+        assert.equal(stopped.exitCode, 1);
+        assert.match(stopped.stdout, /^status +stopped$/m);
+        assert.match(stopped.stdout, /^error +Stopped$/m);
+    });
+
+    it("needs each permission of the policy", async () => {
+        const shown: [string, string, string[], RegExp][] = [
+            ["StartExports", "states:StartExecution", ["start", "--no-wait"], /states:StartExecution on/],
+            ["StartExports", "states:ListExecutions", ["list"], /states:ListExecutions on/],
+            ["FollowExports", "states:DescribeExecution", ["start"], /states:DescribeExecution on/],
+            [
+                "FollowExports",
+                "states:GetExecutionHistory",
+                ["start", "--force"],
+                /cannot be seen.*GetExecutionHistory on/,
+            ],
+            [
+                "FollowBuilds",
+                "codebuild:BatchGetBuilds",
+                ["start", "--force"],
+                /cannot be seen.*BatchGetBuilds on/,
+            ],
+            ["ReadBuildLogs", "logs:GetLogEvents", ["start", "--force"], /cannot be seen.*GetLogEvents on/],
+        ];
+        for (const [statement, action, args, says] of shown) {
+            lab.iam.removed.add(permission(statement, action));
+            const { stderr } = await imageExport(args);
+            lab.iam.removed.clear();
+            assert.match(stderr, says, action);
+        }
+    });
+
+    function imageUri(tag: string): string {
+        return lab.image.uri.replace(/:[^:]*$/, `:${tag}`);
+    }
+
+    function start(args: readonly string[]): ChildProcess {
+        return spawn(process.execPath, [join(root, "cli/launch.js"), ...args], { env: environment });
+    }
+
+    function imageExport(args: readonly string[]): Promise<Run> {
+        return collected(start(args));
+    }
+}
+
+/** The environment of somebody who holds one of the stack's policies and knows the stack's state machine. */
+function environmentOf(lab: Lab, policy: string): Record<string, string> {
+    const { accessKeyId, secretAccessKey, sessionToken } = lab.holderOf(policy);
+    return {
+        PATH: process.env["PATH"] ?? "",
+        HOME: lab.folder,
+        AWS_ENDPOINT_URL: lab.endpoint,
+        AWS_ACCESS_KEY_ID: accessKeyId,
+        AWS_SECRET_ACCESS_KEY: secretAccessKey,
+        AWS_SESSION_TOKEN: sessionToken,
+        IMAGE_EXPORT_STATE_MACHINE_ARN: String(lab.stack.outputs["stateMachineArn"]),
+    };
+}
+
+async function collected(child: ChildProcess): Promise<Run> {
+    const exit = new Promise<number | null>((resolve) => {
+        child.once("close", resolve);
+    });
+    const read = async (stream: Readable | null) => (stream === null ? "" : text(stream));
+    const [stdout, stderr] = await Promise.all([read(child.stdout), read(child.stderr)]);
+    return { exitCode: await exit, stdout, stderr };
+}
+
+/** Waits until the command line shows the first status. */
+async function firstOutput(child: ChildProcess): Promise<void> {
+    await new Promise<void>((resolve) => {
+        child.stderr?.on("data", (data: Buffer) => {
+            if (String(data).includes("since the start")) resolve();
+        });
+    });
+}
