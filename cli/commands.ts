@@ -15,6 +15,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
         summary: "export an image and follow the export to its end",
         load: () => require("./commands/start") as { command: Command },
     },
+    batch: {
+        summary: "export many images and tell which ones failed",
+        load: () => require("./commands/batch") as { command: Command },
+    },
     status: {
         summary: "tell how far an export is, or how it ended",
         load: () => require("./commands/status") as { command: Command },
@@ -50,5 +54,9 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     doctor: {
         summary: "tell what is missing for the lab, for deploying, for exports",
         load: () => require("./commands/doctor") as { command: Command },
+    },
+    completion: {
+        summary: "print a script that completes commands and options in bash, zsh or fish",
+        load: () => require("./commands/completion") as { command: Command },
     },
 };
