@@ -1,6 +1,7 @@
 /** The command line as people run it: a process of its own, against the API of the lab, with a published policy's rights. */
 import * as assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -128,16 +129,38 @@ function testCommandLine(engine: EngineName): void {
         }
     });
 
+    it("exports a batch, counts it, and lists what failed", async () => {
+        await lab.push(lab.image.repository.name, "one");
+        const file = join(lab.folder, "images.txt");
+        writeFileSync(file, [imageUri("one"), imageUri("nowhere")].join("\n"));
+        // Somebody who has the outputs of the stack from Pulumi, and the policy for batches.
+        const bin = mkdtempSync(join(lab.folder, "pulumi-"));
+        writeFileSync(join(bin, "outputs.json"), JSON.stringify(lab.stack.outputs));
+        writeFileSync(join(bin, "pulumi"), `#!/bin/sh\ncat ${bin}/outputs.json\n`, { mode: 0o755 });
+        const holder = environmentOf(lab, "startBatchPolicy");
+        delete holder["IMAGE_EXPORT_STATE_MACHINE_ARN"];
+        const PATH = `${bin}:${holder["PATH"] ?? ""}`;
+        const { exitCode, stdout, stderr } = await imageExport(["batch", file, "--stack", "dev"], {
+            ...holder,
+            PATH,
+        });
+        assert.equal(exitCode, 1, stderr);
+        assert.doesNotMatch(stderr, /cannot be seen/);
+        assert.match(stderr, /^\d of 2 exported, \d running/m);
+        assert.match(stdout, /^batch +1 of 2 exported\. /m);
+        assert.match(stdout, /\nFAILED IMAGE +ERROR +CAUSE\n\S+:nowhere +ImageNotFound +\S/);
+    });
+
     function imageUri(tag: string): string {
         return lab.image.uri.replace(/:[^:]*$/, `:${tag}`);
     }
 
-    function start(args: readonly string[]): ChildProcess {
-        return spawn(process.execPath, [join(root, "cli/launch.js"), ...args], { env: environment });
+    function start(args: readonly string[], env = environment): ChildProcess {
+        return spawn(process.execPath, [join(root, "cli/launch.js"), ...args], { env });
     }
 
-    function imageExport(args: readonly string[]): Promise<Run> {
-        return collected(start(args));
+    function imageExport(args: readonly string[], env = environment): Promise<Run> {
+        return collected(start(args, env));
     }
 }
 
