@@ -30,7 +30,7 @@ const whole = {
 };
 
 function batch(end: object, refused: readonly string[] = []): AwsAnswer {
-    return (operation, input, nowMs) => {
+    return (operation, input, nowMs = startTimeMs) => {
         if (refused.includes(operation))
             throw awsError("AccessDeniedException", `not authorized: ${operation}`);
         const seconds = (nowMs - startTimeMs) / 1000;

@@ -4,7 +4,7 @@ import { type Context, Interruption, type ProcessResult } from "../../../cli/com
 import { runCommandLine } from "../../../cli/main";
 
 /** Answers a call of AWS; what it throws is thrown. The input is as the SDK's command has it. */
-export type AwsAnswer = (operation: string, input: Record<string, unknown>, nowMs: number) => unknown;
+export type AwsAnswer = (operation: string, input: Record<string, unknown>, nowMs?: number) => unknown;
 
 /** What a test decides. */
 export interface FakeOptions {

@@ -104,7 +104,7 @@ export function fakeExport(timeline: readonly Moment[], refused: readonly string
             };
         },
     };
-    return (operation, input, nowMs) => {
+    return (operation, input, nowMs = startTimeMs) => {
         now = nowMs;
         if (refused.includes(operation))
             throw awsError("AccessDeniedException", `not authorized to perform ${operation}`);
