@@ -26,6 +26,13 @@ export const documentedCommands: Readonly<Record<string, readonly (readonly [beg
                 "pulumi config set --stack dev --path 'repositoryArns[0]' arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api",
                 "configuration",
             ],
+            [
+                "npx image-export start --stack dev",
+                {
+                    test: "tests/lab/cli.lab.test.ts",
+                    title: "starts an export, shows how far it is, and reports the archive",
+                },
+            ],
             ["AWS_REGION=$(pulumi config get aws:region --stack dev)", "lab"],
             ["bucket=$(pulumi stack output artifactBucketName --stack dev)", "lab"],
             [
