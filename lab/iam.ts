@@ -64,9 +64,8 @@ export const everybodysAction = "sts:GetCallerIdentity";
  * @throws Error when a policy is not valid.
  */
 export async function judge(call: Call): Promise<Judgement> {
-    const { principal, action, resource, accountId, identityPolicies, resourcePolicy, boundary, context } =
-        withEncryptionContext(call);
-    const { endpointPolicy } = call;
+    const { principal, action, resource, accountId, context, ...policies } = withEncryptionContext(call);
+    const { identityPolicies, resourcePolicy, endpointPolicy, boundary } = policies;
     // Everybody may ask who they are, so the simulator looks at no policy; an endpoint asks its own all the same.
     if (action === everybodysAction && endpointPolicy !== undefined) {
         const passes = endpointPolicy.Statement.some(({ Action }) => [Action].flat().includes(action));
@@ -132,11 +131,13 @@ function validatedOnce(policy: PolicyDocument): object {
  * of a request. It does know tags of the principal, which go on after a slash and are compared in the same way.
  */
 export function withEncryptionContext(call: Call): Call {
-    const { identityPolicies, resourcePolicy, context } = call;
+    const { identityPolicies, resourcePolicy, endpointPolicy, boundary, context } = call;
     return {
         ...call,
         identityPolicies: identityPolicies.map(withTagsForContext),
         resourcePolicy: resourcePolicy && withTagsForContext(resourcePolicy),
+        endpointPolicy: endpointPolicy && withTagsForContext(endpointPolicy),
+        boundary: boundary && withTagsForContext(boundary),
         context: withTagsForContext(context),
     };
 }
