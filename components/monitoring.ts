@@ -300,7 +300,7 @@ function createRules(
         `${name}-ended-role`,
         {
             description: "Role of the rules that tell of the end of an execution",
-            assumeRolePolicy: policyDocument(assumedByEventBridge(args.at, `${name}-ended-`)),
+            assumeRolePolicy: policyDocument(assumedByEventBridge(args.at, `${name}-ended`)),
             tags: args.tags,
         },
         opts,

@@ -249,7 +249,7 @@ describe("Monitoring", () => {
             const [trust] = statementsOf(monitoring.resource("test-ended-role"));
             assert.deepEqual(trust?.Condition, {
                 StringEquals: { "aws:SourceAccount": "111122223333" },
-                ArnLike: { "aws:SourceArn": `arn:aws:events:${account}:rule/test-ended-*` },
+                ArnLike: { "aws:SourceArn": `arn:aws:events:${account}:rule/test-ended*` },
             });
         });
     });

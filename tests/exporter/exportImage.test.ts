@@ -332,7 +332,7 @@ describe("exportImage", () => {
             const before = [archive(), s3.objects.get("bucket/images/app.tar.json")];
             s3.fault = ({ method, url }) =>
                 method === "POST" && url.includes("uploadId") ? { kind: "status", status: 403 } : undefined;
-            await assert.rejects(run("1"), { name: "ExportFailed" });
+            await assert.rejects(run("1"), { name: "AccessDenied" });
             assert.deepEqual([archive(), s3.objects.get("bucket/images/app.tar.json")], before);
         });
         it("of the record says so, and the archive without it counts for nothing", async () => {
@@ -342,7 +342,7 @@ describe("exportImage", () => {
                     : undefined;
             const message =
                 /s3:\/\/bucket\/images\/app\.tar is complete, but its record could not be written: .*403/;
-            await assert.rejects(run("1"), { name: "ExportFailed", message });
+            await assert.rejects(run("1"), { name: "AccessDenied", message });
             s3.fault = undefined;
             assert.equal((await run("1")).skipped, false);
         });
