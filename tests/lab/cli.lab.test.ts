@@ -34,6 +34,7 @@ function testCommandLine(engine: EngineName): void {
     before(async () => {
         lab = await startLab({ engine, tell: () => undefined });
         environment = environmentOf(lab, "startExportPolicy");
+        takeTime(lab);
     });
 
     after(async () => {
@@ -162,6 +163,17 @@ function testCommandLine(engine: EngineName): void {
     function imageExport(args: readonly string[], env = environment): Promise<Run> {
         return collected(start(args, env));
     }
+}
+
+/**
+ * Lets the exporter of engine stream begin after a few seconds: the lab's small image is exported between two of the polls
+ * that show how far an export is.
+ */
+function takeTime(lab: Lab): void {
+    const bin = mkdtempSync(join(lab.folder, "node-"));
+    const script = `#!/bin/sh\nif [ "$1" = exporter.mjs ]; then sleep 3; fi\nexec ${process.execPath} "$@"\n`;
+    writeFileSync(join(bin, "node"), script, { mode: 0o755 });
+    lab.buildEnvironment["PATH"] = `${bin}:${lab.buildEnvironment["PATH"] ?? ""}`;
 }
 
 /** The environment of somebody who holds one of the stack's policies and knows the stack's state machine. */
