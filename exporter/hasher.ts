@@ -41,7 +41,7 @@ type Message = HashJob | "digest";
  * The thread's program. Every byte is hashed twice, once for its blob's digest and once for the archive's, at some
  * 2 GB/s each with the processor's SHA instructions; beside it the main thread has the sockets to itself.
  * Both hashes take the bytes in pieces that stay in the processor's cache: a second walk through the memory of a whole
- * part costs half as much again (bench/README.md).
+ * part costs two fifths more (bench/README.md).
  * It is carried as text, so it may use nothing from outside the function: a bundle of one file has no other file to
  * start a worker from.
  */
