@@ -4,9 +4,9 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 
-import { manifestPrefix, resultPrefix } from "./components/batchDefinition";
+import { manifestPrefix, resultPrefix } from "./stateMachines/batch";
 import type { BuildNetwork, Compute } from "./components/buildRunner";
-import type { EngineName } from "./components/definition";
+import type { EngineName } from "./stateMachines/export";
 import {
     type EcrImage,
     type EcrRepository,

@@ -5,14 +5,14 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { BatchOrchestration } from "./components/batch";
 import { BuildRunner } from "./components/buildRunner";
-import type { AwsLocation } from "./components/iamStatements";
+import type { AwsLocation } from "./policies/statements";
 import { defaultArtifactKey } from "./components/imageReference";
 import { Monitoring } from "./components/monitoring";
 import { IsolatedNetwork } from "./components/network";
 import { ExportOrchestration } from "./components/orchestration";
 import { boundedBy } from "./components/permissionsBoundary";
 import { PullThroughCache } from "./components/pullThroughCache";
-import { repositoryPolicies } from "./components/repositoryPolicies";
+import { repositoryPolicies } from "./policies/repositoryPolicies";
 import { ArtifactStorage } from "./components/storage";
 import { Triggers } from "./components/triggers";
 import { checkSettings, type StackConfig } from "./config";

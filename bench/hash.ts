@@ -3,7 +3,7 @@
  * both take them: `npm run bench:hash`. It prints a table, medians of five runs in turns.
  */
 import { createHash } from "node:crypto";
-import { defaultPartBytes } from "../exporter/parts";
+import { defaultPartBytes } from "../exporter/archive/parts";
 import { median } from "./streamReport";
 
 const totalBytes = 500e6;

@@ -1,6 +1,6 @@
 import { createHash, randomFillSync } from "node:crypto";
 import { createGzip } from "node:zlib";
-import { paddingBytes, tarHeader, trailer } from "../exporter/tar";
+import { paddingBytes, tarHeader, trailer } from "../exporter/archive/tar";
 
 /** The image that is measured. */
 export interface BenchImage {

@@ -1,7 +1,7 @@
 /** Archives in S3: which object a KEY means, what its record says, and its bytes, in order and over many connections. */
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, type S3Client } from "@aws-sdk/client-s3";
 
-import { parseLocation, recordNameOf } from "../exporter/destination";
+import { parseLocation, recordNameOf } from "../exporter/destination/destination";
 import { messageOf } from "../exporter/errors";
 import { type ExportRecord, parseRecord } from "../exporter/record";
 import { regionOf } from "./aws";

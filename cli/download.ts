@@ -3,7 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 
-import { recordNameOf } from "../exporter/destination";
+import { recordNameOf } from "../exporter/destination/destination";
 import { recordText } from "../exporter/record";
 import {
     type ObjectVersion,

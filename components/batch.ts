@@ -1,7 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { batchDefinition, manifestPrefix, resultPrefix } from "./batchDefinition";
+import { batchDefinition, manifestPrefix, resultPrefix } from "../stateMachines/batch";
 import {
     awaitExports,
     type AwsLocation,
@@ -19,7 +19,7 @@ import {
     startExports,
     writeEncrypted,
     writeResults,
-} from "./iamStatements";
+} from "../policies/statements";
 import { createStateMachine } from "./stateMachine";
 
 /** Arguments of {@link BatchOrchestration}. */

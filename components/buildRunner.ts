@@ -19,9 +19,9 @@ import {
     writeArchives,
     writeEncrypted,
     writeLog,
-} from "./iamStatements";
+} from "../policies/statements";
 import { defaultArtifactKey, type EcrImage, type EcrRepository, repositoryArn } from "./imageReference";
-import { defaultPlatform } from "./definition";
+import { defaultPlatform } from "../stateMachines/export";
 
 /** The machine that a build runs on, and how long it may take. */
 export interface Compute {

@@ -2,7 +2,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { createAlarm } from "./alarm";
-import { exportNamePrefix } from "./batchDefinition";
+import { exportNamePrefix } from "../stateMachines/batch";
 import { buildsUrl, dashboardUrl } from "./consoleLinks";
 import { dashboardBody } from "./dashboard";
 import {
@@ -17,8 +17,8 @@ import {
     readOutcomes,
     showMetrics,
     wakeNotifier,
-} from "./iamStatements";
-import { notifierDefinition, type Subject } from "./notifierDefinition";
+} from "../policies/statements";
+import { notifierDefinition, type Subject } from "../stateMachines/notifier";
 import { createStateMachine } from "./stateMachine";
 
 /** Who is told, and of what. */

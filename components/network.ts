@@ -2,7 +2,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { BuildNetwork } from "./buildRunner";
-import type { EngineName } from "./definition";
+import type { EngineName } from "../stateMachines/export";
 import {
     assumedByFlowLogs,
     type AwsLocation,
@@ -16,7 +16,7 @@ import {
     throughEndpoint,
     writeArchives,
     writeFlowLogs,
-} from "./iamStatements";
+} from "../policies/statements";
 import { type EcrRepository, repositoryArn } from "./imageReference";
 
 /** Arguments of {@link IsolatedNetwork}. */

@@ -1,7 +1,7 @@
 import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { exportDefinition, type ExportDefinitionArgs, isAskable } from "./definition";
+import { exportDefinition, type ExportDefinitionArgs, isAskable } from "../stateMachines/export";
 import {
     awaitBuilds,
     findExports,
@@ -12,7 +12,7 @@ import {
     resolveTags,
     runBuilds,
     startExports,
-} from "./iamStatements";
+} from "../policies/statements";
 import { repositoryArn } from "./imageReference";
 import { createStateMachine } from "./stateMachine";
 

@@ -8,7 +8,7 @@ import {
     deliverExecutionLog,
     policyDocument,
     traceExecutions,
-} from "./iamStatements";
+} from "../policies/statements";
 
 /** Arguments of {@link createStateMachine}. */
 export interface StateMachineArgs {

@@ -1,7 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { manifestPrefix, resultPrefix } from "./batchDefinition";
+import { manifestPrefix, resultPrefix } from "../stateMachines/batch";
 import {
     administerKey,
     type AwsLocation,
@@ -17,7 +17,7 @@ import {
     listArchives,
     policyDocument,
     readArchives,
-} from "./iamStatements";
+} from "../policies/statements";
 
 /** What encrypts the archives: S3's own keys (SSE-S3), a KMS key of this component's own, or a given KMS key. */
 export type Encryption =

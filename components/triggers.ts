@@ -12,8 +12,8 @@ import {
     policyDocument,
     pullTrigger,
     startTriggeredExports,
-} from "./iamStatements";
-import { starterDefinition } from "./starterDefinition";
+} from "../policies/statements";
+import { starterDefinition } from "../stateMachines/starter";
 import { createStateMachine } from "./stateMachine";
 
 /** Exports what is pushed. */

@@ -1,17 +1,17 @@
 import { createRecord, engineVersion, type ExportRecord, idFrom } from "./record";
-import type { CredentialSource } from "./credentials";
-import { type Destination, type Location, parseLocation } from "./destination";
+import type { CredentialSource } from "./registry/credentials";
+import { type Destination, type Location, parseLocation } from "./destination/destination";
 import { asExportError, ExportError } from "./errors";
-import { fileDestination } from "./fileDestination";
-import { type ResolvedImage, resolveImage } from "./image";
-import { defaultPartBytes, planParts } from "./parts";
-import { planArchive } from "./plan";
+import { fileDestination } from "./destination/fileDestination";
+import { type ResolvedImage, resolveImage } from "./registry/image";
+import { defaultPartBytes, planParts } from "./archive/parts";
+import { planArchive } from "./archive/plan";
 import { defaultPlatform, parsePlatform, platformText } from "./platform";
 import { parseReference } from "./reference";
-import { openRegistry, type Registry } from "./registry";
-import { defaultRetryPolicy, retry, type RetryPolicy, TransientError } from "./retry";
-import { createS3Client } from "./s3Client";
-import { s3Destination } from "./s3Destination";
+import { openRegistry, type Registry } from "./registry/registry";
+import { defaultRetryPolicy, retry, type RetryPolicy, TransientError } from "./network/retry";
+import { createS3Client } from "./destination/s3Client";
+import { s3Destination } from "./destination/s3Destination";
 import { transfer } from "./transfer";
 
 /** What to export, where to, and how. */

@@ -1,6 +1,6 @@
-import type { ResolvedImage } from "./image";
-import { platformsOf } from "./image";
-import type { ArchivePlan } from "./plan";
+import type { ResolvedImage } from "./registry/image";
+import { platformsOf } from "./registry/image";
+import type { ArchivePlan } from "./archive/plan";
 
 /** This engine's version; it changes when the archives or records that it writes do. */
 export const engineVersion = "0.1.0";

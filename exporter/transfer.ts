@@ -1,11 +1,11 @@
-import { combineCrc32, crc32Of } from "./crc32";
-import type { ArchiveWriter } from "./destination";
+import { combineCrc32, crc32Of } from "./archive/crc32";
+import type { ArchiveWriter } from "./destination/destination";
 import { ExportError } from "./errors";
-import { type BlobStretch, createHasher } from "./hasher";
-import type { Part } from "./parts";
-import type { ArchivePlan, Segment } from "./plan";
-import { createLimit, createPool } from "./pool";
-import type { Registry } from "./registry";
+import { type BlobStretch, createHasher } from "./archive/hasher";
+import type { Part } from "./archive/parts";
+import type { ArchivePlan, Segment } from "./archive/plan";
+import { createLimit, createPool } from "./network/pool";
+import type { Registry } from "./registry/registry";
 
 /** What is moved, from where, to where, and with how much of the machine. */
 export interface TransferOptions {

@@ -9,16 +9,16 @@ import {
     fileOf,
     imagesOf,
     parseDocument,
-} from "./contents";
-import { parseLocation, recordNameOf } from "./destination";
+} from "./archive/contents";
+import { parseLocation, recordNameOf } from "./destination/destination";
 import { ExportError, messageOf } from "./errors";
-import type { ImageDocument } from "./image";
-import type { Descriptor } from "./manifest";
-import { planArchive } from "./plan";
-import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
+import type { ImageDocument } from "./registry/image";
+import type { Descriptor } from "./registry/manifest";
+import { planArchive } from "./archive/plan";
+import { type ArchiveFile, readArchive, type ReadArchive } from "./archive/readArchive";
 import { type ExportRecord, parseRecord } from "./record";
-import { createS3Client } from "./s3Client";
-import { s3Error } from "./s3Client";
+import { createS3Client } from "./destination/s3Client";
+import { s3Error } from "./destination/s3Client";
 
 /** What reading an archive has shown. */
 export interface Verification {

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { S3Client } from "@aws-sdk/client-s3";
 import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
 
-import type { EngineName } from "../components/definition";
+import type { EngineName } from "../stateMachines/export";
 import { type EcrImage, parseImageUri } from "../components/imageReference";
 import { type DescribeImage, type RegistryPasswords, startAwsGateway } from "./awsGateway";
 import { type Build, type Credentials, runBuild, type RunningBuild } from "./codebuild";

@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 
 import { GetObjectCommand } from "@aws-sdk/client-s3";
 
-import type { EngineName } from "../components/definition";
+import type { EngineName } from "../stateMachines/export";
 import { imageId } from "./image";
 import { type Lab, startLab } from "./lab";
 import { run } from "./processes";

@@ -6,8 +6,8 @@ import { isDeepStrictEqual } from "node:util";
 
 import type * as aws from "@pulumi/aws";
 
-import type { EngineName } from "../components/definition";
-import * as builders from "../components/iamStatements";
+import type { EngineName } from "../stateMachines/export";
+import * as builders from "../policies/statements";
 import type { PolicyDocument, PolicyStatement } from "../lab/iam";
 import { stackConfiguration } from "../lab/stackFiles";
 import { at, awsTypes, physicalNameOf } from "../tests/support/awsTypes";

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 
 import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 
-import type { EngineName } from "../components/definition";
+import type { EngineName } from "../stateMachines/export";
 import type { Event } from "../lab/events";
 import { permission } from "../lab/iam";
 import { type Lab, startLab } from "../lab/lab";

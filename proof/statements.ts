@@ -5,7 +5,7 @@
  *
  * A new builder needs its entry here; the compiler says so.
  */
-import type { EngineName } from "../components/definition";
+import type { EngineName } from "../stateMachines/export";
 import { parseImageUri, repositoryArn } from "../components/imageReference";
 import type { Holder } from "./holders";
 import type { Builder, Stack } from "./program";

@@ -9,7 +9,7 @@ import {
     StartExecutionCommand,
 } from "@aws-sdk/client-sfn";
 
-import { manifestPrefix } from "../../components/batchDefinition";
+import { manifestPrefix } from "../../stateMachines/batch";
 import { call } from "../call";
 import { type Context, defineCommand, exitCodes } from "../command";
 import { isDenied, UsageFailure } from "../failure";

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 
-import { recordNameOf } from "../../exporter/destination";
+import { recordNameOf } from "../../exporter/destination/destination";
 import { type ExportRecord, parseRecord } from "../../exporter/record";
 import { type Verification, verifyArchive } from "../../exporter/verify";
 import { headObject, parsePlace, readInOrder, readRecord, uriOf } from "../archiveObject";

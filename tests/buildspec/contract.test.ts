@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { BuildRunner } from "../../components/buildRunner";
-import { requestVariables, resultVariables } from "../../components/definition";
+import { requestVariables, resultVariables } from "../../stateMachines/export";
 import { parseImageUri } from "../../components/imageReference";
 import { at } from "../support/awsTypes";
 import { isInstalled, readBuildspec, scriptOf } from "../support/build";

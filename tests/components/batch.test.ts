@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 
 import { BatchOrchestration, type BatchOrchestrationArgs } from "../../components/batch";
-import { batchDefinition } from "../../components/batchDefinition";
+import { batchDefinition } from "../../stateMachines/batch";
 import { at } from "../support/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../support/pulumiMocks";

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import { exportDefinition } from "../../components/definition";
+import { exportDefinition } from "../../stateMachines/export";
 import { parseImageUri } from "../../components/imageReference";
 import { ExportOrchestration, type ExportOrchestrationArgs } from "../../components/orchestration";
 import { at } from "../support/awsTypes";

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { buildErrors } from "../../components/definition";
+import { buildErrors } from "../../stateMachines/export";
 import { root } from "../../lab/stackFiles";
 import { evaluateStack } from "../support/program";
 import type { Evaluation } from "../support/pulumiMocks";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { root } from "../../lab/stackFiles";
-import { resourceRules, stackRules } from "../../policy/rules";
+import { resourceRules, stackRules } from "../support/guardRails";
 
 const page = readFileSync(join(root, "docs", "security.md"), "utf8");
 /** The page without its line breaks, which may part a file from a title. */

@@ -7,7 +7,7 @@ import { Readable } from "node:stream";
 import fc from "fast-check";
 import { exportImage } from "../../exporter/exportImage";
 import { type ExportRecord, parseRecord } from "../../exporter/record";
-import { readArchive } from "../../exporter/readArchive";
+import { readArchive } from "../../exporter/archive/readArchive";
 import { type Verification, verifyArchive } from "../../exporter/verify";
 import { flip, isNamed } from "./support/damage";
 import { dockerSave } from "./support/dockerSave";

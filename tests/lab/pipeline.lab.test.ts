@@ -12,7 +12,7 @@ import {
     ListObjectVersionsCommand,
 } from "@aws-sdk/client-s3";
 
-import type { EngineName } from "../../components/definition";
+import type { EngineName } from "../../stateMachines/export";
 import { parseRecord } from "../../exporter/record";
 import { verifyArchive } from "../../exporter/verify";
 import { permission } from "../../lab/iam";

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import * as builders from "../../components/iamStatements";
+import * as builders from "../../policies/statements";
 import { collectPolicies, evaluateVariant, type Made, variants } from "../../proof/program";
 import { Evaluation, type RecordedResource } from "../support/pulumiMocks";
 

@@ -7,7 +7,7 @@ import {
     type StateMachineDefinition as Definition,
 } from "aws-local-stepfunctions";
 
-import type { StateMachineDefinition } from "../../components/definition";
+import type { StateMachineDefinition } from "../../stateMachines/export";
 import {
     type ChildResult,
     type Definition as MapDefinition,

@@ -7,7 +7,7 @@ import {
     type StateMachineDefinition as Definition,
 } from "aws-local-stepfunctions";
 
-import type { StateMachineDefinition } from "../../components/definition";
+import type { StateMachineDefinition } from "../../stateMachines/export";
 
 /** How an execution ended: well, or as its Fail state says. */
 export type Outcome =

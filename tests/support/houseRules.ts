@@ -1,7 +1,7 @@
 /** What holds for every resource of the program, whichever component declares it. */
 import { strict as assert } from "node:assert";
 
-import { unnamedResourcesAllowed } from "../../policy/rules";
+import { unnamedResourcesAllowed } from "./guardRails";
 import { awsTypes } from "./awsTypes";
 import { type Evaluation, type RecordedResource, unknown } from "./pulumiMocks";
 

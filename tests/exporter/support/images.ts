@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import type { Descriptor } from "../../../exporter/manifest";
-import { tarHeader, trailer } from "../../../exporter/tar";
+import type { Descriptor } from "../../../exporter/registry/manifest";
+import { tarHeader, trailer } from "../../../exporter/archive/tar";
 
 /** A repository's content: its blobs and manifests by digest, its tags. */
 export interface Repository {

@@ -1,0 +1,112 @@
+import { S3Client } from "@aws-sdk/client-s3";
+import { createAgents } from "../network/connect";
+import { ExportError, messageOf } from "../errors";
+import { isTransientStatus, retryAfterMs, TransientError } from "../network/retry";
+
+/** How to speak to S3. */
+export interface S3ClientOptions {
+    env: NodeJS.ProcessEnv;
+    /** Connections at a time. */
+    concurrency: number;
+    /** A connection without a byte for so long is stalled and given up. */
+    idleTimeoutMs: number;
+}
+
+/**
+ * A client of S3, or of what `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` names; there with path-style addresses, since
+ * an emulator has no host name per bucket. Region and credentials are the AWS SDK's usual ones.
+ */
+export function createS3Client({ env, concurrency, idleTimeoutMs }: S3ClientOptions): S3Client {
+    const endpoint = env["AWS_ENDPOINT_URL_S3"] ?? env["AWS_ENDPOINT_URL"];
+    const region = env["AWS_REGION"] ?? env["AWS_DEFAULT_REGION"];
+    const client = new S3Client({
+        ...(endpoint && { endpoint, forcePathStyle: true }),
+        ...(region && { region }),
+        followRegionRedirects: true,
+        maxAttempts: 1, // retries are retry.ts's, the same for the registry and for S3
+        requestChecksumCalculation: "WHEN_REQUIRED", // the transfer knows its checksums
+        responseChecksumValidation: "WHEN_REQUIRED",
+        expectContinueHeader: false, // a part is small: asking first would cost a round trip each
+        requestHandler: {
+            connectionTimeout: 10_000,
+            socketTimeout: idleTimeoutMs,
+            ...createAgents(env, concurrency),
+        },
+    });
+    // Signing would hash every body once more. TLS and the CRC-32, whose header is signed, protect it already.
+    client.middlewareStack.add(
+        (next) => async (args) => {
+            const { headers } = args.request as { headers: Record<string, string> };
+            headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD";
+            return next(args);
+        },
+        { step: "build", name: "unsignedPayload" },
+    );
+    return client;
+}
+
+interface SdkError extends Error {
+    $metadata?: { httpStatusCode?: number };
+    $response?: { headers?: Record<string, string> };
+}
+
+// Failures with a 4xx status that pass all the same: the body was damaged or late, or the credentials are being renewed.
+const transientNames = new Set([
+    "RequestTimeout",
+    "BadDigest",
+    "IncompleteBody",
+    "SlowDown",
+    "Throttling",
+    "ExpiredToken",
+]);
+const deniedNames = new Set([
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "CredentialsProviderError",
+]);
+
+/** HTTP status of the answer that an error of the SDK is about; undefined when there was no answer. */
+export function statusOf(error: unknown): number | undefined {
+    return (error as SdkError).$metadata?.httpStatusCode;
+}
+
+/** Whether an error of the SDK has one of these names. */
+export function isNamed(error: unknown, ...names: string[]): boolean {
+    return error instanceof Error && names.includes(error.name);
+}
+
+/** Judges an error of the SDK: transient, or the named error it means. */
+export function s3Error(error: unknown, what: string): TransientError | ExportError {
+    if (error instanceof TransientError || error instanceof ExportError) {
+        return error;
+    }
+    const { name, $response } = error as SdkError;
+    const status = statusOf(error);
+    const message = `${what}: ${messageOf(error)}${status === undefined ? "" : ` (${name}, ${status})`}`;
+    if (isNamed(error, "NoSuchBucket")) {
+        return new ExportError("InvalidInput", `${message}. Create the bucket, or name another.`, error);
+    }
+    if (/region is missing/i.test(message)) {
+        return new ExportError("InvalidInput", "There is no AWS region: set AWS_REGION.", error);
+    }
+    if (deniedNames.has(name) || (status === 403 && !transientNames.has(name))) {
+        return new ExportError(
+            "AccessDenied",
+            `${message}. The caller needs s3:PutObject and s3:GetObject there.`,
+            error,
+        );
+    }
+    if (
+        transientNames.has(name) ||
+        (status !== undefined ? isTransientStatus(status) : isNetworkError(error))
+    ) {
+        return new TransientError(message, retryAfterMs($response?.headers?.["retry-after"]));
+    }
+    return new ExportError("ExportFailed", message, error);
+}
+
+/** Errors of connections have a code or are timeouts; errors of the configuration have neither. */
+function isNetworkError(error: unknown): boolean {
+    return isNamed(error, "TimeoutError") || (error instanceof Error && "code" in error);
+}

@@ -1,0 +1,208 @@
+import { createHash } from "node:crypto";
+import { asExportError, ExportError } from "../errors";
+import {
+    type Descriptor,
+    type ImageManifest,
+    isContainerImage,
+    isForeignLayer,
+    isImageDescriptor,
+    type Manifest,
+    parseManifest,
+    platformOfConfig,
+    selectPlatform,
+} from "./manifest";
+import { type Platform, platformMatches, type PlatformRequest, platformText } from "../platform";
+import type { ImageReference } from "../reference";
+import type { Registry } from "./registry";
+
+/** A manifest or index that goes into the archive, with its bytes. */
+export interface ImageDocument {
+    descriptor: Descriptor;
+    bytes: Buffer;
+    manifest: Manifest;
+}
+
+/** Everything that an archive is planned from. */
+export interface ResolvedImage {
+    /** The name the archive carries. */
+    name: string;
+    /** Tag of that name, if it has one. */
+    tag?: string;
+    /** The document that was asked for first, then those it points to, in its order. */
+    documents: readonly [ImageDocument, ...ImageDocument[]];
+    /** Digest of the index that one platform was chosen from. */
+    indexDigest?: string;
+    /** Platform of the image when there is one only, as its configuration or the index names it. */
+    platform?: Platform;
+    /** The configuration's bytes, where they had to be read already. */
+    config?: Buffer;
+}
+
+/** A configuration above this is refused: it is read whole. Docker's are a few KiB. */
+const configLimitBytes = 8 * 1024 * 1024;
+/** An index may point to indexes; nobody nests them deeper than this. */
+const depthLimit = 4;
+
+/**
+ * Finds what a request means: from tag or digest to the manifest of one platform, or with `all` to the index and
+ * everything that it lists.
+ *
+ * @throws ExportError `ImageNotFound` when there is no such image or platform, `InvalidInput` for what cannot be
+ *     exported, and whatever the registry ends in
+ */
+export async function resolveImage(
+    registry: Registry,
+    reference: ImageReference,
+    request: PlatformRequest,
+): Promise<ResolvedImage> {
+    const named = { name: reference.name, ...(reference.tag !== undefined && { tag: reference.tag }) };
+    const first = await readFirst(registry, reference);
+    if (request === "all") {
+        const documents = await readTree(registry, first, depthLimit);
+        await Promise.all(documents.map(({ manifest }) => assertHasForeignLayers(registry, manifest)));
+        return { ...named, documents: [first, ...documents.slice(1)] };
+    }
+    const index = first.manifest.kind === "index" ? first.manifest : undefined;
+    const document = index ? await readPlatform(registry, index, request) : first;
+    const image = assertImage(document.manifest);
+    await assertHasForeignLayers(registry, image);
+    const config = await readConfig(registry, image.config);
+    const platform = platformOfConfig(config) ?? document.descriptor.platform;
+    assertPlatform(platform, request);
+    return {
+        ...named,
+        documents: [document],
+        config,
+        ...(index && { indexDigest: first.descriptor.digest }),
+        ...(platform && { platform }),
+    };
+}
+
+/**
+ * Reads the document that was asked for. A pull-through cache of ECR imports what is asked for by tag; by digest it finds
+ * only what it has imported (github.com/aws/containers-roadmap/issues/2837).
+ */
+async function readFirst(registry: Registry, { tag, digest }: ImageReference): Promise<ImageDocument> {
+    if (tag !== undefined && digest !== undefined) {
+        try {
+            return await readDocument(registry, digest);
+        } catch (error) {
+            if (asExportError(error).name !== "ImageNotFound") {
+                throw error;
+            }
+            await registry.manifest(tag);
+        }
+    }
+    return readDocument(registry, digest ?? tag ?? "latest");
+}
+
+async function readDocument(
+    registry: Registry,
+    tagOrDigest: string,
+    listed?: Descriptor,
+): Promise<ImageDocument> {
+    const { bytes, digest, contentType } = await registry.manifest(tagOrDigest);
+    const manifest = parseManifest(bytes, contentType ?? listed?.mediaType);
+    const platform = listed?.platform;
+    const descriptor = {
+        mediaType: manifest.mediaType,
+        digest,
+        size: bytes.length,
+        ...(platform && { platform }),
+    };
+    return {
+        descriptor: listed?.annotations ? { ...descriptor, annotations: listed.annotations } : descriptor,
+        bytes,
+        manifest,
+    };
+}
+
+async function readPlatform(
+    registry: Registry,
+    index: Extract<Manifest, { kind: "index" }>,
+    request: Platform,
+): Promise<ImageDocument> {
+    const chosen = selectPlatform(index, request);
+    return readDocument(registry, chosen.digest, chosen);
+}
+
+async function readTree(registry: Registry, root: ImageDocument, depth: number): Promise<ImageDocument[]> {
+    if (root.manifest.kind === "image") {
+        return [root];
+    }
+    if (depth === 0) {
+        throw new ExportError(
+            "InvalidInput",
+            `The image's indexes are nested deeper than ${depthLimit} levels.`,
+        );
+    }
+    const branches = await Promise.all(
+        root.manifest.manifests.map(async (listed) =>
+            readTree(registry, await readDocument(registry, listed.digest, listed), depth - 1),
+        ),
+    );
+    return [root, ...branches.flat()];
+}
+
+function assertImage(manifest: Manifest): ImageManifest {
+    if (manifest.kind === "index") {
+        throw new ExportError(
+            "InvalidInput",
+            "The index names another index for this platform: export it with all.",
+        );
+    }
+    if (!isContainerImage(manifest)) {
+        throw new ExportError(
+            "InvalidInput",
+            `This is no container image: its configuration is of the type "${manifest.config.mediaType}". ` +
+                "Other artifacts can be exported with the platform all.",
+        );
+    }
+    return manifest;
+}
+
+async function assertHasForeignLayers(registry: Registry, manifest: Manifest): Promise<void> {
+    const foreign = manifest.kind === "image" ? manifest.layers.filter(isForeignLayer) : [];
+    for (const { digest } of foreign) {
+        if (!(await registry.hasBlob(digest))) {
+            throw new ExportError(
+                "InvalidInput",
+                `The layer ${digest} is a foreign one that the registry does not have: push the image again with the ` +
+                    "daemon's allow-nondistributable-artifacts.",
+            );
+        }
+    }
+}
+
+async function readConfig(registry: Registry, { digest, size }: Descriptor): Promise<Buffer> {
+    if (size > configLimitBytes) {
+        throw new ExportError("InvalidInput", `The image's configuration has ${size} bytes.`);
+    }
+    const bytes = Buffer.alloc(size);
+    await registry.readBlob(digest, 0, bytes);
+    const actual = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    if (actual !== digest) {
+        throw new ExportError("DigestMismatch", `The configuration ${digest} arrived as ${actual}.`);
+    }
+    return bytes;
+}
+
+function assertPlatform(platform: Platform | undefined, request: Platform): void {
+    if (platform !== undefined && !platformMatches(platform, request)) {
+        throw new ExportError(
+            "ImageNotFound",
+            `The image has no platform ${platformText(request)}. It has: ${platformText(platform)}.`,
+        );
+    }
+}
+
+/** The platforms of the images among the documents, for the record. */
+export function platformsOf(image: ResolvedImage): string[] {
+    if (image.platform) {
+        return [platformText(image.platform)];
+    }
+    const platforms = image.documents
+        .filter(({ manifest, descriptor }) => manifest.kind === "image" && isImageDescriptor(descriptor))
+        .flatMap(({ descriptor }) => (descriptor.platform ? [platformText(descriptor.platform)] : []));
+    return [...new Set(platforms)];
+}

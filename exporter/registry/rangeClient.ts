@@ -1,0 +1,401 @@
+import * as http from "node:http";
+import * as https from "node:https";
+import type { Socket } from "node:net";
+import { type Agents, connect, proxyFor, type Receiving } from "../network/connect";
+import { networkError } from "../network/networkError";
+import { TransientError } from "../network/retry";
+
+/** A GET of `target.length` bytes from `offset` on. */
+export interface RangeRequest {
+    url: URL;
+    headers: Readonly<Record<string, string>>;
+    /** First byte wanted of the resource. */
+    offset: number;
+    /** Where the bytes go. */
+    target: Uint8Array;
+    signal: AbortSignal;
+    /** Told of every piece that has arrived in `target`, so that a broken transfer can go on from there. */
+    onBytes: (length: number) => void;
+}
+
+/** The head of the answer. With status 200 or 206 the whole `target` has been filled. */
+export interface RangeResponse {
+    status: number;
+    headers: Readonly<Record<string, string>>;
+}
+
+/** Reads ranges over kept connections. */
+export interface RangeClient {
+    /**
+     * @throws TransientError when the connection breaks or stalls, or the answer is not the range asked for
+     * @throws ExportError when the host cannot be spoken to at all; the signal's reason when aborted
+     */
+    get(request: RangeRequest): Promise<RangeResponse>;
+    /** Closes the kept connections. */
+    close(): void;
+}
+
+const headLimitBytes = 32 * 1024;
+/** What is taken from a connection at once: few enough bytes that whoever is told of them finds them in the cache. */
+const pieceLimitBytes = 256 * 1024;
+/** Servers drop a kept connection after 5 s and more (S3, nginx, Go): one older than this is not used again. */
+const defaultKeepMs = 4_000;
+
+/**
+ * A client for blob ranges that has the kernel write each body straight into its target.
+ *
+ * Why not node:http or undici: both take a fresh 64 KiB buffer from every read and hand it through a stream, which
+ * for 500 MB costs 640 to 900 ms of CPU and 100 MB of garbage; this costs 140 ms and none (bench/README.md).
+ * What it speaks is small on purpose: GET, HTTP/1.1, a body with Content-Length. An answer framed otherwise is asked
+ * for again through node:http.
+ *
+ * @param agents for answers that this client cannot read
+ * @param idleTimeoutMs a connection without a byte for so long is stalled
+ * @param keepMs a connection that nobody uses for so long is closed
+ */
+export function createRangeClient(
+    env: NodeJS.ProcessEnv,
+    agents: Agents,
+    idleTimeoutMs: number,
+    keepMs = defaultKeepMs,
+): RangeClient {
+    const kept = new Map<string, Connection[]>();
+    const alive = new Set<Connection>();
+
+    async function acquire(url: URL): Promise<Connection> {
+        const idle = kept.get(url.origin)?.pop();
+        const connection = idle === undefined || idle.socket.destroyed ? await open(url) : idle;
+        connection.socket.setTimeout(idleTimeoutMs);
+        return connection;
+    }
+
+    async function open(url: URL): Promise<Connection> {
+        const connection = await openConnection(url, env);
+        alive.add(connection);
+        connection.socket.once("close", () => {
+            forget(url, connection);
+        });
+        return connection;
+    }
+
+    function forget(url: URL, connection: Connection): void {
+        alive.delete(connection);
+        kept.set(
+            url.origin,
+            (kept.get(url.origin) ?? []).filter((other) => other !== connection),
+        );
+    }
+
+    function release(url: URL, connection: Connection): void {
+        connection.socket.setTimeout(keepMs);
+        kept.set(url.origin, [...(kept.get(url.origin) ?? []), connection]);
+    }
+
+    async function get(request: RangeRequest): Promise<RangeResponse> {
+        request.signal.throwIfAborted();
+        const connection = await acquire(request.url).catch((error: unknown) => {
+            throw networkError(error, request.url);
+        });
+        try {
+            const { response, reusable } = await exchange(connection, request);
+            if (reusable) {
+                release(request.url, connection);
+            } else {
+                connection.socket.destroy();
+            }
+            return response;
+        } catch (error) {
+            connection.socket.destroy();
+            request.signal.throwIfAborted();
+            if (error instanceof UnreadableFraming) {
+                return getThroughNode(request, agents, idleTimeoutMs);
+            }
+            throw networkError(error, request.url);
+        }
+    }
+
+    return {
+        get,
+        close: () => {
+            alive.forEach(({ socket }) => socket.destroy());
+        },
+    };
+}
+
+/** A socket and the reader of the answer that is under way on it. */
+interface Connection {
+    socket: Socket;
+    /**
+     * Room for the head of every answer. Node asks for the room of the next bytes as soon as the last have been
+     * received, so between two answers it already holds this one.
+     */
+    head: Buffer;
+    reader?: (Receiving & { failed(error: Error): void }) | undefined;
+}
+
+interface Outcome {
+    response: RangeResponse;
+    /** Whether the connection is clean for a next request. */
+    reusable: boolean;
+}
+
+class UnreadableFraming extends Error {}
+
+async function openConnection(url: URL, env: NodeJS.ProcessEnv): Promise<Connection> {
+    const connection: Partial<Connection> & Pick<Connection, "head"> = { head: Buffer.alloc(headLimitBytes) };
+    const socket = await connect(url, proxyFor(url, env), {
+        room: () => connection.reader?.room() ?? connection.head,
+        received: (length) => {
+            if (connection.reader) {
+                connection.reader.received(length);
+            } else {
+                connection.socket?.destroy(); // bytes that nobody asked for
+            }
+        },
+    });
+    connection.socket = socket;
+    let failure = new Error("the connection was closed");
+    socket.on("error", (error: Error) => {
+        failure = error;
+    });
+    socket.on("timeout", () => {
+        failure = new Error("the connection stalled");
+        socket.destroy();
+    });
+    socket.on("end", () => socket.destroy());
+    socket.on("close", () => connection.reader?.failed(failure));
+    return Object.assign(connection, { socket });
+}
+
+async function exchange(connection: Connection, request: RangeRequest): Promise<Outcome> {
+    const { socket } = connection;
+    const abort = (): void => {
+        socket.destroy();
+    };
+    request.signal.addEventListener("abort", abort, { once: true });
+    try {
+        return await new Promise<Outcome>((resolve, reject) => {
+            const finish = (outcome: Outcome): void => {
+                // At once, not when the promise is taken up: Node asks for the next room before that.
+                connection.reader = undefined;
+                resolve(outcome);
+            };
+            connection.reader = { ...createReader(connection.head, request, finish, reject), failed: reject };
+            if (socket.destroyed) {
+                reject(new Error("the connection was closed"));
+                return;
+            }
+            socket.write(requestHead(request));
+        });
+    } finally {
+        request.signal.removeEventListener("abort", abort);
+        connection.reader = undefined;
+    }
+}
+
+function requestHead({ url, headers, offset, target }: RangeRequest): string {
+    const range = `bytes=${offset}-${offset + target.length - 1}`;
+    const fields = Object.entries({ host: url.host, range, "accept-encoding": "identity", ...headers });
+    const lines = fields.map(([name, value]) => `${name}: ${value.replace(/[\r\n]/g, "")}\r\n`).join("");
+    return `GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines}\r\n`;
+}
+
+/** Reads one answer: its head into a buffer of its own, its body into the target. */
+function createReader(
+    head: Buffer,
+    request: RangeRequest,
+    resolve: (outcome: Outcome) => void,
+    reject: (error: Error) => void,
+): Receiving {
+    let headLength = 0;
+    let body: Receiving | undefined;
+
+    function readHead(): void {
+        const end = head.subarray(0, headLength).indexOf("\r\n\r\n");
+        if (end < 0) {
+            if (headLength === head.length) {
+                reject(new Error(`the head of the answer is longer than ${headLimitBytes} bytes`));
+            }
+            return;
+        }
+        const response = parseHead(head.toString("latin1", 0, end));
+        const rest = head.subarray(end + 4, headLength);
+        if (response.status < 200) {
+            // 1xx: the real answer is still to come.
+            headLength = rest.copy(head, 0);
+            readHead();
+            return;
+        }
+        const outcome = { response, reusable: response.headers["connection"]?.toLowerCase() !== "close" };
+        if (response.status !== 200 && response.status !== 206) {
+            const isWhole = response.headers["content-length"] === rest.length.toString();
+            resolve({ response, reusable: outcome.reusable && isWhole });
+            return;
+        }
+        body = createBodyReader(head, request, outcome, resolve);
+        // A copy: the reader of the body may put what it skips where the head was.
+        feed(body, Buffer.from(rest));
+    }
+
+    return {
+        room: () => body?.room() ?? head.subarray(headLength),
+        received: (length) => {
+            try {
+                if (body) {
+                    body.received(length);
+                } else {
+                    headLength += length;
+                    readHead();
+                }
+            } catch (error) {
+                reject(error as Error);
+            }
+        },
+    };
+}
+
+/**
+ * Puts the wanted bytes into the target, and into `spare` what an answer without range support sends before and
+ * after them.
+ */
+function createBodyReader(
+    spare: Buffer,
+    request: RangeRequest,
+    outcome: Outcome,
+    resolve: (outcome: Outcome) => void,
+): Receiving {
+    const { target, onBytes } = request;
+    const { skip, isWhole } = checkFraming(request, outcome.response);
+    let skipped = 0;
+    let filled = 0;
+
+    return {
+        room: () => {
+            if (skipped < skip) {
+                return spare.subarray(0, Math.min(skip - skipped, spare.length));
+            }
+            return filled < target.length ? target.subarray(filled, filled + pieceLimitBytes) : spare;
+        },
+        received: (length) => {
+            if (skipped < skip) {
+                skipped += length;
+                return;
+            }
+            if (filled === target.length) {
+                return;
+            }
+            filled += length;
+            onBytes(length);
+            if (filled === target.length) {
+                resolve({ ...outcome, reusable: outcome.reusable && isWhole });
+            }
+        },
+    };
+}
+
+/**
+ * How the body lies around the wanted bytes.
+ *
+ * @throws TransientError when the answer is another range than the one asked for
+ * @throws UnreadableFraming when the body has no Content-Length
+ */
+function checkFraming(
+    request: RangeRequest,
+    { status, headers }: RangeResponse,
+): { skip: number; isWhole: boolean } {
+    const { offset, target } = request;
+    const length = headers["content-length"];
+    if (length === undefined || headers["transfer-encoding"] !== undefined || headers["content-encoding"]) {
+        throw new UnreadableFraming();
+    }
+    const skip = status === 200 ? offset : 0;
+    const surplus = Number(length) - skip - target.length;
+    const isRange =
+        status === 200 ? surplus >= 0 : surplus === 0 && startsAt(headers["content-range"], offset);
+    if (!isRange) {
+        const got = headers["content-range"] ?? `${length} bytes`;
+        throw new TransientError(`asked for ${target.length} bytes from ${offset} on, was sent ${got}`);
+    }
+    return { skip, isWhole: surplus === 0 };
+}
+
+function startsAt(contentRange: string | undefined, offset: number): boolean {
+    return contentRange?.startsWith(`bytes ${offset}-`) ?? false;
+}
+
+function parseHead(text: string): RangeResponse {
+    const [statusLine = "", ...lines] = text.split("\r\n");
+    const status = /^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1];
+    if (status === undefined) {
+        throw new Error(`not an HTTP/1.1 answer: ${JSON.stringify(statusLine.slice(0, 80))}`);
+    }
+    const fields = lines.map((line): [string, string] => {
+        const colon = line.indexOf(":");
+        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+    });
+    return { status: Number(status), headers: Object.fromEntries(fields) };
+}
+
+/** Gives bytes that came with the head to the reader of the body. */
+function feed(receiving: Receiving, bytes: Uint8Array): void {
+    for (let offset = 0; offset < bytes.length;) {
+        const room = receiving.room();
+        const length = Math.min(room.length, bytes.length - offset);
+        room.set(bytes.subarray(offset, offset + length));
+        receiving.received(length);
+        offset += length;
+    }
+}
+
+/** The slow way, for answers in chunks. */
+function getThroughNode(
+    request: RangeRequest,
+    agents: Agents,
+    idleTimeoutMs: number,
+): Promise<RangeResponse> {
+    const { url, headers, offset, target, signal, onBytes } = request;
+    const isTls = url.protocol === "https:";
+    const range = `bytes=${offset}-${offset + target.length - 1}`;
+    const options = {
+        agent: isTls ? agents.httpsAgent : agents.httpAgent,
+        headers: { ...headers, range, "accept-encoding": "identity" },
+        signal,
+    };
+    return new Promise<RangeResponse>((resolve, reject) => {
+        const sent = (isTls ? https : http).get(url, options, (response) => {
+            const status = response.statusCode ?? 0;
+            let skip = status === 200 ? offset : 0;
+            let filled = 0;
+            if (status === 206 && !startsAt(response.headers["content-range"], offset)) {
+                response.destroy(
+                    new TransientError(`was sent ${response.headers["content-range"] ?? "no range"}`),
+                );
+            }
+            response.on("data", (chunk: Buffer) => {
+                if (status !== 200 && status !== 206) {
+                    return; // the text of an error is not the blob's
+                }
+                const wanted = chunk.subarray(Math.min(skip, chunk.length), skip + target.length - filled);
+                skip -= Math.min(skip, chunk.length);
+                target.set(wanted, filled);
+                filled += wanted.length;
+                onBytes(wanted.length);
+            });
+            response.on("error", reject);
+            response.on("close", () => {
+                if (filled === target.length || (status !== 200 && status !== 206)) {
+                    resolve({ status, headers: {} });
+                } else {
+                    reject(new Error("the answer is shorter than the range asked for"));
+                }
+            });
+        });
+        sent.setTimeout(idleTimeoutMs, () => {
+            sent.destroy(new Error("the connection stalled"));
+        });
+        sent.on("error", reject);
+    }).catch((error: unknown) => {
+        signal.throwIfAborted();
+        throw networkError(error, url);
+    });
+}

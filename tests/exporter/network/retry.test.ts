@@ -1,0 +1,68 @@
+import * as assert from "node:assert/strict";
+import { retry, retryAfterMs, type RetryPolicy, TransientError } from "../../../exporter/network/retry";
+import { quickRetries } from "../support/quick";
+
+describe("retry", () => {
+    it("tries again what may pass", async () => {
+        const seen: number[] = [];
+        const result = await retry("it", quickRetries, undefined, (attempt) => {
+            seen.push(attempt);
+            return attempt < 3 ? Promise.reject(new TransientError("no")) : Promise.resolve("done");
+        });
+        assert.deepEqual([result, seen], ["done", [1, 2, 3]]);
+    });
+
+    it("gives up with a named error that says what the last failure was", async () => {
+        const failing = retry("reading x", quickRetries, undefined, () =>
+            Promise.reject(new TransientError("503", undefined, "AccessDenied")),
+        );
+        await assert.rejects(failing, {
+            name: "AccessDenied",
+            message: "reading x failed 5 times, at last: 503",
+        });
+    });
+
+    it("does not try again what cannot pass", async () => {
+        let count = 0;
+        const failing = retry("it", quickRetries, undefined, () => {
+            count += 1;
+            return Promise.reject(new Error("lasting"));
+        });
+        await assert.rejects(failing, /lasting/);
+        assert.equal(count, 1);
+    });
+
+    it("waits as long as the server asks, up to the ceiling", async () => {
+        const policy: RetryPolicy = { attempts: 2, baseDelayMs: 1, maxDelayMs: 1, maxRetryAfterMs: 60 };
+        const started = performance.now();
+        await assert.rejects(
+            retry("it", policy, undefined, () => Promise.reject(new TransientError("429", 3_600_000))),
+        );
+        const waited = performance.now() - started;
+        assert.ok(waited >= 55 && waited < 1000, `waited ${waited} ms`);
+    });
+
+    it("ends at once when aborted, with the reason", async () => {
+        const abort = new AbortController();
+        const policy = { ...quickRetries, baseDelayMs: 60_000, maxDelayMs: 60_000 };
+        const failing = retry("it", policy, abort.signal, () => Promise.reject(new TransientError("no")));
+        setTimeout(() => {
+            abort.abort(new Error("stopped"));
+        }, 5);
+        await assert.rejects(failing, /stopped/);
+    });
+});
+
+describe("retryAfterMs", () => {
+    it("reads seconds and dates", () => {
+        assert.equal(retryAfterMs("3"), 3000);
+        assert.equal(retryAfterMs("Thu, 01 Jan 1970 00:00:05 GMT", 1000), 4000);
+        assert.equal(retryAfterMs("Thu, 01 Jan 1970 00:00:05 GMT", 9000), 0);
+    });
+    it("leaves out what it cannot read", () => {
+        assert.deepEqual(
+            [undefined, "", "soon"].map((header) => retryAfterMs(header)),
+            [undefined, undefined, undefined],
+        );
+    });
+});

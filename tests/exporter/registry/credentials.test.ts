@@ -1,0 +1,98 @@
+import * as assert from "node:assert/strict";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { createAgents } from "../../../exporter/network/connect";
+import { defaultCredentials, type RegistryCredentials } from "../../../exporter/registry/credentials";
+import { listen, readBody, type TestServer } from "../support/faults";
+
+const ecrHost = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+
+describe("defaultCredentials", () => {
+    let directory: string;
+    let ecr: TestServer;
+    let answer: { status: number; body: object };
+    let asked: string[];
+    const before = { ...process.env };
+
+    beforeEach(async () => {
+        directory = await mkdtemp(path.join(tmpdir(), "credentials-"));
+        asked = [];
+        const authorizationToken = Buffer.from("AWS:token").toString("base64");
+        answer = { status: 200, body: { authorizationData: [{ authorizationToken }] } };
+        ecr = await listen((request, response) => {
+            void readBody(request).then(() => {
+                asked.push(String(request.headers.authorization));
+                response.writeHead(answer.status, { "content-type": "application/x-amz-json-1.1" });
+                response.end(JSON.stringify(answer.body));
+            });
+        });
+        // The SDK reads these of the process's own environment.
+        Object.assign(process.env, {
+            AWS_ENDPOINT_URL_ECR: ecr.origin,
+            AWS_ACCESS_KEY_ID: "id",
+            AWS_SECRET_ACCESS_KEY: "secret",
+        });
+    });
+    afterEach(async () => {
+        for (const name of Object.keys(process.env).filter((key) => !(key in before))) {
+            Reflect.deleteProperty(process.env, name);
+        }
+        Object.assign(process.env, before);
+        await Promise.all([ecr.close(), rm(directory, { recursive: true })]);
+    });
+
+    async function find(registry: string, config?: object): Promise<RegistryCredentials | undefined> {
+        if (config) {
+            await writeFile(path.join(directory, "config.json"), JSON.stringify(config));
+        }
+        const env = { DOCKER_CONFIG: directory, PATH: `${directory}:${process.env["PATH"] ?? ""}` };
+        return defaultCredentials(env, createAgents(env, 1))(registry);
+    }
+    const auth = Buffer.from("me:pass:word").toString("base64");
+
+    it("gets ECR's token in the region of the host", async () => {
+        assert.deepEqual(await find(ecrHost), { username: "AWS", password: "token" });
+        assert.match(asked[0] ?? "", /\/eu-west-1\/ecr\//);
+    });
+    it("is denied when AWS denies the token", async () => {
+        answer = { status: 400, body: { __type: "AccessDeniedException", message: "not you" } };
+        await assert.rejects(find(ecrHost), {
+            name: "AccessDenied",
+            message: /not you.*ecr:GetAuthorizationToken/,
+        });
+    });
+    it("reads what docker login has left", async () => {
+        const config = { auths: { "registry.io": { auth } } };
+        assert.deepEqual(await find("registry.io", config), { username: "me", password: "pass:word" });
+    });
+    it("knows Docker Hub's name in that file", async () => {
+        const config = { auths: { "https://index.docker.io/v1/": { auth } } };
+        assert.deepEqual(await find("docker.io", config), { username: "me", password: "pass:word" });
+    });
+    it("reads a refresh token", async () => {
+        const config = { auths: { "registry.io": { auth: "", identitytoken: "refresh" } } };
+        assert.deepEqual(await find("registry.io", config), { identityToken: "refresh" });
+    });
+    it("asks the credential helper of the registry", async () => {
+        const helper = path.join(directory, "docker-credential-test");
+        await writeFile(
+            helper,
+            '#!/bin/sh\nread server\necho "{\\"Username\\":\\"$server\\",\\"Secret\\":\\"s\\"}"\n',
+        );
+        await chmod(helper, 0o755);
+        const config = { credHelpers: { "registry.io": "test" } };
+        assert.deepEqual(await find("registry.io", config), { username: "registry.io", password: "s" });
+    });
+    it("goes on without, where nobody has logged in or the helper is not installed", async () => {
+        assert.equal(await find("registry.io"), undefined);
+        assert.equal(await find("registry.io", { credsStore: "not-installed" }), undefined);
+    });
+    it("refuses a file that is not JSON", async () => {
+        await writeFile(path.join(directory, "config.json"), "{");
+        await assert.rejects(find("registry.io"), {
+            name: "InvalidInput",
+            message: /config\.json is not JSON/,
+        });
+    });
+});

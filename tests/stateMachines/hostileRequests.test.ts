@@ -1,0 +1,320 @@
+/**
+ * Whoever may only start executions cannot make a build read another repository, write outside of the prefix or run a
+ * command. Shown here for the state machine and for the buildspecs each by itself, with texts that were thought of and
+ * with texts that are generated. The lab does it with the whole pipeline.
+ */
+import { strict as assert } from "node:assert";
+
+import fc from "fast-check";
+
+import { batchDefinition } from "../../stateMachines/batch";
+import { buildErrors, type EngineName, exportDefinition, requestVariables } from "../../stateMachines/export";
+import { parseImageUri, repositoryUris } from "../../components/imageReference";
+import { parseLocation } from "../../exporter/destination/destination";
+import { ExportError } from "../../exporter/errors";
+import { parsePlatform } from "../../exporter/platform";
+import { parseReference } from "../../exporter/reference";
+import { type BuildResult, readBuildspec, runBuild } from "../support/build";
+import { executeBatch } from "../support/batchExecution";
+import { awsError, execute, type Outcome, type StartBuild } from "../support/execution";
+import {
+    hostileRequests,
+    hostileText,
+    hostileTexts,
+    misplacedRequests,
+    program,
+    type HostileRequest,
+} from "../support/hostileRequests";
+
+const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");
+const target = { imageUri: image.uri, artifactBucket: "artifacts-0a1b2c3", artifactPrefix: "images/" };
+const generated = { seed: 20_260_101 };
+
+function machineOf(engine: EngineName) {
+    return exportDefinition({
+        at: image.repository,
+        projectName: "export-0a1b2c3",
+        engine,
+        repositories: [image.repository],
+        timeoutMinutes: 30,
+        queuedTimeoutMinutes: 60,
+        ...target,
+    });
+}
+
+/** Starts an execution whose build succeeds, or says that it found the request to be wrong. */
+async function start(
+    engine: EngineName,
+    request: HostileRequest,
+    refuses: boolean,
+): Promise<{ outcome: Outcome; builds: StartBuild[] }> {
+    const builds: StartBuild[] = [];
+    const exported = refuses
+        ? { EXPORT_ERROR: "InvalidInput", EXPORT_CAUSE: "x" }
+        : {
+              IMAGE_DIGEST: `sha256:${"0".repeat(64)}`,
+              ARTIFACT_VERSION_ID: "1",
+              ARCHIVE_SIZE_BYTES: "1",
+              ARCHIVE_SHA256: "0",
+              SKIPPED: "false",
+          };
+    const build = {
+        Id: "1",
+        BuildStatus: refuses ? "FAILED" : "SUCCEEDED",
+        ExportedEnvironmentVariables: Object.entries(exported).map(([Name, Value]) => ({ Name, Value })),
+        Logs: { DeepLink: "https://" },
+    };
+    const outcome = await execute(machineOf(engine), request, {
+        build: (started) => {
+            builds.push(started);
+            if (refuses) throw awsError("States.TaskFailed", JSON.stringify(build));
+            return { Build: build };
+        },
+    });
+    return { outcome, builds };
+}
+
+/** Asserts that a build is of the stack's project, about an image of its repository, for its bucket and its prefix. */
+function assertHarmless({ ProjectName, EnvironmentVariablesOverride, ...rest }: StartBuild): void {
+    assert.equal(ProjectName, "export-0a1b2c3");
+    assert.deepEqual(rest, {}, "nothing else is overridden");
+    const names = EnvironmentVariablesOverride.map(({ Name }) => Name);
+    assert.deepEqual(names, Object.keys(requestVariables));
+    for (const { Type, Value } of EnvironmentVariablesOverride) {
+        assert.equal(Type, "PLAINTEXT");
+        assert.equal(typeof Value, "string");
+    }
+    const value = (name: string) =>
+        EnvironmentVariablesOverride.find(({ Name }) => Name === name)?.Value ?? "";
+    const [repository = ""] = value("IMAGE_URI").split(/[:@]/);
+    assert(repositoryUris(image.repository).includes(repository), value("IMAGE_URI"));
+    assert.equal(value("ARTIFACT_BUCKET"), target.artifactBucket);
+    assert(value("ARTIFACT_KEY").startsWith(target.artifactPrefix), value("ARTIFACT_KEY"));
+    assert.match(value("FORCE"), /^(?:true|false)$/);
+}
+
+function assertNamed(outcome: Outcome): void {
+    if ("output" in outcome) return;
+    assert(outcome.error in buildErrors, `${outcome.error}: ${outcome.cause}`);
+    assert.notEqual(outcome.cause, "");
+}
+
+for (const engine of ["docker", "stream"] as const) {
+    describe(`a hostile request to the state machine, with engine ${engine}`, () => {
+        for (const [what, text] of Object.entries(hostileTexts)) {
+            it(`starts no build but of the stack's own: ${what} in every field`, async () => {
+                for (const request of [...hostileRequests(target, text), ...misplacedRequests(text)]) {
+                    const { outcome, builds } = await start(engine, request, false);
+                    assertNamed(outcome);
+                    for (const build of builds) assertHarmless(build);
+                }
+            });
+        }
+
+        it("starts no build but of the stack's own, whatever is generated", async () => {
+            const requests = (text: string) => [...hostileRequests(target, text), ...misplacedRequests(text)];
+            await fc.assert(
+                fc.asyncProperty(
+                    hostileText(target),
+                    fc.nat(requests("").length - 1),
+                    fc.boolean(),
+                    async (text, place, refuses) => {
+                        const { outcome, builds } = await start(engine, requests(text)[place] ?? {}, refuses);
+                        assertNamed(outcome);
+                        for (const build of builds) assertHarmless(build);
+                    },
+                ),
+                { ...generated, numRuns: 500 },
+            );
+        });
+    });
+}
+
+describe("a hostile request in a batch", () => {
+    const batch = batchDefinition({
+        partition: "aws",
+        exportMachineArn: "arn:aws:states:ap-northeast-1:111122223333:stateMachine:export-0a1b2c3",
+        artifactBucket: target.artifactBucket,
+        maxConcurrency: 10,
+    });
+
+    it("reaches the export state machine as it is, and has others exported", async () => {
+        for (const text of Object.values(hostileTexts)) {
+            const requests: unknown[] = [...hostileRequests(target, text), ...misplacedRequests(text)];
+            const input = { images: [...requests, text, image.uri], allowFailures: true };
+            const { outcome, exports } = await executeBatch(batch, input, () => ({ sizeBytes: 1 }));
+            assert("output" in outcome, JSON.stringify(outcome));
+            const expected = [...requests, { imageUri: text }, { imageUri: image.uri }].map(asSent);
+            for (const request of exports) assert(expected.includes(asSent(request)), asSent(request));
+            assert(exports.map(asSent).includes(asSent({ imageUri: image.uri })));
+        }
+    });
+
+    it("is refused where it takes the place of a list, a manifest or a flag", async () => {
+        for (const text of Object.values(hostileTexts)) {
+            const manifest = { bucket: target.artifactBucket, key: `batches/../${text}` };
+            const inputs: object[] = [
+                { images: text },
+                { manifest: text },
+                { manifest },
+                { manifest: { ...manifest, bucket: target.artifactBucket + (text || "x") } },
+                { images: [image.uri], allowFailures: text },
+            ];
+            for (const input of inputs) {
+                const { outcome, exports } = await executeBatch(batch, input, () => ({ sizeBytes: 1 }));
+                assert("error" in outcome, JSON.stringify(input));
+                assert.equal(outcome.error, "InvalidInput", outcome.cause);
+                assert.deepEqual(exports, []);
+            }
+        }
+    });
+});
+
+function asSent(request: unknown): string {
+    return JSON.stringify(request);
+}
+
+/** Runs a build as somebody who gets past the state machine would, or a state machine with a mistake. */
+function build(engine: EngineName, changes: Record<string, string>): BuildResult {
+    const variables = {
+        IMAGE_URI: image.uri,
+        PLATFORM: "linux/amd64",
+        ARTIFACT_BUCKET: target.artifactBucket,
+        ARTIFACT_PREFIX: target.artifactPrefix,
+        ARTIFACT_KEY: "images/a.tar",
+        FORCE: "false",
+        EXECUTION_ID: "",
+        ...(engine === "docker" && { ARCHIVE_FILE: "image.tar" }),
+        ...changes,
+    };
+    const exported = { imageDigest: "x", artifactVersionId: "x", sizeBytes: 1, sha256: "x", skipped: false };
+    return runBuild(readBuildspec(engine), variables, {
+        "node exporter.mjs": `printf '%s\\n' '${JSON.stringify(exported)}'`,
+    });
+}
+
+/** Every text that a variable can have; and without those that separate the calls that the stubs write down. */
+const variable = hostileText(target).filter(
+    (text) => !["\0", "\x1e", "\x1f"].some((each) => text.includes(each)),
+);
+
+const reference =
+    /^[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?\/[a-z0-9][a-z0-9._/-]*(?::\w[\w.-]*)?(?:@sha256:[0-9a-f]{64})?$/;
+
+/** What the commands of a build of engine docker were told: references, platforms and the object as they should be. */
+function assertPlainArguments({ calls }: BuildResult, key: string): void {
+    for (const [command, ...args] of calls) {
+        const [what, ...rest] = args;
+        if (command === "curl")
+            assert.match(args.at(-1) ?? "", /^https:\/\/[\w.:-]+\/v2\/[\w./-]+\/manifests\/[\w.:-]+$/);
+        if (command === "docker" && what === "pull") {
+            assert.match(rest[1] ?? "", /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9._]+)?$/);
+            assert.match(rest[2] ?? "", reference);
+            assert.equal(rest.length, 3);
+        }
+        if (command === "docker" && (what === "tag" || what === "save"))
+            assert.match(rest.at(-1) ?? "", reference);
+        if (command === "aws" && what === "s3") assert.equal(rest[2], `s3://${target.artifactBucket}/${key}`);
+        if (command === "aws" && what === "s3api") {
+            assert([key, `${key}.json`].includes(rest[rest.indexOf("--key") + 1] ?? ""));
+        }
+    }
+}
+
+function assertNothingRan({ calls, files, output }: BuildResult, engine: EngineName): void {
+    assert(!calls.some(([command]) => command === program), output);
+    const own = ["docker-config", "export.sh", "manifest.json", "record.json"];
+    const known = [...own, "result.env", "result.json", "image.tar"];
+    const logs = files.filter((file) => /^(?:curl|head|login|pull|record|save|upload)\.log$/.test(file));
+    assert.deepEqual(
+        files.filter((file) => ![...known, ...logs].includes(file)),
+        [],
+        engine,
+    );
+}
+
+describe("a hostile value in a build that was started past the state machine", () => {
+    it("is refused by docker.yml, or is an argument like any other", () => {
+        const field = fc.constantFrom("IMAGE_URI", "PLATFORM", "ARTIFACT_KEY", "FORCE");
+        const prefixes: Record<string, string[]> = {
+            IMAGE_URI: ["", image.uri, "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:"],
+            PLATFORM: ["", "linux/", "linux/amd64"],
+            ARTIFACT_KEY: ["", "images/", "images/a/"],
+            FORCE: ["", "true", "false"],
+        };
+        fc.assert(
+            fc.property(field, fc.nat(2), variable, (name, prefix, text) => {
+                const value = `${prefixes[name]?.[prefix] ?? ""}${text}`;
+                const result = build("docker", { [name]: value });
+                assertNothingRan(result, "docker");
+                if (result.exported["EXPORT_ERROR"] === "InvalidInput") assert.deepEqual(result.calls, []);
+                assertPlainArguments(result, name === "ARTIFACT_KEY" ? value : "images/a.tar");
+                assert(result.status === 0 || result.exported["EXPORT_ERROR"] !== undefined, result.output);
+            }),
+            { ...generated, numRuns: 40 },
+        );
+    });
+
+    it("is refused by stream.yml, or is an argument like any other of the exporter", () => {
+        const field = fc.constantFrom("IMAGE_URI", "PLATFORM", "ARTIFACT_KEY", "FORCE");
+        fc.assert(
+            fc.property(field, variable, (name, text) => {
+                const value = name === "ARTIFACT_KEY" ? `images/${text}` : text;
+                const changed: Record<string, string> = { [name]: value };
+                const result = build("stream", changed);
+                assertNothingRan(result, "stream");
+                const call = result.calls.find(([, first]) => first === "exporter.mjs");
+                if (name === "FORCE") assert.equal(call === undefined, !/^(?:true|false)$/.test(value));
+                if (call === undefined) return;
+                assert.deepEqual(
+                    call.slice(2).filter((argument) => argument !== "--force"),
+                    [
+                        "--progress",
+                        `--platform=${changed["PLATFORM"] ?? "linux/amd64"}`,
+                        "--",
+                        changed["IMAGE_URI"] ?? image.uri,
+                        `s3://${target.artifactBucket}/${changed["ARTIFACT_KEY"] ?? "images/a.tar"}`,
+                    ],
+                );
+            }),
+            { ...generated, numRuns: 20 },
+        );
+    });
+
+    it("is refused by the exporter, or is a reference, a platform and a key", () => {
+        const readers: ((text: string) => void)[] = [
+            (text) => {
+                const { registry, repository, tag = "" } = parseReference(text);
+                assert.match(`${registry}/${repository}:${tag}`, /^[\w.:[\]/-]+$/);
+            },
+            (text) => {
+                const platform = parsePlatform(text);
+                assert(
+                    platform === "all" ||
+                        /^[\w.-]+\/[\w.-]+$/.test(`${platform.os}/${platform.architecture}`),
+                );
+            },
+            (text) => {
+                const location = parseLocation(`s3://artifacts/images/${text}`);
+                assert(location.kind === "s3" && location.bucket === "artifacts");
+                assert.equal(location.key, `images/${text}`);
+                assert(
+                    location.key.split("/").every((folder) => !["", ".", ".."].includes(folder)) ||
+                        text === "",
+                );
+            },
+        ];
+        for (const read of readers) {
+            const refuses = (text: string) => {
+                try {
+                    read(text);
+                } catch (error) {
+                    assert(error instanceof ExportError, String(error));
+                    assert.equal(error.name, "InvalidInput");
+                }
+            };
+            for (const text of Object.values(hostileTexts)) refuses(text);
+            fc.assert(fc.property(hostileText(target), refuses), { ...generated, numRuns: 1000 });
+        }
+    });
+});
