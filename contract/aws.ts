@@ -1,0 +1,98 @@
+/** AWS as far as names go: partitions with their regions and domains, where a stack lives, links into the console. */
+
+/** One partition of AWS, a part of it with its own accounts, regions and domains. */
+interface Partition {
+    /** Matches the names of its regions, those to come as well: AWS's SDKs tell partitions apart by these. */
+    readonly regions: RegExp;
+    /** Domain of its services, for instance of `REGISTRY.dkr.ecr.REGION.DOMAIN`. */
+    readonly domain: string;
+    /** Domain of ECR's registries that answer over IPv6 as well. */
+    readonly dualStackDomain: string;
+    /** Domain of its console. */
+    readonly consoleDomain: string;
+}
+
+/**
+ * The partitions that this program knows. Those closed to the public are not among them.
+ *
+ * Sources: partitions.json of AWS's SDKs (regions, domain); awslabs/amazon-ecr-credential-helper, ecr-login/api/client.go
+ * (dual-stack domain); docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html (names).
+ */
+const partitions = {
+    aws: {
+        regions: /^(?:us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-[0-9]+$/,
+        domain: "amazonaws.com",
+        dualStackDomain: "on.aws",
+        consoleDomain: "aws.amazon.com",
+    },
+    "aws-cn": {
+        regions: /^cn-[a-z]+-[0-9]+$/,
+        domain: "amazonaws.com.cn",
+        dualStackDomain: "on.amazonwebservices.com.cn",
+        consoleDomain: "amazonaws.cn",
+    },
+    "aws-us-gov": {
+        regions: /^us-gov-[a-z]+-[0-9]+$/,
+        domain: "amazonaws.com",
+        dualStackDomain: "on.aws",
+        consoleDomain: "amazonaws-us-gov.com",
+    },
+    "aws-eusc": {
+        regions: /^eusc-de-[a-z]+-[0-9]+$/,
+        domain: "amazonaws.eu",
+        dualStackDomain: "on.aws",
+        consoleDomain: "amazonaws-eusc.eu",
+    },
+} as const satisfies Readonly<Record<string, Partition>>;
+
+/** Name of a partition, as ARNs have it. */
+export type PartitionName = keyof typeof partitions;
+
+/** The names of all partitions. */
+export const partitionNames = Object.keys(partitions) as readonly PartitionName[];
+
+/** Where something of AWS is: the parts that ARNs are made of. */
+export interface AwsLocation<AccountId = string> {
+    readonly partition: PartitionName;
+    /** For instance `ap-northeast-1`. */
+    readonly region: string;
+    /** 12 digits; in a Pulumi program an Output as well. */
+    readonly accountId: AccountId;
+}
+
+/** The partition of a region; undefined for what is no region's name. */
+export function partitionOf(region: string): PartitionName | undefined {
+    return partitionNames.find((name) => partitions[name].regions.test(region));
+}
+
+/** Domain of a partition's services, for instance `amazonaws.com`. */
+export function domainOf(partition: PartitionName): string {
+    return partitions[partition].domain;
+}
+
+/** Domain of a partition's ECR registries that answer over IPv6 as well, for instance `on.aws`. */
+export function dualStackDomainOf(partition: PartitionName): string {
+    return partitions[partition].dualStackDomain;
+}
+
+/** Where a page of the console is; accounts have no consoles of their own. */
+type Place = Omit<AwsLocation, "accountId">;
+
+function consoleUrl({ partition, region }: Place): string {
+    return `https://${region}.console.${partitions[partition].consoleDomain}`;
+}
+
+/** The console's page of an execution, up to the ARN that it ends with. */
+export function executionsUrl(place: Place): string {
+    return `${consoleUrl(place)}/states/home?region=${place.region}#/v2/executions/details/`;
+}
+
+/** The console's list of a CodeBuild project's builds, each with its phases and its log. */
+export function buildsUrl(place: Place, accountId: string, projectName: string): string {
+    return `${consoleUrl(place)}/codesuite/codebuild/${accountId}/projects/${projectName}/history?region=${place.region}`;
+}
+
+/** The console's page of a CloudWatch dashboard. */
+export function dashboardUrl(place: Place, dashboardName: string): string {
+    return `${consoleUrl(place)}/cloudwatch/home?region=${place.region}#dashboards/dashboard/${dashboardName}`;
+}

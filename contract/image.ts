@@ -1,0 +1,221 @@
+/** Image references and the names of Amazon ECR: the one grammar, taken apart, checked, put together. Pure. */
+import { type AwsLocation, domainOf, dualStackDomainOf, partitionOf } from "./aws";
+import { ExportError } from "./errors";
+
+/**
+ * The parts of a reference, as sources of regular expressions that need neither flags nor lookaround, so that state
+ * machines can use them as well. The grammar is that of github.com/distribution/reference.
+ */
+export const grammar = {
+    host: "(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\\.[a-zA-Z0-9-]+)*|\\[[0-9a-fA-F:]+\\])(?::[0-9]+)?",
+    repository: "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*",
+    tag: "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
+    digest: "sha256:[0-9a-f]{64}",
+} as const;
+
+/** Characters of the longest name of a repository: docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html */
+export const repositoryNameLimit = 256;
+
+const whole = (source: string): RegExp => new RegExp(`^(?:${source})$`);
+const patterns = {
+    host: whole(grammar.host),
+    repository: whole(grammar.repository),
+    tag: whole(grammar.tag),
+    digest: whole(grammar.digest),
+};
+
+/** An image reference, taken apart. */
+export interface ImageReference {
+    /** Host of the registry, with its port if it has one; `docker.io` for short names. */
+    readonly registry: string;
+    /** Path of the repository in the registry. */
+    readonly repository: string;
+    /** The tag; `latest` where the reference has neither tag nor digest. */
+    readonly tag?: string;
+    /** The digest. It decides which image is meant, even beside a tag. */
+    readonly digest?: string;
+    /** The name that an archive carries: `REGISTRY/REPOSITORY:TAG`, or `REGISTRY/REPOSITORY@DIGEST` without a tag. */
+    readonly name: string;
+}
+
+/** Whether a text is a digest that can be checked: `sha256:` and 64 hexadecimal digits. */
+export function isDigest(text: string): boolean {
+    return patterns.digest.test(text);
+}
+
+/**
+ * Takes an image reference apart. A name without a host is one of Docker Hub's, as for `docker pull`.
+ *
+ * @throws ExportError `InvalidInput` when it is not a reference.
+ */
+export function parseReference(text: string): ImageReference {
+    const [named = "", digest, ...rest] = text.split("@");
+    if (rest.length > 0 || (digest !== undefined && !isDigest(digest))) {
+        throw invalidReference(text, "the digest has to be sha256: and 64 hexadecimal digits");
+    }
+    const { path, tag } = splitTag(named);
+    if (tag !== undefined && !patterns.tag.test(tag)) throw invalidReference(text, `"${tag}" is not a tag`);
+    const { registry, repository } = splitHost(path);
+    if (!patterns.host.test(registry)) throw invalidReference(text, `"${registry}" is not a host`);
+    if (!isRepositoryName(repository)) {
+        throw invalidReference(
+            text,
+            `"${repository}" is not the name of a repository, which is in lower case`,
+        );
+    }
+    const base = `${registry}/${repository}`;
+    if (tag !== undefined) {
+        return { registry, repository, tag, name: `${base}:${tag}`, ...(digest !== undefined && { digest }) };
+    }
+    return digest === undefined
+        ? { registry, repository, tag: "latest", name: `${base}:latest` }
+        : { registry, repository, digest, name: `${base}@${digest}` };
+}
+
+function splitTag(named: string): { path: string; tag?: string } {
+    const colon = named.lastIndexOf(":");
+    return colon > named.lastIndexOf("/")
+        ? { path: named.slice(0, colon), tag: named.slice(colon + 1) }
+        : { path: named };
+}
+
+/** The first component is a host if it looks like one: a dot, a port or `localhost` (Docker's own rule). */
+function splitHost(path: string): { registry: string; repository: string } {
+    const slash = path.indexOf("/");
+    const first = path.slice(0, Math.max(slash, 0));
+    if (slash > 0 && (/[.:]/.test(first) || first === "localhost")) {
+        const registry = first === "index.docker.io" ? "docker.io" : first;
+        return { registry, repository: officialName(registry, path.slice(slash + 1)) };
+    }
+    return { registry: "docker.io", repository: officialName("docker.io", path) };
+}
+
+function officialName(registry: string, repository: string): string {
+    return registry === "docker.io" && !repository.includes("/") ? `library/${repository}` : repository;
+}
+
+function invalidReference(text: string, why: string): ExportError {
+    return new ExportError(
+        "InvalidInput",
+        `"${text}" is not an image reference: ${why}; expected HOST/REPOSITORY[:TAG][@sha256:DIGEST].`,
+    );
+}
+
+function isRepositoryName(name: string): boolean {
+    return patterns.repository.test(name) && name.length <= repositoryNameLimit;
+}
+
+/** A private registry of Amazon ECR, and which of its hosts is meant. */
+export interface EcrHost extends AwsLocation {
+    /** Whether this is a FIPS endpoint. */
+    readonly fips: boolean;
+}
+
+// github.com/awslabs/amazon-ecr-credential-helper, ecr-login/api/client.go: plain, FIPS, dual-stack.
+const ecrHostPattern = /^([0-9]{12})\.(dkr\.ecr|dkr\.ecr-fips|dkr-ecr|dkr-ecr-fips)\.([a-z0-9-]+)\./;
+
+/** What the host of an ECR registry says; undefined for any other host, and for a domain of another partition. */
+export function parseEcrHost(host: string): EcrHost | undefined {
+    const [, accountId, service, region] = ecrHostPattern.exec(host) ?? [];
+    const partition = region === undefined ? undefined : partitionOf(region);
+    if (accountId === undefined || region === undefined || partition === undefined) return undefined;
+    const at = { partition, region, accountId };
+    return ecrHosts(at).includes(host) ? { ...at, fips: service?.endsWith("-fips") === true } : undefined;
+}
+
+/** Every host of the ECR registry of an account and region: the plain one first, then FIPS, then both dual-stack ones. */
+export function ecrHosts({ partition, region, accountId }: AwsLocation): [string, ...string[]] {
+    return [
+        `${accountId}.dkr.ecr.${region}.${domainOf(partition)}`,
+        `${accountId}.dkr.ecr-fips.${region}.${domainOf(partition)}`,
+        `${accountId}.dkr-ecr.${region}.${dualStackDomainOf(partition)}`,
+        `${accountId}.dkr-ecr-fips.${region}.${dualStackDomainOf(partition)}`,
+    ];
+}
+
+/** A repository of a private ECR registry. */
+export interface EcrRepository extends AwsLocation {
+    /** Name of the repository with its namespaces, for instance `team/app`. */
+    readonly name: string;
+}
+
+/** An image in ECR. */
+export interface EcrImage {
+    /** The URI as it was given. */
+    readonly uri: string;
+    readonly repository: EcrRepository;
+    /** The tag, where the URI has one. */
+    readonly tag?: string;
+    /** The digest (`sha256:` and 64 hex digits), where the URI has one. */
+    readonly digest?: string;
+}
+
+/**
+ * Takes the URI of an image in ECR apart: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@DIGEST]`, or one of ECR's
+ * other host forms (FIPS, dual-stack, China, European Sovereign Cloud).
+ *
+ * @throws ExportError `InvalidInput` when `uri` is not such a URI; the message says what is expected.
+ */
+export function parseImageUri(uri: string): EcrImage {
+    const slash = uri.indexOf("/");
+    const host = parseEcrHost(uri.slice(0, Math.max(slash, 0)));
+    const [, name, tag, digest] = imagePattern.exec(uri.slice(slash + 1)) ?? [];
+    if (host === undefined || name === undefined || !isEcrName(name)) {
+        throw new ExportError(
+            "InvalidInput",
+            "expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST], " +
+                "at the domain of the region's partition",
+        );
+    }
+    const { partition, region, accountId } = host;
+    return {
+        uri,
+        repository: { partition, region, accountId, name },
+        ...(tag !== undefined && { tag }),
+        ...(digest !== undefined && { digest }),
+    };
+}
+
+const imagePattern = new RegExp(`^(${grammar.repository})(?::(${grammar.tag}))?(?:@(${grammar.digest}))?$`);
+
+const repositoryArnPattern = new RegExp(
+    `^arn:([a-z-]+):ecr:([a-z0-9-]+):([0-9]{12}):repository/(${grammar.repository})$`,
+);
+
+/**
+ * Takes the ARN of an ECR repository apart. Wildcards are refused: policies name each repository.
+ *
+ * @throws ExportError `InvalidInput` when `arn` is not the ARN of one repository; the message says what is expected.
+ */
+export function parseRepositoryArn(arn: string): EcrRepository {
+    const [, partition, region = "", accountId, name] = repositoryArnPattern.exec(arn) ?? [];
+    const own = partitionOf(region);
+    if (accountId === undefined || name === undefined || !isEcrName(name) || own === undefined) {
+        throw new ExportError(
+            "InvalidInput",
+            "expected the ARN of one ECR repository, arn:aws:ecr:REGION:ACCOUNT:repository/NAME, without wildcards",
+        );
+    }
+    if (partition !== own) {
+        throw new ExportError(
+            "InvalidInput",
+            `the region ${region} is in the partition ${own}, not in ${partition}`,
+        );
+    }
+    return { partition: own, region, accountId, name };
+}
+
+/** ECR's own names have two characters or more. */
+function isEcrName(name: string): boolean {
+    return name.length >= 2 && name.length <= repositoryNameLimit;
+}
+
+/** The ARN of a repository. */
+export function repositoryArn({ partition, region, accountId, name }: EcrRepository): string {
+    return `arn:${partition}:ecr:${region}:${accountId}:repository/${name}`;
+}
+
+/** Every form in which an image URI can name a repository, without tag and digest; the one with the plain host first. */
+export function repositoryUris(repository: EcrRepository): string[] {
+    return ecrHosts(repository).map((host) => `${host}/${repository.name}`);
+}

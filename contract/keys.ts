@@ -1,0 +1,64 @@
+/** Keys of the bucket: who has which prefix, where an archive and its record lie, what a key may not be. */
+import type { EcrImage } from "./image";
+
+/** Key prefix of the exporter of engine `stream`. No `artifactPrefix` can begin with it. */
+export const exporterPrefix = ".exporter/";
+
+/** Key prefix of the manifests of batches, which people put there. */
+export const manifestPrefix = "batches/";
+
+/** Key prefix of the results of batches: a folder for each execution, in it one for each Map Run. */
+export const resultPrefix = "batch-results/";
+
+/** What the key of a record ends in, after the key of its archive. */
+export const recordSuffix = ".json";
+
+/** Bytes of the longest key of an archive: S3's 1,024, less those of its record's suffix. */
+export const keyLimitBytes = 1024 - recordSuffix.length;
+
+/** Key, or file name, of the record beside an archive. */
+export function recordKey(artifactKey: string): string {
+    return `${artifactKey}${recordSuffix}`;
+}
+
+/**
+ * The key at which an image is stored when a request names none: prefix, repository, then the tag, or the digest's hex
+ * digits where the URI has no tag.
+ *
+ * @param artifactPrefix Key prefix of the archives, with its closing slash.
+ */
+export function defaultArtifactKey(artifactPrefix: string, image: EcrImage): string {
+    const reference = image.tag ?? image.digest?.slice("sha256:".length) ?? "latest";
+    return `${artifactPrefix}${image.repository.name}/${reference}.tar`;
+}
+
+/** What the key of an archive has to be, in words. {@link artifactKeyPattern} and {@link keyLimitBytes} say the same. */
+export function artifactKeyRule(artifactPrefix: string): string {
+    return (
+        `a key of at most ${keyLimitBytes} bytes that begins with ${artifactPrefix} and has a name after it, without control ` +
+        `characters, without empty, . or .. folders, and not ending in ${recordSuffix}, as export records do`
+    );
+}
+
+/**
+ * Source of a regular expression for keys of archives, without lookaround, so that a state machine can use it: no control
+ * characters, no empty, `.` or `..` folders. Prefix, length and the record's suffix are compared besides.
+ */
+export const artifactKeyPattern = (() => {
+    const other = "[^/\\u0000-\\u001f\\u007f]";
+    const notDot = "[^./\\u0000-\\u001f\\u007f]";
+    // A folder or name: neither empty nor one or two dots alone.
+    const part = `(?:${notDot}${other}*|\\.${notDot}${other}*|\\.\\.${other}+)`;
+    return `${part}(?:/${part})*`;
+})();
+
+/** Whether a text may be the key of an archive below a prefix. */
+export function isArtifactKey(key: string, artifactPrefix: string): boolean {
+    return (
+        key.startsWith(artifactPrefix) &&
+        key.length > artifactPrefix.length &&
+        !key.endsWith(recordSuffix) &&
+        new TextEncoder().encode(key).length <= keyLimitBytes &&
+        new RegExp(`^${artifactKeyPattern}$`).test(key)
+    );
+}

@@ -1,0 +1,106 @@
+/** The outputs of a stack, and a reader of them for other programs. */
+
+/** The outputs of a stack of this project: a contract with other programs, described in docs/outputs.md. */
+export interface StackOutputs {
+    /** Name of the bucket of the archives. */
+    readonly artifactBucketName: string;
+    /** ARN of the bucket of the archives. */
+    readonly artifactBucketArn: string;
+    /** The only key prefix that builds write. */
+    readonly artifactPrefix: string;
+    /** ARN of the KMS key that encrypts; missing where S3's own keys do. */
+    readonly encryptionKeyArn?: string;
+    /** JSON policy of what a given key's own policy has to allow; missing without a given key. */
+    readonly encryptionKeyPolicy?: string;
+    /** ARN of the state machine that exports one image. */
+    readonly stateMachineArn: string;
+    /** Name of that state machine. */
+    readonly stateMachineName: string;
+    /** ARN of the state machine that exports a batch. */
+    readonly batchStateMachineArn: string;
+    /** Name of the CodeBuild project. */
+    readonly buildProjectName: string;
+    /** ARN of the builds' service role. */
+    readonly buildRoleArn: string;
+    /** ARN of the topic of alarms and messages; missing without `notifications`. */
+    readonly notificationTopicArn?: string;
+    /** The CloudWatch dashboard in the console. */
+    readonly dashboardUrl: string;
+    /**
+     * Names of the log groups, by what they hold: `builds`, `executions`, `batches`, and where there are any `notifications`,
+     * `triggers`, `flows`.
+     */
+    readonly logGroupNames: Readonly<Record<string, string>>;
+    /** JSON policy that lets a principal start exports, follow and stop them. */
+    readonly startExportPolicy: string;
+    /** JSON policy that lets a principal start batches, follow and stop them. */
+    readonly startBatchPolicy: string;
+    /** JSON policy that lets a principal list and read archives. */
+    readonly readArtifactsPolicy: string;
+    /** JSON policy that the owner of each other account's repository has to attach, by ARN of the repository. */
+    readonly repositoryPolicies: Readonly<Record<string, string>>;
+}
+
+type Kind = "string" | "string, or missing" | "object of strings";
+
+const kinds: { readonly [Name in keyof Required<StackOutputs>]: Kind } = {
+    artifactBucketName: "string",
+    artifactBucketArn: "string",
+    artifactPrefix: "string",
+    encryptionKeyArn: "string, or missing",
+    encryptionKeyPolicy: "string, or missing",
+    stateMachineArn: "string",
+    stateMachineName: "string",
+    batchStateMachineArn: "string",
+    buildProjectName: "string",
+    buildRoleArn: "string",
+    notificationTopicArn: "string, or missing",
+    dashboardUrl: "string",
+    logGroupNames: "object of strings",
+    startExportPolicy: "string",
+    startBatchPolicy: "string",
+    readArtifactsPolicy: "string",
+    repositoryPolicies: "object of strings",
+};
+
+/** The names of the outputs. */
+export const stackOutputNames = Object.keys(kinds) as readonly (keyof StackOutputs)[];
+
+/**
+ * Checks the outputs of another stack, which are of no type: all of them at once, so that a wrong stack is one message.
+ *
+ * @example
+ * const stack = new pulumi.StackReference("acme/ecr-image-export/prod");
+ * const outputs = stack.outputs.apply((values) => readStackOutputs(values));
+ * const policy = outputs.startExportPolicy; // pulumi.Output<string>
+ *
+ * @param values Names and values, as a StackReference or `pulumi stack output --json` has them.
+ * @throws Error that names every output that is not as expected.
+ */
+export function readStackOutputs(values: unknown): StackOutputs {
+    const given = typeof values === "object" && values !== null ? (values as Record<string, unknown>) : {};
+    const problems = Object.entries(kinds)
+        .filter(([name, kind]) => !isOfKind(given[name], kind))
+        .map(([name, kind]) => `${name} (${kindOf(given[name])}, expected ${kind})`);
+    if (problems.length > 0) {
+        throw new Error(
+            `These are not the outputs of an ecr-image-export stack of this version: ${problems.join("; ")}. Check the name of ` +
+                "the stack, and that it is deployed with this version.",
+        );
+    }
+    return given as unknown as StackOutputs;
+}
+
+function isOfKind(value: unknown, kind: Kind): boolean {
+    if (kind !== "object of strings") {
+        return typeof value === "string" || (value === undefined && kind === "string, or missing");
+    }
+    return (
+        kindOf(value) === "object" && Object.values(value as object).every((each) => typeof each === "string")
+    );
+}
+
+function kindOf(value: unknown): string {
+    if (value === undefined || value === null) return "missing";
+    return Array.isArray(value) ? "list" : typeof value;
+}

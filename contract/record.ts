@@ -1,0 +1,178 @@
+/**
+ * The export record, JSON beside each archive: what was exported, and what the archive has to be. Both engines write it;
+ * docs/export-record.schema.json is its contract with other programs.
+ */
+import { type EngineName, engineNames } from "./engine";
+
+/** Version of the record's schema. A reader refuses one that it does not know. */
+export const schemaVersion = 1;
+
+/** The arrangement of an archive's bytes that engine `stream` writes. A reader refuses one that it does not know. */
+export const archiveLayout = 1;
+
+/** An image in an archive. */
+export interface RecordedImage {
+    /** `os/arch[/variant]`, as the image's configuration or its index has it; null where neither names one. */
+    readonly platform: string | null;
+    /** Digest of the image's configuration. */
+    readonly configDigest: string;
+    /** Digests of the unpacked layers, the lowest first; null where the engine has not read the configuration. */
+    readonly diffIds: readonly string[] | null;
+    /** The layers as the registry has them, the lowest first; null where the engine does not know them. */
+    readonly layers: readonly RecordedLayer[] | null;
+}
+
+/** A layer of an image. */
+export interface RecordedLayer {
+    readonly digest: string;
+    readonly sizeBytes: number;
+    /** Offset of the layer's first byte in the archive, in bytes. */
+    readonly offset: number;
+}
+
+/** The export record. */
+export interface ExportRecord {
+    readonly schemaVersion: typeof schemaVersion;
+    readonly layout: typeof archiveLayout;
+    readonly engine: { readonly name: EngineName; readonly version: string };
+    /** The image as it was asked for. */
+    readonly imageUri: string;
+    /** The name that the archive carries: `REPOSITORY:TAG`, or `REPOSITORY@DIGEST` where no tag was asked for. */
+    readonly imageName: string;
+    /** The platform asked for: `os/arch[/variant]`, or `all`. */
+    readonly platform: string;
+    /** A digest by which the registry serves what was exported, as in the result (result.ts). */
+    readonly imageDigest: string;
+    /** Digest of the index that the platform was chosen from; null where there was none, or the engine does not know it. */
+    readonly indexDigest: string | null;
+    /** The images in the archive. */
+    readonly images: readonly RecordedImage[];
+    readonly archive: {
+        /** Of the whole archive, in hexadecimal. */
+        readonly sha256: string;
+        readonly sizeBytes: number;
+        /** Version of the object that this record describes; null for a file, and in a bucket without versions. */
+        readonly versionId: string | null;
+    };
+    /** ARN of the Step Functions execution that asked for the export; null where none did. */
+    readonly executionId: string | null;
+    /** Id of the CodeBuild build that made it; null where none did. */
+    readonly buildId: string | null;
+    /** When the archive was complete: ISO 8601, UTC. */
+    readonly time: string;
+}
+
+/**
+ * Names of the metadata of the record's object: enough to report an export again without reading a body, as the state machine
+ * does, which asks S3 for the heads of both objects. S3 allows 2 KB in all.
+ */
+export const metadataNames = {
+    layout: "layout",
+    engine: "engine",
+    imageName: "image-name",
+    imageDigest: "image-digest",
+    indexDigest: "index-digest",
+    platform: "platform",
+    sha256: "archive-sha256",
+    versionId: "archive-version-id",
+    buildId: "build-id",
+} as const;
+
+/** The metadata of a record's object. What is null in the record has no entry. */
+export function recordMetadata(record: ExportRecord): Record<string, string> {
+    const { archive, engine, layout } = record;
+    const values: Record<keyof typeof metadataNames, string | null> = {
+        layout: String(layout),
+        engine: engine.name,
+        imageName: record.imageName,
+        imageDigest: record.imageDigest,
+        indexDigest: record.indexDigest,
+        platform: record.platform,
+        sha256: archive.sha256,
+        versionId: archive.versionId,
+        buildId: record.buildId,
+    };
+    return Object.fromEntries(
+        Object.entries(values).flatMap(([field, value]) =>
+            value === null ? [] : [[metadataNames[field as keyof typeof metadataNames], value]],
+        ),
+    );
+}
+
+/** The record as the text that is stored. */
+export function recordText(record: ExportRecord): string {
+    return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/**
+ * Reads a stored record.
+ *
+ * @returns the record, or what is wrong with the text, as the second half of a sentence: "is not JSON"
+ */
+export function parseRecord(text: string): { record: ExportRecord } | { problem: string } {
+    let value: unknown;
+    try {
+        value = JSON.parse(text);
+    } catch {
+        return { problem: "is not JSON" };
+    }
+    const problem = problemOf(value);
+    return problem === undefined ? { record: value as ExportRecord } : { problem };
+}
+
+type Check = (value: unknown) => boolean;
+
+const isText: Check = (value) => typeof value === "string" && value !== "";
+const isDigest: Check = (value) => typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value);
+const isSha256: Check = (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+const orNull =
+    (check: Check): Check =>
+    (value) =>
+        value === null || check(value);
+const listOf =
+    (check: Check): Check =>
+    (value) =>
+        Array.isArray(value) && value.every(check);
+/** An object with these fields; further ones do no harm. */
+const objectOf =
+    (fields: Readonly<Record<string, Check>>): Check =>
+    (value) =>
+        typeof value === "object" &&
+        value !== null &&
+        Object.entries(fields).every(([name, check]) => check((value as Record<string, unknown>)[name]));
+
+const checks: { readonly [Field in keyof ExportRecord]: Check } = {
+    schemaVersion: (value) => value === schemaVersion,
+    layout: (value) => value === archiveLayout,
+    engine: objectOf({ name: (value) => engineNames.some((name) => name === value), version: isText }),
+    imageUri: isText,
+    imageName: isText,
+    platform: isText,
+    imageDigest: isDigest,
+    indexDigest: orNull(isDigest),
+    images: listOf(
+        objectOf({
+            platform: orNull(isText),
+            configDigest: isDigest,
+            diffIds: orNull(listOf(isDigest)),
+            layers: orNull(listOf(objectOf({ digest: isDigest, sizeBytes: isCount, offset: isCount }))),
+        }),
+    ),
+    archive: objectOf({ sha256: isSha256, sizeBytes: isCount, versionId: orNull(isText) }),
+    executionId: orNull(isText),
+    buildId: orNull(isText),
+    time: (value) => typeof value === "string" && !Number.isNaN(Date.parse(value)),
+};
+
+function problemOf(value: unknown): string | undefined {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return "is not a JSON object";
+    const fields = value as Readonly<Record<string, unknown>>;
+    for (const name of ["schemaVersion", "layout"] as const) {
+        if (!checks[name](fields[name])) {
+            return `has the ${name} ${JSON.stringify(fields[name])}, and this version reads ${name} 1 only`;
+        }
+    }
+    const wrong = Object.entries(checks).find(([name, check]) => !check(fields[name]));
+    return wrong && `has no usable ${wrong[0]}`;
+}

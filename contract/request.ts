@@ -1,0 +1,72 @@
+/** A request to export one image: the input of the export state machine, and what a build is told of it. */
+import { defaultPlatform } from "./platform";
+
+/** A request as somebody writes it. Every field may be left out. */
+export interface ExportRequest {
+    /**
+     * `HOST/REPOSITORY[:TAG][@sha256:DIGEST]`, of a repository that the stack may read.
+     *
+     * @default the stack's `imageUri`
+     */
+    readonly imageUri?: string;
+    /**
+     * Bucket of the archive.
+     *
+     * @default the stack's own, and no other is taken
+     */
+    readonly artifactBucket?: string;
+    /**
+     * Key of the archive, below the stack's prefix.
+     *
+     * @default prefix, repository, `/`, tag or hex digits of the digest, `.tar`
+     */
+    readonly artifactKey?: string;
+    /**
+     * `os/arch[/variant]`, or `all` with engine `stream`.
+     *
+     * @default "linux/amd64"
+     */
+    readonly platform?: string;
+    /**
+     * Whether to export although the same export is at the key already.
+     *
+     * @default false
+     */
+    readonly force?: boolean;
+}
+
+/** The names of a request's fields. */
+export const requestFields = [
+    "imageUri",
+    "artifactBucket",
+    "artifactKey",
+    "platform",
+    "force",
+] as const satisfies readonly (keyof ExportRequest)[];
+
+/** What a field is where nothing else says so. */
+export const requestDefaults = { platform: defaultPlatform, force: false } as const;
+
+/** Fields that AWS adds to the input of an execution that another one starts begin so. */
+export const foreignFieldPrefix = "AWS_";
+
+/** How the names of a batch's exports begin: the batch reports them, so that no message of their own is sent. */
+export const batchExecutionPrefix = "batch-";
+
+/** The variables that tell a build its request: the project has a default for each, the state machine sets them. */
+export const requestVariables = [
+    "IMAGE_URI",
+    /** The digest that ECR has told for the tag: exactly this is exported. Empty where the build asks the registry. */
+    "IMAGE_DIGEST",
+    "PLATFORM",
+    "FORCE",
+    "ARTIFACT_BUCKET",
+    "ARTIFACT_KEY",
+    "EXECUTION_ID",
+] as const;
+
+/** Name of a variable of {@link requestVariables}. */
+export type RequestVariable = (typeof requestVariables)[number];
+
+/** The variable that a failed build tells its cause by; its error is told by its exit status (errors.ts). */
+export const causeVariable = "EXPORT_CAUSE";
