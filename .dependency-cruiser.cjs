@@ -10,7 +10,10 @@ const rooms = {
         packages: ["@pulumi/aws", "@pulumi/awsx", "@pulumi/pulumi"],
     },
     exporter: { rooms: ["contract"], packages: ["@aws-sdk/", "@smithy/", "esbuild"] },
-    cli: { rooms: ["contract", "exporter"], packages: ["@aws-sdk/", "@smithy/", "esbuild"] },
+    cli: {
+        rooms: ["contract", "exporter"],
+        packages: ["@aws-sdk/", "@commander-js/extra-typings", "commander", "csv-parse"],
+    },
 };
 const workshop = ["lab", "proof", "bench", "tests"];
 const programs = ["bootstrap", "examples"];

@@ -3,17 +3,46 @@ import { parseArgs } from "node:util";
 import { asExportError, ExportError, exitCodes } from "./errors";
 import { type ExportProgress, exportImage, type ExportOptions } from "./exportImage";
 
+/** An option, as `node:util` parseArgs takes it, and what help says of it. */
+interface ExporterOption {
+    readonly type: "boolean" | "string";
+    /** What help calls its value. */
+    readonly value?: string;
+    readonly description: string;
+}
+
+/** The options of an export, here and of `image-export run`. {@link readArguments} reads them. */
+export const exporterOptions = {
+    platform: {
+        type: "string",
+        value: "PLATFORM",
+        description: "os/arch[/variant], or all for every platform (default linux/amd64)",
+    },
+    force: { type: "boolean", description: "export although the same export is there already" },
+    concurrency: {
+        type: "string",
+        value: "N",
+        description: "ranges fetched and parts written at a time (default 8)",
+    },
+    "memory-mib": { type: "string", value: "N", description: "memory for parts under way (default 80)" },
+    insecure: { type: "boolean", description: "plain HTTP to registries that are not on this machine" },
+} as const satisfies Readonly<Record<string, ExporterOption>>;
+
+/** What was given for {@link exporterOptions}. */
+export type ExporterValues = {
+    readonly [Name in keyof typeof exporterOptions]?:
+        ((typeof exporterOptions)[Name]["type"] extends "boolean" ? boolean : string) | undefined;
+};
+
 const usage = `Usage: node exporter.mjs IMAGE DESTINATION [options]
 
   IMAGE        HOST/REPOSITORY[:TAG][@sha256:DIGEST]
   DESTINATION  s3://BUCKET/KEY or a file
 
-  --platform os/arch[/variant]|all   platform to export, "all" for every one (default linux/amd64)
-  --force                            export although the same export is there already
-  --progress                         say on stderr how far it is
-  --concurrency N                    ranges fetched and parts written at a time (default 8)
-  --memory-mib N                     memory for parts under way (default 80)
-  --insecure                         plain HTTP to registries that are not on this machine
+${Object.entries<ExporterOption>(exporterOptions)
+    .map(([name, { value = "", description }]) => `  ${`--${name} ${value}`.padEnd(21)}${description}`)
+    .join("\n")}
+  --progress           say on stderr how far it is
 
 The result goes to stdout as one line of JSON; so does a failure: {"error": NAME, "cause": TEXT}.
 Exit codes: 0 done or skipped, 1 ExportFailed, 2 InvalidInput, 3 ImageNotFound, 4 AccessDenied, 5 DigestMismatch.
@@ -48,8 +77,19 @@ function parseArguments(argv: readonly string[]): ExportOptions | "help" {
     if (values.help) {
         return "help";
     }
-    const [image, destination, ...surplus] = positionals;
-    if (image === undefined || destination === undefined || surplus.length > 0) {
+    const onProgress = values.progress ? reportProgress() : undefined;
+    return { ...readArguments(positionals, values), onProgress };
+}
+
+/**
+ * Reads the arguments of an export.
+ *
+ * @param positionals Image and destination.
+ * @throws ExportError `InvalidInput` when they cannot be used.
+ */
+export function readArguments(positionals: readonly string[], values: ExporterValues): ExportOptions {
+    const [image, destination] = positionals;
+    if (image === undefined || destination === undefined || positionals.length > 2) {
         throw new ExportError(
             "InvalidInput",
             `Expected IMAGE and DESTINATION, got ${positionals.length} arguments.`,
@@ -64,7 +104,6 @@ function parseArguments(argv: readonly string[]): ExportOptions | "help" {
         insecure: values.insecure,
         concurrency: numberOf("--concurrency", values.concurrency),
         memoryBytes: memoryMib === undefined ? undefined : memoryMib * 1024 * 1024,
-        onProgress: values.progress ? reportProgress() : undefined,
     };
 }
 
@@ -74,12 +113,8 @@ function parseOrRefuse(argv: readonly string[]) {
             args: [...argv],
             allowPositionals: true,
             options: {
-                platform: { type: "string" },
-                force: { type: "boolean" },
+                ...exporterOptions,
                 progress: { type: "boolean" },
-                insecure: { type: "boolean" },
-                concurrency: { type: "string" },
-                "memory-mib": { type: "string" },
                 help: { type: "boolean", short: "h" },
             },
         });
