@@ -1,9 +1,10 @@
 /** Archives in S3: which object a KEY means, what its record says, and its bytes, in order and over many connections. */
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, type S3Client } from "@aws-sdk/client-s3";
 
-import { parseLocation, recordNameOf } from "../exporter/destination/destination";
-import { messageOf } from "../exporter/errors";
-import { type ExportRecord, parseRecord } from "../exporter/record";
+import { parseLocation } from "../exporter/destination/destination";
+import { recordKey } from "../contract/keys";
+import { messageOf } from "../contract/errors";
+import { type ExportRecord, parseRecord } from "../contract/record";
 import { regionOf } from "./aws";
 import { call } from "./call";
 import type { Context, Values } from "./command";
@@ -65,7 +66,7 @@ export function parsePlace(uri: string): ObjectPlace {
 
 /** The record of an archive; undefined where there is none. */
 export async function readRecord(context: Context, place: ObjectPlace): Promise<ExportRecord | undefined> {
-    const key = recordNameOf(place.key);
+    const key = recordKey(place.key);
     const text = await ask({ ...place, key }, context, async (s3) => {
         try {
             const { Body } = await s3.send(new GetObjectCommand({ Bucket: place.bucket, Key: key }));
@@ -77,13 +78,11 @@ export async function readRecord(context: Context, place: ObjectPlace): Promise<
         }
     });
     if (text === undefined) return undefined;
-    const record = parseRecord(text);
-    if (record === undefined) {
-        throw new Failure(`${uriOf({ ...place, key })} is no export record of schema 1.`, {
-            next: "Export the image to this key again, or take a newer version of this command line.",
-        });
-    }
-    return record;
+    const read = parseRecord(text);
+    if ("record" in read) return read.record;
+    throw new Failure(`The export record ${uriOf({ ...place, key })} ${read.problem}.`, {
+        next: "Export the image to this key again, or take a newer version of this command line.",
+    });
 }
 
 /**

@@ -3,8 +3,8 @@ import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 
-import { recordNameOf } from "../exporter/destination/destination";
-import { recordText } from "../exporter/record";
+import { recordKey } from "../contract/keys";
+import { recordText } from "../contract/record";
 import {
     type ObjectVersion,
     readInOrder,
@@ -42,7 +42,7 @@ export async function download(
     try {
         const found = await findPart(part, object);
         watcher.begin(found);
-        await writeFile(recordNameOf(part), boundTo(object));
+        await writeFile(recordKey(part), boundTo(object));
         const target = await open(part, found.bytes > 0 ? "r+" : "w");
         try {
             if (found.bytes > 0) await addFile(hash, part, context.signal);
@@ -73,9 +73,9 @@ export async function download(
     }
     try {
         // The record first: whoever sees the archive finds its record.
-        await writeFile(recordNameOf(file), recordText(record));
+        await writeFile(recordKey(file), recordText(record));
         await rename(part, file);
-        await rm(recordNameOf(part), { force: true });
+        await rm(recordKey(part), { force: true });
     } catch (error) {
         throw brokenOff(error, part, bytes, object);
     }
@@ -110,14 +110,14 @@ async function findPart(part: string, object: ObjectVersion): Promise<{ bytes: n
         ({ size }) => size,
         () => 0,
     );
-    const bound = await readFile(recordNameOf(part), "utf8").catch(() => undefined);
+    const bound = await readFile(recordKey(part), "utf8").catch(() => undefined);
     const isSame = bound === boundTo(object) && bytes <= object.sizeBytes;
     return isSame ? { bytes, isOther: false } : { bytes: 0, isOther: bytes > 0 };
 }
 
 async function removePart(part: string): Promise<void> {
     await rm(part, { force: true });
-    await rm(recordNameOf(part), { force: true });
+    await rm(recordKey(part), { force: true });
 }
 
 async function writeAll(

@@ -1,13 +1,14 @@
-import { createRecord, engineVersion, type ExportRecord, idFrom } from "./record";
+import { createRecord, engineVersion, idFrom } from "./createRecord";
+import type { ExportRecord } from "../contract/record";
 import type { CredentialSource } from "./registry/credentials";
 import { type Destination, type Location, parseLocation } from "./destination/destination";
-import { asExportError, ExportError } from "./errors";
+import { asExportError, ExportError } from "../contract/errors";
 import { fileDestination } from "./destination/fileDestination";
 import { type ResolvedImage, resolveImage } from "./registry/image";
 import { defaultPartBytes, planParts } from "./archive/parts";
 import { planArchive } from "./archive/plan";
-import { defaultPlatform, parsePlatform, platformText } from "./platform";
-import { parseReference } from "./reference";
+import { defaultPlatform, parsePlatform, platformText } from "../contract/platform";
+import { parseReference } from "../contract/image";
 import { openRegistry, type Registry } from "./registry/registry";
 import { defaultRetryPolicy, retry, type RetryPolicy, TransientError } from "./network/retry";
 import { createS3Client } from "./destination/s3Client";

@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { asExportError, ExportError, exitCodes } from "./errors";
+import { asExportError, ExportError, exitStatuses } from "../contract/errors";
 import { type ExportProgress, exportImage, type ExportOptions } from "./exportImage";
 
 /** An option, as `node:util` parseArgs takes it, and what help says of it. */
@@ -48,7 +48,7 @@ The result goes to stdout as one line of JSON; so does a failure: {"error": NAME
 Exit codes: 0 done or skipped, 1 ExportFailed, 2 InvalidInput, 3 ImageNotFound, 4 AccessDenied, 5 DigestMismatch.
 `;
 
-/** Runs the command: exports, prints the outcome, and leaves the exit code to {@link exitCodes}. */
+/** Runs the command: exports, prints the outcome, and leaves the exit code to {@link exitStatuses}. */
 export async function main(argv: readonly string[]): Promise<number> {
     try {
         const options = parseArguments(argv);
@@ -63,7 +63,7 @@ export async function main(argv: readonly string[]): Promise<number> {
         const { name, message } = asExportError(error);
         write(2, `${name}: ${message}\n`);
         write(1, `${JSON.stringify({ error: name, cause: message })}\n`);
-        return exitCodes[name];
+        return exitStatuses[name];
     }
 }
 

@@ -1,6 +1,6 @@
 import { combineCrc32, crc32Of } from "./archive/crc32";
 import type { ArchiveWriter } from "./destination/destination";
-import { ExportError } from "./errors";
+import { ExportError } from "../contract/errors";
 import { type BlobStretch, createHasher } from "./archive/hasher";
 import type { Part } from "./archive/parts";
 import type { ArchivePlan, Segment } from "./archive/plan";

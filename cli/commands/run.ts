@@ -1,4 +1,4 @@
-import { ExportError } from "../../exporter/errors";
+import { ExportError } from "../../contract/errors";
 import { exportImage, type ExportResult } from "../../exporter/exportImage";
 import { type Context, defineCommand, exitCodes } from "../command";
 import { Failure } from "../failure";

@@ -1,9 +1,9 @@
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 
-import { recordNameOf } from "../../exporter/destination/destination";
-import { type ExportRecord, parseRecord } from "../../exporter/record";
-import { type Verification, verifyArchive } from "../../exporter/verify";
+import { recordKey } from "../../contract/keys";
+import { type ExportRecord, parseRecord } from "../../contract/record";
+import { type Verification, verifyArchive } from "../../exporter/archive/verify";
 import { headObject, parsePlace, readInOrder, readRecord, uriOf } from "../archiveObject";
 import { type Context, defineCommand, exitCodes } from "../command";
 import { Failure } from "../failure";
@@ -64,7 +64,7 @@ async function openFile(context: Context, file: string): Promise<Archive> {
     return {
         bytes: createReadStream(file, { highWaterMark: 1024 * 1024, signal: context.signal }),
         sizeBytes: found.size,
-        record: await recordOfFile(recordNameOf(file)),
+        record: await recordOfFile(recordKey(file)),
         problems: [],
     };
 }
@@ -75,13 +75,11 @@ async function recordOfFile(file: string): Promise<ExportRecord | undefined> {
         throw error;
     });
     if (text === undefined) return undefined;
-    const record = parseRecord(text);
-    if (record === undefined) {
-        throw new Failure(`${file} is no export record of schema 1.`, {
-            next: "Move it away to verify the archive without a record, or get it again with `image-export get`.",
-        });
-    }
-    return record;
+    const read = parseRecord(text);
+    if ("record" in read) return read.record;
+    throw new Failure(`The export record ${file} ${read.problem}.`, {
+        next: "Move it away to verify the archive without a record, or get it again with `image-export get`.",
+    });
 }
 
 async function openObject(context: Context, uri: string): Promise<Archive> {

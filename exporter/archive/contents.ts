@@ -4,9 +4,9 @@ import {
     isImageDescriptor,
     type Manifest,
     parseManifest,
-    platformOfConfig,
+    parseConfig,
 } from "../registry/manifest";
-import { platformText } from "../platform";
+import { platformText } from "../../contract/platform";
 import type { ArchiveFile, ReadArchive } from "./readArchive";
 
 /** What an archive holds, as it says itself. */
@@ -124,7 +124,7 @@ export function fileOf(files: Files, name: string): ArchiveFile | undefined {
 
 function platformIn(files: Files, { config }: LoadableImage): string[] {
     try {
-        const platform = platformOfConfig(fileOf(files, config)?.content ?? Buffer.alloc(0));
+        const platform = parseConfig(fileOf(files, config)?.content ?? Buffer.alloc(0)).platform;
         return platform === undefined ? [] : [platformText(platform)];
     } catch {
         return []; // the configuration is damaged, which its digest says

@@ -1,4 +1,4 @@
-import { ExportError } from "../errors";
+import { ExportError } from "../../contract/errors";
 import type { ArchivePlan } from "./plan";
 
 /** A stretch of the archive that is moved, retried and uploaded as one. */

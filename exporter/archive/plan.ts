@@ -1,6 +1,6 @@
 import type { ResolvedImage } from "../registry/image";
 import { type Descriptor, isContainerImage, isImageDescriptor } from "../registry/manifest";
-import { ExportError } from "../errors";
+import { ExportError } from "../../contract/errors";
 import { paddingBytes, tarHeader, trailer } from "./tar";
 
 /** A stretch of the archive: bytes that are known already, or a blob of the registry. */
@@ -158,7 +158,7 @@ function blobEntries(image: ResolvedImage): Entry[] {
         manifest.kind === "image" ? [manifest.config] : [],
     );
     const referenced: { descriptor: Descriptor; bytes?: Uint8Array | undefined }[] = [
-        ...configs.map((descriptor) => ({ descriptor, bytes: image.config })),
+        ...configs.map((descriptor) => ({ descriptor, bytes: image.configs.get(descriptor.digest) })),
         ...layersOf(image).map((descriptor) => ({ descriptor })),
     ];
     const entries = new Map<string, Entry>();

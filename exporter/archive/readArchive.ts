@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { messageOf } from "../errors";
+import { messageOf } from "../../contract/errors";
 import { blockBytes, paddingBytes, parseTarHeader, type TarEntry } from "./tar";
 
 /** A file of an archive, as it was found there. */

@@ -1,6 +1,6 @@
-import { ExportError } from "../errors";
+import { ExportError } from "../../contract/errors";
 import type { Part } from "../archive/parts";
-import type { ExportRecord } from "../record";
+import type { ExportRecord } from "../../contract/record";
 
 /** What an archive's object says of it in its metadata, so that one HEAD tells. */
 export interface ArchiveMetadata {
@@ -89,6 +89,6 @@ function isPlainKey(key: string): boolean {
 }
 
 /** Where the record of an archive is: beside it. */
-export function recordNameOf(archive: string): string {
+export function recordKey(archive: string): string {
     return `${archive}${recordSuffix}`;
 }

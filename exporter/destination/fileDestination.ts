@@ -1,8 +1,8 @@
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import type { ArchiveWriter, Destination } from "./destination";
-import { recordNameOf } from "./destination";
-import { ExportError, messageOf } from "../errors";
-import { type ExportRecord, parseRecord, recordText } from "../record";
+import { recordKey } from "../../contract/keys";
+import { ExportError, messageOf } from "../../contract/errors";
+import { type ExportRecord, parseRecord, recordText } from "../../contract/record";
 
 /**
  * A file and its record beside it. The archive grows under another name in the same directory and gets its own by
@@ -14,11 +14,9 @@ export function fileDestination(path: string): Destination {
 
 async function find(path: string): Promise<ExportRecord | undefined> {
     try {
-        const [record, { size }] = [
-            parseRecord(await readFile(recordNameOf(path), "utf8")),
-            await stat(path),
-        ];
-        return record?.archive.sizeBytes === size ? record : undefined;
+        const read = parseRecord(await readFile(recordKey(path), "utf8"));
+        const { size } = await stat(path);
+        return "record" in read && read.record.archive.sizeBytes === size ? read.record : undefined;
     } catch {
         return undefined; // no such file
     }
@@ -49,7 +47,7 @@ async function begin(path: string): Promise<ArchiveWriter> {
                 await recordFile.sync();
                 await recordFile.close();
                 // The record first: whoever sees the archive finds its record.
-                await rename(partialRecord, recordNameOf(path));
+                await rename(partialRecord, recordKey(path));
                 await rename(partial, path);
             } catch (error) {
                 throw cannotWrite(path, error);

@@ -1,6 +1,6 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { createAgents } from "../network/connect";
-import { ExportError, messageOf } from "../errors";
+import { ExportError, messageOf } from "../../contract/errors";
 import { isTransientStatus, retryAfterMs, TransientError } from "../network/retry";
 
 /** How to speak to S3. */

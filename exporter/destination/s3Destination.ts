@@ -10,15 +10,10 @@ import {
     UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { crc32Base64, crc32Of } from "../archive/crc32";
-import {
-    type ArchiveMetadata,
-    type ArchiveOutline,
-    type ArchiveWriter,
-    type Destination,
-    recordNameOf,
-} from "./destination";
-import { ExportError, messageOf } from "../errors";
-import { type ExportRecord, parseRecord, recordMetadata, recordText } from "../record";
+import type { ArchiveMetadata, ArchiveOutline, ArchiveWriter, Destination } from "./destination";
+import { recordKey } from "../../contract/keys";
+import { ExportError, messageOf } from "../../contract/errors";
+import { type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
 import { retry, type RetryPolicy } from "../network/retry";
 import { isNamed, s3Error, statusOf } from "./s3Client";
 
@@ -148,9 +143,10 @@ async function readRecord(
     const { client, bucket, key } = options;
     return attempt(options, "reading the record of", signal, async () => {
         try {
-            const command = new GetObjectCommand({ Bucket: bucket, Key: recordNameOf(key) });
+            const command = new GetObjectCommand({ Bucket: bucket, Key: recordKey(key) });
             const { Body, ETag } = await client.send(command, { abortSignal: signal });
-            return { record: parseRecord((await Body?.transformToString()) ?? ""), eTag: ETag };
+            const read = parseRecord((await Body?.transformToString()) ?? "");
+            return { record: "record" in read ? read.record : undefined, eTag: ETag };
         } catch (error) {
             assertMissing(error);
             return undefined;
@@ -400,7 +396,7 @@ async function putRecord(
     return attempt(options, "writing the record of", undefined, async () => {
         const command = new PutObjectCommand({
             Bucket: bucket,
-            Key: recordNameOf(key),
+            Key: recordKey(key),
             Body: body,
             ContentType: "application/json",
             ChecksumCRC32: crc32Base64(crc32Of(body)),

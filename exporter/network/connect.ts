@@ -2,8 +2,8 @@ import * as http from "node:http";
 import * as https from "node:https";
 import * as net from "node:net";
 import * as tls from "node:tls";
-import { ExportError } from "../errors";
-import { isLoopback } from "../reference";
+import { ExportError } from "../../contract/errors";
+import { isLoopback } from "./origin";
 
 /** Where received bytes go, so that a socket can write them there itself (`onread` of Node's net.connect). */
 export interface Receiving {

@@ -1,7 +1,7 @@
 import * as http from "node:http";
 import * as https from "node:https";
 import type { Agents } from "./connect";
-import { ExportError } from "../errors";
+import { ExportError } from "../../contract/errors";
 import { networkError } from "./networkError";
 import { TransientError } from "./retry";
 

@@ -1,4 +1,4 @@
-import { ExportError, messageOf } from "../errors";
+import { ExportError, messageOf } from "../../contract/errors";
 import { TransientError } from "./retry";
 
 // What no second attempt mends: names that do not exist, certificates that are not trusted, TLS spoken to plain HTTP.

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ExportError, type ExportErrorName, messageOf } from "../errors";
+import { ExportError, type BuildErrorName, messageOf } from "../../contract/errors";
 
 /** How often and how fast an operation is tried again. */
 export interface RetryPolicy {
@@ -31,7 +31,7 @@ export class TransientError extends Error {
     constructor(
         message: string,
         readonly retryAfterMs?: number,
-        readonly lastingName: ExportErrorName = "ExportFailed",
+        readonly lastingName: BuildErrorName = "ExportFailed",
     ) {
         super(message);
     }

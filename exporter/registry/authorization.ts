@@ -1,5 +1,5 @@
 import type { CredentialSource, RegistryCredentials } from "./credentials";
-import { ExportError } from "../errors";
+import { ExportError } from "../../contract/errors";
 import type { DocumentResponse, HttpClient } from "../network/httpClient";
 import { isTransientStatus, retryAfterMs, TransientError } from "../network/retry";
 

@@ -4,8 +4,8 @@ import { homedir } from "node:os";
 import * as path from "node:path";
 import { promisify } from "node:util";
 import type { Agents } from "../network/connect";
-import { ExportError, messageOf } from "../errors";
-import { type EcrHost, parseEcrHost } from "../reference";
+import { ExportError, messageOf } from "../../contract/errors";
+import { type EcrHost, parseEcrHost } from "../../contract/image";
 
 /** What a registry accepts as proof: a name and a password, or a refresh token of its token server. */
 export type RegistryCredentials = { username: string; password: string } | { identityToken: string };

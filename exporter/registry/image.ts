@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { asExportError, ExportError } from "../errors";
+import { asExportError, ExportError } from "../../contract/errors";
 import {
     type Descriptor,
     type ImageManifest,
@@ -8,11 +8,12 @@ import {
     isImageDescriptor,
     type Manifest,
     parseManifest,
-    platformOfConfig,
+    parseConfig,
     selectPlatform,
 } from "./manifest";
-import { type Platform, platformMatches, type PlatformRequest, platformText } from "../platform";
-import type { ImageReference } from "../reference";
+import { type Platform, platformMatches, type PlatformRequest, platformText } from "../../contract/platform";
+import type { ImageReference } from "../../contract/image";
+import { createLimit } from "../network/pool";
 import type { Registry } from "./registry";
 
 /** A manifest or index that goes into the archive, with its bytes. */
@@ -32,14 +33,13 @@ export interface ResolvedImage {
     documents: readonly [ImageDocument, ...ImageDocument[]];
     /** Digest of the index that one platform was chosen from. */
     indexDigest?: string;
-    /** Platform of the image when there is one only, as its configuration or the index names it. */
-    platform?: Platform;
-    /** The configuration's bytes, where they had to be read already. */
-    config?: Buffer;
+    /** The configurations that have been read, by their digests. */
+    configs: ReadonlyMap<string, Buffer>;
 }
 
-/** A configuration above this is refused: it is read whole. Docker's are a few KiB. */
+/** A configuration above this is refused, and of many those beyond it are not read: they are kept in memory. Docker's are a few KiB. */
 const configLimitBytes = 8 * 1024 * 1024;
+const configsAtATime = 8;
 /** An index may point to indexes; nobody nests them deeper than this. */
 const depthLimit = 4;
 
@@ -60,21 +60,20 @@ export async function resolveImage(
     if (request === "all") {
         const documents = await readTree(registry, first, depthLimit);
         await Promise.all(documents.map(({ manifest }) => assertHasForeignLayers(registry, manifest)));
-        return { ...named, documents: [first, ...documents.slice(1)] };
+        const configs = await readConfigs(registry, documents);
+        return { ...named, documents: [first, ...documents.slice(1)], configs };
     }
     const index = first.manifest.kind === "index" ? first.manifest : undefined;
     const document = index ? await readPlatform(registry, index, request) : first;
     const image = assertImage(document.manifest);
     await assertHasForeignLayers(registry, image);
     const config = await readConfig(registry, image.config);
-    const platform = platformOfConfig(config) ?? document.descriptor.platform;
-    assertPlatform(platform, request);
+    assertPlatform(parseConfig(config).platform ?? document.descriptor.platform, request);
     return {
         ...named,
         documents: [document],
-        config,
+        configs: new Map([[image.config.digest, config]]),
         ...(index && { indexDigest: first.descriptor.digest }),
-        ...(platform && { platform }),
     };
 }
 
@@ -174,9 +173,34 @@ async function assertHasForeignLayers(registry: Registry, manifest: Manifest): P
     }
 }
 
+/** The configurations of the images among the documents, in their order, as far as the memory for them goes. */
+async function readConfigs(
+    registry: Registry,
+    documents: readonly ImageDocument[],
+): Promise<ReadonlyMap<string, Buffer>> {
+    const limit = createLimit(configsAtATime);
+    const read = configsToRead(documents).map(async (config): Promise<[string, Buffer]> => [
+        config.digest,
+        await limit.use(() => readConfig(registry, config)),
+    ]);
+    return new Map(await Promise.all(read));
+}
+
+/** Which configurations are read for the platform `all`. It depends on the documents only, as the archive's bytes do. */
+export function configsToRead(documents: readonly ImageDocument[]): Descriptor[] {
+    const configs = new Map(
+        containerImages(documents).map(({ manifest: { config } }) => [config.digest, config]),
+    );
+    let bytes = 0;
+    return [...configs.values()].filter(({ size }) => (bytes += size) <= configLimitBytes);
+}
+
 async function readConfig(registry: Registry, { digest, size }: Descriptor): Promise<Buffer> {
     if (size > configLimitBytes) {
-        throw new ExportError("InvalidInput", `The image's configuration has ${size} bytes.`);
+        throw new ExportError(
+            "InvalidInput",
+            `The image's configuration has ${size} bytes, expected at most ${configLimitBytes}.`,
+        );
     }
     const bytes = Buffer.alloc(size);
     await registry.readBlob(digest, 0, bytes);
@@ -196,13 +220,45 @@ function assertPlatform(platform: Platform | undefined, request: Platform): void
     }
 }
 
-/** The platforms of the images among the documents, for the record. */
-export function platformsOf(image: ResolvedImage): string[] {
-    if (image.platform) {
-        return [platformText(image.platform)];
+/** A container image among the documents. */
+export interface ContainerImage {
+    readonly document: ImageDocument;
+    readonly manifest: ImageManifest;
+    /** As the index names it, else its configuration. */
+    readonly platform: Platform | undefined;
+    /** Digests of the unpacked layers, the lowest first; undefined where the configuration was not read. */
+    readonly diffIds: readonly string[] | undefined;
+}
+
+/** The container images that were asked for, in the order of the documents; neither attestations nor other artifacts. */
+export function imagesOf({
+    documents,
+    configs,
+}: Pick<ResolvedImage, "documents" | "configs">): ContainerImage[] {
+    return containerImages(documents).map(({ document, manifest }) => {
+        const config = knownConfig(configs.get(manifest.config.digest));
+        return {
+            document,
+            manifest,
+            platform: document.descriptor.platform ?? config?.platform,
+            diffIds: config?.diffIds,
+        };
+    });
+}
+
+function containerImages(documents: readonly ImageDocument[]) {
+    return documents.flatMap((document) => {
+        const { manifest, descriptor } = document;
+        const isImage =
+            manifest.kind === "image" && isContainerImage(manifest) && isImageDescriptor(descriptor);
+        return isImage ? [{ document, manifest }] : [];
+    });
+}
+
+function knownConfig(bytes: Buffer | undefined): ReturnType<typeof parseConfig> | undefined {
+    try {
+        return bytes && parseConfig(bytes);
+    } catch {
+        return undefined; // with the platform all, whatever the index lists is taken as it is
     }
-    const platforms = image.documents
-        .filter(({ manifest, descriptor }) => manifest.kind === "image" && isImageDescriptor(descriptor))
-        .flatMap(({ descriptor }) => (descriptor.platform ? [platformText(descriptor.platform)] : []));
-    return [...new Set(platforms)];
 }

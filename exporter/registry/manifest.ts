@@ -1,6 +1,6 @@
-import { ExportError } from "../errors";
-import { isImpliedVariant, type Platform, platformMatches, platformText } from "../platform";
-import { isDigest } from "../reference";
+import { ExportError } from "../../contract/errors";
+import { choosePlatform, type Platform, platformText } from "../../contract/platform";
+import { isDigest } from "../../contract/image";
 
 /** What points to a blob: the descriptor of the OCI image specification. */
 export interface Descriptor {
@@ -97,32 +97,38 @@ export function isImageDescriptor({ platform, annotations }: Descriptor): boolea
 }
 
 /**
- * The manifest of one platform in an index. Where several fit, one without a variant or with the usual one of its
- * architecture comes first, else the first listed.
+ * The manifest of one platform in an index: the best by contract/platform.ts.
  *
  * @throws ExportError `ImageNotFound` when the index has no such platform; the message lists those it has
  */
 export function selectPlatform(index: ImageIndex, request: Platform): Descriptor {
     const images = index.manifests.filter(isImageDescriptor);
-    const matching = images.filter(({ platform }) => platform && platformMatches(platform, request));
-    const chosen = matching.find(({ platform }) => platform && isImpliedVariant(platform)) ?? matching[0];
-    if (chosen === undefined) {
-        const available = images.map(({ platform }) => (platform ? platformText(platform) : "no platform"));
-        throw new ExportError(
-            "ImageNotFound",
-            `The image has no platform ${platformText(request)}. It has: ${available.join(", ") || "none"}.`,
-        );
-    }
-    return chosen;
+    const chosen = choosePlatform(images, ({ platform }) => platform, request);
+    if (chosen !== undefined) return chosen;
+    const available = images.map(({ platform }) => (platform ? platformText(platform) : "no platform"));
+    throw new ExportError(
+        "ImageNotFound",
+        `The image has no platform ${platformText(request)}. It has: ${available.join(", ") || "none"}.`,
+    );
 }
 
 /**
- * The platform an image's configuration names; undefined where it names none.
+ * What an image's configuration says of its platform and of its unpacked layers, the lowest first; undefined for what it does
+ * not say.
  *
  * @throws ExportError `InvalidInput` when the configuration is not JSON
  */
-export function platformOfConfig(config: Buffer): Platform | undefined {
-    return readPlatform(parseObject(config));
+export function parseConfig(config: Buffer): {
+    readonly platform: Platform | undefined;
+    readonly diffIds: readonly string[] | undefined;
+} {
+    const document = parseObject(config);
+    const diffIds = isObject(document["rootfs"]) ? document["rootfs"]["diff_ids"] : undefined;
+    const isList = Array.isArray(diffIds) && diffIds.every((each) => typeof each === "string");
+    return {
+        platform: readPlatform(document),
+        diffIds: isList ? diffIds : undefined,
+    };
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -173,11 +179,12 @@ function descriptor(value: unknown): Descriptor {
     return { mediaType, digest, size, ...(platform && { platform }), ...(annotations && { annotations }) };
 }
 
-function readPlatform({ os, architecture, variant }: JsonObject): Platform | undefined {
-    if (typeof os !== "string" || typeof architecture !== "string" || os === "" || architecture === "") {
-        return undefined;
-    }
-    return { os, architecture, ...(typeof variant === "string" && variant !== "" && { variant }) };
+function readPlatform(value: JsonObject): Platform | undefined {
+    const [os, architecture, variant, osVersion] = ["os", "architecture", "variant", "os.version"].map(
+        (name) => (typeof value[name] === "string" && value[name] !== "" ? value[name] : undefined),
+    );
+    if (os === undefined || architecture === undefined) return undefined;
+    return { os, architecture, ...(variant && { variant }), ...(osVersion && { osVersion }) };
 }
 
 function readAnnotations(value: unknown): Record<string, string> | undefined {

@@ -2,11 +2,12 @@ import { createHash } from "node:crypto";
 import { createAuthorization } from "./authorization";
 import { type Agents, createAgents } from "../network/connect";
 import { type CredentialSource, defaultCredentials } from "./credentials";
-import { ExportError } from "../errors";
+import { ExportError } from "../../contract/errors";
 import { createHttpClient, type DocumentResponse, isRedirect, redirectTarget } from "../network/httpClient";
 import { acceptedManifestTypes } from "./manifest";
 import { createRangeClient, type RangeResponse } from "./rangeClient";
-import { type ImageReference, isLoopback, registryOrigin } from "../reference";
+import type { ImageReference } from "../../contract/image";
+import { isLoopback, registryOrigin } from "../network/origin";
 import { isTransientStatus, retry, retryAfterMs, type RetryPolicy, TransientError } from "../network/retry";
 
 /** A manifest or index as the registry sent it. */

@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 
-import { exitCodes } from "../../exporter/errors";
-import { parseRecord, recordMetadata } from "../../exporter/record";
+import { exitStatuses } from "../../contract/errors";
+import { recordMetadata } from "../../contract/record";
 import {
     type BuildResult,
     isInstalled,
@@ -13,6 +13,7 @@ import {
     type World,
 } from "../support/build";
 import { assertRecord } from "../support/recordSchema";
+import { recordOf } from "../support/readRecord";
 
 const buildspec = readBuildspec("docker");
 
@@ -75,7 +76,7 @@ function registryOf(...documents: string[]): string {
 /** Runs a build that has to fail with this error, and gives its cause. */
 function causeOf(error: string, { status, exported, output }: BuildResult): string {
     assert.equal(exported["EXPORT_ERROR"], error, `${JSON.stringify(exported)} after:\n${output}`);
-    assert.equal(status, exitCodes[error as keyof typeof exitCodes], "the exit status tells the error");
+    assert.equal(status, exitStatuses[error as keyof typeof exitStatuses], "the exit status tells the error");
     assert.deepEqual(Object.keys(exported).sort(), ["EXPORT_CAUSE", "EXPORT_ERROR"]);
     const cause = exported["EXPORT_CAUSE"] ?? "";
     assert(output.endsWith(`${error}: ${cause}\n`), `the log ends in the error:\n${output}`);
@@ -206,7 +207,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 buildId: variables.CODEBUILD_BUILD_ID,
             });
             // What engine stream says of the same record.
-            assert.deepEqual(Metadata, recordMetadata(parseRecord(Body ?? "") ?? assert.fail("no record")));
+            assert.deepEqual(Metadata, recordMetadata(recordOf(Body)));
             assert.equal(Metadata["archive-version-id"], build.objects[variables.ARTIFACT_KEY]?.VersionId);
         });
 

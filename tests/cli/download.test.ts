@@ -8,11 +8,11 @@ import { findArchive, readInOrder } from "../../cli/archiveObject";
 import { Interruption } from "../../cli/command";
 import { download, partOf } from "../../cli/download";
 import { Failure } from "../../cli/failure";
-import { parseRecord } from "../../exporter/record";
 import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
 import type { Fault } from "../exporter/support/faults";
 import { s3Context } from "./support/s3Context";
 import { storeArchive } from "./support/storedArchive";
+import { recordOf } from "../support/readRecord";
 
 const place = { bucket: "bucket", key: "images/app.tar" };
 const partBytes = 10_000;
@@ -46,7 +46,7 @@ describe("download", () => {
     }
     const leavesNothingElse = async () => {
         assert.deepEqual(await readFile(file), bytes);
-        assert.ok(parseRecord(await readFile(`${file}.json`, "utf8")));
+        assert.ok(recordOf(await readFile(`${file}.json`, "utf8")));
         assert.ok(!existsSync(partOf(file)) && !existsSync(`${partOf(file)}.json`));
     };
 

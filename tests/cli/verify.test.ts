@@ -4,11 +4,12 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 
 import { runCommandLine } from "../../cli/main";
-import type { ExportRecord } from "../../exporter/record";
+import type { ExportRecord } from "../../contract/record";
 import { dockerSave } from "../exporter/support/dockerSave";
 import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
 import { runWithS3, s3Context } from "./support/s3Context";
 import { storeArchive } from "./support/storedArchive";
+import { layersOf } from "../support/readRecord";
 
 const uri = "s3://bucket/images/app.tar";
 
@@ -41,7 +42,7 @@ describe("verify", () => {
         s3.requests.length = 0;
         const { exitCode, stdout, stderr } = await runWithS3({ s3 }, "verify", file);
         assert.equal(exitCode, 0, stderr);
-        const [layer] = record.layers;
+        const [layer] = layersOf(record);
         assert.match(stdout, /^status {5}good$/m);
         assert.match(stdout, new RegExp(`^digest {5}${record.imageDigest}$`, "m"));
         assert.match(stdout, new RegExp(`^names {6}${record.imageName}$`, "m"));
@@ -52,12 +53,12 @@ describe("verify", () => {
     });
 
     it("names the damaged blob and its place, and fails", async () => {
-        const [layer = assert.fail()] = record.layers;
-        await damage((layer.offset ?? 0) + 100);
+        const [layer = assert.fail()] = layersOf(record);
+        await damage(layer.offset + 100);
         const { exitCode, stdout } = await runWithS3({ s3 }, "verify", file);
         assert.equal(exitCode, 1);
         assert.match(stdout, /^status {5}damaged, or not what was exported$/m);
-        const place = `bytes ${layer.offset} to ${(layer.offset ?? 0) + layer.sizeBytes - 1}`;
+        const place = `bytes ${layer.offset} to ${layer.offset + layer.sizeBytes - 1}`;
         assert.match(
             stdout,
             new RegExp(`^wrong blob ${layer.digest} has the content of sha256:.* \\(${place}\\)$`, "m"),

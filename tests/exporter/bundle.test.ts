@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { promisify } from "node:util";
 import { buildExporterBundle, bundleFileName } from "../../exporter/bundle";
-import { engineVersion } from "../../exporter/record";
+import { engineVersion } from "../../exporter/createRecord";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
 import { addImage, emptyRepository, fileLayer, randomBytesOf } from "./support/images";

@@ -3,8 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { type ExportOptions, exportImage, type ExportResult } from "../../exporter/exportImage";
-import { parseRecord } from "../../exporter/record";
-import { verifyArchive, verifyExport } from "../../exporter/verify";
+import { verifyArchive } from "../../exporter/archive/verify";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
 import {
@@ -17,6 +16,8 @@ import {
     randomBytesOf,
 } from "./support/images";
 import { quickIdleTimeoutMs, quickRetries } from "./support/quick";
+import { layersOf, recordOf } from "../support/readRecord";
+import { verifyFile, verifyObject } from "./support/verifyExport";
 
 const mebibyte = 1024 ** 2;
 const large = fileLayer("large", randomBytesOf(12 * mebibyte, 1));
@@ -57,9 +58,7 @@ describe("exportImage", () => {
         });
     }
     const archive = () => s3.objects.get("bucket/images/app.tar") ?? assert.fail("no archive");
-    const record = () =>
-        parseRecord(s3.objects.get("bucket/images/app.tar.json")?.body.toString() ?? "") ??
-        assert.fail("no record");
+    const record = () => recordOf(s3.objects.get("bucket/images/app.tar.json")?.body.toString());
     async function* chunks(body: Buffer): AsyncIterable<Buffer> {
         yield await Promise.resolve(body);
     }
@@ -86,19 +85,19 @@ describe("exportImage", () => {
         assert.equal(headers["x-amz-meta-image-digest"], digest);
         assert.equal(headers["x-amz-meta-platform"], "linux/amd64");
         assert.equal(headers["content-type"], "application/x-tar");
-        const { imageUri, imageDigest, mediaType, platforms, layers, engine, executionId, buildId } =
-            record();
-        assert.deepEqual(
-            [imageUri, imageDigest, mediaType],
-            [result.imageUri, digest, mediaTypes.oci.manifest],
-        );
-        assert.deepEqual([platforms, engine], [["linux/amd64"], { name: "stream", version: "0.1.0" }]);
+        const { imageUri, imageDigest, images, engine, executionId, buildId } = record();
+        assert.deepEqual([imageUri, imageDigest], [result.imageUri, digest]);
+        assert.deepEqual(engine, { name: "stream", version: "0.1.0" });
+        const [image = assert.fail(), ...others] = images;
+        assert.deepEqual([image.platform, others], ["linux/amd64", []]);
+        assert.deepEqual(image.diffIds, [small.diffId, large.diffId]);
+        assert.ok(registry.options.repository.blobs.has(image.configDigest));
         assert.deepEqual([executionId, buildId], ["execution", "build"]);
         assert.deepEqual(
-            layers.map(({ sizeBytes }) => sizeBytes),
+            layersOf(record()).map(({ sizeBytes }) => sizeBytes),
             [small.bytes.length, large.bytes.length],
         );
-        assert.deepEqual((await verifyExport("s3://bucket/images/app.tar", { env: s3.env })).problems, []);
+        assert.deepEqual((await verifyObject(s3, "images/app.tar")).problems, []);
         assert.equal(s3.uploads.size, 0);
         assert.ok(s3.requests.filter(({ url }) => url.includes("partNumber")).length >= 2);
     });
@@ -130,6 +129,7 @@ describe("exportImage", () => {
         const metadata = Object.entries(headers).filter(([name]) => name.startsWith("x-amz-meta-"));
         assert.deepEqual(Object.fromEntries(metadata), {
             "x-amz-meta-engine": "stream",
+            "x-amz-meta-layout": "1",
             "x-amz-meta-image-name": `${registry.host}/team/app:index`,
             "x-amz-meta-image-digest": imageDigest,
             "x-amz-meta-index-digest": registry.options.repository.tags.get("index"),
@@ -233,15 +233,17 @@ describe("exportImage", () => {
     });
 
     describe("platforms", () => {
+        const platforms = () => record().images.map(({ platform }) => platform);
         it("exports the one asked for", async () => {
             const { imageDigest } = await run("index", { platform: "linux/arm64" });
             assert.equal(imageDigest, registry.options.repository.tags.get("arm"));
-            assert.deepEqual(record().platforms, ["linux/arm64/v8"]);
+            assert.deepEqual(platforms(), ["linux/arm64/v8"]);
         });
         it("exports all: the index, its images and its attestations", async () => {
             const { imageDigest } = await run("index", { platform: "all" });
             assert.equal(imageDigest, registry.options.repository.tags.get("index"));
-            assert.deepEqual(record().platforms, ["linux/amd64", "linux/arm64/v8"]);
+            assert.deepEqual(platforms(), ["linux/amd64", "linux/arm64/v8"]);
+            assert.ok(record().images.every(({ diffIds, layers }) => diffIds?.length === layers?.length));
             assert.deepEqual((await verifyArchive(chunks(archive().body), record())).problems, []);
         });
         it("does not export an image of another platform", async () => {
@@ -409,7 +411,7 @@ describe("exportImage", () => {
             const destination = path.join(directory, "app.tar");
             const first = await run("1", { destination });
             assert.deepEqual([first.artifactBucket, first.artifactKey], [null, destination]);
-            assert.deepEqual((await verifyExport(destination)).problems, []);
+            assert.deepEqual((await verifyFile(destination)).problems, []);
             assert.equal((await run("1", { destination })).skipped, true);
             assert.equal((await run("1", { destination, force: true })).skipped, false);
             await run("1");

@@ -1,8 +1,8 @@
 import * as assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { exportImage } from "../../exporter/exportImage";
-import { exitCodes, ExportError } from "../../exporter/errors";
-import { verifyArchive, verifyExport } from "../../exporter/verify";
+import { exitStatuses, ExportError } from "../../contract/errors";
+import { verifyArchive } from "../../exporter/archive/verify";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
 import type { Fault, FaultRule } from "./support/faults";
@@ -15,6 +15,7 @@ import {
     type Repository,
 } from "./support/images";
 import { quickRetries } from "./support/quick";
+import { verifyObject } from "./support/verifyExport";
 
 const mebibyte = 1024 ** 2;
 const seeds = Array.from({ length: 100 }, (_, at) => at + 1);
@@ -102,11 +103,11 @@ describe("faults in random places", () => {
             s3.fault = undefined;
             assert.deepEqual([...s3.uploads.keys()], [], `seed ${seed} leaves an upload`);
             if (outcome === "done") {
-                const { problems } = await verifyExport("s3://bucket/app.tar", { env: s3.env });
+                const { problems } = await verifyObject(s3, "app.tar");
                 assert.deepEqual(problems, [], `seed ${seed} made a wrong archive`);
                 return "done";
             }
-            assert.ok(outcome.name in exitCodes, `seed ${seed} ended in ${outcome.name}`);
+            assert.ok(outcome.name in exitStatuses, `seed ${seed} ended in ${outcome.name}`);
             const left = s3.objects.get("bucket/app.tar");
             const isWhole = outcome.message.includes("is complete, but its record could not be written");
             assert.equal(left !== undefined, isWhole, `seed ${seed} failed with ${outcome.message}`);

@@ -1,9 +1,7 @@
 import * as assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ExportError } from "../../exporter/errors";
+import { ExportError } from "../../contract/errors";
 import { exportImage, type ExportResult } from "../../exporter/exportImage";
-import { parseRecord } from "../../exporter/record";
-import { verifyExport } from "../../exporter/verify";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
 import {
@@ -15,6 +13,8 @@ import {
     type Repository,
 } from "./support/images";
 import { quickRetries } from "./support/quick";
+import { recordOf } from "../support/readRecord";
+import { verifyObject } from "./support/verifyExport";
 
 type Outcome = ExportResult | ExportError;
 
@@ -55,9 +55,9 @@ describe("exports that race for a key", () => {
 
     /** One archive with its own record; and every export either reports just these, or what it wrote itself, or fails. */
     async function assertSettled(outcomes: readonly Outcome[], what: string): Promise<void> {
-        const { problems } = await verifyExport("s3://bucket/app.tar", { env: s3.env });
+        const { problems } = await verifyObject(s3, "app.tar");
         assert.deepEqual(problems, [], what);
-        const record = parseRecord(s3.objects.get("bucket/app.tar.json")?.body.toString() ?? "");
+        const record = recordOf(s3.objects.get("bucket/app.tar.json")?.body.toString());
         const results = outcomes.filter(
             (outcome): outcome is ExportResult => !(outcome instanceof ExportError),
         );

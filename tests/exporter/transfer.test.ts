@@ -1,6 +1,6 @@
 import * as assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ExportError } from "../../exporter/errors";
+import { ExportError } from "../../contract/errors";
 import { transfer } from "../../exporter/transfer";
 
 /** An archive of two blobs, each of which is a part. */

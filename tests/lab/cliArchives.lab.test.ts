@@ -7,13 +7,13 @@ import { Readable } from "node:stream";
 
 import { HeadObjectCommand } from "@aws-sdk/client-s3";
 
-import { parseRecord } from "../../exporter/record";
-import { verifyArchive } from "../../exporter/verify";
+import { verifyArchive } from "../../exporter/archive/verify";
 import { permission, type PolicyDocument, type Role } from "../../lab/iam";
 import { imageId } from "../../lab/image";
 import { type Lab, startLab } from "../../lab/lab";
 import { flip, isNamed } from "../exporter/support/damage";
 import { pseudoRandom } from "../exporter/support/images";
+import { recordOf } from "../support/readRecord";
 
 const launcher = path.resolve(__dirname, "../../cli/launch.js");
 const key = "images/app.tar";
@@ -136,7 +136,7 @@ for (const engine of ["docker", "stream"] as const) {
 
         it("recognizes damage anywhere in what the engine really wrote", async () => {
             const bytes = await readFile(file);
-            const record = parseRecord(await readFile(`${file}.json`, "utf8"));
+            const record = recordOf(await readFile(`${file}.json`, "utf8"));
             const random = pseudoRandom(engine.length);
             // Half of them in the small files and headers, at the beginning or at the end.
             for (let run = 0; run < 40; run++) {

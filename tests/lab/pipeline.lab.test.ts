@@ -13,13 +13,13 @@ import {
 } from "@aws-sdk/client-s3";
 
 import type { EngineName } from "../../stateMachines/export";
-import { parseRecord } from "../../exporter/record";
-import { verifyArchive } from "../../exporter/verify";
+import { verifyArchive } from "../../exporter/archive/verify";
 import { permission } from "../../lab/iam";
 import { type Lab, startLab } from "../../lab/lab";
 import { run } from "../../lab/processes";
 import type { ExecutionResult } from "../../lab/stepFunctions";
 import { assertRecord } from "../support/recordSchema";
+import { recordOf } from "../support/readRecord";
 
 for (const engine of ["docker", "stream"] as const) {
     describe(`lab: engine ${engine}`, () => {
@@ -406,7 +406,7 @@ function testPipeline(engine: EngineName): void {
             assert.ok(object.Body instanceof Readable);
             const verified = await verifyArchive(
                 object.Body,
-                parseRecord((await record.Body?.transformToString()) ?? ""),
+                recordOf(await record.Body?.transformToString()),
             );
             assert.deepEqual(verified.problems, []);
             assert.equal(verified.imageDigest, output["imageDigest"]);

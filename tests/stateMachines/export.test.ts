@@ -17,7 +17,7 @@ import {
     parseRepositoryArn,
     repositoryUris,
 } from "../../components/imageReference";
-import { exitCodes } from "../../exporter/errors";
+import { exitStatuses } from "../../contract/errors";
 import { at } from "../support/awsTypes";
 import {
     awsError,
@@ -262,7 +262,7 @@ describe("exportDefinition", () => {
     });
 
     it("knows a build's errors by the exit statuses of the exporter", () => {
-        assert.deepEqual(buildErrors, exitCodes);
+        assert.deepEqual(buildErrors, exitStatuses);
     });
 });
 

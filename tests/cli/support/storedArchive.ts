@@ -1,9 +1,9 @@
 /** An export in the store: the real exporter's, of a made-up image. */
 import { exportImage } from "../../../exporter/exportImage";
-import { parseRecord } from "../../../exporter/record";
 import { startRegistry } from "../../exporter/support/fakeRegistry";
 import type { FakeS3 } from "../../exporter/support/fakeS3";
 import { addImage, emptyRepository, fileLayer, randomBytesOf } from "../../exporter/support/images";
+import { recordOf } from "../../support/readRecord";
 
 /** Exports an image of so many random bytes to a key. @returns the archive and its record */
 export async function storeArchive(s3: FakeS3, key: string, layerBytes: number, seed = 1) {
@@ -17,7 +17,7 @@ export async function storeArchive(s3: FakeS3, key: string, layerBytes: number, 
         await registry.close();
     }
     const bytes = s3.objects.get(`bucket/${key}`)?.body;
-    const record = parseRecord(s3.objects.get(`bucket/${key}.json`)?.body.toString() ?? "");
-    if (bytes === undefined || record === undefined) throw new Error("the export left nothing");
+    const record = recordOf(s3.objects.get(`bucket/${key}.json`)?.body.toString());
+    if (bytes === undefined) throw new Error("the export left nothing");
     return { bytes, record };
 }

@@ -25,7 +25,7 @@ function documentOf(repository: Repository, descriptor: Descriptor): ImageDocume
 
 function resolved(repository: Repository, root: Descriptor, ...rest: Descriptor[]): ResolvedImage {
     const document = (descriptor: Descriptor): ImageDocument => documentOf(repository, descriptor);
-    return { name, tag: "1.2", documents: [document(root), ...rest.map(document)] };
+    return { name, tag: "1.2", documents: [document(root), ...rest.map(document)], configs: new Map() };
 }
 
 /** The archive's bytes, with blobs out of the repository. */
@@ -153,7 +153,9 @@ describe("planArchive", () => {
         const root = addImage(repository, { layers: [layer("one")] });
         const { documents } = resolved(repository, root);
         const untagged = `registry.example/app@${root.digest}`;
-        const files = await filesOf(bytesOf(planArchive({ name: untagged, documents }), repository));
+        const files = await filesOf(
+            bytesOf(planArchive({ name: untagged, documents, configs: new Map() }), repository),
+        );
         const [image] = parse(files, "manifest.json") as { RepoTags: unknown }[];
         assert.equal(image?.RepoTags, null);
         const { manifests } = parse(files, "index.json") as { manifests: { annotations: object }[] };
@@ -211,7 +213,7 @@ describe("planArchive", () => {
                 layers: [huge, ...layers],
             },
         };
-        const plan = planArchive({ name, documents: [document] });
+        const plan = planArchive({ name, documents: [document], configs: new Map() });
         assert.equal(plan.layers.length, 500);
         assert.equal(
             plan.sizeBytes,

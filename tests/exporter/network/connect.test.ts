@@ -2,7 +2,7 @@ import * as assert from "node:assert/strict";
 import * as http from "node:http";
 import * as net from "node:net";
 import { proxyFor } from "../../../exporter/network/connect";
-import { parseReference } from "../../../exporter/reference";
+import { parseReference } from "../../../contract/image";
 import { openRegistry } from "../../../exporter/registry/registry";
 import { type FakeRegistry, startRegistry } from "../support/fakeRegistry";
 import { listen, type TestServer } from "../support/faults";

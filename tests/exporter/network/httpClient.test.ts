@@ -2,7 +2,7 @@ import * as assert from "node:assert/strict";
 import { createAuthorization, parseChallenge } from "../../../exporter/registry/authorization";
 import { createAgents } from "../../../exporter/network/connect";
 import { createHttpClient, type HttpClient } from "../../../exporter/network/httpClient";
-import { isLoopback } from "../../../exporter/reference";
+import { isLoopback } from "../../../exporter/network/origin";
 import { listen, readBody, type TestServer } from "../support/faults";
 import { quickIdleTimeoutMs } from "../support/quick";
 

@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { exportImage } from "../../../exporter/exportImage";
-import { verifyExport } from "../../../exporter/verify";
 import { type FakeRegistry, startRegistry } from "../support/fakeRegistry";
 import { addImage, addIndex, digestOf, emptyRepository, fileLayer, randomBytesOf } from "../support/images";
 import { assertInstalled, run, type Service, startDocker, startDockerRegistry } from "../support/tools";
+import { verifyFile } from "../support/verifyExport";
 
 const layers = ["one", "two"].map((name, at) => fileLayer(name, randomBytesOf(300_000, at)));
 /** A layer that is in the image twice, and one without a file. */
@@ -79,7 +79,7 @@ describe("archives are read by", () => {
                         `sha256:${path.basename(file)}`,
                     );
                 }
-                assert.deepEqual((await verifyExport(images[tag].archive)).problems, []);
+                assert.deepEqual((await verifyFile(images[tag].archive)).problems, []);
             });
         }
     });

@@ -1,6 +1,6 @@
 import * as assert from "node:assert/strict";
-import { parseManifest, platformOfConfig, selectPlatform } from "../../../exporter/registry/manifest";
-import { parsePlatform, type Platform, platformText } from "../../../exporter/platform";
+import { parseConfig, parseManifest, selectPlatform } from "../../../exporter/registry/manifest";
+import { parsePlatform, type Platform, platformText } from "../../../contract/platform";
 import { mediaTypes } from "../support/images";
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
@@ -93,33 +93,28 @@ describe("selectPlatform", () => {
             },
         );
     });
-    it("does not take another variant than the one asked for", () => {
-        assert.throws(() => selectPlatform(index("linux/arm/v6"), describePlatform("linux/arm/v7")), {
+    it("does not take a newer variant than the one asked for", () => {
+        assert.throws(() => selectPlatform(index("linux/arm/v7"), describePlatform("linux/arm/v6")), {
             name: "ImageNotFound",
         });
     });
 });
 
-describe("parsePlatform", () => {
-    it("reads all", () => {
-        assert.equal(parsePlatform("all"), "all");
-    });
-    for (const wrong of ["", "linux", "linux/", "linux/amd64/v1/x", "linux/amd 64"]) {
-        it(`refuses "${wrong}"`, () => {
-            assert.throws(() => parsePlatform(wrong), { name: "InvalidInput" });
-        });
-    }
-});
-
-describe("platformOfConfig", () => {
-    it("reads the platform", () => {
-        assert.deepEqual(platformOfConfig(text({ os: "linux", architecture: "arm", variant: "v7" })), {
-            os: "linux",
-            architecture: "arm",
-            variant: "v7",
+describe("parseConfig", () => {
+    it("reads the platform and the digests of the unpacked layers", () => {
+        const windows = { os: "windows", architecture: "amd64", "os.version": "10.0.20348.1" };
+        assert.deepEqual(parseConfig(text({ ...windows, rootfs: { diff_ids: [digest("1")] } })), {
+            platform: { os: "windows", architecture: "amd64", osVersion: "10.0.20348.1" },
+            diffIds: [digest("1")],
         });
     });
-    it("is undefined where there is none", () => {
-        assert.equal(platformOfConfig(text({})), undefined);
+    it("gives nothing for what is not there, or not as it has to be", () => {
+        for (const config of [
+            {},
+            { os: "linux", rootfs: { diff_ids: [1] } },
+            { architecture: "arm", rootfs: 1 },
+        ]) {
+            assert.deepEqual(parseConfig(text(config)), { platform: undefined, diffIds: undefined });
+        }
     });
 });

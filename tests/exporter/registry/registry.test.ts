@@ -1,6 +1,6 @@
 import * as assert from "node:assert/strict";
 import type { CredentialSource } from "../../../exporter/registry/credentials";
-import { parseReference } from "../../../exporter/reference";
+import { parseReference } from "../../../contract/image";
 import { openRegistry, type Registry, type RegistryOptions } from "../../../exporter/registry/registry";
 import { type FakeRegistry, type FakeRegistryOptions, startRegistry } from "../support/fakeRegistry";
 import type { Fault } from "../support/faults";

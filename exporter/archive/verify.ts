@@ -1,6 +1,6 @@
-import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { GetObjectCommand, type S3Client } from "@aws-sdk/client-s3";
+import type { ExportRecord } from "../../contract/record";
+import { configsToRead, type ImageDocument } from "../registry/image";
+import type { Descriptor } from "../registry/manifest";
 import {
     type ArchiveContents,
     blobName,
@@ -9,16 +9,9 @@ import {
     fileOf,
     imagesOf,
     parseDocument,
-} from "./archive/contents";
-import { parseLocation, recordNameOf } from "./destination/destination";
-import { ExportError, messageOf } from "./errors";
-import type { ImageDocument } from "./registry/image";
-import type { Descriptor } from "./registry/manifest";
-import { planArchive } from "./archive/plan";
-import { type ArchiveFile, readArchive, type ReadArchive } from "./archive/readArchive";
-import { type ExportRecord, parseRecord } from "./record";
-import { createS3Client } from "./destination/s3Client";
-import { s3Error } from "./destination/s3Client";
+} from "./contents";
+import { planArchive } from "./plan";
+import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 
 /** What reading an archive has shown. */
 export interface Verification {
@@ -32,97 +25,6 @@ export interface Verification {
     contents: ArchiveContents;
     /** Files that no digest within the archive covers: only its record tells whether they are damaged. */
     uncovered: readonly string[];
-}
-
-/** What {@link verifyExport} may be told. */
-export interface VerifyOptions {
-    /**
-     * Environment with the AWS settings.
-     * @default process.env
-     */
-    env?: NodeJS.ProcessEnv | undefined;
-    /**
-     * A connection without a byte for so many milliseconds is stalled.
-     * @default 30000
-     */
-    idleTimeoutMs?: number | undefined;
-}
-
-/**
- * Reads an exported archive back, from a file or from S3, and compares it with its record and with its own digests.
- *
- * @param destination as given to the export: `s3://BUCKET/KEY` or a path
- * @throws ExportError `InvalidInput` when there is no archive or no record to read, `ExportFailed` when reading breaks
- */
-export async function verifyExport(destination: string, options: VerifyOptions = {}): Promise<Verification> {
-    const location = parseLocation(destination);
-    if (location.kind === "file") {
-        const text = await readFile(recordNameOf(location.path), "utf8").catch((error: unknown) => {
-            throw new ExportError(
-                "InvalidInput",
-                `There is no record of ${destination}: ${messageOf(error)}`,
-                error,
-            );
-        });
-        return verifyArchive(createReadStream(location.path), recordOf(text, destination));
-    }
-    const { env = process.env, idleTimeoutMs = 30_000 } = options;
-    const client = createS3Client({ env, concurrency: 2, idleTimeoutMs });
-    try {
-        const recordObject = await readObject(client, location.bucket, recordNameOf(location.key));
-        const record = recordOf(await textOf(recordObject.body), destination);
-        const archive = await readObject(client, location.bucket, location.key);
-        const verification = await verifyArchive(archive.body, record);
-        return {
-            ...verification,
-            problems: [...wrongVersion(archive.versionId, record), ...verification.problems],
-        };
-    } finally {
-        client.destroy();
-    }
-}
-
-async function textOf(source: AsyncIterable<Uint8Array>): Promise<string> {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of source) {
-        chunks.push(chunk);
-    }
-    return Buffer.concat(chunks).toString("utf8");
-}
-
-function recordOf(text: string, destination: string): ExportRecord {
-    const record = parseRecord(text);
-    if (record === undefined) {
-        throw new ExportError(
-            "InvalidInput",
-            `${recordNameOf(destination)} is not an export record of schema 1.`,
-        );
-    }
-    return record;
-}
-
-/** The record names the version that it describes: another one is that of an export before or after. */
-function wrongVersion(versionId: string | null, { archive }: ExportRecord): string[] {
-    return versionId === archive.versionId
-        ? []
-        : [
-              `the archive is version ${String(versionId)}, the record describes version ${String(archive.versionId)}`,
-          ];
-}
-
-async function readObject(
-    client: S3Client,
-    bucket: string,
-    key: string,
-): Promise<{ body: AsyncIterable<Uint8Array>; versionId: string | null }> {
-    const what = `reading s3://${bucket}/${key}`;
-    try {
-        const { Body, VersionId } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
-        return { body: Body as AsyncIterable<Uint8Array>, versionId: VersionId ?? null };
-    } catch (error) {
-        const judged = s3Error(error, what);
-        throw judged instanceof ExportError ? judged : new ExportError("ExportFailed", judged.message, error);
-    }
 }
 
 /**
@@ -204,19 +106,20 @@ function wrongFiles(files: Files): string[] {
  * that the plan of the archive can be made again.
  */
 function wrongBytes(files: Files, record: ExportRecord): string[] {
-    const [root, ...others] = documentTree(files, {
-        digest: record.imageDigest,
-        mediaType: record.mediaType,
-    });
-    if (record.engine.name !== "stream" || root === undefined || others.includes(undefined)) {
-        return [];
-    }
+    const [root, ...others] = documentTree(files, { digest: record.imageDigest, mediaType: "" });
+    if (record.engine.name !== "stream" || root === undefined || others.includes(undefined)) return [];
     const { imageName: name } = record;
     const tag = name.includes("@") ? undefined : name.slice(name.lastIndexOf(":") + 1);
+    const documents = [root, ...others.filter((document) => document !== undefined)] as const;
+    const configs = configsToRead(documents).flatMap(({ digest }): [string, Buffer][] => {
+        const content = files.get(blobName(digest))?.content;
+        return content ? [[digest, content]] : [];
+    });
     const plan = planArchive({
         name,
         ...(tag !== undefined && { tag }),
-        documents: [root, ...others.filter((document) => document !== undefined)],
+        documents,
+        configs: new Map(configs),
     });
     return [...files.values()].flatMap((file) => {
         const planned = plan.segments.find(({ offset }) => offset === file.offset);
@@ -316,7 +219,7 @@ function differences(
     // Docker makes manifests anew: only engine stream keeps the registry's digest in the archive.
     if (record.engine.name === "stream" && isComplete) {
         compare("the image's digest", imageDigest, record.imageDigest);
-        for (const layer of record.layers) {
+        for (const layer of record.images.flatMap(({ layers }) => layers ?? [])) {
             const file = files.get(blobName(layer.digest));
             compare(`the offset of blob ${layer.digest}`, file?.offset, layer.offset);
             compare(`the size of blob ${layer.digest}`, file?.sizeBytes, layer.sizeBytes);

@@ -2,13 +2,14 @@ import * as assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import { exportImage } from "../../exporter/exportImage";
-import { parseRecord } from "../../exporter/record";
-import { verifyArchive, verifyExport } from "../../exporter/verify";
-import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
-import { addImage, emptyRepository, fileLayer, randomBytesOf } from "./support/images";
+import { exportImage } from "../../../exporter/exportImage";
+import { verifyArchive } from "../../../exporter/archive/verify";
+import { type FakeRegistry, startRegistry } from "../support/fakeRegistry";
+import { addImage, emptyRepository, fileLayer, randomBytesOf } from "../support/images";
+import { layersOf, recordOf } from "../../support/readRecord";
+import { verifyFile } from "../support/verifyExport";
 
-describe("verifyExport", () => {
+describe("verifyArchive", () => {
     let registry: FakeRegistry;
     let directory: string;
     let archive: string;
@@ -22,9 +23,9 @@ describe("verifyExport", () => {
         directory = await mkdtemp(path.join(tmpdir(), "verify-"));
         archive = path.join(directory, "app.tar");
         await exportImage({ image: `${registry.host}/app:1`, destination: archive });
-        const record = parseRecord(await readFile(`${archive}.json`, "utf8"));
-        const [layer = assert.fail("no layer")] = record?.layers ?? [];
-        [layerOffset, layerDigest] = [layer.offset ?? assert.fail("no offset"), layer.digest];
+        const record = recordOf(await readFile(`${archive}.json`, "utf8"));
+        const [layer = assert.fail("no layer")] = layersOf(record);
+        [layerOffset, layerDigest] = [layer.offset, layer.digest];
     });
     afterEach(async () => {
         await Promise.all([registry.close(), rm(directory, { recursive: true })]);
@@ -32,13 +33,13 @@ describe("verifyExport", () => {
 
     async function change(edit: (bytes: Buffer) => Buffer): Promise<readonly string[]> {
         await writeFile(archive, edit(await readFile(archive)));
-        return (await verifyExport(archive)).problems;
+        return (await verifyFile(archive)).problems;
     }
     async function changeRecord(from: string | RegExp, to: string): Promise<readonly string[]> {
         const text = await readFile(`${archive}.json`, "utf8");
         assert.match(text, new RegExp(from));
         await writeFile(`${archive}.json`, text.replace(from, to));
-        return (await verifyExport(archive)).problems;
+        return (await verifyFile(archive)).problems;
     }
     const flip = (at: number) => (bytes: Buffer) => {
         bytes[at] = (bytes[at] ?? 0) ^ 1;
@@ -52,7 +53,7 @@ describe("verifyExport", () => {
     };
 
     it("finds nothing wrong with a good archive", async () => {
-        const { problems, imageDigest } = await verifyExport(archive);
+        const { problems, imageDigest } = await verifyFile(archive);
         assert.deepEqual([problems, imageDigest], [[], registry.options.repository.tags.get("1")]);
     });
     it("names the blob that is damaged", async () => {
@@ -73,21 +74,13 @@ describe("verifyExport", () => {
         some(await change((bytes) => Buffer.concat([bytes, Buffer.alloc(512)])), /size/);
     });
     it("sees another image than the record's", async () => {
-        some(await changeRecord(/"imageDigest": "sha256:./, '"imageDigest": "sha256:x'), /image's digest/);
+        some(await changeRecord(/"imageDigest": "sha256:./, '"imageDigest": "sha256:0'), /image's digest/);
     });
     it("sees a layer at another place than the record's", async () => {
         some(
             await changeRecord(`"offset": ${layerOffset}`, '"offset": 1'),
             new RegExp(`offset of blob ${layerDigest}`),
         );
-    });
-    it("refuses what is no record", async () => {
-        await assert.rejects(changeRecord('"schemaVersion": 1', '"schemaVersion": 9'), {
-            name: "InvalidInput",
-        });
-    });
-    it("refuses to go without a record", async () => {
-        await assert.rejects(verifyExport(path.join(directory, "none.tar")), { name: "InvalidInput" });
     });
     it("says what an archive without an index lacks", async () => {
         async function* nothing(): AsyncIterable<Buffer> {

@@ -1,5 +1,5 @@
 import * as assert from "node:assert/strict";
-import { isLoopback, parseEcrHost, parseReference, registryOrigin } from "../../exporter/reference";
+import { parseEcrHost, parseReference } from "../../contract/image";
 
 const digest = `sha256:${"a".repeat(64)}`;
 
@@ -72,49 +72,32 @@ describe("parseReference", () => {
 });
 
 describe("parseEcrHost", () => {
+    const of = (region: string, partition: string, fips = false) => ({
+        partition,
+        region,
+        accountId: "123456789012",
+        fips,
+    });
     const cases: [string, object | undefined][] = [
-        [
-            "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
-            { account: "123456789012", region: "eu-west-1", fips: false },
-        ],
-        [
-            "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com",
-            { account: "123456789012", region: "us-east-1", fips: true },
-        ],
-        [
-            "123456789012.dkr-ecr.eu-west-1.on.aws",
-            { account: "123456789012", region: "eu-west-1", fips: false },
-        ],
-        [
-            "123456789012.dkr-ecr-fips.us-east-1.on.aws",
-            { account: "123456789012", region: "us-east-1", fips: true },
-        ],
-        [
-            "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
-            { account: "123456789012", region: "cn-north-1", fips: false },
-        ],
+        ["123456789012.dkr.ecr.eu-west-1.amazonaws.com", of("eu-west-1", "aws")],
+        ["123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", of("us-east-1", "aws", true)],
+        ["123456789012.dkr-ecr.eu-west-1.on.aws", of("eu-west-1", "aws")],
+        ["123456789012.dkr-ecr-fips.us-east-1.on.aws", of("us-east-1", "aws", true)],
+        ["123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", of("cn-north-1", "aws-cn")],
+        ["123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn", of("cn-north-1", "aws-cn")],
+        ["123456789012.dkr.ecr.us-gov-west-1.amazonaws.com", of("us-gov-west-1", "aws-us-gov")],
+        ["123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", of("eusc-de-east-1", "aws-eusc")],
         ["public.ecr.aws", undefined],
         ["123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.io", undefined],
+        ["123456789012.dkr.ecr.eu-west-1.amazonaws.com.cn", undefined],
+        ["123456789012.dkr.ecr.cn-north-1.amazonaws.com", undefined],
+        ["123456789012.dkr.ecr.moon-west-1.amazonaws.com", undefined],
+        ["12345678901.dkr.ecr.eu-west-1.amazonaws.com", undefined],
+        ["123456789012.dkr.ecr.eu-west-1.amazonaws.com:443", undefined],
     ];
     for (const [host, expected] of cases) {
         it(`reads ${host}`, () => {
             assert.deepEqual(parseEcrHost(host), expected);
         });
     }
-});
-
-describe("registryOrigin", () => {
-    it("takes plain HTTP for loopback hosts only", () => {
-        assert.equal(registryOrigin("127.0.0.1:5000", false).origin, "http://127.0.0.1:5000");
-        assert.equal(registryOrigin("registry.lan:5000", false).origin, "https://registry.lan:5000");
-    });
-    it("takes plain HTTP for others when asked", () => {
-        assert.equal(registryOrigin("registry.lan:5000", true).origin, "http://registry.lan:5000");
-    });
-    it("knows where Docker Hub's API is", () => {
-        assert.equal(registryOrigin("docker.io", false).origin, "https://registry-1.docker.io");
-    });
-    it("does not take a name that only starts like one for loopback", () => {
-        assert.equal(isLoopback("127.0.0.1.evil.io"), false);
-    });
 });
