@@ -1,6 +1,6 @@
 /** What each policy of the program is attached to, or published for: by the place where it is declared. */
-import { at, awsTypes, physicalNameOf } from "../tests/support/awsTypes";
-import type { Evaluation, RecordedResource } from "../tests/support/pulumiMocks";
+import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";
+import type { Evaluation, RecordedResource } from "../lab/evaluation";
 
 /** What a policy is attached to, or published for. */
 export type Holder = {
@@ -155,6 +155,6 @@ export function foreignGrantsIn(evaluation: Evaluation): string[] {
             ...foreignGrants
                 .filter((argument) => argument in inputs)
                 .map((argument) => `${type} ${name}: ${argument} grants what no builder made`),
-            ...(awsTypes[type] === undefined ? [`${type} ${name}: not in tests/support/awsTypes.ts`] : []),
+            ...(awsTypes[type] === undefined ? [`${type} ${name}: not in lab/awsTypes.ts`] : []),
         ]);
 }

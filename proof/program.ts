@@ -10,9 +10,9 @@ import type { EngineName } from "../stateMachines/export";
 import * as builders from "../policies/statements";
 import type { PolicyDocument, PolicyStatement } from "../lab/iam";
 import { stackConfiguration } from "../lab/stackFiles";
-import { at, awsTypes, physicalNameOf } from "../tests/support/awsTypes";
-import { loadProgram } from "../tests/support/program";
-import { evaluate, type Evaluation, type RecordedResource } from "../tests/support/pulumiMocks";
+import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";
+import { loadProgram } from "../lab/program";
+import { evaluate, type Evaluation, type RecordedResource } from "../lab/evaluation";
 import { foreignGrantsIn, givenKeyArn, type Holder, holderInOutput, holderInResource } from "./holders";
 
 type Builders = typeof builders;

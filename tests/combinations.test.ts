@@ -5,8 +5,8 @@ import * as exporterBundle from "../exporter/bundle";
 import { configurationText } from "../lab/stackFiles";
 import { houseRules, statementsOf } from "./support/houseRules";
 import { notifying } from "./support/notifying";
-import { evaluateStack } from "./support/program";
-import type { Evaluation } from "./support/pulumiMocks";
+import { evaluateStack } from "../lab/program";
+import type { Evaluation } from "../lab/evaluation";
 import { tagsOfStack } from "./support/stackTags";
 
 /** One value of an option. */

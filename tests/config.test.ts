@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import * as pulumi from "@pulumi/pulumi";
 
 import { configKeys, loadConfig, type StackConfig } from "../config";
-import { evaluate } from "./support/pulumiMocks";
+import { evaluate } from "../lab/evaluation";
 import { configurationText, readProject, stackConfiguration } from "../lab/stackFiles";
 
 const imageUri = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:mainline-alpine3.22";

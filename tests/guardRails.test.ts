@@ -7,10 +7,10 @@ import {
     unnamedResourcesAllowed,
     untaggableTypes,
 } from "./support/guardRails";
-import { awsTypes } from "./support/awsTypes";
+import { awsTypes } from "../lab/awsTypes";
 import { statementsOf } from "./support/houseRules";
-import { evaluateStack } from "./support/program";
-import type { RecordedResource } from "./support/pulumiMocks";
+import { evaluateStack } from "../lab/program";
+import type { RecordedResource } from "../lab/evaluation";
 
 type Resources = readonly RecordedResource[];
 type Inputs = RecordedResource["inputs"];

@@ -12,9 +12,9 @@ import {
 } from "./support/houseRules";
 import { obstacles, type VpcConfig, waysOut } from "./support/networkGraph";
 import { notifying } from "./support/notifying";
-import { evaluateStack } from "./support/program";
+import { evaluateStack } from "../lab/program";
 import { tagsOfStack } from "./support/stackTags";
-import { Evaluation, unknown } from "./support/pulumiMocks";
+import { Evaluation, unknown } from "../lab/evaluation";
 import { root, stackConfiguration } from "../lab/stackFiles";
 
 /** Whether a resource of a policy, with `*` for any text, covers another, whose `*` are taken as they stand. */

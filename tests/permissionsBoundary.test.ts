@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 
 import { variants } from "../proof/program";
-import { evaluateStack } from "./support/program";
+import { evaluateStack } from "../lab/program";
 
 const permissionsBoundary = "arn:aws:iam::111122223333:policy/deploy-image-export-boundary-dev";
 

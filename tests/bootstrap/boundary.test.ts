@@ -6,7 +6,7 @@ import type { Target } from "../../bootstrap/grants";
 import { documentsOf, maxPolicyCharacters } from "../../bootstrap/policies";
 import { judge, type PolicyDocument } from "../../lab/iam";
 import { evaluateVariant, variants } from "../../proof/program";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 
 const target: Target = { ...at, stack: "dev" };
 const [document, ...more] = documentsOf(boundary, target);

@@ -11,9 +11,9 @@ import {
 import { boundary } from "../../bootstrap/boundary";
 import { type Grant, grantedFunctions, grants, previewGrants, type Target } from "../../bootstrap/grants";
 import { variants } from "../../proof/program";
-import { at, awsFunctions, awsTypes, physicalNameOf } from "../support/awsTypes";
-import { evaluateStack } from "../support/program";
-import type { RecordedResource } from "../support/pulumiMocks";
+import { at, awsFunctions, awsTypes, physicalNameOf } from "../../lab/awsTypes";
+import { evaluateStack } from "../../lab/program";
+import type { RecordedResource } from "../../lab/evaluation";
 
 const target: Target = { ...at, stack: "dev" };
 

@@ -3,8 +3,8 @@ import { strict as assert } from "node:assert";
 
 import { lengthOf, maxPoliciesOfRole, maxPolicyCharacters } from "../../bootstrap/policies";
 import { judge, type PolicyDocument } from "../../lab/iam";
-import { at } from "../support/awsTypes";
-import { type Evaluation, unknown } from "../support/pulumiMocks";
+import { at } from "../../lab/awsTypes";
+import { type Evaluation, unknown } from "../../lab/evaluation";
 import { type Call, evaluateBootstrap, verdictFor } from "./support";
 
 const iam = (resource: string) => `arn:aws:iam::${at.accountId}:${resource}`;

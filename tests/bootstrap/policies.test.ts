@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 
 import { type Grant, type Target } from "../../bootstrap/grants";
 import { documentsOf, lengthOf, maxPolicyCharacters } from "../../bootstrap/policies";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 
 const target: Target = { ...at, stack: "dev" };
 const on = (arn: string) => [() => arn];

@@ -8,8 +8,8 @@ import { parse } from "yaml";
 
 import { configurationText, root } from "../../lab/stackFiles";
 import { judge, type Judgement, type PolicyDocument } from "../../lab/iam";
-import { at, type AwsType, awsTypes } from "../support/awsTypes";
-import { evaluate, type Evaluation } from "../support/pulumiMocks";
+import { at, type AwsType, awsTypes } from "../../lab/awsTypes";
+import { evaluate, type Evaluation } from "../../lab/evaluation";
 
 const load = createRequire(__filename);
 const iam = (resource: string) => `arn:${at.partition}:iam::${at.accountId}:${resource}`;

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { BuildRunner } from "../../components/buildRunner";
 import { requestVariables, resultVariables } from "../../stateMachines/export";
 import { parseImageUri } from "../../components/imageReference";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import { isInstalled, readBuildspec, scriptOf } from "../support/build";
 import { root } from "../../lab/stackFiles";
-import { evaluate } from "../support/pulumiMocks";
+import { evaluate } from "../../lab/evaluation";
 
 for (const engine of ["docker", "stream"] as const) {
     describe(`buildspec/${engine}.yml`, () => {

@@ -2,9 +2,9 @@ import { strict as assert } from "node:assert";
 
 import { BatchOrchestration, type BatchOrchestrationArgs } from "../../components/batch";
 import { batchDefinition } from "../../stateMachines/batch";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
-import { evaluate, type Evaluation } from "../support/pulumiMocks";
+import { evaluate, type Evaluation } from "../../lab/evaluation";
 
 const tags = { project: "ecr-image-export", team: "platform" };
 const states = "arn:aws:states:ap-northeast-1:111122223333";

@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 
 import { BuildRunner, type BuildRunnerArgs, type Engine } from "../../components/buildRunner";
 import { parseImageUri, parseRepositoryArn } from "../../components/imageReference";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
-import { evaluate, type Evaluation, unknown } from "../support/pulumiMocks";
+import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
 
 const tags = { project: "ecr-image-export", team: "platform" };
 const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");

@@ -2,10 +2,10 @@ import { strict as assert } from "node:assert";
 
 import { dashboardBody } from "../../components/dashboard";
 import { Monitoring, type MonitoringArgs } from "../../components/monitoring";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { notifying } from "../support/notifying";
-import { evaluate, type Evaluation } from "../support/pulumiMocks";
+import { evaluate, type Evaluation } from "../../lab/evaluation";
 
 const tags = { project: "ecr-image-export", team: "platform" };
 const account = "ap-northeast-1:111122223333";

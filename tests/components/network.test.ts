@@ -2,10 +2,10 @@ import { strict as assert } from "node:assert";
 
 import { parseRepositoryArn } from "../../components/imageReference";
 import { IsolatedNetwork, type IsolatedNetworkArgs } from "../../components/network";
-import { at, networkId, physicalNameOf } from "../support/awsTypes";
+import { at, networkId, physicalNameOf } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, type Statement, statementsOf } from "../support/houseRules";
 import { obstacles, type VpcConfig, waysOut } from "../support/networkGraph";
-import { evaluate, Evaluation, type RecordedResource, unknown } from "../support/pulumiMocks";
+import { evaluate, Evaluation, type RecordedResource, unknown } from "../../lab/evaluation";
 
 const tags = { project: "ecr-image-export", team: "platform" };
 const repositories = [

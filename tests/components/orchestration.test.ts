@@ -3,9 +3,9 @@ import { strict as assert } from "node:assert";
 import { exportDefinition } from "../../stateMachines/export";
 import { parseImageUri } from "../../components/imageReference";
 import { ExportOrchestration, type ExportOrchestrationArgs } from "../../components/orchestration";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules } from "../support/houseRules";
-import { evaluate, type Evaluation } from "../support/pulumiMocks";
+import { evaluate, type Evaluation } from "../../lab/evaluation";
 
 const tags = { project: "ecr-image-export", team: "platform" };
 const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");

@@ -7,7 +7,7 @@ import {
     repositoriesBelow,
 } from "../../components/pullThroughCache";
 import { itKeepsTheHouseRules } from "../support/houseRules";
-import { evaluate, type Evaluation } from "../support/pulumiMocks";
+import { evaluate, type Evaluation } from "../../lab/evaluation";
 
 const credentialArn =
     "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:ecr-pullthroughcache/docker-hub-AbCdEf";

@@ -7,8 +7,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { readStackOutput, stackOutputNames, type StackOutputs } from "../../components/stackOutputs";
 import type * as program from "../../index";
 import { root, stackConfiguration } from "../../lab/stackFiles";
-import { evaluate } from "../support/pulumiMocks";
-import { evaluateStack } from "../support/program";
+import { evaluate } from "../../lab/evaluation";
+import { evaluateStack } from "../../lab/program";
 
 type Program = typeof program;
 /** The outputs of the program, as another stack finds them. */

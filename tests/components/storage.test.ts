@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 
 import { ArtifactStorage, type ArtifactStorageArgs, type Retention } from "../../components/storage";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
-import { evaluate, type Evaluation, unknown } from "../support/pulumiMocks";
+import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
 
 const tags = { project: "ecr-image-export", team: "platform" };
 const guarded: Retention = { archiveDays: 90, oldVersionDays: 30, protect: true };

@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 
 import { Triggers, type TriggersArgs } from "../../components/triggers";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules } from "../support/houseRules";
-import { evaluate, type Evaluation } from "../support/pulumiMocks";
+import { evaluate, type Evaluation } from "../../lab/evaluation";
 
 const tags = { project: "ecr-image-export", team: "platform" };
 const account = "ap-northeast-1:111122223333";

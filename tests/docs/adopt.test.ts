@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { root } from "../../lab/stackFiles";
-import { evaluateStack } from "../support/program";
-import type { Evaluation, RecordedResource } from "../support/pulumiMocks";
+import { evaluateStack } from "../../lab/program";
+import type { Evaluation, RecordedResource } from "../../lab/evaluation";
 
 /** A resource of an import file: www.pulumi.com/docs/iac/guides/migration/import */
 interface Imported {

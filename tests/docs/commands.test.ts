@@ -8,7 +8,7 @@ import { root, stackConfiguration } from "../../lab/stackFiles";
 import { isInstalled } from "../support/build";
 import { documentedCommands, type Exercise } from "../support/documentedCommands";
 import { type CodeBlock, listPages, readPage } from "../support/markdown";
-import { evaluateStack } from "../support/program";
+import { evaluateStack } from "../../lab/program";
 
 const commandsOf = async (page: string) =>
     (await readPage(page)).blocks.filter(({ language }) => language === "sh");

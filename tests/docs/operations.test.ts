@@ -4,8 +4,8 @@ import { join } from "node:path";
 
 import { buildErrors } from "../../stateMachines/export";
 import { root } from "../../lab/stackFiles";
-import { evaluateStack } from "../support/program";
-import type { Evaluation } from "../support/pulumiMocks";
+import { evaluateStack } from "../../lab/program";
+import type { Evaluation } from "../../lab/evaluation";
 
 const page = readFileSync(join(root, "docs/operations.md"), "utf8");
 const headings = [...page.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) => heading);

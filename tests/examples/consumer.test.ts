@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { evaluate, type Evaluation } from "../support/pulumiMocks";
-import { evaluateStack } from "../support/program";
+import { evaluate, type Evaluation } from "../../lab/evaluation";
+import { evaluateStack } from "../../lab/program";
 
 const load = createRequire(__filename);
 const stackName = "acme/ecr-image-export/prod";

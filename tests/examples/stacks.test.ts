@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { root } from "../../lab/stackFiles";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { waysOut } from "../support/networkGraph";
-import { evaluateStack } from "../support/program";
-import type { Evaluation } from "../support/pulumiMocks";
+import { evaluateStack } from "../../lab/program";
+import type { Evaluation } from "../../lab/evaluation";
 import { tagsOfStack } from "../support/stackTags";
 
 const folder = "examples/stacks";

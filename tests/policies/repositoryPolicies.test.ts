@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 
 import { parseRepositoryArn } from "../../components/imageReference";
 import { repositoryPolicies } from "../../policies/repositoryPolicies";
-import { evaluate } from "../support/pulumiMocks";
+import { evaluate } from "../../lab/evaluation";
 
 const own = parseRepositoryArn("arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx");
 const foreign = parseRepositoryArn("arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base");

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 
 import * as statements from "../../policies/statements";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import { assertNarrow, assertTied, type Statement } from "../support/houseRules";
-import { evaluate } from "../support/pulumiMocks";
+import { evaluate } from "../../lab/evaluation";
 
 const china = { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" };
 const bucket = "arn:aws:s3:::artifacts";

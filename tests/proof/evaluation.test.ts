@@ -9,7 +9,7 @@ import { disagreement, type Evaluated } from "../../proof/evaluation";
 import { reportPage } from "../../proof/report";
 import { callOf, type Row, rowKinds } from "../../proof/rows";
 import { statementProofs } from "../../proof/statements";
-import { networkId, physicalNameOf } from "../support/awsTypes";
+import { networkId, physicalNameOf } from "../../lab/awsTypes";
 import { proven } from "../support/proven";
 
 describe("least privilege", function () {

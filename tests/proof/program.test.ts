@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 
 import * as builders from "../../policies/statements";
 import { collectPolicies, evaluateVariant, type Made, variants } from "../../proof/program";
-import { Evaluation, type RecordedResource } from "../support/pulumiMocks";
+import { Evaluation, type RecordedResource } from "../../lab/evaluation";
 
 const statement = { Sid: "DoAnything", Effect: "Allow", Action: "s3:GetObject", Resource: "*" };
 const document = { Version: "2012-10-17", Statement: [statement] };

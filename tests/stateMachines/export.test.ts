@@ -18,7 +18,7 @@ import {
     repositoryUris,
 } from "../../components/imageReference";
 import { exitStatuses } from "../../contract/errors";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import {
     awsError,
     executionId,

@@ -4,7 +4,7 @@ import validate from "asl-validator";
 import * as fc from "fast-check";
 
 import { notifierDefinition } from "../../stateMachines/notifier";
-import { at } from "../support/awsTypes";
+import { at } from "../../lab/awsTypes";
 import { awsError, execute, type Outcome, type Published } from "../support/execution";
 
 const topicArn = "arn:aws:sns:ap-northeast-1:111122223333:export-topic";

@@ -2,8 +2,8 @@
 import { strict as assert } from "node:assert";
 
 import { unnamedResourcesAllowed } from "./guardRails";
-import { awsTypes } from "./awsTypes";
-import { type Evaluation, type RecordedResource, unknown } from "./pulumiMocks";
+import { awsTypes } from "../../lab/awsTypes";
+import { type Evaluation, type RecordedResource, unknown } from "../../lab/evaluation";
 
 /** A policy statement as it is sent to AWS. */
 export interface Statement {
@@ -148,6 +148,6 @@ export function itKeepsTheHouseRules(evaluation: () => Evaluation, tags: Tags): 
 
 function typeOf({ type, name }: RecordedResource): NonNullable<(typeof awsTypes)[string]> {
     const known = awsTypes[type];
-    assert(known, `${name} is of the type ${type}, which tests/support/awsTypes.ts does not know`);
+    assert(known, `${name} is of the type ${type}, which lab/awsTypes.ts does not know`);
     return known;
 }

@@ -1,6 +1,6 @@
 /** Judges by the declared resources alone where a build in a VPC can connect to, and where it cannot. */
-import { awsTypes, physicalNameOf } from "./awsTypes";
-import type { Evaluation, RecordedResource } from "./pulumiMocks";
+import { awsTypes, physicalNameOf } from "../../lab/awsTypes";
+import type { Evaluation, RecordedResource } from "../../lab/evaluation";
 
 /** The `vpcConfig` of a project, as it is declared. */
 export interface VpcConfig {

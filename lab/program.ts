@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { stackConfiguration } from "../../lab/stackFiles";
-import { evaluate, type Evaluation } from "./pulumiMocks";
+import { stackConfiguration } from "./stackFiles";
+import { evaluate, type Evaluation } from "./evaluation";
 
 const load = createRequire(__filename);
 
@@ -22,7 +22,7 @@ export function loadProgram(
     folder = ".",
 ): Record<string, unknown> {
     pulumi.runtime.setAllConfig({ ...stackConfiguration(stack, folder), ...changes });
-    const program = load.resolve("../../index");
+    const program = load.resolve("../index");
     Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
     return { ...(load(program) as Record<string, unknown>) };
 }

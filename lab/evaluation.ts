@@ -1,8 +1,8 @@
 /**
- * Evaluates Pulumi programs without an engine and records what they declare. Pulumi's own mocks see type, name and
- * inputs alone; the monitor underneath them sees the whole request: parent, dependencies, protection, aliases.
+ * Evaluates a Pulumi program without an engine and records what it declares: for the unit tests, for the proof, and for the
+ * lab, which creates each resource on the way. Pulumi's own mocks see only type, name and inputs; the monitor underneath
+ * them sees the whole request: parent, dependencies, protection, aliases.
  */
-import { strict as assert } from "node:assert";
 import { setImmediate } from "node:timers/promises";
 
 import * as pulumi from "@pulumi/pulumi";
@@ -10,9 +10,18 @@ import type {
     RegisterResourceOutputsRequest,
     RegisterResourceRequest,
 } from "@pulumi/pulumi/proto/resource_pb";
-import { MockMonitor, type Mocks } from "@pulumi/pulumi/runtime/mocks";
+import { MockMonitor, type MockResourceArgs } from "@pulumi/pulumi/runtime/mocks";
 
-import { awsFunctions, type AwsType, awsTypes, physicalNameOf } from "./awsTypes";
+import type { AwsLocation } from "../contract/aws";
+import {
+    type Answer,
+    at,
+    awsFunctions,
+    type AwsType,
+    awsTypes,
+    physicalNameOf,
+    remoteComponents,
+} from "./awsTypes";
 
 /** Stands in recorded values for what a preview cannot know. */
 export const unknown = pulumi.runtime.unknownValue;
@@ -51,25 +60,36 @@ export class Evaluation {
         public readonly result: Record<string, unknown>,
     ) {}
 
-    /** The resource of this name. */
+    /**
+     * The resource of this name.
+     *
+     * @throws Error when there is none, or more than one.
+     */
     public resource(name: string): RecordedResource {
         const [found, ...more] = this.customResources().filter((resource) => resource.name === name);
-        assert(found, `no resource ${name} among ${this.typesAndNames().join(", ")}`);
-        assert.deepEqual(more, [], `more than one resource is called ${name}`);
+        if (found === undefined)
+            throw new Error(`no resource ${name} among ${this.typesAndNames().join(", ")}`);
+        if (more.length > 0) throw new Error(`${more.length + 1} resources are called ${name}`);
         return found;
     }
 
-    /** The component of this class. */
+    /**
+     * The component of this class.
+     *
+     * @throws Error when there is none.
+     */
     public component(className: string): RecordedResource {
         const found = this.components().find(({ type }) => type.endsWith(`:${className}`));
-        assert(found, `no component ${className}`);
+        if (found === undefined) throw new Error(`no component ${className}`);
         return found;
     }
 
+    /** Components of the program and of packages. */
     public components(): RecordedResource[] {
         return this.resources.filter(({ type }) => isComponent(type));
     }
 
+    /** What is no component: the resources of providers. */
     public customResources(): RecordedResource[] {
         return this.resources.filter(({ type }) => !isComponent(type));
     }
@@ -98,41 +118,71 @@ export interface EvaluationOptions {
      * @default those of ecr-image-export
      */
     readonly types?: Record<string, AwsType | undefined>;
+    /**
+     * Where the stack is.
+     *
+     * @default {@link at}
+     */
+    readonly location?: AwsLocation;
+    /**
+     * Creates a resource before its outputs are handed on.
+     *
+     * @returns outputs that differ from the table's answer.
+     * @default nothing is created
+     */
+    readonly create?: (resource: DeclaredResource) => Promise<Partial<Answer>>;
+}
+
+/** A resource that is to be created. */
+export interface DeclaredResource {
+    readonly type: string;
+    readonly name: string;
+    /** What the program gave, Outputs resolved. */
+    readonly inputs: Record<string, unknown>;
+    /** What the table answers: the physical name among it. */
+    readonly answer: Answer;
 }
 
 /**
- * Runs a program to the end of its registrations. Fails when it met a resource type or a provider function that
- * `awsTypes.ts` does not know; Pulumi alone would show that as an unhandled rejection, or not at all.
+ * Runs a program to the end of its registrations, in a root stack of its own as the engine does, so that what one program
+ * registers for its stack (transformations) does not reach another.
  *
- * @param program Returns whatever the test wants to see in plain, Outputs included.
+ * @param program Returns whatever is to be seen in plain, Outputs included.
+ * @throws Error when the program fails, when a resource cannot be created, or when the program meets a resource type or a
+ * function of a provider that `awsTypes.ts` does not know: Pulumi itself would show that as an unhandled rejection, or not at
+ * all.
  */
 export async function evaluate(
     program: () => Record<string, unknown>,
     options: EvaluationOptions = {},
 ): Promise<Evaluation> {
-    const { monitor, problems } = await startRecording(options);
+    const { stack = "dev", preview = false, project = "ecr-image-export", organization } = options;
+    const problems: string[] = [];
+    const mocks = {
+        newResource: (resource: MockResourceArgs) => answerResource(resource, options, problems),
+        call: ({ token }: { readonly token: string }) => {
+            const answer = awsFunctions[token]?.(options.location ?? at);
+            if (answer === undefined) problems.push(`function ${token}`);
+            return answer ?? {};
+        },
+    };
+    const monitor = new RecordingMonitor(mocks);
+    pulumi.runtime.setMockOptions(monitor, project, stack, preview, organization);
 
     const result = await withoutFailures(async () => {
-        const returned = program();
+        let returned: Record<string, unknown> = {};
+        await pulumi.runtime.runInPulumiStack(() => {
+            returned = program();
+            return Promise.resolve({});
+        });
         await pulumi.runtime.disconnect(); // waits for every registration
         return (await pulumi.runtime.serializeProperties("result", returned)) as Record<string, unknown>;
     });
 
-    assert.deepEqual(problems, [], "the program asked the mocks for what they do not know");
+    if (problems.length > 0) {
+        throw new Error(`lab/awsTypes.ts does not know what the program uses: ${problems.join(", ")}.`);
+    }
     return new Evaluation(monitor.recorded, result);
-}
-
-/** What stands in for the engine: a monitor that records, and what it was asked for that it does not know. */
-export async function startRecording(
-    options: EvaluationOptions = {},
-): Promise<{ monitor: RecordingMonitor; problems: readonly string[] }> {
-    const { stack = "dev", preview = false, project = "ecr-image-export", types = awsTypes } = options;
-    const problems: string[] = [];
-    const mocks = answerAs(preview, types, options.otherStacks ?? {}, problems);
-    await pulumi.runtime.setMocks(mocks, project, stack, preview); // switches the engine's features on
-    const monitor = new RecordingMonitor(mocks);
-    pulumi.runtime.setMockOptions(monitor, project, stack, preview, options.organization);
-    return { monitor, problems };
 }
 
 /** Fails with what a resource's inputs failed with, which Pulumi leaves to the handler of unhandled rejections. */
@@ -142,8 +192,11 @@ async function withoutFailures<T>(run: () => Promise<T>): Promise<T> {
     process.removeAllListeners("unhandledRejection");
     process.on("unhandledRejection", (reason) => failures.push(reason));
     try {
-        const result = await run();
-        await setImmediate(); // Node tells of rejections once nothing else is to be done
+        const result = await run().catch((error: unknown) => {
+            failures.push(error);
+            return undefined as never; // thrown below
+        });
+        await setImmediate(); // Node reports rejections once nothing else is to be done
         if (failures.length > 0) throw failures[0];
         return result;
     } finally {
@@ -152,36 +205,37 @@ async function withoutFailures<T>(run: () => Promise<T>): Promise<T> {
     }
 }
 
-function answerAs(
-    preview: boolean,
-    types: Record<string, AwsType | undefined>,
-    otherStacks: Readonly<Record<string, Record<string, unknown>>>,
+interface Answered {
+    id: string | undefined;
+    state: Record<string, unknown>;
+}
+
+async function answerResource(
+    { type, name, inputs, custom }: MockResourceArgs,
+    { types = awsTypes, preview = false, otherStacks = {}, location = at, create }: EvaluationOptions,
     problems: string[],
-): Mocks {
-    return {
-        newResource({ type, name, inputs }) {
-            const given = inputs as Record<string, unknown>;
-            if (type === "pulumi:pulumi:StackReference") {
-                const outputs = otherStacks[String(given["name"])];
-                if (outputs === undefined) problems.push(`stack ${String(given["name"])}`);
-                return { id: name, state: { ...given, outputs: outputs ?? {}, secretOutputNames: [] } };
-            }
-            if (isComponent(type)) return { id: undefined, state: {} };
-            const known = types[type];
-            if (known === undefined) {
-                problems.push(`resource type ${type}`);
-                return { id: name, state: given };
-            }
-            if (preview) return { id: undefined, state: given };
-            const { id, ...computed } = known.answer(physicalNameOf(name), given);
-            return { id, state: { ...given, ...computed } };
-        },
-        call({ token }) {
-            const answer = awsFunctions[token];
-            if (answer === undefined) problems.push(`function ${token}`);
-            return answer ?? {};
-        },
-    };
+): Promise<Answered> {
+    const given = inputs as Record<string, unknown>;
+    if (type === "pulumi:pulumi:StackReference") {
+        const outputs = otherStacks[String(given["name"])];
+        if (outputs === undefined) problems.push(`stack ${String(given["name"])}`);
+        return { id: name, state: { ...given, outputs: outputs ?? {}, secretOutputNames: [] } };
+    }
+    const remote = remoteComponents[type];
+    if (remote !== undefined) {
+        return { id: undefined, state: preview ? {} : remote(physicalNameOf(name), given, location) };
+    }
+    const known = types[type];
+    if (known === undefined) {
+        // What is neither custom nor of a package is a component of the program itself.
+        if (custom !== false || !isComponent(type) || type.startsWith("awsx:"))
+            problems.push(`resource type ${type}`);
+        return { id: undefined, state: {} };
+    }
+    if (preview) return { id: undefined, state: given };
+    const answer = known.answer(physicalNameOf(name), given, location);
+    const { id, ...computed } = { ...answer, ...(await create?.({ type, name, inputs: given, answer })) };
+    return { id, state: { ...given, ...computed } };
 }
 
 /** Whether a type is a component, not a resource of a provider. */
@@ -189,16 +243,22 @@ function isComponent(type: string): boolean {
     return !/^(?:aws|pulumiservice):/.test(type);
 }
 
-/** Pulumi's mock of the engine's monitor, with a memory. */
-export class RecordingMonitor extends MockMonitor {
+/** Pulumi's mock of the engine's monitor, with a memory. The root stack is not written down: as in URNs, nobody has it as parent. */
+class RecordingMonitor extends MockMonitor {
     public readonly recorded: RecordedResource[] = [];
+    private stackUrn = "";
 
     public override async registerResource(
         request: RegisterResourceRequest,
         callback: Parameters<MockMonitor["registerResource"]>[1],
     ): Promise<void> {
+        if (request.getParent() === this.stackUrn) request.setParent("");
         await super.registerResource(request, (error: unknown, response?: { getUrn(): string }) => {
-            if (response) this.recorded.push(recordedAs(response.getUrn(), request));
+            if (response && request.getType() === pulumi.runtime.rootPulumiStackTypeName) {
+                this.stackUrn = response.getUrn();
+            } else if (response) {
+                this.recorded.push(recordedAs(response.getUrn(), request));
+            }
             callback(error, response);
         });
     }

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-import { awsTypes } from "./awsTypes";
+import { awsTypes } from "../../lab/awsTypes";
 
 const sdk = dirname(require.resolve("@pulumi/aws/package.json"));
 
