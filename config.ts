@@ -4,18 +4,18 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 
-import { manifestPrefix, resultPrefix } from "./stateMachines/batch";
+import { partitionOf as knownPartitionOf, type PartitionName } from "./contract/aws";
+import type { EngineName } from "./contract/engine";
+import { manifestPrefix, resultPrefix } from "./contract/keys";
 import type { BuildNetwork, Compute } from "./components/buildRunner";
-import type { EngineName } from "./stateMachines/export";
 import {
     type EcrImage,
     type EcrRepository,
     parseImageUri,
     parseRepositoryArn,
-    partitionOf,
     repositoryArn,
     repositoryUris,
-} from "./components/imageReference";
+} from "./contract/image";
 import { type PullThroughCacheRule, repositoriesBelow } from "./components/pullThroughCache";
 import type { Notifications, SlackChannel } from "./components/monitoring";
 import type { Encryption, Retention } from "./components/storage";
@@ -27,7 +27,7 @@ export interface StackConfig {
     /** AWS region of everything in the stack (`aws:region`). */
     readonly region: string;
     /** AWS partition that the region belongs to. */
-    readonly partition: string;
+    readonly partition: PartitionName;
     /** Image that is exported when a request names none. */
     readonly image: EcrImage;
     /** Every repository that may be exported, once each: that of `imageUri` first, then the listed ones. */
@@ -55,7 +55,7 @@ export interface StackConfig {
      *
      * @default "public"
      */
-    readonly network: "public" | "isolated" | BuildNetwork;
+    readonly network: "public" | "isolated" | "private" | BuildNetwork;
     /**
      * What builds keep for the next one: nothing, or the layers on the build host, with engine `docker`.
      *
@@ -235,6 +235,10 @@ export function checkSettings(config: Settings): StackConfig {
         permissionsBoundary: permissionsBoundary(config, partition),
         tags: tags(config),
     };
+}
+
+function partitionOf(region: string): PartitionName {
+    return knownPartitionOf(region) ?? "aws";
 }
 
 /** A misspelt key would otherwise be ignored in silence. */
@@ -544,7 +548,7 @@ function network({ vpc, network: given = "public" }: Settings, { type }: Compute
             "Lambda compute runs in no VPC; choose a type of BUILD_GENERAL1, or leave network public",
         );
     }
-    return vpc ?? oneOf<NetworkName>("network", given, ["public", "isolated"], networkExpected);
+    return vpc ?? oneOf<NetworkName>("network", given, ["public", "isolated", "private"], networkExpected);
 }
 
 /** A VPC as the value of the key `network`, where its ids are known. */
@@ -655,13 +659,19 @@ function encryption(value: string, region: string): Encryption {
 }
 
 function retention(config: Settings): Retention {
-    const fields = record(config, "retention", ["archiveDays", "oldVersionDays", "protect"]);
+    const fields = record(config, "retention", [
+        "archiveDays",
+        "oldVersionDays",
+        "protect",
+        "emptyOnDestroy",
+    ]);
     const protect = fields["protect"] ?? true;
     if (typeof protect !== "boolean") throw invalid("retention.protect", protect, "expected true or false");
     return {
         archiveDays: integer("retention.archiveDays", fields["archiveDays"] ?? 90, 0, 36500),
         oldVersionDays: integer("retention.oldVersionDays", fields["oldVersionDays"] ?? 30, 0, 36500),
         protect,
+        emptyOnDestroy: fields["emptyOnDestroy"] === true,
     };
 }
 

@@ -1,39 +1,150 @@
-/**
- * The composition root: configuration, pipeline, stack outputs. The README describes every output.
- */
+/** The wiring: configuration, components, outputs. docs/configuration.md describes the keys, docs/outputs.md the outputs. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
 import * as aws from "@pulumi/aws";
 
-import { readSettings } from "./config";
-import { ImageExport } from "./imageExport";
+import { BatchOrchestration } from "./components/batch";
+import { BuildRunner } from "./components/buildRunner";
+import { IsolatedNetwork } from "./components/isolatedNetwork";
+import { Monitoring } from "./components/monitoring";
+import { ExportOrchestration } from "./components/orchestration";
+import { PrivateNetwork } from "./components/privateNetwork";
+import { PullThroughCache } from "./components/pullThroughCache";
+import { applyToEveryResource } from "./components/stackDefaults";
+import { ArtifactStorage } from "./components/storage";
+import { Triggers } from "./components/triggers";
+import { loadConfig } from "./config";
+import { defaultArtifactKey } from "./contract/keys";
+import { buildExporterBundle } from "./exporter/bundle";
 
-const settings = readSettings();
-
-const pipeline = new ImageExport("image-export", {
-    ...settings,
+const config = loadConfig();
+const { artifactPrefix, engine, image, repositories, cachedRepositories } = config;
+const at = {
+    partition: config.partition,
+    region: config.region,
     accountId: aws.getCallerIdentityOutput().accountId,
-    ...(settings.network === "isolated" && {
-        zones: aws.getAvailabilityZonesOutput({
-            state: "available",
-            // Not the local zones that the account has opted in to.
-            filters: [{ name: "opt-in-status", values: ["opt-in-not-required"] }],
-        }).names,
-    }),
+};
+
+/** The names of all resources begin so, and so do the names that Pulumi gives them in AWS. */
+const namePrefix = "image-export-";
+
+applyToEveryResource(config);
+
+const storage = new ArtifactStorage(`${namePrefix}storage`, { ...config, at, namePrefix });
+const { bucketName: artifactBucketName, bucketArn: artifactBucketArn, encryptionKeyArn } = storage;
+
+if (config.pullThroughCache.length > 0) {
+    new PullThroughCache(`${namePrefix}cache`, { rules: config.pullThroughCache });
+}
+
+const surroundings = { at, engine, repositories, artifactBucketArn, artifactPrefix, encryptionKeyArn };
+const isolated =
+    config.network === "isolated"
+        ? new IsolatedNetwork(`${namePrefix}network`, {
+              ...surroundings,
+              zones: aws.getAvailabilityZonesOutput({
+                  state: "available",
+                  // Not the local zones that the account has opted in to.
+                  filters: [{ name: "opt-in-status", values: ["opt-in-not-required"] }],
+              }).names,
+          })
+        : undefined;
+const shielded =
+    config.network === "private"
+        ? new PrivateNetwork(`${namePrefix}network`, { ...surroundings, tags: config.tags })
+        : undefined;
+const network = isolated ?? shielded;
+
+const runner = new BuildRunner(`${namePrefix}build`, {
+    ...surroundings,
+    image,
+    cachedRepositories,
+    artifactBucketName,
+    buildspec: readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8"),
+    exporter: engine === "stream" ? buildExporterBundle() : undefined,
+    keepLayers: config.cache === "local",
+    compute: config.compute,
+    network: typeof config.network === "object" ? config.network : network?.buildNetwork,
 });
 
-export const artifactBucketName = pipeline.artifactBucketName;
-export const artifactBucketArn = pipeline.artifactBucketArn;
-export const artifactPrefix = pipeline.artifactPrefix;
-export const encryptionKeyArn = pipeline.encryptionKeyArn;
-export const encryptionKeyPolicy = pipeline.encryptionKeyPolicy;
-export const stateMachineArn = pipeline.stateMachineArn;
-export const stateMachineName = pipeline.stateMachineName;
-export const batchStateMachineArn = pipeline.batchStateMachineArn;
-export const buildProjectName = pipeline.buildProjectName;
-export const buildRoleArn = pipeline.buildRoleArn;
-export const notificationTopicArn = pipeline.notificationTopicArn;
-export const dashboardUrl = pipeline.dashboardUrl;
-export const logGroupNames = pipeline.logGroupNames;
-export const startExportPolicy = pipeline.startExportPolicy;
-export const startBatchPolicy = pipeline.startBatchPolicy;
-export const readArtifactsPolicy = pipeline.readArtifactsPolicy;
-export const repositoryPolicies = pipeline.repositoryPolicies;
+const orchestration = new ExportOrchestration(`${namePrefix}single`, {
+    ...surroundings,
+    imageUri: image.uri,
+    cachedRepositories,
+    artifactBucket: artifactBucketName,
+    projectName: runner.projectName,
+    projectArn: runner.projectArn,
+    buildLogGroupName: runner.logGroupName,
+    timeoutMinutes: config.compute.timeoutMinutes,
+    queuedTimeoutMinutes: config.compute.queuedTimeoutMinutes,
+});
+
+const batch = new BatchOrchestration(`${namePrefix}batch`, {
+    ...surroundings,
+    artifactBucketName,
+    exportMachineArn: orchestration.stateMachineArn,
+    exportMachineName: orchestration.stateMachineName,
+    maxConcurrency: config.batch.maxConcurrency,
+});
+
+const monitoring = new Monitoring(`${namePrefix}monitoring`, {
+    at,
+    notifications: config.notifications,
+    exportMachine: {
+        arn: orchestration.stateMachineArn,
+        name: orchestration.stateMachineName,
+        logGroupName: orchestration.logGroupName,
+    },
+    batchMachine: {
+        arn: batch.stateMachineArn,
+        name: batch.stateMachineName,
+        logGroupName: batch.logGroupName,
+    },
+    projectName: runner.projectName,
+    timeoutMinutes: config.compute.timeoutMinutes,
+    artifactBucket: artifactBucketName,
+    imageUri: image.uri,
+    artifactKey: defaultArtifactKey(artifactPrefix, image),
+    namePrefix,
+    encryptionKeyArn,
+});
+
+const triggers =
+    config.triggers &&
+    new Triggers(`${namePrefix}triggers`, {
+        at,
+        ...config.triggers,
+        exportMachineArn: orchestration.stateMachineArn,
+        topicArn: monitoring.topicArn,
+        encryptionKeyArn,
+    });
+
+/** The outputs: contract/outputs.ts has their types. One that a stack does not have is left out. */
+export = {
+    artifactBucketName,
+    artifactBucketArn,
+    artifactPrefix,
+    ...(encryptionKeyArn && { encryptionKeyArn }),
+    ...(storage.encryptionKeyPolicy && { encryptionKeyPolicy: storage.encryptionKeyPolicy }),
+    stateMachineArn: orchestration.stateMachineArn,
+    stateMachineName: orchestration.stateMachineName,
+    batchStateMachineArn: batch.stateMachineArn,
+    buildProjectName: runner.projectName,
+    buildRoleArn: runner.roleArn,
+    ...(monitoring.topicArn && { notificationTopicArn: monitoring.topicArn }),
+    ...(shielded && { egressAddress: shielded.egressAddress }),
+    dashboardUrl: monitoring.dashboardUrl,
+    logGroupNames: {
+        builds: runner.logGroupName,
+        executions: orchestration.logGroupName,
+        batches: batch.logGroupName,
+        ...(monitoring.logGroupName && { notifications: monitoring.logGroupName }),
+        ...(triggers && { triggers: triggers.logGroupName }),
+        ...(network && { flows: network.flowLogGroupName }),
+    },
+    startExportPolicy: orchestration.startExportPolicy,
+    startBatchPolicy: batch.startBatchPolicy,
+    readArtifactsPolicy: storage.readArtifactsPolicy,
+    repositoryPolicies: runner.repositoryPolicies,
+};

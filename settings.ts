@@ -18,6 +18,8 @@ export const NetworkName = {
     Public: "public",
     /** In a VPC of the pipeline's own, without internet. */
     Isolated: "isolated",
+    /** In a VPC of the pipeline's own, behind a NAT gateway. */
+    Private: "private",
 } as const;
 /** Where builds run. */
 export type NetworkName = (typeof NetworkName)[keyof typeof NetworkName];
@@ -100,6 +102,8 @@ export interface RetentionSettings {
      * @default true
      */
     readonly protect?: boolean;
+    /** Whether a destroy deletes the archives. */
+    readonly emptyOnDestroy?: boolean;
 }
 
 /** A channel of Slack. */

@@ -1,7 +1,8 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { batchDefinition, manifestPrefix, resultPrefix } from "../stateMachines/batch";
+import { manifestPrefix, resultPrefix } from "../contract/keys";
+import { batchDefinition } from "../stateMachines/batch";
 import {
     awaitExports,
     type AwsLocation,
@@ -20,7 +21,7 @@ import {
     writeEncrypted,
     writeResults,
 } from "../policies/statements";
-import { createStateMachine } from "./stateMachine";
+import { LoggedStateMachine } from "./stateMachine";
 
 /** Arguments of {@link BatchOrchestration}. */
 export interface BatchOrchestrationArgs {
@@ -44,8 +45,6 @@ export interface BatchOrchestrationArgs {
      * @default 90
      */
     readonly logRetentionDays?: number;
-    /** Tags of state machine, role and log group. */
-    readonly tags: Record<string, string>;
 }
 
 /**
@@ -59,7 +58,6 @@ export interface BatchOrchestrationArgs {
  *     artifactBucketName: storage.bucketName,
  *     artifactBucketArn: storage.bucketArn,
  *     maxConcurrency: 10,
- *     tags: { project: "ecr-image-export" },
  * });
  */
 export class BatchOrchestration extends pulumi.ComponentResource {
@@ -78,8 +76,8 @@ export class BatchOrchestration extends pulumi.ComponentResource {
         const useKey =
             encryptionKeyArn === undefined ? [] : [writeEncrypted(at, encryptionKeyArn, artifactBucketArn)];
 
-        const { machine, role, logGroup } = createStateMachine(
-            name,
+        const machine = new LoggedStateMachine(
+            `${name}-machine`,
             {
                 ...args,
                 purpose: "exports container images in batches",
@@ -105,7 +103,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
         new aws.iam.RolePolicy(
             `${name}-map-policy`,
             {
-                role: role.name,
+                role: machine.roleName,
                 policy: policyDocument(
                     runMap(machine.arn),
                     followMap(at, machine.name),
@@ -117,7 +115,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
 
         this.stateMachineArn = machine.arn;
         this.stateMachineName = machine.name;
-        this.logGroupName = logGroup.name;
+        this.logGroupName = machine.logGroupName;
         this.startBatchPolicy = pulumi.jsonStringify(
             policyDocument(
                 startExports(machine.arn),

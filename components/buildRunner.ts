@@ -8,7 +8,6 @@ import {
     type AwsLocation,
     createNetworkInterfaces,
     deleteNetworkInterfaces,
-    exporterPrefix,
     importImages,
     lendNetworkInterfaces,
     logInToEcr,
@@ -20,8 +19,13 @@ import {
     writeEncrypted,
     writeLog,
 } from "../policies/statements";
-import { defaultArtifactKey, type EcrImage, type EcrRepository, repositoryArn } from "./imageReference";
-import { defaultPlatform } from "../stateMachines/export";
+import type { EngineName } from "../contract/engine";
+import { exitStatusText } from "../contract/errors";
+import { type EcrImage, type EcrRepository, repositoryArn } from "../contract/image";
+import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
+import { defaultPlatform } from "../contract/platform";
+import type { RequestVariable } from "../contract/request";
+import { repositoryPolicies } from "../policies/repositoryPolicies";
 
 /** The machine that a build runs on, and how long it may take. */
 export interface Compute {
@@ -34,30 +38,6 @@ export interface Compute {
     /** Minutes that a build may wait in the queue, 5 to 480. */
     readonly queuedTimeoutMinutes: number;
 }
-
-/** How the build makes the archive, and what it needs for that. */
-export type Engine =
-    | {
-          /** The Docker daemon of a privileged build pulls the image and saves it. */
-          readonly name: "docker";
-          /** The buildspec, as YAML. */
-          readonly buildspec: string;
-          /**
-           * Whether CodeBuild keeps the layers that were pulled on the build host, for a next build there. Best effort:
-           * docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html
-           *
-           * @default false
-           */
-          readonly keepLayers?: boolean;
-      }
-    | {
-          /** The exporter moves the registry's bytes to S3; no daemon, no privilege. */
-          readonly name: "stream";
-          /** The buildspec, as YAML. */
-          readonly buildspec: string;
-          /** Text of the exporter, an ES module. */
-          readonly bundle: string | Promise<string>;
-      };
 
 /** Where in a VPC builds run. It has to lead to ECR, S3 and CloudWatch Logs, by endpoints or by a NAT gateway. */
 export interface BuildNetwork {
@@ -73,8 +53,19 @@ export interface BuildNetwork {
 export interface BuildRunnerArgs {
     /** Where the stack lives. */
     readonly at: AwsLocation;
-    /** How the archive is made. */
-    readonly engine: Engine;
+    /** How the archive is made: by a privileged build with a Docker daemon, or by the exporter without either. */
+    readonly engine: EngineName;
+    /** The engine's buildspec, as YAML. */
+    readonly buildspec: string;
+    /** Text of the exporter, an ES module; for engine `stream` only, which needs it. */
+    readonly exporter?: pulumi.Input<string> | undefined;
+    /**
+     * Whether CodeBuild keeps the layers that engine `docker` pulled on the build host, for the next build there. Best effort:
+     * docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html
+     *
+     * @default false
+     */
+    readonly keepLayers?: boolean;
     /** Image that a build exports when nobody says otherwise. */
     readonly image: EcrImage;
     /** Repositories that builds may pull from. */
@@ -107,8 +98,6 @@ export interface BuildRunnerArgs {
      * @default 90
      */
     readonly logRetentionDays?: number;
-    /** Tags of project, role and log group. */
-    readonly tags: Record<string, string>;
 }
 
 /**
@@ -118,14 +107,14 @@ export interface BuildRunnerArgs {
  * @example
  * const runner = new BuildRunner("export", {
  *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     engine: { name: "docker", buildspec: readFileSync("buildspec/docker.yml", "utf8") },
+ *     engine: "docker",
+ *     buildspec: readFileSync("buildspec/docker.yml", "utf8"),
  *     image,
  *     repositories: [image.repository],
  *     artifactBucketName: storage.bucketName,
  *     artifactBucketArn: storage.bucketArn,
  *     artifactPrefix: "images/",
  *     compute,
- *     tags: { project: "ecr-image-export" },
  * });
  */
 export class BuildRunner extends pulumi.ComponentResource {
@@ -137,6 +126,8 @@ export class BuildRunner extends pulumi.ComponentResource {
     public readonly roleArn: pulumi.Output<string>;
     /** Name of the builds' log group. */
     public readonly logGroupName: pulumi.Output<string>;
+    /** JSON policy that the owner of each other account's repository has to attach, by ARN of the repository. */
+    public readonly repositoryPolicies: pulumi.Output<Record<string, string>>;
 
     public constructor(name: string, args: BuildRunnerArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:BuildRunner", name, args, opts);
@@ -144,10 +135,10 @@ export class BuildRunner extends pulumi.ComponentResource {
 
         const projectResourceName = `${name}-project`;
         const logGroup = createLogGroup(name, args, child);
-        const bundle = uploadExporter(name, args, child);
+        const exporter = uploadExporter(name, args, child);
         const role = createRole(name, projectResourceName, args, child);
-        const policy = attachPolicy(name, role, logGroup, bundle, args, child);
-        const project = createProject(projectResourceName, role, logGroup, bundle, args, {
+        const policy = attachPolicy(name, role, logGroup, exporter, args, child);
+        const project = createProject(projectResourceName, role, logGroup, exporter, args, {
             ...child,
             // IAM is eventually consistent: a project is only made once its role may do its work.
             dependsOn: [policy],
@@ -157,11 +148,18 @@ export class BuildRunner extends pulumi.ComponentResource {
         this.projectArn = project.arn;
         this.roleArn = role.arn;
         this.logGroupName = logGroup.name;
+        this.repositoryPolicies = repositoryPolicies(
+            args.engine,
+            args.at.accountId,
+            args.repositories,
+            role.arn,
+        );
         this.registerOutputs({
             projectName: this.projectName,
             projectArn: this.projectArn,
             roleArn: this.roleArn,
             logGroupName: this.logGroupName,
+            repositoryPolicies: this.repositoryPolicies,
         });
     }
 }
@@ -172,12 +170,11 @@ function createLogGroup(
     opts: pulumi.CustomResourceOptions,
 ): aws.cloudwatch.LogGroup {
     return new aws.cloudwatch.LogGroup(
-        `${name}-build-log`,
+        `${name}-log`,
         {
             namePrefix: `/aws/codebuild/${name}-`,
             retentionInDays: args.logRetentionDays ?? 90,
             kmsKeyId: args.encryptionKeyArn,
-            tags: args.tags,
         },
         opts,
     );
@@ -192,18 +189,16 @@ function uploadExporter(
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.s3.BucketObjectv2 | undefined {
-    if (args.engine.name === "docker") return undefined;
-    const { bundle } = args.engine;
-    const hash = pulumi
-        .output(bundle)
-        .apply((text) => createHash("sha256").update(text).digest("hex").slice(0, 16));
+    if (args.exporter === undefined) return undefined;
+    const text = pulumi.output(args.exporter);
+    const hash = text.apply((known) => createHash("sha256").update(known).digest("hex").slice(0, 16));
     return new aws.s3.BucketObjectv2(
         `${name}-exporter`,
         {
             bucket: args.artifactBucketName,
             key: pulumi.interpolate`${exporterPrefix}${hash}.zip`,
             source: new pulumi.asset.AssetArchive({
-                "exporter.mjs": new pulumi.asset.StringAsset(bundle),
+                "exporter.mjs": text.apply((known) => new pulumi.asset.StringAsset(known)),
             }),
             // Named although it is the bucket's default, so that a change of it uploads the exporter again: one that
             // stays encrypted with a key that is gone cannot be read.
@@ -214,8 +209,6 @@ function uploadExporter(
                       kmsKeyId: args.encryptionKeyArn,
                       bucketKeyEnabled: true,
                   }),
-            // An object takes ten tags, where other resources take fifty: the program's own come first.
-            tags: Object.fromEntries(Object.entries(args.tags).slice(0, 10)),
         },
         opts,
     );
@@ -228,12 +221,11 @@ function createRole(
     opts: pulumi.CustomResourceOptions,
 ): aws.iam.Role {
     return new aws.iam.Role(
-        `${name}-build-role`,
+        `${name}-role`,
         {
             description: "Service role of the builds that export container images",
             // Pulumi names the project: its resource name, then random digits.
             assumeRolePolicy: policyDocument(assumedByCodeBuild(args.at, projectResourceName)),
-            tags: args.tags,
         },
         opts,
     );
@@ -243,24 +235,24 @@ function attachPolicy(
     name: string,
     role: aws.iam.Role,
     logGroup: aws.cloudwatch.LogGroup,
-    bundle: aws.s3.BucketObjectv2 | undefined,
+    exporter: aws.s3.BucketObjectv2 | undefined,
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.iam.RolePolicy {
     const cachedRepositories = args.cachedRepositories ?? [];
     return new aws.iam.RolePolicy(
-        `${name}-build-policy`,
+        `${name}-policy`,
         {
             role: role.name,
             policy: policyDocument(
                 logInToEcr(),
-                pullImages(args.engine.name, args.repositories.map(repositoryArn)),
+                pullImages(args.engine, args.repositories.map(repositoryArn)),
                 ...(cachedRepositories.length === 0
                     ? []
                     : [importImages(cachedRepositories.map(repositoryArn))]),
-                ...(bundle === undefined
+                ...(exporter === undefined
                     ? []
-                    : [readExporter(pulumi.interpolate`${args.artifactBucketArn}/${bundle.key}`)]),
+                    : [readExporter(pulumi.interpolate`${args.artifactBucketArn}/${exporter.key}`)]),
                 writeArchives(args.artifactBucketArn, args.artifactPrefix),
                 ...(args.encryptionKeyArn === undefined
                     ? []
@@ -289,23 +281,22 @@ function createProject(
     projectResourceName: string,
     role: aws.iam.Role,
     logGroup: aws.cloudwatch.LogGroup,
-    bundle: aws.s3.BucketObjectv2 | undefined,
+    exporter: aws.s3.BucketObjectv2 | undefined,
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.codebuild.Project {
-    const { compute, engine, network } = args;
-    const { buildspec } = engine;
+    const { buildspec, compute, engine, network } = args;
     return new aws.codebuild.Project(
         projectResourceName,
         {
             description: "Exports one container image from Amazon ECR to S3 as a tar archive",
             serviceRole: role.arn,
             source:
-                bundle === undefined
+                exporter === undefined
                     ? { type: "NO_SOURCE", buildspec }
                     : {
                           type: "S3",
-                          location: pulumi.interpolate`${args.artifactBucketName}/${bundle.key}`,
+                          location: pulumi.interpolate`${args.artifactBucketName}/${exporter.key}`,
                           buildspec,
                       },
             artifacts: { type: "NO_ARTIFACTS" },
@@ -313,18 +304,17 @@ function createProject(
                 ...machine(compute),
                 image: compute.image,
                 // The Docker daemon of the build needs it: pull and save are its work.
-                privilegedMode: engine.name === "docker",
+                privilegedMode: engine === "docker",
                 environmentVariables: Object.entries(buildVariables(args)).map(([variable, value]) => ({
                     name: variable,
                     value,
                 })),
             },
             ...timeouts(compute),
-            cache: cache(engine),
+            cache: cache(args.keepLayers),
             ...(network === undefined ? {} : { vpcConfig: vpcConfig(network) }),
             badgeEnabled: false,
             logsConfig: { cloudwatchLogs: { groupName: logGroup.name, status: "ENABLED" } },
-            tags: args.tags,
         },
         opts,
     );
@@ -347,10 +337,8 @@ function timeouts(compute: Compute): { buildTimeout?: number; queuedTimeout?: nu
 }
 
 /** Always said, also when there is none: the provider takes a cache that is no longer declared for one to leave alone. */
-function cache(engine: Engine): { type: string; modes?: string[] } {
-    return engine.name === "docker" && engine.keepLayers === true
-        ? { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] }
-        : { type: "NO_CACHE" };
+function cache(keepLayers = false): { type: string; modes?: string[] } {
+    return keepLayers ? { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] } : { type: "NO_CACHE" };
 }
 
 function vpcConfig({
@@ -361,16 +349,21 @@ function vpcConfig({
     return { vpcId, subnets: subnetIds, securityGroupIds };
 }
 
-/** Every variable that the buildspec reads, so that a build started by hand, without a state machine, works too. */
+/** Every variable that a build reads, so that one started by hand, without a state machine, works too. */
 function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<string>> {
-    const both = {
+    const request: Record<RequestVariable, pulumi.Input<string>> = {
         IMAGE_URI: args.image.uri,
+        IMAGE_DIGEST: "",
         PLATFORM: defaultPlatform,
         FORCE: "false",
-        EXECUTION_ID: "",
         ARTIFACT_BUCKET: args.artifactBucketName,
-        ARTIFACT_PREFIX: args.artifactPrefix,
         ARTIFACT_KEY: defaultArtifactKey(args.artifactPrefix, args.image),
+        EXECUTION_ID: "",
     };
-    return args.engine.name === "docker" ? { ...both, ARCHIVE_FILE: "image.tar" } : both;
+    return {
+        ...request,
+        ARTIFACT_PREFIX: args.artifactPrefix,
+        EXIT_STATUSES: exitStatusText,
+        ...(args.engine === "docker" && { ARCHIVE_FILE: "image.tar" }),
+    };
 }

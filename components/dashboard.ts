@@ -1,24 +1,82 @@
-/** The body of the CloudWatch dashboard. Pure: names in, document out; docs/dashboard.svg is drawn from it, too. */
-/** Arguments of {@link dashboardBody}. */
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+
+import { type AwsLocation, dashboardUrl } from "../contract/aws";
+
+/** Arguments of {@link Dashboard}. */
 export interface DashboardArgs {
-    /** Region of everything that is shown. */
-    readonly region: string;
-    /** ARN of the state machine that exports one image. */
-    readonly exportMachineArn: string;
-    /** ARN of the state machine that exports batches. */
-    readonly batchMachineArn: string;
+    /** Where the stack lives. */
+    readonly at: AwsLocation<pulumi.Input<string>>;
+    /** The state machine that exports one image. */
+    readonly exportMachine: { readonly arn: pulumi.Input<string>; readonly name: pulumi.Input<string> };
+    /** The state machine that exports batches. */
+    readonly batchMachine: { readonly arn: pulumi.Input<string> };
     /** Name of the CodeBuild project. */
-    readonly projectName: string;
+    readonly projectName: pulumi.Input<string>;
     /** Minutes that a build may run. */
     readonly timeoutMinutes: number;
     /** Name of the bucket of the archives. */
-    readonly bucketName: string;
+    readonly artifactBucket: pulumi.Input<string>;
     /** Names of the log groups of both state machines' executions. */
+    readonly executionLogs: readonly pulumi.Input<string>[];
+}
+
+/**
+ * The CloudWatch dashboard: results, times, what is stored, what went wrong.
+ *
+ * @example
+ * const dashboard = new Dashboard("export-dashboard", {
+ *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
+ *     exportMachine,
+ *     batchMachine,
+ *     projectName: runner.projectName,
+ *     timeoutMinutes: 30,
+ *     artifactBucket: storage.bucketName,
+ *     executionLogs: [orchestration.logGroupName, batch.logGroupName],
+ * });
+ */
+export class Dashboard extends pulumi.ComponentResource {
+    /** The dashboard in the console. */
+    public readonly url: pulumi.Output<string>;
+
+    public constructor(name: string, args: DashboardArgs, opts?: pulumi.ComponentResourceOptions) {
+        super("ecr-image-export:index:Dashboard", name, args, opts);
+        const shown = pulumi.output({
+            region: args.at.region,
+            exportMachineArn: args.exportMachine.arn,
+            batchMachineArn: args.batchMachine.arn,
+            projectName: args.projectName,
+            timeoutMinutes: args.timeoutMinutes,
+            bucketName: args.artifactBucket,
+            executionLogs: args.executionLogs,
+        });
+        const dashboard = new aws.cloudwatch.Dashboard(
+            name,
+            {
+                // Pulumi does not name dashboards; the name of the state machine is as unique.
+                dashboardName: args.exportMachine.name,
+                dashboardBody: pulumi.jsonStringify(shown.apply(dashboardBody)),
+            },
+            { parent: this },
+        );
+        this.url = dashboard.dashboardName.apply((dashboardName) => dashboardUrl(args.at, dashboardName));
+        this.registerOutputs({ url: this.url });
+    }
+}
+
+/** What is shown, by names. */
+interface Shown {
+    readonly region: string;
+    readonly exportMachineArn: string;
+    readonly batchMachineArn: string;
+    readonly projectName: string;
+    readonly timeoutMinutes: number;
+    readonly bucketName: string;
     readonly executionLogs: readonly string[];
 }
 
 /** The body of a dashboard. */
-export interface DashboardBody {
+interface DashboardBody {
     readonly widgets: readonly Widget[];
 }
 
@@ -27,7 +85,7 @@ export interface DashboardBody {
  *
  * @see {@link https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html}
  */
-export interface Widget {
+interface Widget {
     readonly type: "metric" | "log";
     readonly x: number;
     readonly y: number;
@@ -45,8 +103,8 @@ type Metric = readonly [string, string, ...(string | object)[]];
 
 const [fiveMinutes, hour, day] = [300, 3600, 86_400];
 
-/** What is shown: results, then times, then what is stored, then what went wrong. */
-export function dashboardBody(args: DashboardArgs): DashboardBody {
+/** Results, then times, then what is stored, then what went wrong. */
+function dashboardBody(args: Shown): DashboardBody {
     const ofBuilds = ["ProjectName", args.projectName] as const;
     const ofMachine = ["StateMachineArn", args.exportMachineArn] as const;
     const metrics = (title: string, view: string, shown: readonly Metric[], properties: object) => ({
@@ -143,7 +201,7 @@ export function dashboardBody(args: DashboardArgs): DashboardBody {
                             { label: "archives and old versions" },
                         ],
                     ],
-                    // S3 tells of it once a day.
+                    // S3 reports it once a day.
                     { stat: "Average", period: day, yAxis: { left: { min: 0 } } },
                 ),
             ),
@@ -190,7 +248,7 @@ function at(
     return { ...widget, x, y, width, height };
 }
 
-/** Executions that ended badly, in both logs: each with its link's last part, its ARN. */
+/** Executions that did not succeed, of both logs: each with its link's last part, its ARN. */
 function failuresQuery(logGroupNames: readonly string[]): string {
     return [
         ...logGroupNames.map((name) => `SOURCE '${name}'`),

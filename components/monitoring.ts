@@ -1,10 +1,10 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { createAlarm } from "./alarm";
-import { exportNamePrefix } from "../stateMachines/batch";
-import { buildsUrl, dashboardUrl } from "./consoleLinks";
-import { dashboardBody } from "./dashboard";
+import { batchExecutionPrefix } from "../contract/request";
+import { buildsUrl } from "../contract/aws";
+import { Alarms, type Alarm } from "./alarms";
+import { Dashboard } from "./dashboard";
 import {
     assumedByChat,
     assumedByEventBridge,
@@ -19,15 +19,15 @@ import {
     wakeNotifier,
 } from "../policies/statements";
 import { notifierDefinition, type Subject } from "../stateMachines/notifier";
-import { createStateMachine } from "./stateMachine";
+import { LoggedStateMachine } from "./stateMachine";
 
-/** Who is told, and of what. */
+/** Who is notified, and of what. */
 export interface Notifications {
-    /** Addresses; each has to confirm its subscription before it is told anything. */
+    /** Addresses; each has to confirm its subscription before it receives anything. */
     readonly emails: readonly string[];
     /** A channel of Slack, whose workspace the account has been authorized for. */
     readonly slack: SlackChannel | undefined;
-    /** Whether executions that end well are told of, too. */
+    /** Whether executions that succeed are reported, too. */
     readonly onSuccess: boolean;
 }
 
@@ -52,9 +52,9 @@ export interface MonitoringArgs {
     /** Where the stack lives. */
     readonly at: AwsLocation;
     /**
-     * Who is told, and of what.
+     * Who is notified, and of what.
      *
-     * @default nobody: there is the dashboard, and neither topic nor alarms
+     * @default nobody: a dashboard only, without topic and alarms
      */
     readonly notifications?: Notifications | undefined;
     /** The state machine that exports one image. */
@@ -71,18 +71,18 @@ export interface MonitoringArgs {
     readonly imageUri: string;
     /** Key of that image's archive. */
     readonly artifactKey: string;
+    /** How the names of the stack's alarms begin, those of other components as well: these may publish to the topic. */
+    readonly namePrefix: string;
     /** ARN of the KMS key that encrypts topic and log; undefined where the topic is not encrypted. */
     readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
-    /** Tags of everything that can be tagged. */
-    readonly tags: Record<string, string>;
 }
 
-/** The part of its timeout that a build may take before an alarm tells of it. */
+/** The part of its timeout that a build may take before an alarm is raised. */
 const closeToTimeout = 0.8;
 
 /**
- * Shows what becomes of exports on a dashboard and, where somebody is to be told, tells of it: alarms, and a message for
- * each execution that ends badly, go to a topic, and from there by e-mail and to Slack.
+ * Shows exports on a dashboard and, with `notifications`, reports what goes wrong: alarms, and a message for each execution
+ * that does not succeed, go to a topic, and from there to e-mail and Slack.
  *
  * @example
  * const monitoring = new Monitoring("export", {
@@ -95,29 +95,31 @@ const closeToTimeout = 0.8;
  *     artifactBucket: storage.bucketName,
  *     imageUri: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:latest",
  *     artifactKey: "images/nginx/latest.tar",
- *     tags: { project: "ecr-image-export" },
+ *     namePrefix: "export-",
  * });
  */
 export class Monitoring extends pulumi.ComponentResource {
-    /** ARN of the topic; undefined where nobody is told. */
+    /** ARN of the topic; undefined without notifications. */
     public readonly topicArn: pulumi.Output<string> | undefined;
     /** The dashboard in the console. */
     public readonly dashboardUrl: pulumi.Output<string>;
-    /** Name of the log group of the state machine that sends messages; undefined where nobody is told. */
+    /** Name of the log group of the state machine that sends messages; undefined without notifications. */
     public readonly logGroupName: pulumi.Output<string> | undefined;
 
     public constructor(name: string, args: MonitoringArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:Monitoring", name, args, opts);
         const child = { parent: this };
 
-        const dashboard = createDashboard(name, args, child);
-        const told = args.notifications && notify(name, args, args.notifications, child);
-
-        this.topicArn = told?.topic.arn;
-        this.dashboardUrl = dashboard.dashboardName.apply((dashboardName) =>
-            dashboardUrl(args.at, dashboardName),
+        const dashboard = new Dashboard(
+            `${name}-dashboard`,
+            { ...args, executionLogs: [args.exportMachine.logGroupName, args.batchMachine.logGroupName] },
+            child,
         );
-        this.logGroupName = told?.logGroup.name;
+        const notifying = args.notifications && notify(name, args, args.notifications, child);
+
+        this.topicArn = notifying?.topic.arn;
+        this.dashboardUrl = dashboard.url;
+        this.logGroupName = notifying?.notifier.logGroupName;
         this.registerOutputs({
             topicArn: this.topicArn,
             dashboardUrl: this.dashboardUrl,
@@ -126,38 +128,13 @@ export class Monitoring extends pulumi.ComponentResource {
     }
 }
 
-function createDashboard(
-    name: string,
-    args: MonitoringArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.cloudwatch.Dashboard {
-    const shown = pulumi.output({
-        region: args.at.region,
-        exportMachineArn: args.exportMachine.arn,
-        batchMachineArn: args.batchMachine.arn,
-        projectName: args.projectName,
-        timeoutMinutes: args.timeoutMinutes,
-        bucketName: args.artifactBucket,
-        executionLogs: [args.exportMachine.logGroupName, args.batchMachine.logGroupName],
-    });
-    return new aws.cloudwatch.Dashboard(
-        `${name}-dashboard`,
-        {
-            // Pulumi gives dashboards no names: that of the state machine is as unique.
-            dashboardName: args.exportMachine.name,
-            dashboardBody: pulumi.jsonStringify(shown.apply(dashboardBody)),
-        },
-        opts,
-    );
-}
-
-/** Everything that tells somebody of something. */
+/** Everything that notifies somebody. */
 function notify(
     name: string,
     args: MonitoringArgs,
     notifications: Notifications,
     opts: pulumi.CustomResourceOptions,
-): { topic: aws.sns.Topic; logGroup: aws.cloudwatch.LogGroup } {
+): { topic: aws.sns.Topic; notifier: LoggedStateMachine } {
     const topic = createTopic(name, args, opts);
     for (const email of notifications.emails) {
         new aws.sns.TopicSubscription(
@@ -168,9 +145,9 @@ function notify(
     }
     if (notifications.slack) createChannel(name, notifications.slack, topic, args, opts);
     const notifier = createNotifier(name, topic, args, opts);
-    createRules(name, notifier.machine, notifications, args, opts);
-    createAlarms(name, notifier.machine, topic, args, opts);
-    return { topic, logGroup: notifier.logGroup };
+    createRules(name, notifier, notifications, args, opts);
+    createAlarms(name, notifier, topic, args, opts);
+    return { topic, notifier };
 }
 
 function createTopic(name: string, args: MonitoringArgs, opts: pulumi.CustomResourceOptions): aws.sns.Topic {
@@ -181,7 +158,6 @@ function createTopic(name: string, args: MonitoringArgs, opts: pulumi.CustomReso
             // Alarms cannot publish to a topic that AWS's own key encrypts:
             // docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
             ...(args.encryptionKeyArn === undefined ? {} : { kmsMasterKeyId: args.encryptionKeyArn }),
-            tags: args.tags,
         },
         opts,
     );
@@ -191,7 +167,7 @@ function createTopic(name: string, args: MonitoringArgs, opts: pulumi.CustomReso
             arn: topic.arn,
             policy: pulumi.jsonStringify(
                 policyDocument(
-                    letAlarmsPublish(args.at, topic.arn, `${name}-*`),
+                    letAlarmsPublish(args.at, topic.arn, `${args.namePrefix}*`),
                     denyInsecurePublishing(topic.arn),
                 ),
             ),
@@ -215,16 +191,14 @@ function createChannel(
         {
             description: "The most that anybody can do from the Slack channel of image exports",
             policy: mayDo,
-            tags: args.tags,
         },
         opts,
     );
     const role = new aws.iam.Role(
         `${name}-chat-role`,
         {
-            description: "Role of the Slack channel that is told of image exports",
+            description: "Role of the Slack channel for image exports",
             assumeRolePolicy: policyDocument(assumedByChat(args.at, topic.name)),
-            tags: args.tags,
         },
         opts,
     );
@@ -241,7 +215,6 @@ function createChannel(
             // Without any, AWS takes AdministratorAccess.
             guardrailPolicyArns: [guardrail.arn],
             loggingLevel: "ERROR",
-            tags: args.tags,
         },
         { ...opts, dependsOn: [policy] },
     );
@@ -252,13 +225,13 @@ function createNotifier(
     topic: aws.sns.Topic,
     args: MonitoringArgs,
     opts: pulumi.CustomResourceOptions,
-): ReturnType<typeof createStateMachine> {
+): LoggedStateMachine {
     const { at, encryptionKeyArn } = args;
-    return createStateMachine(
+    return new LoggedStateMachine(
         `${name}-notifier`,
         {
             at,
-            purpose: "tells how exports of container images ended",
+            purpose: "reports how exports of container images ended",
             definition: pulumi.jsonStringify(
                 notifierDefinition({
                     at,
@@ -279,7 +252,6 @@ function createNotifier(
                     : [publishEncrypted(at, encryptionKeyArn, topic.arn)]),
             ],
             encryptionKeyArn,
-            tags: args.tags,
         },
         opts,
     );
@@ -291,7 +263,7 @@ function createNotifier(
  */
 function createRules(
     name: string,
-    notifier: aws.sfn.StateMachine,
+    notifier: LoggedStateMachine,
     { onSuccess }: Notifications,
     args: MonitoringArgs,
     opts: pulumi.CustomResourceOptions,
@@ -299,9 +271,8 @@ function createRules(
     const role = new aws.iam.Role(
         `${name}-ended-role`,
         {
-            description: "Role of the rules that tell of the end of an execution",
+            description: "Role of the rules that report the end of an execution",
             assumeRolePolicy: policyDocument(assumedByEventBridge(args.at, `${name}-ended`)),
-            tags: args.tags,
         },
         opts,
     );
@@ -314,7 +285,7 @@ function createRules(
     const watched: Record<Subject, object> = {
         export: {
             stateMachineArn: [args.exportMachine.arn],
-            name: [{ "anything-but": { prefix: exportNamePrefix } }],
+            name: [{ "anything-but": { prefix: batchExecutionPrefix } }],
         },
         batch: { stateMachineArn: [args.batchMachine.arn] },
     };
@@ -328,7 +299,6 @@ function createRules(
                     "detail-type": ["Step Functions Execution Status Change"],
                     detail: { status, ...detail },
                 }),
-                tags: args.tags,
             },
             opts,
         );
@@ -354,71 +324,24 @@ function createRules(
 
 function createAlarms(
     name: string,
-    notifier: aws.sfn.StateMachine,
+    notifier: LoggedStateMachine,
     topic: aws.sns.Topic,
     args: MonitoringArgs,
-    opts: pulumi.CustomResourceOptions,
+    opts: pulumi.ComponentResourceOptions,
 ): void {
     const { exportMachine, batchMachine, projectName, timeoutMinutes } = args;
-    const common = { topicArn: topic.arn, tags: args.tags };
-    const ofMachine = (machine: pulumi.Input<string>, metricName: string) => ({
-        ...common,
-        namespace: "AWS/States",
-        metricName,
-        statistic: "Sum" as const,
-        dimensions: { StateMachineArn: machine },
-    });
-    const ofBuilds = { ...common, namespace: "AWS/CodeBuild", dimensions: { ProjectName: projectName } };
-
-    for (const [plural, machine, failed] of [
-        ["exports", exportMachine, "When an export fails"],
-        ["batches", batchMachine, "When a batch fails"],
-    ] as const) {
-        const alarm = (suffix: string, metricName: string, happened: string, section: string) => {
-            createAlarm(
-                `${name}-${plural}-${suffix}`,
-                {
-                    ...ofMachine(machine.arn, metricName),
-                    description: pulumi.interpolate`An execution of the state machine ${machine.name} ${happened}`,
-                    section,
-                },
-                opts,
-            );
-        };
-        alarm("failed", "ExecutionsFailed", "has failed. Its error and cause say what to do.", failed);
-        alarm(
-            "timed-out",
-            "ExecutionsTimedOut",
-            "has timed out. Look where it stood in its graph, and start it again.",
-            "When an execution timed out",
-        );
-        alarm(
-            "aborted",
-            "ExecutionsAborted",
-            "was aborted. Unless that was meant, start it again; CloudTrail names who called StopExecution.",
-            "When an execution was aborted",
-        );
-        alarm(
-            "throttled",
-            "ExecutionThrottled",
-            "is throttled. Nothing is lost, but it takes longer: start fewer at a time, or ask for a higher quota.",
-            "When executions are throttled",
-        );
-    }
-    createAlarm(
-        `${name}-builds-failed`,
-        {
+    const ofBuilds = { namespace: "AWS/CodeBuild", dimensions: { ProjectName: projectName } };
+    const alarms: Record<string, Alarm> = {
+        ...machineAlarms("exports", exportMachine, "When an export fails"),
+        ...machineAlarms("batches", batchMachine, "When a batch fails"),
+        "builds-failed": {
             ...ofBuilds,
             metricName: "FailedBuilds",
             statistic: "Sum",
             description: pulumi.interpolate`A build of the project ${projectName} has failed. Its log says why; so does the execution that it belongs to.`,
             section: "When a build fails",
         },
-        opts,
-    );
-    createAlarm(
-        `${name}-builds-slow`,
-        {
+        "builds-slow": {
             ...ofBuilds,
             metricName: "Duration",
             statistic: "Maximum",
@@ -426,15 +349,57 @@ function createAlarms(
             description: pulumi.interpolate`A build of the project ${projectName} took more than ${closeToTimeout * 100} % of its ${timeoutMinutes} minutes. A larger image will time out: raise compute.timeoutMinutes or take a larger compute.type; Lambda compute has no more than its 15 minutes.`,
             section: "When builds come close to their timeout",
         },
-        opts,
-    );
-    createAlarm(
-        `${name}-notifier-failed`,
-        {
+        "notifier-failed": {
             ...ofMachine(notifier.arn, "ExecutionsFailed"),
-            description: pulumi.interpolate`The state machine ${notifier.name} could not send its message. Its failed execution names the reason, and the execution that it was to tell of.`,
+            description: pulumi.interpolate`The state machine ${notifier.name} could not send its message. Its failed execution names the reason, and the execution that it was to report.`,
             section: "When a message could not be sent",
         },
-        opts,
-    );
+    };
+    new Alarms(`${name}-alarms`, { topicArn: topic.arn, alarms }, opts);
+}
+
+function machineAlarms(
+    plural: string,
+    { arn, name }: WatchedMachine,
+    failedSection: string,
+): Record<string, Alarm> {
+    const alarm = (metricName: string, happened: string, section: string): Alarm => ({
+        ...ofMachine(arn, metricName),
+        description: pulumi.interpolate`An execution of the state machine ${name} ${happened}`,
+        section,
+    });
+    return {
+        [`${plural}-failed`]: alarm(
+            "ExecutionsFailed",
+            "has failed. Its error and cause say what to do.",
+            failedSection,
+        ),
+        [`${plural}-timed-out`]: alarm(
+            "ExecutionsTimedOut",
+            "has timed out. Look where it stood in its graph, and start it again.",
+            "When an execution timed out",
+        ),
+        [`${plural}-aborted`]: alarm(
+            "ExecutionsAborted",
+            "was aborted. Unless that was meant, start it again; CloudTrail names who called StopExecution.",
+            "When an execution was aborted",
+        ),
+        [`${plural}-throttled`]: alarm(
+            "ExecutionThrottled",
+            "is throttled. Nothing is lost, but it takes longer: start fewer at a time, or ask for a higher quota.",
+            "When executions are throttled",
+        ),
+    };
+}
+
+function ofMachine(
+    machineArn: pulumi.Input<string>,
+    metricName: string,
+): Pick<Alarm, "namespace" | "metricName" | "statistic" | "dimensions"> {
+    return {
+        namespace: "AWS/States",
+        metricName,
+        statistic: "Sum",
+        dimensions: { StateMachineArn: machineArn },
+    };
 }

@@ -13,8 +13,8 @@ import {
     runBuilds,
     startExports,
 } from "../policies/statements";
-import { repositoryArn } from "./imageReference";
-import { createStateMachine } from "./stateMachine";
+import { repositoryArn } from "../contract/image";
+import { LoggedStateMachine } from "./stateMachine";
 
 /** Arguments of {@link ExportOrchestration}. */
 export interface ExportOrchestrationArgs extends ExportDefinitionArgs {
@@ -32,8 +32,6 @@ export interface ExportOrchestrationArgs extends ExportDefinitionArgs {
      * @default 90
      */
     readonly logRetentionDays?: number;
-    /** Tags of state machine, role and log group. */
-    readonly tags: Record<string, string>;
 }
 
 /**
@@ -53,7 +51,6 @@ export interface ExportOrchestrationArgs extends ExportDefinitionArgs {
  *     artifactPrefix: "images/",
  *     timeoutMinutes: 30,
  *     queuedTimeoutMinutes: 60,
- *     tags: { project: "ecr-image-export" },
  * });
  */
 export class ExportOrchestration extends pulumi.ComponentResource {
@@ -68,8 +65,8 @@ export class ExportOrchestration extends pulumi.ComponentResource {
 
     public constructor(name: string, args: ExportOrchestrationArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:ExportOrchestration", name, args, opts);
-        const { machine, logGroup } = createStateMachine(
-            name,
+        const machine = new LoggedStateMachine(
+            `${name}-machine`,
             {
                 ...args,
                 purpose: "exports container images",
@@ -81,7 +78,7 @@ export class ExportOrchestration extends pulumi.ComponentResource {
 
         this.stateMachineArn = machine.arn;
         this.stateMachineName = machine.name;
-        this.logGroupName = logGroup.name;
+        this.logGroupName = machine.logGroupName;
         this.startExportPolicy = pulumi.jsonStringify(
             policyDocument(
                 startExports(machine.arn),

@@ -1,7 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { EcrRepository } from "./imageReference";
+import type { EcrRepository } from "../contract/image";
 
 /** A rule of ECR by which repositories below a prefix are filled from another registry when somebody pulls from them. */
 export interface PullThroughCacheRule {

@@ -1,4 +1,3 @@
-/** A state machine with what every one of this program has: a role of its own, a log group, traces. */
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -10,11 +9,11 @@ import {
     traceExecutions,
 } from "../policies/statements";
 
-/** Arguments of {@link createStateMachine}. */
-export interface StateMachineArgs {
+/** Arguments of {@link LoggedStateMachine}. */
+export interface LoggedStateMachineArgs {
     /** Where the stack lives. */
     readonly at: AwsLocation;
-    /** What the state machine is for: the role's description says so. */
+    /** What the state machine does, as the role's description says it: "exports container images". */
     readonly purpose: string;
     /** The definition, as JSON. */
     readonly definition: pulumi.Input<string>;
@@ -28,60 +27,110 @@ export interface StateMachineArgs {
      * @default 90
      */
     readonly logRetentionDays?: number | undefined;
-    /** Tags of state machine, role and log group. */
-    readonly tags: Record<string, string>;
 }
 
-/** A state machine, its role and its log group. */
-export interface LoggedStateMachine {
-    readonly machine: aws.sfn.StateMachine;
-    readonly role: aws.iam.Role;
-    readonly logGroup: aws.cloudwatch.LogGroup;
+/**
+ * A state machine with what every one of this program has: a role of its own, a log group, traces.
+ *
+ * @example
+ * const machine = new LoggedStateMachine("export-machine", {
+ *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
+ *     purpose: "exports container images",
+ *     definition: pulumi.jsonStringify(definition),
+ *     statements: [runBuilds(project.arn)],
+ * });
+ */
+export class LoggedStateMachine extends pulumi.ComponentResource {
+    /** ARN of the state machine. */
+    public readonly arn: pulumi.Output<string>;
+    /** Name of the state machine. */
+    public readonly name: pulumi.Output<string>;
+    /** Name of its role. */
+    public readonly roleName: pulumi.Output<string>;
+    /** Name of its executions' log group. */
+    public readonly logGroupName: pulumi.Output<string>;
+
+    public constructor(name: string, args: LoggedStateMachineArgs, opts?: pulumi.ComponentResourceOptions) {
+        super("ecr-image-export:index:LoggedStateMachine", name, args, opts);
+        const child = { parent: this };
+
+        const logGroup = createLogGroup(name, args, child);
+        const role = createRole(name, args, child);
+        const policy = attachPolicy(name, role, args, child);
+        const machine = createMachine(name, role, logGroup, args, {
+            ...child,
+            // Step Functions checks at creation that the role may deliver the log.
+            dependsOn: [policy],
+        });
+
+        this.arn = machine.arn;
+        this.name = machine.name;
+        this.roleName = role.name;
+        this.logGroupName = logGroup.name;
+        this.registerOutputs({
+            arn: this.arn,
+            name: this.name,
+            roleName: this.roleName,
+            logGroupName: this.logGroupName,
+        });
+    }
 }
 
-/** Declares `NAME-machine`, `NAME-machine-role`, `NAME-machine-policy` and `NAME-execution-log`. */
-export function createStateMachine(
+function createLogGroup(
     name: string,
-    args: StateMachineArgs,
+    args: LoggedStateMachineArgs,
     opts: pulumi.CustomResourceOptions,
-): LoggedStateMachine {
-    const machineName = `${name}-machine`;
-    const logGroup = new aws.cloudwatch.LogGroup(
-        `${name}-execution-log`,
+): aws.cloudwatch.LogGroup {
+    return new aws.cloudwatch.LogGroup(
+        `${name}-log`,
         {
             // This prefix keeps the resource policy of CloudWatch Logs from growing with every state machine:
             // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
             namePrefix: `/aws/vendedlogs/states/${name}-`,
             retentionInDays: args.logRetentionDays ?? 90,
             kmsKeyId: args.encryptionKeyArn,
-            tags: args.tags,
         },
         opts,
     );
-    const role = new aws.iam.Role(
-        `${machineName}-role`,
+}
+
+function createRole(
+    name: string,
+    args: LoggedStateMachineArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.iam.Role {
+    return new aws.iam.Role(
+        `${name}-role`,
         {
             description: `Role of the state machine that ${args.purpose}`,
             // Pulumi names the state machine: its resource name, then random digits.
-            assumeRolePolicy: policyDocument(assumedByStepFunctions(args.at, machineName)),
-            tags: args.tags,
+            assumeRolePolicy: policyDocument(assumedByStepFunctions(args.at, name)),
         },
         opts,
     );
-    const policy = new aws.iam.RolePolicy(
-        `${machineName}-policy`,
-        {
-            role: role.name,
-            policy: pulumi
-                .output(args.statements)
-                .apply((statements) =>
-                    policyDocument(...statements, deliverExecutionLog(), traceExecutions()),
-                ),
-        },
-        opts,
-    );
-    const machine = new aws.sfn.StateMachine(
-        machineName,
+}
+
+function attachPolicy(
+    name: string,
+    role: aws.iam.Role,
+    args: LoggedStateMachineArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.iam.RolePolicy {
+    const policy = pulumi
+        .output(args.statements)
+        .apply((statements) => policyDocument(...statements, deliverExecutionLog(), traceExecutions()));
+    return new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts);
+}
+
+function createMachine(
+    name: string,
+    role: aws.iam.Role,
+    logGroup: aws.cloudwatch.LogGroup,
+    args: LoggedStateMachineArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.sfn.StateMachine {
+    return new aws.sfn.StateMachine(
+        name,
         {
             type: "STANDARD",
             roleArn: role.arn,
@@ -93,10 +142,7 @@ export function createStateMachine(
                 includeExecutionData: false,
                 logDestination: pulumi.interpolate`${logGroup.arn}:*`,
             },
-            tags: args.tags,
         },
-        // Step Functions checks at creation that the role may deliver the log.
-        { ...opts, dependsOn: [policy] },
+        opts,
     );
-    return { machine, role, logGroup };
 }

@@ -1,7 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { manifestPrefix, resultPrefix } from "../stateMachines/batch";
+import { manifestPrefix, resultPrefix } from "../contract/keys";
 import {
     administerKey,
     type AwsLocation,
@@ -35,10 +35,12 @@ export interface Retention {
     /** Days until an old version of an archive (overwritten or deleted) expires; 0 keeps it for ever. */
     readonly oldVersionDays: number;
     /**
-     * Whether bucket and key are protected: `true` refuses to destroy them, `false` lets `pulumi destroy` delete the
-     * bucket together with its contents, and the key 30 days later.
+     * Whether bucket and key are protected: `true` refuses to delete them, `false` lets a destroy delete the bucket where it is
+     * empty, and the key 30 days later.
      */
     readonly protect: boolean;
+    /** Whether a destroy deletes the archives together with the bucket. Nothing else does, and no change of configuration. */
+    readonly emptyOnDestroy: boolean;
 }
 
 /** Arguments of {@link ArtifactStorage}. */
@@ -58,21 +60,24 @@ export interface ArtifactStorageArgs {
      * @default a bucket of the component's own, named by Pulumi
      */
     readonly existingBucket?: string | undefined;
-    /** Tags of bucket and key. */
-    readonly tags: Record<string, string>;
+    /**
+     * How the names of the stack's log groups and topics begin, those of other components as well: the component's own key
+     * encrypts these and no others.
+     */
+    readonly namePrefix: string;
 }
 
 /**
  * The bucket of the archives: private, encrypted, versioned, reached by TLS only, and cleaned by lifecycle rules. With
- * it, where it is asked for, a KMS key, which also serves the log groups and topics of components of the same name.
+ * it, where it is asked for, a KMS key, which also serves the log groups and topics of the stack.
  *
  * @example
  * const storage = new ArtifactStorage("artifacts", {
  *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
  *     artifactPrefix: "images/",
  *     encryption: "kms",
- *     retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
- *     tags: { project: "ecr-image-export" },
+ *     retention: { archiveDays: 90, oldVersionDays: 30, protect: true, emptyOnDestroy: false },
+ *     namePrefix: "export-",
  * });
  */
 export class ArtifactStorage extends pulumi.ComponentResource {
@@ -106,7 +111,7 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         this.encryptionKeyArn = keyArn;
         this.encryptionKeyPolicy =
             typeof args.encryption === "object"
-                ? pulumi.jsonStringify(policyDocument(...keyUsers(name, bucketPattern(name, args), args.at)))
+                ? pulumi.jsonStringify(policyDocument(...keyUsers(bucketPattern(name, args), args)))
                 : undefined;
         this.readArtifactsPolicy = pulumi.jsonStringify(
             policyDocument(
@@ -125,19 +130,28 @@ export class ArtifactStorage extends pulumi.ComponentResource {
     }
 }
 
+/**
+ * The stack's own bucket, or an existing one. The two are different resources, and so are two existing ones: an import in the
+ * place of another bucket would delete that one, whether it is protected or not, whereas a resource that is no longer declared
+ * is held by its protection, and, without that, by S3, which deletes empty buckets only.
+ */
 function createBucket(
     name: string,
-    args: ArtifactStorageArgs,
+    { existingBucket, retention }: ArtifactStorageArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.s3.Bucket {
-    const { existingBucket } = args;
-    const { protect } = args.retention;
-    // Without its name an imported bucket would be replaced by one that Pulumi names: github.com/pulumi/pulumi/issues/9210
-    const adopted = existingBucket !== undefined;
+    if (existingBucket === undefined) {
+        return new aws.s3.Bucket(
+            `${name}-bucket`,
+            { forceDestroy: retention.emptyOnDestroy },
+            { ...opts, protect: retention.protect },
+        );
+    }
     return new aws.s3.Bucket(
-        `${name}-bucket`,
-        { ...(adopted && { bucket: existingBucket }), forceDestroy: !protect, tags: args.tags },
-        { ...opts, ...(adopted && { import: existingBucket }), protect },
+        `${name}-existing-${existingBucket}`,
+        // Without its name it would be replaced by one that Pulumi names: github.com/pulumi/pulumi/issues/9210
+        { bucket: existingBucket, forceDestroy: false },
+        { ...opts, import: existingBucket, protect: true, retainOnDelete: true },
     );
 }
 
@@ -155,12 +169,11 @@ function encryptionKey(
         {
             description: "Encrypts exported container images, and the logs and notifications of their export",
             policy: pulumi.jsonStringify(
-                policyDocument(administerKey(args.at), ...keyUsers(name, bucket.arn, args.at)),
+                policyDocument(administerKey(args.at), ...keyUsers(bucket.arn, args)),
             ),
             enableKeyRotation: true,
             // The longest: time to notice that archives are still needed.
             deletionWindowInDays: 30,
-            tags: args.tags,
         },
         { ...opts, protect: args.retention.protect },
     );
@@ -168,13 +181,16 @@ function encryptionKey(
     return key.arn;
 }
 
-/** Who uses the key: S3 for the bucket, CloudWatch Logs and SNS for what components of the same name declare. */
-function keyUsers(name: string, bucketArn: pulumi.Input<string>, at: AwsLocation): aws.iam.PolicyStatement[] {
+/** Who uses the key: S3 for the bucket, CloudWatch Logs and SNS for what the stack declares. */
+function keyUsers(
+    bucketArn: pulumi.Input<string>,
+    { at, namePrefix }: ArtifactStorageArgs,
+): aws.iam.PolicyStatement[] {
     return [
         encryptObjects(at, bucketArn),
-        encryptLogs(at, `/aws/*/${name}-*`),
-        encryptNotifications(at, `${name}-*`),
-        encryptAlarms(at, `${name}-*`),
+        encryptLogs(at, `/aws/*/${namePrefix}*`),
+        encryptNotifications(at, `${namePrefix}*`),
+        encryptAlarms(at, `${namePrefix}*`),
     ];
 }
 

@@ -1,7 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { createAlarm } from "./alarm";
+import { domainOf } from "../contract/aws";
 import {
     assumedByEventBridge,
     assumedByScheduler,
@@ -14,7 +14,8 @@ import {
     startTriggeredExports,
 } from "../policies/statements";
 import { starterDefinition } from "../stateMachines/starter";
-import { createStateMachine } from "./stateMachine";
+import { Alarms } from "./alarms";
+import { LoggedStateMachine } from "./stateMachine";
 
 /** Exports what is pushed. */
 export interface PushTrigger {
@@ -45,28 +46,25 @@ export interface TriggersArgs {
     /** ARN of the state machine that exports one image. */
     readonly exportMachineArn: pulumi.Input<string>;
     /**
-     * ARN of a topic that is told when an event was lost or could not be acted on.
+     * ARN of a topic that is notified when an event was lost or could not be acted on.
      *
      * @default none; the alarms show it all the same
      */
     readonly topicArn?: pulumi.Input<string> | undefined;
     /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. The queue has SQS's own. */
     readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
-    /** Tags of everything that can be tagged. */
-    readonly tags: Record<string, string>;
 }
 
 /**
  * Starts exports by itself: on a push to ECR, on a schedule. Each trigger goes through a small state machine that names the
  * execution after the event, so that an event that is delivered twice starts one export. What cannot be delivered is
- * kept in a queue for 14 days, and an alarm tells of it.
+ * kept in a dead-letter queue for 14 days, and an alarm is raised.
  *
  * @example
  * const triggers = new Triggers("export-triggers", {
  *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
  *     onPush: { repositories: ["backend/api"], tags: ["v*"] },
  *     exportMachineArn: orchestration.stateMachineArn,
- *     tags: { project: "ecr-image-export" },
  * });
  */
 export class Triggers extends pulumi.ComponentResource {
@@ -77,39 +75,44 @@ export class Triggers extends pulumi.ComponentResource {
         super("ecr-image-export:index:Triggers", name, args, opts);
         const child = { parent: this };
 
-        const starter = createStateMachine(
-            name,
-            {
-                at: args.at,
-                purpose: "starts exports of container images",
-                definition: pulumi.jsonStringify(
-                    starterDefinition({
-                        partition: args.at.partition,
-                        exportMachineArn: args.exportMachineArn,
-                    }),
-                ),
-                statements: [startTriggeredExports(args.exportMachineArn)],
-                encryptionKeyArn: args.encryptionKeyArn,
-                tags: args.tags,
-            },
-            child,
-        );
-        const queue = createQueue(name, args, child);
-        const rule = args.onPush && createPushRule(name, args.onPush, starter.machine, queue, args, child);
-        if (args.schedule) createSchedule(name, args.schedule, starter.machine, queue, args, child);
+        const starter = createStarter(name, args, child);
+        const queue = createQueue(name, child);
+        const rule = args.onPush && createPushRule(name, args.onPush, starter, queue, args, child);
+        if (args.schedule) createSchedule(name, args.schedule, starter, queue, args, child);
         createQueuePolicy(name, queue, rule, child);
-        createAlarms(name, starter.machine, queue, args, child);
+        createAlarms(name, starter, queue, args, child);
 
-        this.logGroupName = starter.logGroup.name;
+        this.logGroupName = starter.logGroupName;
         this.registerOutputs({ logGroupName: this.logGroupName });
     }
 }
 
-/** The queue of dead letters: what a trigger could not deliver, for as long as SQS keeps anything. */
-function createQueue(name: string, args: TriggersArgs, opts: pulumi.CustomResourceOptions): aws.sqs.Queue {
+/** The state machine that names executions after events, and starts them. */
+function createStarter(
+    name: string,
+    { at, exportMachineArn, encryptionKeyArn }: TriggersArgs,
+    opts: pulumi.ComponentResourceOptions,
+): LoggedStateMachine {
+    return new LoggedStateMachine(
+        `${name}-machine`,
+        {
+            at,
+            purpose: "starts exports of container images",
+            definition: pulumi.jsonStringify(
+                starterDefinition({ partition: at.partition, exportMachineArn }),
+            ),
+            statements: [startTriggeredExports(exportMachineArn)],
+            encryptionKeyArn,
+        },
+        opts,
+    );
+}
+
+/** The dead-letter queue: what a trigger could not deliver, for as long as SQS keeps anything. */
+function createQueue(name: string, opts: pulumi.CustomResourceOptions): aws.sqs.Queue {
     return new aws.sqs.Queue(
         `${name}-undelivered`,
-        { messageRetentionSeconds: 14 * 24 * 3600, sqsManagedSseEnabled: true, tags: args.tags },
+        { messageRetentionSeconds: 14 * 24 * 3600, sqsManagedSseEnabled: true },
         opts,
     );
 }
@@ -139,7 +142,7 @@ function createQueuePolicy(
 function createPushRule(
     name: string,
     { repositories, tags }: PushTrigger,
-    starter: aws.sfn.StateMachine,
+    starter: LoggedStateMachine,
     queue: aws.sqs.Queue,
     args: TriggersArgs,
     opts: pulumi.CustomResourceOptions,
@@ -159,7 +162,6 @@ function createPushRule(
                     "image-tag": tags.map((tag) => (tag.includes("*") ? { wildcard: tag } : tag)),
                 },
             }),
-            tags: args.tags,
         },
         opts,
     );
@@ -168,10 +170,8 @@ function createPushRule(
         "Role of the rule that starts an export on a push",
         assumedByEventBridge(args.at, ruleName),
         [pullTrigger(starter.arn)],
-        args,
         opts,
     );
-    const suffix = args.at.partition === "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com";
     new aws.cloudwatch.EventTarget(
         `${name}-on-push-target`,
         {
@@ -192,7 +192,7 @@ function createPushRule(
                     trigger: "push",
                     identity: "<id>",
                     request: {
-                        imageUri: `<account>.dkr.ecr.<region>.${suffix}/<repository>:<tag>@<digest>`,
+                        imageUri: `<account>.dkr.ecr.<region>.${domainOf(args.at.partition)}/<repository>:<tag>@<digest>`,
                     },
                 }),
             },
@@ -207,19 +207,18 @@ function createPushRule(
 function createSchedule(
     name: string,
     { expression, timeZone, request }: ScheduleTrigger,
-    starter: aws.sfn.StateMachine,
+    starter: LoggedStateMachine,
     queue: aws.sqs.Queue,
     args: TriggersArgs,
     opts: pulumi.CustomResourceOptions,
 ): void {
     // Of its own: the group is what the role's trust can be limited to, and what can be tagged.
-    const group = new aws.scheduler.ScheduleGroup(`${name}-schedules`, { tags: args.tags }, opts);
+    const group = new aws.scheduler.ScheduleGroup(`${name}-schedules`, {}, opts);
     const role = createRole(
         `${name}-schedule`,
         "Role of the schedule that starts exports",
         assumedByScheduler(args.at, group.arn),
         [pullTrigger(starter.arn), keepUndelivered(queue.arn)],
-        args,
         opts,
     );
     new aws.scheduler.Schedule(
@@ -252,12 +251,11 @@ function createRole(
     description: string,
     trust: aws.iam.PolicyStatement,
     statements: aws.iam.PolicyStatement[],
-    args: TriggersArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.iam.Role {
     const role = new aws.iam.Role(
         `${name}-role`,
-        { description, assumeRolePolicy: policyDocument(trust), tags: args.tags },
+        { description, assumeRolePolicy: policyDocument(trust) },
         opts,
     );
     new aws.iam.RolePolicy(
@@ -270,36 +268,26 @@ function createRole(
 
 function createAlarms(
     name: string,
-    starter: aws.sfn.StateMachine,
+    starter: LoggedStateMachine,
     queue: aws.sqs.Queue,
-    args: TriggersArgs,
-    opts: pulumi.CustomResourceOptions,
+    { topicArn }: TriggersArgs,
+    opts: pulumi.ComponentResourceOptions,
 ): void {
-    const common = { topicArn: args.topicArn, tags: args.tags };
-    createAlarm(
-        `${name}-undelivered-alarm`,
-        {
-            ...common,
-            description: pulumi.interpolate`A push or a schedule could not start an export. Look at the messages in the queue ${queue.name}: each has the event and the reason. Start those exports by hand, then purge the queue.`,
-            section: "When a trigger could not be delivered",
-            namespace: "AWS/SQS",
-            metricName: "ApproximateNumberOfMessagesVisible",
-            statistic: "Maximum",
-            dimensions: { QueueName: queue.name },
-        },
-        opts,
-    );
-    createAlarm(
-        `${name}-starter-alarm`,
-        {
-            ...common,
-            description: pulumi.interpolate`The state machine ${starter.name}, which starts exports on a push or a schedule, has failed. Its failed execution names the reason and has the request as its input: start that export by hand.`,
-            section: "When a trigger could not start its export",
-            namespace: "AWS/States",
-            metricName: "ExecutionsFailed",
-            statistic: "Sum",
-            dimensions: { StateMachineArn: starter.arn },
-        },
-        opts,
-    );
+    const undelivered = {
+        description: pulumi.interpolate`A push or a schedule could not start an export. Look at the messages in the queue ${queue.name}: each has the event and the reason. Start those exports by hand, then purge the queue.`,
+        section: "When a trigger could not be delivered",
+        namespace: "AWS/SQS",
+        metricName: "ApproximateNumberOfMessagesVisible",
+        statistic: "Maximum" as const,
+        dimensions: { QueueName: queue.name },
+    };
+    const failed = {
+        description: pulumi.interpolate`The state machine ${starter.name}, which starts exports on a push or a schedule, has failed. Its failed execution names the reason and has the request as its input: start that export by hand.`,
+        section: "When a trigger could not start its export",
+        namespace: "AWS/States",
+        metricName: "ExecutionsFailed",
+        statistic: "Sum" as const,
+        dimensions: { StateMachineArn: starter.arn },
+    };
+    new Alarms(`${name}-alarms`, { topicArn, alarms: { undelivered, failed } }, opts);
 }

@@ -76,7 +76,7 @@ export function dualStackDomainOf(partition: PartitionName): string {
 }
 
 /** Where a page of the console is; accounts have no consoles of their own. */
-type Place = Omit<AwsLocation, "accountId">;
+type Place = Pick<AwsLocation, "partition" | "region">;
 
 function consoleUrl({ partition, region }: Place): string {
     return `https://${region}.console.${partitions[partition].consoleDomain}`;

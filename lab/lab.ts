@@ -12,7 +12,7 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
 
 import type { EngineName } from "../stateMachines/export";
-import { type EcrImage, parseImageUri } from "../components/imageReference";
+import { type EcrImage, parseImageUri } from "../contract/image";
 import { type DescribeImage, type RegistryPasswords, startAwsGateway } from "./awsGateway";
 import { type Build, type Credentials, runBuild, type RunningBuild } from "./codebuild";
 import { deliver, type Delivery } from "./delivery";

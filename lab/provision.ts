@@ -34,7 +34,7 @@ import {
 import { CreateStateMachineCommand, SFNClient } from "@aws-sdk/client-sfn";
 import * as pulumi from "@pulumi/pulumi";
 
-import { partitionOf } from "../components/imageReference";
+import { domainOf, partitionOf } from "../contract/aws";
 import type { DeclaredSchedule, DeclaredTarget, EventBridge } from "./events";
 import type { IdentityAndAccess, PolicyDocument } from "./iam";
 import { readProject } from "./stackFiles";
@@ -122,7 +122,7 @@ export async function provision(args: ProvisionArgs): Promise<DeployedStack> {
         {
             newResource: async ({ type, name, inputs }) => {
                 // Components have no inputs of a provider: their children are created.
-                if (type.startsWith("ecr-image-export:")) return { id: name, state: {} };
+                if (!type.startsWith("aws:")) return { id: name, state: {} };
                 try {
                     const create = creators[type];
                     if (create === undefined)
@@ -157,7 +157,13 @@ export async function provision(args: ProvisionArgs): Promise<DeployedStack> {
     const load = createRequire(__filename);
     // Once for each lab of a process, since loading is what deploys.
     Reflect.deleteProperty(load.cache, load.resolve("../index"));
-    const program = load("../index") as Record<string, unknown>;
+    let program: Record<string, unknown> = {};
+    await pulumi.runtime
+        .runInPulumiStack(() => {
+            program = load("../index") as Record<string, unknown>;
+            return Promise.resolve({});
+        })
+        .catch(collect);
     await pulumi.runtime.disconnect().catch(collect);
     process.off("unhandledRejection", collect);
     if (failures.length > 0) throw failures[0];
@@ -179,7 +185,7 @@ function makeCreators(
     stateMachines: Map<string, DeclaredStateMachine>,
 ): Record<string, Create> {
     const region = args.configuration["aws:region"] ?? "";
-    const partition = partitionOf(region);
+    const partition = partitionOf(region) ?? "aws";
     const client = {
         region,
         endpoint: `http://127.0.0.1:${args.emulatorPort}`,
@@ -386,8 +392,7 @@ function makeCreators(
             const { kmsKeyId } = inputs;
             if (kmsKeyId !== undefined) {
                 // CloudWatch Logs tries the key before it makes the log group.
-                const domain = partition === "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com";
-                await args.iam.requireKey(kmsKeyId, `logs.${region}.${domain}`, {
+                await args.iam.requireKey(kmsKeyId, `logs.${region}.${domainOf(partition)}`, {
                     "kms:EncryptionContext:aws:logs:arn": arn,
                 });
             }

@@ -1,8 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 
-import type { EngineName } from "../stateMachines/export";
+import type { EngineName } from "../contract/engine";
 import { letRolePull, policyDocument } from "./statements";
-import { type EcrRepository, repositoryArn } from "../components/imageReference";
+import { type EcrRepository, repositoryArn } from "../contract/image";
 
 /**
  * The policies that the owners of other accounts' repositories have to attach, so that the build may pull: a pull

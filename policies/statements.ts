@@ -6,20 +6,12 @@
 import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { EngineName } from "../stateMachines/export";
+import type { AwsLocation as Location } from "../contract/aws";
+import type { EngineName } from "../contract/engine";
+import { exporterPrefix } from "../contract/keys";
 
-/** Key prefix of the exporter in the bucket of the archives. No `artifactPrefix` can begin with it. */
-export const exporterPrefix = ".exporter/";
-
-/** Where the stack lives: the parts that ARNs are made of. */
-export interface AwsLocation {
-    /** AWS partition of the stack, for instance `aws`. */
-    readonly partition: string;
-    /** AWS region of the stack. */
-    readonly region: string;
-    /** AWS account of the stack. */
-    readonly accountId: pulumi.Input<string>;
-}
+/** Where the stack lives. */
+export type AwsLocation = Location<pulumi.Input<string>>;
 
 /** Makes a policy document of statements. */
 export function policyDocument(...statements: aws.iam.PolicyStatement[]): aws.iam.PolicyDocument {

@@ -6,7 +6,7 @@
  * A new builder needs its entry here; the compiler says so.
  */
 import type { EngineName } from "../stateMachines/export";
-import { parseImageUri, repositoryArn } from "../components/imageReference";
+import { parseImageUri, repositoryArn } from "../contract/image";
 import type { Holder } from "./holders";
 import type { Builder, Stack } from "./program";
 import {

@@ -11,7 +11,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import type { EngineName } from "../settings";
 import type { AwsLocation } from "../policies/statements";
-import { type EcrRepository, repositoryArn, repositoryUris } from "../components/imageReference";
+import { type EcrRepository, repositoryArn, repositoryUris } from "../contract/image";
 
 /** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */
 export interface StateMachineDefinition {

@@ -8,7 +8,7 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 
-import { executionsUrl } from "../components/consoleLinks";
+import { executionsUrl } from "../contract/aws";
 import { matches, present, type State, type StateMachineDefinition, string } from "./export";
 import type { AwsLocation } from "../policies/statements";
 

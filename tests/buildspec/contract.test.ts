@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { BuildRunner } from "../../components/buildRunner";
 import { requestVariables, resultVariables } from "../../stateMachines/export";
-import { parseImageUri } from "../../components/imageReference";
+import { parseImageUri } from "../../contract/image";
 import { at } from "../../lab/awsTypes";
 import { isInstalled, readBuildspec, scriptOf } from "../support/build";
 import { root } from "../../lab/stackFiles";
@@ -49,14 +49,15 @@ for (const engine of ["docker", "stream"] as const) {
             const program = await evaluate(() => ({
                 runner: new BuildRunner("test", {
                     at,
-                    engine: { name: engine, buildspec: "x", bundle: "// exporter" },
+                    engine,
+                    buildspec: "x",
+                    exporter: engine === "stream" ? "// exporter" : undefined,
                     image,
                     repositories: [image.repository],
                     artifactBucketName: "artifacts",
                     artifactBucketArn: "arn:aws:s3:::artifacts",
                     artifactPrefix: "images/",
                     compute: { type: "x", image: "x", timeoutMinutes: 5, queuedTimeoutMinutes: 5 },
-                    tags: {},
                 }).urn,
             }));
             const { environmentVariables } = program.resource("test-project").inputs["environment"] as {

@@ -6,7 +6,6 @@ import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 
-const tags = { project: "ecr-image-export", team: "platform" };
 const states = "arn:aws:states:ap-northeast-1:111122223333";
 const artifactBucketArn = "arn:aws:s3:::artifacts-0a1b2c3";
 const args: BatchOrchestrationArgs = {
@@ -16,7 +15,6 @@ const args: BatchOrchestrationArgs = {
     artifactBucketName: "artifacts-0a1b2c3",
     artifactBucketArn,
     maxConcurrency: 25,
-    tags,
 };
 
 function evaluateBatch(changes: Partial<BatchOrchestrationArgs> = {}): Promise<Evaluation> {
@@ -29,7 +27,7 @@ describe("BatchOrchestration", () => {
         batch = await evaluateBatch();
     });
 
-    itKeepsTheHouseRules(() => batch, tags);
+    itKeepsTheHouseRules(() => batch);
 
     it("is a state machine with its role, the role's policies and a log group", () => {
         assert.deepEqual(batch.typesAndNames(), [

@@ -1,19 +1,19 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 
-import { BuildRunner, type BuildRunnerArgs, type Engine } from "../../components/buildRunner";
-import { parseImageUri, parseRepositoryArn } from "../../components/imageReference";
+import { BuildRunner, type BuildRunnerArgs } from "../../components/buildRunner";
+import { parseImageUri, parseRepositoryArn } from "../../contract/image";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
 
-const tags = { project: "ecr-image-export", team: "platform" };
 const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");
 const bucketArn = "arn:aws:s3:::artifacts-0a1b2c3";
 
 const args: BuildRunnerArgs = {
     at,
-    engine: { name: "docker", buildspec: "version: 0.2\n" },
+    engine: "docker",
+    buildspec: "version: 0.2\n",
     image,
     repositories: [
         image.repository,
@@ -28,7 +28,6 @@ const args: BuildRunnerArgs = {
         timeoutMinutes: 30,
         queuedTimeoutMinutes: 60,
     },
-    tags,
 };
 
 function evaluateRunner(changes: Partial<BuildRunnerArgs> = {}, preview = false): Promise<Evaluation> {
@@ -41,20 +40,20 @@ describe("BuildRunner", () => {
         runner = await evaluateRunner();
     });
 
-    itKeepsTheHouseRules(() => runner, tags);
+    itKeepsTheHouseRules(() => runner);
 
     it("is a project with its role, the role's policy and a log group", () => {
         assert.deepEqual(runner.typesAndNames(), [
-            "aws:cloudwatch/logGroup:LogGroup test-build-log",
+            "aws:cloudwatch/logGroup:LogGroup test-log",
             "aws:codebuild/project:Project test-project",
-            "aws:iam/role:Role test-build-role",
-            "aws:iam/rolePolicy:RolePolicy test-build-policy",
+            "aws:iam/role:Role test-role",
+            "aws:iam/rolePolicy:RolePolicy test-policy",
             "ecr-image-export:index:BuildRunner test",
         ]);
     });
 
     it("lets CodeBuild alone assume the role, for projects of this component and account", () => {
-        assert.deepEqual(runner.resource("test-build-role").inputs["assumeRolePolicy"], {
+        assert.deepEqual(runner.resource("test-role").inputs["assumeRolePolicy"], {
             Version: "2012-10-17",
             Statement: [
                 {
@@ -80,8 +79,8 @@ describe("BuildRunner", () => {
     });
 
     it("lets the role log in, pull from the repositories, write under the prefix, and log", () => {
-        assert.deepEqual(runner.resource("test-build-policy").inputs, {
-            role: "test-build-role-0a1b2c3",
+        assert.deepEqual(runner.resource("test-policy").inputs, {
+            role: "test-role-0a1b2c3",
             policy: {
                 Version: "2012-10-17",
                 Statement: [
@@ -128,7 +127,7 @@ describe("BuildRunner", () => {
         );
         const repositories = [...args.repositories, cached];
         const withCache = await evaluateRunner({ repositories, cachedRepositories: [cached] });
-        const statements = withCache.resource("test-build-policy");
+        const statements = withCache.resource("test-policy");
         assert.deepEqual(
             statementsOf(statements).find(({ Sid }) => Sid === "ImportImages"),
             {
@@ -140,24 +139,23 @@ describe("BuildRunner", () => {
         );
         assert.deepEqual(
             statementsOf(statements).filter(({ Sid }) => Sid !== "ImportImages" && Sid !== "PullImages"),
-            statementsOf(runner.resource("test-build-policy")).filter(({ Sid }) => Sid !== "PullImages"),
+            statementsOf(runner.resource("test-policy")).filter(({ Sid }) => Sid !== "PullImages"),
         );
     });
 
     it("keeps layers on the build host where it is told to", async () => {
-        const engine = { name: "docker", buildspec: "version: 0.2\n", keepLayers: true } as const;
-        const { inputs } = (await evaluateRunner({ engine })).resource("test-project");
+        const { inputs } = (await evaluateRunner({ keepLayers: true })).resource("test-project");
         assert.deepEqual(inputs["cache"], { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] });
     });
 
     it("makes the project once its role may do its work", () => {
-        assert(runner.resource("test-project").dependencies.includes("test-build-policy"));
+        assert(runner.resource("test-project").dependencies.includes("test-policy"));
     });
 
     it("declares the project of the design", () => {
         assert.deepEqual(runner.resource("test-project").inputs, {
             description: "Exports one container image from Amazon ECR to S3 as a tar archive",
-            serviceRole: "arn:aws:iam::111122223333:role/test-build-role-0a1b2c3",
+            serviceRole: "arn:aws:iam::111122223333:role/test-role-0a1b2c3",
             source: { type: "NO_SOURCE", buildspec: "version: 0.2\n" },
             artifacts: { type: "NO_ARTIFACTS" },
             environment: {
@@ -186,13 +184,12 @@ describe("BuildRunner", () => {
                     status: "ENABLED",
                 },
             },
-            tags,
         });
     });
 
     it("runs in no VPC, and may not touch one", () => {
         assert(!("vpcConfig" in runner.resource("test-project").inputs));
-        assert.doesNotMatch(JSON.stringify(runner.resource("test-build-policy").inputs), /ec2:/);
+        assert.doesNotMatch(JSON.stringify(runner.resource("test-policy").inputs), /ec2:/);
     });
 
     describe("in a VPC", () => {
@@ -206,7 +203,7 @@ describe("BuildRunner", () => {
             inVpc = await evaluateRunner({ network });
         });
 
-        itKeepsTheHouseRules(() => inVpc, tags);
+        itKeepsTheHouseRules(() => inVpc);
 
         it("is the same project, in these subnets and groups", () => {
             assert.deepEqual(inVpc.typesAndNames(), runner.typesAndNames());
@@ -220,8 +217,8 @@ describe("BuildRunner", () => {
         });
 
         it("lets the role, besides, have network interfaces there", () => {
-            const plain = statementsOf(runner.resource("test-build-policy"));
-            const all = statementsOf(inVpc.resource("test-build-policy"));
+            const plain = statementsOf(runner.resource("test-policy"));
+            const all = statementsOf(inVpc.resource("test-policy"));
             assert.deepEqual(all.slice(0, plain.length), plain);
             const ec2 = "arn:aws:ec2:ap-northeast-1:111122223333";
             const inSubnets = { "ec2:Subnet": network.subnetIds.map((id) => `${ec2}:subnet/${id}`) };
@@ -293,13 +290,12 @@ describe("BuildRunner", () => {
     });
 
     it("keeps its log for 90 days, or as long as it is told", async () => {
-        assert.deepEqual(runner.resource("test-build-log").inputs, {
+        assert.deepEqual(runner.resource("test-log").inputs, {
             namePrefix: "/aws/codebuild/test-",
             retentionInDays: 90,
-            tags,
         });
         const kept = await evaluateRunner({ logRetentionDays: 7 });
-        assert.equal(kept.resource("test-build-log").inputs["retentionInDays"], 7);
+        assert.equal(kept.resource("test-log").inputs["retentionInDays"], 7);
     });
 
     it("protects nothing, so that the stack can be destroyed", () => {
@@ -313,14 +309,14 @@ describe("BuildRunner", () => {
         assert.deepEqual(runner.component("BuildRunner").outputs, {
             projectName: "test-project-0a1b2c3",
             projectArn: "arn:aws:codebuild:ap-northeast-1:111122223333:project/test-project-0a1b2c3",
-            roleArn: "arn:aws:iam::111122223333:role/test-build-role-0a1b2c3",
+            roleArn: "arn:aws:iam::111122223333:role/test-role-0a1b2c3",
             logGroupName: "/aws/codebuild/test-20250101000000000000000001",
         });
     });
 
     it("shows the whole policy in a preview but for what AWS has yet to name", async () => {
         const preview = await evaluateRunner({}, true);
-        const policy = preview.resource("test-build-policy").inputs["policy"] as { Statement: object[] };
+        const policy = preview.resource("test-policy").inputs["policy"] as { Statement: object[] };
         assert.deepEqual(policy.Statement.at(-1), {
             Sid: "WriteLog",
             Effect: "Allow",
@@ -332,22 +328,21 @@ describe("BuildRunner", () => {
 });
 
 describe("BuildRunner with engine stream", () => {
-    const buildspec = "version: 0.2\n";
-    const stream: Partial<BuildRunnerArgs> = { engine: { name: "stream", buildspec, bundle: "// exporter" } };
+    const stream: Partial<BuildRunnerArgs> = { engine: "stream", exporter: "// exporter" };
     const bundleKey = `.exporter/${createHash("sha256").update("// exporter").digest("hex").slice(0, 16)}.zip`;
     let runner: Evaluation;
     before(async () => {
         runner = await evaluateRunner(stream);
     });
 
-    itKeepsTheHouseRules(() => runner, tags);
+    itKeepsTheHouseRules(() => runner);
 
     it("uploads the exporter, too", () => {
         assert.deepEqual(runner.typesAndNames(), [
-            "aws:cloudwatch/logGroup:LogGroup test-build-log",
+            "aws:cloudwatch/logGroup:LogGroup test-log",
             "aws:codebuild/project:Project test-project",
-            "aws:iam/role:Role test-build-role",
-            "aws:iam/rolePolicy:RolePolicy test-build-policy",
+            "aws:iam/role:Role test-role",
+            "aws:iam/rolePolicy:RolePolicy test-policy",
             "aws:s3/bucketObjectv2:BucketObjectv2 test-exporter",
             "ecr-image-export:index:BuildRunner test",
         ]);
@@ -361,32 +356,28 @@ describe("BuildRunner with engine stream", () => {
         assert.equal(assets["exporter.mjs"]?.text, "// exporter");
         const again = await evaluateRunner(stream);
         assert.equal(again.resource("test-exporter").inputs["key"], bundleKey, "the same text, the same key");
-        const other = await evaluateRunner({ engine: { name: "stream", buildspec, bundle: "// other" } });
+        const other = await evaluateRunner({ ...stream, exporter: "// other" });
         assert.notEqual(other.resource("test-exporter").inputs["key"], bundleKey);
     });
 
-    it("tags the exporter with ten tags at most, and leaves the lock of objects alone", async () => {
-        const many = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`tag-${at}`, "x"]));
-        const { inputs } = (await evaluateRunner({ ...stream, tags: many })).resource("test-exporter");
-        assert.deepEqual(Object.keys(inputs["tags"] as object), Object.keys(many).slice(0, 10));
-        assert.deepEqual(Object.keys(inputs).sort(), [
-            "bucket",
-            "key",
-            "serverSideEncryption",
-            "source",
-            "tags",
-        ]);
+    it("leaves the lock of objects alone", () => {
+        const { inputs } = runner.resource("test-exporter");
+        assert.deepEqual(Object.keys(inputs).sort(), ["bucket", "key", "serverSideEncryption", "source"]);
         assert.equal(inputs["serverSideEncryption"], "AES256");
     });
 
     it("runs the exporter without privilege", () => {
         const { source, environment } = runner.resource("test-project").inputs;
-        assert.deepEqual(source, { type: "S3", location: `artifacts-0a1b2c3/${bundleKey}`, buildspec });
+        assert.deepEqual(source, {
+            type: "S3",
+            location: `artifacts-0a1b2c3/${bundleKey}`,
+            buildspec: "version: 0.2\n",
+        });
         assert.equal((environment as { privilegedMode: boolean }).privilegedMode, false);
     });
 
     it("may read manifests and layers and the exporter, log in, write archives and its log, and no more", () => {
-        assert.deepEqual(runner.resource("test-build-policy").inputs["policy"], {
+        assert.deepEqual(runner.resource("test-policy").inputs["policy"], {
             Version: "2012-10-17",
             Statement: [
                 {
@@ -465,20 +456,20 @@ describe("BuildRunner with engine stream", () => {
 describe("BuildRunner with a KMS key", () => {
     const encryptionKeyArn =
         "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    const engines: [string, Engine][] = [
-        ["docker", { name: "docker", buildspec: "version: 0.2\n" }],
-        ["stream", { name: "stream", buildspec: "version: 0.2\n", bundle: "// exporter" }],
+    const engines: Partial<BuildRunnerArgs>[] = [
+        { engine: "docker" },
+        { engine: "stream", exporter: "// exporter" },
     ];
-    for (const [name, engine] of engines) {
-        describe(`and engine ${name}`, () => {
+    for (const engine of engines) {
+        describe(`and engine ${engine.engine}`, () => {
             let runner: Evaluation;
             let without: Evaluation;
             before(async () => {
-                runner = await evaluateRunner({ engine, encryptionKeyArn });
-                without = await evaluateRunner({ engine });
+                runner = await evaluateRunner({ ...engine, encryptionKeyArn });
+                without = await evaluateRunner(engine);
             });
 
-            itKeepsTheHouseRules(() => runner, tags);
+            itKeepsTheHouseRules(() => runner);
 
             it("declares no resource more", () => {
                 assert.deepEqual(runner.typesAndNames(), without.typesAndNames());
@@ -486,7 +477,7 @@ describe("BuildRunner with a KMS key", () => {
 
             it("may use the key through S3, for the bucket, and nothing else besides", () => {
                 const [before, after] = [without, runner].map((each) =>
-                    statementsOf(each.resource("test-build-policy")),
+                    statementsOf(each.resource("test-policy")),
                 );
                 assert.deepEqual(
                     after?.filter(({ Sid }) => !before?.some((each) => each.Sid === Sid)),
@@ -510,16 +501,16 @@ describe("BuildRunner with a KMS key", () => {
             });
 
             it("encrypts its log with the key, and nothing of the project: builds have no artifacts", () => {
-                assert.equal(runner.resource("test-build-log").inputs["kmsKeyId"], encryptionKeyArn);
-                assert(!("kmsKeyId" in without.resource("test-build-log").inputs));
+                assert.equal(runner.resource("test-log").inputs["kmsKeyId"], encryptionKeyArn);
+                assert(!("kmsKeyId" in without.resource("test-log").inputs));
                 assert(!("encryptionKey" in runner.resource("test-project").inputs));
             });
         });
     }
 
     it("names the key for the exporter, so that another key uploads it again", async () => {
-        const [, [, engine]] = engines as [unknown, [string, Engine]];
-        const { inputs } = (await evaluateRunner({ engine, encryptionKeyArn })).resource("test-exporter");
+        const stream = { engine: "stream", exporter: "// exporter", encryptionKeyArn } as const;
+        const { inputs } = (await evaluateRunner(stream)).resource("test-exporter");
         const { serverSideEncryption, kmsKeyId, bucketKeyEnabled } = inputs;
         assert.deepEqual(
             { serverSideEncryption, kmsKeyId, bucketKeyEnabled },

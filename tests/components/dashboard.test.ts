@@ -1,16 +1,19 @@
 import { strict as assert } from "node:assert";
 
-import { dashboardBody } from "../../components/dashboard";
+import { Dashboard } from "../../components/dashboard";
+import { at } from "../../lab/awsTypes";
+import { itKeepsTheHouseRules } from "../support/houseRules";
+import { evaluate, type Evaluation } from "../../lab/evaluation";
 
-const { widgets } = dashboardBody({
-    region: "ap-northeast-1",
-    exportMachineArn: "arn:export",
-    batchMachineArn: "arn:batch",
-    projectName: "project",
-    timeoutMinutes: 30,
-    bucketName: "artifacts",
-    executionLogs: ["/states/export", "/states/batch"],
-});
+interface Widget {
+    readonly x: number;
+    readonly y: number;
+    readonly width: number;
+    readonly height: number;
+    readonly properties: { readonly title: string; readonly [property: string]: unknown };
+}
+
+let widgets: readonly Widget[];
 
 function properties(title: string): Record<string, unknown> {
     return widgets.find((widget) => widget.properties.title === title)?.properties ?? assert.fail(title);
@@ -21,7 +24,31 @@ function metricsOf(title: string): string[] {
     return (properties(title)["metrics"] as string[][]).map(([, name = ""]) => name);
 }
 
-describe("dashboardBody", () => {
+describe("Dashboard", () => {
+    let dashboard: Evaluation;
+    before(async () => {
+        dashboard = await evaluate(() => ({
+            url: new Dashboard("test", {
+                at,
+                exportMachine: { arn: "arn:export", name: "export-machine" },
+                batchMachine: { arn: "arn:batch" },
+                projectName: "project",
+                timeoutMinutes: 30,
+                artifactBucket: "artifacts",
+                executionLogs: ["/states/export", "/states/batch"],
+            }).url,
+        }));
+        const body = String(dashboard.resource("test").inputs["dashboardBody"]);
+        widgets = (JSON.parse(body) as { widgets: Widget[] }).widgets;
+    });
+
+    itKeepsTheHouseRules(() => dashboard);
+
+    it("has the name of the state machine, and a page in the console", () => {
+        assert.equal(dashboard.resource("test").inputs["dashboardName"], "export-machine");
+        assert.match(String(dashboard.result["url"]), /#dashboards\/dashboard\/export-machine$/);
+    });
+
     it("fills its 24 columns, without gap and overlap", () => {
         const cells = widgets.flatMap(({ x, y, width, height }) =>
             Array.from({ length: width * height }, (_, cell) => [

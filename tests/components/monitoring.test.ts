@@ -1,13 +1,11 @@
 import { strict as assert } from "node:assert";
 
-import { dashboardBody } from "../../components/dashboard";
 import { Monitoring, type MonitoringArgs } from "../../components/monitoring";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { notifying } from "../support/notifying";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 
-const tags = { project: "ecr-image-export", team: "platform" };
 const account = "ap-northeast-1:111122223333";
 const machineArn = (name: string) => `arn:aws:states:${account}:stateMachine:${name}`;
 const topicArn = `arn:aws:sns:${account}:test-topic-0a1b2c3`;
@@ -26,8 +24,8 @@ const args: MonitoringArgs = {
     artifactBucket: "artifacts",
     imageUri: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:1.29",
     artifactKey: "images/nginx/1.29.tar",
+    namePrefix: "test-",
     encryptionKeyArn: key,
-    tags,
 };
 
 function evaluateMonitoring(changes: Partial<MonitoringArgs> = {}): Promise<Evaluation> {
@@ -56,7 +54,7 @@ describe("Monitoring", () => {
         monitoring = await evaluateMonitoring();
     });
 
-    itKeepsTheHouseRules(() => monitoring, tags);
+    itKeepsTheHouseRules(() => monitoring);
 
     it("declares what those who are told need, and no more", async () => {
         assert.deepEqual(
@@ -88,7 +86,6 @@ describe("Monitoring", () => {
             assert.deepEqual(monitoring.resource("test-topic").inputs, {
                 displayName: "Image export",
                 kmsMasterKeyId: key,
-                tags,
             });
             const plain = await evaluateMonitoring({ encryptionKeyArn: undefined });
             assert(!("kmsMasterKeyId" in plain.resource("test-topic").inputs));
@@ -337,7 +334,6 @@ describe("Monitoring", () => {
                 iamRoleArn: "arn:aws:iam::111122223333:role/test-chat-role-0a1b2c3",
                 guardrailPolicyArns: ["arn:aws:iam::111122223333:policy/test-chat-guardrail-0a1b2c3"],
                 loggingLevel: "ERROR",
-                tags,
             });
             assert.deepEqual(statementsOf(monitoring.resource("test-chat-guardrail")), [metrics]);
             assert.deepEqual(statementsOf(monitoring.resource("test-chat-policy")), [metrics]);
@@ -359,22 +355,5 @@ describe("Monitoring", () => {
                 },
             ]);
         });
-    });
-
-    it("shows a dashboard of the names that it was given", () => {
-        const { dashboardName, dashboardBody: body } = monitoring.resource("test-dashboard").inputs;
-        assert.equal(dashboardName, "export-machine");
-        assert.deepEqual(
-            JSON.parse(String(body)),
-            dashboardBody({
-                region: "ap-northeast-1",
-                exportMachineArn: machineArn("export-machine"),
-                batchMachineArn: machineArn("batch-machine"),
-                projectName: "export-project",
-                timeoutMinutes: 30,
-                bucketName: "artifacts",
-                executionLogs: ["/states/export-machine", "/states/batch-machine"],
-            }),
-        );
     });
 });

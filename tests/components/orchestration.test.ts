@@ -1,13 +1,12 @@
 import { strict as assert } from "node:assert";
 
 import { exportDefinition } from "../../stateMachines/export";
-import { parseImageUri } from "../../components/imageReference";
+import { parseImageUri } from "../../contract/image";
 import { ExportOrchestration, type ExportOrchestrationArgs } from "../../components/orchestration";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 
-const tags = { project: "ecr-image-export", team: "platform" };
 const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");
 const projectArn = "arn:aws:codebuild:ap-northeast-1:111122223333:project/build-0a1b2c3";
 
@@ -29,7 +28,6 @@ const args: ExportOrchestrationArgs = {
     artifactPrefix: "images/",
     timeoutMinutes: 30,
     queuedTimeoutMinutes: 60,
-    tags,
 };
 
 function evaluateOrchestration(changes: Partial<ExportOrchestrationArgs> = {}): Promise<Evaluation> {
@@ -44,7 +42,7 @@ describe("ExportOrchestration", () => {
         orchestration = await evaluateOrchestration();
     });
 
-    itKeepsTheHouseRules(() => orchestration, tags);
+    itKeepsTheHouseRules(() => orchestration);
 
     it("is a state machine with its role, the role's policy and a log group", () => {
         assert.deepEqual(orchestration.typesAndNames(), [
@@ -185,7 +183,6 @@ describe("ExportOrchestration", () => {
                 includeExecutionData: false,
                 logDestination: `arn:aws:logs:ap-northeast-1:111122223333:log-group:${logGroup}:*`,
             },
-            tags,
         });
     });
 
@@ -199,7 +196,6 @@ describe("ExportOrchestration", () => {
         assert.deepEqual(orchestration.resource("test-execution-log").inputs, {
             namePrefix: "/aws/vendedlogs/states/test-",
             retentionInDays: 90,
-            tags,
         });
         const kept = await evaluateOrchestration({ logRetentionDays: 7 });
         assert.equal(kept.resource("test-execution-log").inputs["retentionInDays"], 7);

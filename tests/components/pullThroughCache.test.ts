@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import { parseRepositoryArn } from "../../components/imageReference";
+import { parseRepositoryArn } from "../../contract/image";
 import {
     PullThroughCache,
     type PullThroughCacheRule,
@@ -26,7 +26,7 @@ describe("PullThroughCache", () => {
         );
     });
 
-    itKeepsTheHouseRules(() => cache, {});
+    itKeepsTheHouseRules(() => cache);
 
     it("is a rule for each prefix that the account has none for yet", () => {
         assert.deepEqual(cache.typesAndNames(), [

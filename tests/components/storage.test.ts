@@ -5,8 +5,7 @@ import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
 
-const tags = { project: "ecr-image-export", team: "platform" };
-const guarded: Retention = { archiveDays: 90, oldVersionDays: 30, protect: true };
+const guarded: Retention = { archiveDays: 90, oldVersionDays: 30, protect: true, emptyOnDestroy: false };
 const bucket = "test-bucket-0a1b2c3";
 const ownKey = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const otherKey = "arn:aws:kms:ap-northeast-1:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab";
@@ -23,7 +22,7 @@ function evaluateStorage(
                 artifactPrefix: "images/",
                 encryption: "s3",
                 retention: { ...guarded, ...retention },
-                tags,
+                namePrefix: "test-",
                 ...changes,
             }).urn,
         }),
@@ -41,7 +40,7 @@ describe("ArtifactStorage", () => {
         storage = await evaluateStorage();
     });
 
-    itKeepsTheHouseRules(() => storage, tags);
+    itKeepsTheHouseRules(() => storage);
 
     it("is a bucket and its side resources", () => {
         assert.deepEqual(storage.typesAndNames(), [
@@ -65,13 +64,13 @@ describe("ArtifactStorage", () => {
     it("refuses to destroy a protected bucket", () => {
         const resource = storage.resource("test-bucket");
         assert.equal(resource.protect, true);
-        assert.deepEqual(resource.inputs, { forceDestroy: false, tags });
+        assert.deepEqual(resource.inputs, { forceDestroy: false });
     });
 
     it("lets an unprotected bucket be destroyed with its contents", async () => {
         const resource = (await evaluateStorage({ protect: false })).resource("test-bucket");
         assert.equal(resource.protect, false);
-        assert.deepEqual(resource.inputs, { forceDestroy: true, tags });
+        assert.deepEqual(resource.inputs, { forceDestroy: true });
     });
 
     it("protects nothing but the bucket", () => {
@@ -322,7 +321,7 @@ for (const [what, encryption, keyArn] of [
             storage = await evaluateStorage({}, { encryption });
         });
 
-        itKeepsTheHouseRules(() => storage, tags);
+        itKeepsTheHouseRules(() => storage);
 
         it("encrypts with the key, and asks KMS once for many objects", () => {
             assert.deepEqual(storage.resource("test-encryption").inputs["rules"], [
@@ -410,7 +409,6 @@ describe("ArtifactStorage with a key of its own", () => {
             description: "Encrypts exported container images, and the logs and notifications of their export",
             enableKeyRotation: true,
             deletionWindowInDays: 30,
-            tags,
         });
         assert.deepEqual(storage.resource("test-key-alias").inputs, {
             namePrefix: "alias/test-",

@@ -5,7 +5,6 @@ import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 
-const tags = { project: "ecr-image-export", team: "platform" };
 const account = "ap-northeast-1:111122223333";
 const exportMachineArn = `arn:aws:states:${account}:stateMachine:export-0a1b2c3`;
 const starterArn = `arn:aws:states:${account}:stateMachine:test-machine-0a1b2c3`;
@@ -16,7 +15,7 @@ const schedule = {
     timeZone: "Asia/Tokyo",
     request: { platform: "linux/arm64" },
 };
-const args: TriggersArgs = { at, onPush, schedule, exportMachineArn, tags };
+const args: TriggersArgs = { at, onPush, schedule, exportMachineArn };
 
 function evaluateTriggers(changes: Partial<TriggersArgs> = {}): Promise<Evaluation> {
     return evaluate(() => ({ triggers: new Triggers("test", { ...args, ...changes }).urn }));
@@ -52,7 +51,7 @@ describe("Triggers", () => {
         triggers = await evaluateTriggers();
     });
 
-    itKeepsTheHouseRules(() => triggers, tags);
+    itKeepsTheHouseRules(() => triggers);
 
     it("declares what its triggers need, and no more", async () => {
         assert.deepEqual(triggers.typesAndNames(), [...always, ...forPushes, ...forSchedules].sort());
@@ -189,7 +188,6 @@ describe("Triggers", () => {
         assert.deepEqual(triggers.resource("test-undelivered").inputs, {
             messageRetentionSeconds: 1209600,
             sqsManagedSseEnabled: true,
-            tags,
         });
         const policyOf = (evaluation: Evaluation) =>
             JSON.parse(String(evaluation.resource("test-undelivered-policy").inputs["policy"])) as {

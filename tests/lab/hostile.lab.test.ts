@@ -9,7 +9,8 @@ import { join } from "node:path";
 
 import { ListObjectVersionsCommand } from "@aws-sdk/client-s3";
 
-import { defaultArtifactKey, repositoryArn } from "../../components/imageReference";
+import { repositoryArn } from "../../contract/image";
+import { defaultArtifactKey } from "../../contract/keys";
 import { type Lab, startLab } from "../../lab/lab";
 import {
     hostileRequests,

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import { parseRepositoryArn } from "../../components/imageReference";
+import { parseRepositoryArn } from "../../contract/image";
 import { repositoryPolicies } from "../../policies/repositoryPolicies";
 import { evaluate } from "../../lab/evaluation";
 

@@ -9,7 +9,7 @@ import { at } from "../../lab/awsTypes";
 import { assertNarrow, assertTied, type Statement } from "../support/houseRules";
 import { evaluate } from "../../lab/evaluation";
 
-const china = { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" };
+const china = { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" } as const;
 const bucket = "arn:aws:s3:::artifacts";
 const queue = "arn:aws:sqs:ap-northeast-1:111122223333:undelivered";
 const topic = "arn:aws:sns:ap-northeast-1:111122223333:export-topic";
@@ -246,7 +246,11 @@ describe("iamStatements", () => {
     });
 
     it("names CloudWatch Logs as each partition does", async () => {
-        const inGovCloud = { partition: "aws-us-gov", region: "us-gov-west-1", accountId: "111122223333" };
+        const inGovCloud = {
+            partition: "aws-us-gov",
+            region: "us-gov-west-1",
+            accountId: "111122223333",
+        } as const;
         for (const [where, service] of [
             [at, "logs.ap-northeast-1.amazonaws.com"],
             [china, "logs.cn-north-1.amazonaws.com.cn"],

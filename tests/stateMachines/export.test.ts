@@ -11,12 +11,8 @@ import {
     resultVariables,
     type StateMachineDefinition,
 } from "../../stateMachines/export";
-import {
-    defaultArtifactKey,
-    parseImageUri,
-    parseRepositoryArn,
-    repositoryUris,
-} from "../../components/imageReference";
+import { parseImageUri, parseRepositoryArn, repositoryUris } from "../../contract/image";
+import { defaultArtifactKey } from "../../contract/keys";
 import { exitStatuses } from "../../contract/errors";
 import { at } from "../../lab/awsTypes";
 import {

@@ -9,7 +9,7 @@ import fc from "fast-check";
 
 import { batchDefinition } from "../../stateMachines/batch";
 import { buildErrors, type EngineName, exportDefinition, requestVariables } from "../../stateMachines/export";
-import { parseImageUri, repositoryUris } from "../../components/imageReference";
+import { parseImageUri, repositoryUris } from "../../contract/image";
 import { parseLocation } from "../../exporter/destination/destination";
 import { ExportError } from "../../contract/errors";
 import { parsePlatform } from "../../contract/platform";

@@ -10,7 +10,11 @@ import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as tls from "node:tls";
 import { createAgents } from "../../../exporter/network/connect";
-import { createRangeClient, type RangeClient, type RangeResponse } from "../../../exporter/registry/rangeClient";
+import {
+    createRangeClient,
+    type RangeClient,
+    type RangeResponse,
+} from "../../../exporter/registry/rangeClient";
 import { randomBytesOf } from "../support/images";
 import { quickIdleTimeoutMs } from "../support/quick";
 

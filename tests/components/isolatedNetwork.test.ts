@@ -1,13 +1,13 @@
 import { strict as assert } from "node:assert";
 
-import { parseRepositoryArn } from "../../components/imageReference";
-import { IsolatedNetwork, type IsolatedNetworkArgs } from "../../components/network";
+import { partitionOf } from "../../contract/aws";
+import { parseRepositoryArn } from "../../contract/image";
+import { IsolatedNetwork, type IsolatedNetworkArgs } from "../../components/isolatedNetwork";
 import { at, networkId, physicalNameOf } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, type Statement, statementsOf } from "../support/houseRules";
 import { obstacles, type VpcConfig, waysOut } from "../support/networkGraph";
 import { evaluate, Evaluation, type RecordedResource, unknown } from "../../lab/evaluation";
 
-const tags = { project: "ecr-image-export", team: "platform" };
 const repositories = [
     parseRepositoryArn("arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx"),
     parseRepositoryArn("arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base"),
@@ -19,7 +19,6 @@ const args: IsolatedNetworkArgs = {
     repositories,
     artifactBucketArn: "arn:aws:s3:::artifacts-0a1b2c3",
     artifactPrefix: "images/",
-    tags,
 };
 
 function evaluateNetwork(changes: Partial<IsolatedNetworkArgs> = {}, preview = false): Promise<Evaluation> {
@@ -51,7 +50,7 @@ describe("IsolatedNetwork", () => {
         network = await evaluateNetwork();
     });
 
-    itKeepsTheHouseRules(() => network, tags);
+    itKeepsTheHouseRules(() => network);
 
     it("is a VPC over two zones, five endpoints, two security groups and the flow logs", () => {
         assert.deepEqual(network.typesAndNames(), [
@@ -182,7 +181,7 @@ describe("IsolatedNetwork", () => {
     });
 
     it("opens its groups to each other and to S3, for HTTPS, and to nobody else", () => {
-        const https = { ipProtocol: "tcp", fromPort: 443, toPort: 443, tags };
+        const https = { ipProtocol: "tcp", fromPort: 443, toPort: 443 };
         const builds = idOf("sg", "test-build-group");
         const endpoints = idOf("sg", "test-endpoint-group");
         assert.deepEqual(network.resource("test-build-to-endpoints").inputs, {
@@ -204,7 +203,7 @@ describe("IsolatedNetwork", () => {
 
     it("takes the rules of the default security group away", () => {
         const { inputs } = network.resource("test-default-group");
-        assert.deepEqual(inputs, { vpcId: idOf("vpc", "test-vpc"), tags });
+        assert.deepEqual(inputs, { vpcId: idOf("vpc", "test-vpc") });
     });
 
     it("keeps its subnets where they are when the region gains a zone", () => {
@@ -234,7 +233,6 @@ describe("IsolatedNetwork", () => {
             logDestination:
                 "arn:aws:logs:ap-northeast-1:111122223333:log-group:/aws/vpc-flow-logs/test-20250101000000000000000001",
             iamRoleArn: "arn:aws:iam::111122223333:role/test-flow-role-0a1b2c3",
-            tags,
         });
         assert(network.resource("test-flows").dependencies.includes("test-flow-policy"));
         assert.deepEqual(statementsOf(network.resource("test-flow-policy")), [
@@ -365,14 +363,9 @@ describe("IsolatedNetwork", () => {
             sts: "com.amazonaws.us-gov-west-1.sts",
         },
     };
-    const partitionNames: Record<string, string> = {
-        "cn-north-1": "aws-cn",
-        "eusc-de-east-1": "aws-eusc",
-        "us-gov-west-1": "aws-us-gov",
-    };
     for (const [region, names] of Object.entries(partitions)) {
         it(`names services and resources as ${region} does`, async () => {
-            const partition = partitionNames[region] ?? "";
+            const partition = partitionOf(region) ?? "aws";
             const there = await evaluateNetwork({
                 at: { partition, region, accountId: "111122223333" },
                 repositories: [

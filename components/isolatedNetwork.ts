@@ -2,9 +2,9 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { BuildNetwork } from "./buildRunner";
-import type { EngineName } from "../stateMachines/export";
+import { FlowLogs } from "./flowLogs";
+import type { EngineName } from "../contract/engine";
 import {
-    assumedByFlowLogs,
     type AwsLocation,
     downloadLayers,
     identifyCaller,
@@ -15,9 +15,8 @@ import {
     pullImages,
     throughEndpoint,
     writeArchives,
-    writeFlowLogs,
 } from "../policies/statements";
-import { type EcrRepository, repositoryArn } from "./imageReference";
+import { type EcrRepository, repositoryArn } from "../contract/image";
 
 /** Arguments of {@link IsolatedNetwork}. */
 export interface IsolatedNetworkArgs {
@@ -41,8 +40,6 @@ export interface IsolatedNetworkArgs {
      * @default 90
      */
     readonly logRetentionDays?: number;
-    /** Tags of everything that can be tagged. */
-    readonly tags: Record<string, string>;
 }
 
 /**
@@ -58,7 +55,6 @@ export interface IsolatedNetworkArgs {
  *     repositories: [image.repository],
  *     artifactBucketArn: storage.bucketArn,
  *     artifactPrefix: "images/",
- *     tags: { project: "ecr-image-export" },
  * });
  */
 export class IsolatedNetwork extends pulumi.ComponentResource {
@@ -71,14 +67,14 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
         super("ecr-image-export:index:IsolatedNetwork", name, args, opts);
         const child = { parent: this };
 
-        const vpc = createVpc(name, args, child);
-        closeDefaultGroup(name, vpc, args, child);
+        const vpc = createVpc(name, child);
+        closeDefaultGroup(name, vpc, child);
         const { subnetIds, routeTable } = createSubnets(name, vpc, args, child);
-        const groups = createSecurityGroups(name, vpc, args, child);
+        const groups = createSecurityGroups(name, vpc, child);
         const s3 = createS3Endpoint(name, vpc, routeTable, args, child);
         const endpoints = createInterfaceEndpoints(name, vpc, subnetIds, groups.endpoints, args, child);
-        const rules = openTheWay(name, groups, s3, args, child);
-        const logGroup = logFlows(name, vpc, args, child);
+        const rules = openTheWay(name, groups, s3, child);
+        const flows = new FlowLogs(`${name}-flows`, { ...args, vpcId: vpc.id }, child);
 
         const ready = [s3, ...endpoints, ...rules].map(({ id }) => id);
         this.buildNetwork = {
@@ -86,13 +82,13 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
             subnetIds,
             securityGroupIds: [groups.builds.id],
         };
-        this.flowLogGroupName = logGroup.name;
+        this.flowLogGroupName = flows.logGroupName;
         this.registerOutputs({ buildNetwork: this.buildNetwork, flowLogGroupName: this.flowLogGroupName });
     }
 }
 
 /** Nothing routes to the VPC, so its addresses may be in use elsewhere; Docker's own, 172.17.0.0/16, may not. */
-function createVpc(name: string, args: IsolatedNetworkArgs, opts: pulumi.CustomResourceOptions): aws.ec2.Vpc {
+function createVpc(name: string, opts: pulumi.CustomResourceOptions): aws.ec2.Vpc {
     return new aws.ec2.Vpc(
         `${name}-vpc`,
         {
@@ -100,20 +96,14 @@ function createVpc(name: string, args: IsolatedNetworkArgs, opts: pulumi.CustomR
             // Private DNS, by which the services' usual names lead to the endpoints, needs both.
             enableDnsSupport: true,
             enableDnsHostnames: true,
-            tags: args.tags,
         },
         opts,
     );
 }
 
 /** AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away. */
-function closeDefaultGroup(
-    name: string,
-    vpc: aws.ec2.Vpc,
-    args: IsolatedNetworkArgs,
-    opts: pulumi.CustomResourceOptions,
-): void {
-    new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId: vpc.id, tags: args.tags }, opts);
+function closeDefaultGroup(name: string, vpc: aws.ec2.Vpc, opts: pulumi.CustomResourceOptions): void {
+    new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId: vpc.id }, opts);
 }
 
 /** Two subnets of 251 addresses each, of which the endpoints take four and every running build one. */
@@ -126,7 +116,7 @@ function createSubnets(
     const routeTable = new aws.ec2.RouteTable(
         `${name}-route-table`,
         // An empty list, unlike none, takes out again what others add. The S3 endpoint's route is not among these.
-        { vpcId: vpc.id, routes: [], tags: args.tags },
+        { vpcId: vpc.id, routes: [] },
         opts,
     );
     const subnetIds = [0, 1].map((index) => {
@@ -137,7 +127,6 @@ function createSubnets(
                 cidrBlock: `10.0.${index}.0/24`,
                 availabilityZone: pulumi.output(args.zones).apply((zones) => zoneAt(index, zones)),
                 mapPublicIpOnLaunch: false,
-                tags: args.tags,
             },
             // A zone that the region gains must not move a subnet that is in use.
             { ...opts, ignoreChanges: ["availabilityZone"] },
@@ -171,11 +160,10 @@ interface SecurityGroups {
 function createSecurityGroups(
     name: string,
     vpc: aws.ec2.Vpc,
-    args: IsolatedNetworkArgs,
     opts: pulumi.CustomResourceOptions,
 ): SecurityGroups {
     const group = (suffix: string, description: string) =>
-        new aws.ec2.SecurityGroup(`${name}-${suffix}`, { vpcId: vpc.id, description, tags: args.tags }, opts);
+        new aws.ec2.SecurityGroup(`${name}-${suffix}`, { vpcId: vpc.id, description }, opts);
     return {
         builds: group("build-group", "Builds that export container images"),
         endpoints: group("endpoint-group", "Interface endpoints that the builds use"),
@@ -187,24 +175,38 @@ function openTheWay(
     name: string,
     { builds, endpoints }: SecurityGroups,
     s3: aws.ec2.VpcEndpoint,
-    args: IsolatedNetworkArgs,
     opts: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource[] {
-    const https = { ipProtocol: "tcp", fromPort: 443, toPort: 443, tags: args.tags };
+    const https = { ipProtocol: "tcp", fromPort: 443, toPort: 443 };
     return [
         new aws.vpc.SecurityGroupEgressRule(
             `${name}-build-to-endpoints`,
-            { ...https, securityGroupId: builds.id, referencedSecurityGroupId: endpoints.id },
+            {
+                ...https,
+                description: "HTTPS to the endpoints",
+                securityGroupId: builds.id,
+                referencedSecurityGroupId: endpoints.id,
+            },
             opts,
         ),
         new aws.vpc.SecurityGroupEgressRule(
             `${name}-build-to-s3`,
-            { ...https, securityGroupId: builds.id, prefixListId: s3.prefixListId },
+            {
+                ...https,
+                description: "HTTPS to S3",
+                securityGroupId: builds.id,
+                prefixListId: s3.prefixListId,
+            },
             opts,
         ),
         new aws.vpc.SecurityGroupIngressRule(
             `${name}-endpoints-from-build`,
-            { ...https, securityGroupId: endpoints.id, referencedSecurityGroupId: builds.id },
+            {
+                ...https,
+                description: "HTTPS from builds",
+                securityGroupId: endpoints.id,
+                referencedSecurityGroupId: builds.id,
+            },
             opts,
         ),
     ];
@@ -231,7 +233,6 @@ function createS3Endpoint(
                 ...(engine === "stream" ? [passExporters(artifactBucketArn)] : []),
                 writeArchives(artifactBucketArn, args.artifactPrefix),
             ),
-            tags: args.tags,
         },
         opts,
     );
@@ -272,7 +273,6 @@ function createInterfaceEndpoints(
                     securityGroupIds: [group.id],
                     privateDnsEnabled: true,
                     policy,
-                    tags: args.tags,
                 },
                 opts,
             ),
@@ -291,49 +291,4 @@ const ownPrefixes: Record<string, Partial<Record<InterfaceService, string>> | un
 
 function interfaceServiceName({ partition, region }: AwsLocation, service: InterfaceService): string {
     return `${ownPrefixes[partition]?.[service] ?? "com.amazonaws"}.${region}.${service}`;
-}
-
-/** Every connection that was tried in the VPC, the refused ones too. */
-function logFlows(
-    name: string,
-    vpc: aws.ec2.Vpc,
-    args: IsolatedNetworkArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.cloudwatch.LogGroup {
-    const logGroup = new aws.cloudwatch.LogGroup(
-        `${name}-flow-log`,
-        {
-            namePrefix: `/aws/vpc-flow-logs/${name}-`,
-            retentionInDays: args.logRetentionDays ?? 90,
-            kmsKeyId: args.encryptionKeyArn,
-            tags: args.tags,
-        },
-        opts,
-    );
-    const role = new aws.iam.Role(
-        `${name}-flow-role`,
-        {
-            description: "Writes the flow logs of the builds' VPC",
-            assumeRolePolicy: policyDocument(assumedByFlowLogs(args.at)),
-            tags: args.tags,
-        },
-        opts,
-    );
-    const policy = new aws.iam.RolePolicy(
-        `${name}-flow-policy`,
-        { role: role.name, policy: policyDocument(writeFlowLogs(logGroup.arn)) },
-        opts,
-    );
-    new aws.ec2.FlowLog(
-        `${name}-flows`,
-        {
-            vpcId: vpc.id,
-            trafficType: "ALL",
-            logDestination: logGroup.arn,
-            iamRoleArn: role.arn,
-            tags: args.tags,
-        },
-        { ...opts, dependsOn: [policy] },
-    );
-    return logGroup;
 }

@@ -1,0 +1,86 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+
+/** An alarm over five minutes of a metric. */
+export interface Alarm {
+    /** What has happened, and the first thing to do about it. */
+    readonly description: pulumi.Input<string>;
+    /** Heading in docs/operations.md that says the rest. */
+    readonly section: string;
+    /** Namespace of the metric, for instance `AWS/States`. */
+    readonly namespace: string;
+    /** Name of the metric. */
+    readonly metricName: string;
+    /** What the metric is about. */
+    readonly dimensions: Record<string, pulumi.Input<string>>;
+    /** What is compared, over each five minutes. */
+    readonly statistic: "Sum" | "Maximum";
+    /**
+     * The least value that raises the alarm, in the metric's unit.
+     *
+     * @default 1
+     */
+    readonly atLeast?: number;
+}
+
+/** Arguments of {@link Alarms}. */
+export interface AlarmsArgs {
+    /** The alarms by the last part of their names. */
+    readonly alarms: Readonly<Record<string, Alarm>>;
+    /**
+     * ARN of the topic that is notified.
+     *
+     * @default none; the console shows the alarms all the same
+     */
+    readonly topicArn?: pulumi.Input<string> | undefined;
+}
+
+/**
+ * Alarms as all of this program are: each says what to do, and silence is good.
+ *
+ * @example
+ * new Alarms("export-alarms", {
+ *     alarms: {
+ *         failed: {
+ *             description: "An export has failed. Its error and cause say what to do.",
+ *             section: "When an export fails",
+ *             namespace: "AWS/States",
+ *             metricName: "ExecutionsFailed",
+ *             dimensions: { StateMachineArn: machine.arn },
+ *             statistic: "Sum",
+ *         },
+ *     },
+ * });
+ */
+export class Alarms extends pulumi.ComponentResource {
+    public constructor(name: string, args: AlarmsArgs, opts?: pulumi.ComponentResourceOptions) {
+        super("ecr-image-export:index:Alarms", name, args, opts);
+        for (const [suffix, alarm] of Object.entries(args.alarms)) {
+            createAlarm(`${name}-${suffix}`, alarm, args.topicArn, { parent: this });
+        }
+        this.registerOutputs();
+    }
+}
+
+function createAlarm(
+    name: string,
+    { description, section, atLeast = 1, ...metric }: Alarm,
+    topicArn: pulumi.Input<string> | undefined,
+    opts: pulumi.CustomResourceOptions,
+): void {
+    new aws.cloudwatch.MetricAlarm(
+        name,
+        {
+            ...metric,
+            alarmDescription: pulumi.interpolate`${description} See "${section}" in docs/operations.md.`,
+            comparisonOperator: "GreaterThanOrEqualToThreshold",
+            threshold: atLeast,
+            evaluationPeriods: 1,
+            period: 300,
+            // Of what does not happen there are no values.
+            treatMissingData: "notBreaching",
+            ...(topicArn === undefined ? {} : { alarmActions: [topicArn] }),
+        },
+        opts,
+    );
+}

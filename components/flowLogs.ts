@@ -1,0 +1,75 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+
+import { assumedByFlowLogs, type AwsLocation, policyDocument, writeFlowLogs } from "../policies/statements";
+
+/** Arguments of {@link FlowLogs}. */
+export interface FlowLogsArgs {
+    /** Where the stack lives. */
+    readonly at: AwsLocation;
+    /** Id of the VPC. */
+    readonly vpcId: pulumi.Input<string>;
+    /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
+    /**
+     * Days that the log is kept.
+     *
+     * @default 90
+     */
+    readonly logRetentionDays?: number | undefined;
+}
+
+/**
+ * A log of every connection that was tried in a VPC, the refused ones too.
+ *
+ * @example
+ * const flows = new FlowLogs("export-flows", {
+ *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
+ *     vpcId: vpc.id,
+ * });
+ */
+export class FlowLogs extends pulumi.ComponentResource {
+    /** Name of the log group. */
+    public readonly logGroupName: pulumi.Output<string>;
+
+    public constructor(name: string, args: FlowLogsArgs, opts?: pulumi.ComponentResourceOptions) {
+        super("ecr-image-export:index:FlowLogs", name, args, opts);
+        const child = { parent: this };
+
+        const logGroup = new aws.cloudwatch.LogGroup(
+            `${name}-log`,
+            {
+                namePrefix: `/aws/vpc-flow-logs/${name}-`,
+                retentionInDays: args.logRetentionDays ?? 90,
+                kmsKeyId: args.encryptionKeyArn,
+            },
+            child,
+        );
+        const role = new aws.iam.Role(
+            `${name}-role`,
+            {
+                description: "Writes the flow logs of the builds' VPC",
+                assumeRolePolicy: policyDocument(assumedByFlowLogs(args.at)),
+            },
+            child,
+        );
+        const policy = new aws.iam.RolePolicy(
+            `${name}-policy`,
+            { role: role.name, policy: policyDocument(writeFlowLogs(logGroup.arn)) },
+            child,
+        );
+        new aws.ec2.FlowLog(
+            name,
+            {
+                vpcId: args.vpcId,
+                trafficType: "ALL",
+                logDestination: logGroup.arn,
+                iamRoleArn: role.arn,
+            },
+            { ...child, dependsOn: [policy] },
+        );
+
+        this.logGroupName = logGroup.name;
+        this.registerOutputs({ logGroupName: this.logGroupName });
+    }
+}

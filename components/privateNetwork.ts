@@ -1,0 +1,156 @@
+import * as aws from "@pulumi/aws";
+import * as awsx from "@pulumi/awsx";
+import * as pulumi from "@pulumi/pulumi";
+
+import type { EngineName } from "../contract/engine";
+import {
+    type AwsLocation,
+    downloadLayers,
+    passExporters,
+    policyDocument,
+    throughEndpoint,
+    writeArchives,
+} from "../policies/statements";
+import type { BuildNetwork } from "./buildRunner";
+import { FlowLogs } from "./flowLogs";
+
+/** Arguments of {@link PrivateNetwork}. */
+export interface PrivateNetworkArgs {
+    /** Where the stack lives. */
+    readonly at: AwsLocation;
+    /** How archives are made, which decides what builds ask of S3. */
+    readonly engine: EngineName;
+    /** ARN of the bucket of the archives. */
+    readonly artifactBucketArn: pulumi.Input<string>;
+    /** The only key prefix that builds may write, with its closing slash. */
+    readonly artifactPrefix: string;
+    /** ARN of the KMS key that encrypts the flow logs; undefined where AWS's own keys do. */
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
+    /** Tags of what the VPC is made of: its resources are registered by another process, where no tags are added. */
+    readonly tags: Readonly<Record<string, string>>;
+}
+
+/**
+ * A VPC with private subnets in two zones behind one NAT gateway: builds reach the internet, and so registries of other
+ * regions and those that a pull-through cache fills from, under one address; nothing reaches builds. What goes to S3 in the
+ * stack's region, layers and archives, takes a gateway endpoint, since NAT is billed by the byte.
+ *
+ * @example
+ * const network = new PrivateNetwork("export-network", {
+ *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
+ *     engine: "docker",
+ *     artifactBucketArn: storage.bucketArn,
+ *     artifactPrefix: "images/",
+ *     tags: { project: "ecr-image-export" },
+ * });
+ */
+export class PrivateNetwork extends pulumi.ComponentResource {
+    /** VPC, subnets and security group for builds. Known once the way out is open. */
+    public readonly buildNetwork: BuildNetwork;
+    /** Name of the log group of the flow logs. */
+    public readonly flowLogGroupName: pulumi.Output<string>;
+    /** The address under which builds appear in the internet. */
+    public readonly egressAddress: pulumi.Output<string>;
+
+    public constructor(name: string, args: PrivateNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
+        super("ecr-image-export:index:PrivateNetwork", name, args, opts);
+        const child = { parent: this };
+
+        const vpc = createVpc(name, args, child);
+        // AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away.
+        new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId: vpc.vpcId }, child);
+        const s3 = createS3Endpoint(name, vpc, args, child);
+        const { group, rule } = createBuildGroup(name, vpc, child);
+        const flows = new FlowLogs(`${name}-flows`, { ...args, vpcId: vpc.vpcId }, child);
+
+        const ready = [s3.id, rule.id, vpc.natGateways, vpc.routes];
+        this.buildNetwork = {
+            vpcId: pulumi.all([vpc.vpcId, ready]).apply(([id]) => id),
+            subnetIds: vpc.privateSubnetIds,
+            securityGroupIds: [group.id],
+        };
+        this.flowLogGroupName = flows.logGroupName;
+        this.egressAddress = vpc.eips.apply(([address]) => pulumi.output(address?.publicIp ?? ""));
+        this.registerOutputs({
+            buildNetwork: this.buildNetwork,
+            flowLogGroupName: this.flowLogGroupName,
+            egressAddress: this.egressAddress,
+        });
+    }
+}
+
+/** One NAT gateway for both zones: should its zone fail, builds wait, and are started again. */
+function createVpc(
+    name: string,
+    { tags }: PrivateNetworkArgs,
+    opts: pulumi.ComponentResourceOptions,
+): awsx.ec2.Vpc {
+    return new awsx.ec2.Vpc(
+        `${name}-vpc`,
+        {
+            // Docker's own network, 172.17.0.0/16, must not be among these addresses.
+            cidrBlock: "10.0.0.0/22",
+            numberOfAvailabilityZones: 2,
+            subnetStrategy: "Auto",
+            subnetSpecs: [
+                { type: "Private", cidrMask: 24 },
+                { type: "Public", cidrMask: 28 },
+            ],
+            natGateways: { strategy: "Single" },
+            enableDnsHostnames: true,
+            enableDnsSupport: true,
+            tags: { component: name, ...tags },
+        },
+        opts,
+    );
+}
+
+function createS3Endpoint(
+    name: string,
+    vpc: awsx.ec2.Vpc,
+    { at, engine, artifactBucketArn, artifactPrefix }: PrivateNetworkArgs,
+    opts: pulumi.CustomResourceOptions,
+): aws.ec2.VpcEndpoint {
+    const passing = [
+        downloadLayers(at),
+        ...(engine === "stream" ? [passExporters(artifactBucketArn)] : []),
+        writeArchives(artifactBucketArn, artifactPrefix),
+    ];
+    return new aws.ec2.VpcEndpoint(
+        `${name}-s3-endpoint`,
+        {
+            vpcId: vpc.vpcId,
+            vpcEndpointType: "Gateway",
+            serviceName: `com.amazonaws.${at.region}.s3`,
+            routeTableIds: vpc.routeTables.apply((tables) => pulumi.all(tables.map(({ id }) => id))),
+            policy: pulumi.jsonStringify(policyDocument(...passing.map(throughEndpoint))),
+        },
+        opts,
+    );
+}
+
+/** HTTPS to anywhere, and nothing else in any direction. */
+function createBuildGroup(
+    name: string,
+    vpc: awsx.ec2.Vpc,
+    opts: pulumi.CustomResourceOptions,
+): { group: aws.ec2.SecurityGroup; rule: aws.vpc.SecurityGroupEgressRule } {
+    const group = new aws.ec2.SecurityGroup(
+        `${name}-build-group`,
+        { vpcId: vpc.vpcId, description: "Builds that export container images" },
+        opts,
+    );
+    const rule = new aws.vpc.SecurityGroupEgressRule(
+        `${name}-build-to-anywhere`,
+        {
+            securityGroupId: group.id,
+            description: "HTTPS to registries and to AWS",
+            ipProtocol: "tcp",
+            fromPort: 443,
+            toPort: 443,
+            cidrIpv4: "0.0.0.0/0",
+        },
+        opts,
+    );
+    return { group, rule };
+}

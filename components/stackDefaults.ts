@@ -1,0 +1,59 @@
+/** What every resource of the stack gets, set at one place: tags, and the permissions boundary of roles. */
+import * as pulumi from "@pulumi/pulumi";
+
+/** Arguments of {@link applyToEveryResource}. */
+export interface StackDefaults {
+    /** Tags of everything that takes tags, besides `component`, which names the part of the stack. */
+    readonly tags: Readonly<Record<string, string>>;
+    /** ARN of the managed policy that is the permissions boundary of every role; undefined where they have none. */
+    readonly permissionsBoundary?: string | undefined;
+}
+
+/** The types of this program that take no tags. Every other type of AWS is tagged; a test holds the table to the SDK. */
+export const untaggableTypes: readonly string[] = [
+    "aws:cloudwatch/dashboard:Dashboard",
+    "aws:cloudwatch/eventTarget:EventTarget",
+    "aws:ec2/routeTableAssociation:RouteTableAssociation",
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule",
+    "aws:iam/rolePolicy:RolePolicy",
+    "aws:kms/alias:Alias",
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
+    "aws:s3/bucketPolicy:BucketPolicy",
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+    "aws:s3/bucketVersioning:BucketVersioning",
+    "aws:scheduler/schedule:Schedule",
+    "aws:sns/topicPolicy:TopicPolicy",
+    "aws:sns/topicSubscription:TopicSubscription",
+    "aws:sqs/queuePolicy:QueuePolicy",
+];
+
+/** Tags that a resource of a type may have, where that is not AWS's usual 50: docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html */
+const tagLimits: Readonly<Record<string, number>> = { "aws:s3/bucketObjectv2:BucketObjectv2": 10 };
+
+/**
+ * Applies to every resource of the stack that is registered from now on, those of components included. The children of a
+ * remote component are registered elsewhere: it takes its tags as an argument.
+ */
+export function applyToEveryResource({ tags, permissionsBoundary }: StackDefaults): void {
+    const componentNames = new WeakMap<pulumi.Resource, string>();
+    pulumi.runtime.registerStackTransformation(({ resource, type, name, props, opts }) => {
+        if (!type.startsWith("aws:")) {
+            componentNames.set(resource, name);
+            return undefined;
+        }
+        // The name comes first: where a resource takes few tags, the last ones are left out.
+        const component = (opts.parent && componentNames.get(opts.parent)) ?? name;
+        const all = Object.entries({ component, ...tags }).slice(0, tagLimits[type]);
+        return {
+            props: {
+                ...(props as Record<string, unknown>),
+                ...(!untaggableTypes.includes(type) && { tags: Object.fromEntries(all) }),
+                ...(type === "aws:iam/role:Role" &&
+                    permissionsBoundary !== undefined && { permissionsBoundary }),
+            },
+            opts,
+        };
+    });
+}
