@@ -1,7 +1,6 @@
-import { archiveLayout, type ExportRecord, type RecordedImage, schemaVersion } from "../contract/record";
-import { platformText } from "../contract/platform";
-import type { ArchivePlan } from "./archive/plan";
-import { type ContainerImage, imagesOf, type ResolvedImage } from "./registry/image";
+import { archiveLayout, type ExportRecord, schemaVersion } from "../contract/record";
+import { type ArchivePlan, recordedImages } from "./archive/plan";
+import type { ResolvedImage } from "./registry/image";
 
 /** This engine's version; it changes when the archives or records that it writes do. */
 export const engineVersion = "0.1.0";
@@ -30,25 +29,11 @@ export function createRecord(facts: RecordFacts): ExportRecord {
         platform,
         imageDigest: image.documents[0].descriptor.digest,
         indexDigest: image.indexDigest ?? null,
-        images: imagesOf(image).map((each) => recordedImage(each, plan)),
+        images: recordedImages(image, plan),
         archive: { sha256, sizeBytes: plan.sizeBytes, versionId },
         executionId: idFrom(env, "EXECUTION_ID"),
         buildId: idFrom(env, "CODEBUILD_BUILD_ID"),
         time: time.toISOString(),
-    };
-}
-
-function recordedImage({ manifest, platform, diffIds }: ContainerImage, plan: ArchivePlan): RecordedImage {
-    const offsets = new Map(plan.blobs.map(({ digest, offset }) => [digest, offset]));
-    return {
-        platform: platform ? platformText(platform) : null,
-        configDigest: manifest.config.digest,
-        diffIds: diffIds ?? null,
-        layers: manifest.layers.map(({ digest, size }) => ({
-            digest,
-            sizeBytes: size,
-            offset: offsets.get(digest) ?? 0,
-        })),
     };
 }
 

@@ -7,6 +7,7 @@ import {
     parseConfig,
 } from "../registry/manifest";
 import { platformText } from "../../contract/platform";
+import { blobName } from "./plan";
 import type { ArchiveFile, ReadArchive } from "./readArchive";
 
 /** What an archive holds, as it says itself. */
@@ -28,7 +29,8 @@ export interface LoadableImage {
     layers: readonly { file: string; diffId: string | undefined }[];
 }
 
-type Files = ReadArchive["files"];
+/** The files of an archive by their names. */
+export type Files = ReadArchive["files"];
 
 /** Tells what an archive holds. */
 export function contentsOf(files: Files): ArchiveContents {
@@ -105,11 +107,6 @@ export function parseDocument(file: ArchiveFile | undefined, mediaType: string):
     } catch {
         return undefined; // a document that its digest says is wrong, or of another kind
     }
-}
-
-/** Where an image layout keeps a blob. */
-export function blobName(digest: string): string {
-    return `blobs/${digest.replace(":", "/")}`;
 }
 
 /** The file of a name; a link leads to what it points to, as in archives of Docker before 25. */

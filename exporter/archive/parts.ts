@@ -1,5 +1,5 @@
 import { ExportError } from "../../contract/errors";
-import type { ArchivePlan } from "./plan";
+import type { PlannedFile } from "./plan";
 
 /** A stretch of the archive that is moved, retried and uploaded as one. */
 export interface Part {
@@ -7,6 +7,12 @@ export interface Part {
     number: number;
     offset: number;
     length: number;
+}
+
+/** What is known of an archive before it is cut. */
+export interface Outline {
+    readonly sizeBytes: number;
+    readonly files: readonly Pick<PlannedFile, "offset" | "sizeBytes">[];
 }
 
 const mebibyte = 1024 * 1024;
@@ -31,10 +37,7 @@ export const defaultPartBytes = s3Limits.minPartBytes;
  * @param partBytes what a part should measure; parts are at least 5 MiB and, with the default, less than 10 MiB
  * @throws ExportError `InvalidInput` when the archive is larger than an S3 object can be (48.8 TiB)
  */
-export function planParts(
-    plan: Pick<ArchivePlan, "sizeBytes" | "blobs">,
-    partBytes = defaultPartBytes,
-): Part[] {
+export function planParts(plan: Outline, partBytes = defaultPartBytes): Part[] {
     const { minPartBytes, maxPartBytes, maxParts } = s3Limits;
     if (plan.sizeBytes > maxPartBytes * maxParts) {
         throw new ExportError(
@@ -53,17 +56,12 @@ export function planParts(
     return numbered(splitEvenly(plan.sizeBytes, Math.ceil(plan.sizeBytes / maxPartBytes)));
 }
 
-function alignedLengths(
-    { sizeBytes, blobs }: Pick<ArchivePlan, "sizeBytes" | "blobs">,
-    target: number,
-): number[] {
+function alignedLengths({ sizeBytes, files }: Outline, target: number): number[] {
     const smallest = Math.max(s3Limits.minPartBytes, Math.floor(target / 2));
     const cuts = [0];
-    for (const blob of blobs) {
+    for (const file of files) {
         const last = cuts.at(-1) ?? 0;
-        if (blob.sizeBytes >= smallest && blob.offset - last >= smallest) {
-            cuts.push(blob.offset);
-        }
+        if (file.sizeBytes >= smallest && file.offset - last >= smallest) cuts.push(file.offset);
     }
     return cuts.flatMap((from, at) => {
         const length = (cuts[at + 1] ?? sizeBytes) - from;

@@ -1,73 +1,67 @@
-import type { ResolvedImage } from "../registry/image";
-import { type Descriptor, isContainerImage, isImageDescriptor } from "../registry/manifest";
 import { ExportError } from "../../contract/errors";
-import { paddingBytes, tarHeader, trailer } from "./tar";
+import { defaultPlatform, normalPlatform, type Platform, platformText } from "../../contract/platform";
+import type { RecordedImage } from "../../contract/record";
+import { type ContainerImage, imagesOf, type ResolvedImage } from "../registry/image";
+import type { Descriptor } from "../registry/manifest";
+import { folderHeader, paddingBytes, tarHeader, trailer } from "./tar";
 
 /** A stretch of the archive: bytes that are known already, or a blob of the registry. */
-export type Segment = { offset: number; length: number } & ({ bytes: Uint8Array } | { digest: string });
+export type Segment = { readonly offset: number; readonly length: number } & Content;
 
-/** Where a blob's bytes lie in the archive. */
-export interface BlobPlace {
-    digest: string;
-    mediaType: string;
-    sizeBytes: number;
-    /** Offset of the blob's first byte in the archive, in bytes. */
-    offset: number;
+type Content = { readonly bytes: Uint8Array } | { readonly digest: string };
+
+/** A file of the archive, or a folder, whose name ends in a slash. */
+export interface PlannedFile {
+    readonly name: string;
+    readonly sizeBytes: number;
+    /** Offset of the first byte of its content in the archive, in bytes. */
+    readonly offset: number;
+    readonly content: Content;
 }
 
-/** The whole archive, byte for byte, before a blob has been read. */
+/** The whole archive, byte for byte, before a layer has been read. */
 export interface ArchivePlan {
-    sizeBytes: number;
+    readonly sizeBytes: number;
     /** Without gaps, in the order of their offsets. None is empty. */
-    segments: readonly Segment[];
-    /** Every blob once, in the order of the archive: documents, configurations, layers. */
-    blobs: readonly BlobPlace[];
-    /** The layers among them, the lowest of the first image first. */
-    layers: readonly BlobPlace[];
+    readonly segments: readonly Segment[];
+    /** In the order of the archive: what says what the archive is, documents, configurations, layers. */
+    readonly files: readonly PlannedFile[];
 }
 
-interface Entry {
-    name: string;
-    sizeBytes: number;
-    content: { bytes: Uint8Array } | { digest: string };
-    descriptor?: Descriptor;
-}
+type Entry = Omit<PlannedFile, "offset">;
 
 const emptyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /**
- * Plans the archive of an image: an OCI image layout and a docker archive in one tar. Its bytes depend on the
- * documents (their digest, that is) and on the image's name, which `index.json` and `manifest.json` carry, and on
- * nothing else. Small files that say what the archive is come first, layers last.
+ * Plans the archive of an image: an OCI image layout and a Docker archive in one tar. Its bytes depend on the documents (their
+ * digest, that is) and on the image's name, which `index.json` and `manifest.json` carry, and on nothing else. Small files
+ * that say what the archive is come first, layers last. This arrangement is layout 1 of contract/record.ts.
  *
  * @throws ExportError `InvalidInput` when two descriptors contradict each other
  */
 export function planArchive(image: ResolvedImage): ArchivePlan {
     const segments: Segment[] = [];
-    const blobs: BlobPlace[] = [];
+    const files: PlannedFile[] = [];
     let offset = 0;
 
-    function append(content: { bytes: Uint8Array } | { digest: string }, length: number): void {
-        if (length > 0) {
-            segments.push({ offset, length, ...content });
-            offset += length;
-        }
+    function append(content: Content, length: number): void {
+        if (length === 0) return;
+        segments.push({ offset, length, ...content });
+        offset += length;
     }
     function appendBytes(bytes: Uint8Array): void {
         append({ bytes }, bytes.length);
     }
 
-    for (const { name, sizeBytes, content, descriptor } of entriesOf(image)) {
-        appendBytes(tarHeader(name, sizeBytes));
-        if (descriptor) {
-            blobs.push({ digest: descriptor.digest, mediaType: descriptor.mediaType, sizeBytes, offset });
-        }
+    for (const entry of entriesOf(image)) {
+        const { name, sizeBytes, content } = entry;
+        appendBytes(name.endsWith("/") ? folderHeader(name) : tarHeader(name, sizeBytes));
+        files.push({ ...entry, offset });
         append(content, sizeBytes);
         appendBytes(new Uint8Array(paddingBytes(sizeBytes)));
     }
     appendBytes(trailer);
-    const layers = new Set(layersOf(image).map(({ digest }) => digest));
-    return { sizeBytes: offset, segments, blobs, layers: blobs.filter(({ digest }) => layers.has(digest)) };
+    return { sizeBytes: offset, segments, files };
 }
 
 function entriesOf(image: ResolvedImage): Entry[] {
@@ -75,13 +69,19 @@ function entriesOf(image: ResolvedImage): Entry[] {
         jsonEntry("oci-layout", { imageLayoutVersion: "1.0.0" }),
         jsonEntry("index.json", indexJson(image)),
         jsonEntry("manifest.json", manifestJson(image)),
+        // Apptainer, and Syft of old, walk a layout by its folders and find nothing without them.
+        bytesEntry("blobs/", new Uint8Array()),
+        bytesEntry("blobs/sha256/", new Uint8Array()),
         ...blobEntries(image),
     ];
 }
 
-function jsonEntry(name: string, value: unknown): Entry {
-    const bytes = Buffer.from(JSON.stringify(value));
+function bytesEntry(name: string, bytes: Uint8Array): Entry {
     return { name, sizeBytes: bytes.length, content: { bytes } };
+}
+
+function jsonEntry(name: string, value: unknown): Entry {
+    return bytesEntry(name, Buffer.from(JSON.stringify(value)));
 }
 
 /** The layout's entry point. containerd takes the full name, OCI tools the tag. */
@@ -99,90 +99,103 @@ function indexJson({ name, tag, documents }: ResolvedImage): unknown {
 }
 
 interface DockerImage {
-    Config: string;
-    RepoTags: string[] | null;
-    Layers: string[];
+    readonly Config: string;
+    readonly RepoTags: readonly string[] | null;
+    readonly Layers: readonly string[];
 }
 
-/**
- * The docker archive's list of the images that `docker load` can take. Of several platforms, linux/amd64 (else the
- * first) has the name and the others have their platform added to the tag, because a name means one image. Docker
- * refuses the whole archive for one image of another operating system, so beside Linux images others are left out.
- */
+/** The Docker archive's list of the images that `docker load` can take. */
 function manifestJson(image: ResolvedImage): DockerImage[] {
-    const images = dockerImages(image);
-    const named = images.find(({ platform }) => platform === "linux/amd64") ?? images[0];
-    return images.map((candidate) => ({
-        Config: blobPath(candidate.config.digest),
-        RepoTags: repoTags(image, candidate === named ? "" : candidate.platform),
-        Layers: candidate.layers.map(({ digest }) => blobPath(digest)),
+    const images = loadableImages(image);
+    const names = dockerNames(image, images);
+    return images.map(({ manifest: { config, layers } }, at) => ({
+        Config: blobName(config.digest),
+        RepoTags: names?.[at] === undefined ? null : [names[at]],
+        Layers: layers.map(({ digest }) => blobName(digest)),
     }));
 }
 
-function repoTags({ name, tag }: ResolvedImage, platform: string): string[] | null {
-    if (tag === undefined) {
-        return null;
+/**
+ * Every image once. Docker refuses the whole archive for one image of another operating system, so beside Linux images others
+ * are left out.
+ */
+function loadableImages(image: ResolvedImage): ContainerImage[] {
+    const byConfig = new Map<string, ContainerImage>();
+    for (const each of imagesOf(image)) {
+        const { digest } = each.manifest.config;
+        if (!byConfig.has(digest)) byConfig.set(digest, each);
     }
-    return [
-        platform === ""
-            ? name
-            : `${name}-${platform.replaceAll("/", "-")}`.slice(0, name.length - tag.length + 128),
-    ];
+    const images = [...byConfig.values()];
+    const linux = images.filter(({ platform }) => (platform?.os ?? "linux") === "linux");
+    return linux.length > 0 ? linux : images;
 }
 
-interface LoadableImage {
-    config: Descriptor;
-    layers: readonly Descriptor[];
-    platform: string;
-}
+/** Characters of the longest tag: github.com/opencontainers/distribution-spec, "Pulling manifests". */
+const tagLimit = 128;
 
-function dockerImages({ documents }: ResolvedImage): LoadableImage[] {
-    const images = documents.flatMap(({ manifest, descriptor }): LoadableImage[] => {
-        if (manifest.kind === "index" || !isContainerImage(manifest) || !isImageDescriptor(descriptor)) {
-            return [];
-        }
-        const { os = "linux", architecture = "unknown", variant } = descriptor.platform ?? {};
-        const platform = [os, architecture, ...(variant ? [variant] : [])].join("/");
-        return [{ config: manifest.config, layers: manifest.layers, platform }];
+/**
+ * Names for Docker, where a name means one image: linux/amd64, else the first, has the name that was asked for, the others one of
+ * {@link tagsFor}.
+ *
+ * @returns a name for each image, undefined where none is free; null where no tag was asked for
+ */
+function dockerNames({ name, tag }: ResolvedImage, images: readonly ContainerImage[]) {
+    if (tag === undefined) return null;
+    const plain = Math.max(images.findIndex(isDefaultPlatform), 0);
+    const taken = new Set([tag]);
+    return images.map((image, at): string | undefined => {
+        if (at === plain) return name;
+        const free = tagsFor(tag, image).find((each) => !taken.has(each));
+        if (free === undefined) return undefined;
+        taken.add(free);
+        return name.slice(0, -tag.length) + free;
     });
-    const unique = images.filter(
-        ({ config }, at) => images.findIndex((other) => other.config.digest === config.digest) === at,
-    );
-    const linux = unique.filter(({ platform }) => platform.startsWith("linux/"));
-    return linux.length > 0 ? linux : unique;
 }
 
-function blobEntries(image: ResolvedImage): Entry[] {
-    const documents = image.documents.map(({ descriptor, bytes }) => ({ descriptor, bytes }));
-    const configs = image.documents.flatMap(({ manifest }) =>
-        manifest.kind === "image" ? [manifest.config] : [],
-    );
+function isDefaultPlatform({ platform }: ContainerImage): boolean {
+    return platform !== undefined && platformText(normalPlatform(platform)) === defaultPlatform;
+}
+
+/**
+ * Tags for an image beside the one that has the plain name, the best first: `TAG-OS-ARCH[-VARIANT]` where it is not too long;
+ * where it is, or another image has it (as Windows images of several `os.version`), the same with the start of the
+ * configuration's digest; the whole digest. It is TAG that is cut.
+ */
+function tagsFor(tag: string, { platform, manifest }: ContainerImage): string[] {
+    const suffix = platform ? platformSuffix(platform) : "";
+    const whole = tag + suffix;
+    const hex = manifest.config.digest.slice("sha256:".length);
+    const cut = (end: string): string => tag.slice(0, tagLimit - end.length) + end;
+    const first = suffix !== "" && whole.length <= tagLimit ? [whole] : [];
+    return [...first, cut(`${suffix}-${hex.slice(0, 12)}`), cut(`-${hex}`)];
+}
+
+/** A platform as the end of a tag; empty where it is too long for that (those in use have 20), or has characters that no tag has. */
+function platformSuffix(platform: Platform): string {
+    const suffix = `-${platformText(platform).replaceAll("/", "-")}`;
+    return /^[a-z0-9._-]{1,40}$/.test(suffix) ? suffix : "";
+}
+
+function blobEntries({ documents, configs }: ResolvedImage): Entry[] {
+    const manifests = documents.flatMap(({ manifest }) => (manifest.kind === "image" ? [manifest] : []));
     const referenced: { descriptor: Descriptor; bytes?: Uint8Array | undefined }[] = [
-        ...configs.map((descriptor) => ({ descriptor, bytes: image.configs.get(descriptor.digest) })),
-        ...layersOf(image).map((descriptor) => ({ descriptor })),
+        ...manifests.map(({ config }) => ({ descriptor: config, bytes: configs.get(config.digest) })),
+        ...manifests.flatMap(({ layers }) => layers.map((descriptor) => ({ descriptor }))),
     ];
     const entries = new Map<string, Entry>();
     for (const { descriptor, bytes } of [...documents, ...referenced]) {
-        const known = entries.get(descriptor.digest);
+        const { digest, size } = descriptor;
+        const known = entries.get(digest);
         assertSameSize(descriptor, known);
-        if (known === undefined) {
-            entries.set(descriptor.digest, blobEntry(descriptor, bytes));
-        }
+        if (known !== undefined) continue;
+        const content = bytes ? { bytes } : { digest };
+        entries.set(digest, { name: blobName(digest), sizeBytes: size, content });
     }
     return [...entries.values()];
 }
 
-function layersOf({ documents }: ResolvedImage): Descriptor[] {
-    return documents.flatMap(({ manifest }) => (manifest.kind === "image" ? manifest.layers : []));
-}
-
-function blobEntry(descriptor: Descriptor, bytes?: Uint8Array): Entry {
-    const { digest, size } = descriptor;
-    return { name: blobPath(digest), sizeBytes: size, content: bytes ? { bytes } : { digest }, descriptor };
-}
-
-/** Where the layout keeps a blob. */
-function blobPath(digest: string): string {
+/** Where an image layout keeps a blob. */
+export function blobName(digest: string): string {
     return `blobs/${digest.replace(":", "/")}`;
 }
 
@@ -196,4 +209,19 @@ function assertSameSize({ digest, size }: Descriptor, known: Entry | undefined):
             `The image gives ${digest} the size ${size}, which is not its size.`,
         );
     }
+}
+
+/** The images of an archive, as its record has them. */
+export function recordedImages(image: ResolvedImage, { files }: ArchivePlan): RecordedImage[] {
+    const offsets = new Map(files.map(({ name, offset }) => [name, offset]));
+    return imagesOf(image).map(({ manifest, platform, diffIds }) => ({
+        platform: platform ? platformText(platform) : null,
+        configDigest: manifest.config.digest,
+        diffIds: diffIds ?? null,
+        layers: manifest.layers.map(({ digest, size }) => ({
+            digest,
+            sizeBytes: size,
+            offset: offsets.get(blobName(digest)) ?? 0,
+        })),
+    }));
 }

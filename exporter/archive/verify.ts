@@ -1,16 +1,16 @@
 import type { ExportRecord } from "../../contract/record";
-import { configsToRead, type ImageDocument } from "../registry/image";
+import { configsToRead, type ImageDocument, type ResolvedImage } from "../registry/image";
 import type { Descriptor } from "../registry/manifest";
 import {
     type ArchiveContents,
-    blobName,
     contentsOf,
     documentsOf,
+    type Files,
     fileOf,
     imagesOf,
     parseDocument,
 } from "./contents";
-import { planArchive } from "./plan";
+import { blobName, planArchive, recordedImages } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 
 /** What reading an archive has shown. */
@@ -44,7 +44,7 @@ export async function verifyArchive(
     const uncovered = uncoveredFiles(archive.files);
     const isOther = record !== undefined && record.archive.sha256 !== sha256;
     const wrong = [...archive.damages, ...wrongFiles(archive.files)];
-    const damages = isOther && wrong.length === 0 ? wrongBytes(archive.files, record) : wrong;
+    const damages = record && wrong.length === 0 ? unplanned(archive, record) : wrong;
     const problems = [
         ...damages,
         ...(archive.isComplete ? missingFiles(archive.files, record) : []),
@@ -52,7 +52,7 @@ export async function verifyArchive(
     ];
     if (damages.length === 0 && isOther && record.archive.sizeBytes === sizeBytes) {
         const places = uncovered.map((file) => `${file.name} (${placeOf(file)})`).join(" or ");
-        problems.push(`all that has a digest is as it was, so the damage is in ${places}`);
+        problems.push(`all that has a digest is as it was, so the damage is in ${places || "the headers"}`);
     }
     return {
         sha256,
@@ -63,8 +63,6 @@ export async function verifyArchive(
         uncovered: uncovered.map(({ name }) => name),
     };
 }
-
-type Files = ReadArchive["files"];
 
 /** The digest that a file must have: of its name, or as the configuration of its image says. */
 function expectedDigests(files: Files): Map<ArchiveFile, string> {
@@ -102,35 +100,52 @@ function wrongFiles(files: Files): string[] {
 }
 
 /**
- * Bytes of the small files of engine `stream` that are not what it writes: they follow from the record and the documents, so
- * that the plan of the archive can be made again.
+ * Where an archive of engine `stream` is not what the engine writes: its bytes follow from the record and the documents, so the
+ * plan is made again. So every loader finds just the image that the record names, whichever of the files it reads.
  */
-function wrongBytes(files: Files, record: ExportRecord): string[] {
-    const [root, ...others] = documentTree(files, { digest: record.imageDigest, mediaType: "" });
-    if (record.engine.name !== "stream" || root === undefined || others.includes(undefined)) return [];
-    const { imageName: name } = record;
-    const tag = name.includes("@") ? undefined : name.slice(name.lastIndexOf(":") + 1);
+function unplanned({ files, isComplete }: ReadArchive, record: ExportRecord): string[] {
+    if (record.engine.name !== "stream" || !isComplete) return [];
+    const image = imageOf(files, record);
+    if (image === undefined) return [`${record.imageDigest} is not in the archive as a whole`];
+    const plan = planArchive(image);
+    const planned = new Map(plan.files.map((file) => [file.name, file]));
+    const wrong = [...files.values()].flatMap((file): string[] => {
+        const { name, offset, content, sizeBytes } = file;
+        const expected = planned.get(name);
+        const type = name.endsWith("/") ? "5" : "0";
+        if (expected?.offset !== offset || expected.sizeBytes !== sizeBytes || file.type !== type) {
+            return [`${name} (${placeOf(file)}) is not what the engine writes there`];
+        }
+        const bytes = "bytes" in expected.content ? expected.content.bytes : [];
+        const at = bytes.findIndex((byte, index) => byte !== content?.[index]);
+        return at < 0 ? [] : [`${name} is damaged: byte ${offset + at} is not what the engine writes`];
+    });
+    // The platform of an image that was chosen from an index may be known from there only.
+    const [found, recorded] = [recordedImages(image, plan), record.images].map((images) =>
+        JSON.stringify(images.map((each) => ({ ...each, platform: null }))),
+    );
+    return [...wrong, ...(found === recorded ? [] : ["the record's images are not those of the archive"])];
+}
+
+/** What an archive was planned from; undefined where a document is missing or damaged. */
+function imageOf(files: Files, { imageDigest, imageName: name }: ExportRecord): ResolvedImage | undefined {
+    const listed = documentsOf(files)
+        .flatMap(({ manifest }) => (manifest.kind === "index" ? manifest.manifests : []))
+        .find(({ digest }) => digest === imageDigest);
+    // An OCI document may leave its type out; where index.json is damaged, its fields say what it is.
+    const types = listed
+        ? [listed.mediaType]
+        : ["manifest", "index"].map((each) => `application/vnd.oci.image.${each}.v1+json`);
+    const trees = types.map((mediaType) => documentTree(files, { digest: imageDigest, mediaType }));
+    const [root, ...others] = trees.find(([first]) => first !== undefined) ?? [];
+    if (root === undefined || others.includes(undefined)) return undefined;
     const documents = [root, ...others.filter((document) => document !== undefined)] as const;
     const configs = configsToRead(documents).flatMap(({ digest }): [string, Buffer][] => {
         const content = files.get(blobName(digest))?.content;
         return content ? [[digest, content]] : [];
     });
-    const plan = planArchive({
-        name,
-        ...(tag !== undefined && { tag }),
-        documents,
-        configs: new Map(configs),
-    });
-    return [...files.values()].flatMap((file) => {
-        const planned = plan.segments.find(({ offset }) => offset === file.offset);
-        if (planned === undefined || !("bytes" in planned) || planned.length !== file.sizeBytes) {
-            return [];
-        }
-        const at = planned.bytes.findIndex((byte, index) => byte !== file.content?.[index]);
-        return at < 0
-            ? []
-            : [`${file.name} is damaged: byte ${file.offset + at} is not what the engine writes`];
-    });
+    const tag = name.includes("@") ? undefined : name.slice(name.lastIndexOf(":") + 1);
+    return { name, ...(tag !== undefined && { tag }), documents, configs: new Map(configs) };
 }
 
 /** A document and those below it, in the order of the archive; undefined in the place of one that is missing. */
@@ -216,14 +231,24 @@ function differences(
     };
     compare("the archive's size", sizeBytes, record.archive.sizeBytes);
     compare("the archive's sha256", sha256, record.archive.sha256);
-    // Docker makes manifests anew: only engine stream keeps the registry's digest in the archive.
-    if (record.engine.name === "stream" && isComplete) {
-        compare("the image's digest", imageDigest, record.imageDigest);
-        for (const layer of record.images.flatMap(({ layers }) => layers ?? [])) {
-            const file = files.get(blobName(layer.digest));
-            compare(`the offset of blob ${layer.digest}`, file?.offset, layer.offset);
-            compare(`the size of blob ${layer.digest}`, file?.sizeBytes, layer.sizeBytes);
-        }
+    if (!isComplete) return problems;
+    if (record.engine.name === "docker") {
+        // Docker makes manifests anew and unpacks layers: it keeps the configurations.
+        const configs = imagesOf(files).map(
+            ({ config }) => `sha256:${fileOf(files, config)?.sha256 ?? "missing"}`,
+        );
+        compare(
+            "the image's configuration",
+            String(configs),
+            String(record.images.map(({ configDigest }) => configDigest)),
+        );
+        return problems;
+    }
+    compare("the image's digest", imageDigest, record.imageDigest);
+    for (const layer of record.images.flatMap(({ layers }) => layers ?? [])) {
+        const file = files.get(blobName(layer.digest));
+        compare(`the offset of blob ${layer.digest}`, file?.offset, layer.offset);
+        compare(`the size of blob ${layer.digest}`, file?.sizeBytes, layer.sizeBytes);
     }
     return problems;
 }

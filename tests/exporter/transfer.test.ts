@@ -14,7 +14,7 @@ const parts = segments.map(({ offset, length }, at) => ({ number: at + 1, offset
 /** Moves the archive while the first blob, for which the second has to wait, arrives as told. */
 function move(abort: AbortController, first: () => Promise<void>): Promise<unknown> {
     const options = {
-        plan: { sizeBytes: 20, segments, blobs: [], layers: [] },
+        plan: { sizeBytes: 20, segments, files: [] },
         parts,
         registry: { readBlob: (digest: string) => (digest === "sha256:first" ? first() : Promise.resolve()) },
         writer: { write: () => Promise.resolve() },

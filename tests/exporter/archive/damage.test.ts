@@ -10,7 +10,7 @@ import type { ExportRecord } from "../../../contract/record";
 import { readArchive } from "../../../exporter/archive/readArchive";
 import { type Verification, verifyArchive } from "../../../exporter/archive/verify";
 import { flip, isNamed } from "../support/damage";
-import { dockerSave } from "../support/dockerSave";
+import { dockerSave, savedImage } from "../support/dockerSave";
 import { startRegistry } from "../support/fakeRegistry";
 import { addImage, addIndex, emptyRepository, fileLayer, randomBytesOf } from "../support/images";
 import { layersOf, recordOf } from "../../support/readRecord";
@@ -46,7 +46,8 @@ async function saved(layout: "folders" | "blobs"): Promise<Archive> {
     const bytes = await dockerSave(layout);
     const sha256 = createHash("sha256").update(bytes).digest("hex");
     const archive = { ...record.archive, sha256, sizeBytes: bytes.length };
-    return { bytes, record: { ...record, archive, engine: { name: "docker", version: "28.2.2" } } };
+    const engine = { name: "docker", version: "28.2.2" } as const;
+    return { bytes, record: { ...record, archive, engine, images: [savedImage] } };
 }
 
 const archives: Record<string, () => Promise<Archive>> = {

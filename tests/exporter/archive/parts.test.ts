@@ -1,22 +1,27 @@
 import * as assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { defaultPartBytes, type Part, planParts, s3Limits } from "../../../exporter/archive/parts";
-import type { BlobPlace } from "../../../exporter/archive/plan";
+import {
+    defaultPartBytes,
+    type Outline,
+    type Part,
+    planParts,
+    s3Limits,
+} from "../../../exporter/archive/parts";
 
 const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 const tebibyte = 1024 ** 4;
 
 /** An archive of blobs of these sizes, each after a header. */
-function archiveOf(sizes: readonly number[]): { sizeBytes: number; blobs: BlobPlace[] } {
+function archiveOf(sizes: readonly number[]): Outline {
     let offset = 0;
-    const blobs = sizes.map((sizeBytes, at) => {
+    const files = sizes.map((sizeBytes) => {
         offset += 512;
-        const place = { digest: at.toString(), mediaType: "", sizeBytes, offset };
+        const place = { sizeBytes, offset };
         offset += Math.ceil(sizeBytes / 512) * 512;
         return place;
     });
-    return { sizeBytes: offset + 1024, blobs };
+    return { sizeBytes: offset + 1024, files };
 }
 
 function assertTaken(parts: readonly Part[], sizeBytes: number): void {
@@ -60,8 +65,8 @@ describe("planParts", () => {
         10_000 * 5 * gibibyte,
     ]) {
         it(`keeps to them for one layer in an archive of ${sizeBytes} bytes`, () => {
-            const blobs = [{ digest: "", mediaType: "", sizeBytes: sizeBytes - 1536, offset: 512 }];
-            assertTaken(planParts({ sizeBytes, blobs: sizeBytes > 4096 ? blobs : [] }), sizeBytes);
+            const files = [{ sizeBytes: sizeBytes - 1536, offset: 512 }];
+            assertTaken(planParts({ sizeBytes, files: sizeBytes > 4096 ? files : [] }), sizeBytes);
         });
     }
 
@@ -71,7 +76,7 @@ describe("planParts", () => {
     });
 
     it("refuses what no S3 object can hold", () => {
-        assert.throws(() => planParts({ sizeBytes: 10_000 * 5 * gibibyte + 1, blobs: [] }), {
+        assert.throws(() => planParts({ sizeBytes: 10_000 * 5 * gibibyte + 1, files: [] }), {
             name: "InvalidInput",
         });
     });
@@ -79,7 +84,7 @@ describe("planParts", () => {
     it("begins a part at the first byte of every layer that is large enough", () => {
         const archive = archiveOf([20 * mebibyte, 1000, 5 * mebibyte, 4 * mebibyte, 300 * mebibyte]);
         const starts = new Set(planParts(archive).map(({ offset }) => offset));
-        const aligned = archive.blobs.map(({ offset }) => starts.has(offset));
+        const aligned = archive.files.map(({ offset }) => starts.has(offset));
         // The first has only a header before it, which is no part of its own.
         assert.deepEqual(aligned, [false, false, true, false, true]);
     });

@@ -2,9 +2,11 @@ import * as assert from "node:assert/strict";
 import { text as textOf } from "node:stream/consumers";
 import { extract, pack } from "tar-stream";
 import * as fc from "fast-check";
+import { parseReference } from "../../../contract/image";
+import type { Platform } from "../../../contract/platform";
 import type { ImageDocument, ResolvedImage } from "../../../exporter/registry/image";
 import { type Descriptor, parseManifest } from "../../../exporter/registry/manifest";
-import { type ArchivePlan, planArchive } from "../../../exporter/archive/plan";
+import { type ArchivePlan, blobName, planArchive, recordedImages } from "../../../exporter/archive/plan";
 import {
     addImage,
     addIndex,
@@ -53,7 +55,10 @@ async function filesOf(tar: Buffer): Promise<[string, string][]> {
 async function referenceTar(files: readonly [string, Buffer][]): Promise<Buffer> {
     const writer = pack();
     for (const [file, content] of files) {
-        writer.entry({ name: file, mode: 0o644, mtime: new Date(0), size: content.length }, content);
+        const kind = file.endsWith("/")
+            ? { type: "directory" as const, mode: 0o755 }
+            : { size: content.length, mode: 0o644 };
+        writer.entry({ name: file, mtime: new Date(0), ...kind }, content);
     }
     writer.finalize();
     const chunks: Buffer[] = [];
@@ -89,8 +94,9 @@ describe("planArchive", () => {
                     return [file, known ?? Buffer.from(text)];
                 };
                 assert.deepEqual(tar, await referenceTar(files.map(contentOf)));
-                for (const { digest, offset, sizeBytes } of plan.blobs) {
-                    assert.equal(digestOf(tar.subarray(offset, offset + sizeBytes)), digest);
+                for (const file of plan.files.filter((each) => each.name.startsWith("blobs/sha256/"))) {
+                    const bytes = tar.subarray(file.offset, file.offset + file.sizeBytes);
+                    if (file.sizeBytes > 0) assert.equal(blobName(digestOf(bytes)), file.name);
                 }
             }),
             { seed: 1, numRuns: 100 },
@@ -112,6 +118,8 @@ describe("planArchive", () => {
                 "oci-layout",
                 "index.json",
                 "manifest.json",
+                "blobs/",
+                "blobs/sha256/",
                 path(root.digest),
                 path(config ?? ""),
                 ...layerPaths,
@@ -142,7 +150,7 @@ describe("planArchive", () => {
         const repository = emptyRepository("app");
         const root = addImage(repository, { layers: [layer("same"), layer("other"), layer("same")] });
         const plan = planArchive(resolved(repository, root));
-        assert.equal(plan.layers.length, 2);
+        assert.equal(plan.files.length, 5 + 2 + 2); // two documents, two layers
         const files = await filesOf(bytesOf(plan, repository));
         const [image] = parse(files, "manifest.json") as { Layers: string[] }[];
         assert.equal(image?.Layers.length, 3);
@@ -186,6 +194,119 @@ describe("planArchive", () => {
         );
     });
 
+    describe("names for Docker", () => {
+        /** The tags that the images of an index get; `none` for those without. */
+        function tagsOf(tag: string, platforms: readonly (Platform | undefined)[]): string[] {
+            const repository = emptyRepository("app");
+            const documents = platforms.map((platform, at): ImageDocument => {
+                const { mediaType, digest, size } = addImage(repository, { layers: [layer(at.toString())] });
+                const descriptor = { mediaType, digest, size, ...(platform && { platform }) };
+                return documentOf(repository, descriptor);
+            });
+            const root = documentOf(
+                repository,
+                addIndex(
+                    repository,
+                    documents.map((each) => each.descriptor),
+                ),
+            );
+            const [base] = name.split(":");
+            const image = { name: `${base}:${tag}`, tag, configs: new Map() };
+            const { files } = planArchive({ ...image, documents: [root, ...documents] });
+            const content = files.find((file) => file.name === "manifest.json")?.content;
+            assert.ok(content && "bytes" in content);
+            const images = JSON.parse(Buffer.from(content.bytes).toString()) as {
+                RepoTags: string[] | null;
+            }[];
+            return images.map(({ RepoTags }) => {
+                if (RepoTags === null) return "none";
+                const reference = parseReference(RepoTags.join());
+                assert.equal(`${reference.registry}/${reference.repository}`, base);
+                return reference.tag ?? "none";
+            });
+        }
+        const linux = (architecture: string, variant?: string): Platform => ({
+            os: "linux",
+            architecture,
+            ...(variant !== undefined && { variant }),
+        });
+
+        it("are the tag for linux/amd64, else for the first, and the tag with the platform for the others", () => {
+            const arms = [linux("arm64", "v8"), linux("arm", "v7")];
+            assert.deepEqual(tagsOf("1", [...arms, linux("amd64", "v1"), linux("amd64", "v2")]), [
+                "1-linux-arm64-v8",
+                "1-linux-arm-v7",
+                "1",
+                "1-linux-amd64-v2",
+            ]);
+            assert.deepEqual(tagsOf("1", arms), ["1", "1-linux-arm-v7"]);
+        });
+
+        it("cut the tag and not the platform where there is no room for both", () => {
+            const images = [linux("amd64"), linux("arm64"), linux("arm", "v7")];
+            for (const length of [118, 128]) {
+                const tag = "t".repeat(length);
+                const [first, second = "", third = ""] = tagsOf(tag, images);
+                assert.equal(first, tag);
+                assert.match(second, /^t+-linux-arm64-[0-9a-f]{12}$/);
+                assert.match(third, /^t+-linux-arm-v7-[0-9a-f]{12}$/);
+                assert.deepEqual([second.length, third.length], [128, 128]);
+            }
+            const [, second] = tagsOf("t".repeat(116), images);
+            assert.equal(second, `${"t".repeat(116)}-linux-arm64`);
+        });
+
+        it("tell images of one platform apart, and those of a strange one or of none", () => {
+            const windows = (osVersion: string): Platform => ({
+                os: "windows",
+                architecture: "amd64",
+                osVersion,
+            });
+            const [first, second = ""] = tagsOf("1", [windows("10.0.17763.1"), windows("10.0.20348.1")]);
+            assert.deepEqual([first, second], ["1", "1-windows-amd64"]);
+            const same = tagsOf("1", [linux("amd64"), linux("amd64"), linux("amd64")]);
+            assert.deepEqual(same.slice(0, 2), ["1", "1-linux-amd64"]);
+            assert.match(same[2] ?? "", /^1-linux-amd64-[0-9a-f]{12}$/);
+            const strange = [
+                linux("amd64"),
+                linux("ARM 64"),
+                linux("x/../y"),
+                linux("a".repeat(100)),
+                undefined,
+            ];
+            for (const tag of tagsOf("1", strange).slice(1))
+                assert.match(tag, /^1-(?:linux-x-\.\.-y|[0-9a-f]{12})$/);
+        });
+
+        it("are different and valid for any index", () => {
+            const word = fc.oneof(
+                fc.constantFrom("linux", "amd64", "arm", "v7", "arm-v7"),
+                fc.string({ minLength: 1, maxLength: 60 }),
+            );
+            const platform = fc.record(
+                {
+                    os: fc.constantFrom("linux", "windows", "strange os"),
+                    architecture: word,
+                    variant: word,
+                    osVersion: word,
+                },
+                { requiredKeys: ["os", "architecture"] },
+            );
+            const offered = fc.array(fc.option(platform, { nil: undefined }), { minLength: 1, maxLength: 8 });
+            const tag = fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/);
+            fc.assert(
+                fc.property(fc.oneof(tag, fc.constant("t".repeat(128))), offered, (asked, platforms) => {
+                    const tags = tagsOf(asked, platforms);
+                    assert.ok(!tags.includes("none") || asked === "none");
+                    assert.equal(new Set(tags).size, tags.length, tags.join(" "));
+                    assert.equal(tags.filter((each) => each === asked).length, 1);
+                    assert.deepEqual(tagsOf(asked, platforms), tags);
+                }),
+                { seed: 1, numRuns: 300 },
+            );
+        });
+    });
+
     it("plans a layer above 8 GiB and 500 layers without reading any", () => {
         const huge: Descriptor = {
             mediaType: mediaTypes.oci.layer,
@@ -214,13 +335,16 @@ describe("planArchive", () => {
             },
         };
         const plan = planArchive({ name, documents: [document], configs: new Map() });
-        assert.equal(plan.layers.length, 500);
         assert.equal(
             plan.sizeBytes,
             plan.segments.reduce((sum, { length }) => sum + length, 0),
         );
-        const places = plan.layers.map(({ offset }) => offset % 512);
-        assert.deepEqual(new Set(places), new Set([0]));
+        const [{ layers: places } = assert.fail()] = recordedImages(
+            { name, documents: [document], configs: new Map() },
+            plan,
+        );
+        assert.equal(places?.length, 500);
+        assert.deepEqual(new Set(places.map(({ offset }) => offset % 512)), new Set([0]));
     });
 
     it("refuses descriptors that contradict each other", () => {

@@ -1,7 +1,13 @@
 import * as assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
+import { Readable } from "node:stream";
+import type { ExportRecord } from "../../../contract/record";
+import { readArchive } from "../../../exporter/archive/readArchive";
+import { tarHeader } from "../../../exporter/archive/tar";
 import { exportImage } from "../../../exporter/exportImage";
 import { verifyArchive } from "../../../exporter/archive/verify";
 import { type FakeRegistry, startRegistry } from "../support/fakeRegistry";
@@ -81,6 +87,58 @@ describe("verifyArchive", () => {
             await changeRecord(`"offset": ${layerOffset}`, '"offset": 1'),
             new RegExp(`offset of blob ${layerDigest}`),
         );
+    });
+    it("sees files that lead a loader to another image, although the record's hash is theirs", async () => {
+        const { files, sizeBytes } = await readArchive(createReadStream(archive));
+        const record = recordOf(await readFile(`${archive}.json`, "utf8"));
+        const bytes = await readFile(archive);
+        async function assertRefused(forged: Buffer, expected: RegExp): Promise<void> {
+            const sha256 = createHash("sha256").update(forged).digest("hex");
+            const itsRecord = { ...record, archive: { ...record.archive, sha256, sizeBytes: forged.length } };
+            some((await verifyArchive(Readable.from([forged]), itsRecord)).problems, expected);
+        }
+        const list = files.get("manifest.json") ?? assert.fail();
+        const other = Buffer.from(bytes);
+        // Go's decoder takes keys in any case, and the last of two.
+        other.write(
+            other.toString("latin1", list.offset, list.offset + list.sizeBytes).replace("Config", "config"),
+            list.offset,
+            "latin1",
+        );
+        await assertRefused(other, /^manifest\.json is damaged: byte \d+ is not/);
+
+        const second = Buffer.concat([tarHeader("manifest.json", 2), Buffer.from("[]"), Buffer.alloc(510)]);
+        const end = sizeBytes - 1024;
+        await assertRefused(
+            Buffer.concat([bytes.subarray(0, end), second, bytes.subarray(end)]),
+            /^manifest\.json .* not what/,
+        );
+        const surplus = tarHeader("extra", 0);
+        await assertRefused(
+            Buffer.concat([bytes.subarray(0, end), surplus, bytes.subarray(end)]),
+            /^extra .* not what/,
+        );
+
+        // Some readers take a folder's size for a body, others for nothing.
+        const folder = files.get("blobs/sha256/") ?? assert.fail();
+        const at = folder.offset - 512;
+        const hiding = Buffer.from(tarHeader("blobs/sha256/", 1024));
+        hiding.write("5", 156);
+        hiding.write(
+            `${(parseInt(hiding.toString("latin1", 148, 154), 8) + 5).toString(8).padStart(6, "0")}`,
+            148,
+        );
+        await assertRefused(
+            Buffer.concat([bytes.subarray(0, at), hiding, Buffer.alloc(1024), bytes.subarray(at + 512)]),
+            /^blobs\/sha256\/ .* not what/,
+        );
+    });
+    it("sees a record of engine docker over another image", async () => {
+        const record = recordOf(await readFile(`${archive}.json`, "utf8"));
+        const images = record.images.map((image) => ({ ...image, configDigest: `sha256:${"1".repeat(64)}` }));
+        const other: ExportRecord = { ...record, engine: { name: "docker", version: "1" }, images };
+        const { problems } = await verifyArchive(createReadStream(archive), other);
+        some(problems, /^the image's configuration is sha256:/);
     });
     it("says what an archive without an index lacks", async () => {
         async function* nothing(): AsyncIterable<Buffer> {

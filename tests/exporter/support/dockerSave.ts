@@ -1,21 +1,30 @@
 import { buffer } from "node:stream/consumers";
 import { type Header, pack } from "tar-stream";
+import type { RecordedImage } from "../../../contract/record";
 import { digestOf, randomBytesOf } from "./images";
 
 /** Layouts of `docker save`: before Docker 25 a folder a layer, since then an image layout besides. */
 export type DockerLayout = "folders" | "blobs";
 
+const layers = [randomBytesOf(3000, 1), randomBytesOf(1024, 2)] as const;
+const diffIds = [layers[0], layers[1], layers[0]].map(digestOf);
+const config = json({
+    os: "linux",
+    architecture: "arm64",
+    variant: "v8",
+    rootfs: { type: "layers", diff_ids: diffIds },
+});
+
+/** The image of {@link dockerSave}, as a record of engine `docker` has it. */
+export const savedImage: RecordedImage = {
+    platform: "linux/arm64/v8",
+    configDigest: digestOf(config),
+    diffIds,
+    layers: null,
+};
+
 /** An archive as `docker save` writes it, with two layers; the first of them is in it twice. */
 export async function dockerSave(layout: DockerLayout): Promise<Buffer> {
-    const layers = [randomBytesOf(3000, 1), randomBytesOf(1024, 2)] as const;
-    const [first, second] = layers;
-    const diffIds = [first, second, first].map(digestOf);
-    const config = json({
-        os: "linux",
-        architecture: "arm64",
-        variant: "v8",
-        rootfs: { type: "layers", diff_ids: diffIds },
-    });
     const files = layout === "folders" ? folders(config, layers) : blobs(config, layers);
     const tar = pack();
     for (const [name, content, more = {}] of files) {
