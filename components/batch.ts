@@ -1,32 +1,16 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { manifestPrefix, resultPrefix } from "../contract/keys";
 import { batchDefinition } from "../stateMachines/batch";
-import {
-    awaitExports,
-    type AwsLocation,
-    countResults,
-    exportEachImage,
-    findMapRuns,
-    followEachExport,
-    followExports,
-    followMap,
-    policyDocument,
-    putManifests,
-    readManifests,
-    readResults,
-    runMap,
-    startExports,
-    writeEncrypted,
-    writeResults,
-} from "../policies/statements";
+import { batchMapRole, batchRole } from "../policies/batchRole";
+import { startBatch } from "../policies/callers";
+import { policyOf, type StackLocation, statementsOf } from "../policies/document";
 import { LoggedStateMachine } from "./stateMachine";
 
 /** Arguments of {@link BatchOrchestration}. */
 export interface BatchOrchestrationArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: StackLocation;
     /** ARN of the state machine that exports one image. */
     readonly exportMachineArn: pulumi.Input<string>;
     /** Name of that state machine. */
@@ -72,10 +56,6 @@ export class BatchOrchestration extends pulumi.ComponentResource {
 
     public constructor(name: string, args: BatchOrchestrationArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:BatchOrchestration", name, args, opts);
-        const { at, exportMachineArn, exportMachineName, artifactBucketArn, encryptionKeyArn } = args;
-        const useKey =
-            encryptionKeyArn === undefined ? [] : [writeEncrypted(at, encryptionKeyArn, artifactBucketArn)];
-
         const machine = new LoggedStateMachine(
             `${name}-machine`,
             {
@@ -84,31 +64,21 @@ export class BatchOrchestration extends pulumi.ComponentResource {
                 definition: pulumi.jsonStringify(
                     batchDefinition({
                         ...args,
-                        partition: at.partition,
+                        partition: args.at.partition,
                         artifactBucket: args.artifactBucketName,
                     }),
                 ),
-                statements: [
-                    exportEachImage(exportMachineArn),
-                    followEachExport(at, exportMachineName),
-                    awaitExports(at),
-                    readManifests(artifactBucketArn, manifestPrefix),
-                    writeResults(artifactBucketArn, resultPrefix),
-                    ...useKey,
-                ],
+                statements: statementsOf(batchRole, args),
             },
             { parent: this },
         );
+        const itself = { at: args.at, machineArn: machine.arn, machineName: machine.name };
         // Of its own, since it names the state machine, which needs the other one to be made.
         new aws.iam.RolePolicy(
             `${name}-map-policy`,
             {
                 role: machine.roleName,
-                policy: policyDocument(
-                    runMap(machine.arn),
-                    followMap(at, machine.name),
-                    countResults(at, machine.name),
-                ),
+                policy: policyOf(batchMapRole, itself),
             },
             { parent: this },
         );
@@ -116,17 +86,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
         this.stateMachineArn = machine.arn;
         this.stateMachineName = machine.name;
         this.logGroupName = machine.logGroupName;
-        this.startBatchPolicy = pulumi.jsonStringify(
-            policyDocument(
-                startExports(machine.arn),
-                followExports(at, machine.name),
-                findMapRuns(at, machine.name),
-                countResults(at, machine.name),
-                putManifests(artifactBucketArn, manifestPrefix),
-                readResults(artifactBucketArn, resultPrefix),
-                ...useKey,
-            ),
-        );
+        this.startBatchPolicy = pulumi.jsonStringify(policyOf(startBatch, { ...args, ...itself }));
         this.registerOutputs({
             stateMachineArn: this.stateMachineArn,
             stateMachineName: this.stateMachineName,

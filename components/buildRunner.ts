@@ -3,29 +3,15 @@ import { createHash } from "node:crypto";
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import {
-    assumedByCodeBuild,
-    type AwsLocation,
-    createNetworkInterfaces,
-    deleteNetworkInterfaces,
-    importImages,
-    lendNetworkInterfaces,
-    logInToEcr,
-    lookUpNetwork,
-    policyDocument,
-    pullImages,
-    readExporter,
-    writeArchives,
-    writeEncrypted,
-    writeLog,
-} from "../policies/statements";
+import { buildRole, buildRoleTrust } from "../policies/buildRole";
+import { policyOf, type StackLocation } from "../policies/document";
 import type { EngineName } from "../contract/engine";
 import { exitStatusText } from "../contract/errors";
-import { type EcrImage, type EcrRepository, repositoryArn } from "../contract/image";
+import { type EcrImage, type EcrRepository } from "../contract/image";
 import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
 import type { RequestVariable } from "../contract/request";
-import { repositoryPolicies } from "../policies/repositoryPolicies";
+import { repositoryPolicies } from "../policies/repositories";
 
 /** The machine that a build runs on, and how long it may take. */
 export interface Compute {
@@ -52,7 +38,7 @@ export interface BuildNetwork {
 /** Arguments of {@link BuildRunner}. */
 export interface BuildRunnerArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: StackLocation;
     /** How the archive is made: by a privileged build with a Docker daemon, or by the exporter without either. */
     readonly engine: EngineName;
     /** The engine's buildspec, as YAML. */
@@ -148,12 +134,7 @@ export class BuildRunner extends pulumi.ComponentResource {
         this.projectArn = project.arn;
         this.roleArn = role.arn;
         this.logGroupName = logGroup.name;
-        this.repositoryPolicies = repositoryPolicies(
-            args.engine,
-            args.at.accountId,
-            args.repositories,
-            role.arn,
-        );
+        this.repositoryPolicies = repositoryPolicies({ ...args, buildRoleArn: role.arn });
         this.registerOutputs({
             projectName: this.projectName,
             projectArn: this.projectArn,
@@ -225,7 +206,7 @@ function createRole(
         {
             description: "Service role of the builds that export container images",
             // Pulumi names the project: its resource name, then random digits.
-            assumeRolePolicy: policyDocument(assumedByCodeBuild(args.at, projectResourceName)),
+            assumeRolePolicy: buildRoleTrust(args.at, projectResourceName),
         },
         opts,
     );
@@ -239,42 +220,8 @@ function attachPolicy(
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.iam.RolePolicy {
-    const cachedRepositories = args.cachedRepositories ?? [];
-    return new aws.iam.RolePolicy(
-        `${name}-policy`,
-        {
-            role: role.name,
-            policy: policyDocument(
-                logInToEcr(),
-                pullImages(args.engine, args.repositories.map(repositoryArn)),
-                ...(cachedRepositories.length === 0
-                    ? []
-                    : [importImages(cachedRepositories.map(repositoryArn))]),
-                ...(exporter === undefined
-                    ? []
-                    : [readExporter(pulumi.interpolate`${args.artifactBucketArn}/${exporter.key}`)]),
-                writeArchives(args.artifactBucketArn, args.artifactPrefix),
-                ...(args.encryptionKeyArn === undefined
-                    ? []
-                    : [writeEncrypted(args.at, args.encryptionKeyArn, args.artifactBucketArn)]),
-                writeLog(logGroup.arn),
-                ...(args.network === undefined ? [] : useNetwork(args.at, args.network)),
-            ),
-        },
-        opts,
-    );
-}
-
-function useNetwork(
-    at: AwsLocation,
-    { subnetIds, securityGroupIds }: BuildNetwork,
-): aws.iam.PolicyStatement[] {
-    return [
-        lookUpNetwork(),
-        createNetworkInterfaces(at, subnetIds, securityGroupIds),
-        lendNetworkInterfaces(at, subnetIds),
-        deleteNetworkInterfaces(at, subnetIds),
-    ];
+    const policy = policyOf(buildRole, { ...args, exporterKey: exporter?.key, logGroupArn: logGroup.arn });
+    return new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts);
 }
 
 function createProject(

@@ -1,12 +1,13 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { assumedByFlowLogs, type AwsLocation, policyDocument, writeFlowLogs } from "../policies/statements";
+import { policyOf, type StackLocation } from "../policies/document";
+import { flowLogRole, flowLogTrust } from "../policies/flowLogRole";
 
 /** Arguments of {@link FlowLogs}. */
 export interface FlowLogsArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: StackLocation;
     /** Id of the VPC. */
     readonly vpcId: pulumi.Input<string>;
     /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
@@ -49,13 +50,13 @@ export class FlowLogs extends pulumi.ComponentResource {
             `${name}-role`,
             {
                 description: "Writes the flow logs of the builds' VPC",
-                assumeRolePolicy: policyDocument(assumedByFlowLogs(args.at)),
+                assumeRolePolicy: flowLogTrust(args.at),
             },
             child,
         );
         const policy = new aws.iam.RolePolicy(
             `${name}-policy`,
-            { role: role.name, policy: policyDocument(writeFlowLogs(logGroup.arn)) },
+            { role: role.name, policy: policyOf(flowLogRole, { logGroupArn: logGroup.arn }) },
             child,
         );
         new aws.ec2.FlowLog(

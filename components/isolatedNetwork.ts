@@ -4,24 +4,14 @@ import * as pulumi from "@pulumi/pulumi";
 import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
 import type { EngineName } from "../contract/engine";
-import {
-    type AwsLocation,
-    downloadLayers,
-    identifyCaller,
-    logInToEcr,
-    passBuildLogs,
-    passExporters,
-    policyDocument,
-    pullImages,
-    throughEndpoint,
-    writeArchives,
-} from "../policies/statements";
-import { type EcrRepository, repositoryArn } from "../contract/image";
+import { policyOf, type PolicyTable, type StackLocation } from "../policies/document";
+import { ecrEndpoint, type EndpointArgs, logsEndpoint, s3Endpoint, stsEndpoint } from "../policies/endpoints";
+import type { EcrRepository } from "../contract/image";
 
 /** Arguments of {@link IsolatedNetwork}. */
 export interface IsolatedNetworkArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: StackLocation;
     /** Availability zones of the region, by name, two or more: a subnet is made in each of the first two. */
     readonly zones: pulumi.Input<string[]>;
     /** How archives are made, which decides what builds ask of ECR and S3. */
@@ -220,19 +210,14 @@ function createS3Endpoint(
     args: IsolatedNetworkArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.ec2.VpcEndpoint {
-    const { at, engine, artifactBucketArn } = args;
     return new aws.ec2.VpcEndpoint(
         `${name}-s3-endpoint`,
         {
             vpcId: vpc.id,
             vpcEndpointType: "Gateway",
-            serviceName: `com.amazonaws.${at.region}.s3`,
+            serviceName: `com.amazonaws.${args.at.region}.s3`,
             routeTableIds: [routeTable.id],
-            policy: endpointPolicy(
-                downloadLayers(at),
-                ...(engine === "stream" ? [passExporters(artifactBucketArn)] : []),
-                writeArchives(artifactBucketArn, args.artifactPrefix),
-            ),
+            policy: pulumi.jsonStringify(policyOf(s3Endpoint, args)),
         },
         opts,
     );
@@ -252,14 +237,11 @@ function createInterfaceEndpoints(
     args: IsolatedNetworkArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.ec2.VpcEndpoint[] {
-    const { at, engine } = args;
-    // AWS recommends one policy for both endpoints of ECR: they share the work of a pull.
-    const ecr = endpointPolicy(logInToEcr(), pullImages(engine, args.repositories.map(repositoryArn)));
-    const policies: Record<InterfaceService, pulumi.Output<string>> = {
-        "ecr.api": ecr,
-        "ecr.dkr": ecr,
-        logs: endpointPolicy(passBuildLogs(at)),
-        sts: endpointPolicy(identifyCaller()),
+    const policies: Record<InterfaceService, PolicyTable<EndpointArgs>> = {
+        "ecr.api": ecrEndpoint,
+        "ecr.dkr": ecrEndpoint,
+        logs: logsEndpoint,
+        sts: stsEndpoint,
     };
     return Object.entries(policies).map(
         ([service, policy]) =>
@@ -268,19 +250,15 @@ function createInterfaceEndpoints(
                 {
                     vpcId: vpc.id,
                     vpcEndpointType: "Interface",
-                    serviceName: interfaceServiceName(at, service as InterfaceService),
+                    serviceName: interfaceServiceName(args.at, service as InterfaceService),
                     subnetIds,
                     securityGroupIds: [group.id],
                     privateDnsEnabled: true,
-                    policy,
+                    policy: pulumi.jsonStringify(policyOf(policy, args)),
                 },
                 opts,
             ),
     );
-}
-
-function endpointPolicy(...statements: aws.iam.PolicyStatement[]): pulumi.Output<string> {
-    return pulumi.jsonStringify(policyDocument(...statements.map(throughEndpoint)));
 }
 
 // Beyond the partition aws some services have prefixes of their own: github.com/aws/aws-cdk, aws-ec2/lib/vpc-endpoint.ts
@@ -289,6 +267,6 @@ const ownPrefixes: Record<string, Partial<Record<InterfaceService, string>> | un
     "aws-eusc": { "ecr.api": "eu.amazonaws", "ecr.dkr": "eu.amazonaws" },
 };
 
-function interfaceServiceName({ partition, region }: AwsLocation, service: InterfaceService): string {
+function interfaceServiceName({ partition, region }: StackLocation, service: InterfaceService): string {
     return `${ownPrefixes[partition]?.[service] ?? "com.amazonaws"}.${region}.${service}`;
 }

@@ -5,19 +5,10 @@ import { batchExecutionPrefix } from "../contract/request";
 import { buildsUrl } from "../contract/aws";
 import { Alarms, type Alarm } from "./alarms";
 import { Dashboard } from "./dashboard";
-import {
-    assumedByChat,
-    assumedByEventBridge,
-    type AwsLocation,
-    denyInsecurePublishing,
-    letAlarmsPublish,
-    policyDocument,
-    publishEncrypted,
-    publishNotifications,
-    readOutcomes,
-    showMetrics,
-    wakeNotifier,
-} from "../policies/statements";
+import { chatRole, chatTrust } from "../policies/chatRole";
+import { policyOf, type StackLocation, statementsOf } from "../policies/document";
+import { endedRuleRole, notifierRole, ruleRoleTrust } from "../policies/notifierRole";
+import { topicPolicy } from "../policies/topic";
 import { notifierDefinition, type Subject } from "../stateMachines/notifier";
 import { LoggedStateMachine } from "./stateMachine";
 
@@ -50,7 +41,7 @@ export interface WatchedMachine {
 /** Arguments of {@link Monitoring}. */
 export interface MonitoringArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: StackLocation;
     /**
      * Who is notified, and of what.
      *
@@ -165,12 +156,7 @@ function createTopic(name: string, args: MonitoringArgs, opts: pulumi.CustomReso
         `${name}-topic-policy`,
         {
             arn: topic.arn,
-            policy: pulumi.jsonStringify(
-                policyDocument(
-                    letAlarmsPublish(args.at, topic.arn, `${args.namePrefix}*`),
-                    denyInsecurePublishing(topic.arn),
-                ),
-            ),
+            policy: pulumi.jsonStringify(policyOf(topicPolicy, { ...args, topicArn: topic.arn })),
         },
         opts,
     );
@@ -185,7 +171,7 @@ function createChannel(
     args: MonitoringArgs,
     opts: pulumi.CustomResourceOptions,
 ): void {
-    const mayDo = policyDocument(showMetrics());
+    const mayDo = policyOf(chatRole, {});
     const guardrail = new aws.iam.Policy(
         `${name}-chat-guardrail`,
         {
@@ -198,7 +184,7 @@ function createChannel(
         `${name}-chat-role`,
         {
             description: "Role of the Slack channel for image exports",
-            assumeRolePolicy: policyDocument(assumedByChat(args.at, topic.name)),
+            assumeRolePolicy: chatTrust(args.at, topic.name),
         },
         opts,
     );
@@ -244,13 +230,12 @@ function createNotifier(
                         .apply(([accountId, projectName]) => buildsUrl(at, accountId, projectName)),
                 }),
             ),
-            statements: [
-                readOutcomes(at, [args.exportMachine.name, args.batchMachine.name]),
-                publishNotifications(topic.arn),
-                ...(encryptionKeyArn === undefined
-                    ? []
-                    : [publishEncrypted(at, encryptionKeyArn, topic.arn)]),
-            ],
+            statements: statementsOf(notifierRole, {
+                at,
+                stateMachineNames: [args.exportMachine.name, args.batchMachine.name],
+                topicArn: topic.arn,
+                encryptionKeyArn,
+            }),
             encryptionKeyArn,
         },
         opts,
@@ -272,13 +257,13 @@ function createRules(
         `${name}-ended-role`,
         {
             description: "Role of the rules that report the end of an execution",
-            assumeRolePolicy: policyDocument(assumedByEventBridge(args.at, `${name}-ended`)),
+            assumeRolePolicy: ruleRoleTrust(args.at, `${name}-ended`),
         },
         opts,
     );
     const policy = new aws.iam.RolePolicy(
         `${name}-ended-policy`,
-        { role: role.name, policy: policyDocument(wakeNotifier(notifier.arn)) },
+        { role: role.name, policy: policyOf(endedRuleRole, { notifierArn: notifier.arn }) },
         opts,
     );
     const status = ["FAILED", "TIMED_OUT", "ABORTED", ...(onSuccess ? ["SUCCEEDED"] : [])];

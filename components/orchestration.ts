@@ -2,18 +2,9 @@ import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { exportDefinition, type ExportDefinitionArgs, isAskable } from "../stateMachines/export";
-import {
-    awaitBuilds,
-    findExports,
-    followBuilds,
-    followExports,
-    policyDocument,
-    readBuildLogs,
-    resolveTags,
-    runBuilds,
-    startExports,
-} from "../policies/statements";
-import { repositoryArn } from "../contract/image";
+import { startExport } from "../policies/callers";
+import { policyOf, statementsOf } from "../policies/document";
+import { exportRole } from "../policies/exportRole";
 import { LoggedStateMachine } from "./stateMachine";
 
 /** Arguments of {@link ExportOrchestration}. */
@@ -80,12 +71,7 @@ export class ExportOrchestration extends pulumi.ComponentResource {
         this.stateMachineName = machine.name;
         this.logGroupName = machine.logGroupName;
         this.startExportPolicy = pulumi.jsonStringify(
-            policyDocument(
-                startExports(machine.arn),
-                followExports(args.at, machine.name),
-                followBuilds(args.projectArn),
-                readBuildLogs(args.at, args.buildLogGroupName),
-            ),
+            policyOf(startExport, { ...args, machineArn: machine.arn, machineName: machine.name }),
         );
         this.registerOutputs({
             stateMachineArn: this.stateMachineArn,
@@ -99,14 +85,9 @@ export class ExportOrchestration extends pulumi.ComponentResource {
 function statements(args: ExportOrchestrationArgs): pulumi.Output<aws.iam.PolicyStatement[]> {
     return pulumi.output(args.at.accountId).apply((accountId) => {
         // Another account would have to let it.
-        const asked = args.repositories.filter(
+        const askedRepositories = args.repositories.filter(
             (repository) => repository.accountId === accountId && isAskable(args, repository),
         );
-        return pulumi.output([
-            ...(asked.length === 0 ? [] : [resolveTags(asked.map(repositoryArn))]),
-            findExports(args.artifactBucketArn, args.artifactPrefix),
-            runBuilds(args.projectArn),
-            awaitBuilds(args.at),
-        ]);
+        return pulumi.output(statementsOf(exportRole, { ...args, askedRepositories }));
     });
 }

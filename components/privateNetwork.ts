@@ -3,21 +3,15 @@ import * as awsx from "@pulumi/awsx";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { EngineName } from "../contract/engine";
-import {
-    type AwsLocation,
-    downloadLayers,
-    passExporters,
-    policyDocument,
-    throughEndpoint,
-    writeArchives,
-} from "../policies/statements";
+import { policyOf, type StackLocation } from "../policies/document";
+import { s3Endpoint } from "../policies/endpoints";
 import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
 
 /** Arguments of {@link PrivateNetwork}. */
 export interface PrivateNetworkArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: StackLocation;
     /** How archives are made, which decides what builds ask of S3. */
     readonly engine: EngineName;
     /** ARN of the bucket of the archives. */
@@ -108,22 +102,17 @@ function createVpc(
 function createS3Endpoint(
     name: string,
     vpc: awsx.ec2.Vpc,
-    { at, engine, artifactBucketArn, artifactPrefix }: PrivateNetworkArgs,
+    args: PrivateNetworkArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.ec2.VpcEndpoint {
-    const passing = [
-        downloadLayers(at),
-        ...(engine === "stream" ? [passExporters(artifactBucketArn)] : []),
-        writeArchives(artifactBucketArn, artifactPrefix),
-    ];
     return new aws.ec2.VpcEndpoint(
         `${name}-s3-endpoint`,
         {
             vpcId: vpc.vpcId,
             vpcEndpointType: "Gateway",
-            serviceName: `com.amazonaws.${at.region}.s3`,
+            serviceName: `com.amazonaws.${args.at.region}.s3`,
             routeTableIds: vpc.routeTables.apply((tables) => pulumi.all(tables.map(({ id }) => id))),
-            policy: pulumi.jsonStringify(policyDocument(...passing.map(throughEndpoint))),
+            policy: pulumi.jsonStringify(policyOf(s3Endpoint, args)),
         },
         opts,
     );

@@ -1,18 +1,13 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import {
-    assumedByStepFunctions,
-    type AwsLocation,
-    deliverExecutionLog,
-    policyDocument,
-    traceExecutions,
-} from "../policies/statements";
+import { policyDocument, type StackLocation, statementsOf } from "../policies/document";
+import { stateMachineRole, stateMachineTrust } from "../policies/stateMachineRole";
 
 /** Arguments of {@link LoggedStateMachine}. */
 export interface LoggedStateMachineArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: StackLocation;
     /** What the state machine does, as the role's description says it: "exports container images". */
     readonly purpose: string;
     /** The definition, as JSON. */
@@ -37,7 +32,7 @@ export interface LoggedStateMachineArgs {
  *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
  *     purpose: "exports container images",
  *     definition: pulumi.jsonStringify(definition),
- *     statements: [runBuilds(project.arn)],
+ *     statements: statementsOf(exportRole, exportRoleArgs),
  * });
  */
 export class LoggedStateMachine extends pulumi.ComponentResource {
@@ -104,7 +99,7 @@ function createRole(
         {
             description: `Role of the state machine that ${args.purpose}`,
             // Pulumi names the state machine: its resource name, then random digits.
-            assumeRolePolicy: policyDocument(assumedByStepFunctions(args.at, name)),
+            assumeRolePolicy: stateMachineTrust(args.at, name),
         },
         opts,
     );
@@ -118,7 +113,7 @@ function attachPolicy(
 ): aws.iam.RolePolicy {
     const policy = pulumi
         .output(args.statements)
-        .apply((statements) => policyDocument(...statements, deliverExecutionLog(), traceExecutions()));
+        .apply((statements) => policyDocument([...statements, ...statementsOf(stateMachineRole, {})]));
     return new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts);
 }
 

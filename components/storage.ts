@@ -2,22 +2,10 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { manifestPrefix, resultPrefix } from "../contract/keys";
-import {
-    administerKey,
-    type AwsLocation,
-    readEncrypted,
-    denyCustomerKeys,
-    denyInsecureTransport,
-    denyOtherEncryption,
-    denyOtherKeys,
-    encryptAlarms,
-    encryptLogs,
-    encryptNotifications,
-    encryptObjects,
-    listArchives,
-    policyDocument,
-    readArchives,
-} from "../policies/statements";
+import { bucketPolicy } from "../policies/bucket";
+import { readArtifacts } from "../policies/callers";
+import { policyOf, type StackLocation } from "../policies/document";
+import { keyPolicy, keyUsers } from "../policies/key";
 
 /** What encrypts the archives: S3's own keys (SSE-S3), a KMS key of this component's own, or a given KMS key. */
 export type Encryption =
@@ -46,7 +34,7 @@ export interface Retention {
 /** Arguments of {@link ArtifactStorage}. */
 export interface ArtifactStorageArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: StackLocation;
     /** Key prefix of the archives, with its closing slash, for instance `images/`. */
     readonly artifactPrefix: string;
     /** What encrypts the archives. */
@@ -111,14 +99,10 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         this.encryptionKeyArn = keyArn;
         this.encryptionKeyPolicy =
             typeof args.encryption === "object"
-                ? pulumi.jsonStringify(policyDocument(...keyUsers(bucketPattern(name, args), args)))
+                ? pulumi.jsonStringify(policyOf(keyUsers, { ...args, bucketArn: bucketPattern(name, args) }))
                 : undefined;
         this.readArtifactsPolicy = pulumi.jsonStringify(
-            policyDocument(
-                readArchives(bucket.arn, args.artifactPrefix),
-                listArchives(bucket.arn, args.artifactPrefix),
-                ...(keyArn === undefined ? [] : [readEncrypted(args.at, keyArn, bucket.arn)]),
-            ),
+            policyOf(readArtifacts, { ...args, artifactBucketArn: bucket.arn, encryptionKeyArn: keyArn }),
         );
         this.registerOutputs({
             bucketName: this.bucketName,
@@ -168,9 +152,7 @@ function encryptionKey(
         `${name}-key`,
         {
             description: "Encrypts exported container images, and the logs and notifications of their export",
-            policy: pulumi.jsonStringify(
-                policyDocument(administerKey(args.at), ...keyUsers(bucket.arn, args)),
-            ),
+            policy: pulumi.jsonStringify(policyOf(keyPolicy, { ...args, bucketArn: bucket.arn })),
             enableKeyRotation: true,
             // The longest: time to notice that archives are still needed.
             deletionWindowInDays: 30,
@@ -179,19 +161,6 @@ function encryptionKey(
     );
     new aws.kms.Alias(`${name}-key-alias`, { namePrefix: `alias/${name}-`, targetKeyId: key.keyId }, opts);
     return key.arn;
-}
-
-/** Who uses the key: S3 for the bucket, CloudWatch Logs and SNS for what the stack declares. */
-function keyUsers(
-    bucketArn: pulumi.Input<string>,
-    { at, namePrefix }: ArtifactStorageArgs,
-): aws.iam.PolicyStatement[] {
-    return [
-        encryptObjects(at, bucketArn),
-        encryptLogs(at, `/aws/*/${namePrefix}*`),
-        encryptNotifications(at, `${namePrefix}*`),
-        encryptAlarms(at, `${namePrefix}*`),
-    ];
 }
 
 /** The bucket by its pattern, for whoever has to admit it before it exists: Pulumi adds random digits to its name. */
@@ -229,16 +198,7 @@ function keepPrivate(
         `${name}-policy`,
         {
             bucket: bucket.bucket,
-            policy: policyDocument(
-                denyInsecureTransport(bucket.arn),
-                ...(keyArn === undefined
-                    ? []
-                    : [
-                          denyOtherEncryption(bucket.arn),
-                          denyOtherKeys(bucket.arn, keyArn),
-                          denyCustomerKeys(bucket.arn),
-                      ]),
-            ),
+            policy: policyOf(bucketPolicy, { bucketArn: bucket.arn, encryptionKeyArn: keyArn }),
         },
         // S3 answers OperationAborted when both are changed at the same time.
         { ...opts, dependsOn: [accessBlock] },

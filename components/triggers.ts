@@ -2,17 +2,10 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { domainOf } from "../contract/aws";
-import {
-    assumedByEventBridge,
-    assumedByScheduler,
-    type AwsLocation,
-    denyInsecureQueue,
-    keepUndelivered,
-    letRuleKeepUndelivered,
-    policyDocument,
-    pullTrigger,
-    startTriggeredExports,
-} from "../policies/statements";
+import { policyOf, type StackLocation, statementsOf } from "../policies/document";
+import { ruleRoleTrust } from "../policies/notifierRole";
+import { queuePolicy } from "../policies/queue";
+import { pushRole, scheduleRole, scheduleTrust, starterRole } from "../policies/triggerRoles";
 import { starterDefinition } from "../stateMachines/starter";
 import { Alarms } from "./alarms";
 import { LoggedStateMachine } from "./stateMachine";
@@ -38,7 +31,7 @@ export interface ScheduleTrigger {
 /** Arguments of {@link Triggers}. */
 export interface TriggersArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: StackLocation;
     /** What pushes start an export, if any. */
     readonly onPush?: PushTrigger | undefined;
     /** When an export is started, if ever. */
@@ -101,7 +94,7 @@ function createStarter(
             definition: pulumi.jsonStringify(
                 starterDefinition({ partition: at.partition, exportMachineArn }),
             ),
-            statements: [startTriggeredExports(exportMachineArn)],
+            statements: statementsOf(starterRole, { exportMachineArn }),
             encryptionKeyArn,
         },
         opts,
@@ -127,12 +120,7 @@ function createQueuePolicy(
         `${name}-undelivered-policy`,
         {
             queueUrl: queue.url,
-            policy: pulumi.jsonStringify(
-                policyDocument(
-                    ...(rule ? [letRuleKeepUndelivered(queue.arn, rule.arn)] : []),
-                    denyInsecureQueue(queue.arn),
-                ),
-            ),
+            policy: pulumi.jsonStringify(policyOf(queuePolicy, { queueArn: queue.arn, ruleArn: rule?.arn })),
         },
         opts,
     );
@@ -168,8 +156,8 @@ function createPushRule(
     const role = createRole(
         `${name}-on-push`,
         "Role of the rule that starts an export on a push",
-        assumedByEventBridge(args.at, ruleName),
-        [pullTrigger(starter.arn)],
+        ruleRoleTrust(args.at, ruleName),
+        policyOf(pushRole, { starterArn: starter.arn }),
         opts,
     );
     new aws.cloudwatch.EventTarget(
@@ -217,8 +205,8 @@ function createSchedule(
     const role = createRole(
         `${name}-schedule`,
         "Role of the schedule that starts exports",
-        assumedByScheduler(args.at, group.arn),
-        [pullTrigger(starter.arn), keepUndelivered(queue.arn)],
+        scheduleTrust(args.at, group.arn),
+        policyOf(scheduleRole, { starterArn: starter.arn, queueArn: queue.arn }),
         opts,
     );
     new aws.scheduler.Schedule(
@@ -249,20 +237,12 @@ function createSchedule(
 function createRole(
     name: string,
     description: string,
-    trust: aws.iam.PolicyStatement,
-    statements: aws.iam.PolicyStatement[],
+    assumeRolePolicy: aws.iam.PolicyDocument,
+    policy: aws.iam.PolicyDocument,
     opts: pulumi.CustomResourceOptions,
 ): aws.iam.Role {
-    const role = new aws.iam.Role(
-        `${name}-role`,
-        { description, assumeRolePolicy: policyDocument(trust) },
-        opts,
-    );
-    new aws.iam.RolePolicy(
-        `${name}-policy`,
-        { role: role.name, policy: policyDocument(...statements) },
-        opts,
-    );
+    const role = new aws.iam.Role(`${name}-role`, { description, assumeRolePolicy }, opts);
+    new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts);
     return role;
 }
 

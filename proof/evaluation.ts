@@ -5,7 +5,7 @@ import { offencesOf, patternOf } from "./facts";
 import type { Holder } from "./holders";
 import { type Builder, evaluateVariant, type Program, type Variant, variants } from "./program";
 import { makeRows, type Row, type RowKind, verdictOn } from "./rows";
-import { actionsOf, statementProofs } from "./statements";
+import { actionsOf, proofOf, statementProofs } from "./statements";
 
 /** What the evaluation of one variant shows. */
 export interface Evaluated {
@@ -46,7 +46,7 @@ export async function proveAllByEvaluation(): Promise<{
     for (const variant of variants) evaluated.push(await proveByEvaluation(variant));
     const declared = new Set(evaluated.flatMap(({ program }) => builtIn(program)));
     const unused = Object.keys(statementProofs)
-        .filter((builder) => !declared.has(builder as Builder))
+        .filter((builder) => !declared.has(builder))
         .map((builder) => `${builder}: no variant of the program declares this statement`);
     return { evaluated, problems: [...evaluated.flatMap(({ problems }) => problems), ...unused] };
 }
@@ -57,7 +57,7 @@ function builtIn({ policies }: Program): Builder[] {
 
 /** Whether a row asks for what a statement is there for. */
 function speaksOf(row: Row, builder: Builder, holder: Holder, { variant, stack }: Program): boolean {
-    const { resources, denies } = statementProofs[builder];
+    const { resources, denies } = proofOf(builder);
     const kind: RowKind = denies === true ? "taken away" : "granted";
     return (
         row.kind === kind &&

@@ -13,7 +13,7 @@ import { allowedContextKeysForRequest } from "@cloud-copilot/iam-simulate";
 import type { PolicyStatement } from "../lab/iam";
 import { type Holder, policyBearer } from "./holders";
 import type { Builder, Program } from "./program";
-import { actionsOf, statementProofs } from "./statements";
+import { actionsOf, proofOf } from "./statements";
 
 /** What is wrong with the declared statements of a program. */
 export async function offencesOf(program: Program): Promise<string[]> {
@@ -38,7 +38,7 @@ export async function offencesOfStatement(
     holder: Holder,
     { stack, variant }: Program,
 ): Promise<string[]> {
-    const proof = statementProofs[builder];
+    const proof = proofOf(builder);
     const inside = proof.resources(stack, holder).flatMap((scope) => scope.inside);
     const effect = proof.denies === true ? "Deny" : "Allow";
     return [

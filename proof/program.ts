@@ -2,12 +2,7 @@
  * The program as the proof sees it: evaluated whole, as each of its variants, with every policy that it declares
  * anywhere, and the builder that each statement comes from.
  */
-import { isDeepStrictEqual } from "node:util";
-
-import type * as aws from "@pulumi/aws";
-
 import type { EngineName } from "../stateMachines/export";
-import * as builders from "../policies/statements";
 import type { PolicyDocument, PolicyStatement } from "../lab/iam";
 import { stackConfiguration } from "../lab/stackFiles";
 import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";
@@ -15,17 +10,8 @@ import { loadProgram } from "../lab/program";
 import { evaluate, type Evaluation, type RecordedResource } from "../lab/evaluation";
 import { foreignGrantsIn, givenKeyArn, type Holder, holderInOutput, holderInResource } from "./holders";
 
-type Builders = typeof builders;
-
-/** Name of a function of `components/iamStatements.ts` that makes a statement, and not only changes one. */
-export type Builder = Exclude<
-    {
-        [Name in keyof Builders]: Builders[Name] extends (...args: never[]) => aws.iam.PolicyStatement
-            ? Name
-            : never;
-    }[keyof Builders],
-    "throughEndpoint"
->;
+/** What `statements.ts` calls a statement: its `Sid`, or, where there is none, what its service assumes. */
+export type Builder = string;
 
 /** A configuration that the program is evaluated with. */
 export interface Variant {
@@ -152,51 +138,22 @@ export class Stack {
 
 /** Evaluates a variant and collects its policies. */
 export async function evaluateVariant(variant: Variant): Promise<Program> {
-    const made: Made[] = [];
-    const restore = spyOnBuilders(made);
-    let evaluation: Evaluation;
-    try {
-        evaluation = await evaluate(() => ({ outputs: loadProgram(variant.stack, variant.changes), made }), {
-            stack: variant.stack,
-        });
-    } finally {
-        restore();
-    }
-    const result = evaluation.result as { outputs: Record<string, unknown>; made: Made[] };
+    const evaluation = await evaluate(() => ({ outputs: loadProgram(variant.stack, variant.changes) }), {
+        stack: variant.stack,
+    });
+    const { outputs } = evaluation.result as { outputs: Record<string, unknown> };
     const configuration = { ...stackConfiguration(variant.stack), ...variant.changes };
     return {
         variant,
         stack: new Stack(evaluation, configuration),
-        ...collectPolicies(evaluation, result.outputs, result.made),
+        ...collectPolicies(evaluation, outputs),
     };
-}
-
-/** A statement, and the builder that made it. */
-export interface Made {
-    readonly builder: Builder;
-    readonly statement: unknown;
-}
-
-/** Writes down what each builder makes. Components call builders by way of the module's exports, which can be replaced. */
-function spyOnBuilders(made: Made[]): () => void {
-    const exports = builders as unknown as Record<string, (...args: never[]) => unknown>;
-    const originals = { ...exports };
-    for (const [name, build] of Object.entries(originals)) {
-        if (typeof build !== "function" || ["policyDocument", "throughEndpoint"].includes(name)) continue;
-        exports[name] = (...args) => {
-            const statement = build(...args);
-            made.push({ builder: name as Builder, statement });
-            return statement;
-        };
-    }
-    return () => Object.assign(exports, originals);
 }
 
 /** Finds every policy document, wherever it is; asks of each what it is attached to and who made its statements. */
 export function collectPolicies(
     evaluation: Evaluation,
     outputs: Record<string, unknown>,
-    made: readonly Made[],
 ): Pick<Program, "policies" | "problems"> {
     const inResources = evaluation.customResources().flatMap((resource) =>
         documentsIn(resource.inputs).map(({ path, document }) => ({
@@ -213,25 +170,31 @@ export function collectPolicies(
     const policies: Policy[] = [];
     const problems = foreignGrantsIn(evaluation);
     for (const { where, holder, document } of [...inResources, ...inOutputs]) {
-        const makers = document.Statement.map((statement) => {
-            const asMade = holder?.kind === "endpoint" ? withoutEverybody(statement) : statement;
-            return made.find((each) => isDeepStrictEqual(each.statement, asMade))?.builder;
-        });
+        const names = document.Statement.map(nameOf);
         if (holder === undefined) {
             problems.push(`${where}: proof/holders.ts does not say what this policy is attached to`);
-        } else if (makers.includes(undefined)) {
-            problems.push(`${where}: has a statement that no builder of components/iamStatements.ts made`);
         } else {
-            policies.push({ where, holder, document, builders: makers as Builder[] });
+            policies.push({ where, holder, document, builders: names });
         }
     }
     return { policies, problems };
 }
 
-/** A statement of an endpoint as its builder made it: `throughEndpoint` adds that everybody may pass. */
-function withoutEverybody(statement: PolicyStatement): PolicyStatement {
-    const { Principal, ...rest } = statement;
-    return Principal === "*" ? rest : statement;
+const servicesWithRoles: Record<string, Builder> = {
+    chatbot: "assumedByChat",
+    codebuild: "assumedByCodeBuild",
+    events: "assumedByEventBridge",
+    scheduler: "assumedByScheduler",
+    states: "assumedByStepFunctions",
+    "vpc-flow-logs": "assumedByFlowLogs",
+};
+
+function nameOf({ Sid = "", Principal }: PolicyStatement): Builder {
+    if (Sid === "LetImageExportPull") return "letRolePull";
+    const service = String((Principal as Record<string, string> | undefined)?.["Service"]);
+    return Sid === ""
+        ? (servicesWithRoles[service.replace(".amazonaws.com", "")] ?? service)
+        : `${Sid.charAt(0).toLowerCase()}${Sid.slice(1)}`;
 }
 
 /** Every policy document in a value, as an object or as JSON, and the way to it. */

@@ -3,7 +3,7 @@ import type { Evaluated } from "./evaluation";
 import type { Holder } from "./holders";
 import { type Builder, variants } from "./program";
 import { rowKinds } from "./rows";
-import { actionsOf, type ActionProof, statementProofs } from "./statements";
+import { actionsOf, type ActionProof, proofOf, statementProofs } from "./statements";
 
 /** One action of one statement, of one holder. */
 export interface ReportedAction {
@@ -118,7 +118,7 @@ function rowOf({ action, kind, builder, engines, proof }: ReportedAction): strin
                 ? "the role of the build needs it, as the lab shows"
                 : "lab: taken away, the work is not done"
             : `[AWS](${proof.proof.page}); not in the lab: ${proof.proof.because}`;
-    return [`\`${action}\`${only}`, statementProofs[builder].reach, proof.why, how];
+    return [`\`${action}\`${only}`, proofOf(builder).reach, proof.why, how];
 }
 
 /** A table of Markdown. Without padding, so that a longer cell changes no other row. */

@@ -10,7 +10,7 @@ import { at } from "../lab/awsTypes";
 import { type Holder, policyBearer } from "./holders";
 import type { Builder, Policy, Program } from "./program";
 import type { Scope } from "./scope";
-import { actionsOf, statementProofs } from "./statements";
+import { actionsOf, proofOf } from "./statements";
 import { verdictOf } from "./verdicts";
 
 /** One request and the verdict that is expected. */
@@ -266,7 +266,7 @@ class World {
 
 function grantsOf({ holder, builders }: Policy, { stack, variant }: Program): Grant[] {
     return builders.map((builder) => {
-        const proof = statementProofs[builder];
+        const proof = proofOf(builder);
         const resources = proof.resources(stack, holder);
         return {
             builder,

@@ -12,7 +12,6 @@ import type { Event } from "../lab/events";
 import { permission } from "../lab/iam";
 import { type Lab, startLab } from "../lab/lab";
 import type { ExecutionResult } from "../lab/stepFunctions";
-import type { Builder } from "./program";
 import { actionsOf, statementProofs } from "./statements";
 
 /** What a run of the lab shows. */
@@ -252,7 +251,7 @@ function claimed(engine: EngineName, lab: Lab): string[] {
     );
     return Object.keys(statementProofs)
         .flatMap((builder) =>
-            Object.entries(actionsOf(builder as Builder, engine))
+            Object.entries(actionsOf(builder, engine))
                 .filter(([, { proof }]) => proof === "lab")
                 .map(([action]) => permission(statementName(builder), action)),
         )

@@ -57,10 +57,17 @@ export interface StatementProof {
 /** The actions of a statement in stacks with an engine. */
 export function actionsOf(builder: Builder, engine: EngineName): Record<string, ActionProof> {
     return Object.fromEntries(
-        Object.entries(statementProofs[builder].actions).filter(
+        Object.entries(proofOf(builder).actions).filter(
             ([, proof]) => proof.engine === undefined || proof.engine === engine,
         ),
     );
+}
+
+/** The account of a statement. */
+export function proofOf(builder: Builder): StatementProof {
+    const proof = statementProofs[builder];
+    if (proof === undefined) throw new Error(`proof/statements.ts has no account of ${builder}`);
+    return proof;
 }
 
 /** Actions that are all there for the same reason. */

@@ -7,10 +7,10 @@
  * text that cannot be tested beforehand, what AWS says of a failed build, is parsed inside a Parallel state of one
  * branch, the language's only way to catch the failure of a Pass state.
  */
+import type { AwsLocation } from "../contract/aws";
 import type * as pulumi from "@pulumi/pulumi";
 
 import type { EngineName } from "../settings";
-import type { AwsLocation } from "../policies/statements";
 import { type EcrRepository, repositoryArn, repositoryUris } from "../contract/image";
 
 /** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */
@@ -29,7 +29,7 @@ export interface State {
 /** Arguments of {@link exportDefinition}. */
 export interface ExportDefinitionArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: AwsLocation<pulumi.Input<string>>;
     /** Name of the CodeBuild project that exports one image. */
     readonly projectName: pulumi.Input<string>;
     /** How that project makes the archive; part of the result. */
@@ -411,7 +411,7 @@ export function isAskable(
  * Finds the digest that the request means: in the URI, or by asking ECR. A tag that ECR does not have ends the execution
  * here; whatever else ECR says, the build will find out.
  */
-function findDigest(at: AwsLocation): Record<string, State> {
+function findDigest(at: AwsLocation<pulumi.Input<string>>): Record<string, State> {
     const told = "$.asked.ImageDetails[0].ImageDigest";
     const digest = (path: string): State => ({
         Type: "Pass",

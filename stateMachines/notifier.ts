@@ -6,16 +6,16 @@
  * execution itself is asked, which is, and what it does not tell is filled in with words: a message is sent whatever
  * the answer.
  */
+import type { AwsLocation } from "../contract/aws";
 import type * as pulumi from "@pulumi/pulumi";
 
 import { executionsUrl } from "../contract/aws";
 import { matches, present, type State, type StateMachineDefinition, string } from "./export";
-import type { AwsLocation } from "../policies/statements";
 
 /** Arguments of {@link notifierDefinition}. */
 export interface NotifierDefinitionArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation;
+    readonly at: AwsLocation<pulumi.Input<string>>;
     /** ARN of the topic that messages are published to. */
     readonly topicArn: pulumi.Input<string>;
     /** Image that is exported when a request names none. */

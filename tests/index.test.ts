@@ -204,7 +204,7 @@ describe("index.ts", function () {
             const logs = statementsOf(prod.resource("image-export-key")).find(
                 ({ Sid }) => Sid === "EncryptLogs",
             );
-            const { ArnLike: names } = logs?.Condition as { ArnLike: Record<string, string> };
+            const { StringLike: names } = logs?.Condition as { StringLike: Record<string, string> };
             const pattern = names["kms:EncryptionContext:aws:logs:arn"]?.replaceAll("*", ".*") ?? "";
             const groups = prod.customResources().filter(({ type }) => type.endsWith(":LogGroup"));
             assert.notDeepEqual(groups, []);
@@ -219,7 +219,7 @@ describe("index.ts", function () {
             const topic = prod.resource("image-export-topic").inputs;
             assert.equal(topic["kmsMasterKeyId"], key);
             const admitted = statementsOf(prod.resource("image-export-key")).filter(({ Condition = {} }) => {
-                const { ArnLike: contexts } = Condition as { ArnLike?: Record<string, string> };
+                const { StringLike: contexts } = Condition as { StringLike?: Record<string, string> };
                 const pattern = contexts?.["kms:EncryptionContext:aws:sns:topicArn"];
                 return pattern !== undefined && covers(pattern, String(prod.result["notificationTopicArn"]));
             });

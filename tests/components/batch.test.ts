@@ -152,7 +152,7 @@ describe("BatchOrchestration", () => {
             Resource: encryptionKeyArn,
             Condition: {
                 StringEquals: { "kms:ViaService": "s3.ap-northeast-1.amazonaws.com" },
-                ArnLike: { "kms:EncryptionContext:aws:s3:arn": artifactBucketArn },
+                StringLike: { "kms:EncryptionContext:aws:s3:arn": artifactBucketArn },
             },
         };
         assert.deepEqual(statementsOf(encrypted.resource("test-machine-policy"))[5], useKey);

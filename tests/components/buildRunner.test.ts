@@ -489,7 +489,7 @@ describe("BuildRunner with a KMS key", () => {
                             Resource: encryptionKeyArn,
                             Condition: {
                                 StringEquals: { "kms:ViaService": "s3.ap-northeast-1.amazonaws.com" },
-                                ArnLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
+                                StringLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
                             },
                         },
                     ],

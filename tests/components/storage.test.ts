@@ -252,7 +252,7 @@ function refusals(keyArn: string): object[] {
 function throughS3(bucketArn: string): object {
     return {
         StringEquals: { "kms:ViaService": "s3.ap-northeast-1.amazonaws.com" },
-        ArnLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
+        StringLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
     };
 }
 
@@ -283,7 +283,7 @@ function keyUsers(bucketArn: string): object[] {
             ],
             Resource: "*",
             Condition: {
-                ArnLike: { "kms:EncryptionContext:aws:logs:arn": arn("logs", "log-group:/aws/*/test-*") },
+                StringLike: { "kms:EncryptionContext:aws:logs:arn": arn("logs", "log-group:/aws/*/test-*") },
             },
         },
         {
@@ -294,7 +294,7 @@ function keyUsers(bucketArn: string): object[] {
             Resource: "*",
             Condition: {
                 StringEquals: { "kms:ViaService": "sns.ap-northeast-1.amazonaws.com" },
-                ArnLike: { "kms:EncryptionContext:aws:sns:topicArn": arn("sns", "test-*") },
+                StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arn("sns", "test-*") },
             },
         },
         {
@@ -305,7 +305,7 @@ function keyUsers(bucketArn: string): object[] {
             Resource: "*",
             Condition: {
                 StringEquals: { "aws:SourceAccount": "111122223333" },
-                ArnLike: { "kms:EncryptionContext:aws:sns:topicArn": arn("sns", "test-*") },
+                StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arn("sns", "test-*") },
             },
         },
     ];

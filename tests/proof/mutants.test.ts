@@ -11,7 +11,7 @@ import { type Mutant, mutate, narrowed, widened, withAction } from "../../proof/
 import type { Builder, Policy } from "../../proof/program";
 import { type Row, verdictOn } from "../../proof/rows";
 import { noResource } from "../../proof/scope";
-import { statementProofs } from "../../proof/statements";
+import { proofOf } from "../../proof/statements";
 import { proven } from "../support/proven";
 
 /** One statement of the evaluated program. */
@@ -148,7 +148,7 @@ describe("the proof notices", function () {
         const { tried, survivors } = await unnoticed(
             subjects.filter(({ statement }) => statement["Effect"] === "Allow"),
             async ({ statement, builder, policy, evaluated: { program, rows } }) => {
-                const [{ inside: [resource = ""] } = noResource] = statementProofs[builder].resources(
+                const [{ inside: [resource = ""] } = noResource] = proofOf(builder).resources(
                     program.stack,
                     policy.holder,
                 );

@@ -1,12 +1,10 @@
 import { strict as assert } from "node:assert";
 
-import * as builders from "../../policies/statements";
-import { collectPolicies, evaluateVariant, type Made, variants } from "../../proof/program";
 import { Evaluation, type RecordedResource } from "../../lab/evaluation";
+import { collectPolicies } from "../../proof/program";
 
 const statement = { Sid: "DoAnything", Effect: "Allow", Action: "s3:GetObject", Resource: "*" };
 const document = { Version: "2012-10-17", Statement: [statement] };
-const made: Made[] = [{ builder: "readArchives", statement }];
 
 function resource(type: string, inputs: Record<string, unknown>): RecordedResource {
     return {
@@ -25,8 +23,8 @@ function resource(type: string, inputs: Record<string, unknown>): RecordedResour
 }
 
 /** The problems of a program of one resource and some outputs. */
-function problems(inputs: [string, Record<string, unknown>], outputs = {}, by = made): readonly string[] {
-    return collectPolicies(new Evaluation([resource(...inputs)], {}), outputs, by).problems;
+function problems(inputs: [string, Record<string, unknown>], outputs = {}): readonly string[] {
+    return collectPolicies(new Evaluation([resource(...inputs)], {}), outputs).problems;
 }
 
 const inRole: [string, Record<string, unknown>] = [
@@ -35,20 +33,8 @@ const inRole: [string, Record<string, unknown>] = [
 ];
 
 describe("the collection of policies", () => {
-    it("takes a policy whose statements builders made, where policies are known to be", () => {
+    it("takes a policy where policies are known to be", () => {
         assert.deepEqual(problems(inRole), []);
-    });
-
-    it("notices a statement that no builder made", () => {
-        assert.match(problems(inRole, {}, []).join(), /no builder of components\/iamStatements\.ts made/);
-    });
-
-    it("notices a statement that was changed after it was made", () => {
-        const changed = { ...statement, Resource: "arn:aws:s3:::other/*" };
-        assert.match(
-            problems(inRole, {}, [{ builder: "readArchives", statement: changed }]).join(),
-            /no builder/,
-        );
     });
 
     const elsewhere: [string, string, Record<string, unknown>][] = [
@@ -79,13 +65,5 @@ describe("the collection of policies", () => {
             problems(["aws:iam/role:Role", { managedPolicyArns: [arn] }]).join(),
             /managedPolicyArns/,
         );
-    });
-
-    it("leaves the builders as they were", async () => {
-        const before = { ...builders };
-        const [variant] = variants;
-        assert(variant);
-        await evaluateVariant(variant);
-        assert.deepEqual({ ...builders }, before);
     });
 });

@@ -1,0 +1,69 @@
+/** The policy of the bucket: it allows nobody anything, and denies what would weaken the archives' protection. */
+import * as pulumi from "@pulumi/pulumi";
+
+import type { PolicyTable } from "./document";
+
+/** What {@link bucketPolicy} depends on. */
+export interface BucketPolicyArgs {
+    readonly bucketArn: pulumi.Input<string>;
+    /** ARN of the KMS key that encrypts the bucket; undefined with SSE-S3. */
+    readonly encryptionKeyArn: pulumi.Input<string> | undefined;
+}
+
+/** The statements of the policy. */
+export const bucketPolicy = {
+    DenyInsecureTransport: {
+        why: "nobody, whatever else they may, reaches the bucket and its objects without TLS; a Deny is widest where it names every action",
+        page: "AmazonS3/latest/userguide/security-best-practices.html",
+        statement: ({ bucketArn }) => ({
+            Effect: "Deny",
+            Principal: "*",
+            Action: "s3:*",
+            Resource: [bucketArn, pulumi.interpolate`${bucketArn}/*`],
+            Condition: { Bool: { "aws:SecureTransport": "false" } },
+        }),
+    },
+    DenyOtherEncryption: {
+        why: "nobody uploads with another encryption than SSE-KMS; an upload that names none is not denied: it gets the bucket's default, which S3 applies after it has judged the request, and parts of a multipart upload never name one",
+        page: "AmazonS3/latest/userguide/default-bucket-encryption.html",
+        statement: (args) =>
+            denyUploads(args, {
+                // Without this, StringNotEquals would be true of a request that names no encryption.
+                Null: { "s3:x-amz-server-side-encryption": "false" },
+                StringNotEquals: { "s3:x-amz-server-side-encryption": "aws:kms" },
+            }),
+    },
+    DenyOtherKeys: {
+        why: "nobody uploads with another key; an upload that asks for SSE-KMS and names no key is denied too, since S3 then takes the account's key `aws/s3`, not the bucket's",
+        page: "AmazonS3/latest/API/API_PutObject.html",
+        statement: (args) =>
+            args.encryptionKeyArn !== undefined &&
+            denyUploads(args, {
+                StringEquals: { "s3:x-amz-server-side-encryption": "aws:kms" },
+                // True as well of a request that names no key.
+                ArnNotEquals: { "s3:x-amz-server-side-encryption-aws-kms-key-id": args.encryptionKeyArn },
+            }),
+    },
+    DenyCustomerKeys: {
+        why: "nobody uploads with a key that only the uploader has (SSE-C), since nobody else could read the archive; S3 blocks that by itself in buckets created since April 2026, until somebody lifts it",
+        page: "AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html",
+        statement: (args) =>
+            denyUploads(args, { Null: { "s3:x-amz-server-side-encryption-customer-algorithm": "false" } }),
+    },
+} satisfies PolicyTable<BucketPolicyArgs>;
+
+/** With a KMS key only: without one every encryption is as good. */
+function denyUploads(
+    { bucketArn, encryptionKeyArn }: BucketPolicyArgs,
+    condition: Record<string, Record<string, pulumi.Input<string>>>,
+) {
+    return (
+        encryptionKeyArn !== undefined && {
+            Effect: "Deny" as const,
+            Principal: "*" as const,
+            Action: "s3:PutObject",
+            Resource: pulumi.interpolate`${bucketArn}/*`,
+            Condition: condition,
+        }
+    );
+}

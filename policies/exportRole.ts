@@ -1,0 +1,56 @@
+/** The role of the state machine that exports one image. */
+import * as pulumi from "@pulumi/pulumi";
+
+import { type EcrRepository, repositoryArn } from "../contract/image";
+import type { ArchiveArgs } from "./buildRole";
+import { arnIn, type PolicyTable, type StackLocation } from "./document";
+
+/** What {@link exportRole} depends on. */
+export interface ExportRoleArgs extends ArchiveArgs {
+    readonly at: StackLocation;
+    /** Repositories that it can ask: another account would have to let it. */
+    readonly askedRepositories: readonly EcrRepository[];
+    /** ARN of the CodeBuild project. */
+    readonly projectArn: pulumi.Input<string>;
+}
+
+/** The statements of the role, beside those of every state machine's. */
+export const exportRole = {
+    ResolveTags: {
+        why: "the state machine asks ECR which digest a tag means, and spares the build of what is exported already",
+        page: "AmazonECR/latest/APIReference/API_DescribeImages.html",
+        statement: ({ askedRepositories }) =>
+            askedRepositories.length > 0 && {
+                Effect: "Allow",
+                Action: "ecr:DescribeImages",
+                Resource: askedRepositories.map(repositoryArn),
+            },
+    },
+    FindExports: {
+        why: "the state machine looks whether an archive and its record exist: HEAD, which S3 grants with the right to read",
+        page: "AmazonS3/latest/API/API_HeadObject.html",
+        statement: ({ artifactBucketArn, artifactPrefix }) => ({
+            Effect: "Allow",
+            Action: "s3:GetObject",
+            Resource: pulumi.interpolate`${artifactBucketArn}/${artifactPrefix}*`,
+        }),
+    },
+    RunBuilds: {
+        why: "the state machine starts builds of one project, reads how they ended, and stops the build of an aborted execution, which would run on and be billed",
+        page: "step-functions/latest/dg/connect-codebuild.html",
+        statement: ({ projectArn }) => ({
+            Effect: "Allow",
+            Action: ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"],
+            Resource: projectArn,
+        }),
+    },
+    AwaitBuilds: {
+        why: "Step Functions learns from one EventBridge rule, which it manages itself, that a build has ended",
+        page: "step-functions/latest/dg/connect-codebuild.html",
+        statement: ({ at }) => ({
+            Effect: "Allow",
+            Action: ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+            Resource: arnIn(at, "events", "rule/StepFunctionsGetEventForCodeBuildStartBuildRule"),
+        }),
+    },
+} satisfies PolicyTable<ExportRoleArgs>;

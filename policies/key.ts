@@ -1,0 +1,178 @@
+/** The KMS key: its own policy, and what those who use it have in theirs. */
+import * as pulumi from "@pulumi/pulumi";
+
+import { domainOf } from "../contract/aws";
+import { arnIn, type PolicyTable, type Reasoned, type StackLocation } from "./document";
+
+/** Who uses the key for objects of the bucket. */
+export interface KeyUse {
+    readonly at: StackLocation;
+    readonly artifactBucketArn: pulumi.Input<string>;
+    /** ARN of the key; undefined where AWS's own keys encrypt. */
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
+}
+
+/**
+ * S3 uses the key on the caller's behalf, for this bucket and nothing else. With a Bucket Key the encryption context is the
+ * ARN of the bucket (docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html); that of an object, which is the context
+ * without a Bucket Key, is refused. Encryption contexts are strings to KMS, not ARNs.
+ *
+ * @param bucketArn ARN of the bucket, or a pattern of it.
+ */
+function throughS3(
+    at: StackLocation,
+    bucketArn: pulumi.Input<string>,
+): Record<string, Record<string, pulumi.Input<string>>> {
+    return {
+        StringEquals: { "kms:ViaService": viaService(at, "s3") },
+        StringLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
+    };
+}
+
+/** What `kms:ViaService` calls a service: docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service */
+export function viaService({ partition, region }: StackLocation, service: string): string {
+    return `${service}.${region}.${domainOf(partition)}`;
+}
+
+/** For those who write to the bucket. */
+export const writeEncrypted: Reasoned<KeyUse> = {
+    why: "S3 encrypts what is written with a data key of the KMS key, and decrypts the data key again for each part of an upload",
+    page: "AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions",
+    statement: ({ at, artifactBucketArn, encryptionKeyArn }) =>
+        encryptionKeyArn !== undefined && {
+            Effect: "Allow",
+            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+            Resource: encryptionKeyArn,
+            Condition: throughS3(at, artifactBucketArn),
+        },
+};
+
+/** For those who only read from the bucket. */
+export const readEncrypted: Reasoned<KeyUse> = {
+    why: "S3 decrypts what is read",
+    page: "AmazonS3/latest/userguide/UsingKMSEncryption.html",
+    statement: ({ at, artifactBucketArn, encryptionKeyArn }) =>
+        encryptionKeyArn !== undefined && {
+            Effect: "Allow",
+            Action: "kms:Decrypt",
+            Resource: encryptionKeyArn,
+            Condition: throughS3(at, artifactBucketArn),
+        },
+};
+
+/** What {@link keyUsers} and {@link keyPolicy} depend on. */
+export interface KeyPolicyArgs {
+    readonly at: StackLocation;
+    /** ARN of the bucket, or a pattern of it where it does not exist yet. */
+    readonly bucketArn: pulumi.Input<string>;
+    /** How the names of the stack's log groups and topics begin, for instance `image-export-`. */
+    readonly namePrefix: string;
+}
+
+/** Who uses the key: what the owner of a given key has to allow. In a key policy the resource `*` is the key. */
+export const keyUsers = {
+    EncryptObjects: {
+        why: "whom IAM policies of the account allow it, uses the key through S3 and for this bucket only: builds, batches, readers, and whoever deploys and so uploads the exporter",
+        page: "AmazonS3/latest/userguide/UsingKMSEncryption.html",
+        statement: ({ at, bucketArn }) => ({
+            Effect: "Allow",
+            Principal: { AWS: accountRoot(at) },
+            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+            Resource: "*",
+            Condition: throughS3(at, bucketArn),
+        }),
+    },
+    EncryptLogs: {
+        why: "CloudWatch Logs encrypts the stack's log groups, by their pattern, since a group can only be created once the key allows it; `Describe*` of AWS's example has no encryption context, so the condition would never be met",
+        page: "AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html",
+        statement: ({ at, namePrefix }) => ({
+            Effect: "Allow",
+            // The one principal here whose domain is that of the partition: github.com/aws/aws-cdk, region-info/lib/default.ts
+            Principal: { Service: `logs.${at.region}.${domainOf(at.partition)}` },
+            // What the documentation's wildcards come to for a symmetric key.
+            Action: [
+                "kms:Decrypt",
+                "kms:Encrypt",
+                "kms:GenerateDataKey",
+                "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+            ],
+            Resource: "*",
+            Condition: {
+                StringLike: {
+                    "kms:EncryptionContext:aws:logs:arn": arnIn(
+                        at,
+                        "logs",
+                        `log-group:/aws/*/${namePrefix}*`,
+                    ),
+                },
+            },
+        }),
+    },
+    EncryptNotifications: {
+        why: "whom IAM policies of the account allow it, publishes to the stack's encrypted topics, with the key through SNS",
+        page: "sns/latest/dg/sns-key-management.html",
+        statement: ({ at, namePrefix }) => ({
+            Effect: "Allow",
+            Principal: { AWS: accountRoot(at) },
+            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+            Resource: "*",
+            Condition: {
+                StringEquals: { "kms:ViaService": viaService(at, "sns") },
+                StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
+            },
+        }),
+    },
+    EncryptAlarms: {
+        why: "alarms of the account publish to the stack's encrypted topics; EventBridge could not be held to an account in the same way, since it sends neither `aws:SourceAccount` nor `aws:SourceArn` for an encrypted topic",
+        page: "sns/latest/dg/sns-key-management.html",
+        statement: ({ at, namePrefix }) => ({
+            Effect: "Allow",
+            Principal: { Service: "cloudwatch.amazonaws.com" },
+            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+            Resource: "*",
+            Condition: {
+                StringEquals: { "aws:SourceAccount": at.accountId },
+                StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
+            },
+        }),
+    },
+} satisfies PolicyTable<KeyPolicyArgs>;
+
+/** The policy of the stack's own key. */
+export const keyPolicy: PolicyTable<KeyPolicyArgs> = {
+    AdministerKey: {
+        why: "the account administers the key, so that it cannot be lost with one user or role; no action here encrypts, decrypts or creates a grant, so what IAM policies allow of these has no effect on this key, be it `kms:*`. Pulumi reads, changes, names and destroys the key; an administrator disables it in an emergency, and saves one that is still needed",
+        page: "kms/latest/developerguide/key-policy-default.html",
+        statement: ({ at }) => ({
+            Effect: "Allow",
+            Principal: { AWS: accountRoot(at) },
+            Action: [
+                "kms:CancelKeyDeletion",
+                "kms:CreateAlias",
+                "kms:DeleteAlias",
+                "kms:DescribeKey",
+                "kms:DisableKey",
+                "kms:EnableKey",
+                "kms:EnableKeyRotation",
+                "kms:GetKeyPolicy",
+                "kms:GetKeyRotationStatus",
+                "kms:ListResourceTags",
+                "kms:PutKeyPolicy",
+                "kms:ScheduleKeyDeletion",
+                "kms:TagResource",
+                "kms:UntagResource",
+                "kms:UpdateAlias",
+                "kms:UpdateKeyDescription",
+            ],
+            Resource: "*",
+        }),
+    },
+    ...keyUsers,
+};
+
+/** Stands for everybody in the account whom its IAM policies allow something. */
+function accountRoot({ partition, accountId }: StackLocation): pulumi.Output<string> {
+    return pulumi.interpolate`arn:${partition}:iam::${accountId}:root`;
+}

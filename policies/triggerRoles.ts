@@ -1,0 +1,56 @@
+/** The roles of what starts exports by itself: the starter state machine, the rule for pushes, the schedule. */
+import type * as aws from "@pulumi/aws";
+import type * as pulumi from "@pulumi/pulumi";
+
+import { assumedBy, type PolicyTable, type StackLocation } from "./document";
+
+/** The statement of the starter's role, beside those of every state machine's. */
+export const starterRole = {
+    StartTriggeredExports: {
+        why: "the state machine behind the triggers starts the export",
+        page: "step-functions/latest/dg/connect-stepfunctions.html",
+        statement: ({ exportMachineArn }) => ({
+            Effect: "Allow",
+            Action: "states:StartExecution",
+            Resource: exportMachineArn,
+        }),
+    },
+} satisfies PolicyTable<{ readonly exportMachineArn: pulumi.Input<string> }>;
+
+/** What the triggers start. */
+interface StarterArgs {
+    /** ARN of the starter state machine. */
+    readonly starterArn: pulumi.Input<string>;
+}
+
+/** The statement of the role of the rule for pushes. Its trust is `ruleRoleTrust`. */
+export const pushRole = {
+    PullTrigger: {
+        why: "a rule or a schedule starts its target, and nothing else, with the permissions of its role",
+        page: "eventbridge/latest/userguide/eb-use-identity-based.html",
+        statement: ({ starterArn }) => ({
+            Effect: "Allow",
+            Action: "states:StartExecution",
+            Resource: starterArn,
+        }),
+    },
+} satisfies PolicyTable<StarterArgs>;
+
+/** Trust of the schedule's role: the group is what EventBridge Scheduler names as the source. */
+export function scheduleTrust(
+    at: StackLocation,
+    scheduleGroupArn: pulumi.Input<string>,
+): aws.iam.PolicyDocument {
+    // docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
+    return assumedBy("scheduler", at, scheduleGroupArn);
+}
+
+/** The statements of the role of the schedule. */
+export const scheduleRole: PolicyTable<StarterArgs & { readonly queueArn: pulumi.Input<string> }> = {
+    ...pushRole,
+    KeepUndelivered: {
+        why: "EventBridge Scheduler keeps what it could not deliver in the dead-letter queue",
+        page: "scheduler/latest/UserGuide/configuring-schedule-dlq.html",
+        statement: ({ queueArn }) => ({ Effect: "Allow", Action: "sqs:SendMessage", Resource: queueArn }),
+    },
+};
