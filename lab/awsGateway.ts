@@ -3,21 +3,19 @@
  * cannot name as an action and a resource is refused, so that nothing slips through unjudged.
  */
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
-import { finished } from "node:stream/promises";
 
 import { S3Client } from "@aws-sdk/client-s3";
 
+import { domainOf } from "../contract/aws";
+import type { Account } from "./account";
 import { ApiError, type ExecutionsApi } from "./executionsApi";
-import type { IdentityAndAccess } from "./iam";
-import { s3Calls } from "./s3Calls";
+import { handOn, listen, type Listening } from "./http";
+import { type IdentityAndAccess, ownerCredentials } from "./iam";
+import { type ApiCall, s3Calls } from "./s3Calls";
 
-/** Passwords for `docker login` that were handed out: to which access key, and in which region of ECR. */
-export type RegistryPasswords = Map<string, { readonly accessKeyId: string; readonly region: string }>;
-
-/** Tells digest and media type of what a tag means in the registry. */
+/** Reports digest and media type of what a tag means in the registry. */
 export type DescribeImage = (
     repository: string,
     tag: string,
@@ -25,33 +23,27 @@ export type DescribeImage = (
 
 /** Arguments of {@link startAwsGateway}. */
 export interface AwsGatewayArgs {
-    readonly port: number;
+    readonly account: Account;
     readonly emulatorPort: number;
-    readonly region: string;
-    readonly accountId: string;
-    readonly partition: string;
-    readonly iam: IdentityAndAccess;
-    readonly passwords: RegistryPasswords;
     /** Asks the registry, which the emulator knows nothing of. */
     readonly describeImage: DescribeImage;
     /** Answers for executions and builds, which the emulator does not run. */
     readonly executions: ExecutionsApi;
 }
 
-/** An action, and what it is asked of. */
-export interface Call {
-    readonly action: string;
-    readonly resource: string;
-    /** Condition keys of the request and their values. */
-    readonly context?: Record<string, string>;
+/** A call, as its signature has it. */
+interface Scope {
+    readonly accessKeyId: string;
+    readonly region: string;
+    readonly service: string;
 }
 
-/** Starts the gateway on 127.0.0.1. */
-export async function startAwsGateway(args: AwsGatewayArgs): Promise<Server> {
+/** Starts the gateway. */
+export async function startAwsGateway(args: AwsGatewayArgs): Promise<Listening> {
     const s3 = new S3Client({
-        region: args.region,
+        region: args.account.location.region,
         endpoint: `http://127.0.0.1:${args.emulatorPort}`,
-        credentials: { accessKeyId: "lab", secretAccessKey: "lab" },
+        credentials: ownerCredentials,
         forcePathStyle: true,
     });
     const conditional = inTurn();
@@ -63,8 +55,7 @@ export async function startAwsGateway(args: AwsGatewayArgs): Promise<Server> {
             response.writeHead(500).end(String(error));
         });
     });
-    await new Promise<void>((resolve) => server.listen(args.port, "127.0.0.1", resolve));
-    return server;
+    return listen(server);
 }
 
 async function answer(
@@ -73,33 +64,51 @@ async function answer(
     incoming: IncomingMessage,
     response: ServerResponse,
 ): Promise<void> {
-    const scope = /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\//.exec(incoming.headers.authorization ?? "");
-    const [, accessKeyId = "", region = args.region, service = ""] = scope ?? [];
+    const { iam, location } = args.account;
+    const scope = scopeOf(incoming, location.region);
+    const { service, accessKeyId } = scope;
     // Only S3 carries bodies that may be large; those are passed on as they come.
     const body = service === "s3" ? undefined : await buffer(incoming);
     const calls =
         service === "s3"
-            ? await s3Calls(s3, args, incoming)
-            : [jsonCall({ ...args, region }, service, incoming, body)];
+            ? await s3Calls(s3, location, incoming)
+            : [jsonCall(args.account, scope, incoming, body)];
     const [call] = calls;
-    const refusal = await firstRefusal(args.iam, accessKeyId, calls, incoming);
+    const refusal = await firstRefusal(iam, accessKeyId, calls, incoming);
     if (refusal !== undefined) {
         incoming.resume();
         refuse(service, refusal, response);
     } else if (call?.action === "ecr:GetAuthorizationToken") {
-        handOutPassword({ ...args, region }, accessKeyId, response);
+        handOutPassword(args.account, scope, response);
     } else if (call?.action === "ecr:DescribeImages") {
         await describeImages(args, body, response);
-    } else if (call !== undefined && /^(states|codebuild:BatchGetBuilds)/.test(call.action)) {
+    } else if (call !== undefined && /^codebuild:St(art|op)Build$/.test(call.action)) {
+        // Whoever calls is the lab's Step Functions, which then starts or stops the build by itself.
+        respond(response, {});
+    } else if (call !== undefined && /^(states|codebuild):/.test(call.action)) {
         answerOfLab(args.executions, call.action, body, response);
     } else {
-        await passOn(args.emulatorPort, incoming, body, response, async () => {
-            // S3 tells what is not there only to those who may list: docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
-            if (call === undefined || !/^s3:GetObject(Version)?$/.test(call.action)) return false;
-            const bucketArn = call.resource.split("/")[0] ?? "";
-            return !(await args.iam.allows(accessKeyId, "s3:ListBucket", bucketArn));
+        await handOn(incoming, response, {
+            port: args.emulatorPort,
+            body,
+            // S3 reports what is not there only to those who may list: docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+            instead: async (status) => {
+                if (status !== 404 || call === undefined || !/^s3:GetObject(Version)?$/.test(call.action))
+                    return false;
+                if (await iam.allows(accessKeyId, "s3:ListBucket", call.resource.split("/")[0] ?? ""))
+                    return false;
+                refuse("s3", "Access Denied", response);
+                return true;
+            },
         });
     }
+}
+
+/** Who calls, which service, and in which region: docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html */
+function scopeOf(incoming: IncomingMessage, ownRegion: string): Scope {
+    const scope = /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\//.exec(incoming.headers.authorization ?? "");
+    const [, accessKeyId = "", region = ownRegion, service = ""] = scope ?? [];
+    return { accessKeyId, region, service };
 }
 
 /** Runs one after the other what is given to it. */
@@ -116,7 +125,7 @@ function inTurn(): (action: () => Promise<void>) => Promise<void> {
 async function firstRefusal(
     iam: IdentityAndAccess,
     accessKeyId: string,
-    calls: readonly (Call | undefined)[],
+    calls: readonly (ApiCall | undefined)[],
     incoming: IncomingMessage,
 ): Promise<string | undefined> {
     for (const call of calls) {
@@ -131,11 +140,11 @@ async function firstRefusal(
 
 /** Action and resource of a call to a service that speaks JSON: the action is in a header, the rest in the body. */
 function jsonCall(
-    args: AwsGatewayArgs,
-    service: string,
+    { location: { partition, accountId } }: Account,
+    { service, region }: Scope,
     incoming: IncomingMessage,
     body: Buffer | undefined,
-): Call | undefined {
+): ApiCall | undefined {
     const operation = target(incoming).split(".")[1];
     if (operation === undefined) return undefined;
     const fields = JSON.parse(body?.toString() ?? "{}") as Record<string, unknown>;
@@ -143,8 +152,8 @@ function jsonCall(
         const value = [fields[name]].flat()[0];
         return typeof value === "string" ? value : "";
     };
-    const arn = (resource: string) =>
-        `arn:${args.partition}:${service}:${args.region}:${args.accountId}:${resource}`;
+    const arn = (resource: string) => `arn:${partition}:${service}:${region}:${accountId}:${resource}`;
+    const logStream = () => arn(`log-group:${text("logGroupName")}:log-stream:${text("logStreamName")}`);
     const resources: Record<string, () => string> = {
         "codebuild:StartBuild": () => arn(`project/${text("projectName")}`),
         "codebuild:StopBuild": () => arn(`project/${text("id").split(":")[0] ?? ""}`),
@@ -154,12 +163,9 @@ function jsonCall(
         "events:DescribeRule": () => arn(`rule/${text("Name")}`),
         "events:PutRule": () => arn(`rule/${text("Name")}`),
         "events:PutTargets": () => arn(`rule/${text("Rule")}`),
-        "logs:CreateLogStream": () =>
-            arn(`log-group:${text("logGroupName")}:log-stream:${text("logStreamName")}`),
-        "logs:GetLogEvents": () =>
-            arn(`log-group:${text("logGroupName")}:log-stream:${text("logStreamName")}`),
-        "logs:PutLogEvents": () =>
-            arn(`log-group:${text("logGroupName")}:log-stream:${text("logStreamName")}`),
+        "logs:CreateLogStream": logStream,
+        "logs:GetLogEvents": logStream,
+        "logs:PutLogEvents": logStream,
         "states:DescribeExecution": () => text("executionArn"),
         "states:DescribeMapRun": () => text("mapRunArn"),
         "states:GetExecutionHistory": () => text("executionArn"),
@@ -192,6 +198,10 @@ function refuseAs(name: string, message: string, response: ServerResponse): void
     response.end(JSON.stringify({ __type: name, message }));
 }
 
+function respond(response: ServerResponse, answer: object): void {
+    response.writeHead(200, { "content-type": "application/x-amz-json-1.1" }).end(JSON.stringify(answer));
+}
+
 /** Answers for executions and builds of the lab. */
 function answerOfLab(
     executions: ExecutionsApi,
@@ -201,8 +211,7 @@ function answerOfLab(
 ): void {
     try {
         const fields = JSON.parse(body?.toString() ?? "{}") as Record<string, unknown>;
-        const answer = JSON.stringify(executions.answer(action, fields));
-        response.writeHead(200, { "content-type": "application/x-amz-json-1.1" }).end(answer);
+        respond(response, executions.answer(action, fields));
     } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         refuseAs(error.code, error.message, response);
@@ -225,62 +234,32 @@ async function describeImages(
         refuseAs("InvalidParameterException", message, response);
         return;
     }
+    const { accountId } = args.account.location;
     const image = await args.describeImage(repositoryName, imageTag);
     if (image === undefined) {
         const message =
             `The image with imageId {imageDigest:'null', imageTag:'${imageTag}'} does not exist within the repository ` +
-            `with name '${repositoryName}' in the registry with id '${args.accountId}'`;
+            `with name '${repositoryName}' in the registry with id '${accountId}'`;
         refuseAs("ImageNotFoundException", message, response);
         return;
     }
-    const detail = { registryId: args.accountId, repositoryName, imageTags: [imageTag], ...image };
-    response.writeHead(200, { "content-type": "application/x-amz-json-1.1" });
-    response.end(JSON.stringify({ imageDetails: [detail] }));
+    const detail = { registryId: accountId, repositoryName, imageTags: [imageTag], ...image };
+    respond(response, { imageDetails: [detail] });
 }
 
 /** A password of its own for each login, so that the registry knows whose pull it serves. moto has one for all. */
-function handOutPassword(args: AwsGatewayArgs, accessKeyId: string, response: ServerResponse): void {
+function handOutPassword(account: Account, { accessKeyId, region }: Scope, response: ServerResponse): void {
     const password = randomUUID();
-    args.passwords.set(password, { accessKeyId, region: args.region });
-    response.writeHead(200, { "content-type": "application/x-amz-json-1.1" });
-    response.end(
-        JSON.stringify({
-            authorizationData: [
-                {
-                    authorizationToken: Buffer.from(`AWS:${password}`).toString("base64"),
-                    // ECR's passwords are good for 12 hours.
-                    expiresAt: Date.now() / 1000 + 12 * 3600,
-                    proxyEndpoint: `https://${args.accountId}.dkr.ecr.${args.region}.amazonaws.com`,
-                },
-            ],
-        }),
-    );
-}
-
-/** Has the emulator answer. Where it has nothing of that name, and `isHidden`, the call is refused instead. */
-export async function passOn(
-    port: number,
-    incoming: IncomingMessage,
-    body: Buffer | undefined,
-    response: ServerResponse,
-    isHidden: () => Promise<boolean> = () => Promise.resolve(false),
-): Promise<void> {
-    const { method, url: path, headers } = incoming;
-    const onward = request({ host: "127.0.0.1", port, method, path, headers });
-    if (body === undefined) incoming.pipe(onward);
-    else onward.end(body);
-    try {
-        const [answer] = (await once(onward, "response")) as [IncomingMessage];
-        if (answer.statusCode === 404 && (await isHidden())) {
-            answer.resume();
-            refuse("s3", "Access Denied", response);
-        } else {
-            response.writeHead(answer.statusCode ?? 502, answer.headers);
-            answer.pipe(response);
-        }
-        await finished(response, { readable: false });
-    } catch (error) {
-        if (!response.headersSent) response.writeHead(502);
-        response.end(String(error));
-    }
+    account.registryPasswords.set(password, { accessKeyId, region });
+    const { accountId, partition } = account.location;
+    respond(response, {
+        authorizationData: [
+            {
+                authorizationToken: Buffer.from(`AWS:${password}`).toString("base64"),
+                // ECR's passwords are good for 12 hours.
+                expiresAt: Date.now() / 1000 + 12 * 3600,
+                proxyEndpoint: `https://${accountId}.dkr.ecr.${region}.${domainOf(partition)}`,
+            },
+        ],
+    });
 }

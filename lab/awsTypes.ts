@@ -20,6 +20,8 @@ export interface AwsType {
     readonly taggable: boolean;
     /** The argument that would give the resource a fixed physical name. */
     readonly nameArgument?: string;
+    /** Why the lab creates nothing for it, where it does not. */
+    readonly notInLab?: string;
     /**
      * What AWS answers on top of the inputs, for a resource of this physical name.
      *
@@ -67,9 +69,22 @@ function identifiedByArn(service: string, resourceOf: (name: string) => string):
 /** A side resource of a bucket: it is known by the bucket's name. */
 const ofBucket: AwsType = { taggable: false, answer: (_, inputs) => ({ id: String(inputs["bucket"]) }) };
 
+/** Why the lab creates nothing. */
+const notInLab = {
+    network: "builds run in the network of this machine",
+    measurement: "nothing here is measured",
+    message: "what is published is kept, and sent to nobody",
+    name: "its name is all that is used of it",
+    setting: "nothing here depends on it",
+};
+
 /** A resource of a VPC: it is known by an id of its kind, here of its name's hash. */
 function ofNetwork(kind: string): AwsType {
-    return { taggable: true, answer: (name) => ({ id: networkId(kind, name) }) };
+    return {
+        taggable: true,
+        notInLab: notInLab.network,
+        answer: (name) => ({ id: networkId(kind, name) }),
+    };
 }
 
 /** The id of a resource of a VPC, by its kind (`subnet`) and the resource's physical name. */
@@ -81,6 +96,7 @@ export function networkId(kind: string, physicalName: string): string {
 export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration": {
         taggable: true,
+        notInLab: notInLab.message,
         // Its name is the topic's, which Pulumi makes.
         answer: (_, inputs, where = at) => {
             const name = `chat-configuration/slack-channel/${String(inputs["configurationName"])}`;
@@ -90,6 +106,7 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     },
     "aws:cloudwatch/dashboard:Dashboard": {
         taggable: false,
+        notInLab: notInLab.measurement,
         // Its name is the state machine's, which Pulumi makes.
         answer: (_, inputs, where = at) => {
             const name = String(inputs["dashboardName"]);
@@ -109,7 +126,10 @@ export const awsTypes: Record<string, AwsType | undefined> = {
         taggable: false,
         answer: (name, inputs) => ({ id: `${String(inputs["rule"])}-${name}` }),
     },
-    "aws:cloudwatch/metricAlarm:MetricAlarm": identifiedByName("cloudwatch", (name) => `alarm:${name}`),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": {
+        ...identifiedByName("cloudwatch", (name) => `alarm:${name}`),
+        notInLab: notInLab.measurement,
+    },
     "aws:codebuild/project:Project": identifiedByArn("codebuild", (name) => `project/${name}`),
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": {
         taggable: false,
@@ -128,6 +148,7 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:ec2/vpc:Vpc": ofNetwork("vpc"),
     "aws:ec2/vpcEndpoint:VpcEndpoint": {
         taggable: true,
+        notInLab: notInLab.network,
         answer: (name, inputs) => ({
             id: networkId("vpce", name),
             ...(inputs["vpcEndpointType"] === "Gateway" ? { prefixListId: networkId("pl", name) } : {}),
@@ -135,6 +156,7 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     },
     "aws:iam/policy:Policy": {
         taggable: true,
+        notInLab: notInLab.message,
         nameArgument: "name",
         answer: (name, _, where = at) => {
             const arn = globalArn(where, "iam", `policy/${name}`);
@@ -153,6 +175,7 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     },
     "aws:kms/alias:Alias": {
         taggable: false,
+        notInLab: notInLab.name,
         nameArgument: "name",
         answer: (_, inputs, where = at) => {
             const name = prefixed(inputs);
@@ -174,14 +197,17 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             return { id: name, bucket: name, arn: `arn:${partition}:s3:::${name}` };
         },
     },
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ofBucket,
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": {
+        ...ofBucket,
+        notInLab: notInLab.setting,
+    },
     "aws:s3/bucketObjectv2:BucketObjectv2": {
         taggable: true,
         answer: (_, inputs) => ({ id: String(inputs["key"]) }),
     },
-    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": ofBucket,
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": { ...ofBucket, notInLab: notInLab.setting },
     "aws:s3/bucketPolicy:BucketPolicy": ofBucket,
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": ofBucket,
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": { ...ofBucket, notInLab: notInLab.setting },
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": ofBucket,
     "aws:s3/bucketVersioning:BucketVersioning": ofBucket,
     "aws:scheduler/schedule:Schedule": {
@@ -196,22 +222,25 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             };
         },
     },
-    "aws:scheduler/scheduleGroup:ScheduleGroup": identifiedByName(
-        "scheduler",
-        (name) => `schedule-group/${name}`,
-    ),
+    "aws:scheduler/scheduleGroup:ScheduleGroup": {
+        ...identifiedByName("scheduler", (name) => `schedule-group/${name}`),
+        notInLab: notInLab.name,
+    },
     "aws:sfn/stateMachine:StateMachine": identifiedByArn("states", (name) => `stateMachine:${name}`),
-    "aws:sns/topic:Topic": identifiedByArn("sns", (name) => name),
+    "aws:sns/topic:Topic": { ...identifiedByArn("sns", (name) => name), notInLab: notInLab.message },
     "aws:sns/topicPolicy:TopicPolicy": {
         taggable: false,
+        notInLab: notInLab.message,
         answer: (_, inputs) => ({ id: String(inputs["arn"]) }),
     },
     "aws:sns/topicSubscription:TopicSubscription": {
         taggable: false,
+        notInLab: notInLab.message,
         answer: (name, inputs) => ({ id: `${String(inputs["topic"])}:${name}` }),
     },
     "aws:sqs/queue:Queue": {
         taggable: true,
+        notInLab: notInLab.name,
         nameArgument: "name",
         answer: (name, _, where = at) => {
             const { partition, region, accountId } = where;

@@ -20,15 +20,9 @@ import {
 import { GetObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { parse } from "yaml";
 
-import type { DeclaredProject } from "./provision";
+import type { DeclaredProject } from "./account";
+import type { Credentials } from "./iam";
 import { unzip } from "./zip";
-
-/** Credentials of a role's session. */
-export interface Credentials {
-    readonly accessKeyId: string;
-    readonly secretAccessKey: string;
-    readonly sessionToken: string;
-}
 
 /** The machine that builds run on. */
 export interface BuildHost {

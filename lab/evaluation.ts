@@ -127,10 +127,9 @@ export interface EvaluationOptions {
     /**
      * Creates a resource before its outputs are handed on.
      *
-     * @returns outputs that differ from the table's answer.
      * @default nothing is created
      */
-    readonly create?: (resource: DeclaredResource) => Promise<Partial<Answer>>;
+    readonly create?: (resource: DeclaredResource) => Promise<void>;
 }
 
 /** A resource that is to be created. */
@@ -234,7 +233,8 @@ async function answerResource(
     }
     if (preview) return { id: undefined, state: given };
     const answer = known.answer(physicalNameOf(name), given, location);
-    const { id, ...computed } = { ...answer, ...(await create?.({ type, name, inputs: given, answer })) };
+    await create?.({ type, name, inputs: given, answer });
+    const { id, ...computed } = answer;
     return { id, state: { ...given, ...computed } };
 }
 

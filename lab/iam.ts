@@ -3,7 +3,21 @@
  * program declares, with resources and conditions. moto can judge calls as well, but takes the resource of every
  * call outside S3 for `*` and skips conditions, so that it would refuse the scoped policies of this program.
  */
+import { randomUUID } from "node:crypto";
+
 import { type EvaluationResult, getGrantReasons, runSimulation } from "@cloud-copilot/iam-simulate";
+
+import type { AwsLocation } from "../contract/aws";
+
+/** Credentials of a session. */
+export interface Credentials {
+    readonly accessKeyId: string;
+    readonly secretAccessKey: string;
+    readonly sessionToken: string;
+}
+
+/** The owner of the account, to the emulator, which judges nobody. */
+export const ownerCredentials = { accessKeyId: "lab", secretAccessKey: "lab" };
 
 /** A policy document as IAM takes it. */
 export interface PolicyDocument {
@@ -176,11 +190,42 @@ export class IdentityAndAccess {
     public readonly used = new Set<string>();
     private readonly sessions = new Map<string, { role: Role; arn: string }>();
 
-    public constructor(private readonly accountId: string) {}
+    private readonly accountId: string;
+
+    public constructor(private readonly location: AwsLocation) {
+        this.accountId = location.accountId;
+    }
 
     /** Makes calls signed with an access key calls of a session of `role`. */
     public addSession(accessKeyId: string, role: Role, sessionArn: string): void {
         this.sessions.set(accessKeyId, { role, arn: sessionArn });
+    }
+
+    /**
+     * Credentials of a declared role, for a service that acts for one of the declared resources.
+     *
+     * @throws Error when there is no such role, or its trust policy does not let the service assume it.
+     */
+    public async assume(roleArn: string, service: string, sourceArn: string): Promise<Credentials> {
+        const role = this.roles.get(roleArn.split("/").at(-1) ?? "");
+        if (role === undefined) throw new Error(`The stack declares no role ${roleArn}.`);
+        await this.requireTrust(role, service, sourceArn);
+        return this.openSession(role, service.split(".")[0] ?? "");
+    }
+
+    /** Credentials of somebody who has these policies, and nothing else. */
+    public holder(name: string, policies: PolicyDocument[]): Credentials {
+        const trustPolicy = { Version: "2012-10-17", Statement: [] };
+        const arn = `arn:${this.location.partition}:iam::${this.accountId}:role/${name}`;
+        return this.openSession({ name, arn, trustPolicy, policies }, "lab");
+    }
+
+    private openSession(role: Role, name: string): Credentials {
+        const accessKeyId = `ASIA${randomUUID().replaceAll("-", "").slice(0, 16).toUpperCase()}`;
+        const { partition } = this.location;
+        const arn = `arn:${partition}:sts::${this.accountId}:assumed-role/${role.name}/${name}`;
+        this.addSession(accessKeyId, role, arn);
+        return { accessKeyId, secretAccessKey: "lab", sessionToken: "lab" };
     }
 
     /**

@@ -1,23 +1,28 @@
 /** Child processes of the lab: run to the end, or started, waited for and stopped again. */
 import { execFile, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** A server that the lab has started. */
-export interface RunningProcess {
-    /** Ends the process and all that it has started, and waits until it is gone. */
-    stop(): Promise<void>;
+/** What the lab has started, and stops again. */
+export interface Stoppable {
+    /** Ends it and all that it has started, and waits until it is gone. */
+    readonly stop: () => Promise<void>;
+}
+
+/** A server that is ready, and what its log has said by then. */
+export interface RunningProcess extends Stoppable {
+    readonly ready: RegExpExecArray;
 }
 
 /** Options of {@link startProcess}. */
 export interface StartOptions {
+    /** Folder of the lab, in which the log is. */
+    readonly folder: string;
     /** Environment of the process, on top of the lab's own. */
     readonly env?: Record<string, string>;
-    /** File that takes what the process prints. */
-    readonly logFile: string;
-    /** Tells whether the process is ready for use. */
-    readonly ready: () => Promise<boolean>;
+    /** What its log says when it is ready for use. */
+    readonly ready: RegExp;
 }
 
 /**
@@ -44,38 +49,63 @@ export async function run(
     });
 }
 
-// The last resort, for an end that leaves no time to stop anything in order.
-const groups = new Set<number>();
-process.on("exit", () => {
-    for (const group of groups) signal(group, "SIGKILL");
-});
+/** The variable by which whatever belongs to a lab is found: it holds the lab's folder. */
+export const labVariable = "IMAGE_EXPORT_LAB";
+
+// Its standard input ends when the lab does, however that ends. Whatever the lab has started has its variable.
+const watching = `
+cat >/dev/null
+belonging() { grep -lzx "$0=$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
+while pids=$(belonging "$@"); [ -n "$pids" ]; do kill -KILL $pids 2>/dev/null; sleep 0.1; done
+grep -F " $1/" /proc/self/mounts | cut -d" " -f2 | sort -r | xargs -r umount --lazy
+rm -rf "$1"`;
+
+/**
+ * Sees to it that nothing of a lab is left when the lab has ended, be it by SIGKILL: neither processes that have
+ * {@link labVariable} in their environment, nor mounts, nor the folder. To stop it is to have that done.
+ */
+export function watchOver(folder: string): Stoppable {
+    const watchdog = spawn("bash", ["-c", watching, labVariable, folder], {
+        stdio: ["pipe", "ignore", "ignore"],
+        detached: true, // in a session of its own: what a terminal sends to the lab is not for it
+    });
+    const end = new Promise((resolve) => watchdog.once("close", resolve));
+    watchdog.unref();
+    return {
+        stop: async () => {
+            watchdog.ref();
+            watchdog.stdin.end();
+            await end;
+        },
+    };
+}
 
 /**
  * Starts a server, in a process group of its own, and waits until it is ready.
  *
- * @throws Error with the end of its log, when it ends before it is ready or is not ready within 30 seconds.
+ * @throws Error with the end of its log, when it ends before it is ready or is not ready within two minutes.
  */
 export async function startProcess(
     command: string,
     args: readonly string[],
-    options: StartOptions,
+    { folder, env, ready }: StartOptions,
 ): Promise<RunningProcess> {
-    const log = openSync(options.logFile, "a");
+    const logFile = join(folder, `${command.split("/").at(-1) ?? ""}.log`);
+    const log = openSync(logFile, "a");
     const child = spawn(command, args, {
-        env: { ...process.env, ...options.env },
+        env: { ...process.env, ...env, [labVariable]: folder },
         stdio: ["ignore", log, log],
         detached: true,
     });
     closeSync(log);
-    if (child.pid !== undefined) groups.add(child.pid);
     const life = { ended: false };
     const end = new Promise<void>((resolve) => {
-        const settle = () => {
-            life.ended = true;
-            resolve();
-        };
-        child.once("exit", settle);
-        child.once("error", settle);
+        for (const event of ["exit", "error"]) {
+            child.once(event, () => {
+                life.ended = true;
+                resolve();
+            });
+        }
     });
     const stop = async () => {
         if (!life.ended) signal(child.pid, "SIGTERM");
@@ -83,39 +113,18 @@ export async function startProcess(
         // What is left of the group: children that the server did not take with it.
         signal(child.pid, "SIGKILL");
         await end;
-        if (child.pid !== undefined) groups.delete(child.pid);
     };
-    const deadline = Date.now() + 30_000;
-    while (!(await options.ready())) {
+    const deadline = Date.now() + 120_000;
+    for (;;) {
+        const said = readFileSync(logFile, "utf8");
+        const match = ready.exec(said);
+        if (match !== null) return { stop, ready: match };
         if (life.ended || Date.now() > deadline) {
             await stop();
-            throw new Error(`${command} did not start:\n${lastLines(readFileSync(options.logFile, "utf8"))}`);
+            throw new Error(`${command} did not start:\n${lastLines(said)}`);
         }
         await sleep(50);
     }
-    return { stop };
-}
-
-/** A TCP port of 127.0.0.1 that nobody listens on. */
-export async function freePort(): Promise<number> {
-    return new Promise((resolve, reject) => {
-        const server = createServer();
-        server.once("error", reject);
-        server.listen(0, "127.0.0.1", () => {
-            const address = server.address();
-            server.close(() => {
-                if (address !== null && typeof address === "object") resolve(address.port);
-            });
-        });
-    });
-}
-
-/** Tells whether an HTTP server answers at a URL, whatever it answers. */
-export async function answers(url: string): Promise<boolean> {
-    return fetch(url).then(
-        () => true,
-        () => false,
-    );
 }
 
 function signal(group: number | undefined, name: NodeJS.Signals): void {

@@ -9,7 +9,19 @@ import { evaluate, type Evaluation } from "./evaluation";
 const load = createRequire(__filename);
 
 /**
- * Loads index.ts, which declares its resources. To be called under {@link evaluate}.
+ * Runs index.ts with a configuration by full key. To be called under {@link evaluate}.
+ *
+ * @returns the stack's outputs.
+ */
+export function runProgram(configuration: Record<string, string>): Record<string, unknown> {
+    pulumi.runtime.setAllConfig(configuration);
+    const program = load.resolve("../index");
+    Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
+    return { ...(load(program) as Record<string, unknown>) };
+}
+
+/**
+ * Runs index.ts as a stack. To be called under {@link evaluate}.
  *
  * @param stack Name of the stack, whose file is read.
  * @param changes Configuration in the place of the file's, by full key.
@@ -21,10 +33,7 @@ export function loadProgram(
     changes: Record<string, string> = {},
     folder = ".",
 ): Record<string, unknown> {
-    pulumi.runtime.setAllConfig({ ...stackConfiguration(stack, folder), ...changes });
-    const program = load.resolve("../index");
-    Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
-    return { ...(load(program) as Record<string, unknown>) };
+    return runProgram({ ...stackConfiguration(stack, folder), ...changes });
 }
 
 /** Evaluates index.ts as a stack; its result are the stack's outputs. */

@@ -6,65 +6,62 @@
  * certificate authority. So the image URI, the login and the pull are exactly those of the stack.
  */
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 
-import type { RegistryPasswords } from "./awsGateway";
-import type { IdentityAndAccess } from "./iam";
+import { type EcrImage, repositoryArn } from "../contract/image";
+import type { Account } from "./account";
+import { handOn, listen, type Listening } from "./http";
 import { run } from "./processes";
+import type { Registry } from "./servers";
 
 /** Arguments of {@link startRegistryGateway}. */
 export interface RegistryGatewayArgs {
-    readonly port: number;
-    /** Host of the registry in ECR that the gateway stands for. */
-    readonly host: string;
-    /** Region of that registry: a password of another region is refused. */
-    readonly region: string;
-    /** What the ARNs of its repositories begin with, up to and including `repository/`. */
-    readonly repositoryArnPrefix: string;
-    /** Port and credentials of the real registry. */
-    readonly registry: { readonly port: number; readonly userAndPassword: string };
-    /** Upstream registry by prefix, for each pull-through cache rule. */
-    readonly cacheRules: ReadonlyMap<string, string>;
-    readonly iam: IdentityAndAccess;
-    readonly passwords: RegistryPasswords;
+    readonly account: Account;
+    /** An image of the registry in ECR that the gateway stands for. */
+    readonly image: EcrImage;
+    /** The real registry. */
+    readonly registry: Registry;
     /** Folder for certificates. */
     readonly folder: string;
 }
 
 /** A running gateway. */
-export interface RegistryGateway {
-    readonly server: Server;
+export interface RegistryGateway extends Listening {
     /** File with the system's certificate authorities and the lab's own. */
     readonly authoritiesFile: string;
 }
 
-/** Starts the gateway on 127.0.0.1. */
+/** Starts the gateway. */
 export async function startRegistryGateway(args: RegistryGatewayArgs): Promise<RegistryGateway> {
-    const { key, cert, authoritiesFile } = await makeCertificate(args.host, args.folder);
+    const ownHost = hostOf(args.image);
+    const { key, cert, authoritiesFile } = await makeCertificate(ownHost, args.folder);
     const imported = new Set<string>();
     const registry = createTlsServer({ key, cert }, (incoming, response) => {
         answer(args, imported, incoming, response).catch((error: unknown) => {
             response.writeHead(500).end(String(error));
         });
     });
-    const server = createServer((_, response) => {
+    const proxy = createServer((_, response) => {
         response.writeHead(405).end("This is a proxy for HTTPS.");
     });
-    server.on("connect", (incoming: IncomingMessage, socket: Socket) => {
+    proxy.on("connect", (incoming: IncomingMessage, socket: Socket) => {
         const [host = "", port = "443"] = (incoming.url ?? "").split(":");
         socket.on("error", () => socket.destroy());
-        if (host === args.host) {
+        if (host === ownHost) {
             socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
             registry.emit("connection", socket);
         } else {
             tunnel(host, Number(port), socket);
         }
     });
-    await new Promise<void>((resolve) => server.listen(args.port, "127.0.0.1", resolve));
-    return { server, authoritiesFile };
+    return { ...(await listen(proxy)), authoritiesFile };
+}
+
+function hostOf({ uri }: EcrImage): string {
+    return uri.split("/")[0] ?? "";
 }
 
 /** Every other host is reached as it is: the daemon may have to pull the image of `--image` from its own registry. */
@@ -85,18 +82,18 @@ async function answer(
     response: ServerResponse,
 ): Promise<void> {
     const [user, password = ""] = basicCredentials(incoming);
-    const login = args.passwords.get(password);
-    if (user !== "AWS" || login?.region !== args.region) {
+    const login = args.account.registryPasswords.get(password);
+    if (user !== "AWS" || login?.region !== args.image.repository.region) {
         response.setHeader(
             "www-authenticate",
-            `Basic realm="https://${args.host}/",service="ecr.amazonaws.com"`,
+            `Basic realm="https://${hostOf(args.image)}/",service="ecr.amazonaws.com"`,
         );
         sendError(response, 401, "UNAUTHORIZED", "authorization failed: no basic auth credentials");
         return;
     }
     const wanted = readPath(incoming.url ?? "");
     if (wanted === undefined) {
-        passOn(args, incoming.url ?? "", incoming, response);
+        await passOn(args, incoming.url, incoming, response);
         return;
     }
     const { repository, kind, reference } = wanted;
@@ -104,10 +101,10 @@ async function answer(
     // By digest ECR finds only what it has imported: github.com/aws/containers-roadmap/issues/2837
     const imports = upstream !== undefined && !imported.has(repository) && isTag(wanted);
     for (const action of neededActions(wanted, incoming.method ?? "", imports)) {
-        const refusal = await args.iam.refusal(
+        const refusal = await args.account.iam.refusal(
             login.accessKeyId,
             action,
-            `${args.repositoryArnPrefix}${repository}`,
+            repositoryArn({ ...args.image.repository, name: repository }),
         );
         if (refusal !== undefined) {
             sendError(response, 403, "DENIED", refusal);
@@ -119,7 +116,7 @@ async function answer(
         sendError(response, 404, "NAME_UNKNOWN", `The repository with name '${repository}' does not exist`);
         return;
     }
-    passOn(args, `/v2/${upstream ?? repository}/${kind}/${reference}`, incoming, response);
+    await passOn(args, `/v2/${upstream ?? repository}/${kind}/${reference}`, incoming, response);
 }
 
 /** What a path asks for: a manifest by tag or digest, or a blob. */
@@ -141,7 +138,7 @@ function isTag({ kind, reference }: Wanted): boolean {
 
 /** Where the images of a repository below the prefix of a rule come from: the lab's registry has them by that name. */
 function upstreamOf(args: RegistryGatewayArgs, repository: string): string | undefined {
-    for (const [prefix, registry] of args.cacheRules) {
+    for (const [prefix, registry] of args.account.cacheRules) {
         if (repository.startsWith(`${prefix}/`)) return registry + repository.slice(prefix.length);
     }
     return undefined;
@@ -162,31 +159,19 @@ function neededActions({ kind }: Wanted, method: string, imports: boolean): stri
     ];
 }
 
+/** Has the real registry answer, which has a login of its own. */
 function passOn(
-    args: RegistryGatewayArgs,
-    path: string,
+    { registry: { port, userAndPassword } }: RegistryGatewayArgs,
+    path: string | undefined,
     incoming: IncomingMessage,
     response: ServerResponse,
-): void {
-    const { port, userAndPassword } = args.registry;
+): Promise<void> {
     const authorization = `Basic ${Buffer.from(userAndPassword).toString("base64")}`;
-    const onward = request(
-        {
-            host: "127.0.0.1",
-            port,
-            method: incoming.method,
-            path,
-            headers: { ...incoming.headers, authorization },
-        },
-        (answer) => {
-            response.writeHead(answer.statusCode ?? 502, answer.headers);
-            answer.pipe(response);
-        },
-    );
-    onward.on("error", (error) => {
-        sendError(response, 502, "UNKNOWN", String(error));
+    return handOn(incoming, response, {
+        port,
+        headers: { authorization },
+        ...(path !== undefined && { path }),
     });
-    incoming.pipe(onward);
 }
 
 function basicCredentials(incoming: IncomingMessage): string[] {
@@ -205,39 +190,33 @@ async function makeCertificate(
     folder: string,
 ): Promise<{ key: Buffer; cert: Buffer; authoritiesFile: string }> {
     const file = (name: string) => join(folder, name);
-    const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    const authority = [
-        "-x509",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=Image export lab",
-        "-keyout",
-        file("ca.key"),
-        "-out",
-        file("ca.pem"),
-    ];
-    await run("openssl", ["req", ...newKey, ...authority]);
-    const signing = ["-x509", "-days", "1", "-CA", file("ca.pem"), "-CAkey", file("ca.key")];
+    const certify = (name: string, subject: string, ...more: readonly string[]) => {
+        const key = [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            file(`${name}.key`),
+        ];
+        return run("openssl", [
+            "req",
+            "-x509",
+            "-days",
+            "1",
+            ...key,
+            "-subj",
+            subject,
+            ...more,
+            "-out",
+            file(`${name}.pem`),
+        ]);
+    };
+    await certify("ca", "/CN=Image export lab");
     // The host is too long for a common name, which has room for 64 characters.
-    const subject = [
-        "-subj",
-        "/CN=registry",
-        "-addext",
-        `subjectAltName=DNS:${host}`,
-        "-addext",
-        "basicConstraints=CA:FALSE",
-    ];
-    await run("openssl", [
-        "req",
-        ...newKey,
-        ...signing,
-        ...subject,
-        "-keyout",
-        file("host.key"),
-        "-out",
-        file("host.pem"),
-    ]);
+    const extensions = ["-addext", `subjectAltName=DNS:${host}`, "-addext", "basicConstraints=CA:FALSE"];
+    await certify("host", "/CN=registry", "-CA", file("ca.pem"), "-CAkey", file("ca.key"), ...extensions);
     const authoritiesFile = file("authorities.pem");
     const system = "/etc/ssl/certs/ca-certificates.crt";
     await run("sh", ["-c", 'cat "$@" 2>/dev/null > "$0" || true', authoritiesFile, file("ca.pem"), system]);

@@ -6,11 +6,14 @@ import type { IncomingMessage } from "node:http";
 
 import { GetBucketEncryptionCommand, HeadObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 
-import type { Call } from "./awsGateway";
+import type { AwsLocation } from "../contract/aws";
 
-interface Location {
-    readonly region: string;
-    readonly partition: string;
+/** An action, and what it is asked of. */
+export interface ApiCall {
+    readonly action: string;
+    readonly resource: string;
+    /** Condition keys of the request and their values. */
+    readonly context?: Record<string, string>;
 }
 
 interface Request {
@@ -37,15 +40,15 @@ interface Encryption {
  */
 export async function s3Calls(
     s3: S3Client,
-    location: Location,
+    location: AwsLocation,
     incoming: IncomingMessage,
-): Promise<(Call | undefined)[]> {
+): Promise<(ApiCall | undefined)[]> {
     const request = read(location, incoming);
     const kmsCall = request.key === "" ? undefined : await callToKms(s3, location, request);
     return [callToS3(request), ...(kmsCall === undefined ? [] : [kmsCall])];
 }
 
-function read({ partition }: Location, incoming: IncomingMessage): Request {
+function read({ partition }: AwsLocation, incoming: IncomingMessage): Request {
     // Not `new URL`, which would take `..` for a folder, where S3 takes it for a part of the key.
     const [path = "", query = ""] = (incoming.url ?? "").split("?", 2);
     const [bucket = "", ...rest] = path.slice(1).split("/");
@@ -65,7 +68,7 @@ function read({ partition }: Location, incoming: IncomingMessage): Request {
 }
 
 /** Action and resource, by method and query: docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html */
-function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Request): Call | undefined {
+function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Request): ApiCall | undefined {
     const call = (action: string, resource: string) => ({ action: `s3:${action}`, resource });
     if (key === "") {
         const prefix = parameters.get("prefix");
@@ -99,7 +102,11 @@ function encryptionKeys(headers: Request["headers"]): Record<string, string> {
  * object's when it is read. A HEAD needs no key:
  * docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions
  */
-async function callToKms(s3: S3Client, { region }: Location, request: Request): Promise<Call | undefined> {
+async function callToKms(
+    s3: S3Client,
+    { region }: AwsLocation,
+    request: Request,
+): Promise<ApiCall | undefined> {
     const { method, parameters, bucketArn, objectArn } = request;
     const writes = method === "PUT" || method === "POST";
     if (!writes && method !== "GET") return undefined;

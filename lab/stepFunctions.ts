@@ -20,7 +20,8 @@ import {
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { StateMachine } from "aws-local-stepfunctions";
 
-import type { Build, Credentials } from "./codebuild";
+import type { DeclaredStateMachine } from "./account";
+import type { Build } from "./codebuild";
 import {
     type ChildResult,
     type Definition,
@@ -29,7 +30,7 @@ import {
     withoutDistributedMaps,
 } from "./distributedMap";
 import { type Execution, executionArn } from "./executions";
-import type { DeclaredStateMachine } from "./provision";
+import type { Credentials } from "./iam";
 
 /** What an execution runs with. */
 export interface ExecutionHost {

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { awsTypes } from "../../lab/awsTypes";
+import { creators } from "../../lab/provision";
 
 const sdk = dirname(require.resolve("@pulumi/aws/package.json"));
 
@@ -23,4 +24,10 @@ describe("the table of AWS resource types", () => {
             }
         });
     }
+
+    it("says of each type why the lab does not create it, or the lab creates it", () => {
+        const created = Object.keys(creators);
+        const notCreated = Object.keys(awsTypes).filter((token) => awsTypes[token]?.notInLab !== undefined);
+        assert.deepEqual([...created, ...notCreated].sort(), Object.keys(awsTypes).sort());
+    });
 });

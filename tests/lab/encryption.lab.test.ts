@@ -73,7 +73,7 @@ for (const engine of ["docker", "stream"] as const) {
             assert.deepEqual(await encryptionOf(key), ["aws:kms", keyArn, true]);
             if (engine === "stream") {
                 assert.deepEqual(await encryptionOf(`${key}.json`), ["aws:kms", keyArn, true]);
-                const { source } = [...lab.stack.projects.values()][0] ?? {};
+                const { source } = [...lab.projects.values()][0] ?? {};
                 const exporter = source?.location?.replace(`${bucket}/`, "") ?? "";
                 assert.deepEqual(await encryptionOf(exporter), ["aws:kms", keyArn, true]);
             }

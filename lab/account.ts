@@ -1,0 +1,61 @@
+/** What the lab keeps of its account in the place of AWS: what the emulator does not know, or what it cannot judge. */
+import type { AwsLocation } from "../contract/aws";
+import { EventBridge } from "./events";
+import { IdentityAndAccess } from "./iam";
+
+/** A CodeBuild project as the program declares it. */
+export interface DeclaredProject {
+    readonly name: string;
+    readonly arn: string;
+    readonly serviceRole: string;
+    /** Minutes; unset for Lambda compute. */
+    readonly buildTimeout?: number;
+    readonly source: {
+        readonly type: "NO_SOURCE" | "S3";
+        readonly location?: string;
+        readonly buildspec: string;
+    };
+    readonly environment: {
+        readonly environmentVariables: readonly { readonly name: string; readonly value: string }[];
+    };
+    readonly logsConfig: { readonly cloudwatchLogs: { readonly groupName: string } };
+}
+
+/** A state machine as the program declares it. */
+export interface DeclaredStateMachine {
+    readonly name: string;
+    readonly arn: string;
+    readonly roleArn: string;
+    readonly definition: string;
+}
+
+/** The account of a lab. */
+export interface Account {
+    readonly location: AwsLocation;
+    /** Roles, sessions and policies. */
+    readonly iam: IdentityAndAccess;
+    /** Rules and schedules. */
+    readonly events: EventBridge;
+    /** Projects by name. */
+    readonly projects: Map<string, DeclaredProject>;
+    /** State machines by ARN. */
+    readonly stateMachines: Map<string, DeclaredStateMachine>;
+    /** Pull-through caches of the registry: upstream registry by prefix. */
+    readonly cacheRules: Map<string, string>;
+    /** Passwords for `docker login` that were handed out: to which access key, and in which region of ECR. */
+    readonly registryPasswords: Map<string, { readonly accessKeyId: string; readonly region: string }>;
+}
+
+/** An account in which nothing has been made. */
+export function openAccount(location: AwsLocation): Account {
+    const { partition, region, accountId } = location;
+    return {
+        location,
+        iam: new IdentityAndAccess(location),
+        events: new EventBridge((service) => `arn:${partition}:${service}:${region}:${accountId}`),
+        projects: new Map(),
+        stateMachines: new Map(),
+        cacheRules: new Map(),
+        registryPasswords: new Map(),
+    };
+}
