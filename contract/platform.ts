@@ -91,23 +91,25 @@ export function normalPlatform({ os, architecture, variant = "", osVersion }: Pl
 }
 
 /**
- * What may be taken where a platform is asked for, the platform itself first: an image for an older variant runs on a newer
- * one, one of 32 bits on one of 64.
+ * What may be taken where a platform is asked for, in normal form, the platform itself first: an image for an older variant runs
+ * on a newer one, one of 32 bits on one of 64.
  */
 function acceptable(request: Platform): Platform[] {
     const { os, architecture, variant = "" } = normalPlatform(request);
     const of = (name: string, variants: readonly string[]): Platform[] =>
-        variants.map((each) => ({ os, architecture: name, ...(each !== "" && { variant: each }) }));
+        variants.map((each) => normalPlatform({ os, architecture: name, variant: each }));
     switch (architecture) {
         case "amd64":
-            return [...of("amd64", [variant, ...below(variant, 1).map(normalAmd64)]), ...of("386", [""])];
+            return [...of("amd64", [variant, ...below(variant, 1)]), ...of("386", [""])];
         case "arm":
             return of("arm", [variant, ...below(variant, 5)]);
-        case "arm64":
+        case "arm64": {
+            const arm = variant === "" || /^v[89]\./.test(variant) ? "v8" : variant;
             return [
-                ...of("arm64", [variant, ...olderArm64(variant)]),
-                ...of("arm", /^(?:v[89](?:\..*)?)?$/.test(variant) ? ["v8", ...below("v8", 5)] : []),
+                ...of("arm64", [variant, ...olderArm64(variant === "" ? "v8" : variant)]),
+                ...of("arm", [arm, ...below(arm, 5)]),
             ];
+        }
         default:
             return of(architecture, [variant]);
     }
@@ -115,24 +117,20 @@ function acceptable(request: Platform): Platform[] {
 
 /** The variants before one, the newest first: `v7` with the least `5` gives `v6` and `v5`. */
 function below(variant: string, least: number): string[] {
-    const [, digits] = /^v(\d{1,2})$/.exec(variant) ?? [];
+    const [, digits] = /^v?(\d{1,2})$/.exec(variant) ?? [];
     const count = Math.max(Number(digits ?? least) - least, 0);
     return Array.from({ length: count }, (_, index) => `v${least + count - 1 - index}`);
 }
 
-function normalAmd64(variant: string): string {
-    return variant === "v1" ? "" : variant;
-}
-
-/** The architecture versions that arm64 contains: v9.N has all of v8.(N+5), after which v9 was named. */
+/** The versions of the architecture that one of arm64 contains: v9.N has all of v8.(N+5), after which v9 was named. */
 function olderArm64(variant: string): string[] {
-    const [, major, minor = "0"] = /^v([89])(?:\.(\d))?$/.exec(variant === "" ? "v8" : variant) ?? [];
-    const minors = (ofMajor: string, from: number): string[] =>
-        Array.from({ length: from + 1 }, (_, index) => from - index).map((each) =>
-            each > 0 ? `${ofMajor}.${each}` : ofMajor === "v8" ? "" : ofMajor,
+    const [, major, minor = "0"] = /^v([89])(?:\.(\d))?$/.exec(variant) ?? [];
+    const minors = (ofMajor: string, count: number): string[] =>
+        Array.from({ length: count }, (_, index) => count - 1 - index).map((each) =>
+            each > 0 ? `${ofMajor}.${each}` : ofMajor,
         );
-    if (major === "9") return [...minors("v9", Number(minor) - 1), ...minors("v8", Number(minor) + 5)];
-    return major === "8" ? minors("v8", Number(minor) - 1) : [];
+    if (major === "9") return [...minors("v9", Number(minor)), ...minors("v8", Number(minor) + 6)];
+    return major === "8" ? minors("v8", Number(minor)) : [];
 }
 
 /** Whether an image of a platform may be taken where another one is asked for. */

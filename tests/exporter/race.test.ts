@@ -62,7 +62,7 @@ describe("exports that race for a key", () => {
             (outcome): outcome is ExportResult => !(outcome instanceof ExportError),
         );
         assert.ok(
-            results.some(({ skipped, sha256 }) => !skipped && sha256 === record?.archive.sha256),
+            results.some(({ skipped, sha256 }) => !skipped && sha256 === record.archive.sha256),
             `${what}: nobody reports the archive that is there`,
         );
         for (const outcome of outcomes) {

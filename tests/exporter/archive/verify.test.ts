@@ -124,10 +124,8 @@ describe("verifyArchive", () => {
         const at = folder.offset - 512;
         const hiding = Buffer.from(tarHeader("blobs/sha256/", 1024));
         hiding.write("5", 156);
-        hiding.write(
-            `${(parseInt(hiding.toString("latin1", 148, 154), 8) + 5).toString(8).padStart(6, "0")}`,
-            148,
-        );
+        const sum = parseInt(hiding.toString("latin1", 148, 154), 8) + 5;
+        hiding.write(sum.toString(8).padStart(6, "0"), 148);
         await assertRefused(
             Buffer.concat([bytes.subarray(0, at), hiding, Buffer.alloc(1024), bytes.subarray(at + 512)]),
             /^blobs\/sha256\/ .* not what/,
