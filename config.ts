@@ -1,309 +1,78 @@
 /**
- * The stack's configuration: read as settings; and settings, wherever they come from, checked and completed with defaults. A
- * value that cannot work ends `pulumi preview` with a message that names the key, what was given and what is expected.
+ * The stack's configuration: {@link configuration} is the one description of its keys, of which come types, defaults, checks,
+ * messages and docs/configuration.md. All faults are found before anything is declared, and reported at once.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
 
-import { partitionOf as knownPartitionOf, type PartitionName } from "./contract/aws";
-import type { EngineName } from "./contract/engine";
-import { manifestPrefix, resultPrefix } from "./contract/keys";
-import type { BuildNetwork, Compute } from "./components/buildRunner";
+import { partitionOf, tagLimits } from "./contract/aws";
+import { engineNames } from "./contract/engine";
 import {
-    type EcrImage,
     type EcrRepository,
+    ecrHosts,
+    parseEcrHost,
     parseImageUri,
     parseRepositoryArn,
     repositoryArn,
-    repositoryUris,
 } from "./contract/image";
-import { type PullThroughCacheRule, repositoriesBelow } from "./components/pullThroughCache";
-import type { Notifications, SlackChannel } from "./components/monitoring";
-import type { Encryption, Retention } from "./components/storage";
-import type { PushTrigger, ScheduleTrigger } from "./components/triggers";
-import type { NetworkName, Settings } from "./settings";
+import {
+    artifactKeyRule,
+    exporterPrefix,
+    isArtifactKey,
+    manifestPrefix,
+    resultPrefix,
+} from "./contract/keys";
+import { allPlatforms, parsePlatform, platformRule } from "./contract/platform";
+import { requestDefaults } from "./contract/request";
 
-/** The configuration of a stack, checked and complete. */
-export interface StackConfig {
-    /** AWS region of everything in the stack (`aws:region`). */
-    readonly region: string;
-    /** AWS partition that the region belongs to. */
-    readonly partition: PartitionName;
-    /** Image that is exported when a request names none. */
-    readonly image: EcrImage;
-    /** Every repository that may be exported, once each: that of `imageUri` first, then the listed ones. */
-    readonly repositories: readonly EcrRepository[];
-    /**
-     * The only key prefix that builds may write, with its closing slash.
-     *
-     * @default "images/"
-     */
-    readonly artifactPrefix: string;
-    /**
-     * How the archive is made.
-     *
-     * @default "docker"
-     */
-    readonly engine: EngineName;
-    /**
-     * Machine and timeouts of a build.
-     *
-     * @default { type: "BUILD_GENERAL1_MEDIUM", timeoutMinutes: 30, queuedTimeoutMinutes: 60 } and an image for the engine
-     */
-    readonly compute: Compute;
-    /**
-     * Where builds run: in CodeBuild's own network, in a VPC of the stack's own without internet, or in a given VPC.
-     *
-     * @default "public"
-     */
-    readonly network: "public" | "isolated" | "private" | BuildNetwork;
-    /**
-     * What builds keep for the next one: nothing, or the layers on the build host, with engine `docker`.
-     *
-     * @default "none"
-     */
-    readonly cache: Cache;
-    /**
-     * Rules by which ECR fills repositories from other registries when builds pull from them.
-     *
-     * @default []
-     */
-    readonly pullThroughCache: readonly PullThroughCacheRule[];
-    /** Those of the repositories that a rule fills. */
-    readonly cachedRepositories: readonly EcrRepository[];
-    /**
-     * What encrypts archives, logs and notifications.
-     *
-     * @default "s3"
-     */
-    readonly encryption: Encryption;
-    /**
-     * How long archives are kept, and how well they are guarded.
-     *
-     * @default { archiveDays: 90, oldVersionDays: 30, protect: true }
-     */
-    readonly retention: Retention;
-    /** Name of a bucket of this account that becomes the stack's; undefined where the stack makes its own. */
-    readonly existingBucket: string | undefined;
-    /** Who is told of what goes wrong; undefined where nobody is. */
-    readonly notifications: Notifications | undefined;
-    /** How many images of a batch are exported at a time. */
-    readonly batch: Batch;
-    /** What starts exports by itself; undefined where nothing does. */
-    readonly triggers: Triggers | undefined;
-    /** ARN of the managed policy that is the permissions boundary of every role; undefined where they have none. */
-    readonly permissionsBoundary: string | undefined;
-    /**
-     * Tags on every taggable resource: `project`, `stack`, `managed-by`, and those of the configuration. `component` is
-     * left for the pipeline to add.
-     */
-    readonly tags: Record<string, string>;
+/** A string that passes a test. */
+function stringThat(test: RegExp | ((value: string) => boolean), expected: string) {
+    const passes = (value: string): boolean => (test instanceof RegExp ? test.test(value) : test(value));
+    return z.string(expected).refine(passes, { error: expected, abort: true });
 }
 
-/** What builds keep for the next one. */
-export type Cache = "none" | "local";
-
-/** How batches are exported. */
-export interface Batch {
-    /**
-     * Images at a time, 1 to 10,000.
-     *
-     * @default 10
-     */
-    readonly maxConcurrency: number;
-}
-
-/** What starts exports by itself: at least one of the two. */
-export interface Triggers {
-    readonly onPush: PushTrigger | undefined;
-    readonly schedule: ScheduleTrigger | undefined;
-}
-
-/** The names of the keys, without their namespace. */
-export const configKeys = [
-    "imageUri",
-    "repositoryArns",
-    "crossAccountRepositoryArns",
-    "artifactPrefix",
-    "engine",
-    "compute",
-    "network",
-    "cache",
-    "pullThroughCache",
-    "encryption",
-    "retention",
-    "existingBucket",
-    "notifications",
-    "batch",
-    "triggers",
-    "permissionsBoundary",
-    "tags",
-] as const;
-
-type ConfigKey = (typeof configKeys)[number];
-
-const computeTypes = ["SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"].map(
-    (size) => `BUILD_GENERAL1_${size}`,
-);
-
-/** The keys whose value is a text; the value of `network` may be one. */
-const textKeys: readonly ConfigKey[] = [
-    "imageUri",
-    "artifactPrefix",
-    "engine",
-    "cache",
-    "encryption",
-    "existingBucket",
-    "permissionsBoundary",
-];
-
-/**
- * Reads the configuration of the current stack, as it is given: {@link checkSettings} checks it.
- *
- * @throws pulumi.RunError when a key is not known, or its value is a text where a structure belongs.
- */
-export function readSettings(): Settings {
-    const config = new pulumi.Config();
-    refuseUnknownKeys(config.name);
-    config.require("imageUri"); // tells how to set it
-    const given = configKeys.flatMap((key): [string, unknown][] => {
-        const text = config.get(key);
-        if (text === undefined) return [];
-        if (key === "network") return [text.startsWith("{") ? ["vpc", givenVpc(text)] : [key, text]];
-        return [[key, textKeys.includes(key) ? text : structured(key, text)]];
-    });
-    const region = new pulumi.Config("aws").require("region");
-    return { region, ...Object.fromEntries(given) } as unknown as Settings;
-}
-
-/** Reads the configuration of the current stack, checks and completes it. */
-export function loadConfig(): StackConfig {
-    return checkSettings(readSettings());
-}
-
-/**
- * Checks and completes settings.
- *
- * @throws pulumi.RunError when a value cannot work; the message names the key, the value and the expectation.
- */
-export function checkSettings(config: Settings): StackConfig {
-    const engine = oneOf("engine", config.engine ?? "docker", ["docker", "stream"]);
-    const { region } = config;
-    if (!/^[a-z]{2,}(?:-[a-z]+)+-[0-9]+$/.test(region)) {
-        throw invalid("aws:region", region, "expected a region of AWS, for instance ap-northeast-1");
-    }
-    const partition = partitionOf(region);
-    const machine = compute(config, engine);
-    const image = parsed("imageUri", text("imageUri", config.imageUri), parseImageUri);
-    if (image.repository.partition !== partition) {
-        throw invalid("imageUri", image.uri, `expected an image of the stack's own partition, ${partition}`);
-    }
-    const own = repositories(config, "repositoryArns", partition);
-    const foreign = repositories(config, "crossAccountRepositoryArns", partition);
-    refuseSharedAccounts(own, foreign);
-    const ownRepositories = [image.repository, ...own].filter(
-        ({ accountId }) => !foreign.some((repository) => repository.accountId === accountId),
-    );
-    const rules = pullThroughCache(config, region, ownRepositories);
-    const cachedRepositories = rules.flatMap(({ prefix }) =>
-        repositoriesBelow(prefix, region, ownRepositories),
-    );
-    refuseFipsHost(image, cachedRepositories);
-
-    const prefix = artifactPrefix(text("artifactPrefix", config.artifactPrefix ?? "images/"));
-    const exported = withoutDuplicates([image.repository, ...own, ...foreign]);
-    const place = network(config, machine);
-    if (place === "isolated") refuseUnreachable({ image, exported, rules, region });
-
-    return {
-        region,
-        partition,
-        image,
-        repositories: exported,
-        artifactPrefix: prefix,
-        engine,
-        compute: machine,
-        network: place,
-        cache: cache(config, { engine, machine, place }),
-        pullThroughCache: rules,
-        cachedRepositories: withoutDuplicates(cachedRepositories),
-        encryption: encryption(text("encryption", config.encryption ?? "s3"), region),
-        retention: retention(config),
-        existingBucket: existingBucket(config),
-        notifications: notifications(config, partition),
-        batch: batch(config),
-        triggers: triggers(config, { region, foreign, exported, prefix }),
-        permissionsBoundary: permissionsBoundary(config, partition),
-        tags: tags(config),
-    };
-}
-
-function partitionOf(region: string): PartitionName {
-    return knownPartitionOf(region) ?? "aws";
-}
-
-/** A misspelt key would otherwise be ignored in silence. */
-function refuseUnknownKeys(namespace: string): void {
-    const known = configKeys.map((key) => `${namespace}:${key}`);
-    for (const key of Object.keys(pulumi.runtime.allConfig())) {
-        if (key.startsWith(`${namespace}:`) && !known.includes(key)) {
-            throw new pulumi.RunError(
-                `The configuration key ${key} is not known. Known are ${known.join(", ")}.`,
-            );
+/** A string that a function of contract/ takes apart, whose error says what is expected. */
+function readBy<T>(read: (value: string) => T, expected: string) {
+    return z.string(expected).transform((value, context) => {
+        try {
+            return read(value);
+        } catch (error) {
+            context.addIssue(error instanceof Error ? error.message : expected);
+            return z.NEVER;
         }
-    }
-}
-
-/** No credentials are good for two partitions: a repository of another one can never be pulled from. */
-function repositories(config: Settings, key: ConfigKey, partition: string): EcrRepository[] {
-    const arns = config[key] ?? [];
-    if (!Array.isArray(arns)) throw invalid(key, arns, "expected a list of ARNs of ECR repositories");
-    return arns.map((arn: unknown, index) => {
-        const path = `${key}[${index}]`;
-        if (typeof arn !== "string") throw invalid(path, arn, "expected the ARN of an ECR repository");
-        const repository = parsed(path, arn, parseRepositoryArn);
-        if (repository.partition !== partition) {
-            throw invalid(path, arn, `expected a repository of the stack's own partition, ${partition}`);
-        }
-        return repository;
     });
 }
 
-/** An account is either the stack's own or another: one that is in both lists shows a slip. */
-function refuseSharedAccounts(own: EcrRepository[], foreign: EcrRepository[]): void {
-    for (const repository of foreign) {
-        const other = own.find(({ accountId }) => accountId === repository.accountId);
-        if (other !== undefined) {
-            throw invalid(
-                "crossAccountRepositoryArns",
-                repositoryArn(repository),
-                `expected repositories of other accounts, but ${repository.accountId} is also the account of ` +
-                    `${repositoryArn(other)} in repositoryArns, which lists repositories of this account`,
-            );
-        }
-    }
+function oneOf<const Names extends readonly string[]>(names: Names) {
+    return z.enum(names, `expected ${names.slice(0, -1).join(", ")} or ${names.at(-1)}`);
 }
 
-function withoutDuplicates(repositories: EcrRepository[]): EcrRepository[] {
-    return [...new Map(repositories.map((repository) => [repositoryArn(repository), repository])).values()];
+function integer(least: number, most: number, usual: number) {
+    const expected = `expected a whole number from ${least} to ${most}`;
+    return z.int(expected).min(least, expected).max(most, expected).default(usual);
 }
 
-function artifactPrefix(prefix: string): string {
-    // These characters have no meaning in policies (*, ?, $), in JSONPath or in shells.
-    if (!/^(?:[A-Za-z0-9][A-Za-z0-9._-]*\/)+$/.test(prefix) || prefix.length > 256) {
-        throw invalid(
-            "artifactPrefix",
-            prefix,
-            "expected one or more folders with a closing slash, of letters, digits, '.', '_' and '-', for instance images/",
-        );
-    }
-    if ([manifestPrefix, resultPrefix].some((taken) => prefix.startsWith(taken))) {
-        throw invalid(
-            "artifactPrefix",
-            prefix,
-            `${manifestPrefix} and ${resultPrefix} belong to batches; choose another folder`,
-        );
-    }
-    return prefix;
+const flag = () => z.boolean("expected true or false");
+
+/** A list of different strings. */
+function listOf(item: z.ZodType<string>, least: number, most: number, expected: string) {
+    const list = z.array(item, expected).min(least, expected).max(most, expected);
+    return list.superRefine((values, context) => {
+        for (const [index, value] of values.entries())
+            if (values.indexOf(value) < index)
+                context.addIssue({ code: "custom", message: "it is listed twice", path: [index] });
+    });
+}
+
+/** An object with these fields and no others. */
+function objectOf<Shape extends z.ZodRawShape>(shape: Shape) {
+    const fields = Object.keys(shape);
+    return z.strictObject(shape, {
+        error: (issue) =>
+            issue.code === "unrecognized_keys"
+                ? issue.keys.map((key) => notAmong(key, fields)).join("\n") // a line for each: faultsOf
+                : `expected an object with the fields ${fields.join(", ")}`,
+    });
 }
 
 /** The build image where none is configured. The exporter needs Node 22, which is the default of newer images only. */
@@ -320,698 +89,835 @@ const imagesWithNode18 = [
     "aws/codebuild/amazonlinux-aarch64-standard:3.0",
 ];
 
-function compute(config: Settings, engine: EngineName): Compute {
-    const fields = record(config, "compute", ["type", "image", "timeoutMinutes", "queuedTimeoutMinutes"]);
-    const type = oneOf("compute.type", fields["type"] ?? "BUILD_GENERAL1_MEDIUM", [
-        ...computeTypes,
-        "lambda",
-    ]);
-    const lambda = type === "lambda";
-    if (lambda && engine === "docker") {
-        throw invalid(
-            "compute.type",
-            type,
-            "Lambda compute has no Docker daemon; set engine to stream, or choose a type of BUILD_GENERAL1",
-        );
-    }
-    for (const field of ["timeoutMinutes", "queuedTimeoutMinutes"]) {
-        if (lambda && fields[field] !== undefined) {
-            throw invalid(
-                `compute.${field}`,
-                fields[field],
-                "Lambda compute has its own timeout, 15 minutes, and takes no other; leave the field out",
-            );
-        }
-    }
-    const image = buildImage(fields["image"] ?? defaultImages[lambda ? "lambda" : engine], lambda);
-    if (engine === "stream" && imagesWithNode18.some((old) => image === old)) {
-        throw invalid(
-            "compute.image",
-            image,
-            `engine stream needs Node 22 or later as the default of the image, for instance ${defaultImages.stream}`,
-        );
-    }
-    return {
-        type,
-        image,
-        // docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
-        timeoutMinutes: lambda
-            ? 15
-            : integer("compute.timeoutMinutes", fields["timeoutMinutes"] ?? 30, 5, 2160),
-        queuedTimeoutMinutes: integer(
-            "compute.queuedTimeoutMinutes",
-            fields["queuedTimeoutMinutes"] ?? 60,
-            5,
-            480,
+// docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
+const lambdaTimeoutMinutes = 15;
+
+const computeTypes = ["SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"].map(
+    (size) => `BUILD_GENERAL1_${size}`,
+);
+
+const compute = objectOf({
+    type: oneOf([...computeTypes, "lambda"])
+        .default("BUILD_GENERAL1_MEDIUM")
+        .describe("compute type of CodeBuild; `lambda`, only with engine `stream`, starts in seconds"),
+    image: stringThat(
+        /^aws\/codebuild\/(?!windows)[a-z0-9_-]+:[a-z0-9._-]+$/,
+        `expected a Linux build image of CodeBuild, for instance ${defaultImages.stream}`,
+    )
+        .optional()
+        .describe(
+            `build image of CodeBuild: by default \`${defaultImages.docker}\`, with engine \`stream\` \`${defaultImages.stream}\`, with \`lambda\` \`${defaultImages.lambda}\`. One with \`aarch64\` in its name runs on ARM; engine \`stream\` needs one whose default Node.js is 22 or later`,
         ),
-    };
+    timeoutMinutes: integer(5, 2160, 30).describe(
+        `minutes that a build may run; not with \`lambda\`, which ends every build after ${lambdaTimeoutMinutes}`,
+    ),
+    queuedTimeoutMinutes: integer(5, 480, 60).describe(
+        "minutes that a request waits for CodeBuild to accept its build, and the build in the queue; not with `lambda`",
+    ),
+});
+
+function idOf(kind: string, what: string) {
+    return stringThat(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `expected the id of a ${what}, ${kind}-…`);
 }
 
-function buildImage(image: unknown, lambda: boolean): string {
-    if (
-        typeof image !== "string" ||
-        !/^aws\/codebuild\/(?!windows)[a-z0-9_-]+:[a-z0-9._-]+$/.test(image) ||
-        image.includes("-lambda-") !== lambda
-    ) {
-        const kind = lambda ? "for Lambda compute" : "for EC2 compute";
-        const example = lambda ? defaultImages.lambda : defaultImages.stream;
-        throw invalid(
-            "compute.image",
-            image,
-            `expected a build image of CodeBuild ${kind}, for instance ${example}`,
-        );
-    }
-    return image;
-}
-
-/** What a local cache needs: docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html */
-function cache(
-    config: Settings,
-    builds: { engine: EngineName; machine: Compute; place: StackConfig["network"] },
-): Cache {
-    const { engine, machine, place } = builds;
-    const { type } = machine;
-    const choice = oneOf("cache", config.cache ?? "none", ["none", "local"]);
-    if (choice === "local" && engine === "stream") {
-        throw invalid(
-            "cache",
-            choice,
-            "engine stream keeps no layers that a build could find again; set engine to docker, or cache to none",
-        );
-    }
-    if (choice === "local" && type === "BUILD_GENERAL1_2XLARGE") {
-        throw invalid(
-            "cache",
-            choice,
-            `CodeBuild has no local cache on ${type}; choose a smaller compute.type, or set cache to none`,
-        );
-    }
-    if (choice === "local" && place !== "public") {
-        throw invalid(
-            "cache",
-            choice,
-            "CodeBuild has no local cache for builds in a VPC; leave network public, or set cache to none",
-        );
-    }
-    return choice;
-}
-
-/** Rules for the registry of the stack's own account and region, each with a repository that builds may pull from. */
-function pullThroughCache(
-    config: Settings,
-    region: string,
-    ownRepositories: EcrRepository[],
-): PullThroughCacheRule[] {
-    const key = "pullThroughCache";
-    const given = config[key] ?? [];
-    if (!Array.isArray(given)) throw invalid(key, given, "expected a list of rules");
-    const partition = partitionOf(region);
-    if (given.length > 0 && (partition === "aws-cn" || partition === "aws-us-gov")) {
-        throw invalid(key, given, `ECR has no rules for registries of others in ${region}; leave it out`);
-    }
-    const rules = given.map((rule: unknown, index) => cacheRule(`${key}[${index}]`, rule, region));
-    for (const [index, { prefix }] of rules.entries()) {
-        const path = `${key}[${index}].prefix`;
-        if (rules.findIndex((rule) => rule.prefix === prefix) < index) {
-            throw invalid(path, prefix, "ECR has one rule for a prefix; leave this one out");
-        }
-        if (repositoriesBelow(prefix, region, ownRepositories).length === 0) {
-            throw invalid(
-                path,
-                prefix,
-                `expected a repository of ${region} below it in imageUri or repositoryArns, for instance ` +
-                    `${prefix}/library/nginx, since builds may pull from the repositories that are named there alone`,
-            );
-        }
-    }
-    return rules;
-}
-
-function cacheRule(path: string, given: unknown, region: string): PullThroughCacheRule {
-    const fields = fieldsOf(path, given, ["prefix", "upstreamRegistryUrl", "credentialArn"]);
-    const { upstreamRegistryUrl: url, credentialArn } = fields;
-    const prefix = cachePrefix(`${path}.prefix`, fields["prefix"]);
-    if (url === undefined) {
-        if (credentialArn === undefined) return { prefix };
-        throw invalid(
-            `${path}.credentialArn`,
-            credentialArn,
-            "without upstreamRegistryUrl the rule is one that the account has already, with its own login; leave it out",
-        );
-    }
-    const { upstreamRegistryUrl, isOpen } = upstreamRegistry(`${path}.upstreamRegistryUrl`, url);
-    if (isOpen && credentialArn === undefined) return { prefix, upstreamRegistryUrl };
-    return {
-        prefix,
-        upstreamRegistryUrl,
-        credentialArn: loginSecret(`${path}.credentialArn`, credentialArn ?? "", upstreamRegistryUrl, region),
-    };
-}
-
-/** @see {@link https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreatePullThroughCacheRule.html} */
-function cachePrefix(path: string, prefix: unknown): string {
-    const part = "[a-z0-9]+(?:[._-][a-z0-9]+)*";
-    if (typeof prefix === "string" && new RegExp(`^(?=.{2,30}$)${part}(?:/${part})*$`).test(prefix)) {
-        return prefix;
-    }
-    throw invalid(
-        path,
-        prefix,
-        "expected 2 to 30 lower-case letters and digits with '.', '_', '-' or '/' between them, for instance docker-hub",
-    );
-}
+// How many: docs.aws.amazon.com/codebuild/latest/APIReference/API_VpcConfig.html
+const givenVpc = objectOf({
+    vpcId: idOf("vpc", "VPC").describe("an existing VPC"),
+    subnetIds: listOf(idOf("subnet", "subnet"), 1, 16, "expected a list of 1 to 16 ids, subnet-…").describe(
+        "its private subnets: builds get no public address",
+    ),
+    securityGroupIds: listOf(
+        idOf("sg", "security group"),
+        1,
+        5,
+        "expected a list of 1 to 5 ids, sg-…",
+    ).describe("the security groups of the builds"),
+});
 
 // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
 const openRegistries = ["public.ecr.aws", "registry.k8s.io", "quay.io"];
-const registriesWithLogin = ["registry-1.docker.io", "ghcr.io", "registry.gitlab.com", "cgr.dev"];
+const registries = [...openRegistries, "registry-1.docker.io", "ghcr.io", "registry.gitlab.com", "cgr.dev"];
 
-function upstreamRegistry(path: string, url: unknown): { upstreamRegistryUrl: string; isOpen: boolean } {
-    const text = typeof url === "string" ? url : "";
-    if (openRegistries.includes(text)) return { upstreamRegistryUrl: text, isOpen: true };
-    if (registriesWithLogin.includes(text) || /^[a-z0-9-]+\.azurecr\.io$/.test(text)) {
-        return { upstreamRegistryUrl: text, isOpen: false };
-    }
-    if (text.includes(".dkr")) {
-        throw invalid(
-            path,
-            url,
-            "builds pull from every region and account of ECR without a cache; name the repository in repositoryArns or " +
-                "crossAccountRepositoryArns",
-        );
-    }
-    const known = [...openRegistries, ...registriesWithLogin, "NAME.azurecr.io"].join(", ");
-    throw invalid(path, url, `expected the host of a registry that ECR can cache, one of ${known}`);
-}
-
-/** @see {@link https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-secret.html} */
-function loginSecret(path: string, arn: unknown, registry: string, region: string): string {
-    const start = `arn:${partitionOf(region)}:secretsmanager:${region}:`;
-    if (
-        typeof arn === "string" &&
-        arn.startsWith(start) &&
-        /^[0-9]{12}:secret:ecr-pullthroughcache\/[A-Za-z0-9/_+=.@-]+$/.test(arn.slice(start.length))
-    ) {
-        return arn;
-    }
-    throw invalid(
-        path,
-        arn,
-        `expected the ARN of a secret with a login to ${registry}, of the stack's own account and region, whose name ` +
-            `begins with ecr-pullthroughcache/: ${start}ACCOUNT:secret:ecr-pullthroughcache/NAME`,
-    );
-}
-
-/** @see {@link https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html} */
-function refuseFipsHost(image: EcrImage, cachedRepositories: EcrRepository[]): void {
-    if (cachedRepositories.includes(image.repository) && /\.dkr[.-]ecr-fips\./.test(image.uri)) {
-        throw invalid(
-            "imageUri",
-            image.uri,
-            "ECR imports no image through a FIPS host; give the plain host, since pullThroughCache has a rule for it",
-        );
-    }
-}
-
-const networkExpected =
-    "expected public, isolated, or an object with the fields vpcId, subnetIds and securityGroupIds";
-
-function network({ vpc, network: given = "public" }: Settings, { type }: Compute): StackConfig["network"] {
-    if (vpc !== undefined && given !== "public") {
-        throw invalid("network", given, "a VPC is given as well, in vpc; leave one of the two out");
-    }
-    const place = vpc ?? given;
-    // docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
-    if (place !== "public" && type === "lambda") {
-        throw invalid(
-            "network",
-            place,
-            "Lambda compute runs in no VPC; choose a type of BUILD_GENERAL1, or leave network public",
-        );
-    }
-    return vpc ?? oneOf<NetworkName>("network", given, ["public", "isolated", "private"], networkExpected);
-}
-
-/** A VPC as the value of the key `network`, where its ids are known. */
-function givenVpc(value: string): BuildNetwork {
-    const { vpcId, subnetIds, securityGroupIds } = fieldsOf("network", structured("network", value), [
-        "vpcId",
-        "subnetIds",
-        "securityGroupIds",
-    ]);
-    if (!isIdOf("vpc", vpcId)) throw invalid("network.vpcId", vpcId, "expected the id of a VPC, vpc-…");
-    // How many: docs.aws.amazon.com/codebuild/latest/APIReference/API_VpcConfig.html
-    return {
-        vpcId,
-        subnetIds: ids("network.subnetIds", subnetIds, "subnet", 16),
-        securityGroupIds: ids("network.securityGroupIds", securityGroupIds, "sg", 5),
-    };
-}
-
-function ids(path: string, value: unknown, kind: string, maximum: number): string[] {
-    const list: unknown[] = Array.isArray(value) ? value : [];
-    if (
-        list.length < 1 ||
-        list.length > maximum ||
-        new Set(list).size < list.length ||
-        !list.every((id) => isIdOf(kind, id))
-    ) {
-        throw invalid(path, value, `expected a list of 1 to ${maximum} different ids, ${kind}-…`);
-    }
-    return list;
-}
-
-function isIdOf(kind: string, value: unknown): value is string {
-    return typeof value === "string" && new RegExp(`^${kind}-[0-9a-f]{8,17}$`).test(value);
-}
-
-/**
- * The endpoints of a VPC are those of its region, ECR's has the plain host name alone, and ECR imports through a cache
- * only for who could reach the other registry: docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
- */
-function refuseUnreachable(wanted: {
-    image: EcrImage;
-    exported: EcrRepository[];
-    rules: PullThroughCacheRule[];
-    region: string;
-}): void {
-    const { image, exported, rules, region } = wanted;
-    const distant = exported.find((repository) => repository.region !== region);
-    if (distant !== undefined) {
-        throw invalid(
-            "network",
-            "isolated",
-            `the VPC reaches ECR in ${region} alone, and ${repositoryArn(distant)} is in ${distant.region}; ` +
-                "replicate the repository to the region, or give a VPC that leads there",
-        );
-    }
-    const [rule] = rules;
-    if (rule !== undefined) {
-        throw invalid(
-            "pullThroughCache[0].prefix",
-            rule.prefix,
-            "the first pull of an image through a cache needs a network that leads to the internet, and network is " +
-                "isolated; leave the rule out, or give a VPC with a NAT gateway",
-        );
-    }
-    const [plainUri = ""] = repositoryUris(image.repository);
-    const host = plainUri.slice(0, plainUri.indexOf("/"));
-    if (!image.uri.startsWith(`${host}/`)) {
-        const reachable = image.uri.replace(/^[^/]*/, host);
-        throw invalid(
-            "imageUri",
-            image.uri,
-            `an isolated network reaches ECR under its plain host name alone; write ${reachable}`,
-        );
-    }
-}
+const cacheRule = objectOf({
+    // docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreatePullThroughCacheRule.html
+    prefix: stringThat(
+        /^(?=.{2,30}$)[a-z0-9]+(?:[._-][a-z0-9]+)*(?:\/[a-z0-9]+(?:[._-][a-z0-9]+)*)*$/,
+        "expected 2 to 30 lower-case letters and digits with '.', '_', '-' or '/' between them, for instance docker-hub",
+    ).describe(
+        "what the names of the repositories begin with; `imageUri` or `repositoryArns` has to name one of the stack's region below it",
+    ),
+    upstreamRegistryUrl: z
+        .string("expected the host of a registry")
+        .refine((host) => registries.includes(host) || /^[a-z0-9-]+\.azurecr\.io$/.test(host), {
+            error: ({ input }) =>
+                String(input).includes(".dkr")
+                    ? "builds pull from every registry of ECR without a cache; name the repository in repositoryArns or crossAccountRepositoryArns"
+                    : `expected the host of a registry that ECR can cache, one of ${registries.join(", ")}, NAME.azurecr.io`,
+        })
+        .exactOptional()
+        .describe(
+            `host of the other registry, one of ${registries.join(", ")}, NAME.azurecr.io; none where the account has a rule for the prefix already, which stays as it is`,
+        ),
+    credentialArn: z
+        .string("expected the ARN of a secret")
+        .exactOptional()
+        .describe(
+            "secret with the login, which all but the first three registries need; its name begins with `ecr-pullthroughcache/`",
+        ),
+});
 
 // The id is a UUID, or that of a multi-Region key: docs.aws.amazon.com/kms/latest/developerguide/concepts.html
 const keyArnPattern =
-    /^arn:(?<partition>aws[a-z-]*):kms:(?<region>[a-z0-9-]+):[0-9]{12}:key\/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$/;
+    /^arn:(aws[a-z-]*):kms:([a-z0-9-]+):[0-9]{12}:key\/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$/;
 
-function encryption(value: string, region: string): Encryption {
-    if (value === "s3" || value === "kms") return value;
-    if (/^(?:arn:[^:]*:kms:[^:]*:[^:]*:)?alias\//.test(value)) {
-        throw invalid(
-            "encryption",
-            value,
-            "expected the ARN of the key itself, since policies and S3 do not follow an alias to its key; " +
-                "`aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn` shows it",
-        );
-    }
-    const key = keyArnPattern.exec(value)?.groups;
-    if (key === undefined) {
-        throw invalid(
-            "encryption",
-            value,
-            `expected s3, kms, or the ARN of a KMS key, arn:${partitionOf(region)}:kms:${region}:ACCOUNT:key/ID`,
-        );
-    }
-    if (key["region"] !== region || key["partition"] !== partitionOf(region)) {
-        throw invalid(
-            "encryption",
-            value,
-            `expected a key of the stack's own region, ${region} in the partition ${partitionOf(region)}: S3 and ` +
-                "CloudWatch Logs take no key of another one",
-        );
-    }
-    return { keyArn: value };
+// The ids' form: docs.aws.amazon.com/chatbot/latest/APIReference/API_SlackChannelConfiguration.html
+const slackId = (what: string) => stringThat(/^[A-Z0-9]{1,255}$/, `expected the id of a Slack ${what}`);
+
+const notifications = objectOf({
+    // Whether it exists, SNS finds out: the address has to confirm its subscription.
+    emails: listOf(
+        stringThat(
+            /^[^\s@<>"]+@[^\s@<>"]+\.[^\s@<>"]+$/,
+            "expected an e-mail address without a name, for instance platform@example.com",
+        ),
+        0,
+        Infinity,
+        "expected a list of e-mail addresses",
+    )
+        .default([])
+        .describe("e-mail addresses; each confirms its subscription once"),
+    slack: objectOf({
+        workspaceId: slackId(
+            "workspace, for instance T07EA123LEP; the console of Amazon Q Developer in chat applications shows it once the workspace is authorized",
+        ).describe("id of the workspace, which the account is authorized for"),
+        channelId: slackId(
+            "channel, for instance C07EZ1ABC23; the link to the channel ends with it",
+        ).describe("id of the channel, with which the link to it ends"),
+    })
+        .optional()
+        .describe("a Slack channel; only in the partition `aws`"),
+    onSuccess: flag().default(false).describe("whether successful exports and batches are reported, too"),
+});
+
+const onPush = objectOf({
+    repositories: listOf(z.string("expected a name"), 1, Infinity, "expected a list of names, not empty")
+        .optional()
+        .describe(
+            "names of repositories of this account and region that may be exported; by default all of them",
+        ),
+    tags: listOf(
+        // EventBridge refuses two wildcards in a row: eb-create-pattern-operators.html
+        stringThat(
+            (tag) => /^[A-Za-z0-9_.*-]{1,128}$/.test(tag) && !tag.includes("**"),
+            "expected a tag, in which * stands for any characters, for instance v*",
+        ),
+        1,
+        Infinity,
+        "expected a list of tags, not empty",
+    )
+        .default(["*"])
+        .describe("tags, in which `*` stands for any characters"),
+});
+
+const schedule = objectOf({
+    // docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+    expression: stringThat(
+        /^(?:rate\([1-9]\d* (?:minutes?|hours?|days?)\)|cron\(\S+(?: \S+){5}\))$/,
+        "expected rate(VALUE UNIT) or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR), for instance cron(0 3 * * ? *)",
+    ).describe("`rate(VALUE UNIT)` or `cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR)`"),
+    timeZone: stringThat(isTimeZone, "expected a time zone of the IANA database, for instance Asia/Tokyo")
+        .default("UTC")
+        .describe("time zone of a `cron` expression, a name of the IANA database"),
+    request: objectOf({
+        imageUri: stringThat(
+            (uri) => succeeds(() => parseImageUri(uri)),
+            "expected an image in Amazon ECR, as in the key imageUri",
+        )
+            .exactOptional()
+            .describe(
+                "image to export, of a repository that may be exported; by default that of the key `imageUri`",
+            ),
+        artifactKey: z
+            .string("expected the key of an archive")
+            .exactOptional()
+            .describe("key of the archive, below `artifactPrefix`; by default made of the image's name"),
+        platform: stringThat(
+            (platform) => succeeds(() => parsePlatform(platform)),
+            `expected ${platformRule}, or ${allPlatforms}`,
+        )
+            .exactOptional()
+            .describe(
+                `platform, ${requestDefaults.platform} by default, or \`${allPlatforms}\` with engine \`stream\``,
+            ),
+        force: flag().exactOptional().describe("whether to export again what is exported already"),
+    })
+        .prefault({})
+        .describe("the request, as for an execution, but for `artifactBucket`"),
+});
+
+/** Tags that the program sets: three in {@link complete}, `component` by whoever wires the components. */
+const ownTags = ["project", "stack", "managed-by", "component"];
+
+/** Not a record of zod: that would leave out a tag `__proto__`. */
+const tags = z
+    .custom<Record<string, string>>(isObject, "expected an object with a string for each tag")
+    .superRefine((given, context) => {
+        const { keyLength, valueLength, perResource } = tagLimits;
+        const characters = "letters, digits, spaces and _ . : / = + - @";
+        const isText = (value: unknown, most: number): boolean =>
+            typeof value === "string" && value.length <= most && /^[\p{L}\p{Z}\p{N}_.:/=+\-@]+$/u.test(value);
+        const refuse = (message: string, ...path: string[]): void => {
+            context.addIssue({ code: "custom", message, path });
+        };
+        for (const [key, value] of Object.entries(given)) {
+            if (ownTags.includes(key)) refuse("the program sets this tag; choose another key", key);
+            if (!isText(key, keyLength) || /^aws:/i.test(key))
+                refuse(`expected a key of 1 to ${keyLength} ${characters}, not beginning with aws:`, key);
+            if (!isText(value, valueLength))
+                refuse(`expected a string of 1 to ${valueLength} ${characters}`, key);
+        }
+        const most = perResource - ownTags.length;
+        if (Object.keys(given).length > most)
+            refuse(
+                `expected at most ${most} tags: AWS allows ${perResource} on a resource, and the program sets the others`,
+            );
+    });
+
+function repositoriesOf(whose: string) {
+    return z
+        .array(
+            readBy(parseRepositoryArn, "expected the ARN of an ECR repository"),
+            "expected a list of ARNs of ECR repositories",
+        )
+        .prefault([])
+        .describe(`ARNs of ECR repositories of ${whose} that may be exported, whole and without wildcards`);
 }
 
-function retention(config: Settings): Retention {
-    const fields = record(config, "retention", [
-        "archiveDays",
-        "oldVersionDays",
-        "protect",
-        "emptyOnDestroy",
-    ]);
-    const protect = fields["protect"] ?? true;
-    if (typeof protect !== "boolean") throw invalid("retention.protect", protect, "expected true or false");
+/**
+ * The keys of a stack's configuration. A description becomes the key's line in docs/configuration.md and, for the types that
+ * Pulumi.yaml can express, its description there.
+ */
+export const configuration = z.strictObject({
+    imageUri: readBy(parseImageUri, "expected the URI of an image in Amazon ECR").describe(
+        "image that is exported when a request names none, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST] or with another host of ECR",
+    ),
+    repositoryArns: repositoriesOf("this account"),
+    crossAccountRepositoryArns: repositoriesOf("other accounts"),
+    // These characters have no meaning in policies (*, ?, $), in JSONPath or in shells.
+    artifactPrefix: stringThat(
+        (prefix) => /^(?:[A-Za-z0-9][A-Za-z0-9._-]*\/)+$/.test(prefix) && prefix.length <= 256,
+        "expected one or more folders with a closing slash, of letters, digits, '.', '_' and '-', at most 256 characters, for instance images/",
+    )
+        .refine(
+            (prefix) => ![exporterPrefix, manifestPrefix, resultPrefix].some((own) => prefix.startsWith(own)),
+            `${manifestPrefix} and ${resultPrefix} belong to batches; choose another folder`,
+        )
+        .default("images/")
+        .describe(
+            "the only key prefix that builds may write: folders of letters, digits, '.', '_' and '-', with a closing slash",
+        ),
+    engine: oneOf(engineNames)
+        .default("docker")
+        .describe(
+            "how an archive is made, docker (by a Docker daemon) or stream (registry to S3, without a daemon)",
+        ),
+    compute: compute.prefault({}).describe("machine and timeouts of a build"),
+    network: z
+        .union([z.enum(["public", "isolated", "private"]), givenVpc], {
+            error: "expected public, isolated, private, or an object with the fields vpcId, subnetIds and securityGroupIds",
+        })
+        .default("public")
+        .describe(
+            "where builds run: in CodeBuild's own network, in a VPC of the stack's own without internet, in one with private subnets behind a NAT gateway, or in a given VPC; not with `lambda`",
+        ),
+    cache: oneOf(["none", "local"])
+        .default("none")
+        .describe(
+            "what builds of engine docker keep for the next one, none or local (layers on the build host, best effort; not on BUILD_GENERAL1_2XLARGE and not in a VPC)",
+        ),
+    pullThroughCache: z
+        .array(cacheRule, "expected a list of rules")
+        .default([])
+        .describe("rules by which ECR fills repositories from other registries when builds pull from them"),
+    encryption: stringThat(
+        (value) => value === "s3" || value === "kms" || keyArnPattern.test(value),
+        "expected s3, kms or the ARN of a KMS key, arn:PARTITION:kms:REGION:ACCOUNT:key/ID; not an alias, which policies and S3 do not follow: `aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn` shows its key",
+    )
+        .default("s3")
+        .describe(
+            "what encrypts archives, logs and notifications, s3 (S3's own keys), kms (a key of the stack's own) or the ARN of a symmetric KMS key of the region, of any account",
+        ),
+    retention: objectOf({
+        archiveDays: integer(0, 36500, 90).describe("days until an archive expires; 0 keeps it"),
+        oldVersionDays: integer(0, 36500, 30).describe(
+            "days until an old version of an archive is deleted; 0 keeps it",
+        ),
+        protect: flag()
+            .default(true)
+            .describe(
+                "whether `pulumi destroy` refuses to delete the bucket and the stack's own KMS key; `false` lets it delete the key, and the bucket where it is empty",
+            ),
+        emptyOnDestroy: flag()
+            .default(false)
+            .describe(
+                "whether `pulumi destroy` deletes the archives with the bucket; only with `protect: false`",
+            ),
+    })
+        .prefault({})
+        .describe("how long archives are kept, and how well they are guarded"),
+    existingBucket: stringThat(
+        /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+        "expected the name of a bucket of this account, not an ARN or an address",
+    )
+        .optional()
+        .describe(
+            "name of a bucket of this account that becomes the stack's with its archives; needs `retention.archiveDays`",
+        ),
+    notifications: notifications
+        .optional()
+        .describe("who is notified of failures; `emails: []` makes the topic for subscribers from elsewhere"),
+    batch: objectOf({
+        // The most that Step Functions runs: docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
+        maxConcurrency: integer(1, 10_000, 10).describe("images that are exported at the same time"),
+    })
+        .prefault({})
+        .describe("how batches are exported"),
+    triggers: objectOf({
+        onPush: onPush.optional().describe("exports what is pushed to ECR"),
+        schedule: schedule.optional().describe("exports at certain times"),
+    })
+        .optional()
+        .describe("what starts exports"),
+    permissionsBoundary: stringThat(
+        /^arn:aws[a-z-]*:iam::(?:[0-9]{12}|aws):policy\/[\w+=,.@/-]+$/,
+        "expected the ARN of a managed policy, arn:PARTITION:iam::ACCOUNT:policy/NAME",
+    )
+        .optional()
+        .describe("ARN of a managed policy, the permissions boundary of every role"),
+    tags: tags.default({}).meta({
+        type: "object",
+        description: `tags on every resource that takes any, besides ${ownTags.join(", ")}; at most ${tagLimits.perResource - ownTags.length}`,
+    }),
+});
+
+type Values = z.output<typeof configuration>;
+type Key = keyof Values;
+const keys = Object.keys(configuration.shape) as readonly Key[];
+
+/** The configuration of a stack, checked and complete. Its fields are the keys of {@link configuration}, but for a few. */
+export type StackConfig = Readonly<ReturnType<typeof complete>>;
+
+/** The keys as JSON Schema, as they are given: for the page, and for what Pulumi.yaml declares. */
+export const configurationSchema = z.toJSONSchema(configuration, { io: "input", unrepresentable: "any" });
+
+/**
+ * Reads, checks and completes the configuration of the current stack.
+ *
+ * @throws pulumi.RunError that lists every fault.
+ */
+export function loadConfig(): StackConfig {
+    const config = new pulumi.Config();
+    const namespace = `${config.name}:`;
+    const given = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(namespace));
+    const values = given.map((key) => key.slice(namespace.length)).map((key) => [key, config.get(key)]);
+    return parseConfig(
+        Object.fromEntries(values) as Record<string, unknown>,
+        new pulumi.Config("aws").get("region"),
+        {
+            project: pulumi.getProject(),
+            stack: pulumi.getStack(),
+        },
+    );
+}
+
+/**
+ * Checks and completes a configuration.
+ *
+ * @param values Values by key, without the namespace, as Pulumi hands them over: strings, and structures as JSON.
+ * @param region The value of `aws:region`.
+ * @param of Names of project and stack.
+ * @throws pulumi.RunError that lists every fault: the path of the value, what was given, what is expected.
+ */
+export function parseConfig(
+    values: Readonly<Record<string, unknown>>,
+    region: unknown,
+    of: { readonly project: string; readonly stack: string },
+): StackConfig {
+    const readings = keys.map((key) => readKey(key, Object.hasOwn(values, key) ? values[key] : undefined));
+    const given = Object.fromEntries(readings.map((reading) => [reading.key, reading.given]));
+    const sound = Object.fromEntries(readings.map((reading) => [reading.key, reading.sound])) as Sound;
+    const unknown = Object.keys(values).filter((key) => !keys.some((known) => known === key));
+    const faults = [
+        ...unknown.map((key) => faultOf(key, values[key], notAmong(key, keys))),
+        ...readings.flatMap((reading) => reading.faults),
+    ];
+
+    const place = placeOf(region);
+    const { imageUri, repositoryArns: own, crossAccountRepositoryArns: foreign } = sound;
+    const named = imageUri?.repository && own && foreign && namedBy(imageUri.repository, own, foreign);
+    if (place === undefined)
+        faults.push(faultOf("aws:region", region, "expected a region of AWS, for instance ap-northeast-1"));
+    const refuse = (path: string, expected: string): void => {
+        faults.push(faultOf(path, valueAt(given, path), expected));
+    };
+    const isGiven = (path: string): boolean => valueAt(given, path) !== undefined;
+    refuseCombinations({ ...sound, ...place, named, isGiven, refuse });
+
+    if (faults.length > 0 || place === undefined || named === undefined) {
+        const lines = [...new Set(faults)].map((fault) => `  ${fault}`);
+        throw new pulumi.RunError(
+            `The configuration of the stack ${of.stack} has ${lines.length} fault${lines.length > 1 ? "s" : ""}:\n${lines.join("\n")}`,
+        );
+    }
+    return complete(sound as Values, { ...place, named, isGiven, ...of });
+}
+
+function placeOf(region: unknown) {
+    const partition = typeof region === "string" ? partitionOf(region) : undefined;
+    return partition && { region: region as string, partition };
+}
+
+type Context = NonNullable<ReturnType<typeof placeOf>> &
+    Pick<Judged, "isGiven"> & {
+        readonly named: NamedRepositories;
+        readonly project: string;
+        readonly stack: string;
+    };
+
+function complete(values: Values, { region, partition, named, isGiven, project, stack }: Context) {
+    const { imageUri, compute, encryption, notifications, pullThroughCache, tags, triggers } = values;
+    const { onPush, schedule } = triggers ?? {};
+    const by: "s3" | "kms" | { readonly keyArn: string } =
+        encryption === "s3" || encryption === "kms" ? encryption : { keyArn: encryption };
+    const lambda = compute.type === "lambda";
+    const near = named.own.filter((repository) => repository.region === region).map(({ name }) => name);
     return {
-        archiveDays: integer("retention.archiveDays", fields["archiveDays"] ?? 90, 0, 36500),
-        oldVersionDays: integer("retention.oldVersionDays", fields["oldVersionDays"] ?? 30, 0, 36500),
-        protect,
-        emptyOnDestroy: fields["emptyOnDestroy"] === true,
+        ...values,
+        /** AWS region of everything in the stack (`aws:region`), and the region's partition. */
+        region,
+        partition,
+        /** Image that is exported when a request names none. */
+        image: imageUri,
+        /** Every repository that may be exported, once each: that of `imageUri` first, then the listed ones. */
+        repositories: named.all,
+        /** Those of the repositories that a rule of `pullThroughCache` fills. */
+        cachedRepositories: pullThroughCache.flatMap(({ prefix }) =>
+            repositoriesBelow(prefix, region, named.own),
+        ),
+        compute: {
+            ...compute,
+            image: compute.image ?? defaultImages[lambda ? "lambda" : values.engine],
+            timeoutMinutes: lambda ? lambdaTimeoutMinutes : compute.timeoutMinutes,
+        },
+        encryption: by,
+        /** Undefined where no field is given. An empty list of addresses is for subscribers from elsewhere. */
+        notifications: Object.keys(notifications ?? {}).some((field) => isGiven(`notifications.${field}`))
+            ? notifications
+            : undefined,
+        /** Undefined where there is neither. */
+        triggers: (onPush ?? schedule) && {
+            onPush: onPush && { tags: onPush.tags, repositories: onPush.repositories ?? near },
+            schedule,
+        },
+        /** Those of the configuration, and which project and stack they are of. `component` is left for the components. */
+        tags: { project, stack, "managed-by": "pulumi", ...tags } as Record<string, string>,
     };
 }
 
-/** A bucket with archives in it, which no default may cost. */
-function existingBucket(config: Settings): string | undefined {
-    const key = "existingBucket";
-    if (config[key] === undefined) return undefined;
-    const name = text(key, config[key]);
-    if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name)) {
-        throw invalid(key, name, "expected the name of a bucket of this account, not an ARN or an address");
-    }
-    const { archiveDays, protect } = record(config, "retention");
-    if (archiveDays === undefined) {
-        throw invalid(
-            key,
-            name,
-            "expected retention.archiveDays beside it, since S3 deletes the archives that are older; 0 keeps them all",
-        );
-    }
-    if (protect === false) {
-        throw invalid(
-            key,
-            name,
-            "with retention.protect false `pulumi destroy` would delete the bucket and all that is in it; leave that out",
-        );
-    }
-    return name;
+/** The repositories that a configuration names, once each: all of them, and those of the stack's own account. */
+interface NamedRepositories {
+    readonly all: readonly EcrRepository[];
+    readonly own: readonly EcrRepository[];
 }
 
-function notifications(config: Settings, partition: string): Notifications | undefined {
-    const fields = record(config, "notifications", ["emails", "slack", "onSuccess"]);
-    // An empty list of addresses is somebody to tell as well: whoever subscribes to the topic elsewhere.
-    if (Object.keys(fields).length === 0) return undefined;
-    const { emails = [], slack, onSuccess = false } = fields;
-    if (typeof onSuccess !== "boolean")
-        throw invalid("notifications.onSuccess", onSuccess, "expected true or false");
-    return { emails: emailAddresses(emails), slack: slackChannel(slack, partition), onSuccess };
+function namedBy(
+    image: EcrRepository,
+    own: readonly EcrRepository[],
+    foreign: readonly EcrRepository[],
+): NamedRepositories {
+    const all = [...new Map([image, ...own, ...foreign].map((each) => [repositoryArn(each), each])).values()];
+    return {
+        all,
+        own: all.filter(({ accountId }) => !foreign.some((other) => other.accountId === accountId)),
+    };
 }
 
-function emailAddresses(value: unknown): string[] {
-    const path = "notifications.emails";
-    if (!Array.isArray(value)) throw invalid(path, value, "expected a list of e-mail addresses");
-    return value.map((email: unknown, index) => {
-        // Whether it exists, SNS finds out: the address has to confirm its subscription.
-        if (typeof email !== "string" || !/^[^\s@<>"]+@[^\s@<>"]+\.[^\s@<>"]+$/.test(email)) {
-            throw invalid(
-                `${path}[${index}]`,
-                email,
-                "expected an e-mail address alone, for instance platform@example.com",
+/** The repositories that a pull-through cache rule fills: those below its prefix, in the registry that has the rule. */
+function repositoriesBelow(prefix: string, region: string, own: readonly EcrRepository[]): EcrRepository[] {
+    return own.filter(
+        (repository) => repository.region === region && repository.name.startsWith(`${prefix}/`),
+    );
+}
+
+/** What one key was given, what of it can be used, and what is wrong with the rest. */
+interface Reading {
+    readonly key: Key;
+    readonly given: unknown;
+    readonly sound: unknown;
+    readonly faults: readonly string[];
+}
+
+function readKey(key: Key, text: unknown): Reading {
+    let given = text;
+    const { type } = configurationSchema.properties?.[key] as { type?: string };
+    if (typeof text === "string" && (type === undefined ? /^[{[]/.test(text) : type !== "string")) {
+        try {
+            given = JSON.parse(text) as unknown;
+        } catch {
+            const [what, path] = type === "array" ? ["a list", `${key}[0]`] : ["an object", `${key}.FIELD`];
+            const fault = `expected ${what}; write it in the stack's file, or use \`pulumi config set --path '${path}' VALUE\``;
+            return { key, given, sound: undefined, faults: [faultOf(key, text, fault)] };
+        }
+    }
+    const schema: z.ZodType = configuration.shape[key];
+    const { success, data, error } = schema.safeParse(given);
+    if (success) return { key, given, sound: data, faults: [] };
+    return {
+        key,
+        given,
+        sound: soundPart(schema, given, error.issues),
+        faults: faultsOf(key, given, error.issues),
+    };
+}
+
+/** Of an object, the fields without fault; those with a fault are undefined, so that no default stands in for them. */
+function soundPart(
+    schema: z.ZodType,
+    given: unknown,
+    issues: readonly z.core.$ZodIssue[],
+): object | undefined {
+    if (!isObject(given)) return undefined;
+    const faulty = issues.flatMap((issue) =>
+        issue.code === "unrecognized_keys" ? issue.keys : issue.path.slice(0, 1),
+    );
+    const rest = schema.safeParse(
+        Object.fromEntries(Object.entries(given).filter(([field]) => !faulty.includes(field))),
+    );
+    return rest.success
+        ? { ...(rest.data as object), ...Object.fromEntries(faulty.map((field) => [field, undefined])) }
+        : undefined;
+}
+
+/** A line for each issue of the schema. */
+function faultsOf(at: string, given: unknown, issues: readonly z.core.$ZodIssue[]): string[] {
+    return issues.flatMap((issue) => {
+        const parts = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`));
+        const path = [at, ...parts].join("");
+        const value = issue.path.reduce(fieldOf, given);
+        if (issue.code === "unrecognized_keys") {
+            const lines = issue.message.split("\n");
+            return issue.keys.map((key, index) =>
+                faultOf(`${path}.${key}`, fieldOf(value, key), lines[index] ?? ""),
             );
         }
-        if (value.indexOf(email) !== index) throw invalid(`${path}[${index}]`, email, "it is listed twice");
-        return email;
+        // Of the alternatives that a value may be, the object is the last.
+        const ofObject = issue.code === "invalid_union" && isObject(value) ? issue.errors.at(-1) : undefined;
+        return ofObject ? faultsOf(path, value, ofObject) : [faultOf(path, value, issue.message)];
     });
 }
 
-// The ids' form: docs.aws.amazon.com/chatbot/latest/APIReference/API_SlackChannelConfiguration.html
-function slackChannel(value: unknown, partition: string): SlackChannel | undefined {
-    if (value === undefined) return undefined;
-    const path = "notifications.slack";
-    const { workspaceId, channelId } = fieldsOf(path, value, ["workspaceId", "channelId"]);
-    if (partition !== "aws") {
-        throw invalid(path, value, `AWS has no chat service in the partition ${partition}; leave it out`);
-    }
-    if (typeof workspaceId !== "string" || !/^[A-Z0-9]{1,255}$/.test(workspaceId)) {
-        throw invalid(
-            `${path}.workspaceId`,
-            workspaceId,
-            "expected the id of a Slack workspace, for instance T07EA123LEP; " +
-                "the console of Amazon Q Developer in chat applications shows it once the workspace is authorized",
-        );
-    }
-    if (typeof channelId !== "string" || !/^[A-Z0-9]{1,255}$/.test(channelId)) {
-        throw invalid(
-            `${path}.channelId`,
-            channelId,
-            "expected the id of a Slack channel, for instance C07EZ1ABC23; the link to the channel ends with it",
-        );
-    }
-    return { workspaceId, channelId };
+function faultOf(path: string, given: unknown, expected: string): string {
+    const missing = `${path} is missing: ${expected}`;
+    if (given === undefined)
+        return /[.[]/.test(path) ? missing : `${missing}; set it with \`pulumi config set ${path} VALUE\``;
+    const text = JSON.stringify(given);
+    return `${path} is ${text.length > 300 ? `${text.slice(0, 300)}…` : text}: ${expected}`;
 }
 
-function batch(config: Settings): Batch {
-    const fields = record(config, "batch", ["maxConcurrency"]);
-    // The most that Step Functions runs: docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
-    return { maxConcurrency: integer("batch.maxConcurrency", fields["maxConcurrency"] ?? 10, 1, 10_000) };
+function valueAt(given: unknown, path: string): unknown {
+    return path
+        .split(/[.[\]]+/)
+        .filter(Boolean)
+        .reduce(fieldOf, given);
 }
 
-/** What is known of the stack where its triggers are read. */
-interface TriggerSurroundings {
-    readonly region: string;
-    /** Repositories of other accounts. */
-    readonly foreign: readonly EcrRepository[];
-    /** Every repository that may be exported. */
-    readonly exported: readonly EcrRepository[];
-    readonly prefix: string;
+function fieldOf(value: unknown, field: PropertyKey): unknown {
+    return typeof value === "object" && value !== null && Object.hasOwn(value, field)
+        ? (value as Record<PropertyKey, unknown>)[field]
+        : undefined;
 }
 
-function triggers(config: Settings, around: TriggerSurroundings): Triggers | undefined {
-    const { onPush, schedule } = record(config, "triggers", ["onPush", "schedule"]);
-    return onPush === undefined && schedule === undefined
-        ? undefined
-        : { onPush: pushTrigger(onPush, around), schedule: scheduleTrigger(schedule, around) };
+/** What to say of a name that is not known. */
+function notAmong(name: string, known: readonly string[]): string {
+    const nearest = known.find((each) => distance(name.toLowerCase(), each.toLowerCase()) <= 2);
+    return `not known; ${nearest === undefined ? `known are ${known.join(", ")}` : `did you mean ${nearest}?`}`;
 }
 
-function pushTrigger(value: unknown, around: TriggerSurroundings): PushTrigger | undefined {
-    if (value === undefined) return undefined;
-    const fields = fieldsOf("triggers.onPush", value, ["repositories", "tags"]);
-    // ECR tells of pushes in the account and the region of the registry alone.
-    const near = around.exported
-        .filter(
-            (repository) =>
-                repository.region === around.region &&
-                !around.foreign.some((other) => other.accountId === repository.accountId),
-        )
-        .map(({ name }) => name);
-    if (near.length === 0) {
-        throw invalid(
-            "triggers.onPush",
-            value,
-            `expected a repository of this account in ${around.region} to be exported: pushes elsewhere are not told of here`,
-        );
-    }
-    const repositories = texts("triggers.onPush.repositories", fields["repositories"] ?? near);
-    repositories.forEach((name, index) => {
-        if (!near.includes(name)) {
-            throw invalid(
-                `triggers.onPush.repositories[${index}]`,
-                name,
-                `expected a repository of this account and region that may be exported: ${near.join(", ")}`,
-            );
+/** How many characters have to be changed, added or left out to make one string of another (Levenshtein). */
+function distance(from: string, to: string): number {
+    let row = Array.from({ length: to.length + 1 }, (_, at) => at);
+    for (let above = 0; above < from.length; above++) {
+        const next = [above + 1];
+        for (let at = 0; at < to.length; at++) {
+            const changed = (row[at] ?? 0) + (to[at] === from[above] ? 0 : 1);
+            next.push(Math.min((next[at] ?? 0) + 1, (row[at + 1] ?? 0) + 1, changed));
         }
-    });
-    const tagPatterns = texts("triggers.onPush.tags", fields["tags"] ?? ["*"]);
-    tagPatterns.forEach((tag, index) => {
-        // EventBridge refuses two wildcards in a row: eb-create-pattern-operators.html
-        if (!/^[A-Za-z0-9_.*-]{1,128}$/.test(tag) || tag.includes("**")) {
-            throw invalid(
-                `triggers.onPush.tags[${index}]`,
-                tag,
-                "expected a tag, in which * stands for any characters, for instance v*",
-            );
-        }
-    });
-    return { repositories, tags: tagPatterns };
+        row = next;
+    }
+    return row.at(-1) ?? 0;
 }
 
-function scheduleTrigger(value: unknown, around: TriggerSurroundings): ScheduleTrigger | undefined {
-    if (value === undefined) return undefined;
-    const fields = fieldsOf("triggers.schedule", value, ["expression", "timeZone", "request"]);
-    const { expression, timeZone = "UTC" } = fields;
-    // docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
-    if (
-        typeof expression !== "string" ||
-        !/^(?:rate\([1-9]\d* (?:minutes?|hours?|days?)\)|cron\(\S+(?: \S+){5}\))$/.test(expression)
-    ) {
-        throw invalid(
-            "triggers.schedule.expression",
-            expression,
-            "expected rate(VALUE UNIT) or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR), for instance cron(0 3 * * ? *)",
-        );
-    }
-    if (typeof timeZone !== "string" || !isTimeZone(timeZone)) {
-        throw invalid(
-            "triggers.schedule.timeZone",
-            timeZone,
-            "expected a time zone of the IANA database, for instance Asia/Tokyo",
-        );
-    }
-    return { expression, timeZone, request: scheduledRequest(fields["request"] ?? {}, around) };
+function isObject(value: unknown): value is Record<string, unknown> {
+    return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function scheduledRequest(value: unknown, around: TriggerSurroundings): Record<string, unknown> {
-    const path = "triggers.schedule.request";
-    const request = fieldsOf(path, value, ["imageUri", "artifactKey", "platform", "force"]);
-    const { imageUri, artifactKey } = request;
-    if (imageUri !== undefined) {
-        const { repository } = parsed(`${path}.imageUri`, text(`${path}.imageUri`, imageUri), parseImageUri);
-        if (!around.exported.some((each) => repositoryArn(each) === repositoryArn(repository))) {
-            throw invalid(
-                `${path}.imageUri`,
-                imageUri,
-                `expected an image of a repository that may be exported: ${around.exported.map(repositoryArn).join(", ")}`,
-            );
-        }
-    }
-    if (artifactKey !== undefined && !text(`${path}.artifactKey`, artifactKey).startsWith(around.prefix)) {
-        throw invalid(`${path}.artifactKey`, artifactKey, `expected a key that begins with ${around.prefix}`);
-    }
-    return request;
-}
-
-function isTimeZone(name: string): boolean {
+function succeeds(attempt: () => unknown): boolean {
     try {
-        return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
+        attempt();
+        return true;
     } catch {
         return false;
     }
 }
 
-function permissionsBoundary(config: Settings, partition: string): string | undefined {
-    const key = "permissionsBoundary";
-    if (config[key] === undefined) return undefined;
-    const arn = text(key, config[key]);
-    if (!new RegExp(`^arn:${partition}:iam::(?:[0-9]{12}|aws):policy/[\\w+=,.@/-]+$`).test(arn)) {
-        throw invalid(
-            key,
-            arn,
-            `expected the ARN of a managed policy, arn:${partition}:iam::ACCOUNT:policy/NAME`,
+function isTimeZone(name: string): boolean {
+    return /^[A-Za-z]/.test(name) && succeeds(() => new Intl.DateTimeFormat("en", { timeZone: name }));
+}
+
+/** The values without fault; of an object with faults, its fields without. What is faulty is undefined, and is not judged. */
+type Sound = { readonly [Each in Key]?: Part<NonNullable<Values[Each]>> | undefined };
+type Part<Value> = Value extends string | readonly unknown[]
+    ? Value
+    : { readonly [Field in keyof Value]?: Value[Field] | undefined };
+
+/** What combinations are judged by, as far as it is known. */
+interface Judged extends Sound, Partial<NonNullable<ReturnType<typeof placeOf>>> {
+    readonly named: NamedRepositories | undefined;
+    /** Whether there is a value, rather than a default. */
+    readonly isGiven: (path: string) => boolean;
+    readonly refuse: (path: string, expected: string) => void;
+}
+
+/** Refuses what each key allows and no stack can have. */
+function refuseCombinations(judged: Judged): void {
+    refuseBuilds(judged);
+    refuseOtherPartitions(judged);
+    refuseSharedAccounts(judged);
+    if (judged.network === "isolated") refuseUnreachable(judged);
+    refuseCacheRules(judged);
+    refuseStorage(judged);
+    refuseTriggers(judged);
+}
+
+function refuseBuilds({ engine, compute, network, cache, isGiven, refuse }: Judged): void {
+    const { type, image } = compute ?? {};
+    const lambda = type === "lambda";
+    const inVpc = network !== undefined && network !== "public";
+    if (lambda && engine === "docker")
+        refuse(
+            "compute.type",
+            "Lambda compute has no Docker daemon; set engine to stream, or choose a type of BUILD_GENERAL1",
         );
-    }
-    return arn;
-}
-
-function text(path: string, value: unknown): string {
-    if (typeof value !== "string") throw invalid(path, value, "expected a text");
-    return value;
-}
-
-function texts(path: string, value: unknown): string[] {
-    if (!Array.isArray(value) || value.length === 0 || value.some((each) => typeof each !== "string")) {
-        throw invalid(path, value, "expected a list of texts that is not empty");
-    }
-    return value as string[];
-}
-
-/** Tags that name the stack, and those of the configuration, which cannot replace them. */
-function tags(config: Settings): Record<string, string> {
-    const base = { project: pulumi.getProject(), stack: pulumi.getStack(), "managed-by": "pulumi" };
-    const given = record(config, "tags");
-    const valid = Object.entries(given).map(([key, value]): [string, string] => {
-        const path = `tags.${key}`;
-        if (Object.hasOwn(base, key) || key === "component") {
-            throw invalid(path, value, "this tag is set by the program; choose another key");
-        }
-        if (!isTagText(key, 128) || key.toLowerCase().startsWith("aws:")) {
-            throw invalid(
+    for (const path of ["compute.timeoutMinutes", "compute.queuedTimeoutMinutes"])
+        if (lambda && isGiven(path))
+            refuse(
                 path,
-                value,
-                "expected a key of 1 to 128 letters, digits, spaces and _ . : / = + - @, not beginning with aws:",
+                `Lambda compute has its own timeout, ${lambdaTimeoutMinutes} minutes, and takes no other; leave it out`,
             );
-        }
-        if (typeof value !== "string" || (value !== "" && !isTagText(value, 256))) {
-            throw invalid(
-                path,
-                value,
-                "expected a text of at most 256 letters, digits, spaces and _ . : / = + - @",
+    if (lambda && inVpc)
+        refuse(
+            "network",
+            "Lambda compute runs in no VPC; choose a type of BUILD_GENERAL1, or leave network public",
+        );
+    if (image !== undefined && type !== undefined && image.includes("-lambda-") !== lambda) {
+        const [kind, example] = lambda ? ["Lambda", defaultImages.lambda] : ["EC2", defaultImages.stream];
+        refuse("compute.image", `expected a build image for ${kind} compute, for instance ${example}`);
+    }
+    if (engine === "stream" && imagesWithNode18.some((old) => old === image))
+        refuse(
+            "compute.image",
+            `engine stream needs Node.js 22 or later as its default, for instance ${defaultImages.stream}`,
+        );
+    // docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html
+    if (cache !== "local") return;
+    if (engine === "stream")
+        refuse(
+            "cache",
+            "engine stream keeps no layers for a later build; set engine to docker, or cache to none",
+        );
+    if (type === "BUILD_GENERAL1_2XLARGE")
+        refuse(
+            "cache",
+            `CodeBuild has no local cache on ${type}; choose a smaller compute.type, or set cache to none`,
+        );
+    if (inVpc)
+        refuse("cache", "CodeBuild has no local cache in a VPC; leave network public, or set cache to none");
+}
+
+/** No credentials are good for two partitions: what is in another one can never be reached. */
+function refuseOtherPartitions({
+    partition,
+    imageUri,
+    permissionsBoundary,
+    notifications,
+    refuse,
+    ...sound
+}: Judged): void {
+    if (partition === undefined) return;
+    const own = `of the stack's own partition, ${partition}`;
+    if (imageUri?.repository && imageUri.repository.partition !== partition)
+        refuse("imageUri", `expected an image ${own}`);
+    for (const key of ["repositoryArns", "crossAccountRepositoryArns"] as const)
+        for (const [index, repository] of (sound[key] ?? []).entries())
+            if (repository.partition !== partition)
+                refuse(`${key}[${index}]`, `expected a repository ${own}`);
+    if (permissionsBoundary?.startsWith(`arn:${partition}:`) === false)
+        refuse("permissionsBoundary", `expected a policy ${own}, arn:${partition}:iam::ACCOUNT:policy/NAME`);
+    if (notifications?.slack && partition !== "aws")
+        refuse("notifications.slack", `AWS has no chat service in the partition ${partition}; leave it out`);
+}
+
+/** An account is either the stack's own or another: one that is in both lists shows a slip. */
+function refuseSharedAccounts({
+    repositoryArns: own,
+    crossAccountRepositoryArns: foreign,
+    refuse,
+}: Judged): void {
+    for (const [index, { accountId }] of (foreign ?? []).entries()) {
+        const same = own?.find((repository) => repository.accountId === accountId);
+        if (same)
+            refuse(
+                `crossAccountRepositoryArns[${index}]`,
+                `expected a repository of another account, and ${repositoryArn(same)} in repositoryArns is of the same one`,
             );
-        }
-        return [key, value];
-    });
-    // 50 tags a resource: docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
-    if (valid.length > 46) {
-        throw invalid(
-            "tags",
-            `${valid.length} tags`,
-            "expected at most 46: AWS allows 50 a resource, and the program sets 4",
-        );
     }
-    return { ...base, ...Object.fromEntries(valid) };
 }
 
-function isTagText(text: string, maxLength: number): boolean {
-    return text.length <= maxLength && /^[\p{L}\p{Z}\p{N}_.:/=+\-@]+$/u.test(text);
-}
-
-/** A key whose value is an object; with `fields` given, of these fields alone. */
-function record(config: Settings, key: ConfigKey, fields?: string[]): Record<string, unknown> {
-    return fieldsOf(key, config[key] ?? {}, fields);
-}
-
-/** A value that has to be an object; with `fields` given, of these fields alone. */
-function fieldsOf(path: string, value: unknown, fields?: string[]): Record<string, unknown> {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-        throw invalid(
-            path,
-            value,
-            `expected an object${fields ? ` with the fields ${fields.join(", ")}` : ""}`,
+/**
+ * The endpoints of an isolated network are those of its region, ECR's has the plain host name only, and ECR imports through a
+ * cache only for whoever could reach the other registry: docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
+ */
+function refuseUnreachable({ region, named, imageUri, pullThroughCache: rules, refuse }: Judged): void {
+    const distant = region && named?.all.find((repository) => repository.region !== region);
+    if (distant)
+        refuse(
+            "network",
+            `the VPC reaches ECR in ${region} only, and ${repositoryArn(distant)} is in ${distant.region}; replicate it to the region, or set network to private`,
         );
-    }
-    for (const [field, given] of Object.entries(value)) {
-        if (fields && !fields.includes(field)) {
-            throw invalid(
-                `${path}.${field}`,
-                given,
-                `not a field of ${path}; known are ${fields.join(", ")}`,
+    if (rules && rules.length > 0)
+        refuse(
+            "pullThroughCache",
+            "the first pull through a cache needs a way to the internet, and network is isolated; leave the rules out, or set network to private",
+        );
+    const [host] = imageUri?.repository ? ecrHosts(imageUri.repository) : [];
+    const plain = host && imageUri?.uri?.replace(/^[^/]*/, host);
+    if (plain && plain !== imageUri?.uri)
+        refuse("imageUri", `an isolated network reaches ECR under its plain host name only; write ${plain}`);
+}
+
+function refuseCacheRules({
+    pullThroughCache: rules = [],
+    region,
+    partition,
+    named,
+    imageUri,
+    refuse,
+}: Judged): void {
+    if (region === undefined || rules.length === 0) return;
+    if (partition === "aws-cn" || partition === "aws-us-gov")
+        refuse("pullThroughCache", `ECR has no rules for registries of others in ${region}; leave it out`);
+    for (const [index, { prefix, upstreamRegistryUrl: host, credentialArn }] of rules.entries()) {
+        const path = `pullThroughCache[${index}]`;
+        if (rules.findIndex((rule) => rule.prefix === prefix) < index)
+            refuse(`${path}.prefix`, "ECR has one rule for a prefix; leave this one out");
+        if (named && repositoriesBelow(prefix, region, named.own).length === 0)
+            refuse(
+                `${path}.prefix`,
+                `expected a repository of ${region} below it in imageUri or repositoryArns, for instance ${prefix}/library/nginx: builds pull only from those that are named`,
             );
-        }
+        // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-secret.html
+        const secret = `arn:${partition}:secretsmanager:${region}:`;
+        const isSecret =
+            credentialArn?.startsWith(secret) === true &&
+            /^[0-9]{12}:secret:ecr-pullthroughcache\/[A-Za-z0-9/_+=.@-]+$/.test(
+                credentialArn.slice(secret.length),
+            );
+        if (host === undefined && credentialArn !== undefined)
+            refuse(
+                `${path}.credentialArn`,
+                "without upstreamRegistryUrl the account has the rule already, and its login; leave it out",
+            );
+        else if (
+            host !== undefined &&
+            !isSecret &&
+            !(credentialArn === undefined && openRegistries.includes(host))
+        )
+            refuse(
+                `${path}.credentialArn`,
+                `expected a secret with a login to ${host}, of the stack's account and region: ${secret}ACCOUNT:secret:ecr-pullthroughcache/NAME`,
+            );
     }
-    return value as Record<string, unknown>;
-}
-
-function structured(key: ConfigKey, text: string): unknown {
-    try {
-        return JSON.parse(text) as unknown;
-    } catch {
-        throw invalid(
-            key,
-            text,
-            "expected a structured value; set it with `pulumi config set --path` or in the stack file",
+    // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
+    const cached = named && rules.flatMap(({ prefix }) => repositoriesBelow(prefix, region, named.own));
+    const { repository, uri = "" } = imageUri ?? {};
+    if (repository && cached?.includes(repository) && parseEcrHost(uri.slice(0, uri.indexOf("/")))?.fips)
+        refuse(
+            "imageUri",
+            "ECR imports no image through a FIPS host; give the plain host, since pullThroughCache has a rule for it",
         );
-    }
 }
 
-function integer(path: string, value: unknown, minimum: number, maximum: number): number {
-    if (typeof value !== "number" || !Number.isInteger(value) || value < minimum || value > maximum) {
-        throw invalid(path, value, `expected a whole number from ${minimum} to ${maximum}`);
-    }
-    return value;
+function refuseStorage({
+    encryption,
+    retention,
+    existingBucket,
+    region,
+    partition,
+    isGiven,
+    refuse,
+}: Judged): void {
+    const [, ofPartition, ofRegion] = keyArnPattern.exec(encryption ?? "") ?? [];
+    if (region !== undefined && ofRegion !== undefined && (ofRegion !== region || ofPartition !== partition))
+        refuse(
+            "encryption",
+            `expected a key of the stack's own region, ${region} in the partition ${partition}: S3 and CloudWatch Logs take no other`,
+        );
+    const { protect, emptyOnDestroy } = retention ?? {};
+    if (emptyOnDestroy === true && protect === true)
+        refuse(
+            "retention.emptyOnDestroy",
+            "nothing deletes a protected bucket; set retention.protect to false, or leave this out",
+        );
+    if (existingBucket === undefined) return;
+    if (!isGiven("retention.archiveDays"))
+        refuse(
+            "existingBucket",
+            "expected retention.archiveDays as well, since S3 deletes archives that are older; 0 keeps all",
+        );
+    const mine =
+        "the stack did not make its existingBucket, so `pulumi destroy` may not delete it; leave this out";
+    if (protect === false) refuse("retention.protect", mine);
+    if (emptyOnDestroy === true) refuse("retention.emptyOnDestroy", mine);
 }
 
-function oneOf<T extends string>(
-    path: string,
-    value: unknown,
-    choices: readonly T[],
-    expectation = `expected one of ${choices.join(", ")}`,
-): T {
-    const choice = choices.find((each) => each === value);
-    if (choice === undefined) throw invalid(path, value, expectation);
-    return choice;
-}
-
-function parsed<T>(path: string, text: string, parse: (text: string) => T): T {
-    try {
-        return parse(text);
-    } catch (error) {
-        throw invalid(path, text, error instanceof Error ? error.message : String(error));
-    }
-}
-
-function invalid(path: string, value: unknown, expectation: string): pulumi.RunError {
-    const given = typeof value === "string" ? value : JSON.stringify(withoutOutputs(value));
-    return new pulumi.RunError(`The configuration value ${path} is "${given}": ${expectation}.`);
-}
-
-/** An argument of the component may be an Output where it should not be, and as JSON that is the text of an error. */
-function withoutOutputs(value: unknown): unknown {
-    if (pulumi.Output.isInstance(value)) return "(an Output)";
-    if (typeof value !== "object" || value === null) return value;
-    return Array.isArray(value)
-        ? value.map(withoutOutputs)
-        : Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withoutOutputs(each)]));
+function refuseTriggers({ triggers, region, named, artifactPrefix, engine, refuse }: Judged): void {
+    // ECR reports pushes in the account and the region of the registry only.
+    const near = named?.own.filter((repository) => repository.region === region).map(({ name }) => name);
+    if (triggers?.onPush && region !== undefined && near?.length === 0)
+        refuse(
+            "triggers.onPush",
+            `expected a repository of this account in ${region} to be exported: ECR reports no other pushes here`,
+        );
+    for (const [index, name] of (triggers?.onPush?.repositories ?? []).entries())
+        if (near && near.length > 0 && !near.includes(name))
+            refuse(
+                `triggers.onPush.repositories[${index}]`,
+                `expected a repository of this account and region that may be exported: ${near.join(", ")}`,
+            );
+    const { imageUri, artifactKey, platform } = triggers?.schedule?.request ?? {};
+    const path = "triggers.schedule.request";
+    const arns = named?.all.map(repositoryArn);
+    if (imageUri !== undefined && arns && !arns.includes(repositoryArn(parseImageUri(imageUri).repository)))
+        refuse(
+            `${path}.imageUri`,
+            `expected an image of a repository that may be exported: ${arns.join(", ")}`,
+        );
+    if (
+        artifactKey !== undefined &&
+        artifactPrefix !== undefined &&
+        !isArtifactKey(artifactKey, artifactPrefix)
+    )
+        refuse(`${path}.artifactKey`, `expected ${artifactKeyRule(artifactPrefix)}`);
+    if (platform === allPlatforms && engine === "docker")
+        refuse(`${path}.platform`, "engine docker exports one platform; name it, or set engine to stream");
 }

@@ -17,7 +17,7 @@ export interface Notifications {
     /** Addresses; each has to confirm its subscription before it receives anything. */
     readonly emails: readonly string[];
     /** A channel of Slack, whose workspace the account has been authorized for. */
-    readonly slack: SlackChannel | undefined;
+    readonly slack?: SlackChannel | undefined;
     /** Whether executions that succeed are reported, too. */
     readonly onSuccess: boolean;
 }

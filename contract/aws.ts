@@ -65,6 +65,20 @@ export function partitionOf(region: string): PartitionName | undefined {
     return partitionNames.find((name) => partitions[name].regions.test(region));
 }
 
+/**
+ * Limits of tags: of all the services whose resources carry those of a stack the narrowest, as their API models have them.
+ */
+export const tagLimits = {
+    /** Characters of a key: CodeBuild's, 128 elsewhere. */
+    keyLength: 127,
+    /** Characters of a value: CodeBuild's, 256 elsewhere. One at least, as EventBridge Scheduler wants. */
+    valueLength: 255,
+    /** Tags on a resource. */
+    perResource: 50,
+    /** Tags on an S3 object. */
+    perObject: 10,
+} as const;
+
 /** Domain of a partition's services, for instance `amazonaws.com`. */
 export function domainOf(partition: PartitionName): string {
     return partitions[partition].domain;

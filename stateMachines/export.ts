@@ -10,7 +10,7 @@
 import type { AwsLocation } from "../contract/aws";
 import type * as pulumi from "@pulumi/pulumi";
 
-import type { EngineName } from "../settings";
+import type { EngineName } from "../contract/engine";
 import { type EcrRepository, repositoryArn, repositoryUris } from "../contract/image";
 
 /** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */

@@ -115,23 +115,23 @@ type Option = keyof typeof options;
 /** A value of each option, by name. */
 type Combination = { readonly [option in Option]: keyof (typeof options)[option] };
 
-/** What cannot work, and what the message begins with; where several apply, the first is shown. */
+/** What cannot work, and what the message contains; where several apply, it has the others as well. */
 const refusals: [applies: (combination: Combination) => boolean, message: string][] = [
     [
         ({ engine, network }) => engine === "stream on Lambda compute" && network !== "public",
-        'The configuration value network is "',
+        ": Lambda compute runs in no VPC",
     ],
     [
         ({ network, cache }) => network === "isolated" && cache === "pull-through",
-        'The configuration value pullThroughCache[0].prefix is "quay": the first pull of an image',
+        '"upstreamRegistryUrl":"quay.io"}]: the first pull through a cache',
     ],
     [
         ({ engine, cache }) => engine !== "docker" && cache === "local",
-        'The configuration value cache is "local": engine stream keeps no layers',
+        'cache is "local": engine stream keeps no layers',
     ],
     [
         ({ network, cache }) => network !== "public" && cache === "local",
-        'The configuration value cache is "local": CodeBuild has no local cache for builds in a VPC',
+        'cache is "local": CodeBuild has no local cache in a VPC',
     ],
 ];
 
@@ -229,7 +229,7 @@ describe("every combination of options", function () {
         if (refusal !== undefined) {
             it(`${name}: refused`, async () => {
                 await assert.rejects(evaluateAs(combination), ({ message }: Error) => {
-                    assert(message.startsWith(refusal[1]), message);
+                    assert(message.includes(refusal[1]), message);
                     return true;
                 });
             });

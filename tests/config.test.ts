@@ -1,73 +1,92 @@
 import { strict as assert } from "node:assert";
 
 import * as pulumi from "@pulumi/pulumi";
+import fc from "fast-check";
 
-import { configKeys, loadConfig, type StackConfig } from "../config";
+import { configuration, configurationSchema, loadConfig, parseConfig, type StackConfig } from "../config";
 import { evaluate } from "../lab/evaluation";
 import { configurationText, readProject, stackConfiguration } from "../lab/stackFiles";
+import { configurationPage } from "./docs/configurationPage";
 
-const imageUri = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:mainline-alpine3.22";
+const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
+const imageUri = `${registry}/nginx:mainline-alpine3.22`;
 const ownArn = "arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api";
-const keyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const foreignArn = "arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base";
-
+const distantArn = foreignArn.replace("ap-northeast-1", "eu-west-1");
+const keyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const boundaryArn = "arn:aws:iam::111122223333:policy/team/boundary";
+const credentialArn =
+    "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:ecr-pullthroughcache/docker-hub-AbCdEf";
+const dockerHub = { prefix: "docker-hub", upstreamRegistryUrl: "registry-1.docker.io", credentialArn };
+const quay = { prefix: "quay", upstreamRegistryUrl: "quay.io" };
+const slack = { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" };
+const expression = "cron(0 3 * * ? *)";
 const vpc = {
     vpcId: "vpc-0a1b2c3d4e5f60718",
     subnetIds: ["subnet-0a1b2c3d", "subnet-1a2b3c4d5e6f70819"],
     securityGroupIds: ["sg-0a1b2c3d"],
 };
+const identity = { project: "ecr-image-export", stack: "dev" };
 
-/** Loads the configuration of these values, given as they stand in a stack file; undefined leaves a key out. */
-async function load(values: Record<string, unknown> = {}, stack = "dev"): Promise<StackConfig> {
-    const given: Record<string, unknown> = { imageUri, ...values };
-    const entries = Object.entries(given)
-        .filter(([, value]) => value !== undefined)
-        .map(([key, value]): [string, string] => [`ecr-image-export:${key}`, configurationText(value)]);
-    return loadAll({ "aws:region": "ap-northeast-1", ...Object.fromEntries(entries) }, stack);
+type Values = Record<string, unknown>;
+
+/** Parses values as they stand in a stack file; undefined leaves a key out. */
+function parse(values: Values = {}, region: unknown = "ap-northeast-1"): StackConfig {
+    const given = Object.entries<unknown>({ imageUri, ...values }).filter(([, value]) => value !== undefined);
+    const texts = given.map(([key, value]) => [key, configurationText(value)]);
+    return parseConfig(Object.fromEntries(texts) as Values, region, identity);
 }
 
-async function loadAll(values: Record<string, string>, stack = "dev"): Promise<StackConfig> {
-    let config: StackConfig | undefined;
-    await evaluate(
-        () => {
-            pulumi.runtime.setAllConfig(values);
-            config = loadConfig();
-            return {};
-        },
-        { stack },
-    );
-    assert(config);
-    return config;
-}
-
-/** Asserts that the message names the key, what was given, and what is expected. */
-async function assertRefused(values: Record<string, unknown>, ...parts: string[]): Promise<void> {
-    await assert.rejects(load(values), (error: unknown) => {
+/** The faults of a configuration; none where it is one. */
+function faultsOf(values: Values, region?: unknown): string[] {
+    try {
+        parse(values, region);
+        return [];
+    } catch (error) {
         assert(pulumi.RunError.isInstance(error), `${String(error)} is not shown without a stack trace`);
-        for (const part of parts)
-            assert(error.message.includes(part), `"${part}" is not in: ${error.message}`);
-        return true;
-    });
+        const [head, ...faults] = error.message.split("\n");
+        assert.match(head ?? "", /^The configuration of the stack dev has \d+ faults?:$/);
+        return faults.map((fault) => fault.trim());
+    }
 }
 
-describe("loadConfig", () => {
-    it("needs a region and an image, and has a default for everything else", async () => {
-        assert.deepEqual(await load(), {
+/** A configuration with one fault: values, how its line begins, what it contains, and the region if it is another. */
+type Refused = readonly [values: Values, begin: string, contains: string, region?: string];
+
+function refuses(table: readonly Refused[]): void {
+    for (const [values, begin, contains, region] of table) {
+        const shown = JSON.stringify(values);
+        it(`${shown.slice(0, 80)}${region === undefined ? "" : ` in ${region}`}: ${begin}`, () => {
+            const [fault = "nothing is refused", ...more] = faultsOf(values, region);
+            assert(fault.startsWith(`${begin}: `), fault);
+            assert(fault.includes(contains), fault);
+            assert.deepEqual(more, []);
+        });
+    }
+}
+
+/** Values of one key that are refused in the same words: each value with the path, and the value at the path. */
+function each(key: string, contains: string, values: readonly unknown[], path = key): Refused[] {
+    return values.map((value) => [{ [key]: value }, `${path} is ${JSON.stringify(value)}`, contains]);
+}
+
+describe("parseConfig", () => {
+    it("needs a region and an image, and has a default for everything else", () => {
+        const repository = {
+            partition: "aws",
+            region: "ap-northeast-1",
+            accountId: "111122223333",
+            name: "nginx",
+        };
+        const image = { uri: imageUri, repository, tag: "mainline-alpine3.22" };
+        assert.deepEqual(parse(), {
             region: "ap-northeast-1",
             partition: "aws",
-            image: {
-                uri: imageUri,
-                repository: {
-                    partition: "aws",
-                    region: "ap-northeast-1",
-                    accountId: "111122223333",
-                    name: "nginx",
-                },
-                tag: "mainline-alpine3.22",
-            },
-            repositories: [
-                { partition: "aws", region: "ap-northeast-1", accountId: "111122223333", name: "nginx" },
-            ],
+            imageUri: image,
+            image,
+            repositoryArns: [],
+            crossAccountRepositoryArns: [],
+            repositories: [repository],
             artifactPrefix: "images/",
             engine: "docker",
             compute: {
@@ -81,7 +100,7 @@ describe("loadConfig", () => {
             pullThroughCache: [],
             cachedRepositories: [],
             encryption: "s3",
-            retention: { archiveDays: 90, oldVersionDays: 30, protect: true },
+            retention: { archiveDays: 90, oldVersionDays: 30, protect: true, emptyOnDestroy: false },
             existingBucket: undefined,
             permissionsBoundary: undefined,
             notifications: undefined,
@@ -91,994 +110,764 @@ describe("loadConfig", () => {
         });
     });
 
-    it("takes a key of the stack's own, or a given one of any account", async () => {
-        assert.equal((await load({ encryption: "kms" })).encryption, "kms");
-        const multiRegion = keyArn.replace(/key\/.*/, "key/mrk-1234abcd12ab34cd56ef1234567890ab");
-        for (const arn of [keyArn, multiRegion, keyArn.replace("111122223333", "444455556666")]) {
-            assert.deepEqual((await load({ encryption: arn })).encryption, { keyArn: arn });
-        }
-    });
-
-    it("asks for the region", async () => {
-        await assert.rejects(loadAll({ "ecr-image-export:imageUri": imageUri }), /'aws:region'/);
-    });
-
-    it("asks for the image", async () => {
-        await assert.rejects(load({ imageUri: undefined }), /'ecr-image-export:imageUri'/);
-    });
-
-    it("assumes no region", async () => {
-        const config = await loadAll({
-            "aws:region": "cn-north-1",
-            "ecr-image-export:imageUri": "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/nginx",
-        });
-        assert.deepEqual([config.region, config.partition], ["cn-north-1", "aws-cn"]);
-    });
-
-    it("takes what is given", async () => {
-        const config = await load(
+    const kept: [Values, keyof StackConfig, expected?: unknown][] = [
+        [{ artifactPrefix: "exports/site-1/" }, "artifactPrefix"],
+        [{ network: vpc }, "network"],
+        [{ network: "isolated", crossAccountRepositoryArns: [foreignArn] }, "network"],
+        [{ network: "private", crossAccountRepositoryArns: [distantArn], engine: "stream" }, "network"],
+        [{ cache: "local", compute: { type: "BUILD_GENERAL1_XLARGE" } }, "cache"],
+        [{ encryption: "kms" }, "encryption"],
+        [{ encryption: keyArn }, "encryption", { keyArn }],
+        [{ permissionsBoundary: boundaryArn }, "permissionsBoundary"],
+        [{ permissionsBoundary: "arn:aws:iam::aws:policy/PowerUserAccess" }, "permissionsBoundary"],
+        [{ batch: { maxConcurrency: 10_000 } }, "batch"],
+        [
+            { retention: { archiveDays: 36500 } },
+            "retention",
+            { archiveDays: 36500, oldVersionDays: 30, protect: true, emptyOnDestroy: false },
+        ],
+        [
+            { retention: { archiveDays: 0, oldVersionDays: 0, protect: false, emptyOnDestroy: true } },
+            "retention",
+        ],
+        [{ existingBucket: "hand-made", retention: { archiveDays: 0 } }, "existingBucket"],
+        [{ notifications: { emails: [] } }, "notifications", { emails: [], onSuccess: false }],
+        [
+            { notifications: { slack, onSuccess: true } },
+            "notifications",
+            { emails: [], slack, onSuccess: true },
+        ],
+        [
+            { notifications: { emails: ["first.last+ecr@mail.example.co.jp"], onSuccess: false } },
+            "notifications",
+        ],
+        [{ notifications: {} }, "notifications", undefined],
+        [{ triggers: {} }, "triggers", undefined],
+        [
+            { engine: "stream", compute: { type: "lambda" } },
+            "compute",
+            {
+                type: "lambda",
+                image: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22",
+                timeoutMinutes: 15,
+                queuedTimeoutMinutes: 60,
+            },
+        ],
+        [
+            {
+                repositoryArns: [ownArn, ownArn.replace("ap-northeast-1", "eu-west-1")],
+                crossAccountRepositoryArns: [foreignArn],
+                triggers: { onPush: {} },
+            },
+            "triggers",
+            { onPush: { repositories: ["nginx", "backend/api"], tags: ["*"] }, schedule: undefined },
+        ],
+        [
             {
                 repositoryArns: [ownArn],
-                crossAccountRepositoryArns: [foreignArn],
-                artifactPrefix: "exports/site-1/",
-                engine: "docker",
-                compute: {
-                    type: "BUILD_GENERAL1_2XLARGE",
-                    image: "aws/codebuild/amazonlinux-x86_64-standard:6.0",
-                    timeoutMinutes: 5,
-                    queuedTimeoutMinutes: 480,
-                },
-                network: vpc,
-                retention: { archiveDays: 0, oldVersionDays: 0, protect: false },
-                tags: { "cost-center": "container-platform" },
+                triggers: { onPush: { repositories: ["backend/api"], tags: ["v*"] } },
             },
-            "prod",
-        );
-        assert.deepEqual(
-            config.repositories.map(({ accountId, name }) => `${accountId}/${name}`),
-            ["111122223333/nginx", "111122223333/backend/api", "444455556666/platform/base"],
-        );
-        assert.equal(config.artifactPrefix, "exports/site-1/");
-        assert.deepEqual(config.compute, {
-            type: "BUILD_GENERAL1_2XLARGE",
-            image: "aws/codebuild/amazonlinux-x86_64-standard:6.0",
-            timeoutMinutes: 5,
-            queuedTimeoutMinutes: 480,
+            "triggers",
+            { onPush: { repositories: ["backend/api"], tags: ["v*"] }, schedule: undefined },
+        ],
+        [
+            { triggers: { schedule: { expression } } },
+            "triggers",
+            { onPush: undefined, schedule: { expression, timeZone: "UTC", request: {} } },
+        ],
+        [
+            {
+                engine: "stream",
+                triggers: {
+                    schedule: {
+                        expression: "rate(12 hours)",
+                        timeZone: "Asia/Tokyo",
+                        request: {
+                            imageUri,
+                            artifactKey: "images/nightly.tar",
+                            platform: "all",
+                            force: true,
+                        },
+                    },
+                },
+            },
+            "triggers",
+            {
+                onPush: undefined,
+                schedule: {
+                    expression: "rate(12 hours)",
+                    timeZone: "Asia/Tokyo",
+                    request: { imageUri, artifactKey: "images/nightly.tar", platform: "all", force: true },
+                },
+            },
+        ],
+    ];
+    for (const [values, key, ...expected] of kept) {
+        it(`takes ${JSON.stringify(values).slice(0, 100)}`, () => {
+            assert.deepEqual(parse(values)[key], expected.length > 0 ? expected[0] : values[key]);
         });
-        assert.deepEqual(config.network, vpc);
-        assert.deepEqual(config.retention, { archiveDays: 0, oldVersionDays: 0, protect: false });
-        assert.deepEqual(config.tags, {
-            project: "ecr-image-export",
-            stack: "prod",
-            "managed-by": "pulumi",
-            "cost-center": "container-platform",
-        });
+    }
+
+    it("chooses a build image for the engine", () => {
+        assert.equal(parse({ engine: "stream" }).compute.image, "aws/codebuild/standard:8.0");
     });
 
-    it("completes objects that are given in part", async () => {
-        const { compute, retention } = await load({
-            compute: { timeoutMinutes: 2160 },
-            retention: { archiveDays: 36500 },
-        });
-        assert.deepEqual(
-            [compute.type, compute.timeoutMinutes, compute.queuedTimeoutMinutes],
-            ["BUILD_GENERAL1_MEDIUM", 2160, 60],
-        );
-        assert.deepEqual(retention, { archiveDays: 36500, oldVersionDays: 30, protect: true });
-    });
-
-    it("chooses a build image for the engine, and the timeout of Lambda compute", async () => {
-        const docker = await load({ engine: "docker" });
-        const stream = await load({ engine: "stream" });
-        const lambda = await load({ engine: "stream", compute: { type: "lambda" } });
-        assert.equal(docker.compute.image, "aws/codebuild/standard:7.0");
-        assert.equal(stream.compute.image, "aws/codebuild/standard:8.0");
-        assert.deepEqual(lambda.compute, {
-            type: "lambda",
-            image: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22",
-            timeoutMinutes: 15,
-            queuedTimeoutMinutes: 60,
-        });
-    });
-
-    it("refuses build images whose Node is too old for the exporter", async () => {
-        const image = "aws/codebuild/standard:7.0";
-        await assert.rejects(
-            load({ engine: "stream", compute: { image } }),
-            /compute\.image is "aws\/codebuild\/standard:7\.0": engine stream needs Node 22/,
-        );
-        assert.equal((await load({ engine: "docker", compute: { image } })).compute.image, image);
-    });
-
-    it("refuses what Lambda compute cannot do", async () => {
-        const lambda = (compute: object) =>
-            load({ engine: "stream", compute: { type: "lambda", ...compute } });
-        for (const field of ["timeoutMinutes", "queuedTimeoutMinutes"]) {
-            await assert.rejects(
-                lambda({ [field]: 10 }),
-                new RegExp(`compute\\.${field} is "10": .* takes no other`),
-            );
-        }
-        await assert.rejects(
-            lambda({ image: "aws/codebuild/standard:8.0" }),
-            /compute\.image is "aws\/codebuild\/standard:8\.0": .* for Lambda compute/,
-        );
-    });
-
-    it("lists a repository once, however often it is named", async () => {
+    it("lists a repository once, that of the image first", () => {
         const nginx = "arn:aws:ecr:ap-northeast-1:111122223333:repository/nginx";
-        const { repositories } = await load({ repositoryArns: [nginx, ownArn, ownArn] });
+        const { repositories } = parse({
+            repositoryArns: [ownArn, nginx, ownArn],
+            crossAccountRepositoryArns: [foreignArn],
+        });
         assert.deepEqual(
             repositories.map(({ name }) => name),
-            ["nginx", "backend/api"],
+            ["nginx", "backend/api", "platform/base"],
         );
     });
 
-    it("takes a local cache where the build has a daemon and the machine a cache", async () => {
-        const config = await load({ cache: "local", compute: { type: "BUILD_GENERAL1_XLARGE" } });
-        assert.equal(config.cache, "local");
-    });
-
-    it("refuses a local cache where there is none", async () => {
-        await assertRefused({ cache: "local", engine: "stream" }, 'cache is "local": engine stream keeps no');
-        await assertRefused(
-            { cache: "local", engine: "stream", compute: { type: "lambda" } },
-            'cache is "local": engine stream keeps no',
-        );
-        await assertRefused(
-            { cache: "local", compute: { type: "BUILD_GENERAL1_2XLARGE" } },
-            'cache is "local": CodeBuild has no local cache on BUILD_GENERAL1_2XLARGE; choose a smaller',
-        );
-    });
-
-    describe("with a pull-through cache", () => {
-        const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
-        const credentialArn =
-            "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:ecr-pullthroughcache/docker-hub-AbCdEf";
-        const dockerHub = {
-            prefix: "docker-hub",
-            upstreamRegistryUrl: "registry-1.docker.io",
-            credentialArn,
-        };
-        const throughCache = { imageUri: `${registry}/docker-hub/library/nginx:1.29` };
-        const arn = (name: string, region = "ap-northeast-1", account = "111122223333") =>
+    it("finds the repositories that a pull-through cache fills", () => {
+        const arn = (name: string, region = "ap-northeast-1", account = "111122223333"): string =>
             `arn:aws:ecr:${region}:${account}:repository/${name}`;
-
-        it("takes rules, and finds the repositories that they fill among those that are named", async () => {
-            const quay = { prefix: "quay", upstreamRegistryUrl: "quay.io" };
-            const config = await load({
-                ...throughCache,
-                repositoryArns: [
-                    ownArn,
-                    arn("docker-hub/library/redis"),
-                    arn("docker-hub/library/redis"),
-                    arn("docker-hub/library/redis", "eu-west-1"),
-                    arn("quay/prometheus/prometheus"),
-                ],
-                crossAccountRepositoryArns: [arn("quay/foreign/app", "ap-northeast-1", "444455556666")],
-                pullThroughCache: [dockerHub, quay],
-            });
-            assert.deepEqual(config.pullThroughCache, [dockerHub, quay]);
-            assert.deepEqual(
-                config.cachedRepositories.map(({ name, region }) => `${region} ${name}`),
-                [
-                    "ap-northeast-1 docker-hub/library/nginx",
-                    "ap-northeast-1 docker-hub/library/redis",
-                    "ap-northeast-1 quay/prometheus/prometheus",
-                ],
-            );
+        const config = parse({
+            imageUri: `${registry}/docker-hub/library/nginx:1.29`,
+            repositoryArns: [
+                ownArn,
+                arn("docker-hub/library/redis"),
+                arn("docker-hub/library/redis", "eu-west-1"),
+                arn("quay/prometheus/prometheus"),
+            ],
+            crossAccountRepositoryArns: [arn("quay/app", "ap-northeast-1", "444455556666")],
+            pullThroughCache: [dockerHub, quay],
         });
+        assert.deepEqual(config.pullThroughCache, [dockerHub, quay]);
+        assert.deepEqual(
+            config.cachedRepositories.map(({ name, region }) => `${region} ${name}`),
+            [
+                "ap-northeast-1 docker-hub/library/nginx",
+                "ap-northeast-1 docker-hub/library/redis",
+                "ap-northeast-1 quay/prometheus/prometheus",
+            ],
+        );
+    });
 
-        it("takes a rule that the account has already", async () => {
-            const config = await load({ ...throughCache, pullThroughCache: [{ prefix: "docker-hub" }] });
-            assert.deepEqual(config.pullThroughCache, [{ prefix: "docker-hub" }]);
-            assert.deepEqual(
-                config.cachedRepositories.map(({ name }) => name),
-                ["docker-hub/library/nginx"],
-            );
+    const hub = { imageUri: `${registry}/docker-hub/library/nginx:1.29` };
+    for (const [upstreamRegistryUrl, needsLogin] of [
+        ["public.ecr.aws", false],
+        ["registry.k8s.io", false],
+        ["quay.io", false],
+        ["registry-1.docker.io", true],
+        ["ghcr.io", true],
+        ["registry.gitlab.com", true],
+        ["cgr.dev", true],
+        ["acme.azurecr.io", true],
+    ] as const) {
+        it(`takes ${upstreamRegistryUrl} with a login${needsLogin ? ", and never without" : ", and without"}`, () => {
+            const of = (login: object): string[] =>
+                faultsOf({
+                    ...hub,
+                    pullThroughCache: [{ prefix: "docker-hub", upstreamRegistryUrl, ...login }],
+                });
+            assert.deepEqual(of({ credentialArn }), []);
+            const [fault = ""] = of({});
+            assert.equal(fault.startsWith("pullThroughCache[0].credentialArn is missing"), needsLogin);
         });
+    }
 
-        for (const upstreamRegistryUrl of ["public.ecr.aws", "registry.k8s.io", "quay.io"]) {
-            it(`takes ${upstreamRegistryUrl} without a login, and with one`, async () => {
-                for (const login of [{}, { credentialArn }]) {
-                    const rule = { prefix: "docker-hub", upstreamRegistryUrl, ...login };
-                    const config = await load({ ...throughCache, pullThroughCache: [rule] });
-                    assert.deepEqual(config.pullThroughCache, [rule]);
-                }
-            });
-        }
+    it("takes a rule that the account has already", () => {
+        const config = parse({ ...hub, pullThroughCache: [{ prefix: "docker-hub" }] });
+        assert.deepEqual(config.pullThroughCache, [{ prefix: "docker-hub" }]);
+        assert.equal(config.cachedRepositories.length, 1);
+    });
 
-        const withLogin = [
-            "registry-1.docker.io",
-            "ghcr.io",
-            "registry.gitlab.com",
-            "cgr.dev",
-            "acme.azurecr.io",
-        ];
-        for (const upstreamRegistryUrl of withLogin) {
-            it(`takes ${upstreamRegistryUrl} with a login, and never without`, async () => {
-                const rule = { ...dockerHub, upstreamRegistryUrl };
-                const config = await load({ ...throughCache, pullThroughCache: [rule] });
-                assert.deepEqual(config.pullThroughCache, [rule]);
-                await assertRefused(
-                    { ...throughCache, pullThroughCache: [{ prefix: "docker-hub", upstreamRegistryUrl }] },
-                    'pullThroughCache[0].credentialArn is ""',
-                    `with a login to ${upstreamRegistryUrl}`,
-                    "arn:aws:secretsmanager:ap-northeast-1:ACCOUNT:secret:ecr-pullthroughcache/NAME",
-                );
-            });
-        }
+    it("takes any tag that every service takes, 46 of them, also one that objects of JavaScript have", () => {
+        const many = Object.fromEntries(
+            Array.from({ length: 44 }, (_, index) => [`tag ${index} é@`, "v".repeat(255)]),
+        );
+        const tags = { constructor: "acme", ["k".repeat(127)]: "x", ...many };
+        assert.deepEqual(Object.entries(parse({ tags }).tags).slice(3), Object.entries(tags));
+    });
 
-        const prefixExpected = "expected 2 to 30 lower-case letters and digits";
-        const secretExpected = "whose name begins with ecr-pullthroughcache/";
-        const hostExpected =
-            "expected the host of a registry that ECR can cache, one of public.ecr.aws, registry.k8s.io";
-        const rule = (changes: object) => [{ ...dockerHub, ...changes }];
-        const refused: [what: string, rules: unknown, ...message: string[]][] = [
-            ["no list", dockerHub, "pullThroughCache is", "expected a list of rules"],
-            ["a text", "docker-hub", 'pullThroughCache is "docker-hub": expected a structured value'],
-            [
-                "a rule that is a text",
-                ["docker-hub"],
-                "pullThroughCache[0] is",
-                "with the fields prefix, upstream",
-            ],
-            ["a rule that is null", [null], 'pullThroughCache[0] is "null": expected an object'],
-            [
-                "a field that it does not know",
-                rule({ url: "ghcr.io" }),
-                'pullThroughCache[0].url is "ghcr.io": not a field of pullThroughCache[0]; known are prefix',
-            ],
-            [
-                "no prefix",
-                rule({ prefix: undefined }),
-                'pullThroughCache[0].prefix is "undefined"',
-                prefixExpected,
-            ],
-            ...["", "d", "Docker", "docker-hub/", "/docker-hub", "a//b", "docker_-hub", "ROOT", "*", 7].map(
-                (prefix): [string, unknown, ...string[]] => [
-                    `the prefix ${JSON.stringify(prefix)}`,
-                    rule({ prefix }),
-                    `pullThroughCache[0].prefix is "${prefix}": ${prefixExpected}`,
-                ],
-            ),
-            ["a prefix that is too long", rule({ prefix: "p".repeat(31) }), prefixExpected],
-            [
-                "a prefix that nothing is named below",
-                rule({ prefix: "ghcr" }),
-                'pullThroughCache[0].prefix is "ghcr": expected a repository of ap-northeast-1 below it in imageUri or',
-            ],
-            [
-                "a prefix twice",
-                [dockerHub, dockerHub],
-                'pullThroughCache[1].prefix is "docker-hub": ECR has one rule for a prefix',
-            ],
-            ...["docker.io", "https://ghcr.io", "ghcr.io/", "GHCR.IO", "gcr.io", "azurecr.io", "", 7].map(
-                (upstreamRegistryUrl): [string, unknown, ...string[]] => [
-                    `the registry ${JSON.stringify(upstreamRegistryUrl)}`,
-                    rule({ upstreamRegistryUrl }),
-                    `pullThroughCache[0].upstreamRegistryUrl is "${upstreamRegistryUrl}": ${hostExpected}`,
-                ],
-            ),
-            [
-                "a registry of ECR",
-                rule({ upstreamRegistryUrl: "444455556666.dkr.ecr.us-east-1.amazonaws.com" }),
-                "builds pull from every region and account of ECR without a cache; name the repository in repositoryArns",
-            ],
-            [
-                "a secret of another name",
-                rule({ credentialArn: credentialArn.replace("ecr-pull", "pull") }),
-                secretExpected,
-            ],
-            [
-                "a secret of another region",
-                rule({ credentialArn: credentialArn.replace("ap-northeast-1", "us-east-1") }),
-                secretExpected,
-            ],
-            [
-                "a login that is no secret",
-                rule({ credentialArn: "hunter2" }),
-                'credentialArn is "hunter2"',
-                secretExpected,
-            ],
-            [
-                "a login to a rule that exists already",
-                rule({ upstreamRegistryUrl: undefined }),
-                "pullThroughCache[0].credentialArn is",
-                "the rule is one that the account has already",
-            ],
-        ];
-        for (const [what, pullThroughCache, ...message] of refused) {
-            it(`refuses ${what}`, async () => {
-                await assertRefused({ ...throughCache, pullThroughCache }, ...message);
-            });
-        }
-
-        it("refuses a rule whose only repositories are of another account or region", async () => {
-            const pullThroughCache = [{ prefix: "quay", upstreamRegistryUrl: "quay.io" }];
-            const foreign = {
-                crossAccountRepositoryArns: [arn("quay/app", "ap-northeast-1", "444455556666")],
+    for (const [region, partition, suffix] of [
+        ["ap-northeast-9", "aws", "amazonaws.com"],
+        ["cn-north-1", "aws-cn", "amazonaws.com.cn"],
+        ["us-gov-west-1", "aws-us-gov", "amazonaws.com"],
+        ["eusc-de-east-1", "aws-eusc", "amazonaws.eu"],
+    ] as const) {
+        it(`takes ${region} and what is of its partition, and nothing of another`, () => {
+            const own = {
+                imageUri: `111122223333.dkr.ecr.${region}.${suffix}/nginx`,
+                repositoryArns: [`arn:${partition}:ecr:${region}:111122223333:repository/backend/api`],
+                encryption: keyArn.replace("arn:aws:", `arn:${partition}:`).replace("ap-northeast-1", region),
+                permissionsBoundary: boundaryArn.replace("arn:aws:", `arn:${partition}:`),
             };
-            const elsewhere = { repositoryArns: [arn("quay/app", "eu-west-1")] };
-            for (const named of [foreign, elsewhere]) {
-                await assertRefused({ ...named, pullThroughCache }, 'pullThroughCache[0].prefix is "quay"');
+            assert.equal(parse(own, region).partition, partition);
+            const other = partition === "aws-cn" ? "aws" : "aws-cn";
+            const [place, domain] = other === "aws" ? ["us-east-1", "com"] : ["cn-north-1", "com.cn"];
+            const foreign = {
+                imageUri: `111122223333.dkr.ecr.${place}.amazonaws.${domain}/nginx`,
+                repositoryArns: [`arn:${other}:ecr:${place}:111122223333:repository/backend/api`],
+                encryption: keyArn.replace("arn:aws:", `arn:${other}:`).replace("ap-northeast-1", place),
+                permissionsBoundary: boundaryArn.replace("arn:aws:", `arn:${other}:`),
+            };
+            for (const [key, value] of Object.entries(foreign)) {
+                const [fault = "", ...more] = faultsOf({ ...own, [key]: value }, region);
+                assert(fault.startsWith(key) && fault.includes("of the stack's own"), `${key}: ${fault}`);
+                assert.deepEqual(more, []);
             }
         });
+    }
+});
 
-        it("refuses an image of a FIPS host, through which ECR imports nothing", async () => {
-            for (const host of [
-                "111122223333.dkr.ecr-fips.us-east-1.amazonaws.com",
-                "111122223333.dkr-ecr-fips.us-east-1.on.aws",
-            ]) {
-                const values = {
-                    "aws:region": "us-east-1",
-                    "ecr-image-export:imageUri": `${host}/quay/prometheus/prometheus:v3`,
-                };
-                assert.deepEqual((await loadAll(values)).cachedRepositories, []);
-                const cached = { ...values, "ecr-image-export:pullThroughCache": '[{"prefix":"quay"}]' };
-                await assert.rejects(
-                    loadAll(cached),
-                    /imageUri is .*fips.*: ECR imports no image through a FIPS host/,
-                );
-            }
-        });
+describe("a configuration is refused for", () => {
+    const uri = "expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/";
+    const prefix = "expected one or more folders with a closing slash";
+    const list =
+        "expected a list; write it in the stack's file, or use `pulumi config set --path 'repositoryArns[0]'";
+    const key = "expected s3, kms or the ARN of a KMS key";
+    const network = "expected public, isolated, private, or an object with the fields vpcId, subnetIds and";
+    const fields = "expected an object with the fields";
+    const subnets = Array.from({ length: 17 }, (_, at) => `subnet-${String(10_000_000 + at)}`);
+    const lambda = { engine: "stream", compute: { type: "lambda" } };
+    const compute = (path: string, value: unknown, contains: string): Refused => [
+        { compute: { [path]: value } },
+        `compute.${path} is ${JSON.stringify(value)}`,
+        contains,
+    ];
 
-        it("refuses rules in partitions that have none", async () => {
-            for (const [region, suffix] of [
-                ["cn-north-1", "com.cn"],
-                ["us-gov-west-1", "com"],
-            ] as const) {
-                const values = {
-                    "aws:region": region,
-                    "ecr-image-export:imageUri": `111122223333.dkr.ecr.${region}.amazonaws.${suffix}/quay/app:1`,
-                    "ecr-image-export:pullThroughCache": '[{"prefix":"quay"}]',
-                };
-                await assert.rejects(
-                    loadAll(values),
-                    new RegExp(`pullThroughCache is .*: ECR has no rules .* in ${region}`),
-                );
-            }
-        });
-    });
-
-    it("takes tags whose keys every object of JavaScript has", async () => {
-        const { tags } = await load({ tags: { constructor: "acme" } });
-        assert.deepEqual(Object.entries(tags).at(-1), ["constructor", "acme"]);
-    });
-
-    it("takes an isolated network, with either engine, for repositories of the region", async () => {
-        for (const engine of ["docker", "stream"]) {
-            const values = { engine, network: "isolated", crossAccountRepositoryArns: [foreignArn] };
-            assert.equal((await load(values)).network, "isolated");
-        }
-    });
-
-    it("refuses an isolated network for what its endpoints do not lead to", async () => {
-        const distant = foreignArn.replace("ap-northeast-1", "eu-west-1");
-        for (const key of ["repositoryArns", "crossAccountRepositoryArns"]) {
-            await assertRefused(
-                { network: "isolated", [key]: [distant] },
-                'network is "isolated": the VPC reaches ECR in ap-northeast-1 alone',
-                `${distant} is in eu-west-1`,
-            );
-        }
-        await assertRefused(
-            { network: "isolated", imageUri: imageUri.replace("ap-northeast-1", "us-east-1") },
-            "repository/nginx is in us-east-1",
-        );
-        for (const host of ["dkr.ecr-fips.ap-northeast-1.amazonaws.com", "dkr-ecr.ap-northeast-1.on.aws"]) {
-            await assertRefused(
-                { network: "isolated", imageUri: `111122223333.${host}/nginx:1` },
-                `imageUri is "111122223333.${host}/nginx:1"`,
-                "write 111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:1.",
-            );
-        }
-    });
-
-    it("refuses an isolated network with a cache that ECR would have to fill", async () => {
-        const cached = {
-            imageUri: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/quay/prometheus/prometheus:v3",
-            pullThroughCache: [{ prefix: "quay", upstreamRegistryUrl: "quay.io" }],
-        };
-        await assertRefused(
-            { ...cached, network: "isolated" },
-            'pullThroughCache[0].prefix is "quay": the first pull',
-            "give a VPC with a NAT gateway",
-        );
-        assert.deepEqual((await load({ ...cached, network: vpc })).network, vpc);
-    });
-
-    it("refuses a local cache in a VPC, where CodeBuild has none", async () => {
-        for (const network of ["isolated", vpc]) {
-            await assertRefused(
-                { cache: "local", network },
-                'cache is "local": CodeBuild has no local cache for builds in a VPC',
-            );
-        }
-        assert.equal((await load({ cache: "local", network: "public" })).cache, "local");
-    });
-
-    it("takes what an isolated network would not reach where builds run elsewhere", async () => {
-        const distant = foreignArn.replace("ap-northeast-1", "eu-west-1");
-        for (const network of ["public", vpc]) {
-            const { repositories } = await load({ network, crossAccountRepositoryArns: [distant] });
-            assert.equal(repositories.at(-1)?.region, "eu-west-1");
-        }
-    });
-
-    it("refuses a VPC for Lambda compute, which cannot run in one", async () => {
-        for (const network of ["isolated", vpc]) {
-            await assertRefused(
-                { engine: "stream", compute: { type: "lambda" }, network },
-                `network is "${configurationText(network)}": Lambda compute runs in no VPC`,
-            );
-        }
-        const { network } = await load({ engine: "stream", compute: { type: "lambda" }, network: "public" });
-        assert.equal(network, "public");
-    });
-
-    it("takes repositories of other accounts in any region of the stack's partition, and of no other", async () => {
-        const partitions: [string, string, string, string][] = [
-            ["aws", "ap-northeast-1", "eu-west-1", "amazonaws.com"],
-            ["aws-cn", "cn-north-1", "cn-northwest-1", "amazonaws.com.cn"],
-            ["aws-us-gov", "us-gov-west-1", "us-gov-east-1", "amazonaws.com"],
-        ];
-        for (const [partition, region, other, suffix] of partitions) {
-            const repository = `arn:${partition}:ecr:${other}:444455556666:repository/platform/base`;
-            const values = (arn: string) => ({
-                "aws:region": region,
-                "ecr-image-export:imageUri": `111122223333.dkr.ecr.${region}.${suffix}/nginx`,
-                "ecr-image-export:crossAccountRepositoryArns": JSON.stringify([arn]),
-            });
-            const { repositories } = await loadAll(values(repository));
-            assert.deepEqual(repositories.at(-1), {
-                partition,
-                region: other,
-                accountId: "444455556666",
-                name: "platform/base",
-            });
-            const beyond =
-                partition === "aws"
-                    ? "arn:aws-cn:ecr:cn-north-1:444455556666:repository/platform/base"
-                    : "arn:aws:ecr:us-east-1:444455556666:repository/platform/base";
-            await assert.rejects(
-                loadAll(values(beyond)),
-                new RegExp(
-                    `crossAccountRepositoryArns\\[0\\] is "${beyond}": .* own partition, ${partition}`,
-                ),
-            );
-        }
-    });
-
-    it("refuses a region that is none", async () => {
-        const values = { "aws:region": "tokyo", "ecr-image-export:imageUri": imageUri };
-        await assert.rejects(loadAll(values), /aws:region is "tokyo": expected/);
-    });
-
-    it("refuses an image of another partition than the stack's, which nobody can pull", async () => {
-        const values = { "aws:region": "cn-north-1", "ecr-image-export:imageUri": imageUri };
-        await assert.rejects(loadAll(values), /imageUri is .*partition/);
-    });
-
-    it("takes an empty tag, and 46 of them", async () => {
-        const tags = Object.fromEntries(Array.from({ length: 46 }, (_, index) => [`tag ${index} é@`, ""]));
-        assert.equal(Object.keys((await load({ tags })).tags).length, 49, "one is left for index.ts");
-    });
-
-    describe("refuses", () => {
-        const uriExpected = "expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/";
-        const arnExpected = "expected the ARN of one ECR repository";
-        const prefixExpected = "expected one or more folders with a closing slash";
-        const computeFields = "known are type, image, timeoutMinutes, queuedTimeoutMinutes";
-        const tagKeyExpected = "expected a key of 1 to 128 letters";
-        const tagValueExpected = "expected a text of at most 256 letters";
-        const keyExpected =
-            "expected s3, kms, or the ARN of a KMS key, arn:aws:kms:ap-northeast-1:ACCOUNT:key/ID";
-        const aliasRefused =
-            "expected the ARN of the key itself, since policies and S3 do not follow an alias";
-        const regionExpected =
-            "expected a key of the stack's own region, ap-northeast-1 in the partition aws";
-        const structured = "expected a structured value; set it with `pulumi config set --path`";
-        const networkExpected =
-            "expected public, isolated, or an object with the fields vpcId, subnetIds and";
-        const manySubnets = Array.from(
-            { length: 17 },
-            (_, at) => `subnet-0000000${at.toString(16).padStart(2, "0")}`,
-        );
-        const manyTags = Object.fromEntries(Array.from({ length: 47 }, (_, index) => [`tag${index}`, "x"]));
-
-        /** A value that cannot work, and what the message has to say: key, value, expectation. */
-        const malformed: [key: string, value: unknown, ...message: string[]][] = [
-            ["imageUri", "", "imageUri", '""', uriExpected],
-            ["imageUri", "nginx", "imageUri", '"nginx"', uriExpected],
-            ["imageUri", "docker.io/library/nginx:1", "imageUri", '"docker.io/', uriExpected],
-            ["imageUri", `${imageUri} `, "imageUri", `"${imageUri} "`, uriExpected],
-            ["imageUri", { uri: imageUri }, "imageUri", imageUri, uriExpected],
-            ["repositoryArns", ownArn, "repositoryArns", ownArn, structured],
-            ["repositoryArns", { a: ownArn }, "repositoryArns", ownArn, "expected a list of ARNs"],
-            ["repositoryArns", true, "repositoryArns", '"true"', "expected a list of ARNs"],
-            ["repositoryArns", [ownArn, 7], "repositoryArns[1]", '"7"', "expected the ARN"],
-            ["repositoryArns", [null], "repositoryArns[0]", '"null"', "expected the ARN"],
-            ["repositoryArns", [ownArn, ""], "repositoryArns[1]", '""', arnExpected],
-            ["repositoryArns", [`${ownArn}/*`], "repositoryArns[0]", "/*", arnExpected],
-            ["repositoryArns", [imageUri], "repositoryArns[0]", imageUri, arnExpected],
+    describe("a value of the wrong form", () => {
+        refuses([
             [
-                "repositoryArns",
-                ["arn:aws:ecr:cn-north-1:111122223333:repository/nginx"],
-                "repositoryArns[0]",
-                "arn:aws:ecr:cn-north-1",
-                "the region cn-north-1 is in the partition aws-cn, not in aws",
+                { imageUri: undefined },
+                "imageUri is missing",
+                "set it with `pulumi config set imageUri VALUE`",
             ],
-            ["crossAccountRepositoryArns", "x", "crossAccountRepositoryArns", '"x"', structured],
-            ["crossAccountRepositoryArns", ["*"], "crossAccountRepositoryArns[0]", '"*"', arnExpected],
-            ["artifactPrefix", "", "artifactPrefix", '""', prefixExpected],
-            ["artifactPrefix", "images", "artifactPrefix", '"images"', prefixExpected],
-            ["artifactPrefix", "/", "artifactPrefix", '"/"', prefixExpected],
-            ["artifactPrefix", "/images/", "artifactPrefix", '"/images/"', prefixExpected],
-            ["artifactPrefix", "images//", "artifactPrefix", '"images//"', prefixExpected],
-            ["artifactPrefix", "../", "artifactPrefix", '"../"', prefixExpected],
-            ["artifactPrefix", "im*/", "artifactPrefix", '"im*/"', prefixExpected],
-            ["artifactPrefix", "im?/", "artifactPrefix", '"im?/"', prefixExpected],
-            ["artifactPrefix", "${aws:username}/", "artifactPrefix", "${aws:username}/", prefixExpected],
-            ["artifactPrefix", "im ages/", "artifactPrefix", '"im ages/"', prefixExpected],
-            ["artifactPrefix", "images/\n", "artifactPrefix", prefixExpected],
-            ["artifactPrefix", `${"i".repeat(256)}/`, "artifactPrefix", "iii", prefixExpected],
-            ["engine", "", "engine", '""', "expected one of docker, stream"],
-            ["engine", "podman", "engine", '"podman"', "expected one of docker, stream"],
-            ["engine", "Docker", "engine", '"Docker"', "expected one of docker, stream"],
-            ["cache", "", "cache", '""', "expected one of none, local"],
-            ["cache", "s3", "cache", '"s3"', "expected one of none, local"],
-            ["encryption", "", "encryption", '""', keyExpected],
-            ["encryption", "KMS", "encryption", '"KMS"', keyExpected],
-            ["encryption", "aws:kms", "encryption", '"aws:kms"', keyExpected],
-            ["encryption", keyArn.slice(0, -1), "encryption", keyExpected],
-            ["encryption", `${keyArn}/x`, "encryption", keyExpected],
-            ["encryption", keyArn.replace(/.*key\//, ""), "encryption", keyExpected],
-            ["encryption", { keyArn }, "encryption", keyExpected],
-            ["encryption", "alias/images", "encryption", '"alias/images"', aliasRefused],
-            ["encryption", keyArn.replace(/key\/.*/, "alias/images"), "encryption", aliasRefused],
-            ["encryption", keyArn.replace("ap-northeast-1", "eu-west-1"), "encryption", regionExpected],
-            ["encryption", keyArn.replace("arn:aws:", "arn:aws-cn:"), "encryption", regionExpected],
-            ["compute", "BUILD_GENERAL1_SMALL", "compute", '"BUILD_GENERAL1_SMALL"', structured],
-            ["compute", [], "compute", '"[]"', "expected an object with the fields type, image"],
-            ["compute", 5, "compute", '"5"', "expected an object with the fields type, image"],
+            ...each("imageUri", uri, ["", "nginx", "docker.io/library/nginx:1", `${imageUri} `]),
+            ...each("imageUri", uri, [imageUri.replace(".com", ".com.cn")]),
+            ...each("repositoryArns", list, [ownArn]),
+            ...each("repositoryArns", "expected a list of ARNs", [{ a: ownArn }, true]),
             [
-                "compute",
-                { size: "LARGE" },
-                "compute.size",
-                '"LARGE"',
-                "not a field of compute",
-                computeFields,
+                { repositoryArns: [ownArn, 7] },
+                "repositoryArns[1] is 7",
+                "expected the ARN of an ECR repository",
             ],
-            ["compute", { type: "SMALL" }, "compute.type", '"SMALL"', "BUILD_GENERAL1_2XLARGE"],
+            [{ repositoryArns: [`${ownArn}*`] }, `repositoryArns[0] is "${ownArn}*"`, "without wildcards"],
             [
-                "compute",
-                { type: "lambda" },
-                "compute.type",
-                '"lambda"',
-                "no Docker daemon; set engine to stream",
+                { crossAccountRepositoryArns: [""] },
+                'crossAccountRepositoryArns[0] is ""',
+                "expected the ARN of one",
+            ],
+            ...each("artifactPrefix", prefix, [
+                "",
+                "images",
+                "/",
+                "/images/",
+                "images//",
+                "../",
+                "im*/",
+                "im?/",
+            ]),
+            ...each("artifactPrefix", prefix, ["${aws:username}/", "im ages/", "images/\n", ".exporter/"]),
+            ...each("artifactPrefix", prefix, [`${"i".repeat(256)}/`]),
+            ...each("artifactPrefix", "belong to batches", ["batches/", "batches/images/", "batch-results/"]),
+            ...each("engine", "expected docker or stream", ["", "podman", "Docker"]),
+            ...each("cache", "expected none or local", ["", "s3"]),
+            ...each("encryption", key, ["", "KMS", "aws:kms", keyArn.slice(0, -1), `${keyArn}/x`]),
+            ...each("encryption", "aws kms describe-key", [
+                "alias/images",
+                keyArn.replace(/key\/.*/, "alias/x"),
+            ]),
+            ...each("encryption", "the stack's own region", [keyArn.replace("ap-northeast-1", "eu-west-1")]),
+            ...each("compute", "expected an object; write it in the stack's file", [
+                "BUILD_GENERAL1_SMALL",
+                "{a: 1}",
+            ]),
+            ...each("compute", fields, [[], 5, null]),
+            compute(
+                "size",
+                "LARGE",
+                "not known; known are type, image, timeoutMinutes, queuedTimeoutMinutes",
+            ),
+            compute("typ", "x", "not known; did you mean type?"),
+            compute("type", "SMALL", "BUILD_GENERAL1_XLARGE, BUILD_GENERAL1_2XLARGE or lambda"),
+            compute("image", "ubuntu:24.04", "expected a Linux build image of CodeBuild"),
+            compute("image", "aws/codebuild/windows-base:2019-3.0", "expected a Linux build image"),
+            compute("image", 7, "expected a Linux build image"),
+            ...[4, 2161, 7.5, "30", null].map((value) => compute("timeoutMinutes", value, "from 5 to 2160")),
+            ...[4, 481].map((value) => compute("queuedTimeoutMinutes", value, "from 5 to 480")),
+            ...each("network", network, ["", "Isolated", ["isolated"]]),
+            [{ network: { ...vpc, vpcId: "vpc-*" } }, 'network.vpcId is "vpc-*"', "expected the id of a VPC"],
+            [
+                { network: { ...vpc, vpcId: undefined } },
+                "network.vpcId is missing",
+                "expected the id of a VPC",
             ],
             [
-                "compute",
-                { image: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22" },
-                "compute.image",
-                "for EC2 compute",
-            ],
-            ["compute", { type: 1 }, "compute.type", '"1"', "expected one of BUILD_GENERAL1_SMALL"],
-            ["compute", { image: "ubuntu:24.04" }, "compute.image", '"ubuntu:24.04"', "aws/codebuild/"],
-            ["compute", { image: 7 }, "compute.image", '"7"', "expected a build image of CodeBuild"],
-            ["compute", { image: "aws/codebuild/standard" }, "compute.image", "expected a build image"],
-            ["compute", { timeoutMinutes: 4 }, "compute.timeoutMinutes", '"4"', "from 5 to 2160"],
-            ["compute", { timeoutMinutes: 2161 }, "compute.timeoutMinutes", '"2161"', "from 5 to 2160"],
-            ["compute", { timeoutMinutes: 7.5 }, "compute.timeoutMinutes", '"7.5"', "a whole number"],
-            ["compute", { timeoutMinutes: "30" }, "compute.timeoutMinutes", '"30"', "a whole number"],
-            ["compute", { queuedTimeoutMinutes: 4 }, "compute.queuedTimeoutMinutes", '"4"', "5 to 480"],
-            ["compute", { queuedTimeoutMinutes: 481 }, "compute.queuedTimeoutMinutes", "481", "5 to 480"],
-            ["compute", { size: "LARGE" }, "compute.size", '"LARGE"', computeFields],
-            ["compute", { image: "aws/codebuild/windows-base:2019-3.0" }, "compute.image", "windows-base"],
-            [
-                "compute",
-                { image: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22" },
-                "compute.image",
-                "lambda-standard",
-            ],
-            ["imageUri", imageUri.replace(".com", ".com.cn"), "imageUri", ".com.cn", uriExpected],
-            ["network", "", "network", '""', networkExpected],
-            ["network", "private", "network", '"private"', networkExpected],
-            ["network", "Isolated", "network", '"Isolated"', networkExpected],
-            ["network", ["isolated"], "network", '["isolated"]', networkExpected],
-            ["network", true, "network", '"true"', networkExpected],
-            ["network", {}, "network.vpcId", '"undefined"', "expected the id of a VPC, vpc-"],
-            ["network", { ...vpc, vpcId: "vpc-*" }, "network.vpcId", '"vpc-*"', "the id of a VPC"],
-            [
-                "network",
-                { ...vpc, zones: 2 },
-                "network.zones",
+                { network: { ...vpc, zones: 2 } },
+                "network.zones is 2",
                 "known are vpcId, subnetIds, securityGroupIds",
             ],
             [
-                "network",
-                { ...vpc, subnetIds: [] },
-                "network.subnetIds",
-                '"[]"',
-                "1 to 16 different ids, subnet-",
+                { network: { ...vpc, subnetIds: [] } },
+                "network.subnetIds is []",
+                "a list of 1 to 16 ids, subnet-",
             ],
             [
-                "network",
-                { ...vpc, subnetIds: "subnet-0a1b2c3d" },
-                "network.subnetIds",
-                "expected a list of 1",
-            ],
-            ["network", { ...vpc, subnetIds: ["sg-0a1b2c3d"] }, "network.subnetIds", "ids, subnet-"],
-            ["network", { ...vpc, subnetIds: [vpc.subnetIds[0], 7] }, "network.subnetIds", "ids, subnet-"],
-            ["network", { ...vpc, subnetIds: ["a", "a"] }, "network.subnetIds", "different ids, subnet-"],
-            ["network", { ...vpc, subnetIds: manySubnets }, "network.subnetIds", "1 to 16 different ids"],
-            [
-                "network",
-                { ...vpc, securityGroupIds: undefined },
-                "network.securityGroupIds",
-                "1 to 5 different",
+                { network: { ...vpc, subnetIds: ["sg-0a1b2c3d"] } },
+                'network.subnetIds[0] is "sg-0a1b2c3d"',
+                "subnet-",
             ],
             [
-                "network",
-                { ...vpc, securityGroupIds: ["sg-*"] },
-                "network.securityGroupIds",
-                "1 to 5 different",
+                { network: { ...vpc, securityGroupIds: ["sg-0a1b2c3d", "sg-0a1b2c3d"] } },
+                'network.securityGroupIds[1] is "sg-0a1b2c3d"',
+                "listed twice",
             ],
-            ["retention", 90, "retention", '"90"', "expected an object with the fields archiveDays"],
-            ["retention", { days: 1 }, "retention.days", "known are archiveDays, oldVersionDays, protect"],
-            ["retention", { archiveDays: -1 }, "retention.archiveDays", '"-1"', "from 0 to 36500"],
-            ["retention", { archiveDays: 36501 }, "retention.archiveDays", "36501", "from 0 to 36500"],
-            ["retention", { archiveDays: "90" }, "retention.archiveDays", '"90"', "a whole number"],
-            ["retention", { oldVersionDays: 0.5 }, "retention.oldVersionDays", '"0.5"', "from 0 to"],
-            ["retention", { protect: "true" }, "retention.protect", '"true"', "expected true or false"],
-            ["retention", { protect: 1 }, "retention.protect", '"1"', "expected true or false"],
-            ["tags", "team=a", "tags", '"team=a"', structured],
-            ["tags", ["team"], "tags", '["team"]', "expected an object"],
-            ["tags", { stack: "x" }, "tags.stack", '"x"', "set by the program; choose another key"],
-            ["tags", { project: "x" }, "tags.project", '"x"', "set by the program"],
-            ["tags", { "managed-by": "x" }, "tags.managed-by", '"x"', "set by the program"],
-            ["tags", { component: "x" }, "tags.component", '"x"', "set by the program"],
-            ["tags", { "": "x" }, "tags.", '"x"', tagKeyExpected],
-            ["tags", { "aws:team": "x" }, "tags.aws:team", '"x"', "not beginning with aws:"],
-            ["tags", { "AWS:team": "x" }, "tags.AWS:team", '"x"', "not beginning with aws:"],
-            ["tags", { "a*": "x" }, "tags.a*", '"x"', tagKeyExpected],
-            ["tags", { ["k".repeat(129)]: "x" }, "tags.kkk", '"x"', tagKeyExpected],
-            ["tags", { team: 7 }, "tags.team", '"7"', tagValueExpected],
-            ["tags", { team: null }, "tags.team", '"null"', tagValueExpected],
-            ["tags", { team: "a;b" }, "tags.team", '"a;b"', tagValueExpected],
-            ["tags", { team: "v".repeat(257) }, "tags.team", "vvv", tagValueExpected],
-            ["tags", manyTags, "tags", "47 tags", "expected at most 46"],
-        ];
-        for (const [key, value, ...message] of malformed) {
-            const shown = configurationText(value);
-            it(`${key}: ${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}`, async () => {
-                await assertRefused({ [key]: value }, ...message);
+            [
+                { network: { ...vpc, subnetIds: subnets } },
+                `network.subnetIds is ${JSON.stringify(subnets).slice(0, 300)}…`,
+                "1 to 16",
+            ],
+            ...each("retention", fields, [90]),
+            [{ retention: { archiveDays: -1 } }, "retention.archiveDays is -1", "from 0 to 36500"],
+            [{ retention: { oldVersionDays: 0.5 } }, "retention.oldVersionDays is 0.5", "a whole number"],
+            [{ retention: { protect: "true" } }, 'retention.protect is "true"', "expected true or false"],
+            ...each("existingBucket", "expected the name of a bucket", ["arn:aws:s3:::x", "s3://hand-made"]),
+            ...each("permissionsBoundary", "the ARN of a managed policy", [
+                "boundary",
+                "arn:aws:iam::111122223333:role/x",
+            ]),
+            [{ batch: { maxConcurrency: 10_001 } }, "batch.maxConcurrency is 10001", "from 1 to 10000"],
+            [{ tags: ["team"] }, 'tags is ["team"]', "expected an object"],
+            ...["stack", "project", "managed-by", "component"].map((tag): Refused => [
+                { tags: { [tag]: "x" } },
+                `tags.${tag} is "x"`,
+                "choose another key",
+            ]),
+            ...["", "aws:team", "AWS:team", "a*", "k".repeat(128)].map((tag): Refused => [
+                { tags: { [tag]: "x" } },
+                `tags.${tag} is "x"`,
+                "a key of 1 to 127 letters",
+            ]),
+            ...[7, null, "", "a;b", "v".repeat(256)].map((value): Refused => [
+                { tags: { team: value } },
+                `tags.team is ${JSON.stringify(value)}`,
+                "a string of 1 to 255",
+            ]),
+            [
+                { tags: JSON.parse('{"__proto__":7}') as object },
+                "tags.__proto__ is 7",
+                "a string of 1 to 255",
+            ],
+        ]);
+
+        it("more tags than AWS allows", () => {
+            const tags = Object.fromEntries(Array.from({ length: 47 }, (_, index) => [`tag${index}`, "x"]));
+            assert.match(
+                faultsOf({ tags }).join("\n"),
+                /^tags is .*: expected at most 46 tags: AWS allows 50/,
+            );
+        });
+
+        for (const region of [undefined, "tokyo", "moon-west-1", 7]) {
+            it(`the region ${JSON.stringify(region)}`, () => {
+                const given = region === undefined ? "is missing" : `is ${JSON.stringify(region)}`;
+                assert.throws(() => parseConfig({ imageUri }, region, identity), {
+                    message: new RegExp(`has 1 fault:\n  aws:region ${given}: expected a region of AWS`),
+                });
             });
         }
+    });
 
-        it("an account that is the stack's own and another at once", async () => {
-            await assertRefused(
+    describe("a rule, a person or a trigger of the wrong form", () => {
+        const rule = (changes: object, path: string, contains: string): Refused => [
+            { ...hub, pullThroughCache: [{ ...dockerHub, ...changes }] },
+            `pullThroughCache[0].${path}`,
+            contains,
+        ];
+        const hub = { imageUri: `${registry}/docker-hub/library/nginx:1.29` };
+        const person = (notifications: object, path: string, contains: string): Refused => [
+            { notifications },
+            `notifications.${path}`,
+            contains,
+        ];
+        const trigger = (triggers: object, path: string, contains: string): Refused => [
+            { triggers },
+            `triggers.${path}`,
+            contains,
+        ];
+        refuses([
+            [
+                { pullThroughCache: dockerHub },
+                `pullThroughCache is ${JSON.stringify(dockerHub)}`,
+                "a list of rules",
+            ],
+            [
+                { pullThroughCache: ["x"] },
+                'pullThroughCache[0] is "x"',
+                "with the fields prefix, upstreamRegistryUrl",
+            ],
+            rule({ url: "ghcr.io" }, 'url is "ghcr.io"', "not known; known are prefix"),
+            rule({ prefix: undefined }, "prefix is missing", "expected 2 to 30 lower-case letters"),
+            ...[
+                "",
+                "d",
+                "Docker",
+                "docker-hub/",
+                "/docker-hub",
+                "a//b",
+                "docker_-hub",
+                "*",
+                7,
+                "p".repeat(31),
+            ].map((value) =>
+                rule({ prefix: value }, `prefix is ${JSON.stringify(value)}`, "expected 2 to 30 lower-case"),
+            ),
+            ...["docker.io", "https://ghcr.io", "GHCR.IO", "gcr.io", "azurecr.io", ""].map((host) =>
+                rule(
+                    { upstreamRegistryUrl: host },
+                    `upstreamRegistryUrl is "${host}"`,
+                    "one of public.ecr.aws",
+                ),
+            ),
+            rule(
+                { upstreamRegistryUrl: registry },
+                `upstreamRegistryUrl is "${registry}"`,
+                "name the repository in",
+            ),
+            ...[
+                credentialArn.replace("ecr-pull", "pull"),
+                credentialArn.replace("ap-", "us-"),
+                "hunter2",
+            ].map((arn) =>
+                rule(
+                    { credentialArn: arn },
+                    `credentialArn is "${arn}"`,
+                    "ACCOUNT:secret:ecr-pullthroughcache/NAME",
+                ),
+            ),
+            rule({ upstreamRegistryUrl: undefined }, `credentialArn is "${credentialArn}"`, "leave it out"),
+            person({ email: [] }, "email is []", "did you mean emails?"),
+            person({ emails: "a@example.com" }, 'emails is "a@example.com"', "a list of e-mail addresses"),
+            person({ emails: ["a@example.com", "A <a@b.c>"] }, 'emails[1] is "A <a@b.c>"', "without a name"),
+            person({ emails: ["a@b.c", "a@b.c"] }, 'emails[1] is "a@b.c"', "listed twice"),
+            person({ onSuccess: "true" }, 'onSuccess is "true"', "true or false"),
+            person(
+                { slack: "C07EZ1ABC23" },
+                'slack is "C07EZ1ABC23"',
+                "with the fields workspaceId, channelId",
+            ),
+            person(
+                { slack: { ...slack, workspaceId: "my-team" } },
+                'slack.workspaceId is "my-team"',
+                "T07EA123LEP",
+            ),
+            person({ slack: { workspaceId: "T07EA123LEP" } }, "slack.channelId is missing", "C07EZ1ABC23"),
+            trigger({ onpush: {} }, "onpush is {}", "did you mean onPush?"),
+            trigger({ onPush: "nginx" }, 'onPush is "nginx"', fields),
+            trigger({ onPush: { repositories: [] } }, "onPush.repositories is []", "not empty"),
+            trigger(
+                { onPush: { repositories: ["nginx", "x"] } },
+                'onPush.repositories[1] is "x"',
+                "exported: nginx",
+            ),
+            trigger({ onPush: { tags: ["v*", "v 1"] } }, 'onPush.tags[1] is "v 1"', "for instance v*"),
+            trigger({ onPush: { tags: ["v**"] } }, 'onPush.tags[0] is "v**"', "for instance v*"),
+            trigger({ schedule: {} }, "schedule.expression is missing", expression),
+            ...["0 3 * * *", "rate(0 days)", "at(2030-01-01T00:00:00)"].map((value) =>
+                trigger({ schedule: { expression: value } }, `schedule.expression is "${value}"`, expression),
+            ),
+            ...["Tokyo", "+09:00"].map((timeZone) =>
+                trigger(
+                    { schedule: { expression, timeZone } },
+                    `schedule.timeZone is "${timeZone}"`,
+                    "Asia/Tokyo",
+                ),
+            ),
+            ...(
+                [
+                    ["image", "x", "known are imageUri, artifactKey, platform, force"],
+                    ["imageUri", "nginx", "expected an image in Amazon ECR"],
+                    ["imageUri", `${registry}/other`, "that may be exported: arn:aws:ecr"],
+                    ["artifactKey", "other/x.tar", "begins with images/"],
+                    ["artifactKey", "images/../x.tar", "begins with images/"],
+                    ["artifactKey", "images/x.json", "not ending in .json"],
+                    ["platform", "amd64", "os/architecture"],
+                    ["platform", "all", "engine docker exports one platform"],
+                    ["force", "true", "true or false"],
+                ] as const
+            ).map(([field, value, contains]) =>
+                trigger(
+                    { schedule: { expression, request: { [field]: value } } },
+                    `schedule.request.${field} is "${value}"`,
+                    contains,
+                ),
+            ),
+        ]);
+    });
+
+    describe("what does not go together", () => {
+        const fips = "111122223333.dkr.ecr-fips.ap-northeast-1.amazonaws.com";
+        const dualStack = "111122223333.dkr-ecr.ap-northeast-1.on.aws";
+        const cached = {
+            imageUri: `${registry}/quay/prometheus/prometheus:v3`,
+            pullThroughCache: [quay],
+        };
+        const china = "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/quay/app:1";
+        const rules = JSON.stringify([quay]);
+        refuses([
+            [
+                { compute: { type: "lambda" } },
+                'compute.type is "lambda"',
+                "no Docker daemon; set engine to stream",
+            ],
+            ...["timeoutMinutes", "queuedTimeoutMinutes"].map((field): Refused => [
+                { ...lambda, compute: { type: "lambda", [field]: 10 } },
+                `compute.${field} is 10`,
+                "takes no other",
+            ]),
+            [
+                { ...lambda, compute: { type: "lambda", image: "aws/codebuild/standard:8.0" } },
+                'compute.image is "aws/codebuild/standard:8.0"',
+                "for Lambda compute",
+            ],
+            compute("image", "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22", "for EC2 compute"),
+            [
+                { engine: "stream", compute: { image: "aws/codebuild/standard:7.0" } },
+                'compute.image is "aws/codebuild/standard:7.0"',
+                "engine stream needs Node.js 22",
+            ],
+            ...["isolated", "private", vpc].flatMap((place): Refused[] => [
+                [{ ...lambda, network: place }, `network is ${JSON.stringify(place)}`, "runs in no VPC"],
+                [{ cache: "local", network: place }, 'cache is "local"', "no local cache in a VPC"],
+            ]),
+            [{ cache: "local", engine: "stream" }, 'cache is "local"', "engine stream keeps no layers"],
+            [
+                { cache: "local", compute: { type: "BUILD_GENERAL1_2XLARGE" } },
+                'cache is "local"',
+                "no local cache on BUILD_GENERAL1_2XLARGE; choose a smaller",
+            ],
+            [
                 { repositoryArns: [ownArn], crossAccountRepositoryArns: [`${ownArn}-2`] },
-                "crossAccountRepositoryArns",
-                `${ownArn}-2`,
-                "expected repositories of other accounts",
-                `${ownArn} in repositoryArns`,
-            );
-        });
-
-        it("a key that it does not know", async () => {
-            await assertRefused({ imageURI: "x" }, "ecr-image-export:imageURI is not known", ":imageUri,");
-        });
-
-        it("text where a structured value belongs, although it begins like one", async () => {
-            await assert.rejects(
-                loadAll({
-                    "aws:region": "ap-northeast-1",
-                    "ecr-image-export:imageUri": imageUri,
-                    "ecr-image-export:retention": "{archiveDays: 1}",
-                }),
-                /retention is "\{archiveDays: 1\}": expected a structured value/,
-            );
-        });
-    });
-
-    describe("notifications", () => {
-        const slack = { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" };
-
-        it("are for whoever is named, of what goes wrong", async () => {
-            const of = async (notifications: object) => (await load({ notifications })).notifications;
-            const emails = ["platform@example.com", "first.last+ecr@mail.example.co.jp"];
-            assert.deepEqual(await of({ emails }), { emails, slack: undefined, onSuccess: false });
-            assert.deepEqual(await of({ slack, onSuccess: true }), { emails: [], slack, onSuccess: true });
-        });
-
-        it("are for subscribers of the topic where nobody is named, and for nobody without any field", async () => {
-            assert.deepEqual((await load({ notifications: { emails: [] } })).notifications, {
-                emails: [],
-                slack: undefined,
-                onSuccess: false,
-            });
-            assert.equal((await load({ notifications: {} })).notifications, undefined);
-        });
-
-        const refused: [unknown, ...string[]][] = [
-            [
-                ["a@example.com"],
-                "notifications",
-                "expected an object with the fields emails, slack, onSuccess",
-            ],
-            [{ email: [] }, "notifications.email", "known are emails, slack, onSuccess"],
-            [{ emails: "a@example.com" }, "notifications.emails", "expected a list of e-mail addresses"],
-            [{ emails: ["a@example.com", "b"] }, "notifications.emails[1]", '"b"', "an e-mail address alone"],
-            [{ emails: ["A <a@example.com>"] }, "notifications.emails[0]", "an e-mail address alone"],
-            [{ emails: ["a@example.com", "a@example.com"] }, "notifications.emails[1]", "listed twice"],
-            [{ emails: [5] }, "notifications.emails[0]", '"5"', "an e-mail address alone"],
-            [{ onSuccess: "true" }, "notifications.onSuccess", '"true"', "expected true or false"],
-            [{ slack: "C07EZ1ABC23" }, "notifications.slack", "with the fields workspaceId, channelId"],
-            [{ slack: { ...slack, team: "T" } }, "notifications.slack.team", "known are workspaceId"],
-            [
-                { slack: { workspaceId: "my-team", channelId: "C07EZ1ABC23" } },
-                "notifications.slack.workspaceId",
-                '"my-team"',
-                "the id of a Slack workspace",
+                `crossAccountRepositoryArns[0] is "${ownArn}-2"`,
+                `expected a repository of another account, and ${ownArn}`,
             ],
             [
-                { slack: { workspaceId: "T07EA123LEP" } },
-                "notifications.slack.channelId",
-                "the id of a Slack channel",
+                { network: "isolated", crossAccountRepositoryArns: [distantArn] },
+                'network is "isolated"',
+                `${distantArn} is in eu-west-1; replicate it`,
             ],
-        ];
-        for (const [notifications, key, ...parts] of refused) {
-            it(`refuses ${JSON.stringify(notifications)}`, async () => {
-                await assertRefused({ notifications }, `The configuration value ${key} is "`, ...parts);
-            });
-        }
-
-        it("reach no Slack from a partition without the chat service", async () => {
-            await assert.rejects(
-                loadAll({
-                    "aws:region": "cn-north-1",
-                    "ecr-image-export:imageUri":
-                        "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/nginx:1.29",
-                    "ecr-image-export:notifications": JSON.stringify({ slack }),
-                }),
-                /notifications\.slack is .*: AWS has no chat service in the partition aws-cn/,
-            );
-        });
-    });
-
-    it("reads how many images of a batch are exported at a time", async () => {
-        for (const maxConcurrency of [1, 10_000]) {
-            assert.deepEqual((await load({ batch: { maxConcurrency } })).batch, { maxConcurrency });
-        }
-        for (const maxConcurrency of [0, 10_001, 2.5, "10"]) {
-            await assertRefused({ batch: { maxConcurrency } }, "batch.maxConcurrency", "from 1 to 10000");
-        }
-        await assertRefused({ batch: { concurrency: 5 } }, "batch.concurrency", "known are maxConcurrency");
-    });
-
-    it("keeps archives out of the folders of batches", async () => {
-        for (const artifactPrefix of ["batches/", "batches/images/", "batch-results/"]) {
-            await assertRefused({ artifactPrefix }, "artifactPrefix", artifactPrefix, "belong to batches");
-        }
-    });
-
-    describe("triggers", () => {
-        const repositoryArns = ["arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api"];
-        const expression = "cron(0 3 * * ? *)";
-
-        it("export every push to the repositories of this account and region, where nothing else is said", async () => {
-            const { triggers } = await load({
-                repositoryArns: [...repositoryArns, "arn:aws:ecr:eu-west-1:111122223333:repository/far"],
-                crossAccountRepositoryArns: ["arn:aws:ecr:ap-northeast-1:444455556666:repository/base"],
-                triggers: { onPush: {} },
-            });
-            assert.deepEqual(triggers, {
-                onPush: { repositories: ["nginx", "backend/api"], tags: ["*"] },
-                schedule: undefined,
-            });
-        });
-
-        it("export what is listed", async () => {
-            const onPush = { repositories: ["backend/api"], tags: ["v*", "latest"] };
-            assert.deepEqual((await load({ repositoryArns, triggers: { onPush } })).triggers?.onPush, onPush);
-        });
-
-        it("export on a schedule, in a time zone, with a request", async () => {
-            const short = await load({ triggers: { schedule: { expression } } });
-            assert.deepEqual(short.triggers?.schedule, { expression, timeZone: "UTC", request: {} });
-            const schedule = {
-                expression: "rate(12 hours)",
-                timeZone: "Asia/Tokyo",
-                request: {
-                    imageUri,
-                    artifactKey: "images/nightly.tar",
-                    platform: "linux/arm64",
-                    force: true,
+            ...[fips, dualStack].map((host): Refused => [
+                { network: "isolated", imageUri: `${host}/nginx:1` },
+                `imageUri is "${host}/nginx:1"`,
+                `write ${registry}/nginx:1`,
+            ]),
+            [{ ...cached, network: "isolated" }, `pullThroughCache is ${rules}`, "set network to private"],
+            [
+                { pullThroughCache: [quay] },
+                'pullThroughCache[0].prefix is "quay"',
+                "a repository of ap-northeast-1 below",
+            ],
+            [
+                {
+                    crossAccountRepositoryArns: [foreignArn.replace("platform", "quay")],
+                    pullThroughCache: [quay],
                 },
-            };
-            assert.deepEqual((await load({ triggers: { schedule } })).triggers?.schedule, schedule);
+                'pullThroughCache[0].prefix is "quay"',
+                "builds pull only from those that are named",
+            ],
+            [
+                { ...cached, pullThroughCache: [quay, quay] },
+                'pullThroughCache[1].prefix is "quay"',
+                "one rule for a prefix",
+            ],
+            [
+                { ...cached, imageUri: `${fips}/quay/app:1` },
+                `imageUri is "${fips}/quay/app:1"`,
+                "ECR imports no image through a FIPS host",
+            ],
+            [
+                { ...cached, imageUri: china },
+                `pullThroughCache is ${rules}`,
+                "no rules for registries of others",
+                "cn-north-1",
+            ],
+            [
+                { imageUri: china, notifications: { slack } },
+                `notifications.slack is ${JSON.stringify(slack)}`,
+                "no chat service in the partition aws-cn",
+                "cn-north-1",
+            ],
+            [
+                { retention: { emptyOnDestroy: true } },
+                "retention.emptyOnDestroy is true",
+                "set retention.protect to false",
+            ],
+            [
+                { existingBucket: "hand-made" },
+                'existingBucket is "hand-made"',
+                "expected retention.archiveDays as well",
+            ],
+            [
+                { existingBucket: "hand-made", retention: { archiveDays: 0, protect: false } },
+                "retention.protect is false",
+                "did not make its existingBucket",
+            ],
+            [
+                { imageUri: imageUri.replace("ap-northeast-1", "eu-west-1"), triggers: { onPush: {} } },
+                "triggers.onPush is {}",
+                "expected a repository of this account in ap-northeast-1",
+            ],
+        ]);
+
+        it("a bucket that is adopted and emptied", () => {
+            const retention = { archiveDays: 0, protect: false, emptyOnDestroy: true };
+            assert.deepEqual(
+                faultsOf({ existingBucket: "hand-made", retention }).map((fault) => fault.split(":")[0]),
+                ["retention.protect is false", "retention.emptyOnDestroy is true"],
+            );
         });
 
-        const refused: [Record<string, unknown>, ...string[]][] = [
-            [{ onpush: {} }, "triggers.onpush", "known are onPush, schedule"],
-            [{ onPush: "nginx" }, "triggers.onPush", "expected an object"],
-            [{ onPush: { repositories: [] } }, "triggers.onPush.repositories", "not empty"],
-            [{ onPush: { repositories: ["nginx", "nginx2"] } }, "repositories[1]", '"nginx2"', "nginx"],
-            [{ onPush: { tags: ["v*", "v 1"] } }, "triggers.onPush.tags[1]", "v 1", "for instance v*"],
-            [{ onPush: { tags: ["v**"] } }, "triggers.onPush.tags[0]"],
-            [{ schedule: {} }, "triggers.schedule.expression", "cron(0 3 * * ? *)"],
-            [{ schedule: { expression: "0 3 * * *" } }, "triggers.schedule.expression", "0 3 * * *"],
-            [{ schedule: { expression: "rate(0 days)" } }, "triggers.schedule.expression"],
-            [
-                { schedule: { expression, timeZone: "Tokyo" } },
-                "triggers.schedule.timeZone",
-                "Tokyo",
-                "Asia/Tokyo",
-            ],
-            [{ schedule: { expression, request: { image: "x" } } }, "triggers.schedule.request.image"],
-            [
-                { schedule: { expression, request: { imageUri: imageUri.replace("nginx", "other") } } },
-                "triggers.schedule.request.imageUri",
-                "repository/nginx",
-            ],
-            [
-                { schedule: { expression, request: { artifactKey: "other/x.tar" } } },
-                "triggers.schedule.request.artifactKey",
-                "images/",
-            ],
-        ];
-        for (const [triggers, ...parts] of refused) {
-            it(`refuse ${JSON.stringify(triggers)}`, async () => {
-                await assertRefused({ triggers }, ...parts);
-            });
-        }
-
-        it("cannot see pushes in another account or region", async () => {
-            const elsewhere = imageUri.replace("ap-northeast-1", "eu-west-1");
-            await assertRefused(
-                { imageUri: elsewhere, triggers: { onPush: {} } },
-                "triggers.onPush",
-                "pushes elsewhere",
-            );
+        it("nothing of it with a network that leads everywhere", () => {
+            for (const network of ["public", "private", vpc]) {
+                assert.deepEqual(
+                    faultsOf({ ...cached, network, crossAccountRepositoryArns: [distantArn] }),
+                    [],
+                );
+                assert.deepEqual(faultsOf({ network, imageUri: `${fips}/nginx:1` }), []);
+            }
         });
     });
 
-    it("leaves the keys of other programs and providers alone", async () => {
-        const { region } = await loadAll({
+    it("all its faults at once, combinations of what is sound among them", () => {
+        const faults = faultsOf({
+            imageURI: "x",
+            other: "y",
+            engine: "podman",
+            cache: "local",
+            compute: { type: "BUILD_GENERAL1_2XLARGE", timeoutMinutes: "3", sizes: 4 },
+            repositoryArns: ["x"],
+            retention: { archiveDays: "1", emptyOnDestroy: true },
+        });
+        assert.deepEqual(
+            faults.map((fault) => fault.slice(0, fault.indexOf(":"))),
+            [
+                'imageURI is "x"',
+                'other is "y"',
+                'repositoryArns[0] is "x"',
+                'engine is "podman"',
+                'compute.timeoutMinutes is "3"',
+                "compute.sizes is 4",
+                'retention.archiveDays is "1"',
+                'cache is "local"',
+                "retention.emptyOnDestroy is true",
+            ],
+        );
+        assert.match(faults[0] ?? "", /not known; did you mean imageUri\?$/);
+        assert.match(faults[1] ?? "", /not known; known are imageUri, repositoryArns, /);
+    });
+
+    it("no combination with a default in the place of what is faulty", () => {
+        // With engine docker, the default, Lambda compute would be refused as well.
+        assert.equal(faultsOf({ engine: "strem", compute: { type: "lambda" } }).length, 1);
+        assert.equal(faultsOf({ retention: { protect: "false", emptyOnDestroy: true } }).length, 1);
+    });
+
+    it("anything, but by a message", () => {
+        const json = fc.oneof(
+            fc.jsonValue(),
+            fc.string(),
+            fc.constantFrom(imageUri, ownArn, vpc, "lambda", "isolated"),
+        );
+        const shape = Object.keys(configuration.shape).map((name) => [name, json] as const);
+        const fields = fc.dictionary(
+            fc.constantFrom(
+                "type",
+                "image",
+                "prefix",
+                "slack",
+                "emails",
+                "schedule",
+                "onPush",
+                "request",
+                "__proto__",
+            ),
+            json,
+        );
+        const values = fc.record(
+            Object.fromEntries(shape.map(([name, value]) => [name, fc.oneof(value, fields)])),
+            {
+                requiredKeys: [],
+            },
+        );
+        fc.assert(
+            fc.property(values, (given) => {
+                faultsOf(given); // throws for anything but a RunError
+            }),
+            { numRuns: 500 },
+        );
+    });
+});
+
+describe("loadConfig", () => {
+    async function load(values: Record<string, string>): Promise<StackConfig> {
+        let config: StackConfig | undefined;
+        await evaluate(
+            () => {
+                pulumi.runtime.setAllConfig(values);
+                config = loadConfig();
+                return {};
+            },
+            { stack: "dev" },
+        );
+        assert(config);
+        return config;
+    }
+
+    it("reads the keys of the project and aws:region, and leaves those of others alone", async () => {
+        const values = {
             "aws:region": "ap-northeast-1",
             "aws:defaultTags": "{}",
             "other:key": "x",
             "ecr-image-export:imageUri": imageUri,
-        });
-        assert.equal(region, "ap-northeast-1");
-    });
-});
-
-describe("the permissions boundary of the configuration", () => {
-    const arn = "arn:aws:iam::111122223333:policy/team/boundary";
-
-    it("is the ARN of a managed policy of the account, or of AWS", async () => {
-        assert.equal((await load({ permissionsBoundary: arn })).permissionsBoundary, arn);
-        const ofAws = "arn:aws:iam::aws:policy/PowerUserAccess";
-        assert.equal((await load({ permissionsBoundary: ofAws })).permissionsBoundary, ofAws);
-    });
-
-    for (const given of [
-        "boundary",
-        arn.replace("policy/", "role/"),
-        arn.replace("arn:aws:", "arn:aws-cn:"),
-    ]) {
-        it(`is not ${given}`, async () => {
-            await assertRefused(
-                { permissionsBoundary: given },
-                "permissionsBoundary",
-                given,
-                "arn:aws:iam::ACCOUNT",
-            );
-        });
-    }
-});
-
-describe("the existing bucket of the configuration", () => {
-    const retention = { archiveDays: 0 };
-
-    it("is taken with a decision on how long its archives are kept", async () => {
-        const config = await load({ existingBucket: "hand-made-archives", retention });
-        assert.equal(config.existingBucket, "hand-made-archives");
-        assert.deepEqual(config.retention, { archiveDays: 0, oldVersionDays: 30, protect: true });
-    });
-
-    const refused: [what: string, values: Record<string, unknown>, ...parts: string[]][] = [
-        ["a default that would delete archives", {}, "expected retention.archiveDays beside it"],
-        [
-            "another number alone",
-            { retention: { oldVersionDays: 0 } },
-            "since S3 deletes the archives that are older",
-        ],
-        [
-            "a destroy that would delete it",
-            { retention: { ...retention, protect: false } },
-            "would delete the bucket and all that is in it",
-        ],
-        ["an ARN", { existingBucket: "arn:aws:s3:::x", retention }, "expected the name of a bucket"],
-        ["an address", { existingBucket: "s3://hand-made", retention }, "expected the name of a bucket"],
-    ];
-    for (const [what, values, ...parts] of refused) {
-        it(`is refused with ${what}`, async () => {
-            await assertRefused(
-                { existingBucket: "hand-made-archives", ...values },
-                "existingBucket",
-                ...parts,
-            );
-        });
-    }
-});
-
-describe("Pulumi.yaml", () => {
-    const { name, config } = readProject();
-    // Pulumi knows string, boolean, integer and array: an object cannot be declared, nor a list of them.
-    const objects = [
-        "compute",
-        "network",
-        "pullThroughCache",
-        "retention",
-        "notifications",
-        "batch",
-        "triggers",
-        "tags",
-    ];
-    // Pulumi asks for a value of every declared key that has no default.
-    const open = ["existingBucket", "permissionsBoundary"];
-
-    it("names the project whose keys config.ts reads", () => {
-        assert.equal(name, "ecr-image-export");
-    });
-
-    it("declares every key that config.ts knows but the objects and those without a default, and no other", () => {
-        assert.deepEqual(
-            Object.keys(config),
-            configKeys.filter((key) => !objects.includes(key) && !open.includes(key)),
-        );
-    });
-
-    it("declares the defaults of config.ts", async () => {
-        const defaults = Object.entries(config)
-            .filter(([, declaration]) => declaration.default !== undefined)
-            .map(([key, declaration]) => [key, declaration.default]);
-        assert.deepEqual(defaults, [
-            ["repositoryArns", []],
-            ["crossAccountRepositoryArns", []],
-            ["artifactPrefix", "images/"],
-            ["engine", "docker"],
-            ["cache", "none"],
-            ["encryption", "s3"],
-        ]);
-        assert.deepEqual(await load(Object.fromEntries(defaults) as Record<string, unknown>), await load());
-    });
-
-    it("says of each key what it means, and of each default that it has the declared type", () => {
-        for (const [key, { type, items, description, default: value }] of Object.entries(config)) {
-            assert.match(description ?? "", /^[A-Z].{20,}/, key);
-            assert(type === "array" ? items?.type === "string" : type === "string", `type of ${key}`);
-            if (value !== undefined) assert.equal(Array.isArray(value) ? "array" : typeof value, type, key);
-        }
+            "ecr-image-export:retention": '{"archiveDays":1}',
+        };
+        assert.deepEqual(await load(values), parse({ retention: { archiveDays: 1 } }));
+        await assert.rejects(load({ ...values, "ecr-image-export:key": "x" }), /key is "x": not known/);
     });
 
     for (const stack of ["dev", "prod"]) {
-        it(`is completed by Pulumi.${stack}.yaml to a configuration that works`, async () => {
-            const { tags } = await loadAll(stackConfiguration(stack), stack);
-            assert.equal(tags["stack"], stack);
+        it(`reads Pulumi.${stack}.yaml`, async () => {
+            const { retention } = await load(stackConfiguration(stack));
+            assert.deepEqual(
+                [retention.protect, retention.emptyOnDestroy],
+                stack === "dev" ? [false, true] : [true, false],
+            );
         });
     }
+});
 
-    it("has stacks that differ where environments should", async () => {
-        const dev = await loadAll(stackConfiguration("dev"), "dev");
-        const prod = await loadAll(stackConfiguration("prod"), "prod");
-        assert.deepEqual([dev.retention.protect, prod.retention.protect], [false, true]);
-        assert(prod.retention.archiveDays > dev.retention.archiveDays);
-        assert(prod.retention.oldVersionDays > dev.retention.oldVersionDays);
-        assert.deepEqual([dev.encryption, prod.encryption], ["s3", "kms"]);
+describe("the schema of the configuration", () => {
+    it("is what Pulumi.yaml declares, as far as it can", () => {
+        const { properties = {}, required = [] } = configurationSchema;
+        const declared = Object.entries(properties).flatMap(([key, property]) => {
+            const { type, items, default: value, description } = property as Record<string, unknown>;
+            const isList = type === "array" && (items as { type?: string }).type === "string";
+            if (type !== "string" && !isList) return [];
+            // The CLI asks for a value of every declared key that has no default.
+            if (value === undefined && !required.includes(key)) return [];
+            const usual = value === undefined ? {} : { default: value };
+            return [[key, { type, ...(isList && { items: { type: "string" } }), ...usual, description }]];
+        });
+        const { name, config } = readProject();
+        assert.equal(name, identity.project);
+        assert.deepEqual(config, Object.fromEntries(declared));
+    });
+
+    it("is what docs/configuration.md says: npm run docs:configuration", () => {
+        const { is, shouldBe } = configurationPage();
+        assert.equal(is, shouldBe);
+    });
+
+    it("describes every key and field", () => {
+        const { shouldBe } = configurationPage();
+        assert.doesNotMatch(shouldBe, /\| *\|$/m);
     });
 });

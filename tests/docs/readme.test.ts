@@ -2,8 +2,7 @@ import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { configKeys } from "../../config";
-import { readProject, root } from "../../lab/stackFiles";
+import { root } from "../../lab/stackFiles";
 import { type Page, readPage } from "../support/markdown";
 
 /** The rows of the table whose first column has this title, without its head. */
@@ -17,21 +16,6 @@ describe("README.md", () => {
     let page: Page;
     before(async () => {
         page = await readPage("README.md");
-    });
-
-    it("describes every configuration key, and no other", () => {
-        const described = rowsOf(page, "key").map(([key = ""]) => /^[A-Za-z]+/.exec(key)?.[0] ?? key);
-        assert.deepEqual([...new Set(described)].sort(), [...configKeys].sort());
-    });
-
-    it("has the defaults that Pulumi.yaml declares", () => {
-        const rows = new Map(rowsOf(page, "key").map(([key = "", , value]) => [key, value]));
-        for (const [key, declaration] of Object.entries(readProject().config)) {
-            const { default: value } = declaration;
-            const written =
-                value === undefined ? "required" : typeof value === "string" ? value : JSON.stringify(value);
-            assert.equal(rows.get(key), written, key);
-        }
     });
 
     it("describes every stack output, and no other", () => {
