@@ -78,13 +78,14 @@ export default tseslint.config(
             ],
         ],
     ),
-    mayNotImport(
-        ["bootstrap/**/*.ts"],
-        [
-            [["@cloud-copilot/*", "**/lab/**", "**/proof/**"], developmentOnly],
-            [["../index", "../config"], "bootstrap/ is a program of its own."],
-        ],
-    ),
+    // Its packages are its own, and `npm ci` at the root does not install them; `npm run programs` checks its types.
+    {
+        files: ["bootstrap/index.ts"],
+        rules: {
+            "@typescript-eslint/no-unsafe-call": "off",
+            "@typescript-eslint/no-unsafe-member-access": "off",
+        },
+    },
     mayNotImport(
         ["policy/**/*.ts"],
         [[["../**"], "The policy pack can be published: policy/ is all that it has."]],

@@ -1,63 +1,138 @@
 /**
- * What a stack of ecr-image-export needs in its account to be deployed on git push: the composition root of a program of
- * its own, since a stack does not configure its own deployments. docs/deployments.md says how it is used.
+ * What a stack of ecr-image-export needs in its account to be deployed on git push: a program of its own, since a stack does
+ * not configure its own deployments. docs/deployments.md says how it is used.
  */
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
+import * as pulumiservice from "@pulumi/pulumiservice";
 
-import { partitionOf } from "../components/imageReference";
-import { loadConfig } from "./config";
-import { DeployPolicies } from "./deployPolicies";
-import { GitHubActions } from "./githubActions";
-import { PulumiDeployments } from "./pulumiDeployments";
-import { providers } from "./trust";
+import { loadConfig, providers } from "./config";
+import * as policies from "./policies";
 
 // Not the beginning of the names that deployments may use: what is made here is out of their reach.
 const name = "deploy-image-export";
-const config = loadConfig();
+const { region, repository, branch, deployOn, existingBucket, ...config } = loadConfig();
 const stack = pulumi.getStack();
-const partition = partitionOf(config.region);
-const accountId = aws.getCallerIdentityOutput().accountId;
+const organization = pulumi.getOrganization();
+const onPush = deployOn === "push";
 const tags = { project: pulumi.getProject(), stack, "managed-by": "pulumi" };
+/** What a push has to change: everything that the program reads. */
+const paths = [
+    ...[`Pulumi.${stack}.yaml`, "Pulumi.yaml", "package-lock.json", "index.ts", "config.ts"],
+    ...["buildspec/**", "components/**", "contract/**", "exporter/**", "policies/**", "stateMachines/**"],
+];
 
-const existing = (host: string) =>
-    config.existingProviders.includes(host)
-        ? pulumi.interpolate`arn:${partition}:iam::${accountId}:oidc-provider/${host}`
-        : undefined;
+const { partition, dnsSuffix } = aws.getPartitionOutput();
+const { accountId } = aws.getCallerIdentityOutput();
+const target = pulumi.output({ partition, domain: dnsSuffix, region, accountId, stack, existingBucket });
 
-const policies = new DeployPolicies(name, {
-    target: { partition, region: config.region, accountId, stack, existingBucket: config.existingBucket },
+type Document = (target: policies.Target) => aws.iam.PolicyDocument;
+const deploying = [policies.previewPolicy, policies.deployPolicy];
+const boundary = new aws.iam.Policy(`${name}-boundary`, {
+    // The one name that is given: a condition of the deployments' policy has it.
+    name: policies.boundaryName(stack),
+    description: `The most that roles of ecr-image-export, stack ${stack}, can ever do`,
+    policy: documentOf(policies.boundaryPolicy),
     tags,
 });
-
-const pulumiDeployments = config.with.includes("pulumi-deployments")
-    ? new PulumiDeployments(`${name}-pulumi`, {
-          organization: pulumi.getOrganization(),
-          stack,
-          repository: config.repository,
-          branch: config.branch,
-          deployOn: config.deployOn,
-          existingProviderArn: existing(providers.pulumi),
-          deployPolicyArns: policies.deployPolicyArns,
-          tags,
-      })
-    : undefined;
-
-const githubActions = config.with.includes("github-actions")
-    ? new GitHubActions(`${name}-github`, {
-          subject: config.githubSubject,
-          stack,
-          deployOn: config.deployOn,
-          branch: config.branch,
-          existingProviderArn: existing(providers.github),
-          deployPolicyArns: policies.deployPolicyArns,
-          previewPolicyArns: policies.previewPolicyArns,
-          tags,
-      })
-    : undefined;
+const pulumiRole = config.with.includes("pulumi-deployments") ? deployByPulumi() : undefined;
+const githubRoles = config.with.includes("github-actions") ? deployByGitHub() : undefined;
 
 /** The value of the stack's configuration key `permissionsBoundary`. */
-export const permissionsBoundary = policies.boundaryArn;
-export const pulumiDeployRoleArn = pulumiDeployments?.roleArn;
-export const githubDeployRoleArn = githubActions?.deployRoleArn;
-export const githubPreviewRoleArn = githubActions?.previewRoleArn;
+export const permissionsBoundary = boundary.arn;
+export const pulumiDeployRoleArn = pulumiRole;
+export const githubDeployRoleArn = githubRoles?.deploy;
+export const githubPreviewRoleArn = githubRoles?.preview;
+
+/** Pulumi Cloud deploys the stack. A stack is destroyed by people, under their own names. */
+function deployByPulumi(): pulumi.Output<string> {
+    const provider = { provider: providers.pulumi, audience: organization };
+    const of = `pulumi:deploy:org:${organization}:project:${policies.project}:stack:${stack}`;
+    const roleARN = createRole("pulumi", createProvider("pulumi", provider), deploying, {
+        ...provider,
+        // https://www.pulumi.com/docs/deployments/guides/oidc/
+        subjects: ["preview", "refresh", "update"].map((each) => `${of}:operation:${each}:scope:write`),
+    });
+    new pulumiservice.DeploymentSettings(`${name}-settings`, {
+        organization,
+        project: policies.project,
+        stack,
+        sourceContext: { git: { branch: `refs/heads/${branch}` } },
+        vcs: {
+            provider: "github",
+            repository,
+            // A tag is no commit to deploy: the provider has no setting for tags yet, and docs/deployments.md has the command.
+            deployCommits: onPush,
+            // They would run the code of pull requests with the role that deploys, since a stack has one.
+            previewPullRequests: false,
+            ...(onPush && { paths }),
+        },
+        operationContext: {
+            oidc: {
+                aws: { roleARN, sessionName: "${stack.name}-${deployment.version}", duration: "1h0m0s" },
+            },
+            preRunCommands: ["npm ci"],
+            // `npm ci` takes the versions of the lock file.
+            options: { skipInstallDependencies: true, skipIntermediateDeployments: true },
+        },
+    });
+    return roleARN;
+}
+
+/** The roles of .github/workflows/deploy.yml: one deploys; the other previews pull requests, where pushes deploy. */
+function deployByGitHub(): { deploy: pulumi.Output<string>; preview?: pulumi.Output<string> } {
+    // The audience of github.com/aws-actions/configure-aws-credentials.
+    const provider = { provider: providers.github, audience: "sts.amazonaws.com" };
+    const providerArn = createProvider("github", provider);
+    // https://docs.github.com/en/actions/reference/security/oidc: the environment stands in the place of the tag.
+    const deployed = onPush
+        ? { subjects: `${config.githubSubject}:ref:refs/heads/${branch}` }
+        : { subjects: `${config.githubSubject}:environment:${stack}`, ref: "refs/tags/v*" };
+    return {
+        deploy: createRole("github", providerArn, deploying, { ...provider, ...deployed }),
+        ...(onPush && {
+            preview: createRole("github-preview", providerArn, [policies.previewPolicy], {
+                ...provider,
+                subjects: `${config.githubSubject}:pull_request`,
+            }),
+        }),
+    };
+}
+
+/** Registers a provider of tokens, unless the account has it already: IAM takes each once. */
+function createProvider(
+    way: string,
+    { provider, audience }: Omit<policies.Tokens, "subjects">,
+): pulumi.Output<string> {
+    if (config.existingProviders.some((each) => each === provider)) {
+        return pulumi.interpolate`arn:${partition}:iam::${accountId}:oidc-provider/${provider}`;
+    }
+    const args = { url: `https://${provider}`, clientIdLists: [audience], tags };
+    return new aws.iam.OpenIdConnectProvider(`${name}-${way}-provider`, args).arn;
+}
+
+/** A role for the holders of tokens; its ARN is known once it has its policies. */
+function createRole(
+    way: string,
+    providerArn: pulumi.Output<string>,
+    documents: readonly Document[],
+    tokens: policies.Tokens,
+): pulumi.Output<string> {
+    const role = new aws.iam.Role(`${name}-${way}-role`, {
+        description: `Deployments or previews of ecr-image-export, stack ${stack}`,
+        assumeRolePolicy: providerArn.apply((arn) => JSON.stringify(policies.trustPolicy(arn, tokens))),
+        tags,
+    });
+    const attached = documents.map(
+        (document, index) =>
+            new aws.iam.RolePolicy(`${name}-${way}-${index + 1}`, {
+                role: role.name,
+                policy: documentOf(document),
+            }),
+    );
+    return pulumi.all([role.arn, attached.map(({ id }) => id)]).apply(([arn]) => arn);
+}
+
+function documentOf(document: Document): pulumi.Output<string> {
+    return target.apply((known) => JSON.stringify(document(known)));
+}

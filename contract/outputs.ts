@@ -1,4 +1,7 @@
-/** The outputs of a stack, and a reader of them for other programs. */
+/**
+ * The outputs of a stack, and a reader of them for other programs, which compile this file with a configuration of their own:
+ * it takes nothing that ES2015 does not have.
+ */
 
 /** The outputs of a stack of this project: a contract with other programs, described in docs/outputs.md. */
 export interface StackOutputs {
@@ -24,6 +27,8 @@ export interface StackOutputs {
     readonly buildRoleArn: string;
     /** ARN of the topic of alarms and messages; missing without `notifications`. */
     readonly notificationTopicArn?: string;
+    /** The address that builds are seen from outside by; missing but with `network: private`. */
+    readonly egressAddress?: string;
     /** The CloudWatch dashboard in the console. */
     readonly dashboardUrl: string;
     /**
@@ -55,6 +60,7 @@ const kinds: { readonly [Name in keyof Required<StackOutputs>]: Kind } = {
     buildProjectName: "string",
     buildRoleArn: "string",
     notificationTopicArn: "string, or missing",
+    egressAddress: "string, or missing",
     dashboardUrl: "string",
     logGroupNames: "object of strings",
     startExportPolicy: "string",
@@ -79,9 +85,9 @@ export const stackOutputNames = Object.keys(kinds) as readonly (keyof StackOutpu
  */
 export function readStackOutputs(values: unknown): StackOutputs {
     const given = typeof values === "object" && values !== null ? (values as Record<string, unknown>) : {};
-    const problems = Object.entries(kinds)
-        .filter(([name, kind]) => !isOfKind(given[name], kind))
-        .map(([name, kind]) => `${name} (${kindOf(given[name])}, expected ${kind})`);
+    const problems = stackOutputNames
+        .filter((name) => !isOfKind(given[name], kinds[name]))
+        .map((name) => `${name} (${kindOf(given[name])}, expected ${kinds[name]})`);
     if (problems.length > 0) {
         throw new Error(
             `These are not the outputs of an ecr-image-export stack of this version: ${problems.join("; ")}. Check the name of ` +
@@ -95,9 +101,9 @@ function isOfKind(value: unknown, kind: Kind): boolean {
     if (kind !== "object of strings") {
         return typeof value === "string" || (value === undefined && kind === "string, or missing");
     }
-    return (
-        kindOf(value) === "object" && Object.values(value as object).every((each) => typeof each === "string")
-    );
+    if (kindOf(value) !== "object") return false;
+    const fields = value as Record<string, unknown>;
+    return Object.keys(fields).every((name) => typeof fields[name] === "string");
 }
 
 function kindOf(value: unknown): string {

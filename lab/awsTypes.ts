@@ -326,6 +326,11 @@ export const awsFunctions: Record<
         id: where.accountId,
         userId: "AIDAEXAMPLE",
     }),
+    // Of bootstrap/ only.
+    "aws:index/getPartition:getPartition": ({ partition }) => ({
+        partition,
+        dnsSuffix: domainOf(partition),
+    }),
 };
 
 /** What the provider makes of `namePrefix`. */

@@ -41,7 +41,9 @@ const renovate = read("renovate.json") as Renovate;
 const main = read("package.json") as Package;
 const packages = [
     main,
-    ...(main.workspaces ?? []).map((folder) => read(`${folder}/package.json`) as Package),
+    ...[...(main.workspaces ?? []), "bootstrap", "examples/consumer"].map(
+        (folder) => read(`${folder}/package.json`) as Package,
+    ),
 ];
 const dependencies = packages.flatMap(dependenciesOf);
 const ruleOf = (name: string) =>

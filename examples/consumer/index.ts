@@ -1,15 +1,15 @@
 /**
- * A program that builds on a stack of ecr-image-export, by its outputs alone: a task of ECS may start exports and read the
- * archives, and finds in a queue what each execution came to. To be deployed in the stack's own account and region, since
- * that is where EventBridge tells of its executions.
+ * A program that builds on a stack of ecr-image-export by its outputs only: a task of ECS may start exports and read the
+ * archives, and finds the result of each execution in a queue. To be deployed in the stack's own account and region, since that
+ * is where EventBridge reports its executions.
  */
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { readStackOutput } from "../../components/stackOutputs";
+import { readStackOutputs, type StackOutputs } from "../../contract/outputs";
 
-const config = new pulumi.Config();
-const exportStack = new pulumi.StackReference(config.require("exportStack"));
+const exportStack = new pulumi.Config().require("exportStack");
+const pipeline = new pulumi.StackReference(exportStack).outputs.apply(checkedOutputs);
 
 const role = new aws.iam.Role("releaser", {
     description: "Has images exported and passes the archives on",
@@ -27,18 +27,17 @@ const role = new aws.iam.Role("releaser", {
         ],
     },
 });
-for (const policy of ["startExportPolicy", "readArtifactsPolicy"] as const) {
-    new aws.iam.RolePolicy(policy, { role: role.name, policy: readStackOutput(exportStack, policy) });
-}
+new aws.iam.RolePolicy("start-exports", { role: role.name, policy: pipeline.startExportPolicy });
+new aws.iam.RolePolicy("read-archives", { role: role.name, policy: pipeline.readArtifactsPolicy });
 
-// Every end of an execution, good or bad. The detail of the event carries the result of the export, as JSON text.
+// Every end of an execution. The detail of the event carries the result of the export as a JSON string.
 const finished = new aws.cloudwatch.EventRule("finished-exports", {
     description: "Executions of ecr-image-export that have ended",
     eventPattern: pulumi.jsonStringify({
         source: ["aws.states"],
         "detail-type": ["Step Functions Execution Status Change"],
         detail: {
-            stateMachineArn: [readStackOutput(exportStack, "stateMachineArn")],
+            stateMachineArn: [pipeline.stateMachineArn],
             status: ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"],
         },
     }),
@@ -68,7 +67,7 @@ new aws.cloudwatch.EventTarget(
     // EventBridge drops what a queue does not admit.
     { dependsOn: [queuePolicy] },
 );
-new aws.iam.RolePolicy("receive", {
+new aws.iam.RolePolicy("receive-results", {
     role: role.name,
     policy: {
         Version: "2012-10-17",
@@ -80,10 +79,18 @@ new aws.iam.RolePolicy("receive", {
 
 /** The role for the task definition's `taskRoleArn`. */
 export const roleArn = role.arn;
-/** Where the role receives what executions came to. */
+/** Where the role receives the results of executions. */
 export const queueUrl = queue.url;
 /** Where the role finds archives: the bucket, and the prefix of their keys. */
-export const archives = {
-    bucket: readStackOutput(exportStack, "artifactBucketName"),
-    prefix: readStackOutput(exportStack, "artifactPrefix"),
-};
+export const archives = { bucket: pipeline.artifactBucketName, prefix: pipeline.artifactPrefix };
+
+/** One message for whatever is wrong with the stack, as a RunError, which the CLI prints without a stack trace. */
+function checkedOutputs(values: unknown): StackOutputs {
+    try {
+        return readStackOutputs(values);
+    } catch (error) {
+        throw new pulumi.RunError(
+            `The configuration value exportStack is "${exportStack}". ${(error as Error).message}`,
+        );
+    }
+}

@@ -32,11 +32,11 @@ const shows: Record<string, (program: Evaluation) => void> = {
         }
     },
     isolated: (program) => {
-        assert("vpcConfig" in program.resource("image-export-project").inputs);
+        assert("vpcConfig" in program.resource("image-export-build-project").inputs);
         assert.deepEqual(waysOut(program), []);
     },
     lambda: (program) => {
-        const project = program.resource("image-export-project").inputs;
+        const project = program.resource("image-export-build-project").inputs;
         const { type, privilegedMode } = project["environment"] as Record<string, unknown>;
         assert.deepEqual([type, privilegedMode], ["LINUX_LAMBDA_CONTAINER", false]);
         assert(!("buildTimeout" in project) && !("vpcConfig" in project));
