@@ -1,15 +1,16 @@
 /** Archives in S3: which object a KEY means, what its record says, and its bytes, in order and over many connections. */
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, type S3Client } from "@aws-sdk/client-s3";
 
-import { parseLocation } from "../exporter/destination/destination";
-import { recordKey } from "../contract/keys";
+import { partitionOf } from "../contract/aws";
 import { messageOf } from "../contract/errors";
+import { recordKey } from "../contract/keys";
 import { type ExportRecord, parseRecord } from "../contract/record";
+import { parseLocation } from "../exporter/destination/destination";
 import { regionOf } from "./aws";
 import { call } from "./call";
-import type { Context, Values } from "./command";
-import { asFailure, Failure, isDenied, UsageFailure } from "./failure";
-import { findStack, type stackOptions } from "./stack";
+import type { Context } from "./context";
+import { asFailure, codeOf, Failure, isDenied, statusOf, usageFailure } from "./failure";
+import { findOutputs, type StackOptions } from "./stack";
 
 /** Where an archive is. */
 export interface ObjectPlace {
@@ -35,21 +36,15 @@ export function uriOf({ bucket, key }: ObjectPlace): string {
 /**
  * Finds what a KEY means: an `s3://` URI, or a key in the bucket of the stack.
  *
- * @throws UsageFailure when it is no key of an archive
+ * @throws Failure of usage when it is not the key of an archive
  */
 export async function findPlace(
     given: string,
-    values: Partial<Values<typeof stackOptions>>,
+    options: StackOptions,
     context: Context,
 ): Promise<ObjectPlace> {
     if (given.startsWith("s3:")) return parsePlace(given);
-    const { artifactBucketName, stateMachineArn = "" } = await findStack(values, context);
-    if (artifactBucketName === undefined) {
-        throw new UsageFailure(
-            "Only the state machine is known, not the bucket of the archives.",
-            `Give the archive as s3://BUCKET/${given}, or the stack with --stack NAME.`,
-        );
-    }
+    const { artifactBucketName, stateMachineArn } = await findOutputs(options, context);
     return { ...parsePlace(`s3://${artifactBucketName}/${given}`), region: regionOf(stateMachineArn) };
 }
 
@@ -59,30 +54,33 @@ export function parsePlace(uri: string): ObjectPlace {
         const location = parseLocation(uri);
         if (location.kind === "s3") return { bucket: location.bucket, key: location.key };
     } catch (error) {
-        throw new UsageFailure(messageOf(error));
+        throw usageFailure(messageOf(error));
     }
-    throw new UsageFailure(`"${uri}" is not s3://BUCKET/KEY.`);
+    throw usageFailure(`"${uri}" is not s3://BUCKET/KEY.`);
+}
+
+/**
+ * Reads the text of a record.
+ *
+ * @param from Where it came from, for people.
+ * @throws Failure where it is none
+ */
+export function readRecord(text: string, from: string): ExportRecord {
+    const read = parseRecord(text);
+    if ("record" in read) return read.record;
+    throw new Failure(`The export record ${from} ${read.problem}.`, {
+        next: "Export the image to this key again, or use the version of this command line that wrote the record.",
+    });
 }
 
 /** The record of an archive; undefined where there is none. */
-export async function readRecord(context: Context, place: ObjectPlace): Promise<ExportRecord | undefined> {
+export async function fetchRecord(context: Context, place: ObjectPlace): Promise<ExportRecord | undefined> {
     const key = recordKey(place.key);
     const text = await ask({ ...place, key }, context, async (s3) => {
-        try {
-            const { Body } = await s3.send(new GetObjectCommand({ Bucket: place.bucket, Key: key }));
-            return await Body?.transformToString();
-        } catch (error) {
-            if (error instanceof Error && error.name === "NoSuchKey") return undefined;
-            if (isDenied(error) && (await isMissing(s3, place.bucket, key))) return undefined;
-            throw error;
-        }
+        const { Body } = await s3.send(new GetObjectCommand({ Bucket: place.bucket, Key: key }));
+        return Body?.transformToString();
     });
-    if (text === undefined) return undefined;
-    const read = parseRecord(text);
-    if ("record" in read) return read.record;
-    throw new Failure(`The export record ${uriOf({ ...place, key })} ${read.problem}.`, {
-        next: "Export the image to this key again, or take a newer version of this command line.",
-    });
+    return text === undefined ? undefined : readRecord(text, uriOf({ ...place, key }));
 }
 
 /**
@@ -96,42 +94,20 @@ export async function headObject(
     place: ObjectPlace,
     versionId?: string,
 ): Promise<ObjectVersion | undefined> {
-    const { bucket, key } = place;
     return ask(place, context, async (s3) => {
-        try {
-            const head = await s3.send(
-                new HeadObjectCommand({ Bucket: bucket, Key: key, VersionId: versionId }),
-            );
-            const { VersionId = null, ETag = "", ContentLength = 0 } = head;
-            return { ...place, versionId: VersionId, eTag: ETag, sizeBytes: ContentLength };
-        } catch (error) {
-            const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
-            if (status === 404) return undefined;
-            // The answer to a HEAD has no body that would tell the code.
-            if (status === 403 && versionId === undefined && (await isMissing(s3, bucket, key)))
-                return undefined;
-            if (status === 403)
-                throw Object.assign(error as Error, { name: "AccessDenied", message: "Access Denied" });
-            if (status === 301) throw Object.assign(error as Error, { name: "PermanentRedirect" });
-            throw error;
-        }
+        const { bucket: Bucket, key: Key } = place;
+        const head = await s3.send(new HeadObjectCommand({ Bucket, Key, VersionId: versionId }));
+        const { VersionId = null, ETag = "", ContentLength = 0 } = head;
+        return { ...place, versionId: VersionId, eTag: ETag, sizeBytes: ContentLength };
     });
 }
 
-/**
- * Whether a listing shows that there is no such object. S3 refuses to read it, in the place of telling that it is not there,
- * to whoever may list only what is under a prefix: docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
- */
-async function isMissing(s3: S3Client, bucket: string, key: string): Promise<boolean> {
-    try {
-        // The key itself is the first of all that begin with it.
-        const { Contents = [] } = await s3.send(
-            new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 }),
-        );
-        return Contents[0]?.Key !== key;
-    } catch {
-        return false; // that reading was refused is what counts
-    }
+/** What to say where nothing is at a key. */
+export function nothingAt(place: ObjectPlace): Failure {
+    return new Failure(`There is nothing at ${uriOf(place)}.`, {
+        code: "NoSuchKey",
+        next: "`image-export list` shows the exports; the output of each names its key.",
+    });
 }
 
 /** An archive with its record. */
@@ -148,16 +124,11 @@ export interface RecordedArchive {
  * @throws Failure when there is none
  */
 export async function findArchive(context: Context, place: ObjectPlace): Promise<RecordedArchive> {
-    const [record, newest] = await Promise.all([readRecord(context, place), headObject(context, place)]);
-    if (newest === undefined) {
-        throw new Failure(`There is nothing at ${uriOf(place)}.`, {
-            code: "NoSuchKey",
-            next: "`image-export list` shows the exports; the output of each names its key.",
-        });
-    }
+    const [record, newest] = await Promise.all([fetchRecord(context, place), headObject(context, place)]);
+    if (newest === undefined) throw nothingAt(place);
     if (record === undefined) {
-        throw new Failure(`${uriOf(place)} has no record, so that it cannot be verified.`, {
-            next: "Where its export still runs, the record is to come. Else export the image to this key again.",
+        throw new Failure(`${uriOf(place)} has no record, so it cannot be verified.`, {
+            next: "If its export is still running, the record comes at the end. Otherwise export the image to this key again.",
         });
     }
     const { versionId } = record.archive;
@@ -167,7 +138,7 @@ export async function findArchive(context: Context, place: ObjectPlace): Promise
         throw new Failure(
             `${uriOf(place)} is not what its record describes: version ${String(versionId)} of ${record.archive.sizeBytes} bytes.`,
             {
-                next: "Where an export to this key runs, wait for its end. Else export the image to this key again.",
+                next: "If an export to this key is running, wait for its end. Otherwise export the image to this key again.",
             },
         );
     }
@@ -228,7 +199,7 @@ async function readPart(
 ): Promise<Buffer> {
     const part = Buffer.allocUnsafe(length);
     let filled = 0;
-    await ask(object, context, async (s3) => {
+    const isRead = await ask(object, context, async (s3) => {
         const stalled = new AbortController();
         const timer = setTimeout(() => {
             stalled.abort();
@@ -255,7 +226,9 @@ async function readPart(
             clearTimeout(timer);
         }
         if (filled < length) throw passing("the answer was shorter than asked for");
+        return true;
     });
+    if (isRead === undefined) throw nothingAt(object);
     return part;
 }
 
@@ -264,62 +237,74 @@ function passing(message: string): Error {
     return Object.assign(new Error(message), { name: "TimeoutError" });
 }
 
-/** Calls S3 about an object, and says what its errors mean for an archive. */
+/**
+ * Calls S3 about an object, and says what its errors mean for an archive.
+ *
+ * @returns undefined where there is no such object
+ */
 async function ask<T>(
     place: ObjectPlace,
     context: Context,
     action: (s3: S3Client) => Promise<T>,
-): Promise<T> {
-    const arn = `arn:${partitionOf(place.region ?? context.env["AWS_REGION"])}:s3:::${place.bucket}/${place.key}`;
-    const aws = {
-        ...context.aws,
-        client: ((service, region) =>
-            context.aws.client(service, region ?? place.region)) as Context["aws"]["client"],
-    };
+): Promise<T | undefined> {
+    const region = place.region ?? context.env["AWS_REGION"] ?? "";
+    const arn = `arn:${partitionOf(region) ?? "aws"}:s3:::${place.bucket}/${place.key}`;
     try {
-        return await call({ ...context, aws }, "s3", arn, action);
+        const given = async (s3: S3Client): Promise<T | undefined> => {
+            try {
+                return await action(s3);
+            } catch (error) {
+                if (codeOf(error) === "NoSuchBucket") throw error;
+                if (statusOf(error) === 404 || (isDenied(error) && (await isMissing(s3, place)))) return undefined;
+                throw error;
+            }
+        };
+        return await call(context, "s3", arn, given, place.region);
     } catch (error) {
         context.signal.throwIfAborted();
         throw explained(asFailure(error, arn), place);
     }
 }
 
-const explanations: Readonly<
-    Record<string, (place: ObjectPlace, error: unknown) => readonly [string, string]>
-> = {
-    PreconditionFailed: (place) => [
-        `${uriOf(place)} was replaced while it was being read.`,
-        "Repeat the command: it begins anew with what is there now.",
-    ],
-    InvalidObjectState: (place) => [
-        `${uriOf(place)} is in a storage class that has to be restored before it can be read.`,
-        `aws s3api restore-object --bucket ${place.bucket} --key ${place.key} --restore-request Days=1`,
-    ],
-    NoSuchBucket: ({ bucket }) => [
-        `There is no bucket ${bucket}.`,
-        "The stack's output artifactBucketName has its name.",
-    ],
-    PermanentRedirect: ({ bucket }, error) => [
-        `The bucket ${bucket} is in another region${inRegion(error)}.`,
-        "Set AWS_REGION to the region of the bucket.",
-    ],
-};
-
-function explained(failure: Failure, place: ObjectPlace): Failure {
-    const explain = explanations[failure.code ?? ""];
-    if (explain === undefined) return failure;
-    const [message, next] = explain(place, failure.cause);
-    const { code, arn, cause } = failure;
-    return new Failure(message, { next, cause, ...(code && { code }), ...(arn && { arn }) });
+/**
+ * Whether a listing shows that there is no such object. S3 refuses to read what does not exist, instead of saying so, to
+ * whoever may list only what is under a prefix: docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+ */
+async function isMissing(s3: S3Client, { bucket, key }: ObjectPlace): Promise<boolean> {
+    try {
+        // The key itself is the first of all that begin with it.
+        const { Contents = [] } = await s3.send(
+            new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 }),
+        );
+        return Contents[0]?.Key !== key;
+    } catch {
+        return false; // that reading was refused is what counts
+    }
 }
 
-function inRegion(error: unknown): string {
-    const region = (error as { $response?: { headers?: Record<string, string> } }).$response?.headers?.[
-        "x-amz-bucket-region"
-    ];
-    return region === undefined ? "" : `, ${region}`;
-}
-
-function partitionOf(region = ""): string {
-    return region.startsWith("cn-") ? "aws-cn" : region.startsWith("us-gov-") ? "aws-us-gov" : "aws";
+/** A failure with what it means for an archive. */
+function explained({ message, details }: Failure, place: ObjectPlace): Failure {
+    const { code = "", cause } = details;
+    const error = cause as { $response?: { headers?: Record<string, string> } } | undefined;
+    const region = error?.$response?.headers?.["x-amz-bucket-region"];
+    const explanations: Readonly<Record<string, readonly [message: string, next: string]>> = {
+        PreconditionFailed: [
+            `${uriOf(place)} was replaced while it was being read.`,
+            "Repeat the command: it begins again with what is there now.",
+        ],
+        InvalidObjectState: [
+            `${uriOf(place)} is in a storage class that has to be restored before it can be read.`,
+            `aws s3api restore-object --bucket ${place.bucket} --key ${place.key} --restore-request Days=1`,
+        ],
+        NoSuchBucket: [
+            `There is no bucket ${place.bucket}.`,
+            "The stack's output artifactBucketName has its name.",
+        ],
+        PermanentRedirect: [
+            `The bucket ${place.bucket} is in another region${region === undefined ? "" : `, ${region}`}.`,
+            "Set AWS_REGION to the region of the bucket.",
+        ],
+    };
+    const [said, next] = explanations[code] ?? [message, details.next];
+    return new Failure(said, { ...details, next });
 }

@@ -1,11 +1,11 @@
-/** The clients of AWS. Each one is loaded when it is first asked for: that takes longer than `--help` may. */
+/** The clients of AWS that the command line uses. */
 import type { CloudWatchLogsClient } from "@aws-sdk/client-cloudwatch-logs";
 import type { CodeBuildClient } from "@aws-sdk/client-codebuild";
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { SFNClient } from "@aws-sdk/client-sfn";
 import type { STSClient } from "@aws-sdk/client-sts";
 
-/** The client of each service that the command line speaks to. */
+/** The client of each service that the command line uses. */
 export interface ClientTypes {
     readonly sfn: SFNClient;
     readonly s3: S3Client;
@@ -14,23 +14,25 @@ export interface ClientTypes {
     readonly sts: STSClient;
 }
 
-/** A service that the command line speaks to. */
+/** A service that the command line uses. */
 export type Service = keyof ClientTypes;
 
 /** Gives clients. */
 export interface AwsClients {
     /** @param region By default the environment's, as for every tool of AWS. */
     readonly client: <S extends Service>(service: S, region?: string) => Promise<ClientTypes[S]>;
-    /** Forgets all clients and the credentials that they hold: the next ones read them anew. */
+    /** Forgets all clients and the credentials that they hold: the next ones read them again. */
     readonly renew: () => void;
 }
 
+// Each is loaded when it is first asked for: that takes longer than `--help` may.
 const loaders: { [S in Service]: (region: string | undefined) => Promise<ClientTypes[S]> } = {
     sfn: async (region) => new (await import("@aws-sdk/client-sfn")).SFNClient(configuration(region)),
     s3: async (region) =>
         new (await import("@aws-sdk/client-s3")).S3Client({
             ...configuration(region),
-            forcePathStyle: isElsewhere(),
+            // An emulator or another store has no host name for each bucket.
+            forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
         }),
     logs: async (region) =>
         new (await import("@aws-sdk/client-cloudwatch-logs")).CloudWatchLogsClient(configuration(region)),
@@ -39,13 +41,8 @@ const loaders: { [S in Service]: (region: string | undefined) => Promise<ClientT
     sts: async (region) => new (await import("@aws-sdk/client-sts")).STSClient(configuration(region)),
 };
 
-/** Whether S3 is an emulator or another store, which has no host name for each bucket. */
-function isElsewhere(): boolean {
-    return (process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"] ?? "") !== "";
-}
-
 function configuration(region: string | undefined) {
-    return { ...(region === undefined ? {} : { region }), maxAttempts: 4 };
+    return { ...(region !== undefined && { region }), maxAttempts: 4 };
 }
 
 /** Clients with the credentials of the environment: variables, profile, SSO, role of the machine. */

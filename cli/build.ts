@@ -4,88 +4,69 @@ import { BatchGetBuildsCommand } from "@aws-sdk/client-codebuild";
 import { GetExecutionHistoryCommand, type HistoryEvent } from "@aws-sdk/client-sfn";
 
 import { call } from "./call";
-import type { Context } from "./command";
+import type { Context } from "./context";
 import { codeOf } from "./failure";
 
-/** A build, as far as CodeBuild tells of it. */
-export interface Build {
-    readonly arn: string;
+/** Follows the build that an execution started last. */
+export class BuildFollower {
+    /** Its ARN; undefined as long as the execution has started none. */
+    public arn: string | undefined;
     /** What it is doing; `COMPLETED` when it has ended. */
-    readonly phase: string | undefined;
-    readonly status: string | undefined;
-    readonly log: BuildLog | undefined;
-}
-
-/** Where a build writes its log. */
-export interface BuildLog {
-    readonly groupName: string;
-    readonly streamName: string;
-    /** A page of the console. */
-    readonly url: string | undefined;
-}
-
-/** ARN of the build that an execution started last; undefined where it has started none. */
-export async function findBuildArn(context: Context, executionArn: string): Promise<string | undefined> {
-    let nextToken: string | undefined;
-    do {
-        // From the end: the build is what a running execution waits for, and its last event.
-        const page = await call(context, "sfn", executionArn, (sfn) =>
-            sfn.send(new GetExecutionHistoryCommand({ executionArn, reverseOrder: true, nextToken })),
-        );
-        for (const event of page.events ?? []) {
-            const arn = startedBuild(event);
-            if (arn !== undefined) return arn;
-        }
-        nextToken = page.nextToken;
-    } while (nextToken !== undefined);
-    return undefined;
-}
-
-/** The event holds what CodeBuild answered, the Build; AWS does not document in which form. Its ARN stands out in any. */
-function startedBuild({ taskSubmittedEventDetails: submitted }: HistoryEvent): string | undefined {
-    if (submitted?.resourceType !== "codebuild") return undefined;
-    return /arn:[\w-]+:codebuild:[\w-]+:\d{12}:build\/[\w-]+:[\w-]+/.exec(submitted.output ?? "")?.[0];
-}
-
-/** What CodeBuild tells of a build. */
-export async function describeBuild(context: Context, arn: string): Promise<Build> {
-    const id = arn.slice(arn.indexOf(":build/") + ":build/".length);
-    const { builds: [build] = [] } = await call(context, "codebuild", arn, (codebuild) =>
-        codebuild.send(new BatchGetBuildsCommand({ ids: [id] })),
-    );
-    const { groupName, streamName, deepLink } = build?.logs ?? {};
-    return {
-        arn,
-        phase: build?.currentPhase,
-        status: build?.buildStatus,
-        log:
-            groupName === undefined || streamName === undefined
-                ? undefined
-                : { groupName, streamName, url: deepLink },
-    };
-}
-
-/** Reads a log from its beginning, each time what is new. */
-export class LogReader {
+    public phase: string | undefined;
+    private log: { readonly logGroupName: string; readonly logStreamName: string } | undefined;
     private nextToken: string | undefined;
-    private readonly arn: string;
 
     public constructor(
         private readonly context: Context,
-        buildArn: string,
-        private readonly log: BuildLog,
-    ) {
-        const place = buildArn.replace(/:codebuild:/, ":logs:").replace(/:build\/.*$/, "");
-        this.arn = `${place}:log-group:${log.groupName}:log-stream:${log.streamName}`;
+        private readonly executionArn: string,
+    ) {}
+
+    /** Looks at the build. @returns the lines that it has written to its log since the last time */
+    public async look(): Promise<readonly string[]> {
+        this.arn ??= await this.find();
+        if (this.arn === undefined) return [];
+        await this.describe(this.arn);
+        return this.log === undefined ? [] : this.read(this.arn);
     }
 
-    /** The lines that were written since the last time. */
-    public async read(): Promise<string[]> {
+    private async find(): Promise<string | undefined> {
+        const { context, executionArn } = this;
+        let nextToken: string | undefined;
+        do {
+            // From the end: the build is what a running execution waits for, and its last event.
+            const page = await call(context, "sfn", executionArn, (sfn) =>
+                sfn.send(new GetExecutionHistoryCommand({ executionArn, reverseOrder: true, nextToken })),
+            );
+            const arn = page.events?.map(startedBuild).find((each) => each !== undefined);
+            if (arn !== undefined) return arn;
+            nextToken = page.nextToken;
+        } while (nextToken !== undefined);
+        return undefined;
+    }
+
+    private async describe(arn: string): Promise<void> {
+        const id = arn.slice(arn.indexOf(":build/") + ":build/".length);
+        const { builds: [build] = [] } = await call(this.context, "codebuild", arn, (codebuild) =>
+            codebuild.send(new BatchGetBuildsCommand({ ids: [id] })),
+        );
+        const { groupName: logGroupName, streamName: logStreamName } = build?.logs ?? {};
+        this.phase = build?.currentPhase;
+        if (logGroupName !== undefined && logStreamName !== undefined) {
+            this.log = { logGroupName, logStreamName };
+        }
+    }
+
+    private async read(buildArn: string): Promise<readonly string[]> {
         const lines: string[] = [];
         for (;;) {
             const { nextToken } = this;
-            const page = await this.page(nextToken);
-            lines.push(...(page.events ?? []).flatMap(({ message = "" }) => linesOf(message)));
+            const page = await this.readPage(buildArn);
+            // A progress bar returns to the beginning of its line.
+            lines.push(
+                ...(page.events ?? []).flatMap(({ message = "" }) =>
+                    message.replace(/\r?\n$/, "").split(/\r?\n|\r/),
+                ),
+            );
             this.nextToken = page.nextForwardToken ?? nextToken;
             // At the end of a stream the token stays the same:
             // docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
@@ -93,21 +74,23 @@ export class LogReader {
         }
     }
 
-    private async page(nextToken: string | undefined): Promise<GetLogEventsResponse> {
-        const { groupName: logGroupName, streamName: logStreamName } = this.log;
-        const input = { logGroupName, logStreamName, startFromHead: true, nextToken };
+    private async readPage(buildArn: string): Promise<GetLogEventsResponse> {
+        const { log, nextToken } = this;
+        const place = buildArn.replace(/:codebuild:/, ":logs:").replace(/:build\/.*$/, "");
+        const arn = `${place}:log-group:${log?.logGroupName}:log-stream:${log?.logStreamName}`;
+        const input = { logStreamName: undefined, ...log, startFromHead: true, nextToken };
         try {
-            return await call(this.context, "logs", this.arn, (logs) =>
-                logs.send(new GetLogEventsCommand(input)),
-            );
+            return await call(this.context, "logs", arn, (logs) => logs.send(new GetLogEventsCommand(input)));
         } catch (error) {
-            // CodeBuild names the stream before it makes it.
+            // CodeBuild names the stream before it creates it.
             if (codeOf(error) === "ResourceNotFoundException") return {};
             throw error;
         }
     }
 }
 
-function linesOf(message: string): string[] {
-    return message.replace(/\r?\n$/, "").split(/\r?\n/);
+/** The event holds what CodeBuild answered, the Build; AWS does not document in which form. Its ARN stands out in any. */
+function startedBuild({ taskSubmittedEventDetails: submitted }: HistoryEvent): string | undefined {
+    if (submitted?.resourceType !== "codebuild") return undefined;
+    return /arn:[\w-]+:codebuild:[\w-]+:\d{12}:build\/[\w-]+:[\w-]+/.exec(submitted.output ?? "")?.[0];
 }

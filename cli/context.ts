@@ -1,43 +1,99 @@
-/** The context of a real process. */
+/** All that a command touches: a test gives it something else. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline/promises";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { environmentClients } from "./aws";
-import { type Context, Interruption, type Output, type ProcessResult } from "./command";
+import { type AwsClients, environmentClients } from "./aws";
+import { type Output, outputTo } from "./terminal";
+
+/** How a command ended; what a shell script asks for. */
+export const exitCodes = { success: 0, failed: 1, usage: 2, timedOut: 3, interrupted: 130, terminated: 143 } as const;
+
+/** Why the signal of a context is aborted. */
+export class Interruption extends Error {
+    public constructor(
+        /** `SIGINT` is Ctrl-C; anything else may not be answered with a question. */
+        public readonly by: "SIGINT" | "SIGTERM",
+    ) {
+        super(`Stopped by ${by}.`);
+    }
+}
+
+/** What a process left. */
+export interface ProcessResult {
+    readonly exitCode: number;
+    readonly stdout: string;
+    readonly stderr: string;
+}
+
+/** All that a command touches. */
+export interface Context {
+    /** For results. */
+    readonly stdout: Output;
+    /** For all that is said on the way. */
+    readonly stderr: Output;
+    readonly env: Readonly<Record<string, string | undefined>>;
+    /** Folder of the repository, where Pulumi's project is. */
+    readonly root: string;
+    /** Milliseconds since 1970. */
+    readonly now: () => number;
+    /** Waits; rejects with the signal's reason when that is aborted. */
+    readonly sleep: (milliseconds: number, signal?: AbortSignal) => Promise<void>;
+    /** From 0 to 1, for jitter. */
+    readonly random: () => number;
+    /** Aborted with an {@link Interruption} by the first Ctrl-C, and by SIGTERM; the second Ctrl-C ends the process. */
+    readonly signal: AbortSignal;
+    /**
+     * Asks whoever sits at the terminal. Undefined where nobody does.
+     *
+     * @returns the answer without spaces around; empty where none was given
+     */
+    readonly ask: ((question: string) => Promise<string>) | undefined;
+    readonly aws: AwsClients;
+    /** Runs a program to its end. Rejects with `code` `ENOENT` where there is no such program. */
+    readonly runProcess: (command: string, args: readonly string[]) => Promise<ProcessResult>;
+}
 
 /** What a command touches when it runs in this process. */
 export function processContext(root: string): Context {
+    const signal = stopSignal();
+    for (const stream of [process.stdout, process.stderr]) {
+        // The reader of a pipe may leave early (`| head`); that is no error of the command.
+        stream.on("error", (error: NodeJS.ErrnoException) => {
+            if (error.code !== "EPIPE") throw error;
+        });
+    }
     return {
-        stdout: outputOf(process.stdout),
-        stderr: outputOf(process.stderr),
+        stdout: outputTo(process.stdout, process.env),
+        stderr: outputTo(process.stderr, process.env),
         env: process.env,
         root,
         now: Date.now,
-        sleep: async (milliseconds, signal) => {
-            await sleep(milliseconds, undefined, signal && { signal }).catch(() => undefined);
-            signal?.throwIfAborted();
+        sleep: async (milliseconds, stopped) => {
+            await sleep(milliseconds, undefined, stopped && { signal: stopped }).catch(() => undefined);
+            stopped?.throwIfAborted();
         },
         random: Math.random,
-        signal: stopSignal(),
+        signal,
         ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
         aws: environmentClients(),
-        runProcess,
-    };
-}
-
-function outputOf(stream: NodeJS.WriteStream): Output {
-    // The reader of a pipe may leave early (`| head`); that is no error of the command.
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-        if (error.code !== "EPIPE") throw error;
-    });
-    return {
-        write: (text) => void stream.write(text),
-        isTty: stream.isTTY,
-        get columns() {
-            // 0 where nobody has told the terminal its size.
-            return stream.isTTY && stream.columns > 0 ? stream.columns : 80;
+        runProcess: async (command, args) => {
+            const child = spawn(command, args, { cwd: root, signal, stdio: ["ignore", "pipe", "pipe"] });
+            const exit = new Promise<number>((resolve, reject) => {
+                child.once("error", reject).once("close", (code) => {
+                    resolve(code ?? 1);
+                });
+            });
+            const [exitCode, stdout, stderr] = await Promise.all([
+                exit,
+                text(child.stdout),
+                text(child.stderr),
+            ]).catch((error: unknown) => {
+                signal.throwIfAborted();
+                throw error;
+            });
+            return { exitCode, stdout, stderr };
         },
     };
 }
@@ -70,19 +126,4 @@ async function ask(question: string): Promise<string> {
     } finally {
         terminal.close();
     }
-}
-
-async function runProcess(
-    command: string,
-    args: readonly string[],
-    options: { readonly cwd?: string; readonly signal?: AbortSignal } = {},
-): Promise<ProcessResult> {
-    const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
-    const exit = new Promise<number>((resolve, reject) => {
-        child.once("error", reject).once("close", (code) => {
-            resolve(code ?? 1);
-        });
-    });
-    const [exitCode, stdout, stderr] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
-    return { exitCode, stdout, stderr };
 }

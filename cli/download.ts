@@ -12,11 +12,11 @@ import {
     type RecordedArchive,
     uriOf,
 } from "./archiveObject";
-import { type Context, Interruption } from "./command";
-import { asFailure, Failure } from "./failure";
+import { type Context, Interruption } from "./context";
+import { asFailure, codeOf, Failure } from "./failure";
 import { formatBytes } from "./terminal";
 
-/** Told of a download. */
+/** Is told how a download goes. */
 export interface DownloadWatcher {
     /** Bytes that are there already, before the first of this run; and that of another archive were thrown away. */
     readonly begin: (found: { readonly bytes: number; readonly isOther: boolean }) => void;
@@ -131,47 +131,31 @@ async function writeAll(
     }
 }
 
-/** Says of a failure what is left of the download and how to go on. */
+/** A failure with what is left of the download, and how to go on. */
 function brokenOff(error: unknown, part: string, bytes: number, { sizeBytes }: ObjectVersion): unknown {
     if (error instanceof Interruption) return error;
-    const failure = onDisk(error, part, sizeBytes - bytes) ?? asFailure(error);
-    const left =
-        bytes === 0
-            ? []
-            : [
-                  `${part} has ${formatBytes(bytes)} of ${formatBytes(sizeBytes)}: the same command goes on from there.`,
-              ];
-    const { code, arn, exitCode, cause } = failure;
-    const next = [...(failure.next === undefined ? [] : [failure.next]), ...left].join("\n");
-    return new Failure(failure.message, {
-        exitCode,
-        cause,
-        ...(code && { code }),
-        ...(arn && { arn }),
-        ...(next && { next }),
-    });
+    const { message, details } = onDisk(error, part, sizeBytes - bytes) ?? asFailure(error);
+    const left = `${part} has ${formatBytes(bytes)} of ${formatBytes(sizeBytes)}: the same command goes on from there.`;
+    const next = [details.next, bytes === 0 ? undefined : left].filter((line) => line !== undefined);
+    return new Failure(message, { ...details, next: next.length === 0 ? undefined : next.join("\n") });
 }
 
 /** Errors of the file system as people read them; undefined for others. */
-function onDisk(error: unknown, part: string, missingBytes: number): Failure | undefined {
-    const { code = "" } = error as NodeJS.ErrnoException;
-    const advice: Readonly<Record<string, readonly [string, string]>> = {
-        ENOSPC: [
-            "The disk is full",
-            `Make room for ${formatBytes(missingBytes)} more, or name a file on another disk.`,
-        ],
-        EDQUOT: ["The disk quota is used up", `Make room for ${formatBytes(missingBytes)} more.`],
+function onDisk(cause: unknown, part: string, missingBytes: number): Failure | undefined {
+    const code = codeOf(cause);
+    const space = `Make room for ${formatBytes(missingBytes)} more, or name a file on another disk.`;
+    const advice: Readonly<Record<string, readonly [what: string, next: string]>> = {
+        ENOSPC: ["The disk is full", space],
+        EDQUOT: ["The disk quota is used up", space],
         EFBIG: ["The file system takes no file of this size", "Name a file on another file system."],
         EACCES: ["You may not write here", "Name a file in a folder of yours."],
         EPERM: ["You may not write here", "Name a file in a folder of yours."],
         EROFS: ["This file system is read-only", "Name a file elsewhere."],
-        ENOENT: ["There is no such folder", "Make it (mkdir -p), or name a file elsewhere."],
+        ENOENT: ["There is no such folder", "Create it (mkdir -p), or name a file elsewhere."],
         ENOTDIR: ["There is no such folder", "Name a file elsewhere."],
         EISDIR: ["There is a folder of this name", "Name another file."],
     };
-    const known = advice[code];
-    return (
-        known &&
-        new Failure(`${known[0]}: ${part} cannot be written.`, { code, next: known[1], cause: error })
-    );
+    const [what, next] = advice[code] ?? [];
+    if (what === undefined || next === undefined) return undefined;
+    return new Failure(`${what}: ${part} cannot be written.`, { code, next, cause });
 }

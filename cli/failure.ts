@@ -1,51 +1,47 @@
 /** Errors as people read them: what happened, AWS's code for it, what it is about, what to do. */
-import { type Context, exitCodes } from "./command";
-import { styles } from "./terminal";
+import { messageOf } from "../contract/errors";
+import { exitCodes } from "./context";
+import { type Output, styled } from "./terminal";
 
 /** What is known of a failure besides its message. */
 export interface FailureDetails {
     /** @default 1 */
-    readonly exitCode?: number;
+    readonly exitCode?: number | undefined;
     /** Error code of AWS, or error name of an export. */
-    readonly code?: string;
+    readonly code?: string | undefined;
     /** What the failed call was about. */
-    readonly arn?: string;
+    readonly arn?: string | undefined;
     /** What to do. A command to copy is on a line of its own. */
-    readonly next?: string;
+    readonly next?: string | undefined;
     readonly cause?: unknown;
 }
 
 /** An error that a person can act on. */
 export class Failure extends Error {
-    /** Exit code of the process. */
-    public readonly exitCode: number;
-    /** Error code of AWS, or error name of an export. */
-    public readonly code: string | undefined;
-    /** What the failed call was about. */
-    public readonly arn: string | undefined;
-    /** What to do. */
-    public readonly next: string | undefined;
+    public constructor(
+        message: string,
+        public readonly details: FailureDetails = {},
+    ) {
+        super(message, { cause: details.cause });
+    }
 
-    public constructor(message: string, details: FailureDetails = {}) {
-        super(message, details.cause === undefined ? undefined : { cause: details.cause });
-        this.exitCode = details.exitCode ?? exitCodes.failed;
-        this.code = details.code;
-        this.arn = details.arn;
-        this.next = details.next;
+    /** Exit code of the process. */
+    public get exitCode(): number {
+        return this.details.exitCode ?? exitCodes.failed;
     }
 }
 
 /** Arguments that cannot work. */
-export class UsageFailure extends Failure {
-    public constructor(message: string, next?: string) {
-        super(message, { exitCode: exitCodes.usage, ...(next === undefined ? {} : { next }) });
-    }
+export function usageFailure(message: string, next?: string): Failure {
+    return new Failure(message, { exitCode: exitCodes.usage, next });
 }
 
-const signIn =
-    "Sign in again (`aws sso login`, or new AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN), then repeat the command.";
+const expired = /^(ExpiredToken(Exception)?|RequestExpired|TokenRefreshRequired)$/;
+const denied = /^(AccessDenied(Exception)?|UnauthorizedOperation|Forbidden|403)$/;
+const throttled = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
+const unreachable = /^(ENOTFOUND|EAI_AGAIN|ECONN\w+|EPIPE|ETIMEDOUT|ENETUNREACH|TimeoutError|NetworkingError)$/;
 
-/** What to do about errors of the AWS SDK: codes, and the message and advice for each. */
+/** What to do about errors of the AWS SDK: their codes, and the message and advice for each. */
 const awsErrors: readonly { readonly codes: RegExp; readonly says?: string; readonly next: string }[] = [
     {
         codes: /^(CredentialsProviderError|TokenProviderError|NoCredentials)$/,
@@ -53,62 +49,64 @@ const awsErrors: readonly { readonly codes: RegExp; readonly says?: string; read
         next: "Sign in (`aws sso login`), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     },
     {
-        codes: /^(ExpiredToken(Exception)?|RequestExpired|TokenRefreshRequired)$/,
+        codes: expired,
         says: "The AWS credentials have expired.",
-        next: signIn,
+        next: "Sign in again (`aws sso login`, or new AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN), then repeat the command.",
     },
     {
         codes: /^(UnrecognizedClientException|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignatureException|AuthFailure)$/,
-        next: "AWS does not accept these credentials: look whether they are complete and of this account, and whether this machine's clock is right.",
+        next: "AWS does not accept these credentials: check that they are complete and belong to this account, and that this machine's clock is right.",
     },
     {
-        codes: /^(AccessDenied(Exception)?|UnauthorizedOperation|Forbidden|403)$/,
-        next: "Attach the stack's output startExportPolicy (startBatchPolicy for batches, readArtifactsPolicy for files) to whom these credentials belong to.",
+        codes: denied,
+        next: "Attach the stack's output startExportPolicy (startBatchPolicy for batches, readArtifactsPolicy for files) to the owner of these credentials.",
     },
     {
-        codes: /^(Throttling(Exception)?|ThrottledException|TooManyRequestsException|RequestLimitExceeded|SlowDown)$/,
+        codes: throttled,
         next: "AWS was asked too often and still refuses. Repeat the command in a minute.",
     },
     {
         codes: /^(ExecutionDoesNotExist|StateMachineDoesNotExist|ResourceNotFound|ResourceNotFoundException)$/,
-        next: "Look whether ARN, region and account are right. `image-export list` shows what there is.",
+        next: "Check ARN, region and account. `image-export list` shows what there is.",
     },
     { codes: /^InvalidArn$/, next: "Give a whole ARN, arn:PARTITION:states:REGION:ACCOUNT:…" },
     {
-        codes: /^(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|TimeoutError|NetworkingError)$/,
-        next: "Look whether this machine reaches AWS: network, proxy (HTTPS_PROXY), VPN, and the region's name.",
+        codes: unreachable,
+        next: "Check that this machine reaches AWS: network, proxy (HTTPS_PROXY), VPN, and the region's name.",
     },
 ];
 
-/** Whether AWS said that the credentials are no longer good. */
+/** Whether AWS said that the credentials are no longer valid. */
 export function isExpired(error: unknown): boolean {
-    return /^(ExpiredToken(Exception)?|RequestExpired|TokenRefreshRequired)$/.test(codeOf(error) ?? "");
-}
-
-/** Whether AWS said that it was asked too often, or could not be reached: the same call may succeed later. */
-export function isPassing(error: unknown): boolean {
-    const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0;
-    return (
-        status === 429 ||
-        status >= 500 ||
-        /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|^(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENETUNREACH|TimeoutError)$/.test(
-            codeOf(error) ?? "",
-        )
-    );
+    return expired.test(codeOf(error));
 }
 
 /** Whether AWS refused the call to these credentials. */
 export function isDenied(error: unknown): boolean {
-    return /^(AccessDenied(Exception)?|UnauthorizedOperation|Forbidden|403)$/.test(codeOf(error) ?? "");
+    return denied.test(codeOf(error));
 }
 
-/** The code of an error of AWS or of the network; undefined for others. */
-export function codeOf(error: unknown): string | undefined {
-    if (error instanceof Failure) return error.code;
-    if (!(error instanceof Error)) return undefined;
+/** Whether AWS said that it was asked too often, or could not be reached: the same call may succeed later. */
+export function isPassing(error: unknown): boolean {
+    const status = statusOf(error);
+    const code = codeOf(error);
+    return status === 429 || status >= 500 || throttled.test(code) || unreachable.test(code);
+}
+
+/** Status of AWS's answer; 0 where there is none. */
+export function statusOf(error: unknown): number {
+    return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0;
+}
+
+/** The code of an error of AWS or of the system; empty for others. */
+export function codeOf(error: unknown): string {
+    if (error instanceof Failure) return error.details.code ?? "";
+    if (!(error instanceof Error)) return "";
     const { code, name } = error as { code?: unknown; name: string };
     if (typeof code === "string" && /^E[A-Z_]+$/.test(code)) return code;
-    return name === "Error" || name === "TypeError" ? undefined : name;
+    // The answer to a HEAD has no body, so its status is all that it says.
+    if (name === "Unknown") return { 301: "PermanentRedirect", 403: "AccessDenied" }[statusOf(error)] ?? name;
+    return name === "Error" || name === "TypeError" ? "" : name;
 }
 
 /**
@@ -118,8 +116,8 @@ export function codeOf(error: unknown): string | undefined {
  */
 export function asFailure(error: unknown, arn?: string): Failure {
     if (error instanceof Failure) return error;
-    const code = codeOf(error);
-    const message = textOf(error);
+    const said = messageOf(error);
+    const message = said === "UnknownError" ? `AWS answered with status ${statusOf(error)}.` : said;
     if (message === "Region is missing") {
         return new Failure("No AWS region is set.", {
             code: "RegionIsMissing",
@@ -127,29 +125,25 @@ export function asFailure(error: unknown, arn?: string): Failure {
             cause: error,
         });
     }
-    const known = awsErrors.find(({ codes }) => codes.test(code ?? ""));
-    const about = arn ?? /arn:[\w-]+:[^\s"',]+/.exec(message)?.[0];
-    return new Failure(known?.says ?? (message === "" ? (code ?? "Unknown error") : message), {
-        ...(code === undefined ? {} : { code }),
-        ...(about === undefined ? {} : { arn: about }),
-        ...(known === undefined ? {} : { next: known.next }),
+    const code = codeOf(error);
+    const known = awsErrors.find(({ codes }) => codes.test(code));
+    return new Failure(known?.says ?? message, {
+        code,
+        arn: arn ?? /arn:[\w-]+:[^\s"',]+/.exec(message)?.[0],
+        next: known?.next,
         cause: error,
     });
 }
 
-function textOf(error: unknown): string {
-    if (!(error instanceof Error)) return String(error);
-    if (error.message === "" && error instanceof AggregateError) return error.errors.map(textOf).join("; ");
-    return error.message;
+/** Prints an error. The only place that does. */
+export function printFailure(stderr: Output, { message, details }: Failure): void {
+    const { code = "", arn, next } = details;
+    stderr.write(styled("Error", "red", "bold"), ` ${code === "" ? "" : `${code}: `}${message}\n`);
+    if (arn !== undefined && !message.includes(arn)) stderr.write(styled("      of", "dim"), ` ${arn}\n`);
+    printNext(stderr, next);
 }
 
-/** Prints an error to stderr. The only place that does. */
-export function printFailure({ stderr, env }: Pick<Context, "stderr" | "env">, failure: Failure): void {
-    const { red, bold, dim } = styles(stderr, env);
-    const code = failure.code === undefined ? "" : `${failure.code}: `;
-    stderr.write(`${red(bold("Error"))} ${code}${failure.message}\n`);
-    if (failure.arn !== undefined && !failure.message.includes(failure.arn)) {
-        stderr.write(`${dim("      of")} ${failure.arn}\n`);
-    }
-    for (const line of failure.next?.split("\n") ?? []) stderr.write(`${dim("    next")} ${line}\n`);
+/** Prints what to do about something. */
+export function printNext(output: Output, next: string | undefined): void {
+    for (const line of next?.split("\n") ?? []) output.write(styled("    next", "dim"), ` ${line}\n`);
 }

@@ -1,11 +1,9 @@
-/** Finds the command, parses its arguments, runs it, and prints what it throws. */
-import { parseArgs } from "node:util";
+/** Runs the command line, and prints what its commands throw. */
+import { CommanderError } from "@commander-js/extra-typings";
 
-import { type Arguments, type Command, type Context, exitCodes, Interruption, type Options } from "./command";
-import { commands } from "./commands";
-import { processContext } from "./context";
-import { asFailure, printFailure, UsageFailure } from "./failure";
-import { commandHelp, generalHelp } from "./help";
+import { type Context, exitCodes, Interruption, processContext } from "./context";
+import { asFailure, printFailure, usageFailure } from "./failure";
+import { createProgram } from "./program";
 
 /** What `launch.js` knows of where it is. */
 export interface Installation {
@@ -25,77 +23,29 @@ export async function runCommandLine(
     version: string,
     context: Context,
 ): Promise<number> {
+    let exitCode: number = exitCodes.success;
+    const program = createProgram(context, version, (ended) => {
+        exitCode = ended;
+    });
     try {
-        return await dispatch(argv, version, context);
+        await program.parseAsync(argv, { from: "user" });
+        return exitCode;
     } catch (error) {
-        // As a shell tells of a process that a signal ended: 128 and the number of the signal.
-        if (error instanceof Interruption) return error.by === "SIGINT" ? exitCodes.interrupted : 143;
-        const failure = asFailure(error);
-        printFailure(context, failure);
+        if (error instanceof Interruption) {
+            return error.by === "SIGINT" ? exitCodes.interrupted : exitCodes.terminated;
+        }
+        // Help and version have been printed; help without a command is no success.
+        if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.success;
+        if (error instanceof CommanderError && error.code === "commander.help") return exitCodes.usage;
+        const failure = error instanceof CommanderError ? asUsage(error, argv[0]) : asFailure(error);
+        printFailure(context.stderr, failure);
         return failure.exitCode;
     }
 }
 
-async function dispatch([name, ...rest]: readonly string[], version: string, context: Context) {
-    const { stdout } = context;
-    if (name === "--version" || name === "-v") {
-        stdout.write(`${version}\n`);
-        return exitCodes.success;
-    }
-    if (name === "--help" || name === "-h" || (name === "help" && rest[0] === undefined)) {
-        stdout.write(generalHelp(context));
-        return exitCodes.success;
-    }
-    if (name === undefined) {
-        context.stderr.write(generalHelp({ ...context, stdout: context.stderr }));
-        return exitCodes.usage;
-    }
-    const wanted = name === "help" ? (rest[0] ?? "") : name;
-    const entry = Object.hasOwn(commands, wanted) ? commands[wanted] : undefined;
-    if (entry === undefined) {
-        throw new UsageFailure(
-            `There is no ${wanted.startsWith("-") ? "option" : "command"} ${wanted}.`,
-            "See all commands: image-export --help",
-        );
-    }
-    const { command } = entry.load();
-    if (name === "help" || asksForHelp(rest)) {
-        stdout.write(commandHelp(wanted, entry.summary, command, context));
-        return exitCodes.success;
-    }
-    return command.run(parse(wanted, command, rest), context);
-}
-
-function asksForHelp(args: readonly string[]): boolean {
-    const options = args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
-    return options.includes("--help") || options.includes("-h");
-}
-
-/** What was given to a command; arguments that it cannot take are refused. */
-function parse(name: string, command: Command, args: readonly string[]): Arguments<Options> {
-    const help = `See its options and examples: image-export ${name} --help`;
-    const { values, positionals } = parseOptions(command.options, args, help);
-    for (const [option, { choices }] of Object.entries(command.options)) {
-        const value = values[option];
-        if (choices !== undefined && typeof value === "string" && !choices.includes(value)) {
-            throw new UsageFailure(`--${option} is "${value}": expected ${choices.join(", ")}.`, help);
-        }
-    }
-    const required = command.positionals.filter((each) => !each.startsWith("["));
-    if (positionals.length < required.length || positionals.length > command.positionals.length) {
-        const expected = command.positionals.length === 0 ? "no arguments" : command.positionals.join(" ");
-        const got = positionals.length === 0 ? "none" : positionals.join(" ");
-        throw new UsageFailure(`image-export ${name} takes ${expected}; given: ${got}.`, help);
-    }
-    return { values, positionals };
-}
-
-function parseOptions(options: Options, args: readonly string[], help: string) {
-    try {
-        return parseArgs({ args: [...args], options, allowPositionals: true });
-    } catch (error) {
-        // The first sentence tells what is wrong; the rest is about quoting.
-        const [message = ""] = asFailure(error).message.split(/\. (?=[A-Z])/);
-        throw new UsageFailure(`${message.replace(/\.$/, "")}.`, help);
-    }
+function asUsage({ message }: CommanderError, name = "") {
+    const said = message.replace(/^error: /, "");
+    const text = `${said.charAt(0).toUpperCase()}${said.slice(1)}`.replace(/[^.?)]$/, "$&.");
+    const about = /^Unknown command/.test(text) ? "" : ` ${name}`;
+    return usageFailure(text, `See options and examples: image-export${about} --help`);
 }

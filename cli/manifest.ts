@@ -1,98 +1,139 @@
-/** The file of a batch: which form it has, and whether its rows can be requests. Pure. */
-import { UsageFailure } from "./failure";
+/** The file of a batch: read in any of its forms, checked, and turned into the one form that is uploaded. Pure. */
+import { parse as parseCsv } from "csv-parse/sync";
 
-/** A manifest as it is uploaded. */
-export interface Manifest {
-    readonly text: string;
-    /** Ending of the key, which tells Step Functions the form. */
-    readonly ending: ".csv" | ".json" | ".jsonl";
-    /** Images that it names. */
-    readonly count: number;
+import { messageOf } from "../contract/errors";
+import { parseImageUri } from "../contract/image";
+import { parsePlatform } from "../contract/platform";
+import { type ExportRequest, requestFields } from "../contract/request";
+import { usageFailure } from "./failure";
+
+/** A request that names its image: a batch never exports the stack's own. */
+export type BatchRequest = ExportRequest & Required<Pick<ExportRequest, "imageUri">>;
+
+/** A row of a file, and where it is, for people. */
+interface Row {
+    readonly where: string;
+    readonly value: unknown;
 }
-
-const fields = ["artifactBucket", "artifactKey", "force", "imageUri", "platform"];
 
 /**
- * Reads a manifest: a JSON list, JSON Lines, CSV with a header, or one image URI a line. The last becomes JSON.
+ * Reads a manifest: a JSON list, JSON Lines, CSV with a header, or one image URI a line. Only what has been checked is
+ * returned, so that nothing else can be uploaded.
  *
- * @param name Name of the file; its ending tells the form.
+ * @param name Name of the file; its ending decides the form.
+ * @throws Failure that names the row
  */
-export function readManifest(name: string, text: string): Manifest {
-    if (name.endsWith(".json")) return fromJson(name, text);
-    if (name.endsWith(".jsonl")) return fromLines(name, text);
-    if (name.endsWith(".csv")) return fromCsv(name, text);
-    const uris = linesOf(text).filter((line) => !line.startsWith("#"));
-    uris.forEach((uri, index) => {
-        checkRow(name, index, uri);
-    });
-    return counted(name, { text: JSON.stringify(uris), ending: ".json", count: uris.length });
+export function readManifest(name: string, text: string): BatchRequest[] {
+    const form = forms.find(({ ending }) => name.endsWith(ending));
+    // Excel marks UTF-8 with a byte order mark.
+    const rows = (form?.read ?? readUris)(name, text.replace(/^\uFEFF/, ""));
+    if (rows.length === 0) throw usageFailure(`${name} names no image.`);
+    return rows.map(readRow);
 }
 
-function fromJson(name: string, text: string): Manifest {
-    const rows = parse(name, "", text);
-    if (!Array.isArray(rows))
-        throw new UsageFailure(`${name} holds no list: expected [request, …] or [URI, …].`);
-    rows.forEach((row, index) => {
-        checkRow(name, index, row);
-    });
-    return counted(name, { text, ending: ".json", count: rows.length });
-}
+const forms: readonly { ending: string; read: (name: string, text: string) => readonly Row[] }[] = [
+    { ending: ".json", read: readJson },
+    { ending: ".jsonl", read: readJsonLines },
+    { ending: ".csv", read: readCsv },
+];
 
-function fromLines(name: string, text: string): Manifest {
-    const lines = linesOf(text);
-    lines.forEach((line, index) => {
-        checkRow(name, index, parse(name, ` row ${index + 1}`, line));
-    });
-    return counted(name, { text: `${lines.join("\n")}\n`, ending: ".jsonl", count: lines.length });
-}
-
-function fromCsv(name: string, text: string): Manifest {
-    const [header = "", ...rows] = linesOf(text);
-    const columns = header.split(",").map((column) => column.trim().replace(/^"(.*)"$/, "$1"));
-    const unknown = columns.filter((column) => !fields.includes(column));
-    if (!columns.includes("imageUri") || unknown.length > 0) {
-        throw new UsageFailure(
-            `The first line of ${name} is "${header}": expected names of columns, imageUri among them, out of ${fields.join(", ")}.`,
-        );
+function readJson(name: string, text: string): readonly Row[] {
+    const values = parseJson(name, text);
+    if (!Array.isArray(values)) {
+        throw usageFailure(`${name} holds no array: expected [request, …] or [URI, …].`);
     }
-    return counted(name, { text, ending: ".csv", count: rows.length });
+    return values.map((value: unknown, index) => ({ where: `${name} element ${index + 1}`, value }));
 }
 
-function counted(name: string, manifest: Manifest): Manifest {
-    if (manifest.count === 0) throw new UsageFailure(`${name} names no image.`);
-    return manifest;
+function readJsonLines(name: string, text: string): readonly Row[] {
+    return linesOf(name, text).map(({ where, value }) => ({ where, value: parseJson(where, value) }));
 }
 
-/** A request is an image URI, or an object with fields of a request: a misspelt one would be ignored silently. */
-function checkRow(name: string, index: number, row: unknown): void {
-    const where = `${name} row ${index + 1}`;
-    if (typeof row === "string") {
-        if (!/^\S+\/\S+$/.test(row)) throw new UsageFailure(`${where} is "${row}": expected an image URI.`);
-        return;
-    }
-    if (typeof row !== "object" || row === null || Array.isArray(row)) {
-        throw new UsageFailure(`${where} is ${JSON.stringify(row)}: expected a request or an image URI.`);
-    }
-    const unknown = Object.keys(row).filter((field) => !fields.includes(field));
-    if (unknown.length > 0) {
-        throw new UsageFailure(
-            `${where} has the field ${unknown.join(", ")}: expected ${fields.join(", ")}.`,
-        );
-    }
+function readUris(name: string, text: string): readonly Row[] {
+    return linesOf(name, text).filter(({ value }) => !value.startsWith("#"));
 }
 
-function parse(name: string, where: string, text: string): unknown {
+function linesOf(name: string, text: string): (Row & { readonly value: string })[] {
+    return text
+        .split(/\r?\n/)
+        .map((line, index) => ({ where: `${name} line ${index + 1}`, value: line.trim() }))
+        .filter(({ value }) => value !== "");
+}
+
+function parseJson(where: string, text: string): unknown {
     try {
         return JSON.parse(text);
     } catch (error) {
-        throw new UsageFailure(`${name}${where} is no JSON: ${error instanceof Error ? error.message : ""}`);
+        throw usageFailure(`${where} is not JSON: ${messageOf(error)}`);
     }
 }
 
-function linesOf(text: string): string[] {
-    return text
-        .replace(/^\uFEFF/, "")
-        .split(/\r?\n/)
-        .map((line) => line.trim())
-        .filter((line) => line !== "");
+function readCsv(name: string, text: string): readonly Row[] {
+    const rows = parseRows(name, text);
+    const columns = rows[0]?.record ?? [];
+    const isKnown = columns.every((column) => requestFields.some((field) => field === column));
+    const isDouble = new Set(columns).size < columns.length;
+    if (!columns.includes("imageUri") || !isKnown || isDouble) {
+        throw usageFailure(
+            `${name} line 1 has the columns ${columns.join(", ")}: expected imageUri, and any of ${requestFields.join(", ")}, each once.`,
+        );
+    }
+    return rows.slice(1).map(({ record, info: { lines } }) => {
+        const cells = record.map((cell, at) => [columns[at] ?? "", cell] as const);
+        // An empty cell is a field that is left out.
+        const given = cells.filter(([, cell]) => cell !== "");
+        const value = given.map(([column, cell]) => [column, column === "force" ? flagOf(cell) : cell]);
+        return { where: `${name} line ${lines}`, value: Object.fromEntries(value) as unknown };
+    });
+}
+
+function parseRows(name: string, text: string) {
+    try {
+        return parseCsv(text, { trim: true, skip_empty_lines: true, info: true });
+    } catch (error) {
+        throw usageFailure(`${name} is not CSV: ${messageOf(error)}`);
+    }
+}
+
+/** CSV knows strings only; what is neither true nor false is left for {@link checks} to refuse. */
+function flagOf(cell: string): boolean | string {
+    return /^(true|false)$/i.test(cell) ? cell.toLowerCase() === "true" : cell;
+}
+
+/** What each field has to be. The state machine checks the rest, as it knows the stack. */
+const checks: Readonly<Record<keyof ExportRequest, (given: unknown) => unknown>> = {
+    imageUri: (given) => parseImageUri(asString(given)),
+    platform: (given) => parsePlatform(asString(given)),
+    artifactBucket: asString,
+    artifactKey: asString,
+    force: (given) => typeof given === "boolean" || refuse("expected true or false"),
+};
+
+function asString(given: unknown): string {
+    return typeof given === "string" ? given : refuse("expected a string");
+}
+
+function refuse(message: string): never {
+    throw new Error(message);
+}
+
+/** A request is an image URI, or an object with fields of a request. */
+function readRow({ where, value }: Row): BatchRequest {
+    const request = typeof value === "string" ? { imageUri: value } : value;
+    if (typeof request !== "object" || request === null || Array.isArray(request)) {
+        throw usageFailure(`${where} is ${JSON.stringify(value)}: expected a request or an image URI.`);
+    }
+    for (const [field, given] of Object.entries(request)) {
+        const name = requestFields.find((each) => each === field);
+        if (name === undefined) {
+            throw usageFailure(`${where} has the field ${field}: expected ${requestFields.join(", ")}.`);
+        }
+        try {
+            checks[name](given);
+        } catch (error) {
+            throw usageFailure(`${where} has the ${field} ${JSON.stringify(given)}: ${messageOf(error)}`);
+        }
+    }
+    if (!("imageUri" in request)) throw usageFailure(`${where} has no imageUri.`);
+    return request as BatchRequest;
 }

@@ -1,22 +1,10 @@
-/** What became of an execution, for people, for programs, and for shell scripts. */
-import { type Context, exitCodes } from "./command";
+/** What an execution came to, for people, for programs, and for shell scripts. */
+import { exportErrors } from "../contract/errors";
+import type { ExportResult } from "../contract/result";
+import { type Context, exitCodes } from "./context";
+import { printNext } from "./failure";
 import type { Execution } from "./follow";
-import { block, formatBytes, formatDuration, formatTime, styles } from "./terminal";
-
-/** Output of an export that succeeded, as components/definition.ts shapes it. */
-interface ExportResult {
-    readonly imageUri: string;
-    readonly imageDigest: string;
-    readonly platform: string;
-    readonly artifactBucket: string;
-    readonly artifactKey: string;
-    readonly artifactVersionId: string;
-    readonly sizeBytes: number;
-    readonly sha256: string;
-    readonly skipped: boolean;
-    readonly engine: string;
-    readonly buildId: string | null;
-}
+import { block, formatDuration, formatSize, formatTime, type Piece, styled, writeJson } from "./terminal";
 
 /** Exit code for an execution: of one that still runs, success. */
 export function exitCodeOf({ status, error }: Pick<Execution, "error" | "status">): number {
@@ -24,77 +12,113 @@ export function exitCodeOf({ status, error }: Pick<Execution, "error" | "status"
     return status === "TIMED_OUT" || error === "BuildTimedOut" ? exitCodes.timedOut : exitCodes.failed;
 }
 
-/** An execution as JSON. */
-export function executionJson(execution: Execution): string {
-    const { executionArn, status, startDate, stopDate, error, cause } = execution;
-    const shown = {
+/** An execution as a program reads it. */
+export function executionValue(execution: Execution): object {
+    const { executionArn, status, startDate, stopDate, input, output, error, cause } = execution;
+    return {
         executionArn,
         status,
         startTime: startDate?.toISOString(),
         stopTime: stopDate?.toISOString(),
-        input: parsed(execution.input),
-        output: parsed(execution.output),
+        input: parse(input),
+        output: parse(output),
         error,
         cause,
     };
-    return `${JSON.stringify(shown, undefined, 2)}\n`;
 }
 
 /**
- * An execution as a block of lines.
+ * Prints an execution.
  *
  * @param stage What it is doing, while it runs.
+ * @returns the exit code
  */
-export function executionText(
-    { stdout, env, now }: Pick<Context, "env" | "now" | "stdout">,
+export function printExecution(
+    context: Context,
     execution: Execution,
-    stage?: string,
-): string {
-    const { bold, cyan, green, red, yellow } = styles(stdout, env);
-    const { status, startDate, stopDate, error, cause, executionArn } = execution;
-    const result = resultOf(execution);
-    const took = startDate && formatDuration((stopDate?.getTime() ?? now()) - startDate.getTime());
-    const title = {
-        RUNNING: cyan(`running: ${stage ?? ""}`),
-        SUCCEEDED: green(result?.skipped === true ? "already exported" : "exported"),
-        FAILED: red("failed"),
-        TIMED_OUT: red("timed out"),
-        ABORTED: yellow("stopped"),
-        PENDING_REDRIVE: cyan("waiting to be redriven"),
-    }[status ?? "RUNNING"];
-    const rows: [string, string | undefined][] = [
-        ["status", bold(title)],
-        ["image", result?.imageUri ?? imageOf(execution)],
-        ["digest", result?.imageDigest],
-        ["platform", result?.platform],
-        ["archive", result && `s3://${result.artifactBucket}/${result.artifactKey}`],
-        ["version", result?.artifactVersionId],
-        ["size", result && `${formatBytes(result.sizeBytes)} (${result.sizeBytes} bytes)`],
-        ["sha256", result?.sha256],
-        ["error", error],
-        ["cause", cause],
-        ["started", startDate && formatTime(startDate)],
-        ["took", took],
-        ["build", result?.buildId ?? undefined],
-        ["execution", executionArn],
+    isJson: boolean | undefined,
+    stage = "",
+): number {
+    const { status = "RUNNING", error, cause } = execution;
+    if (isJson === true) {
+        writeJson(context.stdout, executionValue(execution));
+        return exitCodeOf(execution);
+    }
+    const result = parse(execution.output) as Partial<ExportResult> | undefined;
+    const titles: Readonly<Record<string, Piece>> = {
+        RUNNING: styled(`running: ${stage}`, "bold", "cyan"),
+        SUCCEEDED: exportedTitle(result?.skipped),
+        FAILED: styled("failed", "bold", "red"),
+        TIMED_OUT: styled("timed out", "bold", "red"),
+        ABORTED: styled("stopped", "bold", "yellow"),
+        PENDING_REDRIVE: styled("waiting to be redriven", "bold", "cyan"),
+    };
+    const place = result?.artifactKey && `s3://${result.artifactBucket}/${result.artifactKey}`;
+    context.stdout.write(
+        ...block([
+            ["status", titles[status] ?? status],
+            ["image", result?.imageUri ?? imageOf(execution)],
+            ...archiveRows(result ?? {}),
+            ["archive", place],
+            ["version", result?.artifactVersionId],
+            ["error", error],
+            ["cause", cause],
+            ...timeRows(context, execution),
+            ["build", result?.buildId],
+            ["execution", execution.executionArn],
+        ]),
+    );
+    printNext(context.stdout, remedyOf(error));
+    return exitCodeOf(execution);
+}
+
+/** What to do about a named error; undefined for others. */
+function remedyOf(error = ""): string | undefined {
+    return Object.entries(exportErrors).find(([name]) => name === error)?.[1].remedy;
+}
+
+/** How an export succeeded. */
+export function exportedTitle(isSkipped: boolean | undefined): Piece {
+    return styled(isSkipped === true ? "already exported" : "exported", "bold", "green");
+}
+
+type Row = readonly [name: string, value: Piece | null | undefined];
+
+/** What an archive is, as results and records have it. */
+export function archiveRows({
+    imageDigest,
+    platform,
+    sizeBytes,
+    sha256,
+}: Partial<Pick<ExportResult, "imageDigest" | "platform" | "sha256" | "sizeBytes">>): Row[] {
+    return [
+        ["digest", imageDigest],
+        ["platform", platform],
+        ["size", sizeBytes === undefined ? undefined : formatSize(sizeBytes)],
+        ["sha256", sha256],
     ];
-    return block(rows.filter((row): row is [string, string] => row[1] !== undefined && row[1] !== ""));
+}
+
+/** When an execution began, and how long it took. */
+export function timeRows(
+    { now }: Pick<Context, "now">,
+    { startDate, stopDate }: Pick<Execution, "startDate" | "stopDate">,
+): Row[] {
+    if (startDate === undefined) return [];
+    const tookMs = (stopDate?.getTime() ?? now()) - startDate.getTime();
+    return [
+        ["started", formatTime(startDate)],
+        ["took", formatDuration(tookMs)],
+    ];
 }
 
 /** The image that an execution was asked for; undefined where it was the stack's own, or the input cannot be read. */
 export function imageOf({ input }: Pick<Execution, "input">): string | undefined {
-    const request = parsed(input) as { readonly imageUri?: unknown } | undefined;
+    const request = parse(input) as { readonly imageUri?: unknown } | null | undefined;
     return typeof request?.imageUri === "string" ? request.imageUri : undefined;
 }
 
-function resultOf(execution: Execution): ExportResult | undefined {
-    const output = parsed(execution.output);
-    return typeof output === "object" && output !== null && "artifactKey" in output
-        ? (output as ExportResult)
-        : undefined;
-}
-
-function parsed(text: string | undefined): unknown {
+function parse(text: string | undefined): unknown {
     try {
         return text === undefined ? undefined : JSON.parse(text);
     } catch {

@@ -1,26 +1,14 @@
-/** Which stack a command is about: its outputs, from a flag, the environment, or Pulumi. */
-import type { Context, Option, Options, Values } from "./command";
-import { Failure, UsageFailure } from "./failure";
-
-/** The outputs of a stack that the command line uses. Without Pulumi only the state machine's ARN is known. */
-export interface StackOutputs {
-    readonly stateMachineArn?: string;
-    readonly batchStateMachineArn?: string;
-    readonly artifactBucketName?: string;
-    readonly artifactPrefix?: string;
-    readonly buildProjectName?: string;
-    readonly logGroupNames?: { readonly builds?: string; readonly executions?: string };
-}
+/** Which stack a command is about, and which of its executions: from options, the environment, or Pulumi. */
+import { messageOf } from "../contract/errors";
+import { readStackOutputs, type StackOutputs } from "../contract/outputs";
+import type { Context } from "./context";
+import { codeOf, Failure, usageFailure } from "./failure";
 
 /** Options of every command that is about a stack. */
-export const stackOptions = {
-    stack: { type: "string", value: "NAME", description: "Pulumi stack whose outputs say where to look" },
-    "state-machine": {
-        type: "string",
-        value: "ARN",
-        description: "state machine of the exports; Pulumi is not needed then",
-    },
-} as const satisfies Options & Record<string, Option>;
+export interface StackOptions {
+    readonly stack?: string | undefined;
+    readonly stateMachine?: string | undefined;
+}
 
 /** Variables that say the same; an option goes before them. */
 export const stackVariables = {
@@ -28,82 +16,78 @@ export const stackVariables = {
     stack: "IMAGE_EXPORT_STACK",
 } as const;
 
-type StackValues = Partial<Values<typeof stackOptions>>;
-
 /**
  * Finds the outputs of the stack that was asked for: `--state-machine`, `--stack`, the variables, and else the stack that
- * is selected in Pulumi.
+ * is selected in Pulumi. Without Pulumi only the state machine's ARN is known.
  */
-export async function findStack(values: StackValues, context: Context): Promise<StackOutputs> {
-    const { stack, "state-machine": stateMachineArn } = values;
-    if (stack !== undefined && stateMachineArn !== undefined) {
-        throw new UsageFailure("Both --stack and --state-machine are given.", "Give one of them.");
+export async function findStack(
+    { stack, stateMachine }: StackOptions,
+    context: Context,
+): Promise<Partial<StackOutputs> & Pick<StackOutputs, "stateMachineArn">> {
+    if (stack !== undefined && stateMachine !== undefined) {
+        throw usageFailure("Both --stack and --state-machine are given.", "Give one of them.");
     }
-    if (stateMachineArn !== undefined) return machineOnly(stateMachineArn, "--state-machine");
-    if (stack !== undefined) return readOutputs(stack, context);
-    const arnOfEnvironment = context.env[stackVariables.stateMachine] ?? "";
-    if (arnOfEnvironment !== "") return machineOnly(arnOfEnvironment, stackVariables.stateMachine);
-    const stackOfEnvironment = context.env[stackVariables.stack] ?? "";
-    return readOutputs(stackOfEnvironment === "" ? undefined : stackOfEnvironment, context);
-}
-
-/** ARN of the state machine of the exports. */
-export async function findStateMachine(values: StackValues, context: Context): Promise<string> {
-    const { stateMachineArn } = await findStack(values, context);
-    if (stateMachineArn === undefined) throw missingOutput("stateMachineArn");
-    return stateMachineArn;
-}
-
-/** An output that a stack of this program has, and that this one has not. */
-export function missingOutput(name: keyof StackOutputs): Failure {
-    return new Failure(`The stack has no output ${name}.`, {
-        next: "Deploy the stack with this version of the program: pulumi up",
-    });
-}
-
-function machineOnly(stateMachineArn: string, source: string): StackOutputs {
-    if (!/^arn:[\w-]+:states:[\w-]+:\d{12}:stateMachine:[^:]+$/.test(stateMachineArn)) {
-        throw new UsageFailure(
-            `${source} is "${stateMachineArn}": expected arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME.`,
+    const { env } = context;
+    const arn = stateMachine ?? (stack === undefined ? (env[stackVariables.stateMachine] ?? "") : "");
+    if (arn === "" && stateMachine === undefined) {
+        return readOutputs(stack ?? (env[stackVariables.stack] ?? ""), context);
+    }
+    if (!/^arn:[\w-]+:states:[\w-]+:\d{12}:stateMachine:[^:]+$/.test(arn)) {
+        throw usageFailure(
+            `${stateMachine === undefined ? stackVariables.stateMachine : "--state-machine"} is "${arn}": expected arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME.`,
             "The stack's output stateMachineArn has it: pulumi stack output stateMachineArn",
         );
     }
-    return { stateMachineArn };
+    return { stateMachineArn: arn };
 }
 
-async function readOutputs(stack: string | undefined, context: Context): Promise<StackOutputs> {
-    const args = ["stack", "output", "--json", ...(stack === undefined ? [] : ["--stack", stack])];
+/** All outputs of the stack that was asked for. @throws Failure where only the state machine is known */
+export async function findOutputs(options: StackOptions, context: Context): Promise<StackOutputs> {
+    const outputs = await findStack(options, context);
+    if (outputs.artifactBucketName !== undefined) return outputs as StackOutputs;
+    throw usageFailure(
+        "Only the state machine is known, not the other outputs of the stack.",
+        "Give the stack with --stack NAME; or, for an archive, s3://BUCKET/KEY.",
+    );
+}
+
+async function readOutputs(stack: string, context: Context): Promise<StackOutputs> {
+    const args = ["stack", "output", "--json", ...(stack === "" ? [] : ["--stack", stack])];
     const otherwise = `or give --state-machine ARN, or set ${stackVariables.stateMachine}.`;
-    const result = await context
-        .runProcess("pulumi", args, { cwd: context.root, signal: context.signal })
+    const { exitCode, stdout, stderr } = await context
+        .runProcess("pulumi", args)
         .catch((error: unknown) => {
-            if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-            throw new Failure("Pulumi is not installed, which knows the outputs of the stack.", {
+            if (codeOf(error) !== "ENOENT") throw error;
+            throw new Failure("Pulumi, which knows the outputs of the stack, is not installed.", {
                 next: `Install it (https://www.pulumi.com/docs/install/), ${otherwise}`,
                 cause: error,
             });
         });
-    if (result.exitCode !== 0) {
-        const said = result.stderr.trim().replace(/^error: /, "");
-        throw new Failure(`\`pulumi ${args.join(" ")}\` failed: ${said}`, {
+    if (exitCode !== 0) {
+        throw new Failure(`\`pulumi ${args.join(" ")}\` failed: ${stderr.trim().replace(/^error: /, "")}`, {
             next: `Give the stack with --stack NAME (pulumi stack ls shows them), ${otherwise}`,
         });
     }
-    const outputs = parseOutputs(result.stdout, args);
-    if (Object.keys(outputs).length === 0) {
-        throw new Failure(`The stack${stack === undefined ? "" : ` ${stack}`} has no outputs.`, {
-            next: "Deploy it: pulumi up",
-        });
+    try {
+        return readStackOutputs(JSON.parse(stdout));
+    } catch (error) {
+        throw new Failure(messageOf(error), { next: "Deploy the stack: pulumi up", cause: error });
     }
-    return outputs;
 }
 
-function parseOutputs(text: string, args: readonly string[]): StackOutputs {
-    try {
-        return JSON.parse(text) as StackOutputs;
-    } catch (error) {
-        throw new Failure(`\`pulumi ${args.join(" ")}\` printed no JSON: ${text.slice(0, 200)}`, {
-            cause: error,
-        });
+/** The ARN of an execution that was given by ARN, or by its name in the stack's state machine. */
+export async function findExecution(
+    given: string,
+    options: StackOptions,
+    context: Context,
+): Promise<string> {
+    if (/^arn:[\w-]+:states:[\w-]+:\d{12}:(execution|express):.+$/.test(given)) return given;
+    if (!/^[\w.-]{1,80}$/.test(given)) {
+        throw usageFailure(
+            `EXECUTION is "${given}": expected an ARN, arn:PARTITION:states:REGION:ACCOUNT:execution:MACHINE:NAME, or its NAME.`,
+            "List the executions of the stack: image-export list",
+        );
     }
+    const { stateMachineArn } = await findStack(options, context);
+    return `${stateMachineArn.replace(":stateMachine:", ":execution:")}:${given}`;
 }

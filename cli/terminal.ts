@@ -1,46 +1,98 @@
-/** What a terminal shows: colours, one live line, tables, numbers as people read them. Plain text everywhere else. */
-import type { Context, Output } from "./command";
+/** What a terminal shows: styles, one live line, tables, numbers as people read them. Plain text everywhere else. */
+import { styleText } from "node:util";
 
-type Style = (text: string) => string;
+/** A style of a piece of text. */
+export type Style = "bold" | "cyan" | "dim" | "green" | "red" | "yellow";
 
-/** The styles of {@link styles}. */
-export type Styles = Readonly<Record<"bold" | "cyan" | "dim" | "green" | "red" | "yellow", Style>>;
+/** Text with styles, which a terminal shows and a file does not. */
+export interface Styled {
+    readonly text: string;
+    readonly styles: readonly Style[];
+}
 
-const codes = {
-    bold: [1, 22],
-    cyan: [36, 39],
-    dim: [2, 22],
-    green: [32, 39],
-    red: [31, 39],
-    yellow: [33, 39],
-};
+/** Text as it is printed. */
+export type Piece = string | Styled;
 
-/** Colours for an output; none where it is no terminal, or is a dumb one, or NO_COLOR is set (no-color.org). */
-export function styles(output: Pick<Output, "isTty">, env: Context["env"]): Styles {
-    const isPlain = !output.isTty || (env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb";
-    const style =
-        ([on, off]: readonly number[]): Style =>
-        (text) =>
-            isPlain || text === "" ? text : `\u001b[${on}m${text}\u001b[${off}m`;
+/** Gives styles to a text. */
+export function styled(text: string, ...styles: Style[]): Styled {
+    return { text, styles };
+}
+
+/** Where text goes. */
+export interface Output {
+    /** The only way to a terminal, a pipe or a file: every text becomes {@link printable} here. */
+    readonly write: (...pieces: readonly Piece[]) => void;
+    /** Takes away what is in the line of the cursor. For terminals only. */
+    readonly clearLine: () => void;
+    readonly isTty: boolean;
+    /** Characters in a line. */
+    readonly columns: number;
+}
+
+/** Writes to a stream; with styles where it is a terminal, unless NO_COLOR is set (no-color.org) or TERM is `dumb`. */
+export function outputTo(
+    stream: {
+        readonly write: (text: string) => unknown;
+        readonly isTTY?: boolean;
+        readonly columns?: number;
+    },
+    env: Readonly<Record<string, string | undefined>>,
+): Output {
+    const isTty = stream.isTTY === true;
+    const isStyled = isTty && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
+    const render = (piece: Piece): string => {
+        if (typeof piece === "string") return printable(piece);
+        const text = printable(piece.text);
+        // The stream is not asked: whether it is styled has just been decided.
+        return isStyled ? styleText([...piece.styles], text, { validateStream: false }) : text;
+    };
     return {
-        bold: style(codes.bold),
-        cyan: style(codes.cyan),
-        dim: style(codes.dim),
-        green: style(codes.green),
-        red: style(codes.red),
-        yellow: style(codes.yellow),
+        write: (...pieces) => void stream.write(pieces.map(render).join("")),
+        clearLine: () => void stream.write("\r\u001b[K"),
+        isTty,
+        get columns() {
+            // 0 where nobody has told the terminal its size.
+            return isTty && (stream.columns ?? 0) > 0 ? (stream.columns ?? 80) : 80;
+        },
     };
 }
 
-// eslint-disable-next-line no-control-regex -- the escape character is what is looked for
-const escapes = /(\u001b\[[\d;]*m)/;
+// C0 without tab and line feed, DEL and C1; the characters that change the direction of text: unicode.org/reports/tr9
+const controls =
+    // eslint-disable-next-line no-control-regex -- they are what is looked for
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
-/** The characters that a text takes on a terminal: colours take none. */
-export function width(text: string): number {
-    return text
-        .split(escapes)
-        .filter((part) => !part.startsWith("\u001b"))
-        .reduce((sum, part) => sum + Array.from(part).length, 0);
+/**
+ * A text that a terminal can only show: what would move its cursor, change its colours or the order of its characters
+ * becomes an escape, `\u001b`, which JSON reads as the same character.
+ */
+export function printable(text: string): string {
+    return text.replace(controls, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+/** Prints a value as JSON. */
+export function writeJson(output: Output, value: unknown): void {
+    output.write(`${JSON.stringify(value, undefined, 2)}\n`);
+}
+
+function textOf(piece: Piece): string {
+    return printable(typeof piece === "string" ? piece : piece.text);
+}
+
+function width(...pieces: readonly Piece[]): number {
+    return pieces.reduce((sum, piece) => sum + Array.from(textOf(piece)).length, 0);
+}
+
+/** Text of at most so many characters. */
+export function cut(pieces: readonly Piece[], columns: number): readonly Piece[] {
+    if (width(...pieces) <= columns) return pieces;
+    let left = Math.max(0, columns - 1);
+    const kept = pieces.map((piece) => {
+        const characters = Array.from(textOf(piece)).slice(0, left);
+        left -= characters.length;
+        return styled(characters.join(""), ...(typeof piece === "string" ? [] : piece.styles));
+    });
+    return [...kept, "…"];
 }
 
 /** A status that is replaced while something goes on. */
@@ -48,78 +100,117 @@ export interface StatusLine {
     /**
      * Shows a status. A terminal shows each one in the place of the last; elsewhere a line is written when `key` changes.
      *
-     * @param key What stays the same while only numbers change; by default the text.
+     * @param key What stays the same while only numbers change.
      */
-    readonly show: (text: string, key?: string) => void;
+    readonly show: (key: string, ...pieces: readonly Piece[]) => void;
     /** Writes a line that stays, above the status. */
-    readonly print: (line: string) => void;
+    readonly print: (line: Piece) => void;
     /** Takes the status away. */
     readonly clear: () => void;
 }
 
 /** The status line of an output. */
 export function statusLine(output: Output): StatusLine {
-    let shown = "";
+    let shown: readonly Piece[] = [];
     let lastKey: string | undefined;
-    const clear = () => {
-        if (output.isTty && shown !== "") output.write("\r\u001b[K");
+    const takeAway = (): void => {
+        if (output.isTty && shown.length > 0) output.clearLine();
     };
     return {
-        show: (text, key = text) => {
+        show: (key, ...pieces) => {
             if (output.isTty) {
-                const next = cut(text, output.columns - 1);
-                if (next !== shown) {
-                    clear();
-                    output.write(next);
-                }
-                shown = next;
+                takeAway();
+                shown = cut(pieces, output.columns - 1);
+                output.write(...shown);
             } else if (key !== lastKey) {
-                output.write(`${text}\n`);
+                output.write(...pieces, "\n");
             }
             lastKey = key;
         },
         print: (line) => {
-            clear();
-            output.write(`${line}\n`);
-            if (output.isTty) output.write(shown);
+            takeAway();
+            output.write(line, "\n");
+            if (output.isTty) output.write(...shown);
         },
         clear: () => {
-            clear();
-            shown = "";
+            takeAway();
+            shown = [];
         },
     };
 }
 
-/** A text of at most so many characters; colours are closed. */
-export function cut(text: string, columns: number): string {
-    if (width(text) <= columns) return text;
-    let left = Math.max(0, columns - 1);
-    let result = "";
-    for (const part of text.split(escapes)) {
-        const isEscape = part.startsWith("\u001b");
-        const kept = isEscape ? part : Array.from(part).slice(0, left).join("");
-        if (!isEscape) left -= Array.from(kept).length;
-        result += kept;
-    }
-    return `${result}…`;
+/** Shows a transfer while it goes on. */
+export interface TransferLine {
+    /** @param doneBytes Of the whole, what was there before included. */
+    readonly show: (doneBytes: number, totalBytes: number) => void;
+    readonly clear: () => void;
+}
+
+// A terminal is not made better by more.
+const transferIntervalMs = 100;
+
+/**
+ * A transfer in one line: how much, how fast, how long still.
+ *
+ * @param doing What is done, for instance `Downloading`.
+ * @param fromBytes What was there before: it does not count for the rate.
+ */
+export function transferLine(
+    { stderr, now }: { readonly stderr: Output; readonly now: () => number },
+    doing: string,
+    fromBytes = 0,
+): TransferLine {
+    const line = statusLine(stderr);
+    const startedMs = now();
+    let shownMs = -Infinity;
+    return {
+        show: (doneBytes, totalBytes) => {
+            const nowMs = now();
+            if (nowMs - shownMs < transferIntervalMs && doneBytes < totalBytes) return;
+            shownMs = nowMs;
+            const seconds = (nowMs - startedMs) / 1000;
+            const rate = (doneBytes - fromBytes) / seconds;
+            const left = formatDuration(((totalBytes - doneBytes) / rate) * 1000);
+            // The first second says nothing about the rate.
+            const speed = seconds < 1 || rate === 0 ? "" : `, ${formatBytes(rate)}/s, ${left} left`;
+            const text = `${doing} ${partText(doneBytes, totalBytes)}${speed}`;
+            line.show(doing, stderr.isTty ? text : `${doing} ${formatBytes(totalBytes)}`);
+        },
+        clear: line.clear,
+    };
+}
+
+/** How much of something there is: `138 MB of 550 MB (25 %)`. */
+export function partText(doneBytes: number, totalBytes: number): string {
+    const percent = totalBytes === 0 ? 0 : Math.floor((100 * doneBytes) / totalBytes);
+    return `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)} (${percent} %)`;
 }
 
 /** A table: columns as wide as what is in them, two spaces between them, nothing cut off. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-    const all = [header, ...rows];
-    const widths = header.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ""))));
-    const pad = (cell: string, column: number) =>
-        cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - width(cell)));
-    return all.map((row) => `${row.map(pad).join("  ").trimEnd()}\n`).join("");
+export function table(rows: readonly (readonly Piece[])[]): Piece[] {
+    const columns = Math.max(...rows.map((row) => row.length));
+    const widths = Array.from({ length: columns }, (_, column) =>
+        Math.max(...rows.map((row) => width(row[column] ?? ""))),
+    );
+    return rows.flatMap((row) => [
+        ...row.flatMap((cell, column) => {
+            const padding = column === row.length - 1 ? 0 : (widths[column] ?? 0) - width(cell) + 2;
+            return [cell, " ".repeat(padding)];
+        }),
+        "\n",
+    ]);
 }
 
-/** A block of names and values, the values one below the other. */
-export function block(rows: readonly (readonly [name: string, value: string])[]): string {
-    const widest = Math.max(...rows.map(([name]) => name.length));
-    return rows.map(([name, value]) => `${name.padEnd(widest)}  ${value}\n`).join("");
+/** A block of names and values, the values one below the other. What has no value is left out. */
+export function block(rows: readonly (readonly [name: string, value: Piece | null | undefined])[]): Piece[] {
+    return table(
+        rows.flatMap(([name, value]) =>
+            value === undefined || value === null || value === "" ? [] : [[name, value]],
+        ),
+    );
 }
 
-/** Bytes in decimal units, as disks and S3's prices are told in: `1.66 GB`. */
+/** Bytes in decimal units, as disks and S3's prices have them: `1.66 GB`. */
 export function formatBytes(bytes: number): string {
     const units = ["B", "kB", "MB", "GB", "TB"];
     let value = bytes;
@@ -133,9 +224,9 @@ export function formatBytes(bytes: number): string {
     return `${value.toFixed(digits)} ${units[unit] ?? ""}`;
 }
 
-/** Bytes a second. */
-export function formatRate(bytesPerSecond: number): string {
-    return `${formatBytes(bytesPerSecond)}/s`;
+/** A size: `1.66 GB (1662345678 bytes)`. */
+export function formatSize(bytes: number): string {
+    return `${formatBytes(bytes)} (${bytes} bytes)`;
 }
 
 /** A duration: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */
@@ -143,7 +234,7 @@ export function formatDuration(milliseconds: number): string {
     const seconds = Math.round(milliseconds / 1000);
     if (milliseconds < 9950) return `${(Math.max(0, milliseconds) / 1000).toFixed(1)} s`;
     if (seconds < 60) return `${seconds} s`;
-    const two = (value: number) => String(Math.floor(value)).padStart(2, "0");
+    const two = (value: number): string => String(Math.floor(value)).padStart(2, "0");
     if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${two(seconds % 60)} s`;
     return `${Math.floor(seconds / 3600)} h ${two((seconds % 3600) / 60)} min`;
 }
@@ -151,10 +242,7 @@ export function formatDuration(milliseconds: number): string {
 /** A time in the zone of this machine: `2026-11-25 13:05:00 +01:00`. */
 export function formatTime(time: Date | number): string {
     const date = new Date(time);
-    const two = (value: number) => String(value).padStart(2, "0");
-    const offset = -date.getTimezoneOffset();
-    const zone = `${offset < 0 ? "-" : "+"}${two(Math.floor(Math.abs(offset) / 60))}:${two(Math.abs(offset) % 60)}`;
-    const day = [String(date.getFullYear()), two(date.getMonth() + 1), two(date.getDate())].join("-");
-    const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
-    return `${day} ${clock} ${zone}`;
+    const [, zone = ""] = date.toLocaleString("en", { timeZoneName: "longOffset" }).split("GMT");
+    // Swedish is written as ISO 8601.
+    return `${date.toLocaleString("sv-SE")} ${zone}`;
 }

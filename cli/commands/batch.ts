@@ -1,151 +1,80 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { text } from "node:stream/consumers";
 
 import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
-import {
-    DescribeMapRunCommand,
-    ListMapRunsCommand,
-    type MapRunItemCounts,
-    StartExecutionCommand,
-} from "@aws-sdk/client-sfn";
+import { DescribeMapRunCommand, ListMapRunsCommand, type MapRunItemCounts } from "@aws-sdk/client-sfn";
 
-import { manifestPrefix } from "../../stateMachines/batch";
+import { messageOf } from "../../contract/errors";
+import { manifestPrefix } from "../../contract/keys";
 import { call } from "../call";
-import { type Context, defineCommand, exitCodes } from "../command";
-import { isDenied, UsageFailure } from "../failure";
-import { describeExecution, type Execution, pause } from "../follow";
-import { watchInterruptibly } from "../interruption";
+import { type Context, exitCodes } from "../context";
+import { isDenied, usageFailure } from "../failure";
+import { describeExecution, type Execution, poll } from "../follow";
 import { readManifest } from "../manifest";
-import { executionJson, exitCodeOf } from "../result";
-import { findStack, missingOutput, stackOptions } from "../stack";
-import { block, formatDuration, formatTime, statusLine, styles, table } from "../terminal";
+import { executionValue, exitCodeOf, timeRows } from "../result";
+import { findOutputs } from "../stack";
+import { block, styled, table, writeJson } from "../terminal";
+import { isStartedOnly, startExecution } from "./start";
 
 const pollMs = 3000;
 const shownFailures = 50;
 
-/** `image-export batch FILE` */
-export const command = defineCommand({
-    positionals: ["FILE"],
-    options: {
-        "allow-failures": { type: "boolean", description: "end well whatever becomes of the images" },
-        wait: { type: "boolean", description: "follow the batch to its end (the default)" },
-        "no-wait": { type: "boolean", description: "only start it, and print its ARN" },
-        json: { type: "boolean", description: "print the outcome and the failed images as JSON" },
-        stack: stackOptions.stack,
-    } as const,
-    description:
-        "Exports many images. FILE is a JSON list (.json), JSON Lines (.jsonl) or CSV with a header (.csv) of requests, or any other\n" +
-        `file with one image URI a line; - reads such lines from stdin. It is uploaded under ${manifestPrefix} in the stack's bucket.\n` +
-        "What failed is listed with its reason. The same batch again exports what is left, and skips the rest.\n" +
-        "Exit codes: 0 all exported or there already, 1 some failed, 2 wrong usage, 3 timed out, 130 interrupted.",
-    examples: [
-        {
-            command: "image-export batch images.txt --stack dev",
-            does: "exports each image that the file names",
-        },
-        {
-            command: "grep backend/ images.txt | image-export batch -",
-            does: "exports those that are piped in",
-        },
-        {
-            command: "image-export batch release.csv --json > outcome.json",
-            does: "keeps what became of them",
-        },
-    ],
-    async run({ values, positionals: [file = ""] }, context) {
-        const { json = false } = values;
-        if (values.wait === true && values["no-wait"] === true) {
-            throw new UsageFailure("Both --wait and --no-wait are given.", "Give one of them.");
-        }
-        const manifest = readManifest(file, await textOf(file));
-        const { batchStateMachineArn, artifactBucketName } = await findStack(values, context);
-        if (batchStateMachineArn === undefined) throw missingOutput("batchStateMachineArn");
-        if (artifactBucketName === undefined) throw missingOutput("artifactBucketName");
+interface BatchOptions {
+    readonly allowFailures?: boolean | undefined;
+    readonly wait?: boolean | undefined;
+    readonly json?: boolean | undefined;
+    readonly stack?: string | undefined;
+}
 
-        const name = randomUUID();
-        const key = `${manifestPrefix}${name}${manifest.ending}`;
-        await call(context, "s3", batchStateMachineArn, (s3) =>
-            s3.send(new PutObjectCommand({ Bucket: artifactBucketName, Key: key, Body: manifest.text })),
-        );
-        const batch = {
-            manifest: { bucket: artifactBucketName, key },
-            ...(values["allow-failures"] === true && { allowFailures: true }),
-        };
-        const { executionArn = "" } = await call(context, "sfn", batchStateMachineArn, (sfn) =>
-            sfn.send(
-                new StartExecutionCommand({
-                    stateMachineArn: batchStateMachineArn,
-                    name,
-                    input: JSON.stringify(batch),
-                }),
-            ),
-        );
-        const { stdout, stderr } = context;
-        if (values["no-wait"] === true) {
-            stdout.write(json ? `${JSON.stringify({ executionArn }, undefined, 2)}\n` : `${executionArn}\n`);
-            return exitCodes.success;
-        }
-        stderr.write(`${styles(stderr, context.env).dim("execution")} ${executionArn}\n`);
-        const execution = await watchInterruptibly(context, executionArn, () =>
-            followBatch(context, executionArn, manifest.count),
-        );
-        const failed = await failedImages(context, execution);
-        if (json) {
-            const outcome = JSON.parse(executionJson(execution)) as object;
-            stdout.write(`${JSON.stringify({ ...outcome, failed }, undefined, 2)}\n`);
-        } else {
-            stdout.write(batchText(context, execution, failed));
-        }
-        return exitCodeOf(execution);
-    },
-});
+/** `image-export batch FILE` */
+export async function batch(file: string, options: BatchOptions, context: Context): Promise<number> {
+    const requests = readManifest(file, await textOf(file));
+    const { batchStateMachineArn, artifactBucketName: bucket } = await findOutputs(options, context);
+    const name = randomUUID();
+    const key = `${manifestPrefix}${name}.json`;
+    await call(context, "s3", batchStateMachineArn, (s3) =>
+        s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: JSON.stringify(requests) })),
+    );
+    const executionArn = await startExecution(context, batchStateMachineArn, name, {
+        manifest: { bucket, key },
+        ...(options.allowFailures === true && { allowFailures: true }),
+    });
+    if (isStartedOnly(context, executionArn, options)) return exitCodes.success;
+    const execution = await followBatch(context, executionArn, requests.length);
+    const failed = await failedImages(context, execution);
+    if (options.json === true) writeJson(context.stdout, { ...executionValue(execution), failed });
+    else print(context, execution, failed);
+    return exitCodeOf(execution);
+}
 
 async function textOf(file: string): Promise<string> {
-    if (file === "-") {
-        const { text } = await import("node:stream/consumers");
-        return text(process.stdin);
-    }
     try {
-        return await readFile(file, "utf8");
+        return await (file === "-" ? text(process.stdin) : readFile(file, "utf8"));
     } catch (error) {
-        throw new UsageFailure(`${file} cannot be read: ${error instanceof Error ? error.message : ""}`);
+        throw usageFailure(`${file} cannot be read: ${messageOf(error)}`);
     }
 }
 
 /** Follows a batch by the counts of its Map Run: one call for the state of all images. */
 async function followBatch(context: Context, executionArn: string, total: number): Promise<Execution> {
-    const { stderr, env, now } = context;
-    const { cyan, dim, yellow } = styles(stderr, env);
-    const status = statusLine(stderr);
     let mapRunArn: string | undefined;
-    let isHidden = false;
-    try {
-        for (;;) {
-            const execution = await describeExecution(context, executionArn);
-            if (execution.status !== "RUNNING") return execution;
-            let counts: MapRunItemCounts | undefined;
-            try {
-                if (!isHidden) mapRunArn ??= await findMapRun(context, executionArn);
-                if (!isHidden && mapRunArn !== undefined) counts = await countItems(context, mapRunArn);
-            } catch (error) {
-                if (!isDenied(error)) throw error;
-                isHidden = true;
-                status.print(
-                    yellow(
-                        "How far the batch is cannot be seen with these credentials: see the output startBatchPolicy.",
-                    ),
-                );
-            }
-            const startMs = execution.startDate?.getTime() ?? now();
-            await pause(context, pollMs * (0.75 + context.random() / 2), () => {
-                const elapsed = dim(`${formatDuration(now() - startMs)} since the start`);
-                const text = counts === undefined ? `${total} images` : countsText(counts);
-                status.show(`${cyan(text)} ${elapsed}`, text);
-            });
+    let hidden: string | undefined;
+    return poll(context, executionArn, async () => {
+        const execution = await describeExecution(context, executionArn);
+        let counts: MapRunItemCounts | undefined;
+        try {
+            if (hidden === undefined) mapRunArn ??= await findMapRun(context, executionArn);
+            if (hidden === undefined && mapRunArn !== undefined)
+                counts = await countItems(context, mapRunArn);
+        } catch (error) {
+            if (!isDenied(error)) throw error;
+            hidden =
+                "How far the batch is cannot be seen with these credentials: see the output startBatchPolicy.";
         }
-    } finally {
-        status.clear();
-    }
+        const progress = counts === undefined ? `${total} images` : countsText(counts);
+        return { execution, key: progress, text: progress, hidden, pauseMs: pollMs };
+    });
 }
 
 async function findMapRun(context: Context, executionArn: string): Promise<string | undefined> {
@@ -178,7 +107,7 @@ interface FailedImage {
 async function failedImages(context: Context, execution: Execution): Promise<FailedImage[]> {
     const results = resultsOf(execution);
     if (results === undefined) return [];
-    const read = async (Key: string) => {
+    const read = async (Key: string): Promise<string> => {
         const { Body } = await call(context, "s3", execution.executionArn, (s3) =>
             s3.send(new GetObjectCommand({ Bucket: results.bucket, Key })),
         );
@@ -188,10 +117,8 @@ async function failedImages(context: Context, execution: Execution): Promise<Fai
         readonly ResultFiles: Readonly<Record<string, readonly { readonly Key: string }[] | undefined>>;
     };
     const files = await Promise.all((ResultFiles["FAILED"] ?? []).map(({ Key }) => read(Key)));
-    return files
-        .flatMap((text) => text.split("\n"))
-        .filter((line) => line !== "")
-        .map(failedImage);
+    const lines = files.flatMap((file) => file.split("\n"));
+    return lines.filter((line) => line !== "").map(failedImage);
 }
 
 /** A batch that succeeded names its results in its output, one that failed in its cause. */
@@ -199,43 +126,38 @@ function resultsOf({
     output,
     cause,
 }: Execution): { readonly bucket: string; readonly key: string } | undefined {
-    if (output !== undefined) {
-        return (JSON.parse(output) as { results?: { readonly bucket: string; readonly key: string } })
-            .results;
-    }
+    if (output !== undefined)
+        return (JSON.parse(output) as { results?: { bucket: string; key: string } }).results;
     const [, bucket, key] = /s3:\/\/([^/\s]+)\/(\S+\/manifest\.json)/.exec(cause ?? "") ?? [];
     return bucket === undefined || key === undefined ? undefined : { bucket, key };
 }
 
 function failedImage(line: string): FailedImage {
     const row = JSON.parse(line) as { Error?: string; Cause?: string; Input?: string };
-    // As the Map hands it to each image: components/batchDefinition.ts
+    // As the Map hands it to each image: stateMachines/batch.ts
     const { request } = JSON.parse(row.Input ?? "{}") as { request?: string | { imageUri?: string } };
     const imageUri = typeof request === "string" ? request : (request?.imageUri ?? "(the stack's)");
     return { imageUri, error: row.Error ?? "ExportFailed", cause: row.Cause ?? "" };
 }
 
-function batchText(context: Context, execution: Execution, failed: readonly FailedImage[]): string {
-    const { bold, green, red, dim } = styles(context.stdout, context.env);
-    const { status, output, error, cause, startDate, stopDate, executionArn } = execution;
+function print(context: Context, execution: Execution, failed: readonly FailedImage[]): void {
+    const { stdout } = context;
+    const { status, output, error, cause, executionArn } = execution;
     const summary = output === undefined ? undefined : (JSON.parse(output) as { text?: string }).text;
-    const says = summary ?? cause ?? status?.toLowerCase() ?? "";
-    const rows: [string, string][] = [
-        ["batch", bold(failed.length === 0 && status === "SUCCEEDED" ? green(says) : red(says))],
-        ...(error === undefined ? [] : [["error", error] as [string, string]]),
-        ...(startDate === undefined || stopDate === undefined
-            ? []
-            : ([
-                  ["started", formatTime(startDate)],
-                  ["took", formatDuration(stopDate.getTime() - startDate.getTime())],
-              ] as [string, string][])),
-        ["execution", executionArn],
-    ];
-    const list = failed.slice(0, shownFailures).map((each) => [each.imageUri, red(each.error), each.cause]);
-    const more = failed.length - list.length;
-    return [
-        block(rows),
-        failed.length === 0 ? "" : `\n${table(["FAILED IMAGE", "ERROR", "CAUSE"], list)}`,
-        more > 0 ? dim(`and ${more} more; --json has them all\n`) : "",
-    ].join("");
+    const colour = failed.length === 0 && status === "SUCCEEDED" ? "green" : "red";
+    stdout.write(
+        ...block([
+            ["batch", styled(summary ?? cause ?? status?.toLowerCase() ?? "", "bold", colour)],
+            ["error", error],
+            ...timeRows(context, execution),
+            ["execution", executionArn],
+        ]),
+    );
+    if (failed.length === 0) return;
+    const rows = failed
+        .slice(0, shownFailures)
+        .map((each) => [each.imageUri, styled(each.error, "red"), each.cause]);
+    stdout.write("\n", ...table([["FAILED IMAGE", "ERROR", "CAUSE"], ...rows]));
+    const more = failed.length - rows.length;
+    if (more > 0) stdout.write(styled(`and ${more} more; --json has them all\n`, "dim"));
 }

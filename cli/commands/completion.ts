@@ -1,105 +1,58 @@
-import { type Context, defineCommand, exitCodes, type Option } from "../command";
-import { commands } from "../commands";
-import { UsageFailure } from "../failure";
+import type { Command } from "@commander-js/extra-typings";
 
-const shells = ["bash", "zsh", "fish"];
-
-/** `image-export completion SHELL` */
-export const command = defineCommand({
-    positionals: ["SHELL"],
-    options: {},
-    description:
-        `Prints a script that completes commands and options. SHELL is ${shells.join(", ")}.\n` +
-        "It completes the word image-export: make that a command with\n" +
-        "  alias image-export='npx image-export'",
-    examples: [
-        { command: "source <(npx image-export completion bash)", does: "in ~/.bashrc" },
-        { command: "source <(npx image-export completion zsh)", does: "in ~/.zshrc, after compinit" },
-        {
-            command: "npx image-export completion fish > ~/.config/fish/completions/image-export.fish",
-            does: "once",
-        },
-    ],
-    run({ positionals: [shell = ""] }, context: Context) {
-        if (!shells.includes(shell)) {
-            throw new UsageFailure(`SHELL is "${shell}": expected ${shells.join(", ")}.`);
-        }
-        const lines = shell === "fish" ? fishScript() : shell === "zsh" ? zshScript() : bashScript();
-        context.stdout.write(`${lines.join("\n")}\n`);
-        return Promise.resolve(exitCodes.success);
-    },
-});
-
-/** Every command with its options, `--help` among them. */
-function described(): readonly { name: string; summary: string; options: [string, Option][] }[] {
-    const help: [string, Option] = [
-        "help",
-        { type: "boolean", short: "h", description: "help with examples" },
-    ];
-    return Object.entries(commands).map(([name, { summary, load }]) => ({
-        name,
-        summary,
-        options: [...Object.entries(load().command.options), help],
-    }));
+/**
+ * A script that completes commands, options and known values. It asks nothing when it runs: `npx` would take a third of a
+ * second at each key.
+ */
+export function completionScript(shell: "bash" | "fish" | "zsh", program: Command): string {
+    const lines = shell === "fish" ? fishLines(program) : bashLines(program);
+    // Zsh reads completions of bash.
+    const prefix = shell === "zsh" ? ["autoload -U +X bashcompinit && bashcompinit"] : [];
+    return `${[...prefix, ...lines].join("\n")}\n`;
 }
 
-function bashScript(): string[] {
-    const all = described();
-    const choices = all.flatMap(({ name, options }) =>
-        options.flatMap(([option, { choices: values }]) =>
-            values === undefined ? [] : [`        ${name}:--${option}) words="${values.join(" ")}" ;;`],
-        ),
-    );
+/** What can follow a command: its options, then the values of its first argument. */
+function wordsOf(command: Command): { options: string[]; values: readonly string[] } {
+    const options = [...command.options.flatMap(({ long }) => long ?? []), "--help"];
+    return { options, values: command.registeredArguments[0]?.argChoices ?? [] };
+}
+
+function bashLines(program: Command): string[] {
+    const names = program.commands.map((command) => command.name());
+    const cases = program.commands.map((command) => {
+        const { options, values } = wordsOf(command);
+        return `        ${command.name()}) options="${options.join(" ")}" values="${values.join(" ")}" ;;`;
+    });
     return [
         "_image_export() {",
-        '    local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} words=""',
-        "    if [[ $COMP_CWORD == 1 ]]; then",
-        `        words="${[...all.map(({ name }) => name), "--help", "--version"].join(" ")}"`,
-        "    elif [[ $word == -* ]]; then",
-        "        case $command in",
-        ...all.map(
-            ({ name, options }) =>
-                `        ${name}) words="${options.map(([option]) => `--${option}`).join(" ")}" ;;`,
-        ),
-        "        esac",
-        "    else",
-        "        case $command:${COMP_WORDS[COMP_CWORD - 1]} in",
-        ...choices,
-        ...argumentChoices(),
-        "        esac",
-        "    fi",
-        '    COMPREPLY=($(compgen -W "$words" -- "$word"))',
+        '    local word=${COMP_WORDS[COMP_CWORD]} options="--help --version"',
+        `    local values="${names.join(" ")}"`,
+        "    if ((COMP_CWORD > 1)); then case ${COMP_WORDS[1]} in",
+        ...cases,
+        '        *) options="" values="" ;;',
+        "    esac; fi",
+        "    [[ $word == -* ]] && values=$options",
+        '    COMPREPLY=($(compgen -W "$values" -- "$word"))',
         "}",
         "complete -o default -F _image_export image-export",
     ];
 }
 
-/** The one argument whose values are known. */
-function argumentChoices(): string[] {
-    return [`        completion:completion) words="${shells.join(" ")}" ;;`];
-}
-
-/** Zsh reads completions of bash. */
-function zshScript(): string[] {
-    return ["autoload -U +X bashcompinit && bashcompinit", ...bashScript()];
-}
-
-function fishScript(): string[] {
-    const quoted = (text: string) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
-    const complete = "complete -c image-export";
-    return described().flatMap(({ name, summary, options }) => [
-        `${complete} -n __fish_use_subcommand -f -a ${name} -d ${quoted(summary)}`,
-        ...options.map(([option, { type, short, description, choices }]) =>
-            [
-                `${complete} -n '__fish_seen_subcommand_from ${name}' -l ${option}`,
-                ...(short === undefined ? [] : [`-s ${short}`]),
-                ...(type === "string" ? ["-r"] : []),
-                ...(choices === undefined ? [] : [`-a ${quoted(choices.join(" "))}`]),
-                `-d ${quoted(description)}`,
-            ].join(" "),
-        ),
-        ...(name === "completion"
-            ? [`${complete} -n '__fish_seen_subcommand_from completion' -f -a ${quoted(shells.join(" "))}`]
-            : []),
-    ]);
+function fishLines(program: Command): string[] {
+    const quote = (text: string): string => `'${text.replace(/[\\']/g, "\\$&")}'`;
+    const help = program.createHelp();
+    return program.commands.flatMap((command) => {
+        const seen = `complete -c image-export -n '__fish_seen_subcommand_from ${command.name()}'`;
+        const summary = quote(program.configureHelp().subcommandDescription?.(command) ?? "");
+        return [
+            `complete -c image-export -n __fish_use_subcommand -f -a ${command.name()} -d ${summary}`,
+            ...help
+                .visibleOptions(command)
+                .map(
+                    ({ long, required, description }) =>
+                        `${seen} -l ${long?.slice(2) ?? ""}${required ? " -r" : ""} -d ${quote(description)}`,
+                ),
+            ...wordsOf(command).values.map((value) => `${seen} -f -a ${value}`),
+        ];
+    });
 }

@@ -1,73 +1,127 @@
-import { check, type Finding, type Purpose, purposes } from "../checks";
-import { type Context, defineCommand, exitCodes } from "../command";
-import { UsageFailure } from "../failure";
-import { stackOptions } from "../stack";
-import { styles, table } from "../terminal";
+import { BatchGetBuildsCommand } from "@aws-sdk/client-codebuild";
+import { GetObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
+import { ListExecutionsCommand } from "@aws-sdk/client-sfn";
+import { GetCallerIdentityCommand } from "@aws-sdk/client-sts";
 
-/** `image-export doctor` */
-export const command = defineCommand({
-    positionals: ["[PURPOSE]"],
-    options: {
-        json: { type: "boolean", description: "print the findings as JSON" },
-        ...stackOptions,
-    } as const,
-    description:
-        "Looks for what is missing, and tells the remedy. PURPOSE is lab (to run the pipeline on this machine), deploy (to deploy a\n" +
-        "stack) or start (to start exports and fetch archives); all three by default. It changes nothing: permissions are tried with\n" +
-        "calls that only read, and what cannot be tried in that way is reported as unknown.\n" +
-        "Exit codes: 0 nothing is missing, 1 something is.",
-    examples: [
-        { command: "image-export doctor", does: "looks for everything" },
-        {
-            command: "image-export doctor start --stack dev",
-            does: "looks for what it takes to start exports of a stack",
-        },
-    ],
-    async run({ values, positionals: [given] }, context) {
-        const wanted = given === undefined ? purposes : [purposeOf(given)];
-        const findings: Finding[] = [];
-        for (const purpose of wanted) findings.push(...(await check(purpose, values, context)));
-        const isReady = findings.every(({ state }) => state !== "missing");
-        context.stdout.write(
-            values.json === true
-                ? `${JSON.stringify({ ready: isReady, findings }, undefined, 2)}\n`
-                : wanted.map((purpose) => asText(context, purpose, findings)).join("\n"),
-        );
-        return isReady ? exitCodes.success : exitCodes.failed;
-    },
-});
+import { type ClientTypes, regionOf, type Service } from "../aws";
+import { type Context, exitCodes } from "../context";
+import { asFailure, Failure, printNext } from "../failure";
+import { findStack, type StackOptions } from "../stack";
+import { styled, writeJson } from "../terminal";
 
-function purposeOf(given: string): Purpose {
-    const purpose = purposes.find((each) => each === given);
-    if (purpose === undefined) {
-        throw new UsageFailure(
-            `PURPOSE is "${given}": expected ${purposes.join(", ")}.`,
-            "Leave it out to look for everything.",
-        );
-    }
-    return purpose;
+/** Finds something out. Returns what it found; undefined where that cannot be tried here; throws what is missing. */
+type Probe = readonly [name: string, find: () => Promise<string | undefined>];
+
+/** What a probe has shown. */
+interface Finding {
+    readonly name: string;
+    readonly state: "missing" | "ok" | "unknown";
+    readonly found: string;
+    readonly next?: string | undefined;
 }
 
-const titles: Readonly<Record<Purpose, string>> = {
-    lab: "To run the lab",
-    deploy: "To deploy a stack",
-    start: "To start exports and fetch archives",
-};
-
-function asText({ stdout, env }: Context, purpose: Purpose, all: readonly Finding[]): string {
-    const { bold, dim, green, red, yellow } = styles(stdout, env);
-    const colour = { ok: green, missing: red, unknown: yellow };
-    const findings = all.filter((finding) => finding.purpose === purpose);
-    const rows = findings.map(({ name, state, found }) => [`  ${colour[state](state)}`, name, found]);
-    // A header of nothing: the columns are as wide as what is in them.
-    const lines = table(["", "", ""], rows).split("\n").slice(1);
+/** `image-export doctor [PURPOSE]` */
+export async function doctor(
+    purpose: "deploy" | "start" | undefined,
+    options: StackOptions & { readonly json?: boolean | undefined },
+    context: Context,
+): Promise<number> {
+    const { stdout } = context;
+    const probes: readonly Probe[] = [
+        ["AWS credentials", () => identify(context)],
+        ...(purpose === "start" ? [] : deployProbes(context)),
+        ...(purpose === "deploy" ? [] : startProbes(context, options)),
+    ];
+    const findings = await Promise.all(probes.map((probe) => look(context, probe)));
     const isReady = findings.every(({ state }) => state !== "missing");
+    if (options.json === true) {
+        writeJson(stdout, { ready: isReady, findings });
+    } else {
+        const colours = { ok: "green", missing: "red", unknown: "yellow" } as const;
+        for (const { state, name, found, next } of findings) {
+            stdout.write(styled(state.padEnd(9), colours[state]), `${name.padEnd(26)}${found}\n`);
+            printNext(stdout, next);
+        }
+    }
+    return isReady ? exitCodes.success : exitCodes.failed;
+}
+
+async function look(context: Context, [name, find]: Probe): Promise<Finding> {
+    try {
+        const found = await find();
+        if (found === undefined) return { name, state: "unknown", found: "cannot be tried here" };
+        return { name, state: "ok", found };
+    } catch (error) {
+        context.signal.throwIfAborted();
+        const { message, details } = asFailure(error);
+        return { name, state: "missing", found: message, next: details.next };
+    }
+}
+
+async function identify({ aws }: Context): Promise<string | undefined> {
+    return (await (await aws.client("sts")).send(new GetCallerIdentityCommand({}))).Arn;
+}
+
+function deployProbes({ runProcess }: Context): Probe[] {
+    const ask = async (next: string, ...args: string[]): Promise<string> => {
+        const { exitCode, stdout } = await runProcess("pulumi", args).catch(() => ({
+            exitCode: 1,
+            stdout: "",
+        }));
+        if (exitCode !== 0) throw new Failure(`\`pulumi ${args.join(" ")}\` failed`, { next });
+        return stdout.trim();
+    };
     return [
-        `${bold(titles[purpose])}: ${isReady ? green("ready") : red("something is missing")}`,
-        ...findings.flatMap(({ next }, at) => [
-            lines[at] ?? "",
-            ...(next?.split("\n").map((line) => `    ${dim("next")} ${line}`) ?? []),
-        ]),
-        "",
-    ].join("\n");
+        ["Pulumi", () => ask("Install it: https://www.pulumi.com/docs/install/", "version")],
+        ["Pulumi's state", () => ask("pulumi login (--local keeps the state on this machine)", "whoami")],
+    ];
+}
+
+/** Each permission is tried with a call that changes nothing, once the stack is known. */
+function startProbes(context: Context, options: StackOptions): Probe[] {
+    const stack = findStack(options, context);
+    const known = stack.catch(() => undefined);
+    const attempt = <S extends Service>(
+        service: S,
+        action: (
+            client: ClientTypes[S],
+            outputs: Awaited<typeof stack>,
+        ) => Promise<object | undefined> | undefined,
+    ) => {
+        return async (): Promise<string | undefined> => {
+            const outputs = await known;
+            if (outputs === undefined) return undefined;
+            const client = await context.aws.client(service, regionOf(outputs.stateMachineArn));
+            return (await action(client, outputs)) && "allowed";
+        };
+    };
+    return [
+        ["stack", async () => (await stack).stateMachineArn],
+        // It would start an export; the same policy allows both.
+        ["states:StartExecution", () => Promise.resolve(undefined)],
+        [
+            "states:ListExecutions",
+            attempt("sfn", (sfn, { stateMachineArn }) =>
+                sfn.send(new ListExecutionsCommand({ stateMachineArn, maxResults: 1 })),
+            ),
+        ],
+        [
+            "codebuild:BatchGetBuilds",
+            // No build has this id; the answer says so to whoever may ask.
+            attempt("codebuild", (codebuild, { buildProjectName: name }) => {
+                const ids = [`${name}:00000000-0000-0000-0000-000000000000`];
+                return name === undefined ? undefined : codebuild.send(new BatchGetBuildsCommand({ ids }));
+            }),
+        ],
+        [
+            "reading of archives",
+            attempt("s3", async (s3, { artifactBucketName: Bucket, artifactPrefix: Prefix }) => {
+                if (Bucket === undefined) return undefined;
+                const listed = await s3.send(new ListObjectsV2Command({ Bucket, Prefix, MaxKeys: 1 }));
+                const Key = listed.Contents?.[0]?.Key;
+                // One byte: it needs the KMS key as well, where there is one.
+                return Key && s3.send(new GetObjectCommand({ Bucket, Key, Range: "bytes=0-0" }));
+            }),
+        ],
+    ];
 }

@@ -1,12 +1,11 @@
 import { type ExecutionListItem, type ExecutionStatus, ListExecutionsCommand } from "@aws-sdk/client-sfn";
 
 import { call } from "../call";
-import { type Context, defineCommand, exitCodes } from "../command";
-import { parseDuration, parseCount } from "../values";
+import { type Context, exitCodes } from "../context";
 import { describeExecution } from "../follow";
 import { imageOf } from "../result";
-import { findStateMachine, stackOptions } from "../stack";
-import { formatDuration, formatTime, styles, table } from "../terminal";
+import { findStack, type StackOptions } from "../stack";
+import { formatDuration, formatTime, type Piece, styled, table, writeJson } from "../terminal";
 
 /** How an execution ends when nothing was exported. */
 const failures: readonly ExecutionStatus[] = ["FAILED", "TIMED_OUT", "ABORTED"];
@@ -14,44 +13,31 @@ const failures: readonly ExecutionStatus[] = ["FAILED", "TIMED_OUT", "ABORTED"];
 // Each row needs a call of its own for its image. An account may make 15 a second.
 const describedAtATime = 4;
 
+interface ListOptions extends StackOptions {
+    readonly failed?: boolean | undefined;
+    /** Milliseconds to look back. */
+    readonly since: number;
+    readonly limit: number;
+    readonly json?: boolean | undefined;
+}
+
 /** `image-export list` */
-export const command = defineCommand({
-    positionals: [],
-    options: {
-        failed: { type: "boolean", description: "only those that failed, timed out or were stopped" },
-        since: {
-            type: "string",
-            value: "TIME",
-            description: "how far to look back, for instance 90m, 24h or 7d; 24h by default",
-        },
-        limit: { type: "string", value: "N", description: "at most so many, the newest; 20 by default" },
-        json: { type: "boolean", description: "print them as JSON" },
-        ...stackOptions,
-    } as const,
-    description:
-        "Lists the exports of a stack, the newest first. Times are of this machine's zone. Step Functions keeps executions for 90 days.",
-    examples: [
-        { command: "image-export list --stack dev", does: "the exports of the last 24 hours" },
-        { command: "image-export list --failed --since 7d", does: "what failed in the last week" },
-    ],
-    async run({ values }, context) {
-        const sinceMs = context.now() - parseDuration("--since", values.since ?? "24h");
-        const limit = parseCount("--limit", values.limit ?? "20", 1000);
-        const machine = await findStateMachine(values, context);
-        const found = await findExecutions(context, machine, sinceMs, limit, values.failed === true);
-        const described = await describeAll(context, found);
-        if (values.json === true) {
-            context.stdout.write(`${JSON.stringify(described.map(asJson), undefined, 2)}\n`);
-        } else if (described.length === 0) {
-            context.stderr.write(
-                `No ${values.failed === true ? "failed " : ""}exports since ${formatTime(sinceMs)}.\n`,
-            );
-        } else {
-            context.stdout.write(asTable(context, described));
-        }
-        return exitCodes.success;
-    },
-});
+export async function list(options: ListOptions, context: Context): Promise<number> {
+    const sinceMs = context.now() - options.since;
+    const { stateMachineArn } = await findStack(options, context);
+    const found = await findExecutions(context, stateMachineArn, sinceMs, options);
+    const rows = await describeAll(context, found);
+    if (options.json === true) {
+        writeJson(context.stdout, rows.map(rowValue));
+    } else if (rows.length === 0) {
+        const what = options.failed === true ? "failed exports" : "exports";
+        context.stderr.write(`No ${what} since ${formatTime(sinceMs)}.\n`);
+    } else {
+        const header = ["STARTED", "TOOK", "STATUS", "IMAGE", "EXECUTION"];
+        context.stdout.write(...table([header, ...rows.map((row) => rowCells(context, row))]));
+    }
+    return exitCodes.success;
+}
 
 /** An execution, and what only a call for it alone tells. */
 interface Row extends ExecutionListItem {
@@ -64,8 +50,7 @@ async function findExecutions(
     context: Context,
     stateMachineArn: string,
     sinceMs: number,
-    limit: number,
-    isFailed: boolean,
+    { limit, failed }: ListOptions,
 ): Promise<ExecutionListItem[]> {
     const found: ExecutionListItem[] = [];
     let nextToken: string | undefined;
@@ -75,7 +60,7 @@ async function findExecutions(
         );
         for (const execution of page.executions ?? []) {
             if ((execution.startDate?.getTime() ?? 0) < sinceMs) return found;
-            const isWanted = !isFailed || failures.includes(execution.status ?? "RUNNING");
+            const isWanted = failed !== true || failures.includes(execution.status ?? "RUNNING");
             if (isWanted) found.push(execution);
             if (found.length === limit) return found;
         }
@@ -96,32 +81,19 @@ async function describeAll(context: Context, executions: readonly ExecutionListI
     return rows;
 }
 
-function asJson({ executionArn, name, status, error, image, startDate, stopDate }: Row): object {
-    return {
-        executionArn,
-        name,
-        status,
-        error,
-        imageUri: image,
-        startTime: startDate?.toISOString(),
-        stopTime: stopDate?.toISOString(),
-    };
+function rowValue({ executionArn, name, status, error, image, startDate, stopDate }: Row): object {
+    const [startTime, stopTime] = [startDate?.toISOString(), stopDate?.toISOString()];
+    return { executionArn, name, status, error, imageUri: image, startTime, stopTime };
 }
 
-function asTable(context: Context, rows: readonly Row[]): string {
-    const { green, red, cyan, dim } = styles(context.stdout, context.env);
-    const colour = (status: ExecutionStatus) =>
-        failures.includes(status) ? red : status === "SUCCEEDED" ? green : cyan;
-    return table(
-        ["STARTED", "TOOK", "STATUS", "IMAGE", "EXECUTION"],
-        rows.map(({ startDate, stopDate, status = "RUNNING", error, image, name = "" }) => [
-            startDate === undefined ? "" : formatTime(startDate),
-            startDate === undefined
-                ? ""
-                : formatDuration((stopDate?.getTime() ?? context.now()) - startDate.getTime()),
-            colour(status)(error ?? status.toLowerCase().replace("_", " ")),
-            image ?? dim("(the stack's)"),
-            name,
-        ]),
-    );
+function rowCells({ now }: Context, { status = "RUNNING", error, image, name = "", ...row }: Row): Piece[] {
+    const colour = failures.includes(status) ? "red" : status === "SUCCEEDED" ? "green" : "cyan";
+    const startMs = row.startDate?.getTime() ?? now();
+    return [
+        formatTime(startMs),
+        formatDuration((row.stopDate?.getTime() ?? now()) - startMs),
+        styled(error ?? status.toLowerCase().replace("_", " "), colour),
+        image ?? styled("(the stack's)", "dim"),
+        name,
+    ];
 }

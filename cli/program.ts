@@ -1,0 +1,326 @@
+/** The commands and their options. A module is loaded when its command is called, so that the AWS SDK is not for `--help`. */
+/* eslint-disable @typescript-eslint/no-require-imports -- import() of a .ts file would need another module system */
+import { Argument, Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+
+import { manifestPrefix } from "../contract/keys";
+import { type ExporterValues, exporterOptions } from "../exporter/main";
+import { type Context, exitCodes } from "./context";
+import { stackVariables } from "./stack";
+
+const stack = new Option("--stack <NAME>", "Pulumi stack whose outputs say where to look");
+const stateMachine = new Option(
+    "--state-machine <ARN>",
+    "state machine of the exports; Pulumi is not needed then",
+);
+const json = new Option("--json", "print the outcome as JSON");
+const wait = new Option("--wait", "follow it to its end (the default)");
+const noWait = new Option("--no-wait", "only start it, and print its ARN");
+const force = new Option("--force", "export although the same export is there already");
+const execution = new Argument("<EXECUTION>", "its ARN, or its name in the stack's state machine");
+const key = new Argument("<KEY>", "key in the stack's bucket, or s3://BUCKET/KEY");
+
+/** The modules of the commands. */
+const load = {
+    batch: () => require("./commands/batch") as typeof import("./commands/batch"),
+    completion: () => require("./commands/completion") as typeof import("./commands/completion"),
+    doctor: () => require("./commands/doctor") as typeof import("./commands/doctor"),
+    get: () => require("./commands/get") as typeof import("./commands/get"),
+    list: () => require("./commands/list") as typeof import("./commands/list"),
+    logs: () => require("./commands/logs") as typeof import("./commands/logs"),
+    run: () => require("./commands/run") as typeof import("./commands/run"),
+    start: () => require("./commands/start") as typeof import("./commands/start"),
+    url: () => require("./commands/url") as typeof import("./commands/url"),
+    verify: () => require("./commands/verify") as typeof import("./commands/verify"),
+};
+
+/**
+ * The whole command line.
+ *
+ * @param end Is told the exit code of the command that ran.
+ */
+export function createProgram(context: Context, version: string, end: (exitCode: number) => void): Command {
+    const program = new Command("image-export")
+        .description("Exports container images from Amazon ECR as files, and looks after the exports.")
+        .version(version, "-v, --version", "print the version")
+        .helpOption("-h, --help", "print help; after a command its own, with examples")
+        .addHelpText(
+            "after",
+            `
+Environment:
+  ${stackVariables.stateMachine}  state machine of the exports, instead of --state-machine
+  ${stackVariables.stack}              Pulumi stack, instead of --stack
+  AWS_PROFILE, AWS_REGION, …      credentials and region, as for every tool of AWS
+  NO_COLOR                        no colours
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
+        )
+        .configureHelp({ subcommandDescription: (command) => command.description().split(". ")[0] ?? "" })
+        .exitOverride()
+        .configureOutput({
+            writeOut: (text) => {
+                context.stdout.write(text);
+            },
+            writeErr: (text) => {
+                context.stderr.write(text);
+            },
+            // What is wrong is thrown as well, and printed where every failure is.
+            outputError: () => undefined,
+            getOutHelpWidth: () => context.stdout.columns,
+            getErrHelpWidth: () => context.stderr.columns,
+        });
+
+    program
+        .command("start")
+        .description(
+            "Export an image and follow the export to its end. The status goes to stderr, the outcome to stdout. Ctrl-C asks whether " +
+                "to stop the export as well; without a terminal it goes on. What has been exported already is not exported again.",
+        )
+        .option("--image <URI>", "image in Amazon ECR; by default that of the stack")
+        .option("--key <KEY>", "key of the archive in the stack's bucket; by default from repository and tag")
+        .option("--platform <OS/ARCH>", "platform, linux/amd64 by default; all with engine stream")
+        .addOption(force)
+        .addOption(wait)
+        .addOption(noWait)
+        .option("--logs", "print what the build writes as well")
+        .addOption(json)
+        .addOption(stack)
+        .addOption(stateMachine)
+        .addHelpText(
+            ...examples(
+                ["start --stack dev", "export the stack's image"],
+                [
+                    "start --image 111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:1.29 --platform linux/arm64",
+                    "export another one",
+                ],
+                ["start --json | jq -r .output.artifactKey", "print the archive's key, for a script"],
+            ),
+        )
+        .action((options) => load.start().start(options, context).then(end));
+
+    program
+        .command("batch")
+        .description(
+            "Export many images and report which ones failed. The file is checked, and what was checked is uploaded under " +
+                `${manifestPrefix} in the stack's bucket. The same batch again exports what is left, and skips the rest.`,
+        )
+        .argument(
+            "<FILE>",
+            "JSON array (.json), JSON Lines (.jsonl) or CSV with a header (.csv) of requests, or any other file with one image URI a line; - reads such lines from stdin",
+        )
+        .option("--allow-failures", "succeed whatever becomes of the images")
+        .addOption(wait)
+        .addOption(noWait)
+        .addOption(json)
+        .addOption(stack)
+        .addHelpText(
+            ...examples(
+                ["batch images.txt --stack dev", "export each image that the file names"],
+                ["batch release.csv --json > outcome.json", "keep what became of them"],
+            ),
+        )
+        .action((file, options) => load.batch().batch(file, options, context).then(end));
+
+    program
+        .command("status")
+        .description("Report how far an export is, or how it ended. The exit code is that of start.")
+        .addArgument(execution)
+        .option("--wait", "follow the export to its end, as start does")
+        .option("--logs", "with --wait: print what the build writes as well")
+        .addOption(json)
+        .addOption(stack)
+        .addOption(stateMachine)
+        .addHelpText(...examples(["status 4f0c --stack dev --wait", "watch an export"]))
+        .action((name, options) => load.start().status(name, options, context).then(end));
+
+    program
+        .command("list")
+        .description("List the exports of a stack, the newest first. Step Functions keeps them for 90 days.")
+        .option("--failed", "only those that failed, timed out or were stopped")
+        .addOption(
+            new Option("--since <TIME>", "how far to look back, for instance 90m, 24h or 7d")
+                .argParser(parseDuration)
+                .default(parseDuration("24h"), "24h"),
+        )
+        .option("--limit <N>", "at most so many, the newest", parseCount, 20)
+        .addOption(json)
+        .addOption(stack)
+        .addOption(stateMachine)
+        .addHelpText(...examples(["list --failed --since 7d", "what failed in the last week"]))
+        .action((options) => load.list().list(options, context).then(end));
+
+    program
+        .command("logs")
+        .description("Print what the build of an export wrote. One that was skipped or refused has no build.")
+        .addArgument(execution)
+        .option("-f, --follow", "go on until the export has ended")
+        .addOption(stack)
+        .addOption(stateMachine)
+        .addHelpText(...examples(["logs 4f0c --follow", "print the log to its end"]))
+        .action((name, options) => load.logs().logs(name, options, context).then(end));
+
+    program
+        .command("stop")
+        .description("Stop a running export, and with it its build. Nothing is left at the key.")
+        .addArgument(execution)
+        .addOption(stack)
+        .addOption(stateMachine)
+        .addHelpText(...examples(["stop 4f0c --stack dev", "stop an export"]))
+        .action((name, options) => load.start().stop(name, options, context).then(end));
+
+    program
+        .command("get")
+        .description(
+            "Download an archive and its record, and verify it. Until its sha256 is that of the record it is FILE.part, where the " +
+                "same command goes on after an interruption. Needs the stack's output readArtifactsPolicy.",
+        )
+        .addArgument(key)
+        .argument("[FILE]", "file or folder; by default the last part of the key, here")
+        .option("--load", "hand the archive to `docker load` once it is verified")
+        .option("--force", "replace FILE if it exists and is something else")
+        .addOption(json)
+        .addOption(stack)
+        .addOption(stateMachine)
+        .addHelpText(
+            ...examples(
+                ["get images/nginx/1.29.tar", "download to 1.29.tar"],
+                ["get s3://my-bucket/images/nginx/1.29.tar /srv/ --load", "download, and load into Docker"],
+            ),
+        )
+        .action((name, file, options) => load.get().get(name, file, options, context).then(end));
+
+    program
+        .command("url")
+        .description(
+            "Print a link with which anybody can download an archive. It needs no credentials until it expires, and is to the " +
+                "version that the archive's record describes. It ends early with the credentials that signed it: those of roles " +
+                "and of SSO are valid for some hours only. Needs the stack's output readArtifactsPolicy.",
+        )
+        .addArgument(key)
+        .addOption(
+            new Option("--expires <TIME>", "how long it is valid, at most 7d")
+                .argParser((text) => parseDuration(text, 7 * unitsMs.d))
+                .default(parseDuration("1h"), "1h"),
+        )
+        .addOption(json)
+        .addOption(stack)
+        .addOption(stateMachine)
+        .addHelpText(...examples(["url images/nginx/1.29.tar --expires 2d", "print a link for two days"]))
+        .action((name, options) => load.url().url(name, options, context).then(end));
+
+    program
+        .command("verify")
+        .description(
+            "Check an archive against its record and its digests, and show what it holds. It is read to its last byte. Without a " +
+                "record, FILE.json, it says what could not be checked.",
+        )
+        .argument("<FILE>", "file, for which nothing else is needed, or s3://BUCKET/KEY")
+        .addOption(json)
+        .addHelpText(
+            ...examples(
+                ["verify nginx.tar", "verify a file, offline"],
+                ["verify nginx.tar --json | jq -r '.layers[].digest'", "list the layers"],
+            ),
+        )
+        .action((file, options) => load.verify().verify(file, options, context).then(end));
+
+    const run = program
+        .command("run")
+        .description(
+            "Export an image on this machine, without a stack and without Docker. It is what the builds of engine stream do. The " +
+                "login is ECR's with the AWS credentials at hand, otherwise that of `docker login`. Nothing is at the destination " +
+                "before the archive is whole and verified.",
+        )
+        .argument("<IMAGE>", "HOST/REPOSITORY[:TAG][@sha256:DIGEST] of any registry")
+        .argument("<DESTINATION>", "file, or s3://BUCKET/KEY")
+        .addOption(json)
+        .addHelpText(
+            ...examples(
+                [
+                    "run 111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:1.29 nginx.tar",
+                    "export to a file",
+                ],
+                [
+                    "run registry.example.com/app:1 s3://my-bucket/app.tar --platform all",
+                    "export every platform to S3",
+                ],
+            ),
+        )
+        .action(async (image, destination, options) => {
+            // Commander names them as JavaScript does, the exporter as they are written.
+            const values: ExporterValues = Object.fromEntries(
+                run.options.map((option) => [
+                    option.name(),
+                    run.getOptionValue(option.attributeName()) as string | undefined,
+                ]),
+            );
+            end(await load.run().run([image, destination], values, options.json, context));
+        });
+    for (const [name, option] of Object.entries(exporterOptions)) {
+        run.option("value" in option ? `--${name} <${option.value}>` : `--${name}`, option.description);
+    }
+
+    program
+        .command("doctor")
+        .description(
+            "Find what is missing for deploying and for exports. It says what to do, and changes nothing: permissions are " +
+                "tried with calls that only read, and what cannot be tried so is reported as unknown.",
+        )
+        .addArgument(new Argument("[PURPOSE]", "all by default").choices(["deploy", "start"]))
+        .addOption(json)
+        .addOption(stack)
+        .addOption(stateMachine)
+        .addHelpText(...examples(["doctor start --stack dev", "what starting exports needs"]))
+        .action((purpose, options) =>
+            load
+                .doctor()
+                .doctor(purpose, options, context)
+                .then(end),
+        );
+
+    program
+        .command("completion")
+        .description(
+            "Print a script that completes commands and options. It completes the word image-export: make that a command with " +
+                "alias image-export='npx image-export'.",
+        )
+        .addArgument(new Argument("<SHELL>").choices(["bash", "zsh", "fish"]))
+        .addHelpText(
+            ...examples(
+                ["completion bash", "in ~/.bashrc: source <(npx image-export completion bash)"],
+                ["completion zsh", "in ~/.zshrc, after compinit: source <(npx image-export completion zsh)"],
+                ["completion fish > ~/.config/fish/completions/image-export.fish", "once"],
+            ),
+        )
+        .action((shell) => {
+            context.stdout.write(load.completion().completionScript(shell, program));
+            end(exitCodes.success);
+        });
+    return program;
+}
+
+function examples(...all: readonly (readonly [command: string, does: string])[]): ["after", string] {
+    return [
+        "after",
+        `\nExamples:\n${all.map(([command, does]) => `  # ${does}\n  image-export ${command}`).join("\n")}`,
+    ];
+}
+
+const unitsMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Reads a duration as `90s`, `15m`, `24h` or `7d`. @returns milliseconds */
+function parseDuration(text: string, atMostMs?: unknown): number {
+    const [, count = "", unit = ""] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+    const milliseconds = Number(count) * (unitsMs[unit as keyof typeof unitsMs] ?? 0);
+    if (milliseconds === 0 || (typeof atMostMs === "number" && milliseconds > atMostMs)) {
+        throw new InvalidArgumentError("Expected a number and s, m, h or d, for instance 24h.");
+    }
+    return milliseconds;
+}
+
+/** Reads a whole number from 1 to 1000. */
+function parseCount(text: string): number {
+    const count = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : 0;
+    if (count === 0 || count > 1000)
+        throw new InvalidArgumentError("Expected a whole number from 1 to 1000.");
+    return count;
+}
