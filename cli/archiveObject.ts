@@ -255,7 +255,8 @@ async function ask<T>(
                 return await action(s3);
             } catch (error) {
                 if (codeOf(error) === "NoSuchBucket") throw error;
-                if (statusOf(error) === 404 || (isDenied(error) && (await isMissing(s3, place)))) return undefined;
+                if (statusOf(error) === 404 || (isDenied(error) && (await isMissing(s3, place))))
+                    return undefined;
                 throw error;
             }
         };

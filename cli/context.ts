@@ -8,7 +8,14 @@ import { type AwsClients, environmentClients } from "./aws";
 import { type Output, outputTo } from "./terminal";
 
 /** How a command ended; what a shell script asks for. */
-export const exitCodes = { success: 0, failed: 1, usage: 2, timedOut: 3, interrupted: 130, terminated: 143 } as const;
+export const exitCodes = {
+    success: 0,
+    failed: 1,
+    usage: 2,
+    timedOut: 3,
+    interrupted: 130,
+    terminated: 143,
+} as const;
 
 /** Why the signal of a context is aborted. */
 export class Interruption extends Error {

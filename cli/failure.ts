@@ -39,7 +39,8 @@ export function usageFailure(message: string, next?: string): Failure {
 const expired = /^(ExpiredToken(Exception)?|RequestExpired|TokenRefreshRequired)$/;
 const denied = /^(AccessDenied(Exception)?|UnauthorizedOperation|Forbidden|403)$/;
 const throttled = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
-const unreachable = /^(ENOTFOUND|EAI_AGAIN|ECONN\w+|EPIPE|ETIMEDOUT|ENETUNREACH|TimeoutError|NetworkingError)$/;
+const unreachable =
+    /^(ENOTFOUND|EAI_AGAIN|ECONN\w+|EPIPE|ETIMEDOUT|ENETUNREACH|TimeoutError|NetworkingError)$/;
 
 /** What to do about errors of the AWS SDK: their codes, and the message and advice for each. */
 const awsErrors: readonly { readonly codes: RegExp; readonly says?: string; readonly next: string }[] = [

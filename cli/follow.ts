@@ -55,9 +55,7 @@ export class Watch {
         const lines = await this.lookAtBuild();
         this.logged = followLog(this.logged, lines);
         const stage =
-            this.build.arn === undefined
-                ? { name: "checking" }
-                : stageOfBuild(this.build.phase, this.logged);
+            this.build.arn === undefined ? { name: "checking" } : stageOfBuild(this.build.phase, this.logged);
         return { execution, stage, lines };
     }
 

@@ -14,7 +14,7 @@ const root = path.resolve(__dirname, "..");
 const dist = path.join(root, "dist", "cli");
 
 /** The folders that the bundle is made of, besides node_modules. */
-const sources = ["cli", "components", "exporter"];
+const sources = ["cli", "contract", "exporter"];
 
 function main() {
     if (Number(process.versions.node.split(".")[0]) < 22) {

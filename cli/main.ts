@@ -46,6 +46,6 @@ export async function runCommandLine(
 function asUsage({ message }: CommanderError, name = "") {
     const said = message.replace(/^error: /, "");
     const text = `${said.charAt(0).toUpperCase()}${said.slice(1)}`.replace(/[^.?)]$/, "$&.");
-    const about = /^Unknown command/.test(text) ? "" : ` ${name}`;
+    const about = text.startsWith("Unknown command") ? "" : ` ${name}`;
     return usageFailure(text, `See options and examples: image-export${about} --help`);
 }

@@ -87,9 +87,16 @@ function readCsv(name: string, text: string): readonly Row[] {
     });
 }
 
-function parseRows(name: string, text: string) {
+/** A row of CSV, and the last line of the file that belongs to it. */
+interface CsvRow {
+    readonly record: readonly string[];
+    readonly info: { readonly lines: number };
+}
+
+function parseRows(name: string, text: string): CsvRow[] {
     try {
-        return parseCsv(text, { trim: true, skip_empty_lines: true, info: true });
+        // The types of csv-parse do not know what `info` changes.
+        return parseCsv(text, { trim: true, skip_empty_lines: true, info: true }) as unknown as CsvRow[];
     } catch (error) {
         throw usageFailure(`${name} is not CSV: ${messageOf(error)}`);
     }

@@ -1,9 +1,10 @@
 /** The commands and their options. A module is loaded when its command is called, so that the AWS SDK is not for `--help`. */
-/* eslint-disable @typescript-eslint/no-require-imports -- import() of a .ts file would need another module system */
+/* eslint-disable @typescript-eslint/no-require-imports, @typescript-eslint/consistent-type-imports -- import() of a .ts file
+   would need another module system, and an import would load the module at once */
 import { Argument, Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 
 import { manifestPrefix } from "../contract/keys";
-import { type ExporterValues, exporterOptions } from "../exporter/main";
+import { type ExporterValues, exporterOptions } from "../exporter/arguments";
 import { type Context, exitCodes } from "./context";
 import { stackVariables } from "./stack";
 
@@ -138,7 +139,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .option("--failed", "only those that failed, timed out or were stopped")
         .addOption(
             new Option("--since <TIME>", "how far to look back, for instance 90m, 24h or 7d")
-                .argParser(parseDuration)
+                .argParser((text) => parseDuration(text))
                 .default(parseDuration("24h"), "24h"),
         )
         .option("--limit <N>", "at most so many, the newest", parseCount, 20)
@@ -198,7 +199,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addArgument(key)
         .addOption(
             new Option("--expires <TIME>", "how long it is valid, at most 7d")
-                .argParser((text) => parseDuration(text, 7 * unitsMs.d))
+                .argParser((text) => parseDuration(text, 7))
                 .default(parseDuration("1h"), "1h"),
         )
         .addOption(json)
@@ -270,12 +271,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addOption(stack)
         .addOption(stateMachine)
         .addHelpText(...examples(["doctor start --stack dev", "what starting exports needs"]))
-        .action((purpose, options) =>
-            load
-                .doctor()
-                .doctor(purpose, options, context)
-                .then(end),
-        );
+        .action((purpose, options) => load.doctor().doctor(purpose, options, context).then(end));
 
     program
         .command("completion")
@@ -305,14 +301,14 @@ function examples(...all: readonly (readonly [command: string, does: string])[])
     ];
 }
 
-const unitsMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const unitsMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** Reads a duration as `90s`, `15m`, `24h` or `7d`. @returns milliseconds */
-function parseDuration(text: string, atMostMs?: unknown): number {
+function parseDuration(text: string, atMostDays = 90): number {
     const [, count = "", unit = ""] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-    const milliseconds = Number(count) * (unitsMs[unit as keyof typeof unitsMs] ?? 0);
-    if (milliseconds === 0 || (typeof atMostMs === "number" && milliseconds > atMostMs)) {
-        throw new InvalidArgumentError("Expected a number and s, m, h or d, for instance 24h.");
+    const milliseconds = Number(count) * (unitsMs[unit] ?? 0);
+    if (milliseconds === 0 || milliseconds > atMostDays * 86_400_000) {
+        throw new InvalidArgumentError(`Expected a number and s, m, h or d, at most ${atMostDays}d.`);
     }
     return milliseconds;
 }

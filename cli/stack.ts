@@ -30,7 +30,7 @@ export async function findStack(
     const { env } = context;
     const arn = stateMachine ?? (stack === undefined ? (env[stackVariables.stateMachine] ?? "") : "");
     if (arn === "" && stateMachine === undefined) {
-        return readOutputs(stack ?? (env[stackVariables.stack] ?? ""), context);
+        return readOutputs(stack ?? env[stackVariables.stack] ?? "", context);
     }
     if (!/^arn:[\w-]+:states:[\w-]+:\d{12}:stateMachine:[^:]+$/.test(arn)) {
         throw usageFailure(
@@ -54,15 +54,13 @@ export async function findOutputs(options: StackOptions, context: Context): Prom
 async function readOutputs(stack: string, context: Context): Promise<StackOutputs> {
     const args = ["stack", "output", "--json", ...(stack === "" ? [] : ["--stack", stack])];
     const otherwise = `or give --state-machine ARN, or set ${stackVariables.stateMachine}.`;
-    const { exitCode, stdout, stderr } = await context
-        .runProcess("pulumi", args)
-        .catch((error: unknown) => {
-            if (codeOf(error) !== "ENOENT") throw error;
-            throw new Failure("Pulumi, which knows the outputs of the stack, is not installed.", {
-                next: `Install it (https://www.pulumi.com/docs/install/), ${otherwise}`,
-                cause: error,
-            });
+    const { exitCode, stdout, stderr } = await context.runProcess("pulumi", args).catch((error: unknown) => {
+        if (codeOf(error) !== "ENOENT") throw error;
+        throw new Failure("Pulumi, which knows the outputs of the stack, is not installed.", {
+            next: `Install it (https://www.pulumi.com/docs/install/), ${otherwise}`,
+            cause: error,
         });
+    });
     if (exitCode !== 0) {
         throw new Failure(`\`pulumi ${args.join(" ")}\` failed: ${stderr.trim().replace(/^error: /, "")}`, {
             next: `Give the stack with --stack NAME (pulumi stack ls shows them), ${otherwise}`,
@@ -76,11 +74,7 @@ async function readOutputs(stack: string, context: Context): Promise<StackOutput
 }
 
 /** The ARN of an execution that was given by ARN, or by its name in the stack's state machine. */
-export async function findExecution(
-    given: string,
-    options: StackOptions,
-    context: Context,
-): Promise<string> {
+export async function findExecution(given: string, options: StackOptions, context: Context): Promise<string> {
     if (/^arn:[\w-]+:states:[\w-]+:\d{12}:(execution|express):.+$/.test(given)) return given;
     if (!/^[\w.-]{1,80}$/.test(given)) {
         throw usageFailure(

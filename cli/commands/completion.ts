@@ -1,4 +1,4 @@
-import type { Command } from "@commander-js/extra-typings";
+import type { Command, CommandUnknownOpts } from "@commander-js/extra-typings";
 
 /**
  * A script that completes commands, options and known values. It asks nothing when it runs: `npx` would take a third of a
@@ -12,7 +12,7 @@ export function completionScript(shell: "bash" | "fish" | "zsh", program: Comman
 }
 
 /** What can follow a command: its options, then the values of its first argument. */
-function wordsOf(command: Command): { options: string[]; values: readonly string[] } {
+function wordsOf(command: CommandUnknownOpts): { options: string[]; values: readonly string[] } {
     const options = [...command.options.flatMap(({ long }) => long ?? []), "--help"];
     return { options, values: command.registeredArguments[0]?.argChoices ?? [] };
 }

@@ -120,7 +120,9 @@ function startProbes(context: Context, options: StackOptions): Probe[] {
                 const listed = await s3.send(new ListObjectsV2Command({ Bucket, Prefix, MaxKeys: 1 }));
                 const Key = listed.Contents?.[0]?.Key;
                 // One byte: it needs the KMS key as well, where there is one.
-                return Key && s3.send(new GetObjectCommand({ Bucket, Key, Range: "bytes=0-0" }));
+                return Key === undefined
+                    ? undefined
+                    : s3.send(new GetObjectCommand({ Bucket, Key, Range: "bytes=0-0" }));
             }),
         ],
     ];

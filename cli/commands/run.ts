@@ -1,6 +1,6 @@
 import { ExportError } from "../../contract/errors";
 import { exportImage } from "../../exporter/exportImage";
-import { type ExporterValues, readArguments } from "../../exporter/main";
+import { type ExporterValues, readArguments } from "../../exporter/arguments";
 import { type Context, exitCodes } from "../context";
 import { Failure } from "../failure";
 import { archiveRows, exportedTitle } from "../result";

@@ -16,7 +16,9 @@ export async function verify(
     options: { readonly json?: boolean | undefined },
     context: Context,
 ): Promise<number> {
-    const archive = given.startsWith("s3:") ? await openObject(context, given) : await openFile(context, given);
+    const archive = given.startsWith("s3:")
+        ? await openObject(context, given)
+        : await openFile(context, given);
     const found = await verifyArchive(watched(context, archive), archive.record);
     const problems = [...archive.problems, ...found.problems];
     const unchecked = archive.record === undefined ? [uncheckedText(found)] : [];
@@ -42,7 +44,8 @@ async function openFile({ signal }: Context, file: string): Promise<Archive> {
             cause,
         });
     });
-    if (!found.isFile()) throw new Failure(`${file} is not a file.`, { next: "Give the path of an archive." });
+    if (!found.isFile())
+        throw new Failure(`${file} is not a file.`, { next: "Give the path of an archive." });
     const text = await readFile(recordKey(file), "utf8").catch((error: unknown) => {
         if (codeOf(error) !== "ENOENT") throw error;
         return undefined;
@@ -84,7 +87,8 @@ async function* watched(context: Context, { bytes, sizeBytes }: Archive): AsyncI
 
 /** What nothing within an archive without a record shows. */
 function uncheckedText({ uncovered }: Verification): string {
-    const files = uncovered.length === 0 ? "" : `, and whether these are as they were: ${uncovered.join(", ")}`;
+    const files =
+        uncovered.length === 0 ? "" : `, and whether these are as they were: ${uncovered.join(", ")}`;
     return `whether it is what was exported${files}`;
 }
 

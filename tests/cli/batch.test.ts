@@ -4,14 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { awsError, type AwsAnswer, type FakeOptions, run, startTimeMs } from "./support/context";
+import { outputs } from "./support/outputs";
 
-const machine = "arn:aws:states:eu-west-1:111122223333:stateMachine:batch";
 const execution = "arn:aws:states:eu-west-1:111122223333:execution:batch:run";
 const mapRun = "arn:aws:states:eu-west-1:111122223333:mapRun:batch/JSON:run";
 const uris = ["one", "two", "three"].map(
     (tag) => `111122223333.dkr.ecr.eu-west-1.amazonaws.com/nginx:${tag}`,
 );
-const outputs = { batchStateMachineArn: machine, artifactBucketName: "bucket" };
 
 /** How the batch ends after 20 s. */
 const lost = {
@@ -112,7 +111,10 @@ describe("image-export batch", () => {
             ["s3 PutObject", "sfn StartExecution"],
         );
         assert.match(String(put?.input["Key"]), /^batches\/[0-9a-f-]{36}\.json$/);
-        assert.deepEqual(JSON.parse(String(put?.input["Body"])), uris);
+        assert.deepEqual(
+            JSON.parse(String(put?.input["Body"])),
+            uris.map((imageUri) => ({ imageUri })),
+        );
         assert.deepEqual(JSON.parse(String(started?.input["input"])), {
             manifest: { bucket: "bucket", key: put?.input["Key"] },
             allowFailures: true,
@@ -157,19 +159,32 @@ describe("image-export batch", () => {
         assert.ok(stderr.includes(`image-export stop ${execution}`));
     });
 
-    it("refuses a file that is not there, and both ways to wait, before anything is started", async () => {
+    it("uploads what was checked, not the file: Excel's byte order mark and blanks are no part of it", async () => {
+        const table = join(folder, "images.csv");
+        writeFileSync(table, `\uFEFFimageUri, platform\r\n${uris[0]},linux/arm64\r\n`);
+        const { calls } = await start([], { args: ["batch", table, "--no-wait"] });
+        assert.match(String(calls[0]?.input["Key"]), /\.json$/);
+        assert.deepEqual(JSON.parse(String(calls[0]?.input["Body"])), [
+            { imageUri: uris[0], platform: "linux/arm64" },
+        ]);
+    });
+
+    it("refuses a file that does not exist, or names no image in a row, before anything is started", async () => {
         const missing = await run({ args: ["batch", join(folder, "none.txt")] });
         assert.equal(missing.exitCode, 2);
         assert.match(missing.stderr, /none\.txt cannot be read: ENOENT/);
-        const both = await start(["--wait", "--no-wait"]);
-        assert.deepEqual([both.exitCode, both.calls], [2, []]);
+        const table = join(folder, "bad.csv");
+        writeFileSync(table, "imageUri,platform\n,linux/arm64\n");
+        const bad = await start([], { args: ["batch", table] });
+        assert.deepEqual([bad.exitCode, bad.calls], [2, []]);
+        assert.match(bad.stderr, /bad\.csv line 2 has no imageUri/);
     });
 
-    it("says which output the stack lacks", async () => {
+    it("needs the stack's outputs", async () => {
         const { exitCode, stderr } = await start([], {
-            runProcess: () => ({ exitCode: 0, stdout: '{"stateMachineArn":"x"}', stderr: "" }),
+            env: { IMAGE_EXPORT_STATE_MACHINE_ARN: outputs.stateMachineArn },
         });
-        assert.equal(exitCode, 1);
-        assert.match(stderr, /has no output batchStateMachineArn/);
+        assert.equal(exitCode, 2);
+        assert.match(stderr, /next Give the stack with --stack NAME/);
     });
 });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 
 import { findArchive, readInOrder } from "../../cli/archiveObject";
-import { Interruption } from "../../cli/command";
+import { Interruption } from "../../cli/context";
 import { download, partOf } from "../../cli/download";
 import { Failure } from "../../cli/failure";
 import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
@@ -17,6 +17,15 @@ import { recordOf } from "../support/readRecord";
 const place = { bucket: "bucket", key: "images/app.tar" };
 const partBytes = 10_000;
 const options = { partBytes, concurrency: 4, idleTimeoutMs: 500 };
+
+const failure =
+    (code: string, message = /./) =>
+    (error: unknown) => {
+        assert.ok(error instanceof Failure);
+        assert.equal(error.details.code, code);
+        assert.match(error.message, message);
+        return true;
+    };
 
 describe("download", () => {
     let s3: FakeS3;
@@ -114,7 +123,7 @@ describe("download", () => {
             (error) => {
                 assert.ok(error instanceof Failure);
                 assert.match(
-                    error.next ?? "",
+                    error.details.next ?? "",
                     /app\.tar\.part has .* the same command goes on from there\.$/,
                 );
                 return true;
@@ -166,14 +175,14 @@ describe("download", () => {
             const object = s3.objects.get("bucket/images/app.tar");
             if (object) object.headers["etag"] = '"other"';
         });
-        await assert.rejects(replaced, { code: "PreconditionFailed", message: /was replaced while/ });
+        await assert.rejects(replaced, failure("PreconditionFailed", /was replaced while/));
         assert.ok(!existsSync(file));
     });
 
     it("removes what is not what the record describes", async () => {
         s3.fault = ({ method, url }) =>
             method === "GET" && !url.includes(".json") ? { kind: "corrupt", atByte: 77 } : undefined;
-        await assert.rejects(run(), { code: "DigestMismatch", message: /has the sha256 .* its record says/ });
+        await assert.rejects(run(), failure("DigestMismatch", /has the sha256 .* its record says/));
         assert.ok(!existsSync(file) && !existsSync(partOf(file)) && !existsSync(`${partOf(file)}.json`));
     });
 
@@ -183,7 +192,7 @@ describe("download", () => {
         const left = await readFile(partOf(file));
         left[100] = (left[100] ?? 0) ^ 1;
         await writeFile(partOf(file), left);
-        await assert.rejects(run(), { code: "DigestMismatch" });
+        await assert.rejects(run(), failure("DigestMismatch"));
         await run();
         await leavesNothingElse();
     });
@@ -191,15 +200,15 @@ describe("download", () => {
     it("says when the disk is full", async function () {
         if (process.platform !== "linux") this.skip();
         await symlink("/dev/full", partOf(file));
-        await assert.rejects(run(), { code: "ENOSPC", message: /^The disk is full: / });
+        await assert.rejects(run(), failure("ENOSPC", /^The disk is full: /));
         assert.ok(!existsSync(file));
     });
 
     it("says when there is no such folder, and when it is no folder", async () => {
         file = path.join(folder, "none", "app.tar");
-        await assert.rejects(run(), { code: "ENOENT", message: /^There is no such folder: / });
+        await assert.rejects(run(), failure("ENOENT", /^There is no such folder: /));
         await writeFile(path.join(folder, "plain"), "");
         file = path.join(folder, "plain", "app.tar");
-        await assert.rejects(run(), { code: "ENOTDIR", message: /^There is no such folder: / });
+        await assert.rejects(run(), failure("ENOTDIR", /^There is no such folder: /));
     });
 });

@@ -190,7 +190,10 @@ describe("image-export list", () => {
         it(`refuses ${option} ${value}`, async () => {
             const { exitCode, stderr } = await list(option, value);
             assert.equal(exitCode, 2);
-            assert.ok(stderr.startsWith(`Error ${option} is "${value}": expected `));
+            assert.match(
+                stderr,
+                new RegExp(`^Error Option '${option} <.*' argument '${value}' is invalid\\. Expected `),
+            );
         });
     }
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 
 import { asFailure, Failure, isExpired, isPassing, printFailure } from "../../cli/failure";
+import { outputTo } from "../../cli/terminal";
 import { awsError } from "./support/context";
 
 const arn = "arn:aws:states:eu-west-1:111122223333:stateMachine:export";
@@ -8,8 +9,7 @@ const arn = "arn:aws:states:eu-west-1:111122223333:stateMachine:export";
 /** What is printed of an error. */
 function printed(error: unknown, about?: string): string {
     let text = "";
-    const stderr = { write: (part: string) => void (text += part), isTty: false, columns: 80 };
-    printFailure({ stderr, env: {} }, asFailure(error, about));
+    printFailure(outputTo({ write: (part) => (text += part) }, {}), asFailure(error, about));
     return text;
 }
 
@@ -35,7 +35,7 @@ describe("failures", () => {
         const message = `User: arn:aws:iam::111122223333:user/me is not authorized to perform: states:StartExecution on resource: ${arn}`;
         const text = printed(awsError("AccessDeniedException", message), arn);
         assert.equal(text.split(arn).length, 2);
-        assert.doesNotMatch(text, / of /);
+        assert.doesNotMatch(text, /\n +of /);
     });
 
     it("says that no region is set", () => {
@@ -51,7 +51,7 @@ describe("failures", () => {
         });
         assert.match(
             printed(error),
-            /^Error ENOTFOUND: getaddrinfo.*\n +next Look whether this machine reaches AWS/,
+            /^Error ENOTFOUND: getaddrinfo.*\n +next Check that this machine reaches AWS/,
         );
         assert.ok(isPassing(error));
     });

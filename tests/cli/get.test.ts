@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { runCommandLine } from "../../cli/main";
 import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
 import { runWithS3, s3Context } from "./support/s3Context";
+import { outputs } from "./support/outputs";
 import { storeArchive } from "./support/storedArchive";
 
 const key = "images/app.tar";
@@ -48,10 +49,6 @@ describe("get", () => {
     });
 
     it("takes a key of the stack's bucket, and a folder", async () => {
-        const outputs = {
-            artifactBucketName: "bucket",
-            stateMachineArn: "arn:aws:states:us-east-1:111122223333:stateMachine:m",
-        };
         const runProcess = () => ({ exitCode: 0, stdout: JSON.stringify(outputs), stderr: "" });
         const { exitCode, stdout } = await runWithS3({ s3, runProcess }, "get", key, folder, "--json");
         assert.equal(exitCode, 0);
@@ -63,7 +60,7 @@ describe("get", () => {
         const machine = "arn:aws:states:us-east-1:111122223333:stateMachine:m";
         const { exitCode, stderr } = await runWithS3({ s3 }, "get", key, "--state-machine", machine);
         assert.equal(exitCode, 2);
-        assert.match(stderr, /next Give the archive as s3:\/\/BUCKET\/images\/app\.tar/);
+        assert.match(stderr, /next Give the stack with --stack NAME; or, for an archive, s3:\/\/BUCKET\/KEY/);
     });
 
     it("does nothing where the archive is there already, and replaces something else only when told", async () => {
@@ -75,7 +72,7 @@ describe("get", () => {
         await writeFile(file, "mine");
         const other = await runWithS3({ s3 }, "get", uri, file);
         assert.equal(other.exitCode, 1);
-        assert.match(other.stderr, /is there already, and is not this archive\.\n +next .*--force/);
+        assert.match(other.stderr, /exists, and is not this archive\.\n +next .*--force/);
         assert.equal(await readFile(file, "utf8"), "mine");
         const forced = await runWithS3({ s3 }, "get", uri, file, "--force");
         assert.equal(forced.exitCode, 0);
@@ -100,7 +97,7 @@ describe("get", () => {
         await rm(file);
         const { exitCode, stderr } = await runWithS3({ s3 }, "get", uri, file);
         assert.equal(exitCode, 0);
-        assert.match(stderr, /^Note .*app\.tar\.part is of something else: beginning anew\.$/m);
+        assert.match(stderr, /^Note .*app\.tar\.part is of something else: beginning again\.$/m);
     });
 
     it("tells what is missing to whoever may list the prefix only, whom S3 refuses to read it", async () => {
@@ -149,7 +146,7 @@ describe("get", () => {
             [
                 "an archive without a record",
                 () => void s3.objects.delete(`bucket/${key}.json`),
-                /has no record, so that it cannot be verified\.\n +next Where its export still runs/,
+                /has no record, so it cannot be verified\.\n +next If its export is still running/,
             ],
             [
                 "a record that is none",
@@ -160,7 +157,7 @@ describe("get", () => {
                         headers: { etag: headers["etag"] ?? "" },
                     });
                 },
-                /app\.tar\.json is no export record of schema 1/,
+                /export record .*app\.tar\.json has the schemaVersion undefined/,
             ],
             [
                 "an archive that is not its record's, which is gone",
@@ -168,7 +165,7 @@ describe("get", () => {
                     const { headers } = s3.objects.get(`bucket/${key}`) ?? assert.fail();
                     headers["x-amz-version-id"] = "another";
                 },
-                /is not what its record describes: version version-\d+ of \d+ bytes\.\n +next Where an export/,
+                /is not what its record describes: version version-\d+ of \d+ bytes\.\n +next If an export/,
             ],
             [
                 "what S3 does not let it read",

@@ -15,7 +15,7 @@ describe("the launcher", () => {
         copy = mkdtempSync(join(tmpdir(), "image-export-"));
         for (const name of [
             "cli",
-            "components",
+            "contract",
             "exporter",
             "package.json",
             "package-lock.json",
@@ -51,7 +51,7 @@ describe("the launcher", () => {
     it("hands on the exit code, and says what is wrong on stderr", async () => {
         await assert.rejects(launch("nothing"), (error: { code: number; stderr: string }) => {
             assert.equal(error.code, 2);
-            assert.match(error.stderr, /^Error There is no command nothing\./);
+            assert.match(error.stderr, /^Error Unknown command 'nothing'/);
             return true;
         });
     });

@@ -1,45 +1,77 @@
 import assert from "node:assert/strict";
 
-import { UsageFailure } from "../../cli/failure";
+import { Failure } from "../../cli/failure";
 import { readManifest } from "../../cli/manifest";
 
 const uri = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/nginx:1.29";
+const request = { imageUri: uri, platform: "linux/arm64", force: true };
 
 describe("the file of a batch", () => {
-    it("is taken as it is where it is a list, lines or a table of requests", () => {
-        const list = JSON.stringify([uri, { imageUri: uri, platform: "linux/arm64", force: true }]);
-        assert.deepEqual(readManifest("a.json", list), { text: list, ending: ".json", count: 2 });
-        const lines = `"${uri}"\n{"imageUri":"${uri}"}\n`;
-        assert.deepEqual(readManifest("a.jsonl", `${lines}\n`), { text: lines, ending: ".jsonl", count: 2 });
-        const table = `imageUri,artifactKey\n${uri},images/a.tar\n`;
-        assert.deepEqual(readManifest("a.csv", table), { text: table, ending: ".csv", count: 1 });
+    it("is read in each of its forms", () => {
+        assert.deepEqual(readManifest("a.json", JSON.stringify([uri, request])), [
+            { imageUri: uri },
+            request,
+        ]);
+        assert.deepEqual(readManifest("a.jsonl", `"${uri}"\n\n${JSON.stringify(request)}\n`), [
+            { imageUri: uri },
+            request,
+        ]);
+        assert.deepEqual(readManifest("images.txt", `# ours\n${uri}\r\n\n  ${uri}\n`), [
+            { imageUri: uri },
+            { imageUri: uri },
+        ]);
+        assert.deepEqual(readManifest("-", uri), [{ imageUri: uri }]);
     });
 
-    it("becomes a list where it is one URI a line; comments and empty lines are left out", () => {
-        assert.deepEqual(readManifest("images.txt", `# ours\n${uri}\r\n\n  ${uri}\n`), {
-            text: JSON.stringify([uri, uri]),
-            ending: ".json",
-            count: 2,
+    for (const [what, text] of [
+        ["as it is", `imageUri,platform,force\n${uri},linux/arm64,true\n`],
+        [
+            "with Excel's byte order mark and line ends",
+            `\uFEFFimageUri,platform,force\r\n${uri},linux/arm64,TRUE\r\n`,
+        ],
+        ["with blanks around names and cells", `imageUri, platform , force\n${uri}, linux/arm64 ,true\n`],
+        ["with quotes", `"imageUri","platform","force"\n"${uri}","linux/arm64","true"\n\n`],
+    ] as const) {
+        it(`is the same as CSV ${what}`, () => {
+            assert.deepEqual(readManifest("a.csv", text), [request]);
         });
-        assert.equal(readManifest("-", uri).count, 1);
+    }
+
+    it("takes quoted commas, quotes and line ends of CSV as they are meant, and leaves empty cells out", () => {
+        const text = `imageUri,artifactKey,platform\n${uri},"images/a,""b"".tar",\n`;
+        assert.deepEqual(readManifest("a.csv", text), [{ imageUri: uri, artifactKey: 'images/a,"b".tar' }]);
     });
 
     for (const [name, text, says] of [
-        ["a.json", "{}", "a.json holds no list"],
-        ["a.json", "[", "a.json is no JSON"],
+        ["a.json", "{}", "a.json holds no array"],
+        ["a.json", "[", "a.json is not JSON"],
         ["a.json", "[]", "a.json names no image"],
-        ["a.json", '[{"image":"x"}]', "a.json row 1 has the field image: expected artifactBucket"],
-        ["a.json", "[7]", "a.json row 1 is 7"],
-        ["a.jsonl", `"${uri}"\nnginx`, "a.jsonl row 2 is no JSON"],
-        ["a.csv", "image\nx", 'The first line of a.csv is "image"'],
+        ["a.json", '[{"image":"x"}]', "a.json element 1 has the field image: expected imageUri, "],
+        ["a.json", '[{"platform":"linux/arm64"}]', "a.json element 1 has no imageUri"],
+        [
+            "a.json",
+            `["${uri}",{"imageUri":"${uri}","force":"yes"}]`,
+            'element 2 has the force "yes": expected',
+        ],
+        ["a.json", `[{"imageUri":"${uri}","platform":"arm64"}]`, 'has the platform "arm64"'],
+        ["a.json", '[{"imageUri":null}]', "has the imageUri null: expected a string"],
+        ["a.json", "[7]", "a.json element 1 is 7"],
+        ["a.jsonl", `"${uri}"\n\nnginx`, "a.jsonl line 3 is not JSON"],
+        ["a.csv", "image\nx", "a.csv line 1 has the columns image: expected imageUri"],
+        ["a.csv", `imageUri,color\n${uri},red\n`, "a.csv line 1 has the columns imageUri, color"],
+        ["a.csv", `imageUri,imageUri\n${uri},${uri}\n`, "each once"],
+        ["a.csv", `imageUri,platform\n${uri},\n,linux/arm64\n`, "a.csv line 3 has no imageUri"],
+        ["a.csv", `imageUri,platform\n${uri}\n`, "a.csv is not CSV: Invalid Record Length"],
+        ["a.csv", `imageUri,force\n${uri},yes\n`, 'a.csv line 2 has the force "yes"'],
         ["a.csv", "imageUri\n", "a.csv names no image"],
-        ["a.txt", `${uri}\nnginx`, 'a.txt row 2 is "nginx"'],
+        ["a.csv", "", "a.csv line 1 has the columns"],
+        ["a.txt", `${uri}\n\nnginx`, 'a.txt line 3 has the imageUri "nginx"'],
         ["a.txt", "# nothing\n", "a.txt names no image"],
     ] as const) {
         it(`is refused: ${says}`, () => {
             assert.throws(
                 () => readManifest(name, text),
-                (error) => error instanceof UsageFailure && error.message.includes(says),
+                (error) => error instanceof Failure && error.exitCode === 2 && error.message.includes(says),
             );
         });
     }

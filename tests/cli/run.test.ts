@@ -94,7 +94,7 @@ describe("run", () => {
             "an image that is not there",
             () => [`${registry.host}/app:2`, file],
             1,
-            /^Error ImageNotFound: .*\n +next Look/m,
+            /^Error ImageNotFound: .*Check the name/m,
         ],
         ["a reference that is none", () => ["App:1", file], 2, /^Error InvalidInput: /m],
         [
@@ -109,7 +109,7 @@ describe("run", () => {
             2,
             /--concurrency is "many": expected a whole number/,
         ],
-        ["one argument", () => [image], 2, /takes IMAGE DESTINATION/],
+        ["one argument", () => [image], 2, /Missing required argument 'DESTINATION'/],
     ];
     for (const [what, args, code, message] of failures) {
         it(`refuses ${what}`, async () => {

@@ -2,16 +2,13 @@ import assert from "node:assert/strict";
 
 import { stackVariables } from "../../cli/stack";
 import { run } from "./support/context";
+import { outputs } from "./support/outputs";
 
 const machine = "arn:aws:states:eu-west-1:111122223333:stateMachine:export";
 const execution = "arn:aws:states:eu-west-1:111122223333:execution:export:run";
 
 /** Stops an execution that is named, so that the stack has to be found; gives the run and what was asked of Pulumi. */
-async function stop(
-    args: string[],
-    env: Record<string, string> = {},
-    outputs: unknown = { stateMachineArn: machine },
-) {
+async function stop(args: string[], env: Record<string, string> = {}, found: unknown = outputs) {
     const asked: string[] = [];
     const stopped: unknown[] = [];
     const result = await run({
@@ -25,7 +22,7 @@ async function stop(
             asked.push([command, ...given].join(" "));
             return {
                 exitCode: 0,
-                stdout: typeof outputs === "string" ? outputs : JSON.stringify(outputs),
+                stdout: typeof found === "string" ? found : JSON.stringify(found),
                 stderr: "",
             };
         },
@@ -72,7 +69,7 @@ describe("the stack", () => {
         assert.equal(exitCode, 1);
         assert.match(
             stderr,
-            /^Error Pulumi is not installed.*\n +next Install it .*--state-machine ARN.*IMAGE_EXPORT_STATE/,
+            /^Error Pulumi, which .* is not installed.*\n +next Install it .*--state-machine ARN.*IMAGE_EXPORT_STATE/,
         );
     });
 
@@ -85,13 +82,17 @@ describe("the stack", () => {
         assert.match(stderr, /--stack no` failed: no stack named 'no' found\n +next .*pulumi stack ls/);
     });
 
-    for (const [what, outputs, says] of [
-        ["no outputs", {}, /has no outputs\.\n +next Deploy it: pulumi up/],
-        ["outputs of something else", { url: "x" }, /has no output stateMachineArn/],
-        ["no JSON", "warning", /printed no JSON: warning/],
+    for (const [what, given, says] of [
+        [
+            "no outputs",
+            {},
+            /not the outputs of an ecr-image-export stack.*\n +next Deploy the stack: pulumi up/,
+        ],
+        ["outputs of something else", { url: "x" }, /stateMachineArn \(missing, expected string\)/],
+        ["what is not JSON", "warning", /is not valid JSON/],
     ] as const) {
         it(`refuses ${what}`, async () => {
-            const { exitCode, stderr } = await stop([], {}, outputs);
+            const { exitCode, stderr } = await stop([], {}, given);
             assert.equal(exitCode, 1);
             assert.match(stderr, says);
         });

@@ -5,86 +5,107 @@ import {
     cut,
     formatBytes,
     formatDuration,
-    formatRate,
     formatTime,
+    outputTo,
+    type Piece,
+    printable,
     statusLine,
-    styles,
+    styled,
     table,
-    width,
+    writeJson,
 } from "../../cli/terminal";
 
-const red = (text: string) => `\u001b[31m${text}\u001b[39m`;
-
 /** An output that keeps what is written to it. */
-function output(isTty: boolean, columns = 20) {
+function output(isTTY: boolean, columns = 20, env: Record<string, string> = {}) {
     const written: string[] = [];
-    return { isTty, columns, written, write: (text: string) => void written.push(text) };
+    return { ...outputTo({ write: (text) => written.push(text), isTTY, columns }, env), columns, written };
+}
+
+/** What a file gets of some pieces. */
+function plain(pieces: readonly Piece[]): string {
+    const file = output(false);
+    file.write(...pieces);
+    return file.written.join("");
 }
 
 describe("the terminal", () => {
-    it("has colours only on a terminal without NO_COLOR", () => {
-        assert.equal(styles({ isTty: true }, {}).red("x"), red("x"));
-        assert.equal(styles({ isTty: true }, { NO_COLOR: "" }).red("x"), red("x"));
-        assert.equal(styles({ isTty: true }, { NO_COLOR: "1" }).red("x"), "x");
-        assert.equal(styles({ isTty: true }, { TERM: "dumb" }).red("x"), "x");
-        assert.equal(styles({ isTty: false }, {}).red("x"), "x");
+    it("has styles only on a terminal without NO_COLOR", () => {
+        for (const [isTty, env, expected] of [
+            [true, {}, "\u001b[1m\u001b[31mx\u001b[39m\u001b[22m"],
+            [true, { NO_COLOR: "" }, "\u001b[1m\u001b[31mx\u001b[39m\u001b[22m"],
+            [true, { NO_COLOR: "1" }, "x"],
+            [true, { TERM: "dumb" }, "x"],
+            [false, {}, "x"],
+        ] as const) {
+            const terminal = output(isTty, 20, env);
+            terminal.write(styled("x", "bold", "red"));
+            assert.deepEqual(terminal.written, [expected]);
+        }
+    });
+
+    it("shows what is foreign as text, styled or not", () => {
+        const foreign = "a\u001b[2Jb\rc\u009bd\u202ee\u2066\u0000\u007f\tf\ng";
+        const shown = String.raw`a\u001b[2Jb\u000dc\u009bd\u202ee\u2066\u0000\u007f` + "\tf\ng";
+        assert.equal(printable(foreign), shown);
+        assert.equal(plain([foreign, styled(foreign, "red")]), shown + shown);
+        const terminal = output(true);
+        terminal.write(styled("\u001b[8mhidden", "dim"));
+        assert.deepEqual(terminal.written, ["\u001b[2m\\u001b[8mhidden\u001b[22m"]);
+    });
+
+    it("leaves every character of JSON what it is", () => {
+        const value = { name: "\\\u009b\u202e\u001b" };
+        const file = output(false);
+        writeJson(file, value);
+        assert.deepEqual(JSON.parse(file.written.join("")), value);
+        assert.doesNotMatch(file.written.join(""), /[\u009b\u202e]/);
     });
 
     it("replaces a status, and keeps printed lines above it", () => {
         const terminal = output(true);
         const status = statusLine(terminal);
-        status.show("one");
-        status.show("one");
+        status.show("one", "one");
         status.print("line");
-        status.show("two");
+        status.show("two", "two");
         status.clear();
         assert.equal(terminal.written.join(""), "one\r\u001b[Kline\none\r\u001b[Ktwo\r\u001b[K");
     });
 
     it("cuts a status to one line of the terminal", () => {
         const terminal = output(true, 8);
-        statusLine(terminal).show("0123456789");
+        statusLine(terminal).show("", "0123456789");
         assert.equal(terminal.written.join(""), "012345…");
+        assert.equal(plain(cut([styled("äbc", "red"), "def"], 5)), "äbcd…");
+        assert.equal(plain(cut([styled("abc", "red"), "de"], 5)), "abcde");
     });
 
     it("writes a line for each new status where there is no terminal, without escapes", () => {
         const pipe = output(false);
         const status = statusLine(pipe);
-        status.show("upload 1 %", "upload");
-        status.show("upload 2 %", "upload");
+        status.show("upload", "upload 1 %");
+        status.show("upload", "upload 2 %");
         status.print("line");
-        status.show("done");
+        status.show("done", "done");
         status.clear();
         assert.equal(pipe.written.join(""), "upload 1 %\nline\ndone\n");
     });
 
-    it("counts no colours as width, and closes those that it cuts", () => {
-        assert.equal(width(red("äb")), 2);
-        assert.equal(cut(red("abcdef"), 4), `${red("abc")}…`);
-        assert.equal(cut(red("abcd"), 4), red("abcd"));
+    it("lines up tables and blocks, and leaves out what has no value", () => {
+        const rows = [
+            ["A", "BB"],
+            ["long", "x"],
+            [styled("é", "red"), "y"],
+        ];
+        assert.equal(plain(table(rows)), "A     BB\nlong  x\né     y\n");
+        const values = [
+            ["a", "1"],
+            ["none", undefined],
+            ["bcd", "2"],
+        ] as const;
+        assert.equal(plain(block(values)), "a    1\nbcd  2\n");
     });
 
-    it("lines up tables and blocks", () => {
-        assert.equal(
-            table(
-                ["A", "BB"],
-                [
-                    ["long", "x"],
-                    [red("é"), "y"],
-                ],
-            ),
-            `A     BB\nlong  x\n${red("é")}     y\n`,
-        );
-        assert.equal(
-            block([
-                ["a", "1"],
-                ["bcd", "2"],
-            ]),
-            "a    1\nbcd  2\n",
-        );
-    });
-
-    it("tells bytes, rates and durations in units that fit", () => {
+    it("says bytes and durations in units that fit", () => {
         const bytes = [0, 999, 1000, 9996, 99_960, 999_499, 999_500, 1_660_000_000, 3.2e15];
         assert.deepEqual(bytes.map(formatBytes), [
             "0 B",
@@ -97,7 +118,6 @@ describe("the terminal", () => {
             "1.66 GB",
             "3200 TB",
         ]);
-        assert.equal(formatRate(212_400_000), "212 MB/s");
         const durations = [0, 440, 9949, 9950, 59_499, 59_500, 185_000, 3_599_499, 3_599_500, 7_620_000];
         assert.deepEqual(durations.map(formatDuration), [
             "0.0 s",
@@ -113,7 +133,7 @@ describe("the terminal", () => {
         ]);
     });
 
-    it("tells times in the zone of the machine, with its offset", () => {
+    it("says times in the zone of the machine, with its offset", () => {
         const before = process.env["TZ"];
         try {
             const time = Date.UTC(2026, 0, 2, 3, 4, 5);

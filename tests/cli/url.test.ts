@@ -59,9 +59,9 @@ describe("url", () => {
     });
 
     for (const [expires, message] of [
-        ["8d", /--expires is "8d": S3 takes links for 7 days at most\.\n +next Give 7d/],
-        ["0h", /--expires is "0h": expected a number/],
-        ["soon", /--expires is "soon": expected a number/],
+        ["8d", /'8d' is invalid\. .*at most 7d/],
+        ["0h", /'0h' is invalid\. Expected a number/],
+        ["soon", /'soon' is invalid\. Expected a number/],
     ] as const) {
         it(`refuses --expires ${expires}`, async () => {
             const { exitCode, stdout, stderr } = await runWithS3({ s3 }, "url", uri, "--expires", expires);

@@ -154,7 +154,7 @@ describe("verify", () => {
         const none = await runWithS3({ s3 }, "verify", path.join(folder, "none.tar"));
         assert.equal(none.exitCode, 1);
         assert.match(none.stderr, /none\.tar cannot be read: ENOENT.*\n +next Give the path of an archive/);
-        assert.match((await runWithS3({ s3 }, "verify", folder)).stderr, /is no file\./);
+        assert.match((await runWithS3({ s3 }, "verify", folder)).stderr, /is not a file\./);
         assert.match(
             (await runWithS3({ s3 }, "verify", "s3://bucket/none.tar")).stderr,
             /NoSuchKey: There is nothing/,
@@ -162,7 +162,7 @@ describe("verify", () => {
         await writeFile(`${file}.json`, "{}");
         assert.match(
             (await runWithS3({ s3 }, "verify", file)).stderr,
-            /is no export record of schema 1\.\n +next Move/,
+            /export record .* has the schemaVersion undefined/,
         );
     });
 

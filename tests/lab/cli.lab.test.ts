@@ -55,7 +55,7 @@ function testCommandLine(engine: EngineName): void {
         assert.equal(head.ContentLength, output.sizeBytes);
         // Told by the build's phases and its log, both read with nothing but the published policy.
         assert.doesNotMatch(stderr, /cannot be seen/);
-        assert.match(stderr, /^=== Done \(after \d+ s\)$/m);
+        assert.match(stderr, /^=== done: .* \(after \d+ s\)$/m);
         const stages = stderr.split("\n").map((line) => line.split(" ")[0]);
         // The small image of the lab passes some of the stages between two polls.
         const ofBuild = ["resolving", "pulling", "saving", "uploading", "recording", "finishing"];
@@ -81,8 +81,8 @@ function testCommandLine(engine: EngineName): void {
         const status = await imageExport(["status", oldest?.name ?? ""]);
         assert.match(status.stdout, /^status +exported$/m);
         const logs = await imageExport(["logs", oldest?.executionArn ?? ""]);
-        assert.match(logs.stdout, /^=== Check the request \(after \d+ s\)\n/);
-        assert.match(logs.stdout, /^=== Done/m);
+        assert.match(logs.stdout, /^=== check: .* \(after \d+ s\)$/m);
+        assert.match(logs.stdout, /^=== done: /m);
     });
 
     it("stops watching at Ctrl-C without a terminal, watches again, and stops the execution", async () => {

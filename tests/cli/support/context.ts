@@ -1,7 +1,8 @@
 /** A context without a process: a clock that a wait moves on, clients that a test answers for, text that is kept. */
 import type { ClientTypes, Service } from "../../../cli/aws";
-import { type Context, Interruption, type ProcessResult } from "../../../cli/command";
+import { type Context, Interruption, type ProcessResult } from "../../../cli/context";
 import { runCommandLine } from "../../../cli/main";
+import { outputTo } from "../../../cli/terminal";
 
 /** Answers a call of AWS; what it throws is thrown. The input is as the SDK's command has it. */
 export type AwsAnswer = (operation: string, input: Record<string, unknown>, nowMs?: number) => unknown;
@@ -58,11 +59,15 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
     const controller = new AbortController();
     let nowMs = startTimeMs;
     let renewals = 0;
-    const outputOf = (name: keyof typeof written) => ({
-        write: (text: string) => void (written[name] += text),
-        isTty: options.isTty ?? false,
-        columns: options.columns ?? 80,
-    });
+    const outputOf = (name: keyof typeof written) =>
+        outputTo(
+            {
+                write: (text) => (written[name] += text),
+                isTTY: options.isTty ?? false,
+                columns: options.columns ?? 80,
+            },
+            options.env ?? {},
+        );
     const context: Context = {
         stdout: outputOf("stdout"),
         stderr: outputOf("stderr"),

@@ -40,11 +40,11 @@ export const streamed: readonly Moment[] = [
     { at: 2, phase: "QUEUED" },
     { at: 10, phase: "PROVISIONING" },
     { at: 20, phase: "DOWNLOAD_SOURCE" },
-    { at: 25, phase: "BUILD", log: ["", "=== Check the request (after 0 s)"] },
-    { at: 30, log: ["=== Export nginx:1.29 to s3://bucket/key (after 1 s)"] },
+    { at: 25, phase: "BUILD", log: ["", "=== check: Check the request (after 0 s)"] },
+    { at: 30, log: ["=== export: Export nginx:1.29 to s3://bucket/key (after 1 s)"] },
     { at: 35, log: ["137.5 of 550.0 MB in 2.0 s"] },
     { at: 40, log: ["412.5 of 550.0 MB in 4.0 s"] },
-    { at: 45, phase: "POST_BUILD", log: ["=== Done (after 9 s)"] },
+    { at: 45, phase: "POST_BUILD", log: ["=== done: Done (after 9 s)"] },
     { at: 50, phase: "COMPLETED", end: { status: "SUCCEEDED", output: exported } },
 ];
 

@@ -2,8 +2,9 @@
 import { S3Client } from "@aws-sdk/client-s3";
 
 import type { ClientTypes, Service } from "../../../cli/aws";
-import { type Context, Interruption, type ProcessResult } from "../../../cli/command";
+import { type Context, Interruption, type ProcessResult } from "../../../cli/context";
 import { runCommandLine } from "../../../cli/main";
+import { outputTo } from "../../../cli/terminal";
 import type { FakeS3 } from "../../exporter/support/fakeS3";
 
 /** What a test decides. */
@@ -43,11 +44,15 @@ export function s3Context(options: S3ContextOptions): S3Context {
         maxAttempts: 1,
     });
     let nowMs = startTimeMs;
-    const outputOf = (name: keyof typeof written) => ({
-        write: (text: string) => void (written[name] += text),
-        isTty: options.isTty ?? false,
-        columns: 200,
-    });
+    const outputOf = (name: keyof typeof written) =>
+        outputTo(
+            {
+                write: (text) => (written[name] += text),
+                isTTY: options.isTty ?? false,
+                columns: 200,
+            },
+            options.env ?? {},
+        );
     const context: Context = {
         stdout: outputOf("stdout"),
         stderr: outputOf("stderr"),
