@@ -1,5 +1,6 @@
 /** The arguments of an export, for the exporter and for `image-export run`. Loads nothing of the exporter. */
 import { ExportError } from "../contract/errors";
+import { defaultPlatform } from "../contract/platform";
 import type { ExportOptions } from "./exportImage";
 
 /** An option, as `node:util` parseArgs takes it, and what help says of it. */
@@ -15,7 +16,7 @@ export const exporterOptions = {
     platform: {
         type: "string",
         value: "PLATFORM",
-        description: "os/arch[/variant], or all for every platform (default linux/amd64)",
+        description: `os/arch[/variant], or all for every platform (default ${defaultPlatform})`,
     },
     force: { type: "boolean", description: "export although the same export is there already" },
     concurrency: {

@@ -34,8 +34,6 @@ export async function buildExporterBundle(): Promise<string> {
         logLevel: "silent",
     });
     const [output] = result.outputFiles;
-    if (output === undefined) {
-        throw new Error("esbuild wrote no bundle");
-    }
+    if (output === undefined) throw new Error("esbuild wrote no bundle");
     return output.text;
 }

@@ -1,115 +1,104 @@
-import { createRecord, engineVersion, idFrom } from "./createRecord";
-import type { ExportRecord } from "../contract/record";
-import type { CredentialSource } from "./registry/credentials";
-import { type Destination, type Location, parseLocation } from "./destination/destination";
 import { asExportError, ExportError } from "../contract/errors";
-import { fileDestination } from "./destination/fileDestination";
-import { type ResolvedImage, resolveImage } from "./registry/image";
+import { type ImageReference, isDigest, parseReference } from "../contract/image";
+import { defaultPlatform, parsePlatform, platformText } from "../contract/platform";
+import type { ExportRecord } from "../contract/record";
+import type { RequestVariable } from "../contract/request";
+import type { ExportResult } from "../contract/result";
 import { defaultPartBytes, planParts } from "./archive/parts";
 import { planArchive } from "./archive/plan";
-import { defaultPlatform, parsePlatform, platformText } from "../contract/platform";
-import { parseReference } from "../contract/image";
-import { openRegistry, type Registry } from "./registry/registry";
-import { defaultRetryPolicy, retry, type RetryPolicy, TransientError } from "./network/retry";
+import { createRecord, idFrom } from "./createRecord";
+import { type Destination, type Location, parseLocation } from "./destination/destination";
+import { fileDestination } from "./destination/fileDestination";
 import { createS3Client } from "./destination/s3Client";
 import { s3Destination } from "./destination/s3Destination";
+import { defaultRetryPolicy, retry, type RetryPolicy, TransientError } from "./network/retry";
+import type { CredentialSource } from "./registry/credentials";
+import { type ResolvedImage, resolveImage } from "./registry/image";
+import { openRegistry, type Registry } from "./registry/registry";
 import { transfer } from "./transfer";
 
 /** What to export, where to, and how. */
 export interface ExportOptions {
     /** `HOST/REPOSITORY[:TAG][@sha256:DIGEST]`. Refused with `InvalidInput` when it is not a reference. */
-    image: string;
+    readonly image: string;
     /** `s3://BUCKET/KEY`, or the path of a file. Refused with `InvalidInput` when it is neither. */
-    destination: string;
+    readonly destination: string;
     /**
      * `os/arch[/variant]`, or `all`.
      * @default "linux/amd64"
      */
-    platform?: string | undefined;
+    readonly platform?: string | undefined;
     /**
      * Whether to export although the same export is at the destination already.
      * @default false
      */
-    force?: boolean | undefined;
+    readonly force?: boolean | undefined;
     /**
      * Whether registries that are not on this machine may be spoken to without TLS.
      * @default false
      */
-    insecure?: boolean | undefined;
+    readonly insecure?: boolean | undefined;
     /**
      * Blob ranges fetched at a time, and as many parts written at a time.
      * @default 8
      */
-    concurrency?: number | undefined;
+    readonly concurrency?: number | undefined;
     /**
      * Memory for parts under way, in bytes; the program itself needs some 80 MB beside it. Refused with `InvalidInput`
      * when it does not hold one part of this archive.
      * @default 83886080 (80 MiB), enough for archives up to 800 GB
      */
-    memoryBytes?: number | undefined;
+    readonly memoryBytes?: number | undefined;
     /**
      * What a part should measure, in bytes.
      * @default 5242880 (5 MiB)
      */
-    partBytes?: number | undefined;
+    readonly partBytes?: number | undefined;
     /**
      * How often requests to the registry and to S3 are tried again.
      * @default 8 attempts, 0.2 s to 20 s apart
      */
-    retryPolicy?: RetryPolicy | undefined;
+    readonly retryPolicy?: RetryPolicy | undefined;
     /**
      * A connection without a byte for so many milliseconds is stalled and given up.
      * @default 30000
      */
-    idleTimeoutMs?: number | undefined;
+    readonly idleTimeoutMs?: number | undefined;
     /**
      * Where the registry's credentials come from.
      * @default ECR's authorization token, else what `docker login` has stored
      */
-    credentials?: CredentialSource | undefined;
+    readonly credentials?: CredentialSource | undefined;
     /**
-     * Environment: AWS settings of S3's endpoint and region, proxies, `DOCKER_CONFIG`, execution and build id.
+     * Environment: AWS settings of S3's endpoint and region, proxies, `DOCKER_CONFIG`, execution and build id, `IMAGE_DIGEST`.
      * @default process.env
      */
-    env?: NodeJS.ProcessEnv | undefined;
+    readonly env?: NodeJS.ProcessEnv | undefined;
     /** Stops the export; nothing stays at the destination. */
-    signal?: AbortSignal | undefined;
+    readonly signal?: AbortSignal | undefined;
     /** Told of what has been done. Called often: at every piece that arrives. */
-    onProgress?: ((progress: ExportProgress) => void) | undefined;
+    readonly onProgress?: ((progress: ExportProgress) => void) | undefined;
 }
 
 /** How far an export is. */
 export interface ExportProgress {
     /** Bytes received from the registry. More than the image has when something had to be fetched again. */
-    fetchedBytes: number;
+    readonly fetchedBytes: number;
     /** Bytes of the archive that are at the destination. */
-    writtenBytes: number;
+    readonly writtenBytes: number;
     /** Size of the archive in bytes. */
-    totalBytes: number;
+    readonly totalBytes: number;
 }
 
-/** What an export has come to; the names are those of the state machine's output. */
-export interface ExportResult {
-    imageUri: string;
-    /** Digest of the manifest that the archive holds; of the index for the platform `all`. */
-    imageDigest: string;
-    platform: string;
-    /** Null for a file. */
-    artifactBucket: string | null;
-    /** The object's key, or the file's path. */
-    artifactKey: string;
+/** What an export has come to. */
+export interface ExportOutcome extends Omit<ExportResult, "artifactBucket" | "artifactVersionId"> {
+    /** Null for a file, whose path is the key. */
+    readonly artifactBucket: string | null;
     /** Null for a file, and in a bucket without versions. */
-    artifactVersionId: string | null;
-    sizeBytes: number;
-    /** Of the archive, in hexadecimal. */
-    sha256: string;
-    /** Whether the archive is another export's: the same one was there already, or came at the same time. */
-    skipped: boolean;
-    engine: "stream";
-    engineVersion: string;
-    /** The build that made this request, if one did. */
-    buildId: string | null;
+    readonly artifactVersionId: string | null;
 }
+
+const digestVariable: RequestVariable = "IMAGE_DIGEST";
 
 /** The options with their defaults. */
 type Settings = ReturnType<typeof withDefaults>;
@@ -120,7 +109,7 @@ type Settings = ReturnType<typeof withDefaults>;
  *
  * @throws ExportError with one of the five names, and then nothing is at the destination that was not there before
  */
-export async function exportImage(options: ExportOptions): Promise<ExportResult> {
+export async function exportImage(options: ExportOptions): Promise<ExportOutcome> {
     const settings = withDefaults(options);
     const abort = new AbortController();
     const stop = (): void => {
@@ -138,9 +127,10 @@ export async function exportImage(options: ExportOptions): Promise<ExportResult>
 }
 
 function withDefaults(options: ExportOptions) {
+    const env = options.env ?? process.env;
     return {
         ...options,
-        reference: parseReference(options.image),
+        reference: referenceOf(options.image, env),
         location: parseLocation(options.destination),
         request: parsePlatform(options.platform ?? defaultPlatform),
         force: options.force ?? false,
@@ -150,8 +140,23 @@ function withDefaults(options: ExportOptions) {
         partBytes: positive("partBytes", options.partBytes ?? defaultPartBytes),
         retryPolicy: options.retryPolicy ?? defaultRetryPolicy,
         idleTimeoutMs: positive("idleTimeoutMs", options.idleTimeoutMs ?? 30_000),
-        env: options.env ?? process.env,
+        env,
     };
+}
+
+/**
+ * What an image is asked for by: where ECR has told the state machine the digest of a tag, exactly that is exported, whatever the
+ * tag means by now.
+ */
+function referenceOf(image: string, env: NodeJS.ProcessEnv): ImageReference {
+    const reference = parseReference(image);
+    const digest = env[digestVariable] ?? "";
+    if (digest === "" || reference.digest !== undefined) return reference;
+    if (isDigest(digest)) return { ...reference, digest };
+    throw new ExportError(
+        "InvalidInput",
+        `${digestVariable} is "${digest}": expected sha256: and 64 hexadecimal digits, or nothing.`,
+    );
 }
 
 function positive(name: string, value: number): number {
@@ -161,7 +166,7 @@ function positive(name: string, value: number): number {
     return value;
 }
 
-async function runExport(settings: Settings, abort: AbortController): Promise<ExportResult> {
+async function runExport(settings: Settings, abort: AbortController): Promise<ExportOutcome> {
     const { reference, request, location, force } = settings;
     const { signal } = abort;
     const progress = createProgress(settings.onProgress);
@@ -171,9 +176,7 @@ async function runExport(settings: Settings, abort: AbortController): Promise<Ex
         const image = await resolveImage(registry, reference, request);
         const { digest } = image.documents[0].descriptor;
         const found = force ? undefined : await destination.find();
-        if (found && isSameExport(found, digest, settings)) {
-            return resultOf(settings, found, true);
-        }
+        if (found && isSameExport(found, digest, settings)) return resultOf(settings, found, true);
         const record = await writeArchive({ settings, abort, image, registry, destination, progress });
         return record
             ? resultOf(settings, record, false)
@@ -184,37 +187,33 @@ async function runExport(settings: Settings, abort: AbortController): Promise<Ex
     }
 }
 
-/** Counts what has been done. */
-interface ProgressCounter {
-    begin: (totalBytes: number) => void;
-    fetched: (bytes: number) => void;
-    written: (allBytes: number) => void;
-}
-
-function createProgress(onProgress: ExportOptions["onProgress"]): ProgressCounter {
-    const progress: ExportProgress = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
+/** Counts what has been done, and reports it. */
+function createProgress(onProgress: ExportOptions["onProgress"]) {
+    let progress: ExportProgress = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
+    function report(change: Partial<ExportProgress>): void {
+        progress = { ...progress, ...change };
+        onProgress?.(progress);
+    }
     return {
-        begin: (totalBytes) => {
-            progress.totalBytes = totalBytes;
+        begin: (totalBytes: number): void => {
+            progress = { ...progress, totalBytes };
         },
-        fetched: (bytes) => {
-            progress.fetchedBytes += bytes;
-            onProgress?.({ ...progress });
+        fetched: (bytes: number): void => {
+            report({ fetchedBytes: progress.fetchedBytes + bytes });
         },
-        written: (allBytes) => {
-            progress.writtenBytes = allBytes;
-            onProgress?.({ ...progress });
+        written: (writtenBytes: number): void => {
+            report({ writtenBytes });
         },
     };
 }
 
 interface Work {
-    settings: Settings;
-    abort: AbortController;
-    image: ResolvedImage;
-    registry: Registry;
-    destination: Destination;
-    progress: ProgressCounter;
+    readonly settings: Settings;
+    readonly abort: AbortController;
+    readonly image: ResolvedImage;
+    readonly registry: Registry;
+    readonly destination: Destination;
+    readonly progress: ReturnType<typeof createProgress>;
 }
 
 /**
@@ -222,14 +221,8 @@ interface Work {
  *
  * @returns its record; undefined when another export replaced the archive before that had its record
  */
-async function writeArchive({
-    settings,
-    abort,
-    image,
-    registry,
-    destination,
-    progress,
-}: Work): Promise<ExportRecord | undefined> {
+async function writeArchive(work: Work): Promise<ExportRecord | undefined> {
+    const { settings, abort, image, registry, destination, progress } = work;
     const { concurrency, memoryBytes, env } = settings;
     const platform = platformText(settings.request);
     const plan = planArchive(image);
@@ -259,9 +252,7 @@ async function takeBack(writer: { abort(): Promise<void> }, error: unknown): Pro
 }
 
 function openDestination(location: Location, settings: Settings, signal: AbortSignal): Destination {
-    if (location.kind === "file") {
-        return fileDestination(location.path);
-    }
+    if (location.kind === "file") return fileDestination(location.path);
     return s3Destination({
         ...location,
         client: createS3Client(settings),
@@ -293,9 +284,7 @@ async function awaitSameExport(
     const what = `Another export wrote ${settings.destination} at the same time, and finding its record`;
     const record = await retry(what, settings.retryPolicy, signal, async () => {
         const found = await destination.find();
-        if (found === undefined) {
-            throw new TransientError("archive and record do not belong together");
-        }
+        if (found === undefined) throw new TransientError("archive and record do not belong together");
         return found;
     });
     if (!isSameExport(record, digest, settings)) {
@@ -308,7 +297,7 @@ async function awaitSameExport(
     return record;
 }
 
-function resultOf({ location, env, image }: Settings, record: ExportRecord, skipped: boolean): ExportResult {
+function resultOf({ location, env, image }: Settings, record: ExportRecord, skipped: boolean): ExportOutcome {
     return {
         imageUri: image,
         imageDigest: record.imageDigest,
@@ -320,7 +309,6 @@ function resultOf({ location, env, image }: Settings, record: ExportRecord, skip
         sha256: record.archive.sha256,
         skipped,
         engine: "stream",
-        engineVersion,
         buildId: idFrom(env, "CODEBUILD_BUILD_ID"),
     };
 }

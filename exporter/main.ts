@@ -1,7 +1,8 @@
 import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { type ExporterOption, exporterOptions, readArguments } from "./arguments";
 import { asExportError, ExportError, exitStatuses } from "../contract/errors";
+import { progressText } from "../contract/progress";
+import { type ExporterOption, exporterOptions, readArguments } from "./arguments";
 import { type ExportProgress, exportImage, type ExportOptions } from "./exportImage";
 
 const usage = `Usage: node exporter.mjs IMAGE DESTINATION [options]
@@ -15,7 +16,9 @@ ${Object.entries<ExporterOption>(exporterOptions)
   --progress           say on stderr how far it is
 
 The result goes to stdout as one line of JSON; so does a failure: {"error": NAME, "cause": TEXT}.
-Exit codes: 0 done or skipped, 1 ExportFailed, 2 InvalidInput, 3 ImageNotFound, 4 AccessDenied, 5 DigestMismatch.
+Exit codes: 0 done or skipped, ${Object.entries(exitStatuses)
+    .map(([name, status]) => `${status} ${name}`)
+    .join(", ")}.
 `;
 
 /** Runs the command: exports, prints the outcome, and leaves the exit code to {@link exitStatuses}. */
@@ -44,9 +47,7 @@ function write(descriptor: 1 | 2, text: string): void {
 
 function parseArguments(argv: readonly string[]): ExportOptions | "help" {
     const { values, positionals } = parseOrRefuse(argv);
-    if (values.help) {
-        return "help";
-    }
+    if (values.help) return "help";
     const onProgress = values.progress ? reportProgress() : undefined;
     return { ...readArguments(positionals, values), onProgress };
 }
@@ -85,12 +86,9 @@ function reportProgress(): (progress: ExportProgress) => void {
     return ({ writtenBytes, totalBytes }) => {
         const now = Date.now();
         const isDone = totalBytes > 0 && writtenBytes === totalBytes;
-        if (now - reported < 1000 && !isDone) {
-            return;
-        }
+        if (now - reported < 1000 && !isDone) return;
         reported = now;
         const seconds = (now - started) / 1000;
-        const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
-        write(2, `${megabytes(writtenBytes)} of ${megabytes(totalBytes)} MB in ${seconds.toFixed(1)} s\n`);
+        write(2, `${progressText({ writtenBytes, totalBytes, seconds })}\n`);
     };
 }

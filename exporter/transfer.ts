@@ -9,25 +9,25 @@ import type { Registry } from "./registry/registry";
 
 /** What is moved, from where, to where, and with how much of the machine. */
 export interface TransferOptions {
-    plan: ArchivePlan;
-    parts: readonly Part[];
-    registry: Pick<Registry, "readBlob">;
-    writer: Pick<ArchiveWriter, "write">;
+    readonly plan: ArchivePlan;
+    readonly parts: readonly Part[];
+    readonly registry: Pick<Registry, "readBlob">;
+    readonly writer: Pick<ArchiveWriter, "write">;
     /** Blob ranges fetched at a time, and parts written at a time. */
-    concurrency: number;
+    readonly concurrency: number;
     /** Memory for parts under way, in bytes. */
-    memoryBytes: number;
+    readonly memoryBytes: number;
     /** Aborted by the first failure, so that everything under way stops; its reason is that failure. */
-    abort: AbortController;
+    readonly abort: AbortController;
     /** Told after every part that has been written, of the bytes written so far. */
-    onWritten: (bytes: number) => void;
+    readonly onWritten: (bytes: number) => void;
 }
 
 /** Checksums of the whole archive. */
 export interface TransferResult {
     /** In hexadecimal. */
-    sha256: string;
-    crc32: number;
+    readonly sha256: string;
+    readonly crc32: number;
 }
 
 /**
@@ -101,9 +101,7 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
         const moving: Promise<void>[] = [];
         for (const part of parts) {
             const memory = await slots.acquire();
-            if (signal.aborted) {
-                break;
-            }
+            if (signal.aborted) break;
             const release = (): void => {
                 slots.release(memory);
             };
@@ -119,16 +117,16 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
 
 /** The CRC-32 of a stretch of the archive, and how long it is in bytes. */
 interface Checked {
-    crc32: number;
-    length: number;
+    readonly crc32: number;
+    readonly length: number;
 }
 
 /** One stretch of a segment, and where it goes in its part. */
 interface Slice {
-    segment: Segment;
-    from: number;
-    to: number;
-    at: number;
+    readonly segment: Segment;
+    readonly from: number;
+    readonly to: number;
+    readonly at: number;
 }
 
 function slicesOf(plan: ArchivePlan, part: Part): Slice[] {

@@ -13,20 +13,20 @@ import type { ArchiveFile, ReadArchive } from "./readArchive";
 /** What an archive holds, as it says itself. */
 export interface ArchiveContents {
     /** Names that `docker load` gives to the images. */
-    names: readonly string[];
+    readonly names: readonly string[];
     /** Digest of the document that `index.json` names; undefined where there is none. */
-    imageDigest: string | undefined;
+    readonly imageDigest: string | undefined;
     /** `os/arch[/variant]` of each image. */
-    platforms: readonly string[];
+    readonly platforms: readonly string[];
     /** Every layer once, in the form that the archive has it in. */
-    layers: readonly { digest: string; sizeBytes: number; offset: number }[];
+    readonly layers: readonly { digest: string; sizeBytes: number; offset: number }[];
 }
 
 /** An image of `manifest.json`, with the digests of its unpacked layers as its configuration has them. */
 export interface LoadableImage {
-    config: string;
-    names: readonly string[];
-    layers: readonly { file: string; diffId: string | undefined }[];
+    readonly config: string;
+    readonly names: readonly string[];
+    readonly layers: readonly { file: string; diffId: string | undefined }[];
 }
 
 /** The files of an archive by their names. */
@@ -65,9 +65,7 @@ export function imagesOf(files: Files): LoadableImage[] {
     const list = parseJson(files.get("manifest.json"));
     return (Array.isArray(list) ? list : []).flatMap((each: unknown): LoadableImage[] => {
         const { Config, RepoTags, Layers } = (each ?? {}) as Record<string, unknown>;
-        if (typeof Config !== "string" || !isTexts(Layers)) {
-            return [];
-        }
+        if (typeof Config !== "string" || !isTexts(Layers)) return [];
         const config = parseJson(fileOf(files, Config)) as { rootfs?: { diff_ids?: unknown } } | undefined;
         const diffIds = config?.rootfs?.diff_ids;
         return [
@@ -112,9 +110,7 @@ export function parseDocument(file: ArchiveFile | undefined, mediaType: string):
 /** The file of a name; a link leads to what it points to, as in archives of Docker before 25. */
 export function fileOf(files: Files, name: string): ArchiveFile | undefined {
     const file = files.get(name);
-    if (file?.linkName === undefined) {
-        return file;
-    }
+    if (file?.linkName === undefined) return file;
     const target = path.posix.join(file.type === "2" ? path.posix.dirname(name) : "", file.linkName);
     return files.get(target);
 }

@@ -33,9 +33,7 @@ function powerOfX(exponent: number): number {
     let result = 0x80000000; // x^0: in the reflected form the highest bit is the lowest power
     let square = 0x40000000; // x^1
     for (let rest = exponent; rest > 0; rest = Math.floor(rest / 2)) {
-        if (rest % 2 === 1) {
-            result = multiply(result, square);
-        }
+        if (rest % 2 === 1) result = multiply(result, square);
         square = multiply(square, square);
     }
     return result;
@@ -45,9 +43,7 @@ function multiply(a: number, b: number): number {
     let product = 0;
     let shifted = b;
     for (let bit = 0x80000000; bit !== 0; bit >>>= 1) {
-        if ((a & bit) !== 0) {
-            product ^= shifted;
-        }
+        if ((a & bit) !== 0) product ^= shifted;
         shifted = (shifted & 1) === 0 ? shifted >>> 1 : (shifted >>> 1) ^ polynomial;
     }
     return product >>> 0;

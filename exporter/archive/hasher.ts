@@ -2,28 +2,28 @@ import { Worker } from "node:worker_threads";
 
 /** A stretch of a blob within the bytes that are hashed. */
 export interface BlobStretch {
-    digest: string;
+    readonly digest: string;
     /** Where it starts and ends in the bytes. */
-    from: number;
-    to: number;
+    readonly from: number;
+    readonly to: number;
     /** Whether it is the blob's end. */
-    isLast: boolean;
+    readonly isLast: boolean;
 }
 
 /** Bytes of the archive, with the blobs that lie in them. */
 export interface HashJob {
     /** Place of these bytes in the archive, counted from 0. Jobs may come in any order. */
-    turn: number;
-    memory: SharedArrayBuffer;
-    length: number;
-    blobs: readonly BlobStretch[];
+    readonly turn: number;
+    readonly memory: SharedArrayBuffer;
+    readonly length: number;
+    readonly blobs: readonly BlobStretch[];
 }
 
 /** What became known by hashing a job's bytes. */
 export interface HashResult {
-    turn: number;
+    readonly turn: number;
     /** Blobs that end in these bytes, by the digest expected, with the digest they have. */
-    finished: readonly (readonly [expected: string, actual: string])[];
+    readonly finished: readonly (readonly [expected: string, actual: string])[];
 }
 
 /** Hashes an archive and the blobs in it, in order, on a thread of its own. */

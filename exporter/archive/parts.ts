@@ -4,9 +4,9 @@ import type { PlannedFile } from "./plan";
 /** A stretch of the archive that is moved, retried and uploaded as one. */
 export interface Part {
     /** From 1, as S3 numbers parts. */
-    number: number;
-    offset: number;
-    length: number;
+    readonly number: number;
+    readonly offset: number;
+    readonly length: number;
 }
 
 /** What is known of an archive before it is cut. */
@@ -49,9 +49,7 @@ export function planParts(plan: Outline, partBytes = defaultPartBytes): Part[] {
     const first = Math.max(partBytes, minPartBytes, smallestThatCanDo);
     for (let target = first; target <= maxPartBytes; target = Math.ceil(target * 1.25)) {
         const lengths = alignedLengths(plan, target);
-        if (lengths.length <= maxParts) {
-            return numbered(lengths);
-        }
+        if (lengths.length <= maxParts) return numbered(lengths);
     }
     return numbered(splitEvenly(plan.sizeBytes, Math.ceil(plan.sizeBytes / maxPartBytes)));
 }

@@ -4,31 +4,31 @@ import { blockBytes, paddingBytes, parseTarHeader, type TarEntry } from "./tar";
 
 /** A file of an archive, as it was found there. */
 export interface ArchiveFile {
-    name: string;
+    readonly name: string;
     /** As in {@link TarEntry}. */
-    type: string;
-    sizeBytes: number;
+    readonly type: string;
+    readonly sizeBytes: number;
     /** Offset of the first byte of its content in the archive. */
-    offset: number;
+    readonly offset: number;
     /** Of its content, in hexadecimal. */
-    sha256: string;
+    readonly sha256: string;
     /** The content, of small files that begin as JSON does. */
-    content?: Buffer;
+    readonly content?: Buffer;
     /** What a link points to. */
-    linkName?: string;
+    readonly linkName?: string;
 }
 
 /** What reading an archive to its last byte has shown. */
 export interface ReadArchive {
     /** Files by their names. */
-    files: ReadonlyMap<string, ArchiveFile>;
+    readonly files: ReadonlyMap<string, ArchiveFile>;
     /** Of the whole archive, in hexadecimal. */
-    sha256: string;
-    sizeBytes: number;
+    readonly sha256: string;
+    readonly sizeBytes: number;
     /** What is wrong with the tar itself, each with its place. */
-    damages: readonly string[];
+    readonly damages: readonly string[];
     /** Whether every file was found: from a damaged header on none is. */
-    isComplete: boolean;
+    readonly isComplete: boolean;
 }
 
 /** Configurations, manifests and indexes are some KiB; a registry's limit for a manifest is 4 MiB. */
@@ -55,9 +55,7 @@ export async function readArchive(source: AsyncIterable<Uint8Array>): Promise<Re
     try {
         await readFiles(cursor, files, damages);
     } catch (error) {
-        if (!(error instanceof TarDamage)) {
-            throw error;
-        }
+        if (!(error instanceof TarDamage)) throw error;
         damages.push(messageOf(error));
         isComplete = false;
         while ((await cursor.read(Infinity)) !== undefined) {
@@ -86,9 +84,7 @@ function createCursor(source: AsyncIterable<Uint8Array>): Cursor {
         async read(limit) {
             while (rest.length === 0) {
                 const next = await iterator.next();
-                if (next.done === true) {
-                    return undefined;
-                }
+                if (next.done === true) return undefined;
                 rest = next.value;
             }
             const bytes = rest.subarray(0, limit);
@@ -127,9 +123,7 @@ async function readFiles(cursor: Cursor, files: Map<string, ArchiveFile>, damage
 
 /** Undefined for the end of the archive, where one byte may be damaged, too. */
 function parseHeader(block: Buffer, offset: number): TarEntry | undefined {
-    if (block.filter((byte) => byte !== 0).length < fewBytes) {
-        return undefined;
-    }
+    if (block.filter((byte) => byte !== 0).length < fewBytes) return undefined;
     try {
         return parseTarHeader(block);
     } catch (error) {
@@ -156,9 +150,7 @@ async function readFile(cursor: Cursor, entry: TarEntry): Promise<ArchiveFile> {
     await readExactly(cursor, sizeBytes, name, (bytes) => {
         hash.update(bytes);
         isKept &&= kept.length > 0 || type === "x" || isJsonBeginning(bytes[0]);
-        if (isKept) {
-            kept.push(Uint8Array.from(bytes));
-        }
+        if (isKept) kept.push(Uint8Array.from(bytes));
     });
     return {
         name,
@@ -186,9 +178,7 @@ function parseExtended(text: string): Map<string, string> {
 async function readEnd(cursor: Cursor, first: Buffer, offset: number, damages: string[]): Promise<void> {
     const what = "the end of the archive";
     const wrong = first.findIndex((byte) => byte !== 0);
-    if (wrong >= 0) {
-        damages.push(notZero(what, offset + wrong));
-    }
+    if (wrong >= 0) damages.push(notZero(what, offset + wrong));
     damages.push(
         ...(await readZeros(cursor, blockBytes, what)),
         ...(await readZeros(cursor, Infinity, what)),
@@ -200,9 +190,7 @@ async function readZeros(cursor: Cursor, length: number, what: string): Promise<
     let wrong: number | undefined;
     const take = (bytes: Uint8Array): void => {
         const at = bytes.findIndex((byte) => byte !== 0);
-        if (at >= 0) {
-            wrong ??= cursor.position - bytes.length + at;
-        }
+        if (at >= 0) wrong ??= cursor.position - bytes.length + at;
     };
     await readExactly(cursor, length, what, take);
     return wrong === undefined ? [] : [notZero(what, wrong)];
@@ -220,9 +208,7 @@ async function readExactly(
 ): Promise<void> {
     for (let left = length; left > 0;) {
         const bytes = await cursor.read(left);
-        if (bytes === undefined && length === Infinity) {
-            return;
-        }
+        if (bytes === undefined && length === Infinity) return;
         if (bytes === undefined) {
             throw new TarDamage(`the archive ends early, at byte ${cursor.position}, within ${what}`);
         }

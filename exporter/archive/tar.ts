@@ -49,12 +49,12 @@ export function paddingBytes(sizeBytes: number): number {
 
 /** A file entry as read from a header block. */
 export interface TarEntry {
-    name: string;
-    sizeBytes: number;
+    readonly name: string;
+    readonly sizeBytes: number;
     /** `0` is a regular file, `5` a directory; others are as in POSIX ustar. */
-    type: string;
+    readonly type: string;
     /** What a link points to. */
-    linkName?: string;
+    readonly linkName?: string;
 }
 
 /** Six digits, then a zero byte and a space as Go and GNU tar write them, or the other way round as this program does. */
@@ -67,9 +67,7 @@ const checksumPattern = /^[0-7]{6}(\0 | \0)$/;
  * @throws Error when the block's checksum is wrong
  */
 export function parseTarHeader(block: Buffer): TarEntry | undefined {
-    if (block.every((byte) => byte === 0)) {
-        return undefined;
-    }
+    if (block.every((byte) => byte === 0)) return undefined;
     if (
         !checksumPattern.test(block.toString("latin1", 148, 156)) ||
         readOctal(block, 148, 8) !== checksum(block)

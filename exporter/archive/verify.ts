@@ -16,15 +16,15 @@ import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 /** What reading an archive has shown. */
 export interface Verification {
     /** Of the whole archive, in hexadecimal. */
-    sha256: string;
-    sizeBytes: number;
+    readonly sha256: string;
+    readonly sizeBytes: number;
     /** Digest of the document that the archive's `index.json` names. */
-    imageDigest: string | undefined;
+    readonly imageDigest: string | undefined;
     /** What is wrong, each naming the blob, the place or the field; empty for a good archive. */
-    problems: readonly string[];
-    contents: ArchiveContents;
+    readonly problems: readonly string[];
+    readonly contents: ArchiveContents;
     /** Files that no digest within the archive covers: only its record tells whether they are damaged. */
-    uncovered: readonly string[];
+    readonly uncovered: readonly string[];
 }
 
 /**
@@ -70,9 +70,7 @@ function expectedDigests(files: Files): Map<ArchiveFile, string> {
     for (const file of files.values()) {
         // Docker before 25 names configurations `DIGEST.json`.
         const [, digest] = /^(?:blobs\/sha256\/)?([0-9a-f]{64})(?:\.json)?$/.exec(file.name) ?? [];
-        if (digest !== undefined && file.type === "0") {
-            expected.set(file, digest);
-        }
+        if (digest !== undefined && file.type === "0") expected.set(file, digest);
     }
     for (const { layers } of imagesOf(files)) {
         for (const { file: name, diffId } of layers) {
@@ -88,9 +86,7 @@ function expectedDigests(files: Files): Map<ArchiveFile, string> {
 
 function wrongFiles(files: Files): string[] {
     return [...expectedDigests(files)].flatMap(([file, expected]) => {
-        if (file.sha256 === expected) {
-            return [];
-        }
+        if (file.sha256 === expected) return [];
         const isNamed = file.name.includes(expected);
         return [
             `${isNamed ? `blob sha256:${expected}` : file.name} has the content of sha256:${file.sha256}` +
@@ -155,9 +151,7 @@ function documentTree(
 ): (ImageDocument | undefined)[] {
     const file = files.get(blobName(listed.digest));
     const manifest = parseDocument(file, listed.mediaType);
-    if (file?.content === undefined || manifest === undefined) {
-        return [undefined];
-    }
+    if (file?.content === undefined || manifest === undefined) return [undefined];
     const descriptor = { ...listed, mediaType: manifest.mediaType, size: file.sizeBytes };
     const children = manifest.kind === "index" ? manifest.manifests : [];
     return [
@@ -189,9 +183,7 @@ function missingFiles(files: Files, record: ExportRecord | undefined): string[] 
         ),
     );
     const fromLayout = documentsOf(files).flatMap(({ manifest }) => {
-        if (manifest.kind === "image") {
-            return [manifest.config, ...manifest.layers];
-        }
+        if (manifest.kind === "image") return [manifest.config, ...manifest.layers];
         // Docker saves an index with the one image of it that it has.
         const there = manifest.manifests.filter(({ digest }) => files.has(blobName(digest)));
         return record?.engine.name === "stream" || there.length === 0 ? manifest.manifests : there;

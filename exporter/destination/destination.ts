@@ -4,15 +4,15 @@ import type { ExportRecord } from "../../contract/record";
 
 /** What an archive's object says of it in its metadata, so that one HEAD tells. */
 export interface ArchiveMetadata {
-    imageDigest: string;
+    readonly imageDigest: string;
     /** `os/arch[/variant]`, or `all`. */
-    platform: string;
+    readonly platform: string;
 }
 
 /** What is to be written, known before the first byte. */
 export interface ArchiveOutline {
-    parts: readonly Part[];
-    metadata: ArchiveMetadata;
+    readonly parts: readonly Part[];
+    readonly metadata: ArchiveMetadata;
 }
 
 /** Writes one archive. Nothing is visible at the destination before {@link ArchiveWriter.commit} succeeds. */

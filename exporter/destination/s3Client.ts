@@ -5,11 +5,11 @@ import { isTransientStatus, retryAfterMs, TransientError } from "../network/retr
 
 /** How to speak to S3. */
 export interface S3ClientOptions {
-    env: NodeJS.ProcessEnv;
+    readonly env: NodeJS.ProcessEnv;
     /** Connections at a time. */
-    concurrency: number;
+    readonly concurrency: number;
     /** A connection without a byte for so long is stalled and given up. */
-    idleTimeoutMs: number;
+    readonly idleTimeoutMs: number;
 }
 
 /**
@@ -78,9 +78,7 @@ export function isNamed(error: unknown, ...names: string[]): boolean {
 
 /** Judges an error of the SDK: transient, or the named error it means. */
 export function s3Error(error: unknown, what: string): TransientError | ExportError {
-    if (error instanceof TransientError || error instanceof ExportError) {
-        return error;
-    }
+    if (error instanceof TransientError || error instanceof ExportError) return error;
     const { name, $response } = error as SdkError;
     const status = statusOf(error);
     const message = `${what}: ${messageOf(error)}${status === undefined ? "" : ` (${name}, ${status})`}`;

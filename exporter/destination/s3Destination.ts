@@ -19,12 +19,12 @@ import { isNamed, s3Error, statusOf } from "./s3Client";
 
 /** An object and how to write it. */
 export interface S3DestinationOptions {
-    client: S3Client;
-    bucket: string;
-    key: string;
-    retryPolicy: RetryPolicy;
+    readonly client: S3Client;
+    readonly bucket: string;
+    readonly key: string;
+    readonly retryPolicy: RetryPolicy;
     /** Stops writing; what has to be cleaned up after that is cleaned up all the same. */
-    signal: AbortSignal;
+    readonly signal: AbortSignal;
 }
 
 const archiveType = "application/x-tar";
@@ -89,11 +89,11 @@ async function find(options: S3DestinationOptions): Promise<ExportRecord | undef
 }
 
 interface ArchiveHead {
-    metadata: Partial<ArchiveMetadata>;
-    sizeBytes: number | undefined;
-    crc32: string | undefined;
-    versionId: string | null;
-    eTag: string | undefined;
+    readonly metadata: Partial<ArchiveMetadata>;
+    readonly sizeBytes: number | undefined;
+    readonly crc32: string | undefined;
+    readonly versionId: string | null;
+    readonly eTag: string | undefined;
 }
 
 /** What is at the key; undefined for nothing, and for a caller who may not know (403 without s3:ListBucket). */
@@ -122,8 +122,8 @@ async function headArchive(
 
 /** Which archive an object is: by its version, or in a bucket without versions by its ETag. */
 interface ArchiveIdentity {
-    versionId: string | null;
-    eTag: string | undefined;
+    readonly versionId: string | null;
+    readonly eTag: string | undefined;
 }
 
 function identityOf(answer: { VersionId?: string | undefined; ETag?: string | undefined }): ArchiveIdentity {
@@ -132,8 +132,8 @@ function identityOf(answer: { VersionId?: string | undefined; ETag?: string | un
 
 interface StoredRecord {
     /** Undefined when what is there is no record. */
-    record: ExportRecord | undefined;
-    eTag: string | undefined;
+    readonly record: ExportRecord | undefined;
+    readonly eTag: string | undefined;
 }
 
 async function readRecord(
@@ -156,9 +156,7 @@ async function readRecord(
 
 function assertMissing(error: unknown): void {
     const status = statusOf(error);
-    if (status !== 404 && status !== 403) {
-        throw error;
-    }
+    if (status !== 404 && status !== 403) throw error;
 }
 
 function metadataHeaders({ imageDigest, platform }: ArchiveMetadata): Record<string, string> {
@@ -279,9 +277,7 @@ async function createUpload(options: S3DestinationOptions, metadata: ArchiveMeta
             const { UploadId } = await client.send(command, { abortSignal: signal });
             return UploadId ?? "";
         } catch (error) {
-            if (statusOf(error) === undefined) {
-                await abortStrayUploads(options, sentAt);
-            }
+            if (statusOf(error) === undefined) await abortStrayUploads(options, sentAt);
             throw error;
         }
     });
@@ -318,9 +314,7 @@ async function abortUpload(options: S3DestinationOptions, uploadId: string): Pro
                 new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }),
             );
         } catch (error) {
-            if (!isNamed(error, "NoSuchUpload")) {
-                throw error;
-            }
+            if (!isNamed(error, "NoSuchUpload")) throw error;
         }
     });
 }
@@ -370,12 +364,8 @@ async function writeRecord(
                     "it cannot be seen. The caller needs s3:GetObject there.",
                 );
             }
-            if (head.versionId !== versionId || head.eTag !== eTag) {
-                return undefined;
-            }
-            if (await putRecord(options, record, there?.eTag)) {
-                return record;
-            }
+            if (head.versionId !== versionId || head.eTag !== eTag) return undefined;
+            if (await putRecord(options, record, there?.eTag)) return record;
         }
         throw new ExportError("ExportFailed", `lost ${recordTurns} times to other exports`);
     } catch (error) {
@@ -409,9 +399,7 @@ async function putRecord(
         } catch (error) {
             // docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html: 412 for another ETag or for any, 404
             // for none, 409 for a write at the same time.
-            if ([404, 409, 412].includes(statusOf(error) ?? 0)) {
-                return false;
-            }
+            if ([404, 409, 412].includes(statusOf(error) ?? 0)) return false;
             throw error;
         }
     });

@@ -157,8 +157,8 @@ function portOf(url: URL): number {
 
 /** Node's agents for requests of other clients (the AWS SDK, small requests), made to go through the proxy. */
 export interface Agents {
-    httpAgent: http.Agent;
-    httpsAgent: https.Agent;
+    readonly httpAgent: http.Agent;
+    readonly httpsAgent: https.Agent;
 }
 
 /**
@@ -179,9 +179,7 @@ function throughProxy<A extends http.Agent>(agent: A, protocol: string, env: Nod
         const host = options.host ?? "localhost";
         const url = new URL(`${protocol}//${host.includes(":") ? `[${host}]` : host}:${options.port ?? ""}`);
         const proxy = proxyFor(url, env);
-        if (proxy === undefined) {
-            return direct(options, callback);
-        }
+        if (proxy === undefined) return direct(options, callback);
         connect(url, proxy).then(
             (socket) => callback?.(null, socket),
             (error: unknown) => callback?.(error as Error, new net.Socket()),

@@ -7,18 +7,18 @@ import { TransientError } from "./retry";
 
 /** A request for a document: a manifest, a token. */
 export interface DocumentRequest {
-    method: "GET" | "HEAD" | "POST";
-    url: URL;
-    headers: Readonly<Record<string, string>>;
-    body?: string;
-    signal: AbortSignal;
+    readonly method: "GET" | "HEAD" | "POST";
+    readonly url: URL;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body?: string;
+    readonly signal: AbortSignal;
 }
 
 /** The answer, its body whole. */
 export interface DocumentResponse {
-    status: number;
-    headers: http.IncomingHttpHeaders;
-    body: Buffer;
+    readonly status: number;
+    readonly headers: http.IncomingHttpHeaders;
+    readonly body: Buffer;
 }
 
 /** Registries refuse manifests above 4 MiB (distribution's own limit), so nothing larger is a document. */

@@ -11,9 +11,7 @@ const lastingCodes = /^(ENOTFOUND|EPROTO|CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SEL
  *     a signature
  */
 export function networkError(error: unknown, url: URL): TransientError | ExportError {
-    if (error instanceof TransientError || error instanceof ExportError) {
-        return error;
-    }
+    if (error instanceof TransientError || error instanceof ExportError) return error;
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
     const message = `${url.origin}: ${messageOf(error)}`;
     return lastingCodes.test(code)

@@ -4,13 +4,13 @@ import { ExportError, type BuildErrorName, messageOf } from "../../contract/erro
 /** How often and how fast an operation is tried again. */
 export interface RetryPolicy {
     /** Attempts in all, the first included. */
-    attempts: number;
+    readonly attempts: number;
     /** Longest wait after the first failure, in milliseconds; it doubles with every further one. */
-    baseDelayMs: number;
+    readonly baseDelayMs: number;
     /** Ceiling of the doubling, in milliseconds. */
-    maxDelayMs: number;
+    readonly maxDelayMs: number;
     /** Ceiling of what a server's `Retry-After` may ask for, in milliseconds. */
-    maxRetryAfterMs: number;
+    readonly maxRetryAfterMs: number;
 }
 
 /** About 45 s of patience: long enough for a throttled registry, short against a build's timeout. */
@@ -57,9 +57,7 @@ export async function retry<T>(
             return await action(attempt);
         } catch (error) {
             signal?.throwIfAborted();
-            if (!(error instanceof TransientError)) {
-                throw error;
-            }
+            if (!(error instanceof TransientError)) throw error;
             if (attempt >= policy.attempts) {
                 const message = `${what} failed ${attempt} times, at last: ${messageOf(error)}`;
                 throw new ExportError(error.lastingName, message, error);
@@ -87,9 +85,7 @@ function delayMs(policy: RetryPolicy, attempt: number, retryAfterMs = 0): number
  * @returns milliseconds from now, or undefined when there is none that can be read
  */
 export function retryAfterMs(header: string | undefined, nowMs = Date.now()): number | undefined {
-    if (header === undefined || header.trim() === "") {
-        return undefined;
-    }
+    if (header === undefined || header.trim() === "") return undefined;
     const delay = /^\d+$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - nowMs;
     return Number.isNaN(delay) ? undefined : Math.max(0, delay);
 }

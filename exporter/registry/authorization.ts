@@ -5,8 +5,8 @@ import { isTransientStatus, retryAfterMs, TransientError } from "../network/retr
 
 /** What a 401 asks for: the scheme in lower case and its parameters. */
 export interface Challenge {
-    scheme: string;
-    parameters: Readonly<Record<string, string>>;
+    readonly scheme: string;
+    readonly parameters: Readonly<Record<string, string>>;
 }
 
 /** The Authorization header of a registry, renewed when the registry no longer accepts it. */
@@ -36,9 +36,7 @@ export function createAuthorization(
     async function renew(rejected: string | undefined, challenge: string | undefined): Promise<string> {
         const known = login;
         const header = await known?.catch(() => undefined);
-        if (header !== undefined && header !== rejected) {
-            return header;
-        }
+        if (header !== undefined && header !== rejected) return header;
         // Of all who were rejected at once, the first to come here logs in and the others wait for it.
         const next = login === undefined || login === known ? logIn(parseChallenge(challenge)) : login;
         login = next;
@@ -138,9 +136,7 @@ function basic({ username, password }: { username: string; password: string }): 
 function withQuery(url: URL, query: Readonly<Record<string, string>>): URL {
     const result = new URL(url);
     for (const [name, value] of Object.entries(query)) {
-        if (value !== "") {
-            result.searchParams.set(name, value);
-        }
+        if (value !== "") result.searchParams.set(name, value);
     }
     return result;
 }

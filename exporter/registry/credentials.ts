@@ -36,9 +36,7 @@ async function ecrCredentials(host: EcrHost, agents: Agents): Promise<RegistryCr
         const { authorizationData } = await client.send(new GetAuthorizationTokenCommand({}));
         return decodeLogin(authorizationData?.[0]?.authorizationToken);
     } catch (error) {
-        if (error instanceof Error && error.name === "CredentialsProviderError") {
-            return undefined;
-        }
+        if (error instanceof Error && error.name === "CredentialsProviderError") return undefined;
         const name = error instanceof Error ? error.name : "";
         throw new ExportError(
             /AccessDenied|UnrecognizedClient|InvalidSignature|ExpiredToken/.test(name)
@@ -54,9 +52,9 @@ async function ecrCredentials(host: EcrHost, agents: Agents): Promise<RegistryCr
 }
 
 interface DockerConfig {
-    auths?: Record<string, { auth?: string; identitytoken?: string } | undefined>;
-    credHelpers?: Record<string, string | undefined>;
-    credsStore?: string;
+    readonly auths?: Record<string, { auth?: string; identitytoken?: string } | undefined>;
+    readonly credHelpers?: Record<string, string | undefined>;
+    readonly credsStore?: string;
 }
 
 async function dockerCredentials(
@@ -76,9 +74,7 @@ async function dockerCredentials(
         const inFile = entry?.identitytoken
             ? { identityToken: entry.identitytoken }
             : decodeLogin(entry?.auth);
-        if (found ?? inFile) {
-            return found ?? inFile;
-        }
+        if (found ?? inFile) return found ?? inFile;
     }
     return undefined;
 }

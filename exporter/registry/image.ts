@@ -18,23 +18,23 @@ import type { Registry } from "./registry";
 
 /** A manifest or index that goes into the archive, with its bytes. */
 export interface ImageDocument {
-    descriptor: Descriptor;
-    bytes: Buffer;
-    manifest: Manifest;
+    readonly descriptor: Descriptor;
+    readonly bytes: Buffer;
+    readonly manifest: Manifest;
 }
 
 /** Everything that an archive is planned from. */
 export interface ResolvedImage {
     /** The name the archive carries. */
-    name: string;
+    readonly name: string;
     /** Tag of that name, if it has one. */
-    tag?: string;
+    readonly tag?: string;
     /** The document that was asked for first, then those it points to, in its order. */
-    documents: readonly [ImageDocument, ...ImageDocument[]];
+    readonly documents: readonly [ImageDocument, ...ImageDocument[]];
     /** Digest of the index that one platform was chosen from. */
-    indexDigest?: string;
+    readonly indexDigest?: string;
     /** The configurations that have been read, by their digests. */
-    configs: ReadonlyMap<string, Buffer>;
+    readonly configs: ReadonlyMap<string, Buffer>;
 }
 
 /** A configuration above this is refused, and of many those beyond it are not read: they are kept in memory. Docker's are a few KiB. */
@@ -86,9 +86,7 @@ async function readFirst(registry: Registry, { tag, digest }: ImageReference): P
         try {
             return await readDocument(registry, digest);
         } catch (error) {
-            if (asExportError(error).name !== "ImageNotFound") {
-                throw error;
-            }
+            if (asExportError(error).name !== "ImageNotFound") throw error;
             await registry.manifest(tag);
         }
     }
@@ -126,9 +124,7 @@ async function readPlatform(
 }
 
 async function readTree(registry: Registry, root: ImageDocument, depth: number): Promise<ImageDocument[]> {
-    if (root.manifest.kind === "image") {
-        return [root];
-    }
+    if (root.manifest.kind === "image") return [root];
     if (depth === 0) {
         throw new ExportError(
             "InvalidInput",

@@ -4,27 +4,27 @@ import { isDigest } from "../../contract/image";
 
 /** What points to a blob: the descriptor of the OCI image specification. */
 export interface Descriptor {
-    mediaType: string;
-    digest: string;
+    readonly mediaType: string;
+    readonly digest: string;
     /** Length of the blob in bytes. */
-    size: number;
-    platform?: Platform;
-    annotations?: Readonly<Record<string, string>>;
+    readonly size: number;
+    readonly platform?: Platform;
+    readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** The manifest of one image: its configuration and its layers, the lowest first. */
 export interface ImageManifest {
-    kind: "image";
-    mediaType: string;
-    config: Descriptor;
-    layers: readonly Descriptor[];
+    readonly kind: "image";
+    readonly mediaType: string;
+    readonly config: Descriptor;
+    readonly layers: readonly Descriptor[];
 }
 
 /** An image index (OCI) or manifest list (Docker): one manifest per platform, and attestations. */
 export interface ImageIndex {
-    kind: "index";
-    mediaType: string;
-    manifests: readonly Descriptor[];
+    readonly kind: "index";
+    readonly mediaType: string;
+    readonly manifests: readonly Descriptor[];
 }
 
 export type Manifest = ImageManifest | ImageIndex;
@@ -144,9 +144,7 @@ function parseObject(bytes: Buffer): JsonObject {
     } catch (error) {
         throw refused("it is not JSON", error);
     }
-    if (!isObject(value)) {
-        throw refused("it is not a JSON object");
-    }
+    if (!isObject(value)) throw refused("it is not a JSON object");
     return value;
 }
 
@@ -188,9 +186,7 @@ function readPlatform(value: JsonObject): Platform | undefined {
 }
 
 function readAnnotations(value: unknown): Record<string, string> | undefined {
-    if (!isObject(value)) {
-        return undefined;
-    }
+    if (!isObject(value)) return undefined;
     const texts = Object.entries(value).filter(
         (pair): pair is [string, string] => typeof pair[1] === "string",
     );

@@ -7,21 +7,21 @@ import { TransientError } from "../network/retry";
 
 /** A GET of `target.length` bytes from `offset` on. */
 export interface RangeRequest {
-    url: URL;
-    headers: Readonly<Record<string, string>>;
+    readonly url: URL;
+    readonly headers: Readonly<Record<string, string>>;
     /** First byte wanted of the resource. */
-    offset: number;
+    readonly offset: number;
     /** Where the bytes go. */
-    target: Uint8Array;
-    signal: AbortSignal;
+    readonly target: Uint8Array;
+    readonly signal: AbortSignal;
     /** Told of every piece that has arrived in `target`, so that a broken transfer can go on from there. */
-    onBytes: (length: number) => void;
+    readonly onBytes: (length: number) => void;
 }
 
 /** The head of the answer. With status 200 or 206 the whole `target` has been filled. */
 export interface RangeResponse {
-    status: number;
-    headers: Readonly<Record<string, string>>;
+    readonly status: number;
+    readonly headers: Readonly<Record<string, string>>;
 }
 
 /** Reads ranges over kept connections. */
@@ -107,9 +107,7 @@ export function createRangeClient(
         } catch (error) {
             connection.socket.destroy();
             request.signal.throwIfAborted();
-            if (error instanceof UnreadableFraming) {
-                return getThroughNode(request, agents, idleTimeoutMs);
-            }
+            if (error instanceof UnreadableFraming) return getThroughNode(request, agents, idleTimeoutMs);
             throw networkError(error, request.url);
         }
     }
@@ -129,14 +127,14 @@ interface Connection {
      * Room for the head of every answer. Node asks for the room of the next bytes as soon as the last have been
      * received, so between two answers it already holds this one.
      */
-    head: Buffer;
+    readonly head: Buffer;
     reader?: (Receiving & { failed(error: Error): void }) | undefined;
 }
 
 interface Outcome {
-    response: RangeResponse;
+    readonly response: RangeResponse;
     /** Whether the connection is clean for a next request. */
-    reusable: boolean;
+    readonly reusable: boolean;
 }
 
 class UnreadableFraming extends Error {}
@@ -271,9 +269,7 @@ function createBodyReader(
 
     return {
         room: () => {
-            if (skipped < skip) {
-                return spare.subarray(0, Math.min(skip - skipped, spare.length));
-            }
+            if (skipped < skip) return spare.subarray(0, Math.min(skip - skipped, spare.length));
             return filled < target.length ? target.subarray(filled, filled + pieceLimitBytes) : spare;
         },
         received: (length) => {
@@ -281,9 +277,7 @@ function createBodyReader(
                 skipped += length;
                 return;
             }
-            if (filled === target.length) {
-                return;
-            }
+            if (filled === target.length) return;
             filled += length;
             onBytes(length);
             if (filled === target.length) {
@@ -372,9 +366,7 @@ function getThroughNode(
                 );
             }
             response.on("data", (chunk: Buffer) => {
-                if (status !== 200 && status !== 206) {
-                    return; // the text of an error is not the blob's
-                }
+                if (status !== 200 && status !== 206) return; // the text of an error is not the blob's
                 const wanted = chunk.subarray(Math.min(skip, chunk.length), skip + target.length - filled);
                 skip -= Math.min(skip, chunk.length);
                 target.set(wanted, filled);

@@ -12,9 +12,9 @@ import { isTransientStatus, retry, retryAfterMs, type RetryPolicy, TransientErro
 
 /** A manifest or index as the registry sent it. */
 export interface RegistryDocument {
-    bytes: Buffer;
-    digest: string;
-    contentType: string | undefined;
+    readonly bytes: Buffer;
+    readonly digest: string;
+    readonly contentType: string | undefined;
 }
 
 /** One repository of one registry. All operations retry what may pass, and end in an ExportError. */
@@ -45,19 +45,19 @@ export interface Registry {
 
 /** How to speak to a registry. */
 export interface RegistryOptions {
-    env: NodeJS.ProcessEnv;
+    readonly env: NodeJS.ProcessEnv;
     /** Connections at a time. */
-    concurrency: number;
+    readonly concurrency: number;
     /** Whether hosts other than loopback may be spoken to without TLS. */
-    insecure: boolean;
-    retryPolicy: RetryPolicy;
+    readonly insecure: boolean;
+    readonly retryPolicy: RetryPolicy;
     /** A connection without a byte for so long is stalled and given up. */
-    idleTimeoutMs: number;
-    signal: AbortSignal;
+    readonly idleTimeoutMs: number;
+    readonly signal: AbortSignal;
     /** Where credentials come from; by default ECR's token or `docker login`. */
-    credentials?: CredentialSource | undefined;
+    readonly credentials?: CredentialSource | undefined;
     /** Told of every piece of a blob that arrives. */
-    onBytes?: ((length: number) => void) | undefined;
+    readonly onBytes?: ((length: number) => void) | undefined;
 }
 
 const redirectLimit = 5;
@@ -87,9 +87,7 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
     ): Promise<R> {
         const used = await authorization.current();
         const response = await send(used === undefined ? {} : { authorization: used });
-        if (response.status !== 401) {
-            return response;
-        }
+        if (response.status !== 401) return response;
         const challenge = (response.headers as Record<string, string | undefined>)["www-authenticate"];
         return send({ authorization: await authorization.renew(used, challenge) });
     }
@@ -138,9 +136,7 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
             options.onBytes?.(length);
         };
         await retry(`${registry}/${repository}, blob ${digest}`, retryPolicy, signal, async () => {
-            if (done < target.length) {
-                await readOnce(digest, offset + done, target.subarray(done), onBytes);
-            }
+            if (done < target.length) await readOnce(digest, offset + done, target.subarray(done), onBytes);
         });
     }
 
@@ -203,9 +199,7 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
 
 /** Turns the status of an answer that is not the thing asked for into the error that it means. */
 function assertFound(status: number, retryAfter: string | undefined, what: string, words = ""): void {
-    if (status === 200 || status === 206) {
-        return;
-    }
+    if (status === 200 || status === 206) return;
     if (isTransientStatus(status)) {
         throw new TransientError(`the registry answered ${status}`, retryAfterMs(retryAfter));
     }

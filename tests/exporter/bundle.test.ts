@@ -5,10 +5,12 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { promisify } from "node:util";
 import { buildExporterBundle, bundleFileName } from "../../exporter/bundle";
+import { exitStatuses } from "../../contract/errors";
+import { parseProgress } from "../../contract/progress";
 import { engineVersion } from "../../exporter/createRecord";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
-import { addImage, emptyRepository, fileLayer, randomBytesOf } from "./support/images";
+import { addImage, digestOf, emptyRepository, fileLayer, randomBytesOf } from "./support/images";
 
 const mebibyte = 1024 ** 2;
 
@@ -17,6 +19,8 @@ interface Outcome {
     stdout: string;
     stderr: string;
 }
+
+const layer = fileLayer("a", randomBytesOf(12 * mebibyte, 1));
 
 describe("the bundle", () => {
     let text: string;
@@ -31,8 +35,7 @@ describe("the bundle", () => {
         program = path.join(directory, bundleFileName);
         await writeFile(program, text);
         const repository = emptyRepository("app");
-        const layers = [fileLayer("a", randomBytesOf(12 * mebibyte, 1))];
-        addImage(repository, { layers, tag: "1" });
+        addImage(repository, { layers: [layer], tag: "1" });
         registry = await startRegistry({ repository });
         s3 = await startS3();
     });
@@ -70,7 +73,9 @@ describe("the bundle", () => {
         assert.equal(code, 0);
         const { skipped, sha256 } = JSON.parse(stdout) as { skipped: boolean; sha256: string };
         assert.deepEqual([skipped, sha256.length], [false, 64]);
-        assert.match(stderr, /of 12\.\d MB/);
+        const lines = stderr.trim().split("\n").map(parseProgress);
+        const last = lines.at(-1) ?? assert.fail(stderr);
+        assert.deepEqual([last.writtenBytes, lines.includes(undefined)], [last.totalBytes, false]);
         assert.ok(s3.objects.has("bucket/app.tar"));
     });
 
@@ -97,6 +102,12 @@ describe("the bundle", () => {
         const { code, stdout } = await run("--help");
         assert.equal(code, 0);
         assert.match(stdout, /^Usage/);
+        for (const [name, status] of Object.entries(exitStatuses)) {
+            assert.match(
+                stdout,
+                new RegExp(`^Exit codes: 0 done or skipped, .*\\b${status} ${name}\\b`, "m"),
+            );
+        }
     });
 
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -121,12 +132,14 @@ describe("the bundle", () => {
 
     it("leaves no partial file behind when stopped", async () => {
         registry.options.fault = ({ url }) =>
-            url.includes("/blobs/") ? { kind: "stall", afterBytes: 9 } : undefined;
+            url.endsWith(digestOf(layer.bytes)) ? { kind: "stall", afterBytes: 9 } : undefined;
         const target = path.join(directory, "out.tar");
         const child = spawn(process.execPath, [program, `${registry.host}/app:1`, target], {
             stdio: "ignore",
         });
-        await new Promise((resolve) => setTimeout(resolve, 400));
+        while (!(await readdir(directory)).some((file) => file.includes(".partial"))) {
+            await new Promise((resolve) => setTimeout(resolve, 10));
+        }
         child.kill("SIGTERM");
         assert.equal(await new Promise((resolve) => child.once("exit", resolve)), 1);
         registry.options.fault = () => undefined;

@@ -2,7 +2,7 @@ import * as assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import { type ExportOptions, exportImage, type ExportResult } from "../../exporter/exportImage";
+import { type ExportOptions, exportImage, type ExportOutcome } from "../../exporter/exportImage";
 import { verifyArchive } from "../../exporter/archive/verify";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
@@ -47,7 +47,7 @@ describe("exportImage", () => {
         await Promise.all([registry.close(), s3.close(), rm(directory, { recursive: true })]);
     });
 
-    function run(tag: string, options: Partial<ExportOptions> = {}): Promise<ExportResult> {
+    function run(tag: string, options: Partial<ExportOptions> = {}): Promise<ExportOutcome> {
         return exportImage({
             image: `${registry.host}/team/app:${tag}`,
             destination: "s3://bucket/images/app.tar",
@@ -79,7 +79,6 @@ describe("exportImage", () => {
             sha256: record().archive.sha256,
             skipped: false,
             engine: "stream",
-            engineVersion: "0.1.0",
             buildId: "build",
         });
         assert.equal(headers["x-amz-meta-image-digest"], digest);
@@ -158,6 +157,36 @@ describe("exportImage", () => {
         const direct = await run(`index@${digest}`, { force: true });
         assert.deepEqual([viaIndex.sha256, viaIndex.imageDigest], [direct.sha256, digest]);
         assert.equal(record().indexDigest, null);
+    });
+
+    describe("with the digest that the state machine was told", () => {
+        const tagDigest = (tag: string): string =>
+            registry.options.repository.tags.get(tag) ?? assert.fail(tag);
+
+        it("exports exactly that under the tag's name, wherever the tag points by now", async () => {
+            const env = { ...s3.env, IMAGE_DIGEST: tagDigest("small") };
+            const { imageUri, imageDigest } = await run("1", { env });
+            assert.deepEqual([imageUri, imageDigest], [`${registry.host}/team/app:1`, tagDigest("small")]);
+            assert.deepEqual([record().imageUri, record().imageName], [imageUri, imageUri]);
+            assert.equal((await run("1", { env })).skipped, true);
+        });
+        it("chooses the platform from it", async () => {
+            const env = { ...s3.env, IMAGE_DIGEST: tagDigest("index") };
+            const { imageDigest } = await run("1", { env, platform: "linux/arm64" });
+            assert.equal(imageDigest, tagDigest("arm"));
+            assert.equal(record().indexDigest, tagDigest("index"));
+        });
+        it("goes by the digest of the URI where it has one, and asks for the tag where none was told", async () => {
+            const env = { ...s3.env, IMAGE_DIGEST: tagDigest("small") };
+            assert.equal((await run(`small@${tagDigest("1")}`, { env })).imageDigest, tagDigest("1"));
+            const none = { ...s3.env, IMAGE_DIGEST: "" };
+            assert.equal((await run("1", { env: none })).imageDigest, tagDigest("1"));
+        });
+        it("refuses what is no digest", async () => {
+            const env = { ...s3.env, IMAGE_DIGEST: "sha256:1" };
+            const message = /^IMAGE_DIGEST is "sha256:1": expected/;
+            await assert.rejects(run("1", { env }), { name: "InvalidInput", message });
+        });
     });
 
     describe("from a pull-through cache that has yet to import the image", () => {

@@ -1,7 +1,7 @@
 import * as assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ExportError } from "../../contract/errors";
-import { exportImage, type ExportResult } from "../../exporter/exportImage";
+import { exportImage, type ExportOutcome } from "../../exporter/exportImage";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
 import {
@@ -16,7 +16,7 @@ import { quickRetries } from "./support/quick";
 import { recordOf } from "../support/readRecord";
 import { verifyObject } from "./support/verifyExport";
 
-type Outcome = ExportResult | ExportError;
+type Outcome = ExportOutcome | ExportError;
 
 /** The export of one image races that of another, or of the same, for one key. */
 describe("exports that race for a key", () => {
@@ -59,7 +59,7 @@ describe("exports that race for a key", () => {
         assert.deepEqual(problems, [], what);
         const record = recordOf(s3.objects.get("bucket/app.tar.json")?.body.toString());
         const results = outcomes.filter(
-            (outcome): outcome is ExportResult => !(outcome instanceof ExportError),
+            (outcome): outcome is ExportOutcome => !(outcome instanceof ExportError),
         );
         assert.ok(
             results.some(({ skipped, sha256 }) => !skipped && sha256 === record.archive.sha256),
