@@ -16,6 +16,7 @@ import { ArtifactStorage } from "./components/storage";
 import { Triggers } from "./components/triggers";
 import { loadConfig } from "./config";
 import { defaultArtifactKey } from "./contract/keys";
+import type { StackOutputs } from "./contract/outputs";
 import { buildExporterBundle } from "./exporter/bundle";
 
 const config = loadConfig();
@@ -26,9 +27,8 @@ const at = {
     accountId: aws.getCallerIdentityOutput().accountId,
 };
 
-/** The names of all resources begin so, and so do the names that Pulumi gives them in AWS. */
+/** How all names of resources begin, and so the names that Pulumi gives them in AWS. */
 const namePrefix = "image-export-";
-
 applyToEveryResource(config);
 
 const storage = new ArtifactStorage(`${namePrefix}storage`, { ...config, at, namePrefix });
@@ -147,4 +147,4 @@ export = {
     startBatchPolicy: batch.startBatchPolicy,
     readArtifactsPolicy: storage.readArtifactsPolicy,
     repositoryPolicies: runner.repositoryPolicies,
-};
+} satisfies { readonly [Name in keyof StackOutputs]: unknown };

@@ -43,7 +43,7 @@ function createRule(name: string, rule: PullThroughCacheRule, opts: pulumi.Custo
     const { prefix, upstreamRegistryUrl, credentialArn } = rule;
     if (upstreamRegistryUrl === undefined) return;
     new aws.ecr.PullThroughCacheRule(
-        `${name}-cache-${prefix}`,
+        `${name}-${prefix}`,
         {
             ecrRepositoryPrefix: prefix,
             upstreamRegistryUrl,

@@ -27,7 +27,7 @@ export interface StackOutputs {
     readonly buildRoleArn: string;
     /** ARN of the topic of alarms and messages; missing without `notifications`. */
     readonly notificationTopicArn?: string;
-    /** The address that builds are seen from outside by; missing but with `network: private`. */
+    /** The address under which builds appear in the internet; with `network: private` only. */
     readonly egressAddress?: string;
     /** The CloudWatch dashboard in the console. */
     readonly dashboardUrl: string;

@@ -40,6 +40,8 @@ export interface RecordedResource {
     /** URNs of the resources that the value of each property was taken from. */
     readonly propertyDependencies: Readonly<Record<string, readonly string[]>>;
     readonly protect: boolean;
+    /** Whether a deletion leaves the resource in AWS. */
+    readonly retainOnDelete: boolean;
     /** Id of the resource that is taken over instead of made; empty where one is made. */
     readonly importId?: string;
     readonly deleteBeforeReplace: boolean;
@@ -289,6 +291,7 @@ function recordedAs(urn: string, request: RegisterResourceRequest): RecordedReso
             ]),
         ),
         protect: request.getProtect() ?? false,
+        retainOnDelete: request.getRetainondelete() ?? false,
         importId: request.getImportid(),
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),

@@ -1,12 +1,7 @@
 import { strict as assert } from "node:assert";
 
-import {
-    resourceRules,
-    type StackResource,
-    stackRules,
-    unnamedResourcesAllowed,
-    untaggableTypes,
-} from "./support/guardRails";
+import { resourceRules, type StackResource, stackRules, unnamedResourcesAllowed } from "./support/guardRails";
+import { untaggableTypes } from "../components/stackDefaults";
 import { awsTypes } from "../lab/awsTypes";
 import { statementsOf } from "./support/houseRules";
 import { evaluateStack } from "../lab/program";
@@ -108,6 +103,7 @@ function add(type: string, inputs: Inputs): Change {
         dependencies: [],
         propertyDependencies: {},
         protect: false,
+        retainOnDelete: false,
         deleteBeforeReplace: false,
         ignoreChanges: [],
     };
@@ -139,10 +135,10 @@ const trusted = {
     project: { ArnLike: { "aws:SourceArn": "arn:aws:codebuild:ap-northeast-1:111122223333:project/x*" } },
 };
 const tags = { component: "c", project: "p", stack: "s", "managed-by": "pulumi" };
-const objects = "arn:aws:s3:::image-export-bucket-0a1b2c3/images/*";
+const objects = "arn:aws:s3:::image-export-storage-bucket-0a1b2c3/images/*";
 const read = { Action: "s3:GetObject", Resource: objects };
 const build = "image-export-build-policy";
-const bucket = "image-export-policy";
+const bucket = "image-export-storage-policy";
 
 /** What each rule has to notice: what was done, how, and what the rule says to it. */
 const offences: Record<string, [what: string, done: Change, says: RegExp, engine?: string][]> = {
@@ -201,12 +197,12 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
         ],
         [
             "a chat channel that is bound by AdministratorAccess alone",
-            set("image-export-chat", { guardrailPolicyArns: undefined }),
+            set("image-export-monitoring-chat", { guardrailPolicyArns: undefined }),
             /channel's bound is AWS's own/,
         ],
         [
             "a chat channel that AWS's own policy is added to the bound of",
-            set("image-export-chat", {
+            set("image-export-monitoring-chat", {
                 guardrailPolicyArns: [
                     "arn:aws:iam::111122223333:policy/bound",
                     "arn:aws:iam::aws:policy/ReadOnlyAccess",
@@ -242,7 +238,7 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
         ...["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"].map(
             (way): [string, Change, RegExp] => [
                 `${way} switched off`,
-                set("image-export-access-block", { [way]: false }),
+                set("image-export-storage-access-block", { [way]: false }),
                 new RegExp(`: ${way} is not true`),
             ],
         ),
@@ -270,10 +266,10 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
         ],
     ],
     "encryption-is-on": [
-        ["no rule", set("image-export-encryption", { rules: [] }), /No rule names an algorithm/],
+        ["no rule", set("image-export-storage-encryption", { rules: [] }), /No rule names an algorithm/],
         [
             "an unknown algorithm",
-            set("image-export-encryption", {
+            set("image-export-storage-encryption", {
                 rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: "none" } }],
             }),
             /No rule names an algorithm/,
@@ -298,8 +294,8 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
                 NotPrincipal: { AWS: "arn:aws:iam::111122223333:root" },
             },
             "one action denied": { Action: "s3:GetObject" },
-            "the objects left out": { Resource: "arn:aws:s3:::image-export-bucket-0a1b2c3" },
-            "the bucket left out": { Resource: "arn:aws:s3:::image-export-bucket-0a1b2c3/*" },
+            "the objects left out": { Resource: "arn:aws:s3:::image-export-storage-bucket-0a1b2c3" },
+            "the bucket left out": { Resource: "arn:aws:s3:::image-export-storage-bucket-0a1b2c3/*" },
             "allowed instead": { Effect: "Allow", Principal: { AWS: "arn:aws:iam::111122223333:root" } },
         }).map(([what, changed]): [string, Change, RegExp] => [
             what,
@@ -316,7 +312,7 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
         ],
         [
             "a topic that denies nothing",
-            set("image-export-topic-policy", { policy: { Statement: [] } }),
+            set("image-export-monitoring-topic-policy", { policy: { Statement: [] } }),
             /does not deny everybody sns:Publish/,
         ],
         [
@@ -332,31 +328,35 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
         ["a log for ever", set("image-export-build-log", { retentionInDays: 0 }), /kept for ever/],
         [
             "a log without a word",
-            set("image-export-execution-log", { retentionInDays: undefined }),
+            set("image-export-single-machine-log", { retentionInDays: undefined }),
             /kept for ever/,
         ],
         [
             "a log group of CodeBuild's own",
-            set("image-export-project", { logsConfig: {} }),
+            set("image-export-build-project", { logsConfig: {} }),
             /a log group of its own/,
         ],
     ],
     "tags-are-set": [
         [
             "no tags",
-            set("image-export-bucket", { tags: undefined }),
+            set("image-export-storage-bucket", { tags: undefined }),
             /tag project.*\n.*tag stack.*\n.*tag managed-by/,
         ],
         [
             "an empty tag",
-            set("image-export-bucket", { tags: { ...tags, stack: "" } }),
+            set("image-export-storage-bucket", { tags: { ...tags, stack: "" } }),
             /tag stack is missing/,
         ],
         ["another resource without tags", add("aws:ec2/vpc:Vpc", {}), /tag project is missing/],
     ],
     "guards-are-in-place": [
-        ["no access block", remove("image-export-access-block"), /no BucketPublicAccessBlock/],
-        ["no encryption", remove("image-export-encryption"), /no BucketServerSideEncryptionConfiguration/],
+        ["no access block", remove("image-export-storage-access-block"), /no BucketPublicAccessBlock/],
+        [
+            "no encryption",
+            remove("image-export-storage-encryption"),
+            /no BucketServerSideEncryptionConfiguration/,
+        ],
         ["no policy", remove(bucket), /no BucketPolicy/],
         [
             "a queue without a policy",
@@ -374,7 +374,7 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
 
 /** What a rule must not take for an offence. */
 const harmless: Record<string, Change> = {
-    "a bucket that is encrypted with a key": set("image-export-encryption", {
+    "a bucket that is encrypted with a key": set("image-export-storage-encryption", {
         rules: [
             {
                 applyServerSideEncryptionByDefault: { sseAlgorithm: "aws:kms", kmsMasterKeyId: "key" },

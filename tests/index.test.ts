@@ -27,34 +27,36 @@ const key = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef
 
 /** What every stack declares. */
 const resources = [
-    "aws:cloudwatch/dashboard:Dashboard image-export-dashboard",
-    "aws:cloudwatch/logGroup:LogGroup image-export-batch-execution-log",
+    "aws:cloudwatch/dashboard:Dashboard image-export-monitoring-dashboard",
+    "aws:cloudwatch/logGroup:LogGroup image-export-batch-machine-log",
     "aws:cloudwatch/logGroup:LogGroup image-export-build-log",
-    "aws:cloudwatch/logGroup:LogGroup image-export-execution-log",
-    "aws:codebuild/project:Project image-export-project",
+    "aws:cloudwatch/logGroup:LogGroup image-export-single-machine-log",
+    "aws:codebuild/project:Project image-export-build-project",
     "aws:iam/role:Role image-export-batch-machine-role",
     "aws:iam/role:Role image-export-build-role",
-    "aws:iam/role:Role image-export-machine-role",
+    "aws:iam/role:Role image-export-single-machine-role",
     "aws:iam/rolePolicy:RolePolicy image-export-batch-machine-policy",
     "aws:iam/rolePolicy:RolePolicy image-export-batch-map-policy",
     "aws:iam/rolePolicy:RolePolicy image-export-build-policy",
-    "aws:iam/rolePolicy:RolePolicy image-export-machine-policy",
-    "aws:s3/bucket:Bucket image-export-bucket",
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration image-export-lifecycle",
-    "aws:s3/bucketOwnershipControls:BucketOwnershipControls image-export-ownership",
-    "aws:s3/bucketPolicy:BucketPolicy image-export-policy",
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock image-export-access-block",
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration image-export-encryption",
-    "aws:s3/bucketVersioning:BucketVersioning image-export-versioning",
+    "aws:iam/rolePolicy:RolePolicy image-export-single-machine-policy",
+    "aws:s3/bucket:Bucket image-export-storage-bucket",
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration image-export-storage-lifecycle",
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls image-export-storage-ownership",
+    "aws:s3/bucketPolicy:BucketPolicy image-export-storage-policy",
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock image-export-storage-access-block",
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration image-export-storage-encryption",
+    "aws:s3/bucketVersioning:BucketVersioning image-export-storage-versioning",
     "aws:sfn/stateMachine:StateMachine image-export-batch-machine",
-    "aws:sfn/stateMachine:StateMachine image-export-machine",
-    "ecr-image-export:index:ArtifactStorage image-export",
+    "aws:sfn/stateMachine:StateMachine image-export-single-machine",
+    "ecr-image-export:index:ArtifactStorage image-export-storage",
     "ecr-image-export:index:BatchOrchestration image-export-batch",
-    "ecr-image-export:index:BuildRunner image-export",
-    "ecr-image-export:index:ExportOrchestration image-export",
-    "ecr-image-export:index:ImageExport image-export",
-    "ecr-image-export:index:Monitoring image-export",
-];
+    "ecr-image-export:index:BuildRunner image-export-build",
+    "ecr-image-export:index:ExportOrchestration image-export-single",
+    "ecr-image-export:index:Monitoring image-export-monitoring",
+    "ecr-image-export:index:Dashboard image-export-monitoring-dashboard",
+    "ecr-image-export:index:LoggedStateMachine image-export-batch-machine",
+    "ecr-image-export:index:LoggedStateMachine image-export-single-machine",
+].sort();
 
 /** A contract with other stacks: see the README. */
 const outputNames = [
@@ -81,10 +83,10 @@ const stacks = {
         tags: tagsOfStack("prod", { "cost-center": "container-platform" }),
         resources: [
             ...resources,
-            "aws:kms/alias:Alias image-export-key-alias",
-            "aws:kms/key:Key image-export-key",
-            ...notifying("image-export"),
-            "aws:sns/topicSubscription:TopicSubscription image-export-email-container-platform@example.com",
+            "aws:kms/alias:Alias image-export-storage-key-alias",
+            "aws:kms/key:Key image-export-storage-key",
+            ...notifying("image-export-monitoring"),
+            "aws:sns/topicSubscription:TopicSubscription image-export-monitoring-email-container-platform@example.com",
         ].sort(),
         outputNames: [...outputNames, "encryptionKeyArn", "notificationTopicArn"].sort(),
     },
@@ -129,24 +131,26 @@ describe("index.ts", function () {
                 prod.result;
             const at = "ap-northeast-1:111122223333";
             assert.deepEqual(names, {
-                artifactBucketArn: "arn:aws:s3:::image-export-bucket-0a1b2c3",
-                artifactBucketName: "image-export-bucket-0a1b2c3",
+                artifactBucketArn: "arn:aws:s3:::image-export-storage-bucket-0a1b2c3",
+                artifactBucketName: "image-export-storage-bucket-0a1b2c3",
                 artifactPrefix: "images/",
                 batchStateMachineArn: `arn:aws:states:${at}:stateMachine:image-export-batch-machine-0a1b2c3`,
-                buildProjectName: "image-export-project-0a1b2c3",
+                buildProjectName: "image-export-build-project-0a1b2c3",
                 buildRoleArn: "arn:aws:iam::111122223333:role/image-export-build-role-0a1b2c3",
                 dashboardUrl:
-                    "https://ap-northeast-1.console.aws.amazon.com/cloudwatch/home?region=ap-northeast-1#dashboards/dashboard/image-export-machine-0a1b2c3",
+                    "https://ap-northeast-1.console.aws.amazon.com/cloudwatch/home?region=ap-northeast-1#dashboards/dashboard/image-export-single-machine-0a1b2c3",
                 encryptionKeyArn: key,
                 logGroupNames: {
-                    builds: "/aws/codebuild/image-export-20250101000000000000000001",
-                    executions: "/aws/vendedlogs/states/image-export-20250101000000000000000001",
-                    batches: "/aws/vendedlogs/states/image-export-batch-20250101000000000000000001",
-                    notifications: "/aws/vendedlogs/states/image-export-notifier-20250101000000000000000001",
+                    builds: "/aws/codebuild/image-export-build-20250101000000000000000001",
+                    executions:
+                        "/aws/vendedlogs/states/image-export-single-machine-20250101000000000000000001",
+                    batches: "/aws/vendedlogs/states/image-export-batch-machine-20250101000000000000000001",
+                    notifications:
+                        "/aws/vendedlogs/states/image-export-monitoring-notifier-20250101000000000000000001",
                 },
-                notificationTopicArn: `arn:aws:sns:${at}:image-export-topic-0a1b2c3`,
-                stateMachineArn: `arn:aws:states:${at}:stateMachine:image-export-machine-0a1b2c3`,
-                stateMachineName: "image-export-machine-0a1b2c3",
+                notificationTopicArn: `arn:aws:sns:${at}:image-export-monitoring-topic-0a1b2c3`,
+                stateMachineArn: `arn:aws:states:${at}:stateMachine:image-export-single-machine-0a1b2c3`,
+                stateMachineName: "image-export-single-machine-0a1b2c3",
             });
             assert.deepEqual(Object.keys(repositoryPolicies as object), [
                 "arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base",
@@ -172,36 +176,36 @@ describe("index.ts", function () {
         });
 
         it("joins the components: role, bucket, project and state machine know each other's names", () => {
-            const machine = prod.resource("image-export-machine").inputs;
+            const machine = prod.resource("image-export-single-machine").inputs;
             const text = String(machine["definition"]);
-            assert.match(text, /"ProjectName":"image-export-project-0a1b2c3"/);
-            assert.match(text, /"artifactBucket":"image-export-bucket-0a1b2c3"/);
-            const project = prod.resource("image-export-project").inputs;
-            assert.match(JSON.stringify(project["environment"]), /"image-export-bucket-0a1b2c3"/);
+            assert.match(text, /"ProjectName":"image-export-build-project-0a1b2c3"/);
+            assert.match(text, /"artifactBucket":"image-export-storage-bucket-0a1b2c3"/);
+            const project = prod.resource("image-export-build-project").inputs;
+            assert.match(JSON.stringify(project["environment"]), /"image-export-storage-bucket-0a1b2c3"/);
             assert.equal(project["serviceRole"], prod.result["buildRoleArn"]);
         });
 
         it("gives the build the buildspec of its engine", () => {
-            const { source } = prod.resource("image-export-project").inputs;
+            const { source } = prod.resource("image-export-build-project").inputs;
             const buildspec = readFileSync(join(root, "buildspec/docker.yml"), "utf8");
             assert.deepEqual(source, { type: "NO_SOURCE", buildspec });
         });
 
         it("uploads the exporter once the bucket keeps versions and no policy of another key refuses it", async () => {
             const program = await evaluateStack("prod", false, { "ecr-image-export:engine": "stream" });
-            const { dependencies } = program.resource("image-export-exporter");
-            assert(dependencies.includes("image-export-versioning"));
-            assert(dependencies.includes("image-export-policy"));
+            const { dependencies } = program.resource("image-export-build-exporter");
+            assert(dependencies.includes("image-export-storage-versioning"));
+            assert(dependencies.includes("image-export-storage-policy"));
         });
 
         it("gives state machine and project the configured timeouts", () => {
-            assert.equal(prod.resource("image-export-project").inputs["buildTimeout"], 60);
-            const definition = String(prod.resource("image-export-machine").inputs["definition"]);
+            assert.equal(prod.resource("image-export-build-project").inputs["buildTimeout"], 60);
+            const definition = String(prod.resource("image-export-single-machine").inputs["definition"]);
             assert.match(definition, new RegExp(`"TimeoutSeconds":${(60 + 60 + 10) * 60}\\b`));
         });
 
         it("encrypts every log group with the key, whose policy admits each of them", () => {
-            const logs = statementsOf(prod.resource("image-export-key")).find(
+            const logs = statementsOf(prod.resource("image-export-storage-key")).find(
                 ({ Sid }) => Sid === "EncryptLogs",
             );
             const { StringLike: names } = logs?.Condition as { StringLike: Record<string, string> };
@@ -216,13 +220,17 @@ describe("index.ts", function () {
         });
 
         it("encrypts the topic with the key, whose policy admits whoever publishes to it", () => {
-            const topic = prod.resource("image-export-topic").inputs;
+            const topic = prod.resource("image-export-monitoring-topic").inputs;
             assert.equal(topic["kmsMasterKeyId"], key);
-            const admitted = statementsOf(prod.resource("image-export-key")).filter(({ Condition = {} }) => {
-                const { StringLike: contexts } = Condition as { StringLike?: Record<string, string> };
-                const pattern = contexts?.["kms:EncryptionContext:aws:sns:topicArn"];
-                return pattern !== undefined && covers(pattern, String(prod.result["notificationTopicArn"]));
-            });
+            const admitted = statementsOf(prod.resource("image-export-storage-key")).filter(
+                ({ Condition = {} }) => {
+                    const { StringLike: contexts } = Condition as { StringLike?: Record<string, string> };
+                    const pattern = contexts?.["kms:EncryptionContext:aws:sns:topicArn"];
+                    return (
+                        pattern !== undefined && covers(pattern, String(prod.result["notificationTopicArn"]))
+                    );
+                },
+            );
             assert.deepEqual(
                 admitted.map(({ Principal }) => Principal),
                 [{ AWS: "arn:aws:iam::111122223333:root" }, { Service: "cloudwatch.amazonaws.com" }],
@@ -233,7 +241,7 @@ describe("index.ts", function () {
             const triggered = await evaluateStack("prod", false, {
                 "ecr-image-export:triggers": JSON.stringify({ schedule: { expression: "rate(1 day)" } }),
             });
-            const [publish] = statementsOf(triggered.resource("image-export-topic-policy"));
+            const [publish] = statementsOf(triggered.resource("image-export-monitoring-topic-policy"));
             const { ArnLike: sources } = publish?.Condition as { ArnLike: Record<string, string> };
             const alarms = triggered.customResources().filter(({ type }) => type.endsWith(":MetricAlarm"));
             assert.equal(alarms.length, 13);
@@ -247,7 +255,7 @@ describe("index.ts", function () {
         it("protects bucket and key and nothing else; dev protects nothing", async () => {
             const guarded = ({ resources: all }: Evaluation) =>
                 all.filter(({ protect }) => protect).map(({ name }) => name);
-            assert.deepEqual(guarded(prod), ["image-export-bucket", "image-export-key"]);
+            assert.deepEqual(guarded(prod), ["image-export-storage-bucket", "image-export-storage-key"]);
             assert.deepEqual(guarded(await evaluateStack("dev", false)), []);
         });
     });
@@ -264,7 +272,7 @@ describe("index.ts", function () {
         });
 
         it("writes the whole definition of the state machine once the names are known", async () => {
-            const { inputs } = (await evaluateStack("dev", true)).resource("image-export-machine");
+            const { inputs } = (await evaluateStack("dev", true)).resource("image-export-single-machine");
             assert.equal(inputs["definition"], unknown);
         });
     });
@@ -286,7 +294,7 @@ describe("index.ts", function () {
             new Set([
                 "arn:aws:codebuild:ap-northeast-1:111122223333:project",
                 "arn:aws:states:ap-northeast-1:111122223333:stateMachine:image-export-batch-machine-0a1b2c3",
-                "arn:aws:states:ap-northeast-1:111122223333:stateMachine:image-export-machine-0a1b2c3",
+                "arn:aws:states:ap-northeast-1:111122223333:stateMachine:image-export-single-machine-0a1b2c3",
             ]),
         );
     });
@@ -299,7 +307,7 @@ describe("index.ts", function () {
             }),
         });
         const triggers = program.typesAndNames().filter((each) => each.includes(" image-export-triggers"));
-        assert.equal(triggers.length, 17);
+        assert.equal(triggers.length, 19);
         for (const rule of Object.values(houseRules)) rule(program, stacks.dev.tags);
         assert.deepEqual(Object.keys(program.result["logGroupNames"] as object).sort(), [
             "batches",
@@ -324,7 +332,7 @@ describe("index.ts", function () {
             program.typesAndNames().filter((each) => !resources.includes(each)),
             [
                 "aws:ecr/pullThroughCacheRule:PullThroughCacheRule image-export-cache-docker-hub",
-                "ecr-image-export:index:PullThroughCache image-export",
+                "ecr-image-export:index:PullThroughCache image-export-cache",
             ],
         );
         const statements = statementsOf(program.resource("image-export-build-policy"));
@@ -335,7 +343,7 @@ describe("index.ts", function () {
             cached,
             "arn:aws:ecr:ap-northeast-1:111122223333:repository/backend/api",
         ]);
-        const definition = String(program.resource("image-export-machine").inputs["definition"]);
+        const definition = String(program.resource("image-export-single-machine").inputs["definition"]);
         assert.match(definition, /amazonaws\.com\/docker-hub\/library\/nginx"/);
         assert.doesNotMatch(definition, /docker-hub\/\*|docker-hub"/, "the prefix alone opens nothing");
         assert.doesNotMatch(JSON.stringify(statements), /secretsmanager/);
@@ -343,7 +351,7 @@ describe("index.ts", function () {
 
     it("gives builds a local cache when asked to", async () => {
         const program = await evaluateStack("dev", false, { "ecr-image-export:cache": "local" });
-        assert.deepEqual(program.resource("image-export-project").inputs["cache"], {
+        assert.deepEqual(program.resource("image-export-build-project").inputs["cache"], {
             type: "LOCAL",
             modes: ["LOCAL_DOCKER_LAYER_CACHE"],
         });
@@ -366,19 +374,20 @@ describe("index.ts", function () {
                     assert.deepEqual(
                         names.filter((each) => !/^aws:(?:ec2|vpc)\//.test(each)),
                         [
-                            "aws:cloudwatch/logGroup:LogGroup image-export-flow-log",
-                            "aws:iam/role:Role image-export-flow-role",
-                            "aws:iam/rolePolicy:RolePolicy image-export-flow-policy",
+                            "aws:cloudwatch/logGroup:LogGroup image-export-network-flows-log",
+                            "aws:iam/role:Role image-export-network-flows-role",
+                            "aws:iam/rolePolicy:RolePolicy image-export-network-flows-policy",
                             ...(engine === "stream"
-                                ? ["aws:s3/bucketObjectv2:BucketObjectv2 image-export-exporter"]
+                                ? ["aws:s3/bucketObjectv2:BucketObjectv2 image-export-build-exporter"]
                                 : []),
-                            "ecr-image-export:index:IsolatedNetwork image-export",
+                            "ecr-image-export:index:FlowLogs image-export-network-flows",
+                            "ecr-image-export:index:IsolatedNetwork image-export-network",
                         ],
                     );
                 });
 
                 it("runs builds where ECR, S3, CloudWatch Logs and STS can be reached, and nothing else", () => {
-                    const { vpcConfig } = program.resource("image-export-project").inputs;
+                    const { vpcConfig } = program.resource("image-export-build-project").inputs;
                     assert.deepEqual(waysOut(program), []);
                     for (const service of ["ecr.api", "ecr.dkr", "s3", "logs", "sts"]) {
                         assert.deepEqual(obstacles(program, vpcConfig as VpcConfig, service), [], service);
@@ -386,7 +395,7 @@ describe("index.ts", function () {
                 });
 
                 it("has the project wait for the way to be open", () => {
-                    const { dependencies } = program.resource("image-export-project");
+                    const { dependencies } = program.resource("image-export-build-project");
                     const way = program
                         .customResources()
                         .filter(({ type }) => /:(?:VpcEndpoint|SecurityGroup.*Rule)$/.test(type));
@@ -423,7 +432,10 @@ describe("index.ts", function () {
 
                 it("tells the name of the flow logs' group", () => {
                     const { flows } = program.result["logGroupNames"] as Record<string, string>;
-                    assert.equal(flows, "/aws/vpc-flow-logs/image-export-20250101000000000000000001");
+                    assert.equal(
+                        flows,
+                        "/aws/vpc-flow-logs/image-export-network-flows-20250101000000000000000001",
+                    );
                 });
             });
         }
@@ -439,7 +451,7 @@ describe("index.ts", function () {
             "ecr-image-export:network": JSON.stringify(network),
         });
         assert.deepEqual(program.typesAndNames(), resources);
-        assert.deepEqual(program.resource("image-export-project").inputs["vpcConfig"], {
+        assert.deepEqual(program.resource("image-export-build-project").inputs["vpcConfig"], {
             vpcId: network.vpcId,
             subnets: network.subnetIds,
             securityGroupIds: network.securityGroupIds,
@@ -450,7 +462,10 @@ describe("index.ts", function () {
         const changes = { "ecr-image-export:encryption": key };
         const { result } = await evaluateStack("dev", true, changes);
         assert.equal(result["encryptionKeyArn"], key);
-        assert.match(String(result["encryptionKeyPolicy"]), /"EncryptObjects".*image-export-bucket-\*/);
+        assert.match(
+            String(result["encryptionKeyPolicy"]),
+            /"EncryptObjects".*image-export-storage-bucket-\*/,
+        );
     });
 
     it("refuses a configuration that cannot work before it declares anything", async () => {
@@ -494,7 +509,7 @@ describe("the house rules", () => {
     for (const [sentence, offence] of Object.entries(offences)) {
         it(`notice an offence against: ${sentence}`, () => {
             const changed = dev.resources.map((resource) =>
-                resource.name === "image-export-bucket" ? { ...resource, ...offence } : resource,
+                resource.name === "image-export-storage-bucket" ? { ...resource, ...offence } : resource,
             );
             assert.throws(() => houseRules[sentence]?.(new Evaluation(changed, {}), stacks.dev.tags));
         });

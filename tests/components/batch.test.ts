@@ -31,12 +31,13 @@ describe("BatchOrchestration", () => {
 
     it("is a state machine with its role, the role's policies and a log group", () => {
         assert.deepEqual(batch.typesAndNames(), [
-            "aws:cloudwatch/logGroup:LogGroup test-execution-log",
+            "aws:cloudwatch/logGroup:LogGroup test-machine-log",
             "aws:iam/role:Role test-machine-role",
             "aws:iam/rolePolicy:RolePolicy test-machine-policy",
             "aws:iam/rolePolicy:RolePolicy test-map-policy",
             "aws:sfn/stateMachine:StateMachine test-machine",
             "ecr-image-export:index:BatchOrchestration test",
+            "ecr-image-export:index:LoggedStateMachine test-machine",
         ]);
     });
 
@@ -114,7 +115,7 @@ describe("BatchOrchestration", () => {
         assert.deepEqual(names, {
             stateMachineArn: `${states}:stateMachine:test-machine-0a1b2c3`,
             stateMachineName: "test-machine-0a1b2c3",
-            logGroupName: "/aws/vendedlogs/states/test-20250101000000000000000001",
+            logGroupName: "/aws/vendedlogs/states/test-machine-20250101000000000000000001",
         });
         const { Statement: statements } = JSON.parse(String(startBatchPolicy)) as {
             Statement: { Sid: string; Action: unknown; Resource: unknown }[];
@@ -144,7 +145,7 @@ describe("BatchOrchestration", () => {
         const encryptionKeyArn =
             "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         const encrypted = await evaluateBatch({ encryptionKeyArn });
-        assert.equal(encrypted.resource("test-execution-log").inputs["kmsKeyId"], encryptionKeyArn);
+        assert.equal(encrypted.resource("test-machine-log").inputs["kmsKeyId"], encryptionKeyArn);
         const useKey = {
             Sid: "WriteEncrypted",
             Effect: "Allow",

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 
 import { BuildRunner, type BuildRunnerArgs } from "../../components/buildRunner";
+import { exitStatusText } from "../../contract/errors";
 import { parseImageUri, parseRepositoryArn } from "../../contract/image";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
@@ -165,12 +166,14 @@ describe("BuildRunner", () => {
                 privilegedMode: true,
                 environmentVariables: [
                     { name: "IMAGE_URI", value: image.uri },
+                    { name: "IMAGE_DIGEST", value: "" },
                     { name: "PLATFORM", value: "linux/amd64" },
                     { name: "FORCE", value: "false" },
-                    { name: "EXECUTION_ID", value: "" },
                     { name: "ARTIFACT_BUCKET", value: "artifacts-0a1b2c3" },
-                    { name: "ARTIFACT_PREFIX", value: "images/" },
                     { name: "ARTIFACT_KEY", value: "images/web/nginx/1.29.tar" },
+                    { name: "EXECUTION_ID", value: "" },
+                    { name: "ARTIFACT_PREFIX", value: "images/" },
+                    { name: "EXIT_STATUSES", value: exitStatusText },
                     { name: "ARCHIVE_FILE", value: "image.tar" },
                 ],
             },
@@ -306,7 +309,11 @@ describe("BuildRunner", () => {
     });
 
     it("registers names and ARNs as its outputs", () => {
-        assert.deepEqual(runner.component("BuildRunner").outputs, {
+        const { repositoryPolicies, ...names } = runner.component("BuildRunner").outputs ?? {};
+        assert.deepEqual(Object.keys(repositoryPolicies as object), [
+            "arn:aws:ecr:eu-west-1:444455556666:repository/platform/base",
+        ]);
+        assert.deepEqual(names, {
             projectName: "test-project-0a1b2c3",
             projectArn: "arn:aws:codebuild:ap-northeast-1:111122223333:project/test-project-0a1b2c3",
             roleArn: "arn:aws:iam::111122223333:role/test-role-0a1b2c3",

@@ -54,7 +54,7 @@ describe("IsolatedNetwork", () => {
 
     it("is a VPC over two zones, five endpoints, two security groups and the flow logs", () => {
         assert.deepEqual(network.typesAndNames(), [
-            "aws:cloudwatch/logGroup:LogGroup test-flow-log",
+            "aws:cloudwatch/logGroup:LogGroup test-flows-log",
             "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup test-default-group",
             "aws:ec2/flowLog:FlowLog test-flows",
             "aws:ec2/routeTable:RouteTable test-route-table",
@@ -70,11 +70,12 @@ describe("IsolatedNetwork", () => {
             "aws:ec2/vpcEndpoint:VpcEndpoint test-logs-endpoint",
             "aws:ec2/vpcEndpoint:VpcEndpoint test-s3-endpoint",
             "aws:ec2/vpcEndpoint:VpcEndpoint test-sts-endpoint",
-            "aws:iam/role:Role test-flow-role",
-            "aws:iam/rolePolicy:RolePolicy test-flow-policy",
+            "aws:iam/role:Role test-flows-role",
+            "aws:iam/rolePolicy:RolePolicy test-flows-policy",
             "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule test-build-to-endpoints",
             "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule test-build-to-s3",
             "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule test-endpoints-from-build",
+            "ecr-image-export:index:FlowLogs test-flows",
             "ecr-image-export:index:IsolatedNetwork test",
         ]);
     });
@@ -91,7 +92,7 @@ describe("IsolatedNetwork", () => {
         const { vpcId, subnets, securityGroupIds } = buildIn(network);
         assert.deepEqual(network.component("IsolatedNetwork").outputs, {
             buildNetwork: { vpcId, subnetIds: subnets, securityGroupIds },
-            flowLogGroupName: "/aws/vpc-flow-logs/test-20250101000000000000000001",
+            flowLogGroupName: "/aws/vpc-flow-logs/test-flows-20250101000000000000000001",
         });
     });
 
@@ -186,16 +187,19 @@ describe("IsolatedNetwork", () => {
         const endpoints = idOf("sg", "test-endpoint-group");
         assert.deepEqual(network.resource("test-build-to-endpoints").inputs, {
             ...https,
+            description: "HTTPS to the endpoints",
             securityGroupId: builds,
             referencedSecurityGroupId: endpoints,
         });
         assert.deepEqual(network.resource("test-build-to-s3").inputs, {
             ...https,
+            description: "HTTPS to S3",
             securityGroupId: builds,
             prefixListId: idOf("pl", "test-s3-endpoint"),
         });
         assert.deepEqual(network.resource("test-endpoints-from-build").inputs, {
             ...https,
+            description: "HTTPS from builds",
             securityGroupId: endpoints,
             referencedSecurityGroupId: builds,
         });
@@ -231,20 +235,20 @@ describe("IsolatedNetwork", () => {
             vpcId: idOf("vpc", "test-vpc"),
             trafficType: "ALL",
             logDestination:
-                "arn:aws:logs:ap-northeast-1:111122223333:log-group:/aws/vpc-flow-logs/test-20250101000000000000000001",
-            iamRoleArn: "arn:aws:iam::111122223333:role/test-flow-role-0a1b2c3",
+                "arn:aws:logs:ap-northeast-1:111122223333:log-group:/aws/vpc-flow-logs/test-flows-20250101000000000000000001",
+            iamRoleArn: "arn:aws:iam::111122223333:role/test-flows-role-0a1b2c3",
         });
-        assert(network.resource("test-flows").dependencies.includes("test-flow-policy"));
-        assert.deepEqual(statementsOf(network.resource("test-flow-policy")), [
+        assert(network.resource("test-flows").dependencies.includes("test-flows-policy"));
+        assert.deepEqual(statementsOf(network.resource("test-flows-policy")), [
             {
                 Sid: "WriteFlowLogs",
                 Effect: "Allow",
                 Action: ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
                 Resource:
-                    "arn:aws:logs:ap-northeast-1:111122223333:log-group:/aws/vpc-flow-logs/test-20250101000000000000000001:*",
+                    "arn:aws:logs:ap-northeast-1:111122223333:log-group:/aws/vpc-flow-logs/test-flows-20250101000000000000000001:*",
             },
         ]);
-        assert.deepEqual(statementsOf(network.resource("test-flow-role")), [
+        assert.deepEqual(statementsOf(network.resource("test-flows-role")), [
             {
                 Effect: "Allow",
                 Principal: { Service: "vpc-flow-logs.amazonaws.com" },
@@ -258,9 +262,9 @@ describe("IsolatedNetwork", () => {
     });
 
     it("keeps the flow logs for 90 days, or as long as it is told", async () => {
-        assert.equal(network.resource("test-flow-log").inputs["retentionInDays"], 90);
+        assert.equal(network.resource("test-flows-log").inputs["retentionInDays"], 90);
         const kept = await evaluateNetwork({ logRetentionDays: 7 });
-        assert.equal(kept.resource("test-flow-log").inputs["retentionInDays"], 7);
+        assert.equal(kept.resource("test-flows-log").inputs["retentionInDays"], 7);
     });
 
     describe("lets pass", () => {

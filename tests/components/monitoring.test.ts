@@ -9,7 +9,7 @@ import { evaluate, type Evaluation } from "../../lab/evaluation";
 const account = "ap-northeast-1:111122223333";
 const machineArn = (name: string) => `arn:aws:states:${account}:stateMachine:${name}`;
 const topicArn = `arn:aws:sns:${account}:test-topic-0a1b2c3`;
-const notifierArn = machineArn("test-notifier-machine-0a1b2c3");
+const notifierArn = machineArn("test-notifier-0a1b2c3");
 const key = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const slack = { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" };
 const notifications = { emails: ["a@example.com", "b@example.com"], slack, onSuccess: false };
@@ -34,6 +34,7 @@ function evaluateMonitoring(changes: Partial<MonitoringArgs> = {}): Promise<Eval
 
 const always = [
     "aws:cloudwatch/dashboard:Dashboard test-dashboard",
+    "ecr-image-export:index:Dashboard test-dashboard",
     "ecr-image-export:index:Monitoring test",
 ];
 const forSomebody = notifying("test");
@@ -186,7 +187,7 @@ describe("Monitoring", () => {
         });
 
         it("name the project's builds and publish to the topic", () => {
-            const definition = String(monitoring.resource("test-notifier-machine").inputs["definition"]);
+            const definition = String(monitoring.resource("test-notifier").inputs["definition"]);
             assert.match(
                 definition,
                 /\/codesuite\/codebuild\/111122223333\/projects\/export-project\/history/,
@@ -234,7 +235,7 @@ describe("Monitoring", () => {
                 },
             ];
             const notifier = (evaluation: Evaluation) =>
-                statementsOf(evaluation.resource("test-notifier-machine-policy")).filter(
+                statementsOf(evaluation.resource("test-notifier-policy")).filter(
                     ({ Sid }) => Sid !== "DeliverExecutionLog" && Sid !== "TraceExecutions",
                 );
             assert.deepEqual(notifier(monitoring), expected);
@@ -268,13 +269,13 @@ describe("Monitoring", () => {
                     assert.deepEqual(rest[property], value, `${property} of ${name}`);
                 }
                 // 80 % of 30 minutes, in seconds.
-                assert.equal(threshold, name === "test-builds-slow" ? 1440 : 1, name);
+                assert.equal(threshold, name === "test-alarms-builds-slow" ? 1440 : 1, name);
             }
         });
 
         it("watch these metrics", () => {
             const watches = alarms().map(({ name, inputs }) => [
-                name.replace("test-", ""),
+                name.replace("test-alarms-", ""),
                 `${String(inputs["namespace"])} ${String(inputs["metricName"])} ${String(inputs["statistic"])}`,
                 Object.entries(inputs["dimensions"] as object)
                     .flat()
@@ -297,7 +298,7 @@ describe("Monitoring", () => {
                     [
                         "notifier-failed",
                         "AWS/States ExecutionsFailed Sum",
-                        ofMachine("test-notifier-machine-0a1b2c3"),
+                        ofMachine("test-notifier-0a1b2c3"),
                     ],
                 ].sort(),
             );

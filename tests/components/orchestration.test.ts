@@ -36,7 +36,7 @@ function evaluateOrchestration(changes: Partial<ExportOrchestrationArgs> = {}): 
 
 describe("ExportOrchestration", () => {
     const machineArn = "arn:aws:states:ap-northeast-1:111122223333:stateMachine:test-machine-0a1b2c3";
-    const logGroup = "/aws/vendedlogs/states/test-20250101000000000000000001";
+    const logGroup = "/aws/vendedlogs/states/test-machine-20250101000000000000000001";
     let orchestration: Evaluation;
     before(async () => {
         orchestration = await evaluateOrchestration();
@@ -46,11 +46,12 @@ describe("ExportOrchestration", () => {
 
     it("is a state machine with its role, the role's policy and a log group", () => {
         assert.deepEqual(orchestration.typesAndNames(), [
-            "aws:cloudwatch/logGroup:LogGroup test-execution-log",
+            "aws:cloudwatch/logGroup:LogGroup test-machine-log",
             "aws:iam/role:Role test-machine-role",
             "aws:iam/rolePolicy:RolePolicy test-machine-policy",
             "aws:sfn/stateMachine:StateMachine test-machine",
             "ecr-image-export:index:ExportOrchestration test",
+            "ecr-image-export:index:LoggedStateMachine test-machine",
         ]);
     });
 
@@ -193,19 +194,19 @@ describe("ExportOrchestration", () => {
     });
 
     it("keeps its log for 90 days, or as long as it is told", async () => {
-        assert.deepEqual(orchestration.resource("test-execution-log").inputs, {
-            namePrefix: "/aws/vendedlogs/states/test-",
+        assert.deepEqual(orchestration.resource("test-machine-log").inputs, {
+            namePrefix: "/aws/vendedlogs/states/test-machine-",
             retentionInDays: 90,
         });
         const kept = await evaluateOrchestration({ logRetentionDays: 7 });
-        assert.equal(kept.resource("test-execution-log").inputs["retentionInDays"], 7);
+        assert.equal(kept.resource("test-machine-log").inputs["retentionInDays"], 7);
     });
 
     it("encrypts its log with a KMS key, which its role needs nothing of", async () => {
         const encryptionKeyArn =
             "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         const encrypted = await evaluateOrchestration({ encryptionKeyArn });
-        assert.equal(encrypted.resource("test-execution-log").inputs["kmsKeyId"], encryptionKeyArn);
+        assert.equal(encrypted.resource("test-machine-log").inputs["kmsKeyId"], encryptionKeyArn);
         const policyOf = (evaluation: Evaluation) => evaluation.resource("test-machine-policy").inputs;
         assert.deepEqual(policyOf(encrypted), policyOf(orchestration));
     });

@@ -30,26 +30,26 @@ describe("PullThroughCache", () => {
 
     it("is a rule for each prefix that the account has none for yet", () => {
         assert.deepEqual(cache.typesAndNames(), [
-            "aws:ecr/pullThroughCacheRule:PullThroughCacheRule test-cache-docker-hub",
-            "aws:ecr/pullThroughCacheRule:PullThroughCacheRule test-cache-mirror/quay",
+            "aws:ecr/pullThroughCacheRule:PullThroughCacheRule test-docker-hub",
+            "aws:ecr/pullThroughCacheRule:PullThroughCacheRule test-mirror/quay",
             "ecr-image-export:index:PullThroughCache test",
         ]);
     });
 
     it("names registry and secret where there is a login, and the registry alone where there is none", () => {
-        assert.deepEqual(cache.resource("test-cache-docker-hub").inputs, {
+        assert.deepEqual(cache.resource("test-docker-hub").inputs, {
             ecrRepositoryPrefix: "docker-hub",
             upstreamRegistryUrl: "registry-1.docker.io",
             credentialArn,
         });
-        assert.deepEqual(cache.resource("test-cache-mirror/quay").inputs, {
+        assert.deepEqual(cache.resource("test-mirror/quay").inputs, {
             ecrRepositoryPrefix: "mirror/quay",
             upstreamRegistryUrl: "quay.io",
         });
     });
 
     it("deletes a rule before its successor is made, since a prefix takes one", () => {
-        assert.equal(cache.resource("test-cache-docker-hub").deleteBeforeReplace, true);
+        assert.equal(cache.resource("test-docker-hub").deleteBeforeReplace, true);
     });
 
     it("makes nothing where every rule exists already", async () => {

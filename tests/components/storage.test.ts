@@ -67,9 +67,16 @@ describe("ArtifactStorage", () => {
         assert.deepEqual(resource.inputs, { forceDestroy: false });
     });
 
-    it("lets an unprotected bucket be destroyed with its contents", async () => {
+    it("lets an unprotected bucket be deleted where it is empty", async () => {
         const resource = (await evaluateStorage({ protect: false })).resource("test-bucket");
         assert.equal(resource.protect, false);
+        assert.deepEqual(resource.inputs, { forceDestroy: false });
+    });
+
+    it("deletes archives only where it is told to empty the bucket", async () => {
+        const resource = (await evaluateStorage({ protect: false, emptyOnDestroy: true })).resource(
+            "test-bucket",
+        );
         assert.deepEqual(resource.inputs, { forceDestroy: true });
     });
 
@@ -359,17 +366,29 @@ describe("ArtifactStorage with a bucket that is there", () => {
     it("imports it by its name, and keeps the name", async () => {
         const adopted = await evaluateStorage({}, { existingBucket: "hand-made-archives" });
         const own = await evaluateStorage();
-        assert.deepEqual(adopted.typesAndNames(), own.typesAndNames());
-        const { inputs, importId, protect } = adopted.resource("test-bucket");
+        const { inputs, importId, protect, retainOnDelete } = adopted.resource(
+            "test-existing-hand-made-archives",
+        );
         assert.deepEqual(inputs, { ...own.resource("test-bucket").inputs, bucket: "hand-made-archives" });
-        assert.deepEqual([importId, protect], ["hand-made-archives", true]);
+        assert.deepEqual([importId, protect, retainOnDelete], ["hand-made-archives", true, true]);
         assert.equal(own.resource("test-bucket").importId, "");
+        assert.equal(own.resource("test-bucket").retainOnDelete, false);
+    });
+
+    it("is another resource than a bucket of its own, and than another existing one: none replaces another", async () => {
+        const buckets = async (existingBucket?: string) =>
+            (await evaluateStorage({}, { existingBucket }))
+                .customResources()
+                .filter(({ type }) => type === "aws:s3/bucket:Bucket")
+                .map(({ urn }) => urn);
+        const all = [await buckets(), await buckets("archives-a"), await buckets("archives-b")].flat();
+        assert.equal(new Set(all).size, 3, all.join());
     });
 
     it("imports nothing else, and puts its settings on it", async () => {
         const adopted = await evaluateStorage({}, { existingBucket: "hand-made-archives" });
         for (const { name, inputs, importId } of adopted.customResources()) {
-            if (name === "test-bucket") continue;
+            if (name.startsWith("test-existing-")) continue;
             assert.equal(importId, "", name);
             assert.equal(inputs["bucket"], "hand-made-archives", name);
         }

@@ -22,14 +22,16 @@ function evaluateTriggers(changes: Partial<TriggersArgs> = {}): Promise<Evaluati
 }
 
 const always = [
-    "aws:cloudwatch/logGroup:LogGroup test-execution-log",
-    "aws:cloudwatch/metricAlarm:MetricAlarm test-starter-alarm",
-    "aws:cloudwatch/metricAlarm:MetricAlarm test-undelivered-alarm",
+    "aws:cloudwatch/logGroup:LogGroup test-machine-log",
+    "aws:cloudwatch/metricAlarm:MetricAlarm test-alarms-failed",
+    "aws:cloudwatch/metricAlarm:MetricAlarm test-alarms-undelivered",
     "aws:iam/role:Role test-machine-role",
     "aws:iam/rolePolicy:RolePolicy test-machine-policy",
     "aws:sfn/stateMachine:StateMachine test-machine",
     "aws:sqs/queue:Queue test-undelivered",
     "aws:sqs/queuePolicy:QueuePolicy test-undelivered-policy",
+    "ecr-image-export:index:Alarms test-alarms",
+    "ecr-image-export:index:LoggedStateMachine test-machine",
     "ecr-image-export:index:Triggers test",
 ];
 const forPushes = [
@@ -64,7 +66,7 @@ describe("Triggers", () => {
     it("encrypts its log with a KMS key", async () => {
         const encryptionKeyArn =
             "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-        const { inputs } = (await evaluateTriggers({ encryptionKeyArn })).resource("test-execution-log");
+        const { inputs } = (await evaluateTriggers({ encryptionKeyArn })).resource("test-machine-log");
         assert.equal(inputs["kmsKeyId"], encryptionKeyArn);
     });
 
@@ -214,16 +216,16 @@ describe("Triggers", () => {
     });
 
     it("alarms on what was not delivered and not started, and tells the topic if there is one", async () => {
-        const alarms = ["test-undelivered-alarm", "test-starter-alarm"];
+        const alarms = ["test-alarms-undelivered", "test-alarms-failed"];
         for (const name of alarms) {
             const inputs = triggers.resource(name).inputs;
             assert.match(String(inputs["alarmDescription"]), /by hand/);
             assert(!("alarmActions" in inputs));
         }
-        assert.deepEqual(triggers.resource("test-undelivered-alarm").inputs["dimensions"], {
+        assert.deepEqual(triggers.resource("test-alarms-undelivered").inputs["dimensions"], {
             QueueName: "test-undelivered-0a1b2c3",
         });
-        assert.deepEqual(triggers.resource("test-starter-alarm").inputs["dimensions"], {
+        assert.deepEqual(triggers.resource("test-alarms-failed").inputs["dimensions"], {
             StateMachineArn: starterArn,
         });
         const topicArn = `arn:aws:sns:${account}:alarms`;

@@ -60,7 +60,7 @@ describe("docs/adopt.md", () => {
     }
 
     it("imports the bucket and the components that it is in, as the program declares them", () => {
-        const bucket = program.resource("image-export-bucket");
+        const bucket = program.resource("image-export-storage-bucket");
         assert.deepEqual(resources.map(urnInFile), lineageOf(bucket).map(urnInProgram));
         for (const { component, id } of resources.slice(0, -1)) {
             assert.deepEqual([component, id], [true, undefined]);

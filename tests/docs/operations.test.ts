@@ -36,7 +36,7 @@ describe("docs/operations.md", function () {
     });
 
     it("has the sections that messages send people to", () => {
-        const { definition } = program.resource("image-export-notifier-machine").inputs;
+        const { definition } = program.resource("image-export-monitoring-notifier").inputs;
         const named = [...String(definition).matchAll(/docs\/operations\.md, \\"([^"\\]+)\\"/g)];
         assert.equal(named.length, 2);
         for (const [, section = ""] of named) assert(headings.includes(section), section);

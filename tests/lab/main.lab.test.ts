@@ -65,7 +65,7 @@ describe("lab: the command", () => {
         assert.match(output, /the archive was loaded back/);
         assert.match(
             output,
-            /archive {3}s3:\/\/image-export-bucket-\w+\/images\/nginx-mainline-alpine3\.22\.tar/,
+            /archive {3}s3:\/\/image-export-storage-bucket-\w+\/images\/nginx-mainline-alpine3\.22\.tar/,
         );
     });
 

@@ -16,6 +16,7 @@ function resource(type: string, inputs: Record<string, unknown>): RecordedResour
         dependencies: [],
         propertyDependencies: {},
         protect: false,
+        retainOnDelete: false,
         ignoreChanges: [],
         deleteBeforeReplace: false,
         aliases: [],

@@ -5,6 +5,7 @@
  * In a preview a rule may only read what it judges: a value that cannot be known yet ends the rule for that resource, and
  * Pulumi reports that it could not be run.
  */
+import { untaggableTypes } from "../../components/stackDefaults";
 import {
     conditionValues,
     grantsOf,
@@ -90,26 +91,6 @@ export const unnamedResourcesAllowed: Readonly<Record<string, readonly string[]>
         "xray:PutTraceSegments",
     ],
 };
-
-/** The types of this program that take no tags. Every other type of AWS has to carry the required ones. */
-export const untaggableTypes: readonly string[] = [
-    "aws:cloudwatch/dashboard:Dashboard",
-    "aws:cloudwatch/eventTarget:EventTarget",
-    "aws:ec2/routeTableAssociation:RouteTableAssociation",
-    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule",
-    "aws:iam/rolePolicy:RolePolicy",
-    "aws:kms/alias:Alias",
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
-    "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
-    "aws:s3/bucketPolicy:BucketPolicy",
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
-    "aws:s3/bucketVersioning:BucketVersioning",
-    "aws:scheduler/schedule:Schedule",
-    "aws:sns/topicPolicy:TopicPolicy",
-    "aws:sns/topicSubscription:TopicSubscription",
-    "aws:sqs/queuePolicy:QueuePolicy",
-];
 
 const requiredTags = ["component", "project", "stack", "managed-by"];
 
