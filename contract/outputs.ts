@@ -75,10 +75,7 @@ export const stackOutputNames = Object.keys(kinds) as readonly (keyof StackOutpu
 /**
  * Checks the outputs of another stack, which are of no type: all of them at once, so that a wrong stack is one message.
  *
- * @example
- * const stack = new pulumi.StackReference("acme/ecr-image-export/prod");
- * const outputs = stack.outputs.apply((values) => readStackOutputs(values));
- * const policy = outputs.startExportPolicy; // pulumi.Output<string>
+ * examples/consumer does so before anything depends on them.
  *
  * @param values Names and values, as a StackReference or `pulumi stack output --json` has them.
  * @throws Error that names every output that is not as expected.

@@ -154,7 +154,7 @@ export interface DeclaredResource {
  * all.
  */
 export async function evaluate(
-    program: () => Record<string, unknown>,
+    program: () => Record<string, unknown> | Promise<Record<string, unknown>>,
     options: EvaluationOptions = {},
 ): Promise<Evaluation> {
     const { stack = "dev", preview = false, project = "ecr-image-export", organization } = options;
@@ -172,9 +172,9 @@ export async function evaluate(
 
     const result = await withoutFailures(async () => {
         let returned: Record<string, unknown> = {};
-        await pulumi.runtime.runInPulumiStack(() => {
-            returned = program();
-            return Promise.resolve({});
+        await pulumi.runtime.runInPulumiStack(async () => {
+            returned = await program();
+            return {};
         });
         await pulumi.runtime.disconnect(); // waits for every registration
         return (await pulumi.runtime.serializeProperties("result", returned)) as Record<string, unknown>;

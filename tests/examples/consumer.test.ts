@@ -88,7 +88,7 @@ describe("examples/consumer", () => {
             assert(pulumi.RunError.isInstance(error), "the CLI prints the stack trace of any other error");
             assert.match(
                 error.message,
-                /The configuration value exportStack is "acme\/ecr-image-export\/prod"\. /,
+                /^The configuration value exportStack is "acme\/ecr-image-export\/prod"\. /,
             );
             assert.match(
                 error.message,

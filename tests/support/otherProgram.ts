@@ -5,6 +5,8 @@ import { pathToFileURL } from "node:url";
 
 import { root } from "../../lab/stackFiles";
 
+type Outputs = Record<string, unknown>;
+
 const load = createRequire(__filename);
 
 /** Packages that only the program has, and what stands for them here. */
@@ -18,7 +20,7 @@ const standIns: Readonly<Record<string, string>> = {
  *
  * @returns the outputs of the program's stack.
  */
-export function loadOtherProgram(folder: string): Record<string, unknown> {
+export function loadOtherProgram(folder: string): Outputs | Promise<Outputs> {
     const own = pathToFileURL(join(root, folder)).href;
     const hooks = registerHooks({
         resolve: (specifier, context, next) =>
@@ -30,7 +32,8 @@ export function loadOtherProgram(folder: string): Record<string, unknown> {
         for (const path of Object.keys(load.cache).filter((each) => each.startsWith(join(root, folder)))) {
             Reflect.deleteProperty(load.cache, path); // a program runs when it is loaded, and is loaded once
         }
-        return { ...(load(join(root, folder, "index.ts")) as Record<string, unknown>) };
+        const program = load(join(root, folder, "index.ts")) as Outputs | (() => Promise<Outputs>);
+        return typeof program === "function" ? program() : { ...program };
     } finally {
         hooks.deregister();
     }
