@@ -186,7 +186,7 @@ async function start(
         [labVariable]: folder,
     };
     services.machine = { endpoint, buildEnvironment, folder };
-    tell("Docker daemon, registry and emulated AWS API are up");
+    tell("Docker daemon, registry and emulated AWS API are up.");
 
     // The image and the stack.
     const push = (name: string, tag: string, reference?: string) =>
@@ -199,10 +199,10 @@ async function start(
             ...(reference === undefined ? {} : { reference }),
         });
     const imageId = await push(repository, image.tag ?? "latest", options.reference);
-    tell(`${image.uri} is in the registry`);
+    tell(`The image ${image.uri} is in the registry.`);
     const stack = await provision(stackName, configuration, account, emulatorUrl);
     tell(
-        `stack ${stackName} is deployed: ${stack.created.length} resources, ${stack.declared.length} more only declared`,
+        `The stack ${stackName} is deployed: ${stack.created.length} resources created, ${stack.declared.length} only declared.`,
     );
 
     const execute = (

@@ -31,18 +31,26 @@ execution, exports an image from a real registry with a real Docker daemon, and 
   --help        show this text
 `;
 
-/** Takes the time of each step, from its beginning to that of the next. */
-class Steps {
-    public readonly finished: { readonly name: string; readonly seconds: number }[] = [];
-    private current = "Start the lab";
+/** The story as it goes on: a heading for each step, and how long each took. */
+class Story {
+    public readonly finished: { readonly step: string; readonly seconds: number }[] = [];
     private since = performance.now();
 
-    /** Ends the current step and begins another. */
-    public begin(name: string): void {
+    public constructor(private step: string) {
+        console.log(step);
+    }
+
+    /** Ends the current step and begins another, under a heading of its own unless it is a part of what goes on. */
+    public begin(step: string, isPart = false): void {
         const now = performance.now();
-        this.finished.push({ name: this.current, seconds: (now - this.since) / 1000 });
-        this.current = name;
+        this.finished.push({ step: this.step, seconds: (now - this.since) / 1000 });
+        this.step = step;
         this.since = now;
+        if (!isPart) console.log(`\n${step}`);
+    }
+
+    public tell(...lines: readonly string[]): void {
+        for (const line of lines) console.log(`  ${line}`);
     }
 }
 
@@ -88,12 +96,12 @@ async function main(): Promise<number> {
         return 0;
     }
     const abort = new AbortController();
-    const steps = new Steps();
+    const story = new Story("Start the lab");
     const starting = startLab({
         engine: options.engine,
         configuration: { "ecr-image-export:encryption": options.encryption },
         tell: (line) => {
-            console.log(`✔ ${line}`);
+            story.tell(line);
         },
         ...(options.image === undefined ? {} : { reference: options.image }),
     });
@@ -107,14 +115,14 @@ async function main(): Promise<number> {
     const lab = await starting;
     try {
         if (abort.signal.aborted) return 130;
-        return await exportOnce(lab, steps, options, abort.signal);
+        return await exportOnce(lab, story, options, abort.signal);
     } finally {
         await lab.stop();
-        console.log("✔ everything that the lab started is stopped");
+        console.log("\nEverything that the lab started is stopped.");
     }
 }
 
-async function exportOnce(lab: Lab, steps: Steps, options: Options, signal: AbortSignal): Promise<number> {
+async function exportOnce(lab: Lab, story: Story, options: Options, signal: AbortSignal): Promise<number> {
     const { image } = lab;
     const bucket = String(lab.stack.outputs["artifactBucketName"]);
     const key = `images/${image.repository.name.replaceAll("/", "-")}-${image.tag ?? "latest"}.tar`;
@@ -122,38 +130,43 @@ async function exportOnce(lab: Lab, steps: Steps, options: Options, signal: Abor
         options.input === undefined
             ? { artifactBucket: bucket, artifactKey: key }
             : JSON.parse(options.input.replaceAll("$BUCKET", bucket));
-    steps.begin("Check the request in the state machine");
-    console.log(`\nStarting an execution with ${JSON.stringify(input)}`);
-    const result = await lab.execute(
-        input,
-        {
-            enter: (state) => {
-                console.log(`→ ${state}`);
-            },
-            log: (line) => {
-                const step = /^=== (.*) \(after/.exec(line)?.[1];
-                if (step !== undefined) steps.begin(`Build: ${step}`);
-                if (!options.quiet) console.log(`  build | ${line}`);
-            },
+    story.begin("Export the image");
+    story.tell(`request: ${JSON.stringify(input)}`);
+    const watcher = {
+        enter: (state: string) => {
+            story.tell(`state: ${state}`);
         },
-        signal,
-    );
+        log: (line: string) => {
+            const stage = /^=== (.*) \(after/.exec(line)?.[1];
+            if (stage !== undefined) story.begin(`  Build: ${stage}`, true);
+            if (!options.quiet) story.tell(`build: ${line}`);
+        },
+    };
+    const result = await lab.execute(input, watcher, signal);
     if (result.status === "ABORTED") {
-        console.log("\nThe execution was aborted.");
+        story.tell("The execution was aborted.");
         return 130;
     }
     if (result.status === "FAILED") {
-        console.log(`\n✘ ${result.error}: ${result.cause}`);
+        story.tell(`Failed with ${result.error}: ${result.cause}`);
         return 1;
     }
-    steps.begin("Load the archive back");
+    story.tell("Succeeded:", ...described(result.output, lab));
+    story.begin("Check the archive");
     const problems = await verify(lab, result.output);
-    steps.begin("Request the same again");
-    const again = await requestAgain(lab, input, signal);
-    steps.begin("Summary");
-    printSummary(result.output, lab, steps, problems);
-    console.log(`${again.isGood ? "✔" : "✘"} the same request again: ${again.told}`);
-    return problems.length === 0 && again.isGood ? 0 : 1;
+    if (problems.length === 0) {
+        story.tell(
+            "Size, SHA-256, key and metadata are as reported; loaded into Docker, it is the image that was pushed.",
+        );
+    }
+    story.begin("Request the same again");
+    const { problem, did } = await requestAgain(lab, input, signal);
+    story.tell(did);
+    story.begin("Seconds");
+    for (const { step, seconds } of story.finished) story.tell(`${seconds.toFixed(1).padStart(6)}  ${step}`);
+    const failures = [...problems, ...problem];
+    for (const failure of failures) console.error(`\nFAILED: ${failure}`);
+    return failures.length === 0 ? 0 : 1;
 }
 
 /** What becomes of the same request: it finds the export at its key, unless it is forced. */
@@ -161,14 +174,15 @@ async function requestAgain(
     lab: Lab,
     input: unknown,
     signal: AbortSignal,
-): Promise<{ isGood: boolean; told: string }> {
-    const started = performance.now();
+): Promise<{ readonly did: string; readonly problem: readonly string[] }> {
     const result = await lab.execute(input, {}, signal);
-    const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    if (result.status !== "SUCCEEDED") return { isGood: false, told: JSON.stringify(result) };
+    if (result.status !== "SUCCEEDED") {
+        const did = JSON.stringify(result);
+        return { did, problem: [`the same request again did not succeed: ${did}`] };
+    }
     const { skipped, buildId } = result.output;
-    const did = skipped === true ? "skipped" : "exported";
-    return { isGood: true, told: `${did} in ${seconds} s, with${buildId === null ? "out" : ""} a build` };
+    const did = skipped === true ? "Skipped" : "Exported again";
+    return { did: `${did}, with${buildId === null ? "out" : ""} a build.`, problem: [] };
 }
 
 /** Fetches the archive, compares size and sha256, loads it and compares the image's id. */
@@ -200,31 +214,19 @@ async function verify(lab: Lab, output: Record<string, unknown>): Promise<string
     ];
 }
 
-function printSummary(
-    output: Record<string, unknown>,
-    lab: Lab,
-    steps: Steps,
-    problems: readonly string[],
-): void {
-    const rows = [
-        ["image", output["imageUri"]],
-        ["digest", output["imageDigest"]],
-        ["image id", lab.imageId],
-        ["archive", `s3://${String(output["artifactBucket"])}/${String(output["artifactKey"])}`],
-        ["version", output["artifactVersionId"]],
-        ["encrypted", lab.stack.outputs["encryptionKeyArn"] ?? "by S3 (SSE-S3)"],
-        ["size", `${String(output["sizeBytes"])} bytes`],
-        ["sha256", output["sha256"]],
-    ];
-    console.log(`\n${rows.map(([name, value]) => `${String(name).padEnd(10)}${String(value)}`).join("\n")}`);
-    console.log("\nSeconds");
-    for (const { name, seconds } of steps.finished) console.log(`${seconds.toFixed(1).padStart(8)}  ${name}`);
-    for (const problem of problems) console.log(`\n✘ ${problem}`);
-    if (problems.length === 0) {
-        console.log(
-            "\n✔ the archive was loaded back: the same image, bit for bit what the execution reported",
-        );
-    }
+/** The result of an export, line by line. */
+function described(output: Record<string, unknown>, lab: Lab): string[] {
+    const rows = {
+        image: output["imageUri"],
+        digest: output["imageDigest"],
+        "image id": lab.imageId,
+        archive: `s3://${String(output["artifactBucket"])}/${String(output["artifactKey"])}`,
+        version: output["artifactVersionId"],
+        encrypted: lab.stack.outputs["encryptionKeyArn"] ?? "by S3 (SSE-S3)",
+        size: `${String(output["sizeBytes"])} bytes`,
+        sha256: output["sha256"],
+    };
+    return Object.entries(rows).map(([name, value]) => `  ${name.padEnd(10)}${String(value)}`);
 }
 
 main().then(
@@ -232,7 +234,7 @@ main().then(
         process.exitCode = code;
     },
     (error: unknown) => {
-        console.error(`✘ ${error instanceof Error ? error.message : String(error)}`);
+        console.error(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
         process.exitCode = 1;
     },
 );

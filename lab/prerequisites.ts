@@ -1,5 +1,5 @@
 /** What the lab needs of the machine: found, installed where that is possible, or named. */
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 import debianPackages from "./packages.json";
@@ -69,8 +69,10 @@ async function installPackages(commands: string[], tell: (line: string) => void)
     tell(`installing ${names.join(", ")}`);
     const env = { DEBIAN_FRONTEND: "noninteractive" };
     try {
-        await run("apt-get", ["update", "-qq"], { env });
-        await run("apt-get", ["install", "-y", "-qq", ...names], { env });
+        // Another lab may be installing, too.
+        const waiting = ["-o", "DPkg::Lock::Timeout=600", "-qq"];
+        await run("apt-get", [...waiting, "update"], { env });
+        await run("apt-get", [...waiting, "install", "-y", ...names], { env });
     } catch (error) {
         throw new Error(remedy, { cause: error });
     }
@@ -83,15 +85,17 @@ async function install(
     { command, requirement }: PythonProgram,
     tell: (line: string) => void,
 ): Promise<string> {
-    const folder = join(__dirname, "..", ".lab", requirement.replace(/\W+/g, "-"));
+    const own = join(__dirname, "..", ".lab");
+    const folder = join(own, requirement.replace(/\W+/g, "-"));
     const program = join(folder, "bin", command);
-    if (existsSync(program)) return program;
-    tell(`installing ${requirement}`);
+    if (!existsSync(program)) tell(`installing ${requirement}`);
+    // Under a lock, for another lab that starts at the same time.
+    const installing = '[[ -x "$1" ]] || { python3 -m venv "$0" && "$0/bin/pip" install --quiet "$2"; }';
     try {
         // Debian has the part of Python that makes environments in a package of its own.
         await run("python3", ["-c", "import ensurepip"]).catch(() => installPackages(["python3-venv"], tell));
-        await run("python3", ["-m", "venv", folder]);
-        await run(join(folder, "bin", "pip"), ["install", "--quiet", requirement]);
+        mkdirSync(own, { recursive: true });
+        await run("flock", [join(own, "lock"), "bash", "-c", installing, folder, program, requirement]);
     } catch (error) {
         throw new Error(
             `${command} is missing or too old, and could not be installed. Make it by hand: python3 -m venv ${folder} && ` +

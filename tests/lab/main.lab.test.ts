@@ -1,15 +1,17 @@
 import * as assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
-import { run } from "../../lab/processes";
+import { labVariable, run } from "../../lab/processes";
 import { startDockerDaemon } from "../../lab/servers";
 
 const main = join(__dirname, "..", "..", "lab", "main.ts");
 
 interface Ending {
+    /** Null where a signal ended it. */
     readonly code: number | null;
     readonly output: string;
 }
@@ -18,7 +20,11 @@ interface Ending {
 async function runLab(
     folder: string,
     args: string[],
-    options: { readonly interruptAt?: string; readonly env?: Record<string, string> } = {},
+    options: {
+        readonly interruptAt?: string;
+        readonly signal?: NodeJS.Signals;
+        readonly env?: Record<string, string>;
+    } = {},
 ): Promise<Ending> {
     const child = spawn(process.execPath, ["-r", "ts-node/register", main, ...args], {
         env: { ...process.env, ...options.env, TMPDIR: folder },
@@ -28,9 +34,9 @@ async function runLab(
     const take = (data: Buffer) => {
         output += data.toString();
         // More than once, as people do; but a process on its way out, that has told its last, dies of it.
-        const isOver = output.includes("everything that the lab started is stopped");
+        const isOver = output.includes("Everything that the lab started is stopped");
         if (options.interruptAt !== undefined && output.includes(options.interruptAt) && !isOver) {
-            child.kill("SIGINT");
+            child.kill(options.signal ?? "SIGINT");
         }
     };
     child.stdout.on("data", take);
@@ -39,10 +45,33 @@ async function runLab(
     return { code, output };
 }
 
-/** Command lines of processes that have to do with a folder. */
-async function processesOf(folder: string): Promise<string[]> {
-    const all = await run("ps", ["-eo", "args"]);
-    return all.split("\n").filter((line) => line.includes(folder) && !line.startsWith("ps "));
+/** Command lines of processes that a lab in this folder has started. */
+function processesOf(folder: string): string[] {
+    return readdirSync("/proc")
+        .filter((name) => /^\d+$/.test(name))
+        .flatMap((pid) => {
+            try {
+                const [environment = "", command = ""] = ["environ", "cmdline"].map((file) =>
+                    readFileSync(join("/proc", pid, file), "utf8"),
+                );
+                return environment.includes(`${labVariable}=${folder}/`)
+                    ? [command.replaceAll("\0", " ")]
+                    : [];
+            } catch {
+                return []; // It has ended.
+            }
+        });
+}
+
+/** What labs in this folder have left. */
+function leftIn(folder: string): string[] {
+    return [
+        ...processesOf(folder),
+        ...readdirSync(folder).filter((name) => name.startsWith("image-export-lab-")),
+        ...readFileSync("/proc/mounts", "utf8")
+            .split("\n")
+            .filter((line) => line.includes(folder)),
+    ];
 }
 
 describe("lab: the command", () => {
@@ -52,17 +81,15 @@ describe("lab: the command", () => {
         folder = mkdtempSync(join(tmpdir(), "image-export-test-"));
     });
 
-    afterEach(async () => {
-        assert.deepEqual(await processesOf(folder), [], "processes are left");
-        const files = readdirSync(folder).filter((name) => name.startsWith("image-export-lab-"));
-        assert.deepEqual(files, [], "files are left");
+    afterEach(() => {
+        assert.deepEqual(leftIn(folder), []);
         rmSync(folder, { recursive: true });
     });
 
     it("ends with a verified archive", async () => {
         const { code, output } = await runLab(folder, ["--quiet"]);
         assert.equal(code, 0, output);
-        assert.match(output, /the archive was loaded back/);
+        assert.match(output, /loaded into Docker, it is the image that was pushed/);
         assert.match(
             output,
             /archive {3}s3:\/\/image-export-storage-bucket-\w+\/images\/nginx-mainline-alpine3\.22\.tar/,
@@ -94,10 +121,28 @@ describe("lab: the command", () => {
         }
     });
 
+    for (const interruptAt of ["is in the registry", "=== Pull"]) {
+        it(`leaves nothing when it is killed by SIGKILL, at "${interruptAt}"`, async () => {
+            const { code, output } = await runLab(folder, [], { interruptAt, signal: "SIGKILL" });
+            assert.equal(code, null, output);
+            while (leftIn(folder).length > 0) await sleep(100); // until mocha's limit
+        });
+    }
+
+    it("runs beside another lab that was started at the same time", async () => {
+        const endings = await Promise.all(
+            ["docker", "stream"].map((engine) => runLab(folder, ["--quiet", "--engine", engine])),
+        );
+        for (const { code, output } of endings) assert.equal(code, 0, output);
+    });
+
     it("reports the failure of an execution by its name, and fails", async () => {
         const { code, output } = await runLab(folder, ["--input", '{"artifactBucket":"another-bucket"}']);
         assert.equal(code, 1);
-        assert.match(output, /✘ InvalidInput: artifactBucket is "another-bucket": this stack exports to/);
+        assert.match(
+            output,
+            /Failed with InvalidInput: artifactBucket is "another-bucket": this stack exports to/,
+        );
     });
 
     it("says where it looked for an image that exists nowhere", async () => {
