@@ -41,7 +41,7 @@ const never = new AbortController().signal;
  *
  * S3 has no transaction over two objects. The archive is written first, then the record, which names the archive's
  * version: so whoever reads both can tell whether they belong together, and the exports that race for a key settle
- * which record stays (docs/decisions/0009-one-archive-one-record.md).
+ * which record stays (docs/decisions/0010-one-archive-one-record.md).
  */
 export function s3Destination(options: S3DestinationOptions): Destination {
     return {

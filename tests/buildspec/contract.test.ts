@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { BuildRunner } from "../../components/buildRunner";
-import { requestVariables, resultVariables } from "../../stateMachines/export";
+import { causeVariable, requestVariables } from "../../contract/request";
 import { parseImageUri } from "../../contract/image";
 import { at } from "../../lab/awsTypes";
 import { isInstalled, readBuildspec, scriptOf } from "../support/build";
@@ -36,12 +36,8 @@ for (const engine of ["docker", "stream"] as const) {
             assert(text.length < 24_000, `${text.length} characters`);
         });
 
-        it("exports the results that the state machine reads, and the error", () => {
-            assert.deepEqual(buildspec.env["exported-variables"], [
-                ...Object.keys(resultVariables),
-                "EXPORT_ERROR",
-                "EXPORT_CAUSE",
-            ]);
+        it("exports its cause, and nothing else: what was exported is what S3 shows", () => {
+            assert.deepEqual(buildspec.env["exported-variables"], [causeVariable]);
         });
 
         it("reads the variables that project and state machine provide, and no other", async () => {
@@ -66,15 +62,17 @@ for (const engine of ["docker", "stream"] as const) {
             const provided = environmentVariables.map(({ name }) => name);
 
             const code = script.replaceAll(/^\s*#.*$/gm, "");
-            const read = [...code.matchAll(/\$\{?[#!]?([A-Z][A-Z0-9_]*)/g)].map(([, name]) => name ?? "");
+            const read = [...code.matchAll(/\$(?:\{?[#!]?|is\.)([A-Z][A-Z0-9_]*)/g)].map(
+                ([, name]) => name ?? "",
+            );
             const own = [...code.matchAll(/(?:^|\s)([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name ?? "");
-            const given = ["BASH_REMATCH", "PWD", "SECONDS", "CODEBUILD_BUILD_ID"]; // by bash and by CodeBuild
+            const given = ["BASH_REMATCH", "PWD", "SECONDS", "ENV", "ARGS", "CODEBUILD_BUILD_ID"]; // by bash, jq and CodeBuild
             const fromOutside = [...new Set(read)].filter((name) => ![...own, ...given].includes(name));
-            // The exporter reads it from its environment, for the record.
-            if (engine === "stream") fromOutside.push("EXECUTION_ID");
+            // The exporter reads these from its environment.
+            if (engine === "stream") fromOutside.push("EXECUTION_ID", "IMAGE_DIGEST");
             assert.deepEqual(fromOutside.sort(), provided.sort());
             assert.deepEqual(
-                Object.keys(requestVariables).filter((name) => !provided.includes(name)),
+                requestVariables.filter((name) => !provided.includes(name)),
                 [],
                 "the state machine overrides what the project declares",
             );
@@ -94,15 +92,10 @@ for (const engine of ["docker", "stream"] as const) {
         it("is clean to shellcheck (skipped where that is not installed)", function () {
             if (!isInstalled("shellcheck")) this.skip();
             for (const commands of [script, buildspec.phases["build"]?.finally?.join("\n") ?? ""]) {
-                // SC1091: result.env is written by the build.
-                const { status, stdout } = spawnSync(
-                    "shellcheck",
-                    ["--shell=bash", "--exclude=SC1091", "-"],
-                    {
-                        input: commands,
-                        encoding: "utf8",
-                    },
-                );
+                const { status, stdout } = spawnSync("shellcheck", ["--shell=bash", "-"], {
+                    input: commands,
+                    encoding: "utf8",
+                });
                 assert.equal(status, 0, stdout);
             }
         });

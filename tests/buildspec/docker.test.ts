@@ -1,41 +1,61 @@
 import { strict as assert } from "node:assert";
-import { createHash } from "node:crypto";
+import { spawnSync } from "node:child_process";
 
-import { exitStatuses } from "../../contract/errors";
-import { recordMetadata } from "../../contract/record";
+import { type BuildErrorName, exitStatuses, exitStatusText } from "../../contract/errors";
+import { parsePlatform, type Platform, platformMatches, platformText } from "../../contract/platform";
+import { parseStep } from "../../contract/progress";
+import { parseRecord, recordMetadata } from "../../contract/record";
 import {
     type BuildResult,
+    configDigest,
+    digest,
+    inspected,
     isInstalled,
     password,
     readBuildspec,
     runBuild,
+    scriptOf,
     type StoredObject,
     type World,
 } from "../support/build";
-import { assertRecord } from "../support/recordSchema";
-import { recordOf } from "../support/readRecord";
+import { hostileTexts, program } from "../support/hostileRequests";
 
 const buildspec = readBuildspec("docker");
-
 const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
+const key = "images/web/nginx/1.29.tar";
+const recordKey = `${key}.json`;
 const variables = {
     IMAGE_URI: `${registry}/web/nginx:1.29`,
+    IMAGE_DIGEST: "",
     PLATFORM: "linux/amd64",
     FORCE: "false",
-    EXECUTION_ID: "arn:aws:states:ap-northeast-1:111122223333:execution:export:1",
-    CODEBUILD_BUILD_ID: "export:1",
-    ARCHIVE_FILE: "image.tar",
     ARTIFACT_BUCKET: "artifacts",
+    ARTIFACT_KEY: key,
+    EXECUTION_ID: "arn:aws:states:ap-northeast-1:111122223333:execution:export:1",
     ARTIFACT_PREFIX: "images/",
-    ARTIFACT_KEY: "images/web/nginx/1.29.tar",
+    ARCHIVE_FILE: "image.tar",
+    EXIT_STATUSES: exitStatusText,
+    CODEBUILD_BUILD_ID: "export:1",
 };
-const layers = [1, 2].map((digit) => ({ digest: `sha256:${String(digit).repeat(64)}`, size: digit * 5e9 }));
-const manifest = `{ "schemaVersion": 2,  "config": {}, "layers": ${JSON.stringify(layers)} }`;
-const digest = digestOf(manifest);
-const recordKey = `${variables.ARTIFACT_KEY}.json`;
+type Objects = BuildResult["objects"];
 
-function digestOf(text: string): string {
-    return `sha256:${createHash("sha256").update(text).digest("hex")}`;
+function run(changes: Partial<typeof variables> = {}, world: World = {}, objects: Objects = {}): BuildResult {
+    return runBuild(buildspec, { ...variables, ...changes }, world, objects);
+}
+
+function succeed(...args: Parameters<typeof run>): BuildResult {
+    const build = run(...args);
+    assert.equal(build.status, 0, build.output);
+    assert.deepEqual(build.exported, {});
+    return build;
+}
+
+/** Asserts that a build failed with this error, and gives its cause. */
+function causeOf(error: BuildErrorName, { status, exported, output }: BuildResult): string {
+    assert.equal(status, exitStatuses[error], `${JSON.stringify(exported)} after:\n${output}`);
+    const cause = exported["EXPORT_CAUSE"] ?? assert.fail("no cause");
+    assert(output.includes(cause), "the log has the cause");
+    return cause;
 }
 
 /** A line of bash that says something on standard error and fails. */
@@ -43,208 +63,144 @@ function failing(message: string): string {
     return `echo ${quoted(message)} >&2; exit 1`;
 }
 
-/** The answer of a registry, as bash. */
-function answer(status: number, body: string): string {
-    return `answer ${status} ${quoted(body)}`;
-}
-
 function quoted(text: string): string {
     return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-function run(
-    changes: Partial<typeof variables> = {},
-    world: World = {},
-    objects: BuildResult["objects"] = {},
-): BuildResult {
-    return runBuild(
-        buildspec,
-        { ...variables, ...changes },
-        { curl: answer(200, manifest), ...world },
-        objects,
-    );
-}
-
-/** A registry that answers with documents by their digest, and with the first of them to a tag. */
-function registryOf(...documents: string[]): string {
-    const cases = documents.map(
-        (document) => `*/manifests/${digestOf(document)}) ${answer(200, document)} ;;`,
-    );
-    return `case \${*: -1} in ${cases.join(" ")} *) ${answer(200, documents[0] ?? "")} ;; esac`;
-}
-
-/** Runs a build that has to fail with this error, and gives its cause. */
-function causeOf(error: string, { status, exported, output }: BuildResult): string {
-    assert.equal(exported["EXPORT_ERROR"], error, `${JSON.stringify(exported)} after:\n${output}`);
-    assert.equal(status, exitStatuses[error as keyof typeof exitStatuses], "the exit status tells the error");
-    assert.deepEqual(Object.keys(exported).sort(), ["EXPORT_CAUSE", "EXPORT_ERROR"]);
-    const cause = exported["EXPORT_CAUSE"] ?? "";
-    assert(output.endsWith(`${error}: ${cause}\n`), `the log ends in the error:\n${output}`);
-    return cause;
+/** The arguments of the calls of a command. */
+function callsOf({ calls }: BuildResult, ...command: string[]): string[][] {
+    return calls
+        .filter((call) => command.every((word, index) => call[index] === word))
+        .map((call) => call.slice(command.length));
 }
 
 /** The arguments of the one call of a command. */
-function callOf({ calls }: BuildResult, ...command: string[]): readonly string[] {
-    const [call, ...more] = calls.filter((each) => command.every((word, index) => each[index] === word));
-    assert(call, `${command.join(" ")} was not called, but ${JSON.stringify(calls)}`);
-    assert.deepEqual(more, [], `${command.join(" ")} was called more than once`);
-    return call.slice(command.length);
+function callOf(build: BuildResult, ...command: string[]): string[] {
+    const [call, ...more] = callsOf(build, ...command);
+    assert(call !== undefined && more.length === 0, `${command.join(" ")} in ${JSON.stringify(build.calls)}`);
+    return call;
 }
 
-function isCalled({ calls }: BuildResult, command: string): boolean {
-    return calls.some((call) => call.join(" ").startsWith(`${command} `));
-}
+const pulled = (build: BuildResult) => callsOf(build, "docker", "pull").map((call) => call.at(-1));
+const byDigest = `${registry}/web/nginx@${digest}`;
 
-const missing = ["bash", "jq", "sha256sum", "iconv", "stat"].filter((program) => !isInstalled(program));
+const missing = ["bash", "jq", "tar", "sha256sum", "stat"].filter((name) => !isInstalled(name));
 
 describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.join(", ")} here)` : ""}`, function () {
-    this.timeout(10_000); // a build is some forty processes
+    this.timeout(0); // a build is some sixty processes, and the machine may be busy
 
     before(function () {
         if (missing.length > 0) this.skip();
     });
 
     describe("that succeeds", () => {
-        const archive = `archive of ${registry}/web/nginx:1.29`;
-        const sha256 = digestOf(archive).slice("sha256:".length);
         let build: BuildResult;
         before(() => {
-            build = run();
+            build = succeed();
         });
 
-        it("exports digest, version, size and sha256, and no error", () => {
-            assert.equal(build.status, 0, build.output);
-            assert.deepEqual(build.exported, {
-                IMAGE_DIGEST: digest,
-                ARTIFACT_VERSION_ID: "version-1",
-                ARCHIVE_SIZE_BYTES: String(archive.length),
-                ARCHIVE_SHA256: sha256,
-                SKIPPED: "false",
-            });
+        it("calls what it needs, in this order, and asks the registry once", () => {
+            const words = build.calls.map((call) => call.slice(0, call[0] === "aws" ? 3 : 2).join(" "));
+            assert.deepEqual(
+                words.filter((call) => !/^timeout|^docker info/.test(call)),
+                [
+                    "aws ecr get-login-password",
+                    "docker login",
+                    "curl --config",
+                    "aws s3api head-object", // the record: nothing to skip
+                    "aws s3api head-object",
+                    "docker pull",
+                    "docker image",
+                    "docker tag",
+                    "docker version",
+                    "docker save",
+                    "aws s3 cp",
+                    "aws s3api head-object", // the record, for its ETag
+                    "aws s3api head-object", // the archive, for its version
+                    "aws s3api put-object",
+                ],
+            );
+            assert(callOf(build, "curl").includes("--head"));
+            assert.equal(callOf(build, "curl").at(-1), `https://${registry}/v2/web/nginx/manifests/1.29`);
         });
 
-        it("calls what it needs, in this order", () => {
-            const [passwordAndLogin, rest] = [build.calls.slice(0, 2), build.calls.slice(2)];
-            const words = ([program, first, second]: readonly string[]) =>
-                program === "aws" ? `aws ${first ?? ""} ${second ?? ""}` : `${program ?? ""} ${first ?? ""}`;
-            // These two are the ends of a pipe, which start at the same time.
-            assert.deepEqual(passwordAndLogin.map(words).sort(), [
-                "aws ecr get-login-password",
-                "docker login",
-            ]);
-            assert.deepEqual(rest.map(words), [
-                "curl --silent",
-                "aws s3api head-object", // there is no record: nothing to skip
-                "docker info",
-                "docker pull",
-                "docker image",
-                "docker tag",
-                "docker save",
-                "aws s3 cp",
-                "aws s3api head-object", // the record, for its ETag
-                "aws s3api head-object", // the archive, for its version
-                "docker version",
-                "aws s3api put-object",
+        it("pulls by digest, and saves this platform under the name that was asked for", () => {
+            assert.deepEqual(callOf(build, "docker", "pull"), ["--platform", "linux/amd64", byDigest]);
+            assert.deepEqual(callOf(build, "docker", "tag"), [byDigest, variables.IMAGE_URI]);
+            assert.deepEqual(callOf(build, "docker", "save"), [
+                "--platform=linux/amd64",
+                variables.IMAGE_URI,
             ]);
         });
 
-        it("asks the registry for the manifest, with every type of manifest accepted", () => {
-            const args = callOf(build, "curl");
-            assert.equal(args.at(-1), `https://${registry}/v2/web/nginx/manifests/1.29`);
-            const accept = args[args.indexOf("--header") + 1] ?? "";
-            assert.deepEqual(accept.replace("Accept: ", "").split(", "), [
-                "application/vnd.oci.image.index.v1+json",
-                "application/vnd.oci.image.manifest.v1+json",
-                "application/vnd.docker.distribution.manifest.list.v2+json",
-                "application/vnd.docker.distribution.manifest.v2+json",
-            ]);
-        });
-
-        it("pulls by digest, so that a tag that moves cannot mislabel the archive", () => {
-            assert.deepEqual(callOf(build, "docker", "pull"), [
-                "--platform",
-                "linux/amd64",
-                `${registry}/web/nginx@${digest}`,
-            ]);
-        });
-
-        it("saves under the name that was asked for", () => {
-            assert.deepEqual(callOf(build, "docker", "tag"), [
-                `${registry}/web/nginx@${digest}`,
-                `${registry}/web/nginx:1.29`,
-            ]);
-            assert.deepEqual(callOf(build, "docker", "save"), [`${registry}/web/nginx:1.29`]);
-        });
-
-        it("uploads with the metadata that one HEAD shows", () => {
-            const [file, destination, ...options] = callOf(build, "aws", "s3", "cp");
-            assert.deepEqual([file, destination], ["image.tar", "s3://artifacts/images/web/nginx/1.29.tar"]);
-            assert.equal(options[options.indexOf("--content-type") + 1], "application/x-tar");
-            assert.deepEqual(JSON.parse(options[options.indexOf("--metadata") + 1] ?? ""), {
-                "image-digest": digest,
-                platform: "linux/amd64",
-                "archive-sha256": sha256,
-            });
-        });
-
-        it("writes the record that its schema describes, naming the version of the archive", () => {
+        it("writes a record as the contract has it, bound to the version of the archive", () => {
             const { Body, Metadata } = build.objects[recordKey] ?? assert.fail("no record");
-            const { time, ...record } = assertRecord(Body);
-            assert(Math.abs(Date.now() - Date.parse(String(time))) < 60_000, String(time));
+            const archive = build.objects[key] ?? assert.fail("no archive");
+            const parsed = parseRecord(Body ?? "");
+            assert("record" in parsed, JSON.stringify(parsed));
+            const { time, archive: recorded, ...record } = parsed.record;
+            assert(Math.abs(Date.now() - Date.parse(time)) < 600_000, time);
             assert.deepEqual(record, {
                 schemaVersion: 1,
+                layout: 1,
+                engine: { name: "docker", version: "28.5.1" },
                 imageUri: variables.IMAGE_URI,
                 imageName: variables.IMAGE_URI,
+                platform: "linux/amd64",
                 imageDigest: digest,
                 indexDigest: null,
-                mediaType: "application/vnd.oci.image.manifest.v1+json",
-                platform: "linux/amd64",
-                platforms: ["linux/amd64"],
-                layers: layers.map(({ digest, size }) => ({ digest, sizeBytes: size, offset: null })),
-                archive: { sha256, sizeBytes: archive.length, versionId: "version-1" },
-                engine: { name: "docker", version: "28.5.1" },
+                images: [
+                    {
+                        platform: "linux/amd64",
+                        configDigest,
+                        diffIds: [`sha256:${"1".repeat(64)}`],
+                        layers: null,
+                    },
+                ],
                 executionId: variables.EXECUTION_ID,
-                buildId: variables.CODEBUILD_BUILD_ID,
+                buildId: "export:1",
             });
-            // What engine stream says of the same record.
-            assert.deepEqual(Metadata, recordMetadata(recordOf(Body)));
-            assert.equal(Metadata["archive-version-id"], build.objects[variables.ARTIFACT_KEY]?.VersionId);
+            assert.equal(recorded.versionId, archive.VersionId);
+            assert.equal(recorded.sizeBytes, archive.ContentLength);
+            assert.deepEqual(Metadata, recordMetadata(parsed.record));
+            assert.deepEqual(archive.Metadata, {
+                "image-digest": digest,
+                platform: "linux/amd64",
+                "archive-sha256": recorded.sha256,
+            });
         });
 
-        it("hands the password over by pipes alone: it is in no argument and not in the log", () => {
-            const login = callOf(build, "docker", "login");
-            assert.deepEqual(login, ["--username", "AWS", "--password-stdin", registry]);
-            const basic = Buffer.from(`AWS:${password}`).toString("base64");
-            assert.equal(build.curlConfig, `header = "Authorization: Basic ${basic}"\n`, "curl gets it");
-            for (const secret of [password, basic]) {
-                assert(!build.output.includes(secret), "the log");
-                assert(!JSON.stringify(build.calls).includes(secret), "the arguments");
-                assert(!JSON.stringify(build.exported).includes(secret), "the exported variables");
-            }
+        it("hands the password over by standard input only: it is in no argument and not in the log", () => {
+            assert.deepEqual(callOf(build, "docker", "login"), [
+                "--username",
+                "AWS",
+                "--password-stdin",
+                registry,
+            ]);
+            assert.equal(build.curlConfig, `user = "AWS:${password}"\n`);
+            assert(!JSON.stringify([build.output, build.calls, build.exported]).includes(password));
         });
 
-        it("tells its steps", () => {
-            const steps = [...build.output.matchAll(/^=== (.*) \(after \d+ s\)$/gm)].map(([, step]) => step);
+        it("says its steps as the contract has them", () => {
+            const steps = build.output.split("\n").flatMap((line) => parseStep(line) ?? []);
             assert.deepEqual(steps, [
-                "Check the request",
-                `Log in to ${registry}`,
-                `Resolve ${variables.IMAGE_URI}`,
-                `Pull ${digest}`,
-                "Save the archive",
-                "Upload to s3://artifacts/images/web/nginx/1.29.tar",
-                "Write the record",
-                "Done",
+                "check",
+                "login",
+                "resolve",
+                "pull",
+                "save",
+                "upload",
+                "record",
+                "done",
             ]);
         });
     });
 
     describe("logs in to the registry's own host and region:", () => {
-        const enough = { curl: failing("the rest is of no interest here") };
+        const enough = { curl: "exit 22", "docker pull": failing("the rest is of no interest here") };
         const regions = {
-            [registry]: "ap-northeast-1",
             "111122223333.dkr.ecr-fips.us-gov-west-1.amazonaws.com": "us-gov-west-1",
             "111122223333.dkr-ecr.eu-west-1.on.aws": "eu-west-1",
-            "111122223333.dkr-ecr-fips.us-east-2.on.aws": "us-east-2",
             "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn": "cn-north-1",
             "111122223333.dkr-ecr.cn-northwest-1.on.amazonwebservices.com.cn": "cn-northwest-1",
             "111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu": "eusc-de-east-1",
@@ -256,774 +212,396 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 assert.equal(callOf(build, "docker", "login").at(-1), host);
             });
         }
-
-        const others = [
-            "127.0.0.1:5000",
-            "registry.example.org",
-            "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com.example.org",
-            "x111122223333.dkr.ecr.ap-northeast-1.amazonaws.com",
-            `${registry}:443`,
-        ];
-        for (const host of others) {
+        for (const host of [`${registry}.example.org`, `x${registry}`, `${registry}:443`]) {
             it(`not to ${host}, which gets no password`, () => {
-                const build = run({ IMAGE_URI: `${host}/web/nginx:1.29` }, enough);
-                assert.equal(callOf(build, "curl").at(-1), `https://${host}/v2/web/nginx/manifests/1.29`);
-                assert(!isCalled(build, "aws ecr") && !isCalled(build, "docker login"), build.output);
-                assert.equal(build.curlConfig, "");
+                const build = run(
+                    { IMAGE_URI: `${host}/web/nginx:1.29` },
+                    { "docker pull": enough["docker pull"] },
+                );
+                assert.deepEqual([callsOf(build, "aws", "ecr"), callsOf(build, "docker", "login")], [[], []]);
+                assert.equal(build.curlConfig.trim(), "");
             });
         }
     });
 
+    describe("pulls", () => {
+        const other = `sha256:${"e".repeat(64)}`;
+
+        it("exactly the digest that ECR has told, without asking the registry", () => {
+            const build = succeed({ IMAGE_DIGEST: other });
+            assert.deepEqual(pulled(build), [`${registry}/web/nginx@${other}`]);
+            assert.deepEqual(callsOf(build, "curl"), []);
+            assert.equal(build.objects[recordKey]?.Metadata["image-digest"], other);
+        });
+
+        it("the digest of the URI, which keeps its tag as the archive's name", () => {
+            const build = succeed({ IMAGE_URI: `${variables.IMAGE_URI}@${other}` });
+            assert.deepEqual(pulled(build), [`${registry}/web/nginx@${other}`]);
+            assert.equal(callOf(build, "docker", "save").at(-1), variables.IMAGE_URI);
+            assert.deepEqual(callsOf(build, "curl"), []);
+        });
+
+        it("a digest without a tag, which has no other name", () => {
+            const build = succeed({ IMAGE_URI: byDigest });
+            assert.deepEqual(callsOf(build, "docker", "tag"), []);
+            assert.equal(callOf(build, "docker", "save").at(-1), byDigest);
+            assert.equal(build.objects[recordKey]?.Metadata["image-name"], byDigest);
+        });
+
+        it("the tag where the registry does not tell its digest, and then what Docker has found", () => {
+            const build = succeed({ IMAGE_URI: `${registry}/web/nginx` }, { curl: "exit 22" });
+            assert.deepEqual(pulled(build), [`${registry}/web/nginx:latest`, byDigest]);
+            assert.equal(build.objects[recordKey]?.Metadata["image-digest"], digest);
+        });
+
+        it("the tag first where a pull-through cache has yet to import the digest", () => {
+            const absent = failing("Error response from daemon: manifest unknown");
+            const world = {
+                "docker pull": `case $* in *@*) [[ -f $STATE/imported ]] || { ${absent}; } ;; *) touch "$STATE/imported" ;; esac`,
+            };
+            const build = succeed({ IMAGE_DIGEST: other }, world);
+            const image = `${registry}/web/nginx`;
+            assert.deepEqual(pulled(build), [`${image}@${other}`, `${image}:1.29`, `${image}@${other}`]);
+            assert.equal(build.objects[recordKey]?.Metadata["image-digest"], other);
+        });
+    });
+
+    it("takes a single image for the platforms that the contract takes it for", () => {
+        const images = (
+            "linux/386 linux/i386 linux/amd64 linux/amd64/v1 linux/amd64/v3 linux/x86_64 linux/x86-64/v2 windows/amd64 Linux/AMD64 " +
+            "linux/arm linux/arm/v5 linux/arm/6 linux/arm/v7 linux/armhf linux/armel linux/arm/v8 linux/arm64 linux/arm64/8 " +
+            "linux/arm64/v8 linux/arm64/v8.2 linux/arm64/v9 linux/aarch64 linux/s390x linux/ppc64le linux/riscv64"
+        ).split(" ");
+        const functions = /^normal\(\) \{[^]*?^\}\nfits\(\) .*$/m.exec(scriptOf(buildspec))?.[0] ?? "";
+        const { stdout } = spawnSync(
+            "bash",
+            [
+                "-c",
+                `${functions}
+                declare -A forms; for each in "$@"; do forms[$each]=$(normal "$each"); done
+                for image in "$@"; do for request in "$@"; do
+                    if fits "\${forms[$image]}" "\${forms[$request]}"; then echo "$image for $request"; fi
+                done; done`,
+                "",
+                ...images,
+            ],
+            { encoding: "utf8" },
+        );
+        const platformOf = (text: string) => parsePlatform(text.toLowerCase()) as Platform;
+        const expected = images.flatMap((image) =>
+            images
+                .filter((request) => platformMatches(platformOf(image), platformOf(request)))
+                .map((request) => `${image} for ${request}`),
+        );
+        assert.deepEqual(stdout.trim().split("\n"), expected);
+        assert.equal(platformText(platformOf("Linux/AMD64")), "linux/amd64");
+    });
+
+    it("takes an image whose configuration names no architecture, and says so in the record", () => {
+        const build = succeed({}, { "docker image inspect": inspected("linux", "") });
+        assert.deepEqual(callOf(build, "docker", "save"), [variables.IMAGE_URI], "no platform to choose");
+        const parsed = parseRecord(build.objects[recordKey]?.Body ?? "");
+        assert("record" in parsed && parsed.record.images[0]?.platform === null);
+    });
+
+    it("saves without a platform where the daemon's API is older than that", () => {
+        const build = succeed({}, { "docker version": "echo 20.10.24 1.41" });
+        assert.deepEqual(callOf(build, "docker", "save"), [variables.IMAGE_URI]);
+    });
+
     describe("refuses before it calls anything", () => {
         const hex = "a".repeat(64);
-        const injections = [
-            "$(touch pwned)",
-            "`touch pwned`",
-            "; touch pwned",
-            "a\ntouch pwned",
-            "a\x01b",
-            "| touch pwned",
-            "${IFS}",
-            "--help",
-            "-v",
-            "*",
-            "ü",
-            "名前",
-            "a b",
-            "'",
-            '"',
-            "\\",
-            "a".repeat(10_240),
-        ];
-        const malformed: Record<"IMAGE_URI" | "PLATFORM" | "ARTIFACT_KEY" | "FORCE", string[]> = {
+        const hostile = Object.values(hostileTexts).filter((text) => !text.includes("\0"));
+        const malformed: Record<string, string[]> = {
             IMAGE_URI: [
-                ...injections,
-                ...injections.map((text) => `${registry}/web/nginx:${text}`).slice(0, -1),
-                "",
-                "nginx",
-                "--help/web/nginx:1",
-                "-v/web/nginx:1",
-                `${registry}/`,
-                `${registry}/Nginx`,
-                `${registry}/web//nginx`,
-                `${registry}/web/../nginx`,
-                `${registry}/-nginx`,
-                `${registry}/nginx:`,
-                `${registry}/nginx:${"t".repeat(129)}`,
-                `${registry}/nginx@sha256:abc`,
-                `${registry}/nginx@sha512:${hex}`,
-                `${registry}/nginx@sha256:${hex.toUpperCase()}`,
-                `${registry}/nginx@sha256:${hex}:tag`,
-                `https://${registry}/nginx`,
-                `user:secret@${registry}/nginx`,
+                ...hostile,
+                ...["nginx", `${registry}/Nginx`, `${registry}/web/../nginx`, `https://${registry}/nginx`],
+                ...["-v/web/nginx:1", `${registry}/nginx:`, `${registry}/nginx:$(${program})`],
+                ...[`${registry}/nginx@sha256:abc`, `${registry}/nginx@sha256:${hex}:tag`],
             ],
+            IMAGE_DIGEST: [`sha256:${hex.toUpperCase()}`, `sha256:${hex}\n`, "latest", `$(${program})`],
             PLATFORM: [
-                ...injections,
-                ...injections.map((text) => `linux/${text}`).slice(0, -1),
                 "",
                 "all",
                 "linux",
                 "linux/",
-                "/amd64",
-                "linux/arm64/",
-                "linux/arm64/v8/x",
                 "linux/amd64,linux/arm64",
-                "LINUX/amd64",
-            ].filter((platform) => platform !== "linux/a"),
-            ARTIFACT_KEY: [
-                "",
-                "images",
-                "images/",
-                "images/a/",
-                "other/a.tar",
-                "/images/a.tar",
-                "xxximages/a.tar",
-                "images//a.tar",
-                "images/./a.tar",
-                "images/../a.tar",
-                "images/..",
-                "images/a/..",
-                "images/a\nb.tar",
-                "images/a\tb.tar",
-                "images/a\x7f.tar",
-                `images/${"a".repeat(1013)}`,
-                `images/${"ü".repeat(507)}`,
-                `images/${"a".repeat(10_240)}`,
-                "images/a.tar.json",
-                "images/.json",
+                "--help",
+                `linux/$(${program})`,
             ],
-            FORCE: ["", "yes", "True", "true\n", "$(touch pwned)", "true; touch pwned"],
-        };
-        const names = {
-            IMAGE_URI: "imageUri",
-            PLATFORM: "platform",
-            ARTIFACT_KEY: "artifactKey",
-            FORCE: "force",
+            ARTIFACT_KEY: [
+                ...[
+                    "",
+                    "images/",
+                    "images/a/",
+                    "other/a.tar",
+                    "xximages/a.tar",
+                    "images//a.tar",
+                    "images/../a",
+                ],
+                ...["images/a\nb", "images/a\x7f", `images/${"ü".repeat(507)}`, "images/a.tar.json"],
+            ],
+            FORCE: ["", "yes", "true\n", `true; ${program}`],
         };
         for (const [variable, values] of Object.entries(malformed)) {
             for (const value of values) {
                 const shown = JSON.stringify(value);
                 it(`${variable} ${shown.length > 70 ? `${shown.slice(0, 70)}… (${value.length})` : shown}`, () => {
                     const build = run({ [variable]: value });
-                    const cause = causeOf("InvalidInput", build);
-                    const field = names[variable as keyof typeof names];
-                    assert.match(cause, new RegExp(`^${field} is .*: expected .*\\.$`, "s"));
-                    assert(Buffer.byteLength(cause) <= 1000, "the cause is short");
-                    assert.doesNotMatch(cause, /\p{Cc}/u, "the cause is one line");
+                    assert.match(causeOf("InvalidInput", build), / is .*: expected .*\.$/s);
                     assert.deepEqual(build.calls, []);
-                    assert.deepEqual(
-                        build.files,
-                        ["export.sh", "result.env"],
-                        "nothing of the value was executed",
-                    );
+                    assert.deepEqual(build.files, ["cause.txt", "export.sh"], "nothing was executed");
                 });
             }
         }
     });
 
-    describe("takes literally", () => {
-        const keys = [
-            "images/$(touch pwned).tar",
-            "images/`touch pwned`.tar",
-            "images/a b;touch pwned",
-            "images/'\"\\.tar",
-            "images/*",
-            "images/--help",
-            "images/名前.tar",
-            "images/...",
-            `images/${"a".repeat(1012)}`,
-            `images/${"ü".repeat(506)}`,
-        ];
-        for (const key of keys) {
-            it(`the key ${key.slice(0, 60)}`, () => {
-                const build = run({ ARTIFACT_KEY: key });
-                assert.equal(build.status, 0, build.output);
-                assert.equal(callOf(build, "aws", "s3", "cp")[1], `s3://artifacts/${key}`);
-                const put = callOf(build, "aws", "s3api", "put-object");
-                assert.equal(put[put.indexOf("--key") + 1], `${key}.json`);
-                assert.deepEqual(Object.keys(build.objects).sort(), [key, `${key}.json`]);
-                assert(!build.files.includes("pwned"));
-            });
-        }
-    });
-
-    describe("resolves", () => {
-        const enough = { "docker pull": failing("the rest is of no interest here") };
-        const pulled = (build: BuildResult) => callOf(build, "docker", "pull");
-        const hex = (digit: string) => `sha256:${digit.repeat(64)}`;
-        /** The manifest of one platform, and its entry in an index. */
-        const imageOf = (name: string) =>
-            JSON.stringify({ schemaVersion: 2, layers: [], annotations: { name } });
-        const entry = (os: string, architecture: string, variant?: string, name?: string) => ({
-            digest: digestOf(imageOf(name ?? [os, architecture, variant ?? ""].join("/"))),
-            platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
+    for (const name of [`$(${program}).tar`, `a b;${program} '"\\*`, "--help", "名前", "ü".repeat(506)]) {
+        it(`takes the key images/${name.slice(0, 30)} as it is`, () => {
+            const build = succeed({ ARTIFACT_KEY: `images/${name}` });
+            assert.deepEqual(Object.keys(build.objects).sort(), [`images/${name}`, `images/${name}.json`]);
+            assert.deepEqual(callsOf(build, program), []);
         });
-        const platforms: [os: string, architecture: string, variant?: string][] = [
-            ["linux", "amd64"],
-            ["linux", "arm", "v6"],
-            ["linux", "arm", "v7"],
-            ["linux", "arm64", "v8"],
-            ["linux", "386"],
-            ["windows", "amd64"],
-        ];
-        const attestation = {
-            ...entry("unknown", "unknown"),
-            annotations: { type: "attestation-manifest" },
-        };
-        const index = JSON.stringify({
-            manifests: [
-                attestation,
-                ...platforms.map((platform) => entry(...platform)),
-                { digest: hex("7") },
+    }
+
+    describe("that fails says why, and leaves nothing in the bucket:", () => {
+        // What 20.10.24 and 28.5.2 say, the latter with both of its image stores.
+        const failures: Record<string, [BuildErrorName, command: keyof World, message: string]> = {
+            "a daemon that does not start": [
+                "ExportFailed",
+                "timeout",
+                "Cannot connect to the Docker daemon",
             ],
-        });
-        const images = platforms.map(([os, architecture, variant]) =>
-            imageOf([os, architecture, variant ?? ""].join("/")),
-        );
-        const indexed = registryOf(index, ...images);
-        const chosen: Record<string, string> = {
-            "linux/amd64": "linux/amd64/",
-            "linux/arm/v6": "linux/arm/v6",
-            "linux/arm/v7": "linux/arm/v7",
-            "linux/arm": "linux/arm/v7",
-            "linux/arm64": "linux/arm64/v8",
-            "linux/arm64/v8": "linux/arm64/v8",
-            "linux/386": "linux/386/",
-            "windows/amd64": "windows/amd64/",
-        };
-        for (const [platform, expected] of Object.entries(chosen)) {
-            it(`an index for ${platform}`, () => {
-                const build = run({ PLATFORM: platform }, { ...enough, curl: indexed });
-                assert.deepEqual(pulled(build), [
-                    "--platform",
-                    platform,
-                    `${registry}/web/nginx@${digestOf(imageOf(expected))}`,
-                ]);
-            });
-        }
-
-        it("an index whose arm64 and arm say no variant", () => {
-            const plain = JSON.stringify({ manifests: [entry("linux", "arm"), entry("linux", "arm64")] });
-            const curl = registryOf(plain, imageOf("linux/arm/"), imageOf("linux/arm64/"));
-            const reference = (platform: string) =>
-                pulled(run({ PLATFORM: platform }, { ...enough, curl })).at(-1);
-            assert.equal(
-                reference("linux/arm/v7"),
-                `${registry}/web/nginx@${digestOf(imageOf("linux/arm/"))}`,
-            );
-            assert.equal(
-                reference("linux/arm64/v8"),
-                `${registry}/web/nginx@${digestOf(imageOf("linux/arm64/"))}`,
-            );
-        });
-
-        it("an index to the end, although the daemon knows no variant of arm64", () => {
-            const build = run(
-                { PLATFORM: "linux/arm64/v8" },
-                { curl: indexed, "docker image inspect": "echo linux/arm64/" },
-            );
-            assert.equal(build.status, 0, build.output);
-            assert.equal(build.exported["IMAGE_DIGEST"], digestOf(imageOf("linux/arm64/v8")));
-        });
-
-        it("an index, which the record names beside the platform's manifest", () => {
-            const build = run(
-                { PLATFORM: "linux/arm64" },
-                { curl: indexed, "docker image inspect": "echo linux/arm64/v8" },
-            );
-            const record = assertRecord(build.objects[recordKey]?.Body);
-            assert.equal(record["imageDigest"], digestOf(imageOf("linux/arm64/v8")));
-            assert.equal(record["indexDigest"], digestOf(index));
-            assert.deepEqual(record["platforms"], ["linux/arm64/v8"]);
-            assert.equal(build.objects[recordKey]?.Metadata["index-digest"], digestOf(index));
-        });
-
-        it("the first of several entries for a platform", () => {
-            const twice = JSON.stringify({
-                manifests: [
-                    entry("linux", "amd64", undefined, "first"),
-                    entry("linux", "amd64", undefined, "second"),
-                ],
-            });
-            const curl = registryOf(twice, imageOf("first"), imageOf("second"));
-            assert.equal(run({}, { curl }).exported["IMAGE_DIGEST"], digestOf(imageOf("first")));
-        });
-
-        it("no index that an index names", () => {
-            const inner = JSON.stringify({ manifests: [] });
-            const outer = JSON.stringify({
-                manifests: [{ digest: digestOf(inner), platform: { os: "linux", architecture: "amd64" } }],
-            });
-            const build = run({}, { curl: registryOf(outer, inner) });
-            assert.match(causeOf("InvalidInput", build), /names another index for linux\/amd64/);
-        });
-
-        it("no platform whose manifest is another than the index says", () => {
-            const build = run({}, { curl: registryOf(index, "{}") });
-            assert.match(causeOf("DigestMismatch", build), /Nothing was exported/);
-            assert(!isCalled(build, "docker pull"));
-        });
-
-        it("no platform that is missing, and lists those that exist", () => {
-            const build = run({ PLATFORM: "linux/s390x" }, { curl: answer(200, index) });
-            assert.equal(
-                causeOf("ImageNotFound", build),
-                `${variables.IMAGE_URI} has no image for linux/s390x. It has linux/amd64, linux/arm/v6, linux/arm/v7, linux/arm64/v8, linux/386, windows/amd64.`,
-            );
-            assert(!isCalled(build, "docker pull"));
-        });
-
-        it("no attestation", () => {
-            const build = run(
-                { PLATFORM: "unknown/unknown" },
-                { curl: answer(200, JSON.stringify({ manifests: [entry("linux", "amd64")] })) },
-            );
-            causeOf("ImageNotFound", build);
-        });
-
-        it("no index that names something else than a digest", () => {
-            const odd = JSON.stringify({
-                manifests: [{ digest: "--help", platform: { os: "linux", architecture: "amd64" } }],
-            });
-            const build = run({}, { curl: answer(200, odd) });
-            assert.match(causeOf("ExportFailed", build), /names the digest --help/);
-            assert(!isCalled(build, "docker pull"));
-        });
-
-        it("a digest, by itself", () => {
-            const build = run({ IMAGE_URI: `${registry}/web/nginx@${digest}` });
-            assert.equal(build.status, 0, build.output);
-            const { imageName } = assertRecord(build.objects[recordKey]?.Body);
-            assert.equal(imageName, `${registry}/web/nginx@${digest}`);
-            assert(callOf(build, "curl").at(-1)?.endsWith(`/manifests/${digest}`));
-            assert.equal(build.exported["IMAGE_DIGEST"], digest);
-            assert.equal(callOf(build, "docker", "save").at(-1), `${registry}/web/nginx@${digest}`);
-            assert(!isCalled(build, "docker tag"));
-        });
-
-        it("the digest, where there is a tag too, and keeps the tag as the archive's name", () => {
-            const build = run({ IMAGE_URI: `${variables.IMAGE_URI}@${digest}` });
-            assert.equal(build.status, 0, build.output);
-            assert(callOf(build, "curl").at(-1)?.endsWith(`/manifests/${digest}`));
-            assert.equal(callOf(build, "docker", "save").at(-1), variables.IMAGE_URI);
-        });
-
-        describe("the digest of an image that a pull-through cache has yet to import", () => {
-            /** Imports what is asked for by its tag, whose answer this is; before that it finds no digest. */
-            const cache = (byTag: string) => `
-                case \${@: -1} in
-                    */manifests/sha256:*) if [[ -f $STATE/imported ]]; then ${answer(200, manifest)}; else ${answer(404, "{}")}; fi ;;
-                    *) ${byTag}; touch "$STATE/imported" ;;
-                esac`;
-            const asked = ({ calls }: BuildResult) =>
-                calls.filter(([program]) => program === "curl").map((call) => call.at(-1)?.split("/").at(-1));
-
-            it("by way of the tag", () => {
-                const build = run(
-                    { IMAGE_URI: `${variables.IMAGE_URI}@${digest}` },
-                    { curl: cache(answer(200, "{}")) },
-                );
-                assert.equal(build.status, 0, build.output);
-                assert.deepEqual(asked(build), [digest, "1.29", digest]);
-                assert.equal(build.exported["IMAGE_DIGEST"], digest);
-            });
-
-            it("not without a tag", () => {
-                const build = run(
-                    { IMAGE_URI: `${registry}/web/nginx@${digest}` },
-                    { curl: cache(answer(200, "{}")) },
-                );
-                assert.match(causeOf("ImageNotFound", build), /does not exist in the registry/);
-                assert.deepEqual(asked(build), [digest]);
-            });
-
-            it("not where the role may not import", () => {
-                const denied = answer(403, '{"errors":[{"message":"no ecr:BatchImportUpstreamImage"}]}');
-                const build = run({ IMAGE_URI: `${variables.IMAGE_URI}@${digest}` }, { curl: cache(denied) });
-                assert.match(causeOf("AccessDenied", build), /no ecr:BatchImportUpstreamImage/);
-                assert.deepEqual(asked(build), [digest, "1.29"]);
-            });
-        });
-
-        it("latest, where there is neither", () => {
-            const build = run({ IMAGE_URI: `${registry}/web/nginx` });
-            assert(callOf(build, "curl").at(-1)?.endsWith("/manifests/latest"));
-            assert.equal(callOf(build, "docker", "save").at(-1), `${registry}/web/nginx:latest`);
-        });
-    });
-
-    describe("that fails exports the error, and uploads nothing:", () => {
-        const pinned = `${registry}/web/nginx@sha256:${"a".repeat(64)}`;
-        const errors = (message: string) => JSON.stringify({ errors: [{ code: "X", message }] });
-        const failures: Record<
-            string,
-            [error: string, cause: RegExp, changes: Partial<typeof variables>, World]
-        > = {
-            "another manifest than the digest names": [
-                "DigestMismatch",
-                new RegExp(
-                    `answered with a manifest of digest ${digest}.*sha256:a{64}.*Nothing was exported`,
-                ),
-                { IMAGE_URI: pinned },
-                {},
-            ],
-            "an image that does not exist": [
-                "ImageNotFound",
-                /nginx:1\.29 does not exist in the registry\. manifest unknown/,
-                {},
-                { curl: answer(404, errors("manifest unknown")) },
-            ],
-            "an image that does not exist, without a word": [
-                "ImageNotFound",
-                /does not exist in the registry\. HTTP status 404/,
-                {},
-                { curl: answer(404, "<html>") },
+            "a role that may not log in": ["AccessDenied", "aws ecr get-login-password", "(AccessDenied)"],
+            "a login that breaks off": ["ExportFailed", "docker login", "Error: Get x: EOF"],
+            "a pull that breaks off": ["ExportFailed", "docker pull", "unexpected EOF"],
+            "a pull that is denied": [
+                "AccessDenied",
+                "docker pull",
+                "pull access denied for x: denied: User",
             ],
             "a registry that refuses": [
                 "AccessDenied",
-                /refused to show .*nginx:1\.29\. not authorized to perform: ecr:BatchGetImage/,
-                {},
-                { curl: answer(403, errors("not authorized to perform: ecr:BatchGetImage")) },
+                "docker pull",
+                "status from HEAD request to x: 403 Forbidden",
             ],
-            "a registry that wants a login": [
-                "AccessDenied",
-                /HTTP status 401/,
-                {},
-                { curl: answer(401, "") },
-            ],
-            "a registry that is broken": [
-                "ExportFailed",
-                /answered 503 for the manifest of .*nginx:1\.29/,
-                {},
-                { curl: answer(503, "") },
-            ],
-            "a registry that cannot be reached": [
-                "ExportFailed",
-                /could not be fetched: curl: \(6\) Could not resolve host/,
-                {},
-                { curl: failing("curl: (6) Could not resolve host: x") },
-            ],
-            "a role that may not log in": [
-                "AccessDenied",
-                /The login to .* failed: .*not authorized to perform: ecr:GetAuthorizationToken/,
-                {},
-                {
-                    "aws ecr get-login-password": failing(
-                        "An error occurred (AccessDeniedException): User is not authorized to perform: ecr:GetAuthorizationToken",
-                    ),
-                },
-            ],
-            "a login that the registry does not take": [
-                "ExportFailed",
-                /The login to .* failed: Error response from daemon/,
-                {},
-                { "docker login": `cat >/dev/null; ${failing("Error response from daemon: Get x: EOF")}` },
-            ],
-            "a daemon that does not start": [
-                "ExportFailed",
-                /The Docker daemon of the build did not start within a minute/,
-                {},
-                { "docker info": "exit 1" },
-            ],
-            "a pull that breaks off": [
-                "ExportFailed",
-                /The pull of .*nginx:1\.29 failed: unexpected EOF/,
-                {},
-                { "docker pull": failing("unexpected EOF") },
-            ],
-            "a pull that is denied": [
-                "AccessDenied",
-                /The pull of .* failed: .*denied: User is not authorized/,
-                {},
-                { "docker pull": failing("Error response from daemon: denied: User is not authorized") },
-            ],
-            "a layer that is refused": [
-                "AccessDenied",
-                /403/,
-                {},
-                { "docker pull": failing("unexpected status from GET request: 403 Forbidden") },
-            ],
-            "a pull of an image that went away": [
+            "an absent tag": [
                 "ImageNotFound",
-                /manifest unknown/,
-                {},
-                { "docker pull": failing("Error response from daemon: manifest unknown") },
+                "docker pull",
+                "manifest for x not found: manifest unknown: x",
             ],
-            "an image of another platform": [
+            "an absent repository": [
                 "ImageNotFound",
-                /has no image for linux\/amd64\. It has linux\/arm64\./,
-                {},
-                { "docker image inspect": "echo linux/arm64/" },
+                "docker pull",
+                "repository x not found: name unknown: x",
             ],
-            "an image of a platform that begins like it": [
+            "an absent reference": [
                 "ImageNotFound",
-                /has no image for linux\/arm64\. It has linux\/arm\./,
-                { PLATFORM: "linux/arm64" },
-                { "docker image inspect": "echo linux/arm/" },
+                "docker pull",
+                'failed to resolve reference "x": x: not found',
             ],
-            "a daemon that does not know the image": [
-                "ExportFailed",
-                /ended/,
-                {},
-                { "docker image inspect": failing("No such image") },
+            "an absent platform": ["ImageNotFound", "docker pull", "no matching manifest for linux/s390x"],
+            "another system": [
+                "ImageNotFound",
+                "docker pull",
+                'system "windows" cannot be used on this platform',
             ],
-            "an image that cannot be tagged": ["ExportFailed", /ended/, {}, { "docker tag": "exit 1" }],
-            "a manifest that is empty": ["ExportFailed", /manifest/, {}, { curl: answer(200, "") }],
-            "an index that is none": ["ExportFailed", /./, {}, { curl: answer(200, '{"manifests":7}') }],
-            "an index of odd entries": [
-                "ExportFailed",
-                /./,
-                {},
-                { curl: answer(200, '{"manifests":[{"platform":7}]}') },
+            "another manifest": [
+                "DigestMismatch",
+                "docker pull",
+                `manifest verification failed for digest ${digest}`,
             ],
-            "a disk that is full": [
-                "ExportFailed",
-                /docker save failed: write .*: no space left on device/,
-                {},
-                {
-                    "docker save": `echo half; ${failing("write /layer.tar: no space left on device")}`,
-                },
+            "another size": [
+                "DigestMismatch",
+                "docker pull",
+                "commit failed: x failed size validation: 1 != 2",
             ],
+            "another layer": [
+                "DigestMismatch",
+                "docker pull",
+                `unexpected commit digest ${digest}, expected x`,
+            ],
+            "a lost daemon": ["ExportFailed", "docker image inspect", "Cannot connect to the Docker daemon"],
+            "a full disk": ["ExportFailed", "docker save", "write /layer.tar: no space left on device"],
+            "an upload that is denied": [
+                "AccessDenied",
+                "aws s3 cp",
+                "An error occurred (AccessDenied) when x",
+            ],
+            "an upload that breaks off": ["ExportFailed", "aws s3 cp", "Connection was closed"],
         };
-        for (const [what, [error, cause, changes, world]] of Object.entries(failures)) {
+        for (const [what, [error, command, message]] of Object.entries(failures)) {
             it(what, () => {
-                const build = run(changes, world);
-                assert.match(causeOf(error, build), cause);
-                assert(!isCalled(build, "aws s3"), "nothing is uploaded");
+                const build = run({}, { [command]: `echo half; ${failing(message)}` });
+                const cause = causeOf(error, build);
+                assert(cause.endsWith(message), cause);
                 assert.deepEqual(build.objects, {});
+                assert(!build.files.includes("image.tar"), "room for the cause where the disk is full");
+                assert(!JSON.stringify([build.output, build.calls, build.exported]).includes(password));
             });
         }
 
-        it("an upload that is denied", () => {
-            const denied =
-                "upload failed: ./image.tar An error occurred (AccessDenied) when calling the PutObject operation";
-            const build = run({}, { "aws s3 cp": failing(denied) });
-            const cause = causeOf("AccessDenied", build);
-            assert.equal(cause, `The upload to s3://artifacts/images/web/nginx/1.29.tar failed: ${denied}`);
-            assert(!isCalled(build, "aws s3api put-object"));
-        });
-
-        it("an upload that breaks off", () => {
-            const build = run({}, { "aws s3 cp": failing("Connection was closed") });
-            assert.match(causeOf("ExportFailed", build), /The upload to .* failed: Connection was closed/);
-        });
-
-        it("an upload that may not be confirmed", () => {
-            const denied = "An error occurred (403) when calling the HeadObject operation: Forbidden";
-            const build = run({}, { "aws s3api head-object": failing(denied) });
-            assert.match(causeOf("AccessDenied", build), /s3:GetObject, which confirms it, failed: .*403/);
-        });
-
-        it("a record that is denied", () => {
-            const denied = "An error occurred (AccessDenied) when calling the PutObject operation";
-            const build = run({}, { "aws s3api put-object": failing(denied) });
+        it("a single image of another platform", () => {
+            const build = run({}, { "docker image inspect": inspected("linux", "arm64", "v8") });
             assert.match(
-                causeOf("AccessDenied", build),
-                /1\.29\.tar is complete, but its record could not be written: An error occurred/,
+                causeOf("ImageNotFound", build),
+                /has no image for linux\/amd64\. It has linux\/arm64\/v8\.$/,
             );
+            assert.deepEqual(build.objects, {});
+        });
+
+        it("a platform that is a command", () => {
+            const os = `a[$(${program})]`;
+            for (const image of [
+                inspected(os, "x"),
+                inspected("linux", "amd64", os),
+                inspected(`linux 1 ${os}`, "arm"),
+            ]) {
+                const build = run({}, { "docker image inspect": image });
+                assert(causeOf("ImageNotFound", build).includes(os));
+                assert.deepEqual(callsOf(build, program), []);
+            }
+        });
+
+        it("an upload that may not be confirmed, and a record that is denied", () => {
+            const head = failing("An error occurred (403) when calling the HeadObject operation: Forbidden");
+            assert.match(
+                causeOf("AccessDenied", run({}, { "aws s3api head-object": head })),
+                /s3:GetObject.*\(403\)/,
+            );
+            const put = failing("An error occurred (AccessDenied) when calling the PutObject operation");
+            const cause = causeOf("AccessDenied", run({}, { "aws s3api put-object": put }));
+            assert.match(cause, /is complete, but its record could not be written: An error occurred/);
+        });
+
+        it("in one line of at most 1,000 characters of UTF-8, of which nothing is run", () => {
+            const bytes = `printf '名\\n\\n\\tb\\033[31m\\377$(${program})%0990d名\\r\\n' 0 >&2; exit 1`;
+            const build = run({}, { "docker pull": bytes });
+            const cause = causeOf("ExportFailed", build);
+            assert.equal(cause.length, 1000);
+            assert.match(cause, new RegExp(`failed: 名 b \\[31m\uFFFD\\$\\(${program}\\)0+$`));
+            assert.deepEqual(callsOf(build, program), []);
+        });
+
+        it("where a variable is missing; and not at all where it was killed", () => {
+            const rest = Object.entries(variables).filter(([name]) => name !== "IMAGE_URI");
+            causeOf("ExportFailed", runBuild(buildspec, Object.fromEntries(rest)));
+            assert.deepEqual(run({}, { "docker tag": "kill -9 $PPID" }).exported, {});
         });
     });
 
     describe("skips", () => {
-        let first: BuildResult;
+        let first: Objects;
         before(() => {
-            first = run();
+            first = succeed().objects;
         });
-        const objectAt = (key: string) => first.objects[key] ?? assert.fail(`no ${key}`);
-        /** What the first build left, with one object changed. */
-        const changed = (key: string, changes: Partial<StoredObject>) => ({
-            ...first.objects,
-            [key]: { ...objectAt(key), ...changes },
+        const objectAt = (name: string): StoredObject => first[name] ?? assert.fail(name);
+
+        it("what is at the key already", () => {
+            const build = succeed({}, {}, first);
+            assert.deepEqual(pulled(build), []);
+            assert.deepEqual(build.objects, first);
         });
 
-        it("what is at the key already, and reports it as if it had been made now", () => {
-            const build = run({}, {}, first.objects);
-            assert.equal(build.status, 0, build.output);
-            assert.deepEqual(build.exported, { ...first.exported, SKIPPED: "true" });
-            assert(!isCalled(build, "docker pull") && !isCalled(build, "aws s3"), build.output);
-            assert(!isCalled(build, "docker info"), "it does not wait for the daemon");
-            assert.deepEqual(build.objects, first.objects);
-            assert.match(build.output, /holds this export, as version version-1/);
-        });
-
-        it("nothing when it is forced to export", () => {
-            const build = run({ FORCE: "true" }, {}, first.objects);
-            assert.equal(build.exported["SKIPPED"], "false");
-            assert(isCalled(build, "docker pull"));
-        });
-
-        const others: Record<
-            string,
-            [Partial<typeof variables>, objects?: (() => BuildResult["objects"]) | undefined, world?: World]
-        > = {
-            "another tag of the same image": [{ IMAGE_URI: `${registry}/web/nginx:latest` }],
-            "the same image without its name": [{ IMAGE_URI: `${registry}/web/nginx@${digest}` }],
-            "another platform": [
-                { PLATFORM: "linux/arm64" },
-                undefined,
-                { "docker image inspect": "echo linux/arm64/" },
+        const others: Record<string, [Partial<typeof variables>, World?, (() => Objects)?]> = {
+            "nothing when it is forced to export": [{ FORCE: "true" }],
+            "not another tag of the same image": [{ IMAGE_URI: `${registry}/web/nginx:latest` }],
+            "not another platform": [
+                { PLATFORM: "linux/386" },
+                { "docker image inspect": inspected("linux", "386") },
             ],
-            "the image that the tag means now": [{}, undefined, { curl: answer(200, `${manifest} `) }],
-            "an archive without a record": [
+            "not another digest": [{ IMAGE_DIGEST: `sha256:${"e".repeat(64)}` }],
+            "not an archive without a record": [{}, {}, () => ({ [key]: objectAt(key) })],
+            "not a record without an archive": [{}, {}, () => ({ [recordKey]: objectAt(recordKey) })],
+            "not an archive that was put by hand": [
                 {},
-                () => ({ [variables.ARTIFACT_KEY]: objectAt(variables.ARTIFACT_KEY) }),
+                {},
+                () => ({ ...first, [key]: { ...objectAt(key), VersionId: "another" } }),
             ],
-            "a record without an archive": [{}, () => ({ [recordKey]: objectAt(recordKey) })],
-            "an archive that was put by hand": [
+            "not an archive of engine stream": [
                 {},
-                () => changed(variables.ARTIFACT_KEY, { VersionId: "another", Metadata: {} }),
-            ],
-            "an archive of engine stream": [
                 {},
-                () => changed(recordKey, { Metadata: { ...objectAt(recordKey).Metadata, engine: "stream" } }),
+                () => {
+                    const Metadata = { ...objectAt(recordKey).Metadata, engine: "stream" };
+                    return { ...first, [recordKey]: { ...objectAt(recordKey), Metadata } };
+                },
             ],
         };
-        for (const [what, [changes, objects = () => first.objects, world = {}]] of Object.entries(others)) {
-            it(`not: ${what}`, () => {
-                const build = run(changes, world, objects());
-                assert.equal(build.status, 0, build.output);
-                assert.equal(build.exported["SKIPPED"], "false");
-                const { archive } = assertRecord(build.objects[recordKey]?.Body) as {
-                    archive: { versionId: string };
-                };
-                assert.equal(archive.versionId, build.objects[variables.ARTIFACT_KEY]?.VersionId);
+        for (const [what, [changes, world, objects = () => first]] of Object.entries(others)) {
+            it(what, () => {
+                const build = succeed(changes, world, objects());
+                assert.notDeepEqual(pulled(build), []);
+                assert.equal(
+                    build.objects[recordKey]?.Metadata["archive-version-id"],
+                    build.objects[key]?.VersionId,
+                );
             });
         }
-
-        it("nothing where S3 does not say what is there", () => {
-            const build = run(
-                {},
-                { "aws s3api head-object": failing("An error occurred (403) when calling HeadObject") },
-                first.objects,
-            );
-            assert(isCalled(build, "docker pull"), "what cannot be seen is exported");
-        });
     });
 
     describe("that races another export for the key", () => {
-        let other: BuildResult["objects"];
-        let same: BuildResult["objects"];
+        let other: Objects;
+        let same: Objects;
         before(() => {
-            other = run({ IMAGE_URI: `${registry}/web/nginx:other` }).objects;
-            same = run().objects;
+            other = succeed({ IMAGE_URI: `${registry}/web/nginx:other` }).objects;
+            same = succeed().objects;
         });
 
         /** Bash that lets another export write an object, once. */
-        function overtake(objects: BuildResult["objects"], key: string, once: string): string {
+        function overtake(objects: Objects, name: string): string {
+            const version =
+                name === key ? { "archive-sha256": "other" } : { "archive-version-id": "other-1" };
             const object = {
-                ...(objects[key] ?? assert.fail(key)),
-                VersionId: `other-${once}`,
-                ETag: `"other-${once}"`,
+                ...(objects[name] ?? assert.fail(name)),
+                VersionId: "other-1",
+                ETag: '"other"',
+                Metadata: { ...objects[name]?.Metadata, ...version },
             };
-            const Metadata =
-                key === recordKey
-                    ? { ...object.Metadata, "archive-version-id": "other-archive" }
-                    : { ...object.Metadata, "archive-sha256": "other" };
-            const json = JSON.stringify({ ...object, Metadata });
-            return `[[ -f $STATE/${once} ]] || { : >"$STATE/${once}"; printf '%s' ${quoted(json)} >"$(object ${quoted(key)})"; };`;
+            const mark = name === key ? "archive" : "record";
+            return `[[ -f $STATE/${mark} ]] || { : >"$STATE/${mark}"; printf '%s' ${quoted(JSON.stringify(object))} >"$(object ${quoted(name)})"; };`;
         }
-        const head = `
-            object=$(object "$(option --key)")
-            [[ -f $object ]] || { echo "An error occurred (404) when calling HeadObject" >&2; exit 254; }
-            cat "$object"`;
-        const put = `
-            there=$(jq -r .ETag "$(object "$(option --key)")" 2>/dev/null)
-            [[ $(option --if-match) == "$there" ]] || { echo "An error occurred (PreconditionFailed)" >&2; exit 254; }
-            store "$(option --key)" "$(option --metadata)" "$(option --body)"`;
-        const isUploaded = `[[ -f $(object ${quoted(variables.ARTIFACT_KEY)}) ]] &&`;
+        const head = `cat "$(object "$(option --key)")" || { echo "An error occurred (404)" >&2; exit 254; }`;
+        const store = `store "$(option --key)" "$(option --metadata)" "$(option --body)"`;
+        const once = (objects: Objects, ...names: string[]) =>
+            `[[ ! -f $(object ${quoted(key)}) ]] || { ${names.map((name) => overtake(objects, name)).join(" ")} }; ${head}`;
 
         it("writes its record over that of an archive that its own has replaced", () => {
-            // The other's record comes when this one has looked and found none.
-            const record = overtake(other, recordKey, "record");
-            const build = run({}, { "aws s3api put-object": `${record} ${put}` });
-            assert.equal(build.status, 0, build.output);
-            assert.equal(build.exported["SKIPPED"], "false");
-            const { archive, imageName } = assertRecord(build.objects[recordKey]?.Body);
-            assert.deepEqual(
-                [imageName, (archive as { versionId: string }).versionId],
-                [variables.IMAGE_URI, "version-1"],
-            );
+            const put = `
+                ${overtake(other, recordKey)}
+                [[ $(option --if-match) == $(jq -r .ETag "$(object "$(option --key)")") ]] || { ${failing("(PreconditionFailed)")}; }
+                ${store}`;
+            const { objects } = succeed({}, { "aws s3api put-object": put });
+            assert.equal(objects[recordKey]?.Metadata["image-name"], variables.IMAGE_URI);
+            assert.equal(objects[recordKey].Metadata["archive-version-id"], objects[key]?.VersionId);
         });
 
         it("leaves the record to the export that has replaced its archive, and fails where that is another", () => {
-            const archive = overtake(other, variables.ARTIFACT_KEY, "archive");
-            const record = overtake(other, recordKey, "record");
-            const build = run(
-                {},
-                { "aws s3api head-object": `${isUploaded} { ${archive} ${record} }; ${head}` },
-            );
+            const build = run({}, { "aws s3api head-object": once(other, key, recordKey) });
             assert.match(
                 causeOf("ExportFailed", build),
-                /Another export wrote s3:\/\/artifacts\/images\/web\/nginx\/1\.29\.tar at the same time/,
+                /Another export wrote s3:\/\/artifacts\/.* at the same time/,
             );
-            assert.equal(build.objects[recordKey]?.VersionId, "other-record");
+            assert.equal(build.objects[recordKey]?.VersionId, "other-1");
         });
 
-        it("reports the same export where that came in between, and waits for its record", () => {
-            const archive = overtake(same, variables.ARTIFACT_KEY, "archive");
-            const late = overtake(same, recordKey, "record");
-            const build = run(
-                {},
-                { "aws s3api head-object": `${isUploaded} { ${archive} }; ${head}`, sleep: late },
-            );
-            assert.equal(build.status, 0, build.output);
-            assert.equal(build.exported["SKIPPED"], "true");
-            assert.equal(build.exported["ARTIFACT_VERSION_ID"], "other-archive");
-            assert.equal(build.exported["ARCHIVE_SHA256"], same[recordKey]?.Metadata["archive-sha256"]);
+        it("is content with the same export in its place, whose record it waits for", () => {
+            const world = { "aws s3api head-object": once(same, key), sleep: overtake(same, recordKey) };
+            const { objects } = succeed({}, world);
+            assert.equal(objects[recordKey]?.VersionId, "other-1");
         });
 
         it("fails where the record of the other never comes", () => {
-            const archive = overtake(same, variables.ARTIFACT_KEY, "archive");
-            const build = run({}, { "aws s3api head-object": `${isUploaded} { ${archive} }; ${head}` });
+            const build = run({}, { "aws s3api head-object": once(same, key) });
             assert.match(causeOf("ExportFailed", build), /at the same time/);
             assert.equal(build.objects[recordKey], undefined);
         });
 
         it("is content where only the answer to writing the record was lost", () => {
-            const build = run(
+            const build = succeed(
                 {},
-                {
-                    "aws s3api put-object": `store "$(option --key)" "$(option --metadata)" "$(option --body)"; ${failing("An error occurred (PreconditionFailed)")}`,
-                },
+                { "aws s3api put-object": `${store}; ${failing("(PreconditionFailed)")}` },
             );
-            assert.equal(build.status, 0, build.output);
-            assert.equal(build.exported["SKIPPED"], "false");
+            assert.equal(callsOf(build, "aws", "s3api", "put-object").length, 1);
         });
-
-        it("gives up where others come first without end", () => {
-            const build = run(
-                {},
-                { "aws s3api put-object": failing("An error occurred (ConditionalRequestConflict)") },
-            );
-            assert.match(causeOf("ExportFailed", build), /other exports to this key came first 10 times/);
-        });
-    });
-
-    describe("reports causes that are safe to pass on:", () => {
-        it("one line, without control characters", () => {
-            const build = run({}, { "docker pull": `printf 'a\\n\\nb\\tc\\033[31md\\r\\n' >&2; exit 1` });
-            const cause = causeOf("ExportFailed", build);
-            assert.equal(cause, `The pull of ${variables.IMAGE_URI} failed: a b c[31md `);
-        });
-
-        it("at most 1,000 bytes, cut between characters", () => {
-            const build = run({}, { "docker pull": failing("名".repeat(1000)) });
-            const cause = causeOf("ExportFailed", build);
-            assert(Buffer.byteLength(cause) <= 1000 && Buffer.byteLength(cause) > 990, cause);
-            assert.match(cause, /: 名+$/);
-        });
-
-        it("without a command of theirs being run", () => {
-            const build = run(
-                {},
-                { "docker pull": failing("$(touch pwned) `touch pwned`; touch pwned '\" \\") },
-            );
-            assert.match(
-                causeOf("ExportFailed", build),
-                /\$\(touch pwned\) `touch pwned`; touch pwned '" \\$/,
-            );
-            assert(!build.files.includes("pwned"));
-        });
-
-        it("without running what an image calls its platform", () => {
-            const os = "$(touch${IFS}pwned)`touch${IFS}pwned`';touch${IFS}pwned";
-            const index = JSON.stringify({ manifests: [{ digest, platform: { os, architecture: "x" } }] });
-            const worlds: World[] = [
-                { curl: answer(200, index) },
-                { "docker image inspect": `printf '%s\\n' ${quoted(`${os}/x/`)}` },
-            ];
-            for (const world of worlds) {
-                const build = run({}, world);
-                assert(causeOf("ImageNotFound", build).includes(`It has ${os}/x.`));
-                assert(!build.files.includes("pwned"));
-            }
-        });
-
-        it("without the password, whatever fails", () => {
-            const worlds: World[] = [
-                { "docker login": "cat >/dev/null; exit 1" },
-                { curl: answer(403, "") },
-                { "docker pull": failing("denied") },
-                { "aws s3 cp": failing("AccessDenied") },
-            ];
-            for (const world of worlds) {
-                const { output, exported, calls } = run({}, world);
-                assert(!JSON.stringify([output, exported, calls]).includes(password));
-            }
-        });
-    });
-
-    it("makes room for its report where the disk is full", () => {
-        const full = `echo half; ${failing("no space left on device")}`;
-        assert(!run({}, { "docker save": full }).files.includes("image.tar"));
-    });
-
-    it("names an error where a variable is missing", () => {
-        const rest = Object.entries(variables).filter(([name]) => name !== "IMAGE_URI");
-        causeOf("ExportFailed", runBuild(buildspec, Object.fromEntries(rest)));
-    });
-
-    it("exports nothing where it was killed before it could report", () => {
-        assert.deepEqual(run({}, { "docker pull": "kill -9 $PPID" }).exported, {});
     });
 });

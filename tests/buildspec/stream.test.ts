@@ -1,9 +1,12 @@
 import { strict as assert } from "node:assert";
 
+import { exitStatuses, exitStatusText } from "../../contract/errors";
+import { parseStep } from "../../contract/progress";
 import { type BuildResult, readBuildspec, runBuild, type World } from "../support/build";
 
 const buildspec = readBuildspec("stream");
 const variables = {
+    EXIT_STATUSES: exitStatusText,
     IMAGE_URI: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29",
     PLATFORM: "linux/amd64",
     FORCE: "false",
@@ -56,51 +59,36 @@ describe("a build of stream.yml", () => {
         assert(exporterCall(run({ FORCE: "true" }))?.includes("--force"));
     });
 
-    it("exports what the exporter reports", () => {
+    it("says its steps as the contract has them, and leaves what it did to the record", () => {
         const build = run();
         assert.equal(build.status, 0, build.output);
-        assert.deepEqual(build.exported, {
-            IMAGE_DIGEST: result.imageDigest,
-            ARTIFACT_VERSION_ID: "version-1",
-            ARCHIVE_SIZE_BYTES: "12345678901",
-            ARCHIVE_SHA256: result.sha256,
-            SKIPPED: "false",
-        });
+        assert.deepEqual(build.exported, {});
+        const steps = build.output.split("\n").flatMap((line) => parseStep(line) ?? []);
+        assert.deepEqual(steps, ["check", "export", "done"]);
     });
 
-    it("reports that nothing had to be done", () => {
-        assert.equal(run({}, exporter({ ...result, skipped: true })).exported["SKIPPED"], "true");
-    });
-
-    it("names the exporter's error, with its cause on one line and not too long", () => {
+    it("ends as the exporter does, with its cause on one line and not too long", () => {
         const cause = `it's $(id) \`id\` "x"\nand ${"y".repeat(2000)}`;
         const build = run({}, exporter({ error: "ImageNotFound", cause }, 3));
-        assert.notEqual(build.status, 0);
-        assert.deepEqual(build.exported, {
-            EXPORT_ERROR: "ImageNotFound",
-            EXPORT_CAUSE: cause.replace("\n", " ").slice(0, 1000),
-        });
+        assert.equal(build.status, 3);
+        assert.deepEqual(build.exported, { EXPORT_CAUSE: cause.replace("\n", " ").slice(0, 1000) });
     });
 
-    it("names an error when the exporter dies without a word", () => {
-        const build = run({}, { "node exporter.mjs": "exit 137" });
-        assert.notEqual(build.status, 0);
-        assert.deepEqual(build.exported, {
-            EXPORT_ERROR: "ExportFailed",
-            EXPORT_CAUSE: "The exporter ended with exit code 137.",
+    for (const [how, output] of Object.entries({
+        "without a word": "",
+        "in other words": "Segmentation fault",
+    })) {
+        it(`says so where the exporter dies ${how}`, () => {
+            const build = run({}, exporter(output, 139));
+            assert.equal(build.status, 139);
+            assert.deepEqual(build.exported, { EXPORT_CAUSE: "The exporter ended with exit status 139." });
         });
-    });
-
-    it("names an error when the exporter prints what is no JSON", () => {
-        const build = run({}, exporter("Segmentation fault", 139));
-        assert.notEqual(build.status, 0);
-        assert.equal(build.exported["EXPORT_ERROR"], "ExportFailed");
-    });
+    }
 
     for (const key of ["other/x.tar", "images/", "image", ""]) {
         it(`refuses the key "${key}" before it exports anything`, () => {
             const build = run({ ARTIFACT_KEY: key });
-            assert.equal(build.exported["EXPORT_ERROR"], "InvalidInput");
+            assert.equal(build.status, exitStatuses.InvalidInput);
             assert.match(build.exported["EXPORT_CAUSE"] ?? "", /begins with images\//);
             assert.equal(exporterCall(build), undefined);
         });
@@ -108,14 +96,14 @@ describe("a build of stream.yml", () => {
 
     it("refuses what is neither true nor false", () => {
         const build = run({ FORCE: "$(id)" });
-        assert.equal(build.exported["EXPORT_ERROR"], "InvalidInput");
+        assert.equal(build.status, exitStatuses.InvalidInput);
         assert.equal(exporterCall(build), undefined);
     });
 
     for (const version of ["v18.20.8", "v20.20.2", "v21.7.3", "v9.0.0"]) {
         it(`says which build image to take where Node is ${version}`, () => {
             const build = run({}, { ...exporter(result), "node --version": `echo ${version}` });
-            assert.equal(build.exported["EXPORT_ERROR"], "ExportFailed");
+            assert.equal(build.status, exitStatuses.ExportFailed);
             assert.match(build.exported["EXPORT_CAUSE"] ?? "", /Node 22 or later.*compute\.image/);
         });
     }

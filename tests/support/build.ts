@@ -1,6 +1,7 @@
 /**
  * Runs the commands of a buildspec with bash, in a folder of their own. The commands that would reach the world
- * (`aws`, `docker`, `curl`) are stubs that write down their arguments; jq, sha256sum and the like are the real ones.
+ * (`aws`, `docker`, `curl`) or take long (`sleep`, `timeout`) are stubs that write down their arguments; jq, tar, sha256sum and
+ * the like are the real ones.
  */
 import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
@@ -52,7 +53,7 @@ export interface BuildResult {
     readonly calls: readonly (readonly string[])[];
     /** The exported variables that are set once the phase has ended. */
     readonly exported: Record<string, string>;
-    /** The options that curl read from its `--config`. */
+    /** The options that curl read from its standard input. */
     readonly curlConfig: string;
     /** The files that the build left in its folder. */
     readonly files: readonly string[];
@@ -77,21 +78,31 @@ export const password = "p4ssw0rd-of-ecr";
 const unit = "\x1f";
 const record = "\x1e";
 
+/** Digest by which the stub of the registry has the image. */
+export const digest = `sha256:${"d".repeat(64)}`;
+
+/** Digest of the configuration in what the stub of `docker save` writes. */
+export const configDigest = `sha256:${"c".repeat(64)}`;
+
+/** What `docker image inspect` shows of an image, as bash. */
+export function inspected(Os: string, Architecture: string, Variant?: string): string {
+    const image = { Os, Architecture, Variant, RootFS: { Layers: [`sha256:${"1".repeat(64)}`] } };
+    return `printf '%s' '${JSON.stringify([image]).replaceAll("'", String.raw`'\''`)}'`;
+}
+
 /** A registry with one image, a daemon that pulls it, a bucket that takes it. `$STATE` is a folder of the stubs' own. */
 export const wellBehaved = {
     "aws ecr get-login-password": `echo ${password}`,
-    "docker login": String.raw`
-        mkdir -p "$DOCKER_CONFIG"
-        auth=$(printf 'AWS:%s' "$(cat)" | base64 -w 0)
-        printf '{"auths":{"%s":{"auth":"%s"}}}' "${"${@: -1}"}" "$auth" >"$DOCKER_CONFIG/config.json"
-        echo Login Succeeded`,
-    curl: `answer 200 '{"schemaVersion":2,"config":{},"layers":[]}'`,
-    "docker version": "echo 28.5.1",
+    "docker login": "cat >/dev/null; echo Login Succeeded",
+    curl: String.raw`cat >"$STATE/curl-config"; printf 'HTTP/2 200\r\nDocker-Content-Digest: ${digest}\r\n\r\n'`,
+    "docker version": "echo 28.5.1 1.51",
     "docker info": "",
-    "docker pull": "echo Pulled",
-    "docker image inspect": "echo linux/amd64/",
+    "docker pull": `echo Pulling; echo Digest: ${digest}`,
+    "docker image inspect": inspected("linux", "amd64"),
     "docker tag": "",
-    "docker save": `printf 'archive of %s' "$2"`,
+    "docker save": `
+        printf '[{"Config":"blobs/sha256/${configDigest.slice(7)}","RepoTags":["%s"]}]' "\${@: -1}" >manifest.json
+        tar --create --mtime=@0 manifest.json; rm manifest.json`,
     "aws s3 cp": `store "\${4#s3://*/}" "$(option --metadata)" "$3"`,
     "aws s3api head-object": String.raw`
         object=$(object "$(option --key)")
@@ -104,12 +115,13 @@ export const wellBehaved = {
             echo "An error occurred (PreconditionFailed) when calling the PutObject operation" >&2; exit 254
         fi
         store "$key" "$(option --metadata)" "$(option --body)"`,
+    timeout: '"${arguments[@]:1}"',
     sleep: "",
     "node --version": "echo v24.21.0",
     "node exporter.mjs": "echo no exporter >&2; exit 1",
     // Nothing calls it, unless a value is taken for a command.
     [program]: "",
-    "node --eval": `exec ${process.execPath} "\${arguments[@]}"`,
+    "node --print": `exec ${process.execPath} "\${arguments[@]}"`,
 };
 
 /** Runs the build phase of a buildspec, then its `finally` commands, as CodeBuild does. */
@@ -185,20 +197,6 @@ function writeStubs(bin: string, world: Record<string, string>): void {
             `#!/bin/bash
             call=$(printf '%s\\037' ${program} "$@")
             printf '%s\\036' "$call" >>"$STATE/calls" # in one write: calls of a pipe come at the same time
-            # Answers a request of curl: answer STATUS BODY.
-            answer() {
-                local status=$1 body=$2 file
-                set -- "\${arguments[@]}"
-                while [[ $# -gt 0 ]]; do
-                    case $1 in
-                        --output) file=$2 ;;
-                        --config) cat "$2" >"$STATE/curl-config" ;;
-                    esac
-                    shift
-                done
-                printf '%s' "$body" >"$file"
-                printf '%s' "$status application/vnd.oci.image.manifest.v1+json"
-            }
             # The value of an option of the call.
             option() {
                 local name=$1
@@ -210,13 +208,14 @@ function writeStubs(bin: string, world: Record<string, string>): void {
             object() {
                 printf '%s/s3/%s' "$STATE" "$(printf '%s' "$1" | sha256sum | cut -d ' ' -f 1)"
             }
-            # Keeps an object: store KEY METADATA FILE.
+            # Keeps an object: store KEY METADATA FILE, with the metadata as NAME=VALUE,NAME=VALUE.
             store() {
-                local number
+                local number metadata
+                metadata=$(jq -nc '[$ARGS.positional[0] | split(",")[] | split("=") | {(.[0]): .[1]}] | add' --args "$2")
                 number=$(($(cat "$STATE/number" 2>/dev/null || echo 0) + 1))
                 echo "$number" >"$STATE/number"
                 jq -n --arg key "$1" --arg version "version-$number" --arg etag "\\"etag-$number\\"" \\
-                    --argjson metadata "$2" --argjson size "$(stat --format %s "$3")" --rawfile body "$3" \\
+                    --argjson metadata "$metadata" --argjson size "$(stat --format %s "$3")" --rawfile body <(tr -d '\\000' <"$3") \\
                     '{Key: $key, VersionId: $version, ETag: $etag, ContentLength: $size, Metadata: $metadata, Body: $body}' \\
                     >"$(object "$1")"
             }
