@@ -147,14 +147,12 @@ export async function findArchive(context: Context, place: ObjectPlace): Promise
 
 /** How {@link readInOrder} reads. */
 export interface ReadOptions {
-    /** @default 0 */
+    /** Offset of the first byte. @default 0 */
     readonly from?: number;
     /** @default 8 MiB, as the AWS CLI */
     readonly partBytes?: number;
     /** Ranges that are read at a time. @default 8 */
     readonly concurrency?: number;
-    /** A connection without a byte for so long is stalled. @default 30000 */
-    readonly idleTimeoutMs?: number;
 }
 
 /**
@@ -164,7 +162,7 @@ export interface ReadOptions {
 export async function* readInOrder(
     context: Context,
     object: ObjectVersion,
-    { from = 0, partBytes = 8 * 1024 * 1024, concurrency = 8, idleTimeoutMs = 30_000 }: ReadOptions = {},
+    { from = 0, partBytes = 8 * 1024 * 1024, concurrency = 8 }: ReadOptions = {},
 ): AsyncGenerator<Buffer> {
     const left = new AbortController();
     const signal = AbortSignal.any([context.signal, left.signal]);
@@ -174,7 +172,7 @@ export async function* readInOrder(
         for (;;) {
             while (ahead.length < concurrency && next < object.sizeBytes) {
                 const length = Math.min(partBytes, object.sizeBytes - next);
-                const part = readPart({ ...context, signal }, object, next, length, idleTimeoutMs);
+                const part = readPart({ ...context, signal }, object, next, length);
                 part.catch(() => undefined); // it is awaited in its turn
                 ahead.push(part);
                 next += length;
@@ -195,46 +193,29 @@ async function readPart(
     object: ObjectVersion,
     offset: number,
     length: number,
-    idleTimeoutMs: number,
 ): Promise<Buffer> {
     const part = Buffer.allocUnsafe(length);
     let filled = 0;
     const isRead = await ask(object, context, async (s3) => {
-        const stalled = new AbortController();
-        const timer = setTimeout(() => {
-            stalled.abort();
-        }, idleTimeoutMs);
-        try {
-            const { Body } = await s3.send(
-                new GetObjectCommand({
-                    Bucket: object.bucket,
-                    Key: object.key,
-                    VersionId: object.versionId ?? undefined,
-                    IfMatch: object.eTag,
-                    Range: `bytes=${offset + filled}-${offset + length - 1}`,
-                }),
-                { abortSignal: AbortSignal.any([context.signal, stalled.signal]) },
-            );
-            for await (const chunk of Body as AsyncIterable<Uint8Array>) {
-                timer.refresh();
-                part.set(chunk.subarray(0, length - filled), filled);
-                filled += Math.min(chunk.length, length - filled);
-            }
-        } catch (error) {
-            throw stalled.signal.aborted ? passing(`no byte came for ${idleTimeoutMs} ms`) : error;
-        } finally {
-            clearTimeout(timer);
+        const request = new GetObjectCommand({
+            Bucket: object.bucket,
+            Key: object.key,
+            VersionId: object.versionId ?? undefined,
+            IfMatch: object.eTag,
+            Range: `bytes=${offset + filled}-${offset + length - 1}`,
+        });
+        const { Body } = await s3.send(request, { abortSignal: context.signal });
+        for await (const chunk of Body as AsyncIterable<Uint8Array>) {
+            part.set(chunk.subarray(0, length - filled), filled);
+            filled += Math.min(chunk.length, length - filled);
         }
-        if (filled < length) throw passing("the answer was shorter than asked for");
+        // An error that passes.
+        if (filled < length)
+            throw Object.assign(new Error("the answer was cut off"), { name: "TimeoutError" });
         return true;
     });
     if (isRead === undefined) throw nothingAt(object);
     return part;
-}
-
-/** An error that {@link call} takes for one that passes. */
-function passing(message: string): Error {
-    return Object.assign(new Error(message), { name: "TimeoutError" });
 }
 
 /**
@@ -249,18 +230,14 @@ async function ask<T>(
 ): Promise<T | undefined> {
     const region = place.region ?? context.env["AWS_REGION"] ?? "";
     const arn = `arn:${partitionOf(region) ?? "aws"}:s3:::${place.bucket}/${place.key}`;
+    const unlessMissing = async (s3: S3Client): Promise<T | undefined> =>
+        action(s3).catch(async (error: unknown) => {
+            const isGone = statusOf(error) === 404 && codeOf(error) !== "NoSuchBucket";
+            if (isGone || (isDenied(error) && (await isMissing(s3, place)))) return undefined;
+            throw error;
+        });
     try {
-        const given = async (s3: S3Client): Promise<T | undefined> => {
-            try {
-                return await action(s3);
-            } catch (error) {
-                if (codeOf(error) === "NoSuchBucket") throw error;
-                if (statusOf(error) === 404 || (isDenied(error) && (await isMissing(s3, place))))
-                    return undefined;
-                throw error;
-            }
-        };
-        return await call(context, "s3", arn, given, place.region);
+        return await call(context, "s3", arn, unlessMissing, place.region);
     } catch (error) {
         context.signal.throwIfAborted();
         throw explained(asFailure(error, arn), place);

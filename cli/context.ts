@@ -17,6 +17,9 @@ export const exitCodes = {
     terminated: 143,
 } as const;
 
+/** Options without values, as the parser hands them over. */
+export type Flags<Name extends string> = Readonly<Partial<Record<Name, boolean | undefined>>>;
+
 /** Why the signal of a context is aborted. */
 export class Interruption extends Error {
     public constructor(

@@ -8,27 +8,24 @@ import { DescribeMapRunCommand, ListMapRunsCommand, type MapRunItemCounts } from
 import { messageOf } from "../../contract/errors";
 import { manifestPrefix } from "../../contract/keys";
 import { call } from "../call";
-import { type Context, exitCodes } from "../context";
+import { type Context, exitCodes, type Flags } from "../context";
 import { isDenied, usageFailure } from "../failure";
 import { describeExecution, type Execution, poll } from "../follow";
 import { readManifest } from "../manifest";
 import { executionValue, exitCodeOf, timeRows } from "../result";
-import { findOutputs } from "../stack";
+import { findOutputs, type StackOptions } from "../stack";
 import { block, styled, table, writeJson } from "../terminal";
 import { isStartedOnly, startExecution } from "./start";
 
 const pollMs = 3000;
 const shownFailures = 50;
 
-interface BatchOptions {
-    readonly allowFailures?: boolean | undefined;
-    readonly wait?: boolean | undefined;
-    readonly json?: boolean | undefined;
-    readonly stack?: string | undefined;
-}
-
 /** `image-export batch FILE` */
-export async function batch(file: string, options: BatchOptions, context: Context): Promise<number> {
+export async function batch(
+    file: string,
+    options: Flags<"allowFailures" | "json" | "wait"> & StackOptions,
+    context: Context,
+): Promise<number> {
     const requests = readManifest(file, await textOf(file));
     const { batchStateMachineArn, artifactBucketName: bucket } = await findOutputs(options, context);
     const name = randomUUID();

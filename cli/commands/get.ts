@@ -3,24 +3,18 @@ import * as path from "node:path";
 
 import { recordKey } from "../../contract/keys";
 import { findArchive, findPlace, type RecordedArchive, uriOf } from "../archiveObject";
-import { type Context, exitCodes, Interruption } from "../context";
+import { type Context, exitCodes, type Flags, Interruption } from "../context";
 import { download, partOf, sha256Of } from "../download";
 import { codeOf, Failure } from "../failure";
 import { archiveRows } from "../result";
 import type { StackOptions } from "../stack";
 import { block, formatBytes, formatDuration, styled, transferLine, writeJson } from "../terminal";
 
-interface GetOptions extends StackOptions {
-    readonly load?: boolean | undefined;
-    readonly force?: boolean | undefined;
-    readonly json?: boolean | undefined;
-}
-
 /** `image-export get KEY [FILE]` */
 export async function get(
     given: string,
     wanted: string | undefined,
-    options: GetOptions,
+    options: StackOptions & Flags<"force" | "json" | "load">,
     context: Context,
 ): Promise<number> {
     const place = await findPlace(given, options, context);
@@ -109,10 +103,8 @@ async function downloadWithProgress(context: Context, archive: RecordedArchive, 
     } catch (error) {
         line.clear();
         if (error instanceof Interruption) {
-            const { size = 0 } = (await stat(part).catch(() => undefined)) ?? {};
             context.stderr.write(
-                `${part} has ${formatBytes(size)} of ${formatBytes(object.sizeBytes)}. To go on from there:\n`,
-                `  image-export get ${uriOf(object)} ${file}\n`,
+                `${part} is kept. To go on from there:\n  image-export get ${uriOf(object)} ${file}\n`,
             );
         }
         throw error;

@@ -38,17 +38,7 @@ describe("image-export start", () => {
         assert.equal(exitCode, 0);
         assert.deepEqual(
             stderr.split("\n").map((line) => line.replace(/ .*/, "")),
-            [
-                "execution",
-                "checking",
-                "queued",
-                "provisioning",
-                "preparing",
-                "resolving",
-                "uploading",
-                "finishing",
-                "",
-            ],
+            ["execution", "checking", "queued", "provisioning", "download", "check", "export", "post", ""],
         );
         for (const control of ["\u001b", "\r"]) assert.ok(!(stderr + stdout).includes(control));
         assert.match(stdout, /^status +exported$/m);
@@ -59,8 +49,8 @@ describe("image-export start", () => {
 
     it("shows bytes and rate in the one live line of a terminal", async () => {
         const { stdout, stderr } = await start([], { isTty: true, columns: 100 });
-        assert.match(stderr, /uploading 138 MB of 550 MB \(25 %\), 68\.8 MB\/s/);
-        assert.match(stderr, /uploading 413 MB of 550 MB \(75 %\), 103 MB\/s/);
+        assert.match(stderr, /export: 138 MB of 550 MB \(25 %\), 68\.8 MB\/s/);
+        assert.match(stderr, /export: 413 MB of 550 MB \(75 %\), 103 MB\/s/);
         // The clock of the line goes on between two polls.
         assert.match(stderr, /queued.* 3\.3 s since/);
         assert.equal(stderr.split("\n").length, 2, "one line that stays, the execution's ARN");
