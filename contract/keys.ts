@@ -32,10 +32,15 @@ export function defaultArtifactKey(artifactPrefix: string, image: EcrImage): str
     return `${artifactPrefix}${image.repository.name}/${reference}.tar`;
 }
 
-/** What the key of an archive has to be, in words. {@link artifactKeyPattern} and {@link keyLimitBytes} say the same. */
+/**
+ * What the key of an archive has to be, in words. {@link artifactKeyPattern} and {@link keyLimitBytes} say the same.
+ *
+ * @param artifactPrefix Empty where any will do.
+ */
 export function artifactKeyRule(artifactPrefix: string): string {
+    const begins = artifactPrefix === "" ? "" : ` that begins with ${artifactPrefix} and has a name after it`;
     return (
-        `a key of at most ${keyLimitBytes} bytes that begins with ${artifactPrefix} and has a name after it, without control ` +
+        `a key of at most ${keyLimitBytes} bytes${begins}, without control ` +
         `characters, without empty, . or .. folders, and not ending in ${recordSuffix}, as export records do`
     );
 }
