@@ -62,6 +62,8 @@ export function isArtifactKey(key: string, artifactPrefix: string): boolean {
     return (
         key.startsWith(artifactPrefix) &&
         key.length > artifactPrefix.length &&
+        // Half of a pair of surrogates has no UTF-8, and is not what was asked for once it is sent.
+        !/[\ud800-\udfff]/u.test(key) &&
         !key.endsWith(recordSuffix) &&
         new TextEncoder().encode(key).length <= keyLimitBytes &&
         new RegExp(`^${artifactKeyPattern}$`).test(key)

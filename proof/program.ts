@@ -2,7 +2,7 @@
  * The program as the proof sees it: evaluated whole, as each of its variants, with every policy that it declares
  * anywhere, and the builder that each statement comes from.
  */
-import type { EngineName } from "../stateMachines/export";
+import type { EngineName } from "../contract/engine";
 import type { PolicyDocument, PolicyStatement } from "../lab/iam";
 import { stackConfiguration } from "../lab/stackFiles";
 import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";

@@ -5,7 +5,7 @@
  *
  * A new builder needs its entry here; the compiler says so.
  */
-import type { EngineName } from "../stateMachines/export";
+import type { EngineName } from "../contract/engine";
 import { parseImageUri, repositoryArn } from "../contract/image";
 import type { Holder } from "./holders";
 import type { Builder, Stack } from "./program";

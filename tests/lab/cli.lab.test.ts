@@ -8,8 +8,8 @@ import { text } from "node:stream/consumers";
 
 import { HeadObjectCommand } from "@aws-sdk/client-s3";
 
+import type { EngineName } from "../../contract/engine";
 import { buildSteps } from "../../contract/progress";
-import type { EngineName } from "../../stateMachines/export";
 import { permission } from "../../lab/iam";
 import { type Lab, startLab } from "../../lab/lab";
 
