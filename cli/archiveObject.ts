@@ -33,11 +33,7 @@ export function uriOf({ bucket, key }: ObjectPlace): string {
     return `s3://${bucket}/${key}`;
 }
 
-/**
- * Finds what a KEY means: an `s3://` URI, or a key in the bucket of the stack.
- *
- * @throws Failure of usage when it is not the key of an archive
- */
+/** Finds what a KEY means: an `s3://` URI, or a key in the bucket of the stack. @throws Failure when it is neither */
 export async function findPlace(
     given: string,
     options: StackOptions,
@@ -135,12 +131,10 @@ export async function findArchive(context: Context, place: ObjectPlace): Promise
     const isReplaced = versionId !== newest.versionId;
     const object = isReplaced && versionId !== null ? await headObject(context, place, versionId) : newest;
     if (object?.sizeBytes !== record.archive.sizeBytes) {
-        throw new Failure(
-            `${uriOf(place)} is not what its record describes: version ${String(versionId)} of ${record.archive.sizeBytes} bytes.`,
-            {
-                next: "If an export to this key is running, wait for its end. Otherwise export the image to this key again.",
-            },
-        );
+        const described = `version ${String(versionId)} of ${record.archive.sizeBytes} bytes`;
+        throw new Failure(`${uriOf(place)} is not what its record describes: ${described}.`, {
+            next: "If an export to this key is running, wait for its end. Otherwise export the image to this key again.",
+        });
     }
     return { record, object, isReplaced };
 }
@@ -262,9 +256,7 @@ async function isMissing(s3: S3Client, { bucket, key }: ObjectPlace): Promise<bo
 
 /** A failure with what it means for an archive. */
 function explained({ message, details }: Failure, place: ObjectPlace): Failure {
-    const { code = "", cause } = details;
-    const error = cause as { $response?: { headers?: Record<string, string> } } | undefined;
-    const region = error?.$response?.headers?.["x-amz-bucket-region"];
+    const { bucket, key } = place;
     const explanations: Readonly<Record<string, readonly [message: string, next: string]>> = {
         PreconditionFailed: [
             `${uriOf(place)} was replaced while it was being read.`,
@@ -272,17 +264,14 @@ function explained({ message, details }: Failure, place: ObjectPlace): Failure {
         ],
         InvalidObjectState: [
             `${uriOf(place)} is in a storage class that has to be restored before it can be read.`,
-            `aws s3api restore-object --bucket ${place.bucket} --key ${place.key} --restore-request Days=1`,
+            `aws s3api restore-object --bucket ${bucket} --key ${key} --restore-request Days=1`,
         ],
         NoSuchBucket: [
-            `There is no bucket ${place.bucket}.`,
+            `There is no bucket ${bucket}.`,
             "The stack's output artifactBucketName has its name.",
         ],
-        PermanentRedirect: [
-            `The bucket ${place.bucket} is in another region${region === undefined ? "" : `, ${region}`}.`,
-            "Set AWS_REGION to the region of the bucket.",
-        ],
+        PermanentRedirect: [`The bucket ${bucket} is in another region.`, "Set AWS_REGION to its region."],
     };
-    const [said, next] = explanations[code] ?? [message, details.next];
+    const [said, next] = explanations[details.code ?? ""] ?? [message, details.next];
     return new Failure(said, { ...details, next });
 }

@@ -3,7 +3,8 @@ import { type ExecutionListItem, type ExecutionStatus, ListExecutionsCommand } f
 import { BuildFollower } from "../build";
 import { call } from "../call";
 import { type Context, exitCodes, type Flags } from "../context";
-import { describeExecution, followExecution, stopExecution, Watch } from "../follow";
+import { isDenied } from "../failure";
+import { describeExecution, followExecution, stopExecution } from "../follow";
 import { imageOf, printExecution } from "../result";
 import { findExecution, findStack, type StackOptions } from "../stack";
 import { stageText } from "../stage";
@@ -108,8 +109,12 @@ export async function status(
     const { wait, logs = false, json } = options;
     const arn = await findExecution(given, options, context);
     if (wait === true) return printExecution(context, await followExecution(context, arn, logs), json);
-    const { execution, stage } = await new Watch(context, arn).look();
-    return printExecution(context, execution, json, stageText(stage));
+    const build = new BuildFollower(context, arn);
+    const execution = await describeExecution(context, arn);
+    await build.look().catch((error: unknown) => {
+        if (!isDenied(error)) throw error;
+    });
+    return printExecution(context, execution, json, stageText(build.stage));
 }
 
 /** `image-export stop EXECUTION` */

@@ -22,10 +22,8 @@ export async function get(
     const { object, record } = archive;
     const file = await fileFor(place.key, wanted);
     if (archive.isReplaced) {
-        note(
-            context,
-            `Something newer without a record is at the key. Using version ${String(object.versionId)}, which the record describes.`,
-        );
+        const version = `version ${String(object.versionId)}, which the record describes`;
+        note(context, `Something newer without a record is at the key. Using ${version}.`);
     }
     const startedMs = context.now();
     const isThere = await isAlreadyThere(context, archive, file, options.force === true);
@@ -33,10 +31,10 @@ export async function get(
     const loaded = options.load === true ? await load(context, file) : undefined;
     const { imageUri, imageDigest, platform } = record;
     const { sizeBytes, sha256 } = record.archive;
-    const what = { imageUri, imageDigest, platform, sizeBytes, sha256 };
+    const what = { imageUri, imageDigest, platform, sizeBytes, sha256, loaded };
     if (options.json === true) {
         const { bucket, key, versionId } = object;
-        writeJson(context.stdout, { file, bucket, key, versionId, ...what, loaded });
+        writeJson(context.stdout, { file, bucket, key, versionId, ...what });
         return exitCodes.success;
     }
     const done = isThere ? "already there, and verified" : "downloaded and verified";
@@ -61,10 +59,9 @@ function note({ stderr }: Context, text: string): void {
 
 async function fileFor(key: string, wanted: string | undefined): Promise<string> {
     const name = path.posix.basename(key);
-    if (wanted === undefined) return name;
-    const isFolder =
-        wanted.endsWith("/") || (await stat(wanted).catch(() => undefined))?.isDirectory() === true;
-    return isFolder ? path.join(wanted, name) : wanted;
+    const found = await stat(wanted ?? ".").catch(() => undefined);
+    const isFolder = wanted?.endsWith("/") === true || found?.isDirectory() === true;
+    return isFolder ? path.join(wanted ?? "", name) : (wanted ?? name);
 }
 
 /** Whether the file is the archive already. */

@@ -8,7 +8,8 @@ import { type Verification, verifyArchive } from "../../exporter/archive/verify"
 import { fetchRecord, headObject, nothingAt, parsePlace, readInOrder, readRecord } from "../archiveObject";
 import { type Context, exitCodes, type Flags } from "../context";
 import { codeOf, Failure } from "../failure";
-import { block, formatBytes, formatSize, styled, table, transferLine, writeJson } from "../terminal";
+import { archiveRows } from "../result";
+import { block, formatBytes, styled, table, transferLine, writeJson } from "../terminal";
 
 /** `image-export verify FILE` */
 export async function verify(given: string, options: Flags<"json">, context: Context): Promise<number> {
@@ -16,10 +17,17 @@ export async function verify(given: string, options: Flags<"json">, context: Con
         ? await openObject(context, given)
         : await openFile(context, given);
     const found = await verifyArchive(watched(context, archive), archive.record);
-    const { record } = archive;
+    const shown = shownOf(archive, found);
+    if (options.json === true) writeJson(context.stdout, shown);
+    else print(context, given, shown);
+    return shown.good ? exitCodes.success : exitCodes.failed;
+}
+
+/** What verifying has shown. */
+function shownOf({ record, problems: before }: Archive, found: Verification) {
     const { names, platforms, layers } = found.contents;
-    const problems = [...archive.problems, ...found.problems];
-    const shown = {
+    const problems = [...before, ...found.problems];
+    return {
         good: problems.length === 0,
         problems,
         unchecked: record === undefined ? [uncheckedText(found)] : [],
@@ -32,9 +40,6 @@ export async function verify(given: string, options: Flags<"json">, context: Con
         sha256: found.sha256,
         record: record ?? null,
     };
-    if (options.json === true) writeJson(context.stdout, shown);
-    else print(context, given, shown);
-    return problems.length === 0 ? exitCodes.success : exitCodes.failed;
 }
 
 /** An archive that can be read. */
@@ -101,17 +106,7 @@ function uncheckedText({ uncovered }: Verification): string {
     return `whether it is what was exported${files}`;
 }
 
-/** What verifying has shown. */
-interface Shown extends Pick<Verification, "problems" | "sha256" | "sizeBytes"> {
-    readonly unchecked: readonly string[];
-    readonly imageDigest: string | null;
-    readonly names: readonly string[];
-    readonly platforms: readonly string[];
-    readonly layers: Verification["contents"]["layers"];
-    readonly record: ExportRecord | null;
-}
-
-function print({ stdout }: Context, given: string, shown: Shown): void {
+function print({ stdout }: Context, given: string, shown: ReturnType<typeof shownOf>): void {
     const { record, problems, layers } = shown;
     const good =
         record === null
@@ -121,13 +116,12 @@ function print({ stdout }: Context, given: string, shown: Shown): void {
     stdout.write(
         ...block([
             ["archive", given],
-            ["status", problems.length === 0 ? good : bad],
+            ["status", shown.good ? good : bad],
             ["image", record?.imageUri],
             ["digest", shown.imageDigest],
             ["names", shown.names.join(", ")],
             ["platforms", shown.platforms.join(", ")],
-            ["size", formatSize(shown.sizeBytes)],
-            ["sha256", shown.sha256],
+            ...archiveRows({ sizeBytes: shown.sizeBytes, sha256: shown.sha256 }),
             ["engine", record && `${record.engine.name} ${record.engine.version}`],
             ["exported", record?.time],
         ]),

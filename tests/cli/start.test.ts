@@ -54,7 +54,7 @@ describe("image-export start", () => {
         // The clock of the line goes on between two polls.
         assert.match(stderr, /queued.* 3\.3 s since/);
         assert.equal(stderr.split("\n").length, 2, "one line that stays, the execution's ARN");
-        assert.ok(stderr.endsWith("\r\u001b[K"), "the status is taken away");
+        assert.ok(stderr.endsWith("\r\u001b[K\u001b[?7l\u001b[?7h"), "the status is taken away");
         assert.ok(stdout.includes("\u001b[32mexported"));
         const plain = await start([], { isTty: true, env: { NO_COLOR: "1" } });
         assert.ok(!`${plain.stderr}${plain.stdout}`.replaceAll("\u001b[K", "").includes("\u001b"));
