@@ -4,21 +4,21 @@ import * as path from "node:path";
 
 /** What one run of a command has cost. */
 export interface Measurement {
-    readonly wallSeconds: number;
+    wallSeconds: number;
     /** User and system time of the command with its children, and of the daemons that worked for it. */
-    readonly cpuSeconds: number;
+    cpuSeconds: number;
     /** Largest sum of resident memory of all those processes, sampled. */
-    readonly peakRssBytes: number;
+    peakRssBytes: number;
     /** Largest size of the watched directories, beyond what they had before; sampled. */
-    readonly peakDiskBytes: number;
+    peakDiskBytes: number;
 }
 
 /** What to watch beside the command. */
 export interface Watched {
-    readonly env?: NodeJS.ProcessEnv;
+    env?: NodeJS.ProcessEnv;
     /** Processes that work for the command and outlive it, with all below them. */
-    readonly daemons?: readonly number[];
-    readonly directories?: readonly string[];
+    daemons?: readonly number[];
+    directories?: readonly string[];
 }
 
 /** Reading /proc takes time from the processes that are measured, so not too often. */
@@ -45,7 +45,9 @@ export async function measure(script: string, watched: Watched): Promise<Measure
     let count = 0;
     const timer = setInterval(() => {
         peakRssBytes = Math.max(peakRssBytes, rssOf([child.pid ?? 0, ...daemons]));
-        if (count++ % 2 === 0) peakDiskBytes = Math.max(peakDiskBytes, sizeOf(directories) - diskBefore);
+        if (count++ % 2 === 0) {
+            peakDiskBytes = Math.max(peakDiskBytes, sizeOf(directories) - diskBefore);
+        }
     }, sampleMs);
     const code = await new Promise((resolve) => child.once("close", resolve));
     const wallSeconds = (performance.now() - started) / 1000;
@@ -59,11 +61,11 @@ export async function measure(script: string, watched: Watched): Promise<Measure
 }
 
 interface ProcessStat {
-    readonly pid: number;
-    readonly parent: number;
+    pid: number;
+    parent: number;
     /** Own time and that of ended children, in seconds. */
-    readonly cpuSeconds: number;
-    readonly rssBytes: number;
+    cpuSeconds: number;
+    rssBytes: number;
 }
 
 function statOf(pid: number | "self"): ProcessStat | undefined {

@@ -7,18 +7,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type AwsClients, environmentClients } from "./aws";
 import { type Output, outputTo } from "./terminal";
 
-/** How a command ended; what a shell script asks for. The last two are by Ctrl-C and by SIGTERM. */
+/** How a command ended; what a shell script asks for. */
 export const exitCodes = {
     success: 0,
     failed: 1,
     usage: 2,
     timedOut: 3,
     interrupted: 130,
-    ended: 143,
+    terminated: 143,
 } as const;
-
-/** Options without values, as the parser hands them over. */
-export type Flags<Name extends string> = Readonly<Partial<Record<Name, boolean | undefined>>>;
 
 /** Why the signal of a context is aborted. */
 export class Interruption extends Error {
@@ -95,12 +92,15 @@ export function processContext(root: string): Context {
                     resolve(code ?? 1);
                 });
             });
-            try {
-                const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), exit]);
-                return { exitCode: await exit, stdout, stderr };
-            } finally {
+            const [exitCode, stdout, stderr] = await Promise.all([
+                exit,
+                text(child.stdout),
+                text(child.stderr),
+            ]).catch((error: unknown) => {
                 signal.throwIfAborted();
-            }
+                throw error;
+            });
+            return { exitCode, stdout, stderr };
         },
     };
 }

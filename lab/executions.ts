@@ -3,13 +3,8 @@ import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 
 import type { Event } from "./events";
-import type { MapRun } from "./stateLanguage/host";
-
-/** How an execution ended. */
-export type ExecutionResult =
-    | { readonly status: "SUCCEEDED"; readonly output: Record<string, unknown> }
-    | { readonly status: "FAILED"; readonly error: string; readonly cause: string }
-    | { readonly status: "ABORTED" };
+import type { MapProgress } from "./distributedMap";
+import type { ExecutionResult } from "./stepFunctions";
 
 /** An execution that was started, and what is to be told of it. */
 export class Execution {
@@ -17,7 +12,7 @@ export class Execution {
     /** Its history, as `GetExecutionHistory` has it. */
     public readonly events: object[] = [];
     /** How far its Map Runs are, by their ARNs. */
-    public readonly mapRuns = new Map<string, MapRun>();
+    public readonly mapRuns = new Map<string, MapProgress>();
     /** What whoever stopped it gave as error and cause. */
     public stopped: { readonly error: unknown; readonly cause: unknown } | undefined;
     /** How it has ended; undefined while it runs. */

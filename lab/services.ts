@@ -8,14 +8,13 @@ import type { Account } from "./account";
 import { type Build, runBuild, type RunningBuild } from "./codebuild";
 import { deliver, type Delivery } from "./delivery";
 import type { Invocation } from "./events";
-import { endOf, type Execution, type ExecutionResult, Executions } from "./executions";
+import { endOf, type Execution, Executions } from "./executions";
 import { ExecutionsApi } from "./executionsApi";
-import type { HistoryEvent } from "./stateLanguage/host";
-import { execute, type ExecutionHost, type PublishedMessage } from "./stepFunctions";
+import { execute, type ExecutionHost, type ExecutionResult, type PublishedMessage } from "./stepFunctions";
 
 /** What is reported of an execution while it runs. */
 export interface ExecutionWatcher {
-    readonly tell: (event: HistoryEvent) => void;
+    readonly enter: (state: string) => void;
     readonly log: (line: string) => void;
     /** May change what Step Functions learns of a build. */
     readonly build: (build: Build) => Build;
@@ -133,7 +132,7 @@ export class Services {
             startExecution: (other, otherName, otherInput) =>
                 this.startExecution(other, otherInput, { watcher, signal, name: otherName }),
             countMap: (progress) => execution.mapRuns.set(progress.mapRunArn, progress),
-            tell: watcher.tell ?? ignore,
+            enter: watcher.enter ?? ignore,
             signal,
         };
         const result = await execute(host, machine, input, name);

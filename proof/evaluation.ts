@@ -2,10 +2,10 @@
 import { isDeepStrictEqual } from "node:util";
 
 import { offencesOf, patternOf } from "./facts";
-import type { Holder } from "./holders";
-import { type Builder, evaluateVariant, type Program, type Variant, variants } from "./program";
+import { knownStatements } from "./holders";
+import { type Meaning, meaningOf } from "./meanings";
+import { evaluateVariant, type Program, type Variant, variants } from "./program";
 import { makeRows, type Row, type RowKind, verdictOn } from "./rows";
-import { actionsOf, proofOf, statementProofs } from "./statements";
 
 /** What the evaluation of one variant shows. */
 export interface Evaluated {
@@ -27,44 +27,42 @@ export async function proveByEvaluation(variant: Variant): Promise<Evaluated> {
         rows.push(row);
         if (verdict !== row.expected) problems.push(disagreement(row, verdict));
     }
-    for (const { builders, holder } of program.policies) {
-        for (const builder of builders) {
-            if (!rows.some((row) => speaksOf(row, builder, holder, program))) {
-                problems.push(`${builder} in ${holder.name}: no request is made of this statement`);
+    for (const { holder, document } of program.policies) {
+        for (const { Sid } of document.Statement) {
+            const meaning = meaningOf(Sid, program.stack, holder);
+            if (meaning !== undefined && !rows.some((row) => speaksOf(row, meaning))) {
+                problems.push(`${Sid ?? "trust"} in ${holder.name}: no request is made of this statement`);
             }
         }
     }
     return { program, rows, problems: problems.map((problem) => `${variant.name}: ${problem}`) };
 }
 
-/** Evaluates all variants; what is accounted for and never declared is a problem, too. */
+/** Evaluates all variants; what is in a table of policies/ and never declared is a problem, too. */
 export async function proveAllByEvaluation(): Promise<{
     readonly evaluated: readonly Evaluated[];
     readonly problems: readonly string[];
 }> {
     const evaluated: Evaluated[] = [];
     for (const variant of variants) evaluated.push(await proveByEvaluation(variant));
-    const declared = new Set(evaluated.flatMap(({ program }) => builtIn(program)));
-    const unused = Object.keys(statementProofs)
-        .filter((builder) => !declared.has(builder))
-        .map((builder) => `${builder}: no variant of the program declares this statement`);
+    const declared = new Set(
+        evaluated.flatMap(({ program }) =>
+            program.policies.flatMap(({ document }) => document.Statement.map(({ Sid }) => Sid)),
+        ),
+    );
+    const unused = knownStatements
+        .filter((sid) => !declared.has(sid))
+        .map((sid) => `${sid}: no variant of the program declares this statement`);
     return { evaluated, problems: [...evaluated.flatMap(({ problems }) => problems), ...unused] };
 }
 
-function builtIn({ policies }: Program): Builder[] {
-    return policies.flatMap(({ builders }) => builders);
-}
-
 /** Whether a row asks for what a statement is there for. */
-function speaksOf(row: Row, builder: Builder, holder: Holder, { variant, stack }: Program): boolean {
-    const { resources, denies } = proofOf(builder);
+function speaksOf(row: Row, { actions, resources, denies }: Meaning): boolean {
     const kind: RowKind = denies === true ? "taken away" : "granted";
     return (
         row.kind === kind &&
-        Object.keys(actionsOf(builder, variant.engine)).some((action) =>
-            patternOf(action).test(row.action),
-        ) &&
-        resources(stack, holder).some((scope) => scope.contains(row.resource))
+        actions.some((action) => patternOf(action).test(row.action)) &&
+        resources.some((scope) => scope.contains(row.resource))
     );
 }
 

@@ -12,20 +12,21 @@ import { allowedContextKeysForRequest } from "@cloud-copilot/iam-simulate";
 
 import type { PolicyStatement } from "../lab/iam";
 import { type Holder, policyBearer } from "./holders";
-import type { Builder, Program } from "./program";
-import { actionsOf, proofOf } from "./statements";
+import { type Meaning, meaningOf } from "./meanings";
+import type { Program } from "./program";
+import { escaped } from "./scope";
 
 /** What is wrong with the declared statements of a program. */
-export async function offencesOf(program: Program): Promise<string[]> {
+export async function offencesOf({ policies, stack }: Program): Promise<string[]> {
     const offences: string[] = [];
-    for (const { where, holder, document, builders } of program.policies) {
-        for (const [index, statement] of document.Statement.entries()) {
-            const builder = builders[index];
+    for (const { where, holder, document } of policies) {
+        for (const statement of document.Statement) {
+            const meaning = meaningOf(statement.Sid, stack, holder);
             const found =
-                builder === undefined
-                    ? ["a statement that no builder made"]
-                    : await offencesOfStatement(statement, builder, holder, program);
-            offences.push(...found.map((offence) => `${builder ?? ""} in ${where}: ${offence}`));
+                meaning === undefined
+                    ? ["proof/meanings.ts has no account of it"]
+                    : await offencesOfStatement(statement, meaning, holder);
+            offences.push(...found.map((offence) => `${statement.Sid ?? "trust"} in ${where}: ${offence}`));
         }
     }
     return offences;
@@ -34,17 +35,15 @@ export async function offencesOf(program: Program): Promise<string[]> {
 /** What is wrong with one statement. */
 export async function offencesOfStatement(
     statement: PolicyStatement,
-    builder: Builder,
+    { actions, resources, context, denies }: Meaning,
     holder: Holder,
-    { stack, variant }: Program,
 ): Promise<string[]> {
-    const proof = proofOf(builder);
-    const inside = proof.resources(stack, holder).flatMap((scope) => scope.inside);
-    const effect = proof.denies === true ? "Deny" : "Allow";
+    const inside = resources.flatMap((scope) => scope.inside);
+    const effect = denies === true ? "Deny" : "Allow";
     return [
-        ...(await offencesOfActions(statement, Object.keys(actionsOf(builder, variant.engine)))),
-        ...(await offencesOfResources(statement, inside, holder, proof.ofKey === true)),
-        ...(await offencesOfConditions(statement, Object.keys(proof.context?.(stack, holder) ?? {}), inside)),
+        ...(await offencesOfActions(statement, actions)),
+        ...(await offencesOfResources(statement, inside, holder)),
+        ...(await offencesOfConditions(statement, Object.keys(context), inside)),
         ...["NotAction", "NotResource", "NotPrincipal"]
             .filter((element) => element in statement)
             .map((element) => `${element} says what is left out, and means all the rest`),
@@ -52,15 +51,18 @@ export async function offencesOfStatement(
     ];
 }
 
-async function offencesOfActions(statement: PolicyStatement, accounted: string[]): Promise<string[]> {
+async function offencesOfActions(
+    statement: PolicyStatement,
+    accounted: readonly string[],
+): Promise<string[]> {
     const declared = actionsIn(statement);
     const offences = [
         ...declared
             .filter((action) => !accounted.includes(action))
-            .map((action) => `${action} has no reason in proof/statements.ts`),
+            .map((action) => `${action} is not accounted for in proof/meanings.ts`),
         ...accounted
             .filter((action) => !declared.includes(action))
-            .map((action) => `${action} has a reason in proof/statements.ts and is not declared`),
+            .map((action) => `${action} is accounted for in proof/meanings.ts and not declared`),
     ];
     for (const action of declared) {
         const [service = "", name = ""] = action.split(":");
@@ -86,13 +88,14 @@ async function offencesOfResources(
     statement: PolicyStatement,
     inside: string[],
     holder: Holder,
-    everythingIsTheKey: boolean,
 ): Promise<string[]> {
+    // In the policy of a key, `*` is the key.
+    const everythingIsTheKey = holder.kind === "resource" && holder.arn.includes(":kms:");
     const resources = [(statement["Resource"] ?? []) as string | string[]].flat();
     const offences: string[] = [];
     for (const resource of resources) {
         if (!inside.some((value) => patternOf(resource).test(value))) {
-            offences.push(`the resource ${resource} reaches nothing that proof/statements.ts speaks of`);
+            offences.push(`the resource ${resource} reaches nothing that proof/meanings.ts speaks of`);
         }
         if (holder.kind === "resource" && policyBearer(resource) !== holder.arn && !everythingIsTheKey) {
             offences.push(`the resource ${resource} is not what the policy is attached to`);
@@ -123,7 +126,7 @@ async function offencesOfConditions(
     const keys = Object.values(conditions).flatMap((values) => Object.keys(values));
     const offences = keys
         .filter((key) => !accounted.includes(key))
-        .map((key) => `the condition key ${key} has no account in proof/statements.ts`);
+        .map((key) => `the condition key ${key} has no account in proof/meanings.ts`);
     for (const key of keys) {
         const known = await findConditionKey(key);
         if (known === undefined) {
@@ -153,6 +156,5 @@ export function actionsIn({ Action }: PolicyStatement): string[] {
 
 /** A pattern of IAM as a regular expression. */
 export function patternOf(pattern: string): RegExp {
-    const escaped = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
-    return new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`);
+    return new RegExp(`^${escaped(pattern).replaceAll("\\*", ".*").replaceAll("\\?", ".")}$`);
 }

@@ -1,6 +1,22 @@
-/** What each policy of the program is attached to, or published for: by the place where it is declared. */
+/** What each policy of the program is attached to, or published for, and the table of policies/ that it is made of. */
 import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";
 import type { Evaluation, RecordedResource } from "../lab/evaluation";
+import { batchMapRole, batchRole } from "../policies/batchRole";
+import { bucketPolicy } from "../policies/bucket";
+import { buildRole } from "../policies/buildRole";
+import { readArtifacts, startBatch, startExport } from "../policies/callers";
+import { chatRole } from "../policies/chatRole";
+import type { PolicyTable } from "../policies/document";
+import { ecrEndpoint, logsEndpoint, s3Endpoint, stsEndpoint } from "../policies/endpoints";
+import { exportRole } from "../policies/exportRole";
+import { flowLogRole } from "../policies/flowLogRole";
+import { keyPolicy, keyUsers } from "../policies/key";
+import { endedRuleRole, notifierRole } from "../policies/notifierRole";
+import { queuePolicy } from "../policies/queue";
+import { foreignRepository } from "../policies/repositories";
+import { stateMachineRole } from "../policies/stateMachineRole";
+import { topicPolicy } from "../policies/topic";
+import { pushRole, scheduleRole, starterRole } from "../policies/triggerRoles";
 
 /** What a policy is attached to, or published for. */
 export type Holder = {
@@ -8,6 +24,8 @@ export type Holder = {
     readonly name: string;
     /** The program's name of the role or resource, or the name of the output. */
     readonly of: string;
+    /** Why each statement is there, by its `Sid`. */
+    readonly reasons: Readonly<Record<string, Reason>>;
 } & (
     | {
           /** It says what a principal may do. */
@@ -26,11 +44,17 @@ export type Holder = {
       }
 );
 
+/** Why a statement is there. */
+interface Reason {
+    readonly why: string;
+    readonly page: string;
+}
+
 /** The key of another account that a variant of the program is given. */
 export const givenKeyArn = `arn:${at.partition}:kms:${at.region}:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab`;
 
 /** ARN of a role by its physical name. */
-export function roleArn(physicalName: string): string {
+function roleArn(physicalName: string): string {
     return `arn:${at.partition}:iam::${at.accountId}:role/${physicalName}`;
 }
 
@@ -39,12 +63,41 @@ export function policyBearer(resource: string): string {
     return resource.replace(/^(arn:[^:]*:s3:::[^/]*)\/.*$/, "$1");
 }
 
+type Table = PolicyTable<never>;
+
+const ofRoles: Readonly<Record<string, Table>> = {
+    "image-export-build-role": buildRole,
+    "image-export-single-machine-role": { ...exportRole, ...stateMachineRole },
+    "image-export-batch-machine-role": { ...batchRole, ...batchMapRole, ...stateMachineRole },
+    "image-export-monitoring-notifier-role": { ...notifierRole, ...stateMachineRole },
+    "image-export-monitoring-ended-role": endedRuleRole,
+    "image-export-monitoring-chat-role": chatRole,
+    "image-export-triggers-machine-role": { ...starterRole, ...stateMachineRole },
+    "image-export-triggers-on-push-role": pushRole,
+    "image-export-triggers-schedule-role": scheduleRole,
+    "image-export-network-flows-role": flowLogRole,
+};
+
+const ofEndpoints: Readonly<Record<string, Table>> = {
+    s3: s3Endpoint,
+    "ecr.api": ecrEndpoint,
+    "ecr.dkr": ecrEndpoint,
+    logs: logsEndpoint,
+    sts: stsEndpoint,
+};
+
+const trust: Reason = {
+    why: "the service works with the role's permissions; only for this account, and only for what this stack is called",
+    page: "IAM/latest/UserGuide/confused-deputy.html",
+};
+
 /** Policies that are part of a resource, by its type and the argument that they are in. */
 const inResources: Record<string, (resource: RecordedResource, evaluation: Evaluation) => Holder> = {
     "aws:iam/role:Role assumeRolePolicy": ({ name }) => ({
         kind: "resource",
         name: `trust of role ${name}`,
         of: name,
+        reasons: { trust },
         arn: roleArn(physicalNameOf(name)),
     }),
     "aws:iam/rolePolicy:RolePolicy policy": ({ inputs }, evaluation) => {
@@ -53,42 +106,52 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
             .customResources()
             .find(({ type, name }) => type === "aws:iam/role:Role" && physicalNameOf(name) === physicalName);
         const of = role?.name ?? physicalName;
-        return { kind: "identity", name: `role ${of}`, of, principal: roleArn(physicalName) };
+        const reasons = ofRoles[of] ?? {};
+        return { kind: "identity", name: `role ${of}`, of, reasons, principal: roleArn(physicalName) };
     },
     "aws:iam/policy:Policy policy": ({ name }) => ({
         kind: "identity",
         name: `bound ${name}`,
         of: name,
+        reasons: chatRole,
         principal: roleArn(`bound-by-${name}`),
     }),
-    "aws:ec2/vpcEndpoint:VpcEndpoint policy": ({ name, inputs }) => ({
-        kind: "endpoint",
-        name: `endpoint ${String(inputs["serviceName"]).split(".").slice(3).join(".")}`,
-        of: name,
-        principal: roleArn(`passing-${name}`),
-    }),
+    "aws:ec2/vpcEndpoint:VpcEndpoint policy": ({ name, inputs }) => {
+        const service = String(inputs["serviceName"]).split(".").slice(3).join(".");
+        return {
+            kind: "endpoint",
+            name: `endpoint ${service}`,
+            of: name,
+            reasons: ofEndpoints[service] ?? {},
+            principal: roleArn(`passing-${name}`),
+        };
+    },
     "aws:kms/key:Key policy": ({ type, name, inputs }) => ({
         kind: "resource",
         name: "the key",
         of: name,
+        reasons: keyPolicy,
         arn: awsTypes[type]?.answer(physicalNameOf(name), inputs)["arn"] ?? "",
     }),
     "aws:s3/bucketPolicy:BucketPolicy policy": ({ name, inputs }) => ({
         kind: "resource",
         name: "the bucket",
         of: name,
+        reasons: bucketPolicy,
         arn: `arn:${at.partition}:s3:::${String(inputs["bucket"])}`,
     }),
     "aws:sns/topicPolicy:TopicPolicy policy": ({ name, inputs }) => ({
         kind: "resource",
         name: "the topic",
         of: name,
+        reasons: topicPolicy,
         arn: String(inputs["arn"]),
     }),
     "aws:sqs/queuePolicy:QueuePolicy policy": ({ name, inputs }) => ({
         kind: "resource",
-        name: "the queue of dead letters",
+        name: "the dead-letter queue",
         of: name,
+        reasons: queuePolicy,
         arn: String(inputs["queueUrl"]).replace(
             /^https:\/\/sqs\.([^.]+)\.[^/]+\/(\d+)\/(.+)$/,
             `arn:${at.partition}:sqs:$1:$2:$3`,
@@ -96,29 +159,43 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
     }),
 };
 
+/** Somebody in the stack's account who was given a published policy, and nothing else. */
+function givenTo(of: string, reasons: Table): Holder {
+    return { kind: "identity", name: `holder of ${of}`, of, reasons, principal: roleArn(`holder-of-${of}`) };
+}
+
 /** Policies that are outputs of the stack, by the output's name. */
 const inOutputs: Record<string, (path: readonly string[]) => Holder> = {
-    startExportPolicy: ([output = ""]) => holderOfPublished(output),
-    startBatchPolicy: ([output = ""]) => holderOfPublished(output),
-    readArtifactsPolicy: ([output = ""]) => holderOfPublished(output),
-    encryptionKeyPolicy: ([of = ""]) => ({ kind: "resource", name: "the given key", of, arn: givenKeyArn }),
+    startExportPolicy: () => givenTo("startExportPolicy", startExport),
+    startBatchPolicy: () => givenTo("startBatchPolicy", startBatch),
+    readArtifactsPolicy: () => givenTo("readArtifactsPolicy", readArtifacts),
+    encryptionKeyPolicy: ([of = ""]) => ({
+        kind: "resource",
+        name: "the given key",
+        of,
+        reasons: keyUsers,
+        arn: givenKeyArn,
+    }),
     repositoryPolicies: ([of = "", arn = ""]) => ({
         kind: "resource",
         name: "repositories of other accounts",
         of,
+        reasons: foreignRepository,
         arn,
     }),
 };
 
-/** Somebody in the stack's account who was given a published policy, and nothing else. */
-function holderOfPublished(output: string): Holder {
-    return {
-        kind: "identity",
-        name: `holder of ${output}`,
-        of: output,
-        principal: roleArn(`holder-of-${output}`),
-    };
-}
+/** Every statement of policies/, by `Sid`. */
+export const knownStatements: readonly string[] = [
+    ...new Set(
+        [
+            ...Object.values(ofRoles),
+            ...Object.values(ofEndpoints),
+            ...[keyPolicy, bucketPolicy, topicPolicy, queuePolicy, foreignRepository],
+            ...[startExport, startBatch, readArtifacts],
+        ].flatMap((table) => Object.keys(table)),
+    ),
+];
 
 /**
  * What a policy is attached to.
@@ -154,7 +231,7 @@ export function foreignGrantsIn(evaluation: Evaluation): string[] {
                 : []),
             ...foreignGrants
                 .filter((argument) => argument in inputs)
-                .map((argument) => `${type} ${name}: ${argument} grants what no builder made`),
+                .map((argument) => `${type} ${name}: ${argument} grants what no table of policies/ has`),
             ...(awsTypes[type] === undefined ? [`${type} ${name}: not in lab/awsTypes.ts`] : []),
         ]);
 }

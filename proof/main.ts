@@ -3,11 +3,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { permission } from "../lab/iam";
 import { root } from "../lab/stackFiles";
 import { proveAllByEvaluation } from "./evaluation";
-import { reportedActions, reportPage, requestCounts } from "./report";
-import { proveByRunning, type Ran, statementName } from "./running";
+import { reportPage, requestCounts } from "./report";
+import { proveByRunning } from "./running";
 
 const page = join(root, "docs", "least-privilege.md");
 
@@ -52,30 +51,18 @@ async function main(): Promise<number> {
     }
     const { evaluated, problems: found } = await proveAllByEvaluation();
     const problems = [...found];
-    for (const each of evaluated) console.log(`${requestCounts(each).join("\n")}\n`);
+    for (const each of evaluated) console.log(requestCounts(each));
 
-    const ran: Ran[] = [];
     for (const engine of options.lab ? (["docker", "stream"] as const) : []) {
-        ran.push(await proveByRunning(engine, console.log));
+        problems.push(...(await proveByRunning(engine, console.log)));
     }
-    problems.push(...ran.flatMap((each) => each.problems));
-
-    console.log();
-    for (const { holder, builder, action, engines, proof } of reportedActions(evaluated)) {
-        const shown = ran.filter(({ needed }) => needed.includes(permission(statementName(builder), action)));
-        const how =
-            proof.proof !== "lab"
-                ? proof.proof.page
-                : options.lab
-                  ? `lab, engine ${shown.map(({ engine }) => engine).join(" and ")}`
-                  : "lab, left out";
-        const open = proof.proof === "lab" && shown.length < engines.length;
-        if (open && options.lab)
-            problems.push(`${action} of ${builder}: the lab does not show that it is needed`);
-        console.log(`${open ? (options.lab ? "✘" : "…") : "✔"} ${holder}: ${action} (${builder}): ${how}`);
-    }
-
-    problems.push(...settlePage(reportPage(evaluated), options.check, problems.length === 0));
+    problems.push(
+        ...settlePage(
+            reportPage(evaluated.map(({ program }) => program)),
+            options.check,
+            problems.length === 0,
+        ),
+    );
     for (const problem of problems) console.log(`\n✘ ${problem}`);
     const requests = evaluated.reduce((sum, { rows }) => sum + rows.length, 0);
     console.log(

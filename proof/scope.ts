@@ -1,8 +1,4 @@
-/**
- * Sets of values (ARNs, principals, values of condition keys), told without the language of policies. The proof says
- * with them a second time what a statement is for; the requests that the policies are judged by are made of what lies
- * inside, and of what lies just outside.
- */
+/** Sets of values (ARNs, principals, values of condition keys): what lies inside of one, and what lies just outside. */
 
 /** A set of values. */
 export interface Scope {
@@ -16,108 +12,69 @@ export interface Scope {
     readonly orMissing?: true;
 }
 
-/** One value. */
-export function exactly(value: string): Scope {
-    const outside = [...nearMisses(value), value.slice(0, -1), ...(isArn(value) ? [`${value}/other`] : [])];
-    return scope([value], outside, (other) => other === value);
-}
-
-/** One of some values. */
-export function oneOf(...values: string[]): Scope {
-    const scopes = values.map(exactly);
-    return scope(
-        values,
-        scopes.flatMap(({ outside }) => outside),
-        (other) => values.includes(other),
-    );
-}
-
 /**
- * Every value that begins with a text.
- *
- * @param rests How examples go on.
+ * The values of some patterns. What stands in angle brackets may be anything; examples of it are divided by bars:
+ * `arn:aws:s3:::bucket/images/<a.tar|b/c.tar>`.
  */
-export function beginningWith(prefix: string, ...rests: [string, ...string[]]): Scope {
-    const shorter = prefix.slice(0, -1);
-    const outside = rests.flatMap((rest) => [
-        ...nearMisses(prefix).map((miss) => `${miss}${rest}`),
-        `${shorter}~${rest}`,
-    ]);
-    return scope(
-        rests.map((rest) => `${prefix}${rest}`),
-        [...outside, shorter],
-        (other) => other.startsWith(prefix),
+export function like(...patterns: string[]): Scope {
+    const parsed = patterns.map((pattern) => pattern.split(/<([^>]*)>/));
+    const expressions = parsed.map(
+        (parts) => new RegExp(`^${parts.map((part, index) => (index % 2 ? ".*" : escaped(part))).join("")}$`),
     );
+    const contains = (value: string) => expressions.some((expression) => expression.test(value));
+    const outside = parsed.flatMap(missesOf).filter((value) => value !== "" && !contains(value));
+    return { inside: parsed.flatMap(filledIn), outside: [...new Set(outside)], contains };
 }
 
 /** Everything but one value. */
-export function otherThan(value: string, ...examples: [string, ...string[]]): Scope {
-    return scope(examples, [value], (other) => other !== value);
-}
-
-/**
- * Every value that begins with a text and has a second one somewhere after it.
- *
- * @param middles What examples have between the two.
- */
-export function beginningWithAndHolding(
-    prefix: string,
-    text: string,
-    ...middles: [string, ...string[]]
-): Scope {
-    const [first, ...others] = middles.map((middle) => `${middle}${text}0a1b2c3`) as [string, ...string[]];
-    const { inside, outside } = beginningWith(prefix, first, ...others);
-    const elsewhere = [text.slice(1), `${text.slice(0, -1)}~`, `${text.slice(0, 1)}other-`, ""];
-    return scope(
-        inside,
-        [...outside, ...elsewhere.flatMap((other) => inside.map((value) => value.replace(text, other)))],
-        (other) => other.startsWith(prefix) && other.slice(prefix.length).includes(text),
-    );
-}
-
-/** Every principal of an account, as the key policy means it that names the account's root. */
-export function ofAccount(accountId: string): Scope {
-    const role = (account: string) => `arn:aws:iam::${account}:role/somebody`;
-    return scope([role(accountId)], [role("999988887777")], (other) =>
-        other.startsWith(`arn:aws:iam::${accountId}:role/`),
-    );
-}
-
-/** A service of AWS, as a principal. */
-export function service(name: string): Scope {
-    const others = ["codebuild", "states", "lambda", "ec2", "events", "cloudformation"];
-    return scope(
-        [name],
-        others.map((other) => `${other}.amazonaws.com`),
-        (other) => other === name,
-    );
+export function otherThan(value: string, ...examples: string[]): Scope {
+    return { inside: examples, outside: [value], contains: (other) => other !== value };
 }
 
 /** What has no resource type: the request's resource is `*`. */
 export const noResource: Scope = { inside: ["*"], outside: [], contains: (value) => value === "*" };
 
-function scope(
-    inside: readonly string[],
-    candidates: readonly string[],
-    contains: (value: string) => boolean,
-): Scope {
-    const outside = [...new Set(candidates)].filter((value) => value !== "" && !contains(value));
-    return { inside, outside, contains };
+/** A pattern with its examples in the place of what may be anything: the first ones, then the second ones… */
+function filledIn(parts: readonly string[]): string[] {
+    const examples = parts.map((part, index) => (index % 2 ? part.split("|") : [part]));
+    const count = Math.max(...examples.map(({ length }) => length));
+    return Array.from({ length: count }, (_, at) => examples.map((each) => each[at] ?? each[0]).join(""));
 }
 
-/** The same text with one part replaced, lengthened at either end, or reached by a detour. */
-function nearMisses(text: string): string[] {
+/** A pattern with one of its fixed parts changed, shortened, lengthened or reached by a detour. */
+function missesOf(parts: readonly string[]): string[] {
+    const [first = ""] = parts;
+    const changed = parts.flatMap((part, index) =>
+        index % 2 || part === ""
+            ? []
+            : [...changesOf(part), `${part.slice(0, -1)}~`].flatMap((other) =>
+                  filledIn(parts.with(index, other)),
+              ),
+    );
+    const longer = parts.length === 1 && first.startsWith("arn:") ? [`${first}/other`] : [];
+    const otherServices = ["codebuild", "states", "lambda", "ec2", "events", "cloudformation"];
+    return [
+        ...changed,
+        first.slice(0, -1),
+        ...longer,
+        ...(/^[a-z.0-9-]+\.amazonaws\.com$/.test(first)
+            ? otherServices.map((service) => `${service}.amazonaws.com`)
+            : []),
+    ];
+}
+
+function changesOf(text: string): string[] {
     const parts = text.split(/([:/])/);
     return parts.flatMap((part, index) => {
-        const written = (other: string) => parts.with(index, other).join("");
         if (part === "" || /^[:/]$/.test(part) || (index === 0 && part === "arn")) return [];
         const others = ["other", `${part}x`, `x${part}`];
         if (/^\d{12}$/.test(part)) others.push("999988887777");
         if (parts.slice(0, index).includes("/")) others.push(`other/../${part}`);
-        return others.map(written);
+        return others.map((other) => parts.with(index, other).join(""));
     });
 }
 
-function isArn(text: string): boolean {
-    return text.startsWith("arn:");
+/** A text as a regular expression that matches it. */
+export function escaped(text: string): string {
+    return text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
 }

@@ -11,6 +11,8 @@ const pulumi =
     (answers: Record<string, ProcessResult> = {}): NonNullable<FakeOptions["runProcess"]> =>
     (command, [word = ""]) => {
         const whole: Record<string, ProcessResult> = {
+            version: said("v3.270.0\n"),
+            whoami: said("somebody\n"),
             stack: said(JSON.stringify(outputs)),
         };
         return { ...whole, ...answers }[word] ?? assert.fail(`${command} ${word}`);
@@ -57,10 +59,15 @@ describe("image-export doctor", () => {
     });
 
     it("is readable, and names a remedy for what is missing", async () => {
-        const { exitCode, stdout } = await run({ args: ["doctor"], aws });
+        const { exitCode, stdout } = await run({
+            args: ["doctor", "deploy"],
+            aws,
+            runProcess: pulumi({ whoami: said("", 255) }),
+        });
         assert.equal(exitCode, 1);
-        assert.match(stdout, /^ok {7}AWS credentials +arn:aws:sts::/m);
-        assert.match(stdout, /^missing {2}stack +Pulumi, which .* is not installed\.\n {4}next Install it/m);
+        assert.match(stdout, /^ok {7}Pulumi +v3\.270\.0\n/m);
+        assert.match(stdout, /^missing {2}Pulumi's state +`pulumi whoami` failed\n {4}next pulumi login/m);
+        assert.doesNotMatch(stdout, /states:/);
     });
 
     it("wants credentials", async () => {
@@ -74,7 +81,7 @@ describe("image-export doctor", () => {
     });
 
     it("wants a stack, and tries no permission without one", async () => {
-        const { missing, unknown } = await doctor({ runProcess: pulumi({ stack: said("{}") }) });
+        const { missing, unknown } = await doctor({ runProcess: pulumi({ stack: said("{}") }) }, "start");
         assert.deepEqual(missing, ["stack"]);
         assert.equal(unknown.length, 4);
     });
@@ -99,7 +106,7 @@ describe("image-export doctor", () => {
     }
 
     it("does without Pulumi where the state machine is given", async () => {
-        const args = ["--state-machine", outputs.stateMachineArn];
+        const args = ["start", "--state-machine", outputs.stateMachineArn];
         const { missing, unknown } = await doctor({ runProcess: () => assert.fail("asked") }, ...args);
         assert.deepEqual(missing, []);
         assert.ok(unknown.includes("reading of archives"));

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { Evaluation, type RecordedResource } from "../../lab/evaluation";
 import { collectPolicies } from "../../proof/program";
 
-const statement = { Sid: "DoAnything", Effect: "Allow", Action: "s3:GetObject", Resource: "*" };
+const statement = { Sid: "LogInToEcr", Effect: "Allow", Action: "s3:GetObject", Resource: "*" };
 const document = { Version: "2012-10-17", Statement: [statement] };
 
 function resource(type: string, inputs: Record<string, unknown>): RecordedResource {
@@ -30,12 +30,20 @@ function problems(inputs: [string, Record<string, unknown>], outputs = {}): read
 
 const inRole: [string, Record<string, unknown>] = [
     "aws:iam/rolePolicy:RolePolicy",
-    { role: "r", policy: document },
+    { role: "image-export-build-role", policy: document },
 ];
 
 describe("the collection of policies", () => {
     it("takes a policy where policies are known to be", () => {
         assert.deepEqual(problems(inRole), []);
+    });
+
+    it("notices a statement of no table, and one of another holder's", () => {
+        for (const sid of ["DoAnything", "RunBuilds", undefined]) {
+            const policy = { ...document, Statement: [{ ...statement, Sid: sid }] };
+            const found = problems([inRole[0], { ...inRole[1], policy }]);
+            assert.match(found.join(), /is in no table of policies/);
+        }
     });
 
     const elsewhere: [string, string, Record<string, unknown>][] = [
@@ -60,7 +68,7 @@ describe("the collection of policies", () => {
         const attachment = { role: "r", policyArn: arn };
         assert.match(
             problems(["aws:iam/rolePolicyAttachment:RolePolicyAttachment", attachment]).join(),
-            /grants what no builder made/,
+            /grants what no table of policies\/ has/,
         );
         assert.match(
             problems(["aws:iam/role:Role", { managedPolicyArns: [arn] }]).join(),

