@@ -12,7 +12,7 @@ const rooms = {
     exporter: { rooms: ["contract"], packages: ["@aws-sdk/", "@smithy/", "esbuild"] },
     cli: {
         rooms: ["contract", "exporter"],
-        packages: ["@aws-sdk/", "@commander-js/extra-typings", "commander", "csv-parse"],
+        packages: ["@aws-sdk/", "@commander-js/extra-typings", "commander", "csv-parse", "esbuild"],
     },
 };
 const workshop = ["lab", "proof", "bench", "tests"];
@@ -89,6 +89,11 @@ module.exports = {
         doNotFollow: { path: "node_modules" },
         exclude: { path: "^(?:bootstrap|examples/[^/]+)/node_modules/" },
         tsConfig: { fileName: "tsconfig.json" },
+        // csv-parse/sync is where package.json's exports say.
+        enhancedResolveOptions: {
+            exportsFields: ["exports"],
+            conditionNames: ["import", "require", "node", "default"],
+        },
         tsPreCompilationDeps: true,
     },
 };
