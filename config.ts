@@ -26,9 +26,9 @@ import { allPlatforms, parsePlatform, platformRule } from "./contract/platform";
 import { requestDefaults } from "./contract/request";
 
 /** A string that passes a test. */
-function stringThat(test: RegExp | ((value: string) => boolean), expected: string) {
+function stringThat(test: RegExp | ((value: string) => boolean), expected: string, description = "") {
     const passes = (value: string): boolean => (test instanceof RegExp ? test.test(value) : test(value));
-    return z.string(expected).refine(passes, { error: expected, abort: true });
+    return z.string(expected).refine(passes, { error: expected, abort: true }).describe(description);
 }
 
 /** A string that a function of contract/ takes apart, whose error says what is expected. */
@@ -43,20 +43,24 @@ function readBy<T>(read: (value: string) => T, expected: string) {
     });
 }
 
-function oneOf<const Names extends readonly string[]>(names: Names) {
-    return z.enum(names, `expected ${names.slice(0, -1).join(", ")} or ${names.at(-1)}`);
+function oneOf<const Names extends readonly string[]>(names: Names, description: string) {
+    return z
+        .enum(names, `expected ${names.slice(0, -1).join(", ")} or ${names.at(-1)}`)
+        .describe(description);
 }
 
-function integer(least: number, most: number, usual: number) {
+function integer(least: number, most: number, usual: number, description: string) {
     const expected = `expected a whole number from ${least} to ${most}`;
-    return z.int(expected).min(least, expected).max(most, expected).default(usual);
+    return z.int(expected).min(least, expected).max(most, expected).default(usual).describe(description);
 }
 
-const flag = () => z.boolean("expected true or false");
+function flag(description: string) {
+    return z.boolean("expected true or false").describe(description);
+}
 
 /** A list of different strings. */
-function listOf(item: z.ZodType<string>, least: number, most: number, expected: string) {
-    const list = z.array(item, expected).min(least, expected).max(most, expected);
+function listOf(item: z.ZodType<string>, expected: string, description: string, least = 1, most = Infinity) {
+    const list = z.array(item, expected).min(least, expected).max(most, expected).describe(description);
     return list.superRefine((values, context) => {
         for (const [index, value] of values.entries())
             if (values.indexOf(value) < index)
@@ -65,14 +69,13 @@ function listOf(item: z.ZodType<string>, least: number, most: number, expected: 
 }
 
 /** An object with these fields and no others. */
-function objectOf<Shape extends z.ZodRawShape>(shape: Shape) {
+function objectOf<Shape extends z.ZodRawShape>(description: string, shape: Shape) {
     const fields = Object.keys(shape);
-    return z.strictObject(shape, {
-        error: (issue) =>
-            issue.code === "unrecognized_keys"
-                ? issue.keys.map((key) => notAmong(key, fields)).join("\n") // a line for each: faultsOf
-                : `expected an object with the fields ${fields.join(", ")}`,
-    });
+    const error = (issue: z.core.$ZodRawIssue): string =>
+        issue.code === "unrecognized_keys"
+            ? issue.keys.map((key) => notAmong(key, fields)).join("\n") // a line for each: faultsOf
+            : `expected an object with the fields ${fields.join(", ")}`;
+    return z.strictObject(shape, { error }).describe(description);
 }
 
 /** The build image where none is configured. The exporter needs Node 22, which is the default of newer images only. */
@@ -96,199 +99,198 @@ const computeTypes = ["SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"].map(
     (size) => `BUILD_GENERAL1_${size}`,
 );
 
-const compute = objectOf({
-    type: oneOf([...computeTypes, "lambda"])
-        .default("BUILD_GENERAL1_MEDIUM")
-        .describe("compute type of CodeBuild; `lambda`, only with engine `stream`, starts in seconds"),
+const compute = objectOf("machine and timeouts of a build", {
+    type: oneOf(
+        [...computeTypes, "lambda"],
+        "compute type of CodeBuild; `lambda`, only with engine `stream`, starts in seconds and ends every build after 15 minutes",
+    ).default("BUILD_GENERAL1_MEDIUM"),
     image: stringThat(
         /^aws\/codebuild\/(?!windows)[a-z0-9_-]+:[a-z0-9._-]+$/,
         `expected a Linux build image of CodeBuild, for instance ${defaultImages.stream}`,
-    )
-        .optional()
-        .describe(
-            `build image of CodeBuild: by default \`${defaultImages.docker}\`, with engine \`stream\` \`${defaultImages.stream}\`, with \`lambda\` \`${defaultImages.lambda}\`. One with \`aarch64\` in its name runs on ARM; engine \`stream\` needs one whose default Node.js is 22 or later`,
-        ),
-    timeoutMinutes: integer(5, 2160, 30).describe(
-        `minutes that a build may run; not with \`lambda\`, which ends every build after ${lambdaTimeoutMinutes}`,
-    ),
-    queuedTimeoutMinutes: integer(5, 480, 60).describe(
+        `build image of CodeBuild: by default \`${defaultImages.docker}\`, with engine \`stream\` \`${defaultImages.stream}\`, with \`lambda\` \`${defaultImages.lambda}\`. One with \`aarch64\` in its name runs on ARM; engine \`stream\` needs one whose default Node.js is 22 or later`,
+    ).optional(),
+    timeoutMinutes: integer(5, 2160, 30, "minutes that a build may run; not with `lambda`"),
+    queuedTimeoutMinutes: integer(
+        5,
+        480,
+        60,
         "minutes that a request waits for CodeBuild to accept its build, and the build in the queue; not with `lambda`",
     ),
 });
 
-function idOf(kind: string, what: string) {
-    return stringThat(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `expected the id of a ${what}, ${kind}-…`);
-}
+const idOf = (kind: string) =>
+    stringThat(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `expected an id, ${kind}-…`);
+const idsOf = (kind: string, most: number, description: string) =>
+    listOf(idOf(kind), `expected a list of 1 to ${most} ids, ${kind}-…`, description, 1, most);
 
 // How many: docs.aws.amazon.com/codebuild/latest/APIReference/API_VpcConfig.html
-const givenVpc = objectOf({
-    vpcId: idOf("vpc", "VPC").describe("an existing VPC"),
-    subnetIds: listOf(idOf("subnet", "subnet"), 1, 16, "expected a list of 1 to 16 ids, subnet-…").describe(
-        "its private subnets: builds get no public address",
-    ),
-    securityGroupIds: listOf(
-        idOf("sg", "security group"),
-        1,
-        5,
-        "expected a list of 1 to 5 ids, sg-…",
-    ).describe("the security groups of the builds"),
+const givenVpc = objectOf("an existing VPC", {
+    vpcId: idOf("vpc").describe("an existing VPC"),
+    subnetIds: idsOf("subnet", 16, "its private subnets: builds get no public address"),
+    securityGroupIds: idsOf("sg", 5, "the security groups of the builds"),
 });
 
 // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
 const openRegistries = ["public.ecr.aws", "registry.k8s.io", "quay.io"];
 const registries = [...openRegistries, "registry-1.docker.io", "ghcr.io", "registry.gitlab.com", "cgr.dev"];
+const isUpstream = (host: string): boolean =>
+    registries.includes(host) || /^[a-z0-9-]+\.azurecr\.io$/.test(host);
+const upstreams = `one of ${registries.join(", ")}, NAME.azurecr.io`;
+const notEcr =
+    "builds pull from every registry of ECR without a cache; name the repository in repositoryArns or crossAccountRepositoryArns";
 
-const cacheRule = objectOf({
+const cacheRule = objectOf("", {
     // docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreatePullThroughCacheRule.html
     prefix: stringThat(
         /^(?=.{2,30}$)[a-z0-9]+(?:[._-][a-z0-9]+)*(?:\/[a-z0-9]+(?:[._-][a-z0-9]+)*)*$/,
         "expected 2 to 30 lower-case letters and digits with '.', '_', '-' or '/' between them, for instance docker-hub",
-    ).describe(
         "what the names of the repositories begin with; `imageUri` or `repositoryArns` has to name one of the stack's region below it",
     ),
-    upstreamRegistryUrl: z
-        .string("expected the host of a registry")
-        .refine((host) => registries.includes(host) || /^[a-z0-9-]+\.azurecr\.io$/.test(host), {
-            error: ({ input }) =>
-                String(input).includes(".dkr")
-                    ? "builds pull from every registry of ECR without a cache; name the repository in repositoryArns or crossAccountRepositoryArns"
-                    : `expected the host of a registry that ECR can cache, one of ${registries.join(", ")}, NAME.azurecr.io`,
-        })
-        .exactOptional()
-        .describe(
-            `host of the other registry, one of ${registries.join(", ")}, NAME.azurecr.io; none where the account has a rule for the prefix already, which stays as it is`,
-        ),
+    upstreamRegistryUrl: stringThat(
+        (host) => isUpstream(host) || host.includes(".dkr"),
+        `expected the host of a registry that ECR can cache, ${upstreams}`,
+        `host of the other registry, ${upstreams}; none where the account has a rule for the prefix already, which stays as it is`,
+    )
+        .refine(isUpstream, notEcr)
+        .exactOptional(),
     credentialArn: z
         .string("expected the ARN of a secret")
-        .exactOptional()
         .describe(
             "secret with the login, which all but the first three registries need; its name begins with `ecr-pullthroughcache/`",
-        ),
+        )
+        .exactOptional(),
 });
 
 // The id is a UUID, or that of a multi-Region key: docs.aws.amazon.com/kms/latest/developerguide/concepts.html
 const keyArnPattern =
     /^arn:(aws[a-z-]*):kms:([a-z0-9-]+):[0-9]{12}:key\/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$/;
 
-// The ids' form: docs.aws.amazon.com/chatbot/latest/APIReference/API_SlackChannelConfiguration.html
-const slackId = (what: string) => stringThat(/^[A-Z0-9]{1,255}$/, `expected the id of a Slack ${what}`);
+// Whether an address exists, SNS finds out: it has to confirm its subscription.
+const emailAddress = stringThat(
+    /^[^\s@<>"]+@[^\s@<>"]+\.[^\s@<>"]+$/,
+    "expected an e-mail address without a name, for instance platform@example.com",
+);
+// docs.aws.amazon.com/chatbot/latest/APIReference/API_SlackChannelConfiguration.html
+const slackId = (example: string, description: string) =>
+    stringThat(/^[A-Z0-9]{1,255}$/, `expected the ${description}, for instance ${example}`, description);
 
-const notifications = objectOf({
-    // Whether it exists, SNS finds out: the address has to confirm its subscription.
-    emails: listOf(
-        stringThat(
-            /^[^\s@<>"]+@[^\s@<>"]+\.[^\s@<>"]+$/,
-            "expected an e-mail address without a name, for instance platform@example.com",
-        ),
-        0,
-        Infinity,
-        "expected a list of e-mail addresses",
-    )
-        .default([])
-        .describe("e-mail addresses; each confirms its subscription once"),
-    slack: objectOf({
-        workspaceId: slackId(
-            "workspace, for instance T07EA123LEP; the console of Amazon Q Developer in chat applications shows it once the workspace is authorized",
-        ).describe("id of the workspace, which the account is authorized for"),
-        channelId: slackId(
-            "channel, for instance C07EZ1ABC23; the link to the channel ends with it",
-        ).describe("id of the channel, with which the link to it ends"),
-    })
-        .optional()
-        .describe("a Slack channel; only in the partition `aws`"),
-    onSuccess: flag().default(false).describe("whether successful exports and batches are reported, too"),
-});
+const notifications = objectOf(
+    "who is notified of failures; `emails: []` makes the topic for subscribers from elsewhere",
+    {
+        emails: listOf(
+            emailAddress,
+            "expected a list of e-mail addresses",
+            "e-mail addresses; each confirms its subscription once",
+            0,
+        ).default([]),
+        slack: objectOf("a Slack channel; only in the partition `aws`", {
+            workspaceId: slackId(
+                "T07EA123LEP",
+                "id of a Slack workspace, which Amazon Q Developer in chat applications shows once it is authorized",
+            ),
+            channelId: slackId("C07EZ1ABC23", "id of a Slack channel, with which the link to it ends"),
+        }).optional(),
+        onSuccess: flag("whether successful exports and batches are reported, too").default(false),
+    },
+);
 
-const onPush = objectOf({
-    repositories: listOf(z.string("expected a name"), 1, Infinity, "expected a list of names, not empty")
-        .optional()
-        .describe(
-            "names of repositories of this account and region that may be exported; by default all of them",
-        ),
+const onPush = objectOf("exports what is pushed to ECR", {
+    repositories: listOf(
+        z.string("expected a name"),
+        "expected a list of names, not empty",
+        "names of repositories of this account and region that may be exported; by default all of them",
+    ).optional(),
     tags: listOf(
         // EventBridge refuses two wildcards in a row: eb-create-pattern-operators.html
         stringThat(
             (tag) => /^[A-Za-z0-9_.*-]{1,128}$/.test(tag) && !tag.includes("**"),
             "expected a tag, in which * stands for any characters, for instance v*",
         ),
-        1,
-        Infinity,
         "expected a list of tags, not empty",
-    )
-        .default(["*"])
-        .describe("tags, in which `*` stands for any characters"),
+        "tags, in which `*` stands for any characters",
+    ).default(["*"]),
 });
 
-const schedule = objectOf({
+const request = objectOf("the request, as for an execution, but for `artifactBucket`", {
+    imageUri: stringThat(
+        (uri) => succeeds(() => parseImageUri(uri)),
+        "expected an image in Amazon ECR, as in the key imageUri",
+        "image to export, of a repository that may be exported; by default that of the key `imageUri`",
+    ).exactOptional(),
+    artifactKey: z
+        .string("expected the key of an archive")
+        .describe("key of the archive, below `artifactPrefix`; by default made of the image's name")
+        .exactOptional(),
+    platform: stringThat(
+        (platform) => succeeds(() => parsePlatform(platform)),
+        `expected ${platformRule}, or ${allPlatforms}`,
+        `platform, ${requestDefaults.platform} by default, or \`${allPlatforms}\` with engine \`stream\``,
+    ).exactOptional(),
+    force: flag("whether to export again what is exported already").exactOptional(),
+});
+
+const schedule = objectOf("exports at certain times", {
     // docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
     expression: stringThat(
         /^(?:rate\([1-9]\d* (?:minutes?|hours?|days?)\)|cron\(\S+(?: \S+){5}\))$/,
         "expected rate(VALUE UNIT) or cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR), for instance cron(0 3 * * ? *)",
-    ).describe("`rate(VALUE UNIT)` or `cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR)`"),
-    timeZone: stringThat(isTimeZone, "expected a time zone of the IANA database, for instance Asia/Tokyo")
-        .default("UTC")
-        .describe("time zone of a `cron` expression, a name of the IANA database"),
-    request: objectOf({
-        imageUri: stringThat(
-            (uri) => succeeds(() => parseImageUri(uri)),
-            "expected an image in Amazon ECR, as in the key imageUri",
-        )
-            .exactOptional()
-            .describe(
-                "image to export, of a repository that may be exported; by default that of the key `imageUri`",
-            ),
-        artifactKey: z
-            .string("expected the key of an archive")
-            .exactOptional()
-            .describe("key of the archive, below `artifactPrefix`; by default made of the image's name"),
-        platform: stringThat(
-            (platform) => succeeds(() => parsePlatform(platform)),
-            `expected ${platformRule}, or ${allPlatforms}`,
-        )
-            .exactOptional()
-            .describe(
-                `platform, ${requestDefaults.platform} by default, or \`${allPlatforms}\` with engine \`stream\``,
-            ),
-        force: flag().exactOptional().describe("whether to export again what is exported already"),
-    })
-        .prefault({})
-        .describe("the request, as for an execution, but for `artifactBucket`"),
+        "`rate(VALUE UNIT)` or `cron(MINUTE HOUR DAY MONTH WEEKDAY YEAR)`",
+    ),
+    timeZone: stringThat(
+        isTimeZone,
+        "expected a time zone of the IANA database, for instance Asia/Tokyo",
+        "time zone of a `cron` expression, a name of the IANA database",
+    ).default("UTC"),
+    request: request.prefault({}),
 });
 
-/** Tags that the program sets: three in {@link complete}, `component` by whoever wires the components. */
+const retention = objectOf("how long archives are kept, and how well they are guarded", {
+    archiveDays: integer(0, 36500, 90, "days until an archive expires; 0 keeps it"),
+    oldVersionDays: integer(0, 36500, 30, "days until an old version of an archive is deleted; 0 keeps it"),
+    protect: flag(
+        "whether `pulumi destroy` refuses to delete the bucket and the stack's own KMS key; `false` lets it delete the key, and the bucket where it is empty",
+    ).default(true),
+    emptyOnDestroy: flag(
+        "whether `pulumi destroy` deletes the archives with the bucket; only with `protect: false`",
+    ).default(false),
+});
+
+/** Tags that the program sets: three in {@link complete}, `component` by components/stackDefaults.ts. */
 const ownTags = ["project", "stack", "managed-by", "component"];
+const mostTags = tagLimits.perResource - ownTags.length;
+
+/** What is wrong with a tag. */
+function tagFaults(key: string, value: unknown): string[] {
+    const { keyLength, valueLength } = tagLimits;
+    const characters = "letters, digits, spaces and _ . : / = + - @";
+    const isText = (text: unknown, most: number): boolean =>
+        typeof text === "string" && text.length <= most && /^[\p{L}\p{Z}\p{N}_.:/=+\-@]+$/u.test(text);
+    return [
+        ...(ownTags.includes(key) ? ["the program sets this tag; choose another key"] : []),
+        ...(isText(key, keyLength) && !/^aws:/i.test(key)
+            ? []
+            : [`expected a key of 1 to ${keyLength} ${characters}, not beginning with aws:`]),
+        ...(isText(value, valueLength) ? [] : [`expected a string of 1 to ${valueLength} ${characters}`]),
+    ];
+}
 
 /** Not a record of zod: that would leave out a tag `__proto__`. */
 const tags = z
     .custom<Record<string, string>>(isObject, "expected an object with a string for each tag")
     .superRefine((given, context) => {
-        const { keyLength, valueLength, perResource } = tagLimits;
-        const characters = "letters, digits, spaces and _ . : / = + - @";
-        const isText = (value: unknown, most: number): boolean =>
-            typeof value === "string" && value.length <= most && /^[\p{L}\p{Z}\p{N}_.:/=+\-@]+$/u.test(value);
-        const refuse = (message: string, ...path: string[]): void => {
-            context.addIssue({ code: "custom", message, path });
-        };
-        for (const [key, value] of Object.entries(given)) {
-            if (ownTags.includes(key)) refuse("the program sets this tag; choose another key", key);
-            if (!isText(key, keyLength) || /^aws:/i.test(key))
-                refuse(`expected a key of 1 to ${keyLength} ${characters}, not beginning with aws:`, key);
-            if (!isText(value, valueLength))
-                refuse(`expected a string of 1 to ${valueLength} ${characters}`, key);
-        }
-        const most = perResource - ownTags.length;
-        if (Object.keys(given).length > most)
-            refuse(
-                `expected at most ${most} tags: AWS allows ${perResource} on a resource, and the program sets the others`,
+        for (const [key, value] of Object.entries(given))
+            for (const message of tagFaults(key, value))
+                context.addIssue({ code: "custom", message, path: [key] });
+        if (Object.keys(given).length > mostTags)
+            context.addIssue(
+                `expected at most ${mostTags} tags: AWS allows ${tagLimits.perResource} on a resource`,
             );
     });
 
 function repositoriesOf(whose: string) {
+    const arn = readBy(parseRepositoryArn, "expected the ARN of an ECR repository");
     return z
-        .array(
-            readBy(parseRepositoryArn, "expected the ARN of an ECR repository"),
-            "expected a list of ARNs of ECR repositories",
-        )
+        .array(arn, "expected a list of ARNs of ECR repositories")
         .prefault([])
         .describe(`ARNs of ECR repositories of ${whose} that may be exported, whole and without wildcards`);
 }
@@ -307,34 +309,30 @@ export const configuration = z.strictObject({
     artifactPrefix: stringThat(
         (prefix) => /^(?:[A-Za-z0-9][A-Za-z0-9._-]*\/)+$/.test(prefix) && prefix.length <= 256,
         "expected one or more folders with a closing slash, of letters, digits, '.', '_' and '-', at most 256 characters, for instance images/",
+        "the only key prefix that builds may write: folders of letters, digits, '.', '_' and '-', with a closing slash",
     )
         .refine(
             (prefix) => ![exporterPrefix, manifestPrefix, resultPrefix].some((own) => prefix.startsWith(own)),
             `${manifestPrefix} and ${resultPrefix} belong to batches; choose another folder`,
         )
-        .default("images/")
-        .describe(
-            "the only key prefix that builds may write: folders of letters, digits, '.', '_' and '-', with a closing slash",
-        ),
-    engine: oneOf(engineNames)
-        .default("docker")
-        .describe(
-            "how an archive is made, docker (by a Docker daemon) or stream (registry to S3, without a daemon)",
-        ),
-    compute: compute.prefault({}).describe("machine and timeouts of a build"),
+        .default("images/"),
+    engine: oneOf(
+        engineNames,
+        "how an archive is made, docker (by a Docker daemon) or stream (registry to S3, without a daemon)",
+    ).default("docker"),
+    compute: compute.prefault({}),
     network: z
         .union([z.enum(["public", "isolated", "private"]), givenVpc], {
             error: "expected public, isolated, private, or an object with the fields vpcId, subnetIds and securityGroupIds",
         })
-        .default("public")
         .describe(
-            "where builds run: in CodeBuild's own network, in a VPC of the stack's own without internet, in one with private subnets behind a NAT gateway, or in a given VPC; not with `lambda`",
-        ),
-    cache: oneOf(["none", "local"])
-        .default("none")
-        .describe(
-            "what builds of engine docker keep for the next one, none or local (layers on the build host, best effort; not on BUILD_GENERAL1_2XLARGE and not in a VPC)",
-        ),
+            "where builds run: in CodeBuild's own network, in a VPC of the stack's own without internet, in one with private subnets behind a NAT gateway, or in a given VPC; only `public` with `lambda`",
+        )
+        .default("public"),
+    cache: oneOf(
+        ["none", "local"],
+        "what builds of engine docker keep for the next one, none or local (layers on the build host, best effort; not on BUILD_GENERAL1_2XLARGE and not in a VPC)",
+    ).default("none"),
     pullThroughCache: z
         .array(cacheRule, "expected a list of rules")
         .default([])
@@ -342,61 +340,31 @@ export const configuration = z.strictObject({
     encryption: stringThat(
         (value) => value === "s3" || value === "kms" || keyArnPattern.test(value),
         "expected s3, kms or the ARN of a KMS key, arn:PARTITION:kms:REGION:ACCOUNT:key/ID; not an alias, which policies and S3 do not follow: `aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn` shows its key",
-    )
-        .default("s3")
-        .describe(
-            "what encrypts archives, logs and notifications, s3 (S3's own keys), kms (a key of the stack's own) or the ARN of a symmetric KMS key of the region, of any account",
-        ),
-    retention: objectOf({
-        archiveDays: integer(0, 36500, 90).describe("days until an archive expires; 0 keeps it"),
-        oldVersionDays: integer(0, 36500, 30).describe(
-            "days until an old version of an archive is deleted; 0 keeps it",
-        ),
-        protect: flag()
-            .default(true)
-            .describe(
-                "whether `pulumi destroy` refuses to delete the bucket and the stack's own KMS key; `false` lets it delete the key, and the bucket where it is empty",
-            ),
-        emptyOnDestroy: flag()
-            .default(false)
-            .describe(
-                "whether `pulumi destroy` deletes the archives with the bucket; only with `protect: false`",
-            ),
-    })
-        .prefault({})
-        .describe("how long archives are kept, and how well they are guarded"),
+        "what encrypts archives, logs and notifications, s3 (S3's own keys), kms (a key of the stack's own) or the ARN of a symmetric KMS key of the region, of any account",
+    ).default("s3"),
+    retention: retention.prefault({}),
     existingBucket: stringThat(
         /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
         "expected the name of a bucket of this account, not an ARN or an address",
-    )
-        .optional()
-        .describe(
-            "name of a bucket of this account that becomes the stack's with its archives; needs `retention.archiveDays`",
-        ),
-    notifications: notifications
-        .optional()
-        .describe("who is notified of failures; `emails: []` makes the topic for subscribers from elsewhere"),
-    batch: objectOf({
+        "name of a bucket of this account that becomes the stack's with its archives; needs `retention.archiveDays`",
+    ).optional(),
+    notifications: notifications.optional(),
+    batch: objectOf("how batches are exported", {
         // The most that Step Functions runs: docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
-        maxConcurrency: integer(1, 10_000, 10).describe("images that are exported at the same time"),
-    })
-        .prefault({})
-        .describe("how batches are exported"),
-    triggers: objectOf({
-        onPush: onPush.optional().describe("exports what is pushed to ECR"),
-        schedule: schedule.optional().describe("exports at certain times"),
-    })
-        .optional()
-        .describe("what starts exports"),
+        maxConcurrency: integer(1, 10_000, 10, "images that are exported at the same time"),
+    }).prefault({}),
+    triggers: objectOf("what starts exports", {
+        onPush: onPush.optional(),
+        schedule: schedule.optional(),
+    }).optional(),
     permissionsBoundary: stringThat(
         /^arn:aws[a-z-]*:iam::(?:[0-9]{12}|aws):policy\/[\w+=,.@/-]+$/,
         "expected the ARN of a managed policy, arn:PARTITION:iam::ACCOUNT:policy/NAME",
-    )
-        .optional()
-        .describe("ARN of a managed policy, the permissions boundary of every role"),
+        "ARN of a managed policy, the permissions boundary of every role",
+    ).optional(),
     tags: tags.default({}).meta({
         type: "object",
-        description: `tags on every resource that takes any, besides ${ownTags.join(", ")}; at most ${tagLimits.perResource - ownTags.length}`,
+        description: `tags on every resource that takes any, besides ${ownTags.join(", ")}; at most ${mostTags}`,
     }),
 });
 
@@ -420,14 +388,15 @@ export function loadConfig(): StackConfig {
     const namespace = `${config.name}:`;
     const given = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(namespace));
     const values = given.map((key) => key.slice(namespace.length)).map((key) => [key, config.get(key)]);
-    return parseConfig(
-        Object.fromEntries(values) as Record<string, unknown>,
-        new pulumi.Config("aws").get("region"),
-        {
-            project: pulumi.getProject(),
-            stack: pulumi.getStack(),
-        },
-    );
+    const of = { project: pulumi.getProject(), stack: pulumi.getStack() };
+    const region = new pulumi.Config("aws").get("region");
+    return parseConfig(Object.fromEntries(values) as Record<string, unknown>, region, of);
+}
+
+/** What a configuration belongs to. */
+interface Identity {
+    readonly project: string;
+    readonly stack: string;
 }
 
 /**
@@ -441,7 +410,7 @@ export function loadConfig(): StackConfig {
 export function parseConfig(
     values: Readonly<Record<string, unknown>>,
     region: unknown,
-    of: { readonly project: string; readonly stack: string },
+    of: Identity,
 ): StackConfig {
     const readings = keys.map((key) => readKey(key, Object.hasOwn(values, key) ? values[key] : undefined));
     const given = Object.fromEntries(readings.map((reading) => [reading.key, reading.given]));
@@ -457,17 +426,16 @@ export function parseConfig(
     const named = imageUri?.repository && own && foreign && namedBy(imageUri.repository, own, foreign);
     if (place === undefined)
         faults.push(faultOf("aws:region", region, "expected a region of AWS, for instance ap-northeast-1"));
-    const refuse = (path: string, expected: string): void => {
-        faults.push(faultOf(path, valueAt(given, path), expected));
-    };
     const isGiven = (path: string): boolean => valueAt(given, path) !== undefined;
-    refuseCombinations({ ...sound, ...place, named, isGiven, refuse });
+    for (const fault of combinations.flatMap((check) => [...check({ ...sound, ...place, named, isGiven })])) {
+        const [path = "", ...expected] = fault.split(": ");
+        faults.push(faultOf(path, valueAt(given, path), expected.join(": ")));
+    }
 
     if (faults.length > 0 || place === undefined || named === undefined) {
-        const lines = [...new Set(faults)].map((fault) => `  ${fault}`);
-        throw new pulumi.RunError(
-            `The configuration of the stack ${of.stack} has ${lines.length} fault${lines.length > 1 ? "s" : ""}:\n${lines.join("\n")}`,
-        );
+        const count = faults.length > 1 ? `${faults.length} faults` : "a fault";
+        const lines = faults.map((fault) => `\n  ${fault}`).join("");
+        throw new pulumi.RunError(`The configuration of the stack ${of.stack} has ${count}:${lines}`);
     }
     return complete(sound as Values, { ...place, named, isGiven, ...of });
 }
@@ -477,12 +445,8 @@ function placeOf(region: unknown) {
     return partition && { region: region as string, partition };
 }
 
-type Context = NonNullable<ReturnType<typeof placeOf>> &
-    Pick<Judged, "isGiven"> & {
-        readonly named: NamedRepositories;
-        readonly project: string;
-        readonly stack: string;
-    };
+type Place = NonNullable<ReturnType<typeof placeOf>>;
+type Context = Place & Identity & Pick<Judged, "isGiven"> & { readonly named: ReturnType<typeof namedBy> };
 
 function complete(values: Values, { region, partition, named, isGiven, project, stack }: Context) {
     const { imageUri, compute, encryption, notifications, pullThroughCache, tags, triggers } = values;
@@ -524,29 +488,19 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
     };
 }
 
-/** The repositories that a configuration names, once each: all of them, and those of the stack's own account. */
-interface NamedRepositories {
-    readonly all: readonly EcrRepository[];
-    readonly own: readonly EcrRepository[];
-}
+type Repositories = readonly EcrRepository[];
 
-function namedBy(
-    image: EcrRepository,
-    own: readonly EcrRepository[],
-    foreign: readonly EcrRepository[],
-): NamedRepositories {
-    const all = [...new Map([image, ...own, ...foreign].map((each) => [repositoryArn(each), each])).values()];
-    return {
-        all,
-        own: all.filter(({ accountId }) => !foreign.some((other) => other.accountId === accountId)),
-    };
+/** The repositories that a configuration names, once each: all of them, and those of the stack's own account. */
+function namedBy(image: EcrRepository, listed: Repositories, foreign: Repositories) {
+    const arns = new Map([image, ...listed, ...foreign].map((each) => [repositoryArn(each), each]));
+    const all = [...arns.values()];
+    const own = all.filter(({ accountId }) => !foreign.some((other) => other.accountId === accountId));
+    return { all, own };
 }
 
 /** The repositories that a pull-through cache rule fills: those below its prefix, in the registry that has the rule. */
-function repositoriesBelow(prefix: string, region: string, own: readonly EcrRepository[]): EcrRepository[] {
-    return own.filter(
-        (repository) => repository.region === region && repository.name.startsWith(`${prefix}/`),
-    );
+function repositoriesBelow(prefix: string, region: string, own: Repositories): Repositories {
+    return own.filter((each) => each.region === region && each.name.startsWith(`${prefix}/`));
 }
 
 /** What one key was given, what of it can be used, and what is wrong with the rest. */
@@ -570,44 +524,36 @@ function readKey(key: Key, text: unknown): Reading {
         }
     }
     const schema: z.ZodType = configuration.shape[key];
-    const { success, data, error } = schema.safeParse(given);
-    if (success) return { key, given, sound: data, faults: [] };
-    return {
-        key,
-        given,
-        sound: soundPart(schema, given, error.issues),
-        faults: faultsOf(key, given, error.issues),
-    };
+    const { data, error } = schema.safeParse(given);
+    if (error === undefined) return { key, given, sound: data, faults: [] };
+    const { issues } = error;
+    return { key, given, sound: soundPart(schema, given, issues), faults: faultsOf(key, given, issues) };
 }
 
 /** Of an object, the fields without fault; those with a fault are undefined, so that no default stands in for them. */
-function soundPart(
-    schema: z.ZodType,
-    given: unknown,
-    issues: readonly z.core.$ZodIssue[],
-): object | undefined {
+function soundPart(schema: z.ZodType, given: unknown, issues: Issues): object | undefined {
     if (!isObject(given)) return undefined;
     const faulty = issues.flatMap((issue) =>
         issue.code === "unrecognized_keys" ? issue.keys : issue.path.slice(0, 1),
     );
-    const rest = schema.safeParse(
-        Object.fromEntries(Object.entries(given).filter(([field]) => !faulty.includes(field))),
-    );
-    return rest.success
-        ? { ...(rest.data as object), ...Object.fromEntries(faulty.map((field) => [field, undefined])) }
-        : undefined;
+    const rest = Object.entries(given).filter(([field]) => !faulty.includes(field));
+    const { data } = schema.safeParse(Object.fromEntries(rest));
+    const unknown = Object.fromEntries(faulty.map((field) => [field, undefined]));
+    return isObject(data) ? { ...data, ...unknown } : undefined;
 }
 
+type Issues = readonly z.core.$ZodIssue[];
+
 /** A line for each issue of the schema. */
-function faultsOf(at: string, given: unknown, issues: readonly z.core.$ZodIssue[]): string[] {
+function faultsOf(at: string, given: unknown, issues: Issues): string[] {
     return issues.flatMap((issue) => {
         const parts = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`));
         const path = [at, ...parts].join("");
         const value = issue.path.reduce(fieldOf, given);
         if (issue.code === "unrecognized_keys") {
             const lines = issue.message.split("\n");
-            return issue.keys.map((key, index) =>
-                faultOf(`${path}.${key}`, fieldOf(value, key), lines[index] ?? ""),
+            return issue.keys.map((key, at) =>
+                faultOf(`${path}.${key}`, fieldOf(value, key), lines[at] ?? ""),
             );
         }
         // Of the alternatives that a value may be, the object is the last.
@@ -625,10 +571,7 @@ function faultOf(path: string, given: unknown, expected: string): string {
 }
 
 function valueAt(given: unknown, path: string): unknown {
-    return path
-        .split(/[.[\]]+/)
-        .filter(Boolean)
-        .reduce(fieldOf, given);
+    return (path.match(/[^.[\]]+/g) ?? []).reduce<unknown>(fieldOf, given);
 }
 
 function fieldOf(value: unknown, field: PropertyKey): unknown {
@@ -681,105 +624,62 @@ type Part<Value> = Value extends string | readonly unknown[]
     : { readonly [Field in keyof Value]?: Value[Field] | undefined };
 
 /** What combinations are judged by, as far as it is known. */
-interface Judged extends Sound, Partial<NonNullable<ReturnType<typeof placeOf>>> {
-    readonly named: NamedRepositories | undefined;
+interface Judged extends Sound, Partial<Place> {
+    readonly named: ReturnType<typeof namedBy> | undefined;
     /** Whether there is a value, rather than a default. */
     readonly isGiven: (path: string) => boolean;
-    readonly refuse: (path: string, expected: string) => void;
 }
 
-/** Refuses what each key allows and no stack can have. */
-function refuseCombinations(judged: Judged): void {
-    refuseBuilds(judged);
-    refuseOtherPartitions(judged);
-    refuseSharedAccounts(judged);
-    if (judged.network === "isolated") refuseUnreachable(judged);
-    refuseCacheRules(judged);
-    refuseStorage(judged);
-    refuseTriggers(judged);
-}
-
-function refuseBuilds({ engine, compute, network, cache, isGiven, refuse }: Judged): void {
+function* faultsOfBuilds({ engine, compute, network, cache, isGiven }: Judged): Generator<string> {
     const { type, image } = compute ?? {};
     const lambda = type === "lambda";
     const inVpc = network !== undefined && network !== "public";
     if (lambda && engine === "docker")
-        refuse(
-            "compute.type",
-            "Lambda compute has no Docker daemon; set engine to stream, or choose a type of BUILD_GENERAL1",
-        );
+        yield "compute.type: Lambda compute has no Docker daemon; set engine to stream, or choose a type of BUILD_GENERAL1";
     for (const path of ["compute.timeoutMinutes", "compute.queuedTimeoutMinutes"])
         if (lambda && isGiven(path))
-            refuse(
-                path,
-                `Lambda compute has its own timeout, ${lambdaTimeoutMinutes} minutes, and takes no other; leave it out`,
-            );
+            yield `${path}: Lambda compute has its own timeout, ${lambdaTimeoutMinutes} minutes, and takes no other; leave it out`;
     if (lambda && inVpc)
-        refuse(
-            "network",
-            "Lambda compute runs in no VPC; choose a type of BUILD_GENERAL1, or leave network public",
-        );
+        yield "network: Lambda compute runs in no VPC; choose a type of BUILD_GENERAL1, or leave network public";
     if (image !== undefined && type !== undefined && image.includes("-lambda-") !== lambda) {
         const [kind, example] = lambda ? ["Lambda", defaultImages.lambda] : ["EC2", defaultImages.stream];
-        refuse("compute.image", `expected a build image for ${kind} compute, for instance ${example}`);
+        yield `compute.image: expected a build image for ${kind} compute, for instance ${example}`;
     }
     if (engine === "stream" && imagesWithNode18.some((old) => old === image))
-        refuse(
-            "compute.image",
-            `engine stream needs Node.js 22 or later as its default, for instance ${defaultImages.stream}`,
-        );
+        yield `compute.image: engine stream needs Node.js 22 or later as its default, for instance ${defaultImages.stream}`;
     // docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html
     if (cache !== "local") return;
     if (engine === "stream")
-        refuse(
-            "cache",
-            "engine stream keeps no layers for a later build; set engine to docker, or cache to none",
-        );
+        yield "cache: engine stream keeps no layers for a later build; set engine to docker, or cache to none";
     if (type === "BUILD_GENERAL1_2XLARGE")
-        refuse(
-            "cache",
-            `CodeBuild has no local cache on ${type}; choose a smaller compute.type, or set cache to none`,
-        );
+        yield `cache: CodeBuild has no local cache on ${type}; choose a smaller compute.type, or set cache to none`;
     if (inVpc)
-        refuse("cache", "CodeBuild has no local cache in a VPC; leave network public, or set cache to none");
+        yield "cache: CodeBuild has no local cache in a VPC; leave network public, or set cache to none";
 }
 
 /** No credentials are good for two partitions: what is in another one can never be reached. */
-function refuseOtherPartitions({
-    partition,
-    imageUri,
-    permissionsBoundary,
-    notifications,
-    refuse,
-    ...sound
-}: Judged): void {
+function* faultsOfPartitions(judged: Judged): Generator<string> {
+    const { partition, imageUri, permissionsBoundary, notifications, ...sound } = judged;
     if (partition === undefined) return;
     const own = `of the stack's own partition, ${partition}`;
     if (imageUri?.repository && imageUri.repository.partition !== partition)
-        refuse("imageUri", `expected an image ${own}`);
+        yield `imageUri: expected an image ${own}`;
     for (const key of ["repositoryArns", "crossAccountRepositoryArns"] as const)
         for (const [index, repository] of (sound[key] ?? []).entries())
-            if (repository.partition !== partition)
-                refuse(`${key}[${index}]`, `expected a repository ${own}`);
+            if (repository.partition !== partition) yield `${key}[${index}]: expected a repository ${own}`;
     if (permissionsBoundary?.startsWith(`arn:${partition}:`) === false)
-        refuse("permissionsBoundary", `expected a policy ${own}, arn:${partition}:iam::ACCOUNT:policy/NAME`);
+        yield `permissionsBoundary: expected a policy ${own}, arn:${partition}:iam::ACCOUNT:policy/NAME`;
     if (notifications?.slack && partition !== "aws")
-        refuse("notifications.slack", `AWS has no chat service in the partition ${partition}; leave it out`);
+        yield `notifications.slack: AWS has no chat service in the partition ${partition}; leave it out`;
 }
 
 /** An account is either the stack's own or another: one that is in both lists shows a slip. */
-function refuseSharedAccounts({
-    repositoryArns: own,
-    crossAccountRepositoryArns: foreign,
-    refuse,
-}: Judged): void {
+function* faultsOfAccounts(judged: Judged): Generator<string> {
+    const { repositoryArns: own, crossAccountRepositoryArns: foreign } = judged;
     for (const [index, { accountId }] of (foreign ?? []).entries()) {
         const same = own?.find((repository) => repository.accountId === accountId);
         if (same)
-            refuse(
-                `crossAccountRepositoryArns[${index}]`,
-                `expected a repository of another account, and ${repositoryArn(same)} in repositoryArns is of the same one`,
-            );
+            yield `crossAccountRepositoryArns[${index}]: expected a repository of another account, and ${repositoryArn(same)} in repositoryArns is of the same one`;
     }
 }
 
@@ -787,44 +687,31 @@ function refuseSharedAccounts({
  * The endpoints of an isolated network are those of its region, ECR's has the plain host name only, and ECR imports through a
  * cache only for whoever could reach the other registry: docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
  */
-function refuseUnreachable({ region, named, imageUri, pullThroughCache: rules, refuse }: Judged): void {
+function* faultsOfIsolation(judged: Judged): Generator<string> {
+    const { network, region, named, imageUri, pullThroughCache: rules } = judged;
+    if (network !== "isolated") return;
     const distant = region && named?.all.find((repository) => repository.region !== region);
     if (distant)
-        refuse(
-            "network",
-            `the VPC reaches ECR in ${region} only, and ${repositoryArn(distant)} is in ${distant.region}; replicate it to the region, or set network to private`,
-        );
+        yield `network: the VPC reaches ECR in ${region} only, and ${repositoryArn(distant)} is in ${distant.region}; replicate it to the region, or set network to private`;
     if (rules && rules.length > 0)
-        refuse(
-            "pullThroughCache",
-            "the first pull through a cache needs a way to the internet, and network is isolated; leave the rules out, or set network to private",
-        );
+        yield "pullThroughCache: the first pull through a cache needs a way to the internet, and network is isolated; leave the rules out, or set network to private";
     const [host] = imageUri?.repository ? ecrHosts(imageUri.repository) : [];
     const plain = host && imageUri?.uri?.replace(/^[^/]*/, host);
     if (plain && plain !== imageUri?.uri)
-        refuse("imageUri", `an isolated network reaches ECR under its plain host name only; write ${plain}`);
+        yield `imageUri: an isolated network reaches ECR under its plain host name only; write ${plain}`;
 }
 
-function refuseCacheRules({
-    pullThroughCache: rules = [],
-    region,
-    partition,
-    named,
-    imageUri,
-    refuse,
-}: Judged): void {
+function* faultsOfCacheRules(judged: Judged): Generator<string> {
+    const { pullThroughCache: rules = [], region, partition, named, imageUri } = judged;
     if (region === undefined || rules.length === 0) return;
     if (partition === "aws-cn" || partition === "aws-us-gov")
-        refuse("pullThroughCache", `ECR has no rules for registries of others in ${region}; leave it out`);
+        yield `pullThroughCache: ECR has no rules for registries of others in ${region}; leave it out`;
     for (const [index, { prefix, upstreamRegistryUrl: host, credentialArn }] of rules.entries()) {
         const path = `pullThroughCache[${index}]`;
         if (rules.findIndex((rule) => rule.prefix === prefix) < index)
-            refuse(`${path}.prefix`, "ECR has one rule for a prefix; leave this one out");
+            yield `${path}.prefix: ECR has one rule for a prefix; leave this one out`;
         if (named && repositoriesBelow(prefix, region, named.own).length === 0)
-            refuse(
-                `${path}.prefix`,
-                `expected a repository of ${region} below it in imageUri or repositoryArns, for instance ${prefix}/library/nginx: builds pull only from those that are named`,
-            );
+            yield `${path}.prefix: expected a repository of ${region} below it in imageUri or repositoryArns, for instance ${prefix}/library/nginx: builds pull only from those that are named`;
         // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-secret.html
         const secret = `arn:${partition}:secretsmanager:${region}:`;
         const isSecret =
@@ -833,91 +720,68 @@ function refuseCacheRules({
                 credentialArn.slice(secret.length),
             );
         if (host === undefined && credentialArn !== undefined)
-            refuse(
-                `${path}.credentialArn`,
-                "without upstreamRegistryUrl the account has the rule already, and its login; leave it out",
-            );
+            yield `${path}.credentialArn: without upstreamRegistryUrl the account has the rule already, and its login; leave it out`;
         else if (
             host !== undefined &&
             !isSecret &&
             !(credentialArn === undefined && openRegistries.includes(host))
         )
-            refuse(
-                `${path}.credentialArn`,
-                `expected a secret with a login to ${host}, of the stack's account and region: ${secret}ACCOUNT:secret:ecr-pullthroughcache/NAME`,
-            );
+            yield `${path}.credentialArn: expected a secret with a login to ${host}, of the stack's account and region: ${secret}ACCOUNT:secret:ecr-pullthroughcache/NAME`;
     }
     // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
     const cached = named && rules.flatMap(({ prefix }) => repositoriesBelow(prefix, region, named.own));
     const { repository, uri = "" } = imageUri ?? {};
     if (repository && cached?.includes(repository) && parseEcrHost(uri.slice(0, uri.indexOf("/")))?.fips)
-        refuse(
-            "imageUri",
-            "ECR imports no image through a FIPS host; give the plain host, since pullThroughCache has a rule for it",
-        );
+        yield "imageUri: ECR imports no image through a FIPS host; give the plain host, since pullThroughCache has a rule for it";
 }
 
-function refuseStorage({
-    encryption,
-    retention,
-    existingBucket,
-    region,
-    partition,
-    isGiven,
-    refuse,
-}: Judged): void {
+function* faultsOfStorage(judged: Judged): Generator<string> {
+    const { encryption, retention, existingBucket, region, partition, isGiven } = judged;
     const [, ofPartition, ofRegion] = keyArnPattern.exec(encryption ?? "") ?? [];
     if (region !== undefined && ofRegion !== undefined && (ofRegion !== region || ofPartition !== partition))
-        refuse(
-            "encryption",
-            `expected a key of the stack's own region, ${region} in the partition ${partition}: S3 and CloudWatch Logs take no other`,
-        );
+        yield `encryption: expected a key of the stack's own region, ${region} in the partition ${partition}: S3 and CloudWatch Logs take no other`;
     const { protect, emptyOnDestroy } = retention ?? {};
     if (emptyOnDestroy === true && protect === true)
-        refuse(
-            "retention.emptyOnDestroy",
-            "nothing deletes a protected bucket; set retention.protect to false, or leave this out",
-        );
+        yield "retention.emptyOnDestroy: nothing deletes a protected bucket; set retention.protect to false, or leave this out";
     if (existingBucket === undefined) return;
     if (!isGiven("retention.archiveDays"))
-        refuse(
-            "existingBucket",
-            "expected retention.archiveDays as well, since S3 deletes archives that are older; 0 keeps all",
-        );
+        yield "existingBucket: expected retention.archiveDays as well, since S3 deletes archives that are older; 0 keeps all";
     const mine =
         "the stack did not make its existingBucket, so `pulumi destroy` may not delete it; leave this out";
-    if (protect === false) refuse("retention.protect", mine);
-    if (emptyOnDestroy === true) refuse("retention.emptyOnDestroy", mine);
+    if (protect === false) yield `retention.protect: ${mine}`;
+    if (emptyOnDestroy === true) yield `retention.emptyOnDestroy: ${mine}`;
 }
 
-function refuseTriggers({ triggers, region, named, artifactPrefix, engine, refuse }: Judged): void {
+function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: Judged): Generator<string> {
     // ECR reports pushes in the account and the region of the registry only.
     const near = named?.own.filter((repository) => repository.region === region).map(({ name }) => name);
     if (triggers?.onPush && region !== undefined && near?.length === 0)
-        refuse(
-            "triggers.onPush",
-            `expected a repository of this account in ${region} to be exported: ECR reports no other pushes here`,
-        );
+        yield `triggers.onPush: expected a repository of this account in ${region} to be exported: ECR reports no other pushes here`;
     for (const [index, name] of (triggers?.onPush?.repositories ?? []).entries())
         if (near && near.length > 0 && !near.includes(name))
-            refuse(
-                `triggers.onPush.repositories[${index}]`,
-                `expected a repository of this account and region that may be exported: ${near.join(", ")}`,
-            );
+            yield `triggers.onPush.repositories[${index}]: expected a repository of this account and region that may be exported: ${near.join(", ")}`;
     const { imageUri, artifactKey, platform } = triggers?.schedule?.request ?? {};
     const path = "triggers.schedule.request";
     const arns = named?.all.map(repositoryArn);
     if (imageUri !== undefined && arns && !arns.includes(repositoryArn(parseImageUri(imageUri).repository)))
-        refuse(
-            `${path}.imageUri`,
-            `expected an image of a repository that may be exported: ${arns.join(", ")}`,
-        );
+        yield `${path}.imageUri: expected an image of a repository that may be exported: ${arns.join(", ")}`;
     if (
         artifactKey !== undefined &&
         artifactPrefix !== undefined &&
         !isArtifactKey(artifactKey, artifactPrefix)
     )
-        refuse(`${path}.artifactKey`, `expected ${artifactKeyRule(artifactPrefix)}`);
+        yield `${path}.artifactKey: expected ${artifactKeyRule(artifactPrefix)}`;
     if (platform === allPlatforms && engine === "docker")
-        refuse(`${path}.platform`, "engine docker exports one platform; name it, or set engine to stream");
+        yield `${path}.platform: engine docker exports one platform; name it, or set engine to stream`;
 }
+
+/** What each key allows and no stack can have: each check says `PATH: what is expected`. */
+const combinations = [
+    faultsOfBuilds,
+    faultsOfPartitions,
+    faultsOfAccounts,
+    faultsOfIsolation,
+    faultsOfCacheRules,
+    faultsOfStorage,
+    faultsOfTriggers,
+];

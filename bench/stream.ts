@@ -7,22 +7,22 @@ import { buildExporterBundle, bundleFileName } from "../exporter/bundle";
 import { assertInstalled, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
 import { type BenchImage, makeImage } from "./streamImage";
 import { measure, type Measurement, type Watched } from "./streamMeter";
-import { chartOf, median, type Series, tableOf } from "./streamReport";
+import { median, type Series, tableOf } from "./streamReport";
 
 const usage = `Usage: npm run bench -- [--mb 500] [--layers 6] [--rounds 5] [--cap-mb 20] [--delay-ms 30] [--only exporter]
            [--no-scaling]
 Measures engine stream against docker, skopeo and the limit (bench/README.md). Results go to bench/results.`;
 
 interface Settings {
-    mb: number;
-    layers: number;
-    rounds: number;
-    capMb: number;
-    delayMs: number;
+    readonly mb: number;
+    readonly layers: number;
+    readonly rounds: number;
+    readonly capMb: number;
+    readonly delayMs: number;
     /** Whether the other methods are left out. */
-    isExporterOnly: boolean;
+    readonly isExporterOnly: boolean;
     /** Whether the scenario of slow connections is run. */
-    isScaling: boolean;
+    readonly isScaling: boolean;
 }
 
 function readSettings(): Settings {
@@ -54,11 +54,11 @@ function readSettings(): Settings {
 }
 
 interface Method {
-    name: string;
-    script: string;
-    watched?: Watched;
+    readonly name: string;
+    readonly script: string;
+    readonly watched?: Watched;
     /** What is undone before every run, not measured. */
-    reset?: () => void;
+    readonly reset?: () => void;
 }
 
 /** Starts a server of this directory in a process of its own. */
@@ -111,9 +111,7 @@ async function compare(
             console.log(
                 `${round === 0 ? "warm-up" : `round ${round}`}  ${name}: ${result.wallSeconds.toFixed(2)} s`,
             );
-            if (round > 0) {
-                runs.get(name)?.push(result);
-            }
+            if (round > 0) runs.get(name)?.push(result);
         }
     }
     return [...runs].map(([method, results]) => ({
@@ -237,16 +235,14 @@ async function main(): Promise<void> {
             : [];
         await report(settings, image, series, scaling);
     } finally {
-        for (const stop of stopping) {
-            await stop();
-        }
+        for (const stop of stopping) await stop();
         await rm(directory, { recursive: true, force: true });
     }
 }
 
 interface ScalingPoint {
-    concurrency: number;
-    wallSeconds: number[];
+    readonly concurrency: number;
+    readonly wallSeconds: number[];
 }
 
 /** The same export with every connection delayed and capped, at several concurrencies, in turns. */
@@ -328,21 +324,6 @@ async function report(
         `${JSON.stringify({ settings, machine, image, ratios, series, scaling }, null, 2)}\n`,
     );
     await writeFile(file(".md"), `${markdown}\n`);
-    const bars = series.map(({ method, wallSeconds }) => {
-        const value = median(wallSeconds);
-        return { label: method, value, text: `${value.toFixed(2)} s` };
-    });
-    await writeFile(file(".svg"), chartOf(`Registry to object store: ${size}`, bars));
-    if (!settings.isScaling) {
-        console.log(markdown);
-        return;
-    }
-    const steps = scaling.map(({ concurrency, wallSeconds }) => {
-        const value = median(wallSeconds);
-        return { label: `${concurrency} connections`, value, text: `${value.toFixed(2)} s` };
-    });
-    const link = `each connection ${settings.capMb} MB/s, ${settings.delayMs} ms`;
-    await writeFile(file("-scaling.svg"), chartOf(`Time by concurrency, ${link}`, steps));
     console.log(markdown);
 }
 

@@ -38,18 +38,14 @@ function relay(from: net.Socket, to: net.Socket): void {
     from.on("data", (chunk: Buffer) => {
         free = Math.max(free, performance.now()) + chunk.length / bytesPerMs;
         bytes += chunk.length;
-        if (bytes > windowBytes + bytesPerMs * delayMs) {
-            from.pause();
-        }
+        if (bytes > windowBytes + bytesPerMs * delayMs) from.pause();
         if (underWay.push({ chunk, due: free + delayMs }) === 1) {
             setTimeout(deliver, Math.max(0, free + delayMs - performance.now()));
         }
     });
     from.on("close", () => {
         isEnded = true;
-        if (underWay.length === 0) {
-            to.end();
-        }
+        if (underWay.length === 0) to.end();
     });
     from.on("error", () => undefined);
 }

@@ -5,11 +5,11 @@ import { paddingBytes, tarHeader, trailer } from "../exporter/archive/tar";
 /** The image that is measured. */
 export interface BenchImage {
     /** `HOST/REPOSITORY:TAG` */
-    reference: string;
+    readonly reference: string;
     /** Sum of its blobs in the registry, in bytes. */
-    compressedBytes: number;
-    uncompressedBytes: number;
-    layers: readonly string[];
+    readonly compressedBytes: number;
+    readonly uncompressedBytes: number;
+    readonly layers: readonly string[];
 }
 
 const fileBytes = 64 * 1024;
@@ -55,10 +55,10 @@ export async function makeImage(host: string, compressedMb: number, layerCount: 
 }
 
 interface Layer {
-    digest: string;
-    diffId: string;
-    size: number;
-    uncompressedBytes: number;
+    readonly digest: string;
+    readonly diffId: string;
+    readonly size: number;
+    readonly uncompressedBytes: number;
 }
 
 async function pushLayer(host: string, compressedBytes: number): Promise<Layer> {
@@ -75,9 +75,7 @@ async function pushLayer(host: string, compressedBytes: number): Promise<Layer> 
     const write = async (bytes: Uint8Array): Promise<void> => {
         diff.update(bytes);
         uncompressedBytes += bytes.length;
-        if (!gzip.write(bytes)) {
-            await new Promise((resolve) => gzip.once("drain", resolve));
-        }
+        if (!gzip.write(bytes)) await new Promise((resolve) => gzip.once("drain", resolve));
     };
     for (let at = 0; size < compressedBytes - fileBytes / 3; at++) {
         await write(tarHeader(`data/${process.hrtime.bigint()}-${at}`, fileBytes));

@@ -4,21 +4,21 @@ import * as path from "node:path";
 
 /** What one run of a command has cost. */
 export interface Measurement {
-    wallSeconds: number;
+    readonly wallSeconds: number;
     /** User and system time of the command with its children, and of the daemons that worked for it. */
-    cpuSeconds: number;
+    readonly cpuSeconds: number;
     /** Largest sum of resident memory of all those processes, sampled. */
-    peakRssBytes: number;
+    readonly peakRssBytes: number;
     /** Largest size of the watched directories, beyond what they had before; sampled. */
-    peakDiskBytes: number;
+    readonly peakDiskBytes: number;
 }
 
 /** What to watch beside the command. */
 export interface Watched {
-    env?: NodeJS.ProcessEnv;
+    readonly env?: NodeJS.ProcessEnv;
     /** Processes that work for the command and outlive it, with all below them. */
-    daemons?: readonly number[];
-    directories?: readonly string[];
+    readonly daemons?: readonly number[];
+    readonly directories?: readonly string[];
 }
 
 /** Reading /proc takes time from the processes that are measured, so not too often. */
@@ -45,9 +45,7 @@ export async function measure(script: string, watched: Watched): Promise<Measure
     let count = 0;
     const timer = setInterval(() => {
         peakRssBytes = Math.max(peakRssBytes, rssOf([child.pid ?? 0, ...daemons]));
-        if (count++ % 2 === 0) {
-            peakDiskBytes = Math.max(peakDiskBytes, sizeOf(directories) - diskBefore);
-        }
+        if (count++ % 2 === 0) peakDiskBytes = Math.max(peakDiskBytes, sizeOf(directories) - diskBefore);
     }, sampleMs);
     const code = await new Promise((resolve) => child.once("close", resolve));
     const wallSeconds = (performance.now() - started) / 1000;
@@ -61,11 +59,11 @@ export async function measure(script: string, watched: Watched): Promise<Measure
 }
 
 interface ProcessStat {
-    pid: number;
-    parent: number;
+    readonly pid: number;
+    readonly parent: number;
     /** Own time and that of ended children, in seconds. */
-    cpuSeconds: number;
-    rssBytes: number;
+    readonly cpuSeconds: number;
+    readonly rssBytes: number;
 }
 
 function statOf(pid: number | "self"): ProcessStat | undefined {

@@ -1,12 +1,12 @@
 /** Runs of one method. */
 export interface Series {
-    method: string;
-    wallSeconds: readonly number[];
-    cpuSeconds: readonly number[];
-    peakRssBytes: readonly number[];
-    peakDiskBytes: readonly number[];
+    readonly method: string;
+    readonly wallSeconds: readonly number[];
+    readonly cpuSeconds: readonly number[];
+    readonly peakRssBytes: readonly number[];
+    readonly peakDiskBytes: readonly number[];
     /** Bytes that the method sends to the object store. */
-    movedBytes: number;
+    readonly movedBytes: number;
 }
 
 /** The value in the middle. */
@@ -44,40 +44,4 @@ export function tableOf(series: readonly Series[]): string {
         megabytes(one.movedBytes),
     ]);
     return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-}
-
-/** A bar of a chart. */
-export interface Bar {
-    label: string;
-    value: number;
-    text: string;
-}
-
-const rowHeight = 30;
-const labelWidth = 220;
-const barWidth = 440;
-
-/** A bar chart as SVG, readable on light and dark pages. */
-export function chartOf(title: string, bars: readonly Bar[]): string {
-    const largest = Math.max(...bars.map(({ value }) => value));
-    const height = 50 + bars.length * rowHeight;
-    const rows = bars.map(({ label, value, text }, at) => {
-        const y = 45 + at * rowHeight;
-        const width = Math.max(2, (value / largest) * barWidth);
-        return [
-            `<text x="${labelWidth - 10}" y="${y + 15}" text-anchor="end">${escapeText(label)}</text>`,
-            `<rect x="${labelWidth}" y="${y}" width="${width.toFixed(1)}" height="20" rx="3" fill="#4c8bf5"/>`,
-            `<text x="${(labelWidth + width + 8).toFixed(1)}" y="${y + 15}">${escapeText(text)}</text>`,
-        ].join("");
-    });
-    return [
-        `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 ${height}" font-family="sans-serif" font-size="13" fill="#808890">`,
-        `<text x="10" y="24" font-size="15">${escapeText(title)}</text>`,
-        ...rows,
-        "</svg>\n",
-    ].join("\n");
-}
-
-function escapeText(text: string): string {
-    return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }

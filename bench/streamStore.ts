@@ -10,15 +10,15 @@ import * as net from "node:net";
  */
 
 interface Stored {
-    headers: Record<string, string>;
-    body: Buffer | undefined;
-    sizeBytes: number;
+    readonly headers: Record<string, string>;
+    readonly body: Buffer | undefined;
+    readonly sizeBytes: number;
 }
 
 interface RequestHead {
-    method: string;
-    url: URL;
-    headers: Record<string, string>;
+    readonly method: string;
+    readonly url: URL;
+    readonly headers: Record<string, string>;
 }
 
 const bufferBytes = 256 * 1024;
@@ -38,12 +38,8 @@ function answer(
     const { method, url } = request;
     const uploadId = url.searchParams.get("uploadId");
     const stored = objects.get(url.pathname);
-    if (method === "HEAD" || method === "GET") {
-        return stored ? [200, stored] : [404, ""];
-    }
-    if (method === "DELETE") {
-        return [204, ""];
-    }
+    if (method === "HEAD" || method === "GET") return stored ? [200, stored] : [404, ""];
+    if (method === "DELETE") return [204, ""];
     if (method === "POST" && uploadId === null) {
         const id = `upload-${uploads.size}`;
         uploads.set(id, { headers: metadataOf(request), sizeBytes: 0 });
@@ -122,17 +118,13 @@ function createReader(send: (bytes: Buffer | string) => void): (piece: Buffer) =
         missing = isChunked ? 0 : Number(head.headers["content-length"] ?? 0);
         sizeBytes = 0;
         kept = [];
-        if (head.headers["expect"] === "100-continue") {
-            send("HTTP/1.1 100 Continue\r\n\r\n");
-        }
+        if (head.headers["expect"] === "100-continue") send("HTTP/1.1 100 Continue\r\n\r\n");
     }
 
     function receive(bytes: Buffer): void {
         missing -= bytes.length;
         sizeBytes += bytes.length;
-        if (sizeBytes <= keptBytes) {
-            kept.push(Buffer.from(bytes));
-        }
+        if (sizeBytes <= keptBytes) kept.push(Buffer.from(bytes));
     }
 
     function finish(head: RequestHead): void {
@@ -159,9 +151,7 @@ function createReader(send: (bytes: Buffer | string) => void): (piece: Buffer) =
                 rest = rest.subarray(length);
             } else {
                 const taken = take(rest, request === undefined ? "\r\n\r\n" : "\r\n");
-                if (taken === undefined) {
-                    return;
-                }
+                if (taken === undefined) return;
                 rest = taken[1];
                 if (request === undefined) {
                     begin(parseHead(taken[0]));
@@ -169,9 +159,7 @@ function createReader(send: (bytes: Buffer | string) => void): (piece: Buffer) =
                     readChunkLine(taken[0], request);
                 }
             }
-            if (request !== undefined && missing === 0 && !isChunked) {
-                finish(request);
-            }
+            if (request !== undefined && missing === 0 && !isChunked) finish(request);
         }
     };
 }

@@ -33,11 +33,7 @@ export function uriOf({ bucket, key }: ObjectPlace): string {
     return `s3://${bucket}/${key}`;
 }
 
-/**
- * Finds what a KEY means: an `s3://` URI, or a key in the bucket of the stack.
- *
- * @throws Failure of usage when it is not the key of an archive
- */
+/** Finds what a KEY means: an `s3://` URI, or a key in the bucket of the stack. @throws Failure when it is neither */
 export async function findPlace(
     given: string,
     options: StackOptions,
@@ -135,26 +131,22 @@ export async function findArchive(context: Context, place: ObjectPlace): Promise
     const isReplaced = versionId !== newest.versionId;
     const object = isReplaced && versionId !== null ? await headObject(context, place, versionId) : newest;
     if (object?.sizeBytes !== record.archive.sizeBytes) {
-        throw new Failure(
-            `${uriOf(place)} is not what its record describes: version ${String(versionId)} of ${record.archive.sizeBytes} bytes.`,
-            {
-                next: "If an export to this key is running, wait for its end. Otherwise export the image to this key again.",
-            },
-        );
+        const described = `version ${String(versionId)} of ${record.archive.sizeBytes} bytes`;
+        throw new Failure(`${uriOf(place)} is not what its record describes: ${described}.`, {
+            next: "If an export to this key is running, wait for its end. Otherwise export the image to this key again.",
+        });
     }
     return { record, object, isReplaced };
 }
 
 /** How {@link readInOrder} reads. */
 export interface ReadOptions {
-    /** @default 0 */
+    /** Offset of the first byte. @default 0 */
     readonly from?: number;
     /** @default 8 MiB, as the AWS CLI */
     readonly partBytes?: number;
     /** Ranges that are read at a time. @default 8 */
     readonly concurrency?: number;
-    /** A connection without a byte for so long is stalled. @default 30000 */
-    readonly idleTimeoutMs?: number;
 }
 
 /**
@@ -164,7 +156,7 @@ export interface ReadOptions {
 export async function* readInOrder(
     context: Context,
     object: ObjectVersion,
-    { from = 0, partBytes = 8 * 1024 * 1024, concurrency = 8, idleTimeoutMs = 30_000 }: ReadOptions = {},
+    { from = 0, partBytes = 8 * 1024 * 1024, concurrency = 8 }: ReadOptions = {},
 ): AsyncGenerator<Buffer> {
     const left = new AbortController();
     const signal = AbortSignal.any([context.signal, left.signal]);
@@ -174,7 +166,7 @@ export async function* readInOrder(
         for (;;) {
             while (ahead.length < concurrency && next < object.sizeBytes) {
                 const length = Math.min(partBytes, object.sizeBytes - next);
-                const part = readPart({ ...context, signal }, object, next, length, idleTimeoutMs);
+                const part = readPart({ ...context, signal }, object, next, length);
                 part.catch(() => undefined); // it is awaited in its turn
                 ahead.push(part);
                 next += length;
@@ -195,46 +187,29 @@ async function readPart(
     object: ObjectVersion,
     offset: number,
     length: number,
-    idleTimeoutMs: number,
 ): Promise<Buffer> {
     const part = Buffer.allocUnsafe(length);
     let filled = 0;
     const isRead = await ask(object, context, async (s3) => {
-        const stalled = new AbortController();
-        const timer = setTimeout(() => {
-            stalled.abort();
-        }, idleTimeoutMs);
-        try {
-            const { Body } = await s3.send(
-                new GetObjectCommand({
-                    Bucket: object.bucket,
-                    Key: object.key,
-                    VersionId: object.versionId ?? undefined,
-                    IfMatch: object.eTag,
-                    Range: `bytes=${offset + filled}-${offset + length - 1}`,
-                }),
-                { abortSignal: AbortSignal.any([context.signal, stalled.signal]) },
-            );
-            for await (const chunk of Body as AsyncIterable<Uint8Array>) {
-                timer.refresh();
-                part.set(chunk.subarray(0, length - filled), filled);
-                filled += Math.min(chunk.length, length - filled);
-            }
-        } catch (error) {
-            throw stalled.signal.aborted ? passing(`no byte came for ${idleTimeoutMs} ms`) : error;
-        } finally {
-            clearTimeout(timer);
+        const request = new GetObjectCommand({
+            Bucket: object.bucket,
+            Key: object.key,
+            VersionId: object.versionId ?? undefined,
+            IfMatch: object.eTag,
+            Range: `bytes=${offset + filled}-${offset + length - 1}`,
+        });
+        const { Body } = await s3.send(request, { abortSignal: context.signal });
+        for await (const chunk of Body as AsyncIterable<Uint8Array>) {
+            part.set(chunk.subarray(0, length - filled), filled);
+            filled += Math.min(chunk.length, length - filled);
         }
-        if (filled < length) throw passing("the answer was shorter than asked for");
+        // An error that passes.
+        if (filled < length)
+            throw Object.assign(new Error("the answer was cut off"), { name: "TimeoutError" });
         return true;
     });
     if (isRead === undefined) throw nothingAt(object);
     return part;
-}
-
-/** An error that {@link call} takes for one that passes. */
-function passing(message: string): Error {
-    return Object.assign(new Error(message), { name: "TimeoutError" });
 }
 
 /**
@@ -249,18 +224,14 @@ async function ask<T>(
 ): Promise<T | undefined> {
     const region = place.region ?? context.env["AWS_REGION"] ?? "";
     const arn = `arn:${partitionOf(region) ?? "aws"}:s3:::${place.bucket}/${place.key}`;
+    const unlessMissing = async (s3: S3Client): Promise<T | undefined> =>
+        action(s3).catch(async (error: unknown) => {
+            const isGone = statusOf(error) === 404 && codeOf(error) !== "NoSuchBucket";
+            if (isGone || (isDenied(error) && (await isMissing(s3, place)))) return undefined;
+            throw error;
+        });
     try {
-        const given = async (s3: S3Client): Promise<T | undefined> => {
-            try {
-                return await action(s3);
-            } catch (error) {
-                if (codeOf(error) === "NoSuchBucket") throw error;
-                if (statusOf(error) === 404 || (isDenied(error) && (await isMissing(s3, place))))
-                    return undefined;
-                throw error;
-            }
-        };
-        return await call(context, "s3", arn, given, place.region);
+        return await call(context, "s3", arn, unlessMissing, place.region);
     } catch (error) {
         context.signal.throwIfAborted();
         throw explained(asFailure(error, arn), place);
@@ -285,9 +256,7 @@ async function isMissing(s3: S3Client, { bucket, key }: ObjectPlace): Promise<bo
 
 /** A failure with what it means for an archive. */
 function explained({ message, details }: Failure, place: ObjectPlace): Failure {
-    const { code = "", cause } = details;
-    const error = cause as { $response?: { headers?: Record<string, string> } } | undefined;
-    const region = error?.$response?.headers?.["x-amz-bucket-region"];
+    const { bucket, key } = place;
     const explanations: Readonly<Record<string, readonly [message: string, next: string]>> = {
         PreconditionFailed: [
             `${uriOf(place)} was replaced while it was being read.`,
@@ -295,17 +264,14 @@ function explained({ message, details }: Failure, place: ObjectPlace): Failure {
         ],
         InvalidObjectState: [
             `${uriOf(place)} is in a storage class that has to be restored before it can be read.`,
-            `aws s3api restore-object --bucket ${place.bucket} --key ${place.key} --restore-request Days=1`,
+            `aws s3api restore-object --bucket ${bucket} --key ${key} --restore-request Days=1`,
         ],
         NoSuchBucket: [
-            `There is no bucket ${place.bucket}.`,
+            `There is no bucket ${bucket}.`,
             "The stack's output artifactBucketName has its name.",
         ],
-        PermanentRedirect: [
-            `The bucket ${place.bucket} is in another region${region === undefined ? "" : `, ${region}`}.`,
-            "Set AWS_REGION to the region of the bucket.",
-        ],
+        PermanentRedirect: [`The bucket ${bucket} is in another region.`, "Set AWS_REGION to its region."],
     };
-    const [said, next] = explanations[code] ?? [message, details.next];
+    const [said, next] = explanations[details.code ?? ""] ?? [message, details.next];
     return new Failure(said, { ...details, next });
 }

@@ -31,6 +31,8 @@ const loaders: { [S in Service]: (region: string | undefined) => Promise<ClientT
     s3: async (region) =>
         new (await import("@aws-sdk/client-s3")).S3Client({
             ...configuration(region),
+            // A connection without a byte for so long is stalled.
+            requestHandler: { socketTimeout: 30_000 },
             // An emulator or another store has no host name for each bucket.
             forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
         }),

@@ -6,14 +6,23 @@ import { GetExecutionHistoryCommand, type HistoryEvent } from "@aws-sdk/client-s
 import { call } from "./call";
 import type { Context } from "./context";
 import { codeOf } from "./failure";
+import { followLog, type Stage, stageOfBuild } from "./stage";
+
+/** Where a build writes its log. */
+interface Log {
+    readonly logGroupName: string | undefined;
+    readonly logStreamName: string;
+}
 
 /** Follows the build that an execution started last. */
 export class BuildFollower {
     /** Its ARN; undefined as long as the execution has started none. */
     public arn: string | undefined;
-    /** What it is doing; `COMPLETED` when it has ended. */
-    public phase: string | undefined;
-    private log: { readonly logGroupName: string; readonly logStreamName: string } | undefined;
+    /** How far the export is. */
+    public stage: Stage = { name: "checking" };
+    private phase: string | undefined;
+    private logged: Stage | undefined;
+    private log: Log | undefined;
     private nextToken: string | undefined;
 
     public constructor(
@@ -26,7 +35,10 @@ export class BuildFollower {
         this.arn ??= await this.find();
         if (this.arn === undefined) return [];
         await this.describe(this.arn);
-        return this.log === undefined ? [] : this.read(this.arn);
+        const lines = this.log === undefined ? [] : await this.read(this.log, this.arn);
+        this.logged = followLog(this.logged, lines);
+        this.stage = stageOfBuild(this.phase, this.logged);
+        return lines;
     }
 
     private async find(): Promise<string | undefined> {
@@ -51,40 +63,30 @@ export class BuildFollower {
         );
         const { groupName: logGroupName, streamName: logStreamName } = build?.logs ?? {};
         this.phase = build?.currentPhase;
-        if (logGroupName !== undefined && logStreamName !== undefined) {
-            this.log = { logGroupName, logStreamName };
-        }
+        if (logStreamName !== undefined) this.log = { logGroupName, logStreamName };
     }
 
-    private async read(buildArn: string): Promise<readonly string[]> {
+    private async read(log: Log, buildArn: string): Promise<readonly string[]> {
         const lines: string[] = [];
+        const place = buildArn.replace(/:codebuild:/, ":logs:").replace(/:build\/.*$/, "");
+        const arn = `${place}:log-group:${log.logGroupName}:log-stream:${log.logStreamName}`;
         for (;;) {
             const { nextToken } = this;
-            const page = await this.readPage(buildArn);
-            // A progress bar returns to the beginning of its line.
-            lines.push(
-                ...(page.events ?? []).flatMap(({ message = "" }) =>
-                    message.replace(/\r?\n$/, "").split(/\r?\n|\r/),
-                ),
+            const request = new GetLogEventsCommand({ ...log, startFromHead: true, nextToken });
+            const page = await call(this.context, "logs", arn, (logs) => logs.send(request)).catch(
+                (error: unknown): GetLogEventsResponse => {
+                    // CodeBuild names the stream before it creates it.
+                    if (codeOf(error) === "ResourceNotFoundException") return {};
+                    throw error;
+                },
             );
+            // A progress bar returns to the beginning of its line.
+            const messages = (page.events ?? []).map(({ message = "" }) => message.replace(/\r?\n$/, ""));
+            lines.push(...messages.flatMap((message) => message.split(/\r?\n|\r/)));
             this.nextToken = page.nextForwardToken ?? nextToken;
             // At the end of a stream the token stays the same:
             // docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
             if (page.nextForwardToken === undefined || page.nextForwardToken === nextToken) return lines;
-        }
-    }
-
-    private async readPage(buildArn: string): Promise<GetLogEventsResponse> {
-        const { log, nextToken } = this;
-        const place = buildArn.replace(/:codebuild:/, ":logs:").replace(/:build\/.*$/, "");
-        const arn = `${place}:log-group:${log?.logGroupName}:log-stream:${log?.logStreamName}`;
-        const input = { logStreamName: undefined, ...log, startFromHead: true, nextToken };
-        try {
-            return await call(this.context, "logs", arn, (logs) => logs.send(new GetLogEventsCommand(input)));
-        } catch (error) {
-            // CodeBuild names the stream before it creates it.
-            if (codeOf(error) === "ResourceNotFoundException") return {};
-            throw error;
         }
     }
 }

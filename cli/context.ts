@@ -7,15 +7,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type AwsClients, environmentClients } from "./aws";
 import { type Output, outputTo } from "./terminal";
 
-/** How a command ended; what a shell script asks for. */
+/** How a command ended; what a shell script asks for. The last two are by Ctrl-C and by SIGTERM. */
 export const exitCodes = {
     success: 0,
     failed: 1,
     usage: 2,
     timedOut: 3,
     interrupted: 130,
-    terminated: 143,
+    ended: 143,
 } as const;
+
+/** Options without values, as the parser hands them over. */
+export type Flags<Name extends string> = Readonly<Partial<Record<Name, boolean | undefined>>>;
 
 /** Why the signal of a context is aborted. */
 export class Interruption extends Error {
@@ -92,15 +95,12 @@ export function processContext(root: string): Context {
                     resolve(code ?? 1);
                 });
             });
-            const [exitCode, stdout, stderr] = await Promise.all([
-                exit,
-                text(child.stdout),
-                text(child.stderr),
-            ]).catch((error: unknown) => {
+            try {
+                const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), exit]);
+                return { exitCode: await exit, stdout, stderr };
+            } finally {
                 signal.throwIfAborted();
-                throw error;
-            });
-            return { exitCode, stdout, stderr };
+            }
         },
     };
 }

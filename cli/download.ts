@@ -43,12 +43,12 @@ export async function download(
         const found = await findPart(part, object);
         watcher.begin(found);
         await writeFile(recordKey(part), boundTo(object));
-        const target = await open(part, found.bytes > 0 ? "r+" : "w");
+        const target = await open(part, found.bytes > 0 ? "a" : "w");
         try {
             if (found.bytes > 0) await addFile(hash, part, context.signal);
             bytes = found.bytes;
             for await (const chunk of readInOrder(context, object, { ...options, from: bytes })) {
-                await writeAll(target, chunk, bytes);
+                await target.writeFile(chunk);
                 hash.update(chunk);
                 bytes += chunk.length;
                 watcher.progress(bytes);
@@ -62,12 +62,12 @@ export async function download(
     }
     const sha256 = hash.digest("hex");
     if (sha256 !== record.archive.sha256) {
-        await removePart(part);
+        await Promise.all([part, recordKey(part)].map((each) => rm(each, { force: true })));
         throw new Failure(
-            `What came of ${uriOf(object)} has the sha256 ${sha256}, its record says ${record.archive.sha256}. It was removed.`,
+            `The download of ${uriOf(object)} has the sha256 ${sha256}, its record says ${record.archive.sha256}. It was removed.`,
             {
                 code: "DigestMismatch",
-                next: "Repeat the command. If it stays so, export the image to this key again.",
+                next: "Repeat the command. If it happens again, export the image to this key again.",
             },
         );
     }
@@ -115,22 +115,6 @@ async function findPart(part: string, object: ObjectVersion): Promise<{ bytes: n
     return isSame ? { bytes, isOther: false } : { bytes: 0, isOther: bytes > 0 };
 }
 
-async function removePart(part: string): Promise<void> {
-    await rm(part, { force: true });
-    await rm(recordKey(part), { force: true });
-}
-
-async function writeAll(
-    target: Awaited<ReturnType<typeof open>>,
-    bytes: Uint8Array,
-    position: number,
-): Promise<void> {
-    for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await target.write(bytes, done, bytes.length - done, position + done);
-        done += bytesWritten;
-    }
-}
-
 /** A failure with what is left of the download, and how to go on. */
 function brokenOff(error: unknown, part: string, bytes: number, { sizeBytes }: ObjectVersion): unknown {
     if (error instanceof Interruption) return error;
@@ -143,19 +127,17 @@ function brokenOff(error: unknown, part: string, bytes: number, { sizeBytes }: O
 /** Errors of the file system as people read them; undefined for others. */
 function onDisk(cause: unknown, part: string, missingBytes: number): Failure | undefined {
     const code = codeOf(cause);
-    const space = `Make room for ${formatBytes(missingBytes)} more, or name a file on another disk.`;
-    const advice: Readonly<Record<string, readonly [what: string, next: string]>> = {
-        ENOSPC: ["The disk is full", space],
-        EDQUOT: ["The disk quota is used up", space],
-        EFBIG: ["The file system takes no file of this size", "Name a file on another file system."],
-        EACCES: ["You may not write here", "Name a file in a folder of yours."],
-        EPERM: ["You may not write here", "Name a file in a folder of yours."],
-        EROFS: ["This file system is read-only", "Name a file elsewhere."],
-        ENOENT: ["There is no such folder", "Create it (mkdir -p), or name a file elsewhere."],
-        ENOTDIR: ["There is no such folder", "Name a file elsewhere."],
-        EISDIR: ["There is a folder of this name", "Name another file."],
-    };
-    const [what, next] = advice[code] ?? [];
-    if (what === undefined || next === undefined) return undefined;
+    const advice: readonly (readonly [codes: RegExp, what: string, next: string])[] = [
+        [
+            /^(ENOSPC|EDQUOT|EFBIG)$/,
+            "The disk is full",
+            `Make room for ${formatBytes(missingBytes)} more, or name a file on another disk.`,
+        ],
+        [/^(EACCES|EPERM|EROFS)$/, "You may not write here", "Name a file in a folder of yours."],
+        [/^(ENOENT|ENOTDIR)$/, "There is no such folder", "Create it (mkdir -p), or name a file elsewhere."],
+        [/^EISDIR$/, "There is a folder of this name", "Name another file."],
+    ];
+    const [, what, next] = advice.find(([codes]) => codes.test(code)) ?? [];
+    if (what === undefined) return undefined;
     return new Failure(`${what}: ${part} cannot be written.`, { code, next, cause });
 }

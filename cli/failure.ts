@@ -5,7 +5,7 @@ import { type Output, styled } from "./terminal";
 
 /** What is known of a failure besides its message. */
 export interface FailureDetails {
-    /** @default 1 */
+    /** Of the process. @default 1 */
     readonly exitCode?: number | undefined;
     /** Error code of AWS, or error name of an export. */
     readonly code?: string | undefined;
@@ -24,11 +24,6 @@ export class Failure extends Error {
     ) {
         super(message, { cause: details.cause });
     }
-
-    /** Exit code of the process. */
-    public get exitCode(): number {
-        return this.details.exitCode ?? exitCodes.failed;
-    }
 }
 
 /** Arguments that cannot work. */
@@ -42,39 +37,35 @@ const throttled = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
 const unreachable =
     /^(ENOTFOUND|EAI_AGAIN|ECONN\w+|EPIPE|ETIMEDOUT|ENETUNREACH|TimeoutError|NetworkingError)$/;
 
-/** What to do about errors of the AWS SDK: their codes, and the message and advice for each. */
-const awsErrors: readonly { readonly codes: RegExp; readonly says?: string; readonly next: string }[] = [
-    {
-        codes: /^(CredentialsProviderError|TokenProviderError|NoCredentials)$/,
-        says: "No AWS credentials were found.",
-        next: "Sign in (`aws sso login`), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-    },
-    {
-        codes: expired,
-        says: "The AWS credentials have expired.",
-        next: "Sign in again (`aws sso login`, or new AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN), then repeat the command.",
-    },
-    {
-        codes: /^(UnrecognizedClientException|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignatureException|AuthFailure)$/,
-        next: "AWS does not accept these credentials: check that they are complete and belong to this account, and that this machine's clock is right.",
-    },
-    {
-        codes: denied,
-        next: "Attach the stack's output startExportPolicy (startBatchPolicy for batches, readArtifactsPolicy for files) to the owner of these credentials.",
-    },
-    {
-        codes: throttled,
-        next: "AWS was asked too often and still refuses. Repeat the command in a minute.",
-    },
-    {
-        codes: /^(ExecutionDoesNotExist|StateMachineDoesNotExist|ResourceNotFound|ResourceNotFoundException)$/,
-        next: "Check ARN, region and account. `image-export list` shows what there is.",
-    },
-    { codes: /^InvalidArn$/, next: "Give a whole ARN, arn:PARTITION:states:REGION:ACCOUNT:…" },
-    {
-        codes: unreachable,
-        next: "Check that this machine reaches AWS: network, proxy (HTTPS_PROXY), VPN, and the region's name.",
-    },
+/** Errors of the AWS SDK: their codes, what to do, and what to say instead of AWS. */
+const awsErrors: readonly (readonly [codes: RegExp, next: string, says?: string])[] = [
+    [
+        /^(CredentialsProviderError|TokenProviderError|NoCredentials)$/,
+        "Sign in (`aws sso login`), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        "No AWS credentials were found.",
+    ],
+    [
+        expired,
+        "Sign in again (`aws sso login`, or new AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN), then repeat the command.",
+        "The AWS credentials have expired.",
+    ],
+    [
+        /^(UnrecognizedClientException|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignatureException|AuthFailure)$/,
+        "AWS does not accept these credentials: check that they are complete and belong to this account, and that this machine's clock is right.",
+    ],
+    [
+        denied,
+        "Attach the stack's output startExportPolicy (startBatchPolicy for batches, readArtifactsPolicy for files) to the owner of these credentials.",
+    ],
+    [throttled, "AWS was asked too often and still refuses. Repeat the command in a minute."],
+    [
+        /^(ExecutionDoesNotExist|StateMachineDoesNotExist|ResourceNotFound|ResourceNotFoundException)$/,
+        "Check ARN, region and account. `image-export list` shows what there is.",
+    ],
+    [
+        unreachable,
+        "Check that this machine reaches AWS: network, proxy (HTTPS_PROXY), VPN, and the region's name.",
+    ],
 ];
 
 /** Whether AWS said that the credentials are no longer valid. */
@@ -127,11 +118,11 @@ export function asFailure(error: unknown, arn?: string): Failure {
         });
     }
     const code = codeOf(error);
-    const known = awsErrors.find(({ codes }) => codes.test(code));
-    return new Failure(known?.says ?? message, {
+    const [, next, says = message] = awsErrors.find(([codes]) => codes.test(code)) ?? [];
+    return new Failure(says, {
         code,
         arn: arn ?? /arn:[\w-]+:[^\s"',]+/.exec(message)?.[0],
-        next: known?.next,
+        next,
         cause: error,
     });
 }

@@ -10,8 +10,8 @@ import { BuildFollower } from "./build";
 import { call } from "./call";
 import { type Context, Interruption } from "./context";
 import { isDenied } from "./failure";
-import { followLog, type Stage, stageOfBuild, stageText } from "./stage";
-import { formatDuration, type Piece, statusLine, styled } from "./terminal";
+import { stageText } from "./stage";
+import { formatDuration, type StatusLine, statusLine, styled } from "./terminal";
 
 // Each look is three calls. AWS lets an account make 15 to 25 of each kind a second, for everybody in it.
 const firstPollMs = 1000;
@@ -28,51 +28,8 @@ export async function describeExecution(context: Context, executionArn: string):
     return { ...answer, executionArn };
 }
 
-/** What an execution is doing, and what its build has written since the last time. */
-export interface Look {
-    readonly execution: Execution;
-    readonly stage: Stage;
-    readonly lines: readonly string[];
-}
-
-/** Looks at a running execution again and again. */
-export class Watch {
-    /** Why the build cannot be seen, where these credentials may not. */
-    public hidden: unknown;
-    private readonly build: BuildFollower;
-    private logged: Stage | undefined;
-
-    public constructor(
-        private readonly context: Context,
-        private readonly executionArn: string,
-    ) {
-        this.build = new BuildFollower(context, executionArn);
-    }
-
-    /** Looks once. Without permission to see its build, the execution is followed all the same. */
-    public async look(): Promise<Look> {
-        const execution = await describeExecution(this.context, this.executionArn);
-        const lines = await this.lookAtBuild();
-        this.logged = followLog(this.logged, lines);
-        const stage =
-            this.build.arn === undefined ? { name: "checking" } : stageOfBuild(this.build.phase, this.logged);
-        return { execution, stage, lines };
-    }
-
-    private async lookAtBuild(): Promise<readonly string[]> {
-        if (this.hidden !== undefined) return [];
-        try {
-            return await this.build.look();
-        } catch (error) {
-            if (!isDenied(error)) throw error;
-            this.hidden = error;
-            return [];
-        }
-    }
-}
-
 /**
- * Follows an execution with a live status on stderr.
+ * Follows an execution with a live status on stderr. Without permission to see its build it is followed all the same.
  *
  * @param isLogging Whether the lines of the build's log are printed as well.
  * @returns the execution, ended
@@ -82,53 +39,45 @@ export async function followExecution(
     executionArn: string,
     isLogging: boolean,
 ): Promise<Execution> {
-    const watch = new Watch(context, executionArn);
-    let lastStage = "";
-    let pauseMs = 0;
+    const build = new BuildFollower(context, executionArn);
+    let isHidden = false;
     return poll(context, executionArn, async (print) => {
-        const { execution, stage, lines } = await watch.look();
-        if (isLogging) for (const line of lines) print(styled(line, "dim"));
-        // What has just changed may change again soon.
-        pauseMs = stage.name === lastStage ? Math.min(slowestPollMs, pauseMs * 1.3) : firstPollMs;
-        lastStage = stage.name;
-        const hidden =
-            watch.hidden === undefined
-                ? undefined
-                : `The build cannot be seen with these credentials, so its progress is not shown. The stack's output startExportPolicy has what is needed. (${messageOf(watch.hidden)})`;
-        return { execution, key: stage.name, text: stageText(stage), hidden, pauseMs };
+        const execution = await describeExecution(context, executionArn);
+        try {
+            const lines = isHidden ? [] : await build.look();
+            if (isLogging) for (const line of lines) print(styled(line, "dim"));
+        } catch (error) {
+            if (!isDenied(error)) throw error;
+            isHidden = true;
+            const note = `The build cannot be seen with these credentials, so its progress is not shown. The stack's output startExportPolicy has what is needed. (${messageOf(error)})`;
+            print(styled(note, "yellow"));
+        }
+        return { execution, key: build.stage.name, text: stageText(build.stage) };
     });
-}
-
-/** What a look at a running execution gives {@link poll}. */
-export interface Polled {
-    readonly execution: Execution;
-    /** Changes when a new line is worth it where there is no terminal. */
-    readonly key: string;
-    readonly text: string;
-    /** Why less is shown than there is; said once. */
-    readonly hidden: string | undefined;
-    readonly pauseMs: number;
 }
 
 /**
  * Looks at an execution until it has ended, with a status line and its clock. After Ctrl-C asks, once, whether to stop the
  * execution as well; where nobody can be asked it goes on, and the commands to stop it and to watch it again are printed.
  *
+ * @param look What is shown: `key` is what changes when a new line is worth it where there is no terminal.
  * @throws Interruption after Ctrl-C, whatever the answer
  */
 export async function poll(
     context: Context,
     executionArn: string,
-    look: (print: (line: Piece) => void) => Promise<Polled>,
+    look: (print: StatusLine["print"]) => Promise<{ execution: Execution; key: string; text: string }>,
 ): Promise<Execution> {
     const status = statusLine(context.stderr);
-    let isHiddenSaid = false;
+    let lastKey: string | undefined;
+    let pauseMs = 0;
     try {
         for (;;) {
-            const { execution, key, text, hidden, pauseMs } = await look(status.print);
+            const { execution, key, text } = await look(status.print);
             if (execution.status !== "RUNNING") return execution;
-            if (hidden !== undefined && !isHiddenSaid) status.print(styled(hidden, "yellow"));
-            isHiddenSaid ||= hidden !== undefined;
+            // What has just changed may change again soon.
+            pauseMs = key === lastKey ? Math.min(slowestPollMs, pauseMs * 1.3) : firstPollMs;
+            lastKey = key;
             const startMs = execution.startDate?.getTime() ?? context.now();
             await pause(context, pauseMs * (0.75 + context.random() / 2), () => {
                 const elapsed = ` ${formatDuration(context.now() - startMs)} since the start`;

@@ -12,13 +12,11 @@ const path = require("node:path");
 
 const root = path.resolve(__dirname, "..");
 const dist = path.join(root, "dist", "cli");
+const dayMs = 24 * 3600 * 1000;
 
-/** The folders that the bundle is made of, besides node_modules. */
-const sources = ["cli", "contract", "exporter"];
-
-function main() {
+async function main() {
     if (Number(process.versions.node.split(".")[0]) < 22) {
-        fail(`Node ${process.versions.node} is too old: image-export needs Node 22 or later.`);
+        throw new Error(`Node ${process.versions.node} is too old: image-export needs Node 22 or later.`);
     }
     const folder = path.join(dist, hashOfSources());
     if (!fs.existsSync(folder)) bundle(folder);
@@ -29,15 +27,13 @@ function main() {
     return commandLine.main(process.argv.slice(2), { root, version });
 }
 
+/** Of the rooms that the bundle is made of, and of the lock file, which stands for node_modules. */
 function hashOfSources() {
     const hash = createHash("sha256");
-    const files = sources.flatMap((folder) =>
-        fs
-            .readdirSync(path.join(root, folder), { recursive: true })
-            .filter((name) => /\.[jt]s$/.test(name))
-            .map((name) => path.join(folder, name))
-            .sort(),
-    );
+    const files = ["cli", "contract", "exporter"].flatMap((room) => {
+        const names = fs.readdirSync(path.join(root, room), { recursive: true }).sort();
+        return names.filter((name) => /\.[jt]s$/.test(name)).map((name) => path.join(room, name));
+    });
     for (const file of [...files, "package-lock.json"]) {
         hash.update(`${file}\0`).update(fs.readFileSync(path.join(root, file)));
     }
@@ -48,8 +44,7 @@ function hashOfSources() {
 function bundle(folder) {
     const draft = `${folder}.${process.pid}`;
     try {
-        const { buildSync } = require("esbuild");
-        buildSync({
+        require("esbuild").buildSync({
             absWorkingDir: root,
             entryPoints: { imageExport: "cli/main.ts" },
             outdir: draft,
@@ -72,27 +67,23 @@ function bundle(folder) {
         fs.rmSync(draft, { recursive: true, force: true });
         if (fs.existsSync(folder)) return;
         const next = error.code === "MODULE_NOT_FOUND" ? "\nInstall what it needs: npm ci" : "";
-        fail(`The command line could not be bundled to ${dist}: ${error.message}${next}`);
+        const message = `The command line could not be bundled to ${dist}: ${error.message}${next}`;
+        throw new Error(message, { cause: error });
     }
-    removeOthers(folder);
-}
-
-/** Bundles of older sources; those of the last day may still be running. */
-function removeOthers(folder) {
-    const dayMs = 24 * 3600 * 1000;
-    for (const name of fs.readdirSync(dist)) {
-        const other = path.join(dist, name);
+    // Bundles of older sources go; those of the last day may still be running.
+    for (const other of fs.readdirSync(dist).map((name) => path.join(dist, name))) {
         const isOld = Date.now() - fs.statSync(other).mtimeMs > dayMs;
         if (other !== folder && isOld) fs.rmSync(other, { recursive: true, force: true });
     }
 }
 
-function fail(message) {
-    process.stderr.write(`Error ${message}\n`);
-    process.exit(1);
-}
-
-Promise.resolve(main()).then((code) => {
-    // Not process.exit: what was written to a pipe would be lost.
-    process.exitCode = code;
-});
+// Not process.exit: what was written to a pipe would be lost.
+main().then(
+    (code) => {
+        process.exitCode = code;
+    },
+    (error) => {
+        process.stderr.write(`Error ${error.message}\n`);
+        process.exitCode = 1;
+    },
+);

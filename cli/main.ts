@@ -32,14 +32,14 @@ export async function runCommandLine(
         return exitCode;
     } catch (error) {
         if (error instanceof Interruption) {
-            return error.by === "SIGINT" ? exitCodes.interrupted : exitCodes.terminated;
+            return error.by === "SIGINT" ? exitCodes.interrupted : exitCodes.ended;
         }
         // Help and version have been printed; help without a command is no success.
         if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.success;
         if (error instanceof CommanderError && error.code === "commander.help") return exitCodes.usage;
         const failure = error instanceof CommanderError ? asUsage(error, argv[0]) : asFailure(error);
         printFailure(context.stderr, failure);
-        return failure.exitCode;
+        return failure.details.exitCode ?? exitCodes.failed;
     }
 }
 

@@ -24,45 +24,42 @@ interface Row {
  * @throws Failure that names the row
  */
 export function readManifest(name: string, text: string): BatchRequest[] {
-    const form = forms.find(({ ending }) => name.endsWith(ending));
+    const { read = readUris } = forms.find(({ ending }) => name.endsWith(ending)) ?? {};
     // Excel marks UTF-8 with a byte order mark.
-    const rows = (form?.read ?? readUris)(name, text.replace(/^\uFEFF/, ""));
+    const rows = read(name, text.replace(/^\uFEFF/, ""));
     if (rows.length === 0) throw usageFailure(`${name} names no image.`);
     return rows.map(readRow);
-}
-
-const forms: readonly { ending: string; read: (name: string, text: string) => readonly Row[] }[] = [
-    { ending: ".json", read: readJson },
-    { ending: ".jsonl", read: readJsonLines },
-    { ending: ".csv", read: readCsv },
-];
-
-function readJson(name: string, text: string): readonly Row[] {
-    const values = parseJson(name, text);
-    if (!Array.isArray(values)) {
-        throw usageFailure(`${name} holds no array: expected [request, …] or [URI, …].`);
-    }
-    return values.map((value: unknown, index) => ({ where: `${name} element ${index + 1}`, value }));
-}
-
-function readJsonLines(name: string, text: string): readonly Row[] {
-    return linesOf(name, text).map(({ where, value }) => ({ where, value: parseJson(where, value) }));
 }
 
 function readUris(name: string, text: string): readonly Row[] {
     return linesOf(name, text).filter(({ value }) => !value.startsWith("#"));
 }
 
-function linesOf(name: string, text: string): (Row & { readonly value: string })[] {
-    return text
-        .split(/\r?\n/)
-        .map((line, index) => ({ where: `${name} line ${index + 1}`, value: line.trim() }))
-        .filter(({ value }) => value !== "");
+const forms: readonly { ending: string; read: (name: string, text: string) => readonly Row[] }[] = [
+    { ending: ".json", read: readJson },
+    { ending: ".jsonl", read: (name, text) => linesOf(name, text).map(parseLine) },
+    { ending: ".csv", read: readCsv },
+];
+
+function readJson(name: string, text: string): readonly Row[] {
+    const { value: values } = parseLine({ where: name, value: text });
+    if (!Array.isArray(values)) {
+        throw usageFailure(`${name} holds no array: expected [request, …] or [URI, …].`);
+    }
+    return values.map((value: unknown, index) => ({ where: `${name} element ${index + 1}`, value }));
 }
 
-function parseJson(where: string, text: string): unknown {
+function linesOf(name: string, text: string) {
+    const lines = text.split("\n").map((line, index) => ({
+        where: `${name} line ${index + 1}`,
+        value: line.trim(),
+    }));
+    return lines.filter(({ value }) => value !== "");
+}
+
+function parseLine({ where, value }: { readonly where: string; readonly value: string }): Row {
     try {
-        return JSON.parse(text);
+        return { where, value: JSON.parse(value) };
     } catch (error) {
         throw usageFailure(`${where} is not JSON: ${messageOf(error)}`);
     }

@@ -4,8 +4,9 @@
 import { Argument, Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 
 import { manifestPrefix } from "../contract/keys";
-import { type ExporterValues, exporterOptions } from "../exporter/arguments";
-import { type Context, exitCodes } from "./context";
+import { exporterOptions } from "../exporter/arguments";
+import { completionScript } from "./completion";
+import type { Context } from "./context";
 import { stackVariables } from "./stack";
 
 const stack = new Option("--stack <NAME>", "Pulumi stack whose outputs say where to look");
@@ -16,18 +17,22 @@ const stateMachine = new Option(
 const json = new Option("--json", "print the outcome as JSON");
 const wait = new Option("--wait", "follow it to its end (the default)");
 const noWait = new Option("--no-wait", "only start it, and print its ARN");
-const force = new Option("--force", "export although the same export is there already");
+const withLogs = new Option("--logs", "print what the build writes as well, while following");
+const since = new Option("--since <TIME>", "how far to look back, for instance 90m, 24h or 7d")
+    .argParser((text) => parseDuration(text))
+    .default(24 * 3_600_000, "24h");
+const expires = new Option("--expires <TIME>", "how long it is valid, at most 7d")
+    .argParser((text) => parseDuration(text, 7))
+    .default(3_600_000, "1h");
 const execution = new Argument("<EXECUTION>", "its ARN, or its name in the stack's state machine");
 const key = new Argument("<KEY>", "key in the stack's bucket, or s3://BUCKET/KEY");
 
 /** The modules of the commands. */
 const load = {
     batch: () => require("./commands/batch") as typeof import("./commands/batch"),
-    completion: () => require("./commands/completion") as typeof import("./commands/completion"),
     doctor: () => require("./commands/doctor") as typeof import("./commands/doctor"),
+    executions: () => require("./commands/executions") as typeof import("./commands/executions"),
     get: () => require("./commands/get") as typeof import("./commands/get"),
-    list: () => require("./commands/list") as typeof import("./commands/list"),
-    logs: () => require("./commands/logs") as typeof import("./commands/logs"),
     run: () => require("./commands/run") as typeof import("./commands/run"),
     start: () => require("./commands/start") as typeof import("./commands/start"),
     url: () => require("./commands/url") as typeof import("./commands/url"),
@@ -58,12 +63,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .configureHelp({ subcommandDescription: (command) => command.description().split(". ")[0] ?? "" })
         .exitOverride()
         .configureOutput({
-            writeOut: (text) => {
-                context.stdout.write(text);
-            },
-            writeErr: (text) => {
-                context.stderr.write(text);
-            },
+            writeOut: context.stdout.write,
+            writeErr: context.stderr.write,
             // What is wrong is thrown as well, and printed where every failure is.
             outputError: () => undefined,
             getOutHelpWidth: () => context.stdout.columns,
@@ -79,46 +80,31 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .option("--image <URI>", "image in Amazon ECR; by default that of the stack")
         .option("--key <KEY>", "key of the archive in the stack's bucket; by default from repository and tag")
         .option("--platform <OS/ARCH>", "platform, linux/amd64 by default; all with engine stream")
-        .addOption(force)
+        .option("--force", "export although the same export is there already")
         .addOption(wait)
         .addOption(noWait)
-        .option("--logs", "print what the build writes as well")
+        .addOption(withLogs)
         .addOption(json)
         .addOption(stack)
         .addOption(stateMachine)
-        .addHelpText(
-            ...examples(
-                ["start --stack dev", "export the stack's image"],
-                [
-                    "start --image 111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:1.29 --platform linux/arm64",
-                    "export another one",
-                ],
-                ["start --json | jq -r .output.artifactKey", "print the archive's key, for a script"],
-            ),
-        )
+        .addHelpText(...example("start --image $REGISTRY/nginx:1.29 --stack dev"))
+        .addHelpText(...example("start --json | jq -r .output.artifactKey"))
         .action((options) => load.start().start(options, context).then(end));
 
     program
         .command("batch")
         .description(
-            "Export many images and report which ones failed. The file is checked, and what was checked is uploaded under " +
-                `${manifestPrefix} in the stack's bucket. The same batch again exports what is left, and skips the rest.`,
+            "Export many images and report which ones failed. FILE is a JSON array (.json), JSON Lines (.jsonl) or CSV with a header " +
+                "(.csv) of requests, or any other file with one image URI a line; - reads such lines from stdin. What was checked is " +
+                `uploaded under ${manifestPrefix} in the stack's bucket. The same batch again exports what is left.`,
         )
-        .argument(
-            "<FILE>",
-            "JSON array (.json), JSON Lines (.jsonl) or CSV with a header (.csv) of requests, or any other file with one image URI a line; - reads such lines from stdin",
-        )
+        .argument("<FILE>")
         .option("--allow-failures", "succeed whatever becomes of the images")
         .addOption(wait)
         .addOption(noWait)
         .addOption(json)
         .addOption(stack)
-        .addHelpText(
-            ...examples(
-                ["batch images.txt --stack dev", "export each image that the file names"],
-                ["batch release.csv --json > outcome.json", "keep what became of them"],
-            ),
-        )
+        .addHelpText(...example("batch release.csv --json > outcome.json"))
         .action((file, options) => load.batch().batch(file, options, context).then(end));
 
     program
@@ -126,28 +112,24 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .description("Report how far an export is, or how it ended. The exit code is that of start.")
         .addArgument(execution)
         .option("--wait", "follow the export to its end, as start does")
-        .option("--logs", "with --wait: print what the build writes as well")
+        .addOption(withLogs)
         .addOption(json)
         .addOption(stack)
         .addOption(stateMachine)
-        .addHelpText(...examples(["status 4f0c --stack dev --wait", "watch an export"]))
-        .action((name, options) => load.start().status(name, options, context).then(end));
+        .addHelpText(...example("status 4f0c --stack dev --wait"))
+        .action((name, options) => load.executions().status(name, options, context).then(end));
 
     program
         .command("list")
         .description("List the exports of a stack, the newest first. Step Functions keeps them for 90 days.")
         .option("--failed", "only those that failed, timed out or were stopped")
-        .addOption(
-            new Option("--since <TIME>", "how far to look back, for instance 90m, 24h or 7d")
-                .argParser((text) => parseDuration(text))
-                .default(parseDuration("24h"), "24h"),
-        )
+        .addOption(since)
         .option("--limit <N>", "at most so many, the newest", parseCount, 20)
         .addOption(json)
         .addOption(stack)
         .addOption(stateMachine)
-        .addHelpText(...examples(["list --failed --since 7d", "what failed in the last week"]))
-        .action((options) => load.list().list(options, context).then(end));
+        .addHelpText(...example("list --failed --since 7d"))
+        .action((options) => load.executions().list(options, context).then(end));
 
     program
         .command("logs")
@@ -156,8 +138,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .option("-f, --follow", "go on until the export has ended")
         .addOption(stack)
         .addOption(stateMachine)
-        .addHelpText(...examples(["logs 4f0c --follow", "print the log to its end"]))
-        .action((name, options) => load.logs().logs(name, options, context).then(end));
+        .addHelpText(...example("logs 4f0c --follow"))
+        .action((name, options) => load.executions().logs(name, options, context).then(end));
 
     program
         .command("stop")
@@ -165,8 +147,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addArgument(execution)
         .addOption(stack)
         .addOption(stateMachine)
-        .addHelpText(...examples(["stop 4f0c --stack dev", "stop an export"]))
-        .action((name, options) => load.start().stop(name, options, context).then(end));
+        .addHelpText(...example("stop 4f0c --stack dev"))
+        .action((name, options) => load.executions().stop(name, options, context).then(end));
 
     program
         .command("get")
@@ -181,12 +163,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addOption(json)
         .addOption(stack)
         .addOption(stateMachine)
-        .addHelpText(
-            ...examples(
-                ["get images/nginx/1.29.tar", "download to 1.29.tar"],
-                ["get s3://my-bucket/images/nginx/1.29.tar /srv/ --load", "download, and load into Docker"],
-            ),
-        )
+        .addHelpText(...example("get s3://my-bucket/images/nginx/1.29.tar /srv/ --load"))
         .action((name, file, options) => load.get().get(name, file, options, context).then(end));
 
     program
@@ -197,15 +174,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
                 "and of SSO are valid for some hours only. Needs the stack's output readArtifactsPolicy.",
         )
         .addArgument(key)
-        .addOption(
-            new Option("--expires <TIME>", "how long it is valid, at most 7d")
-                .argParser((text) => parseDuration(text, 7))
-                .default(parseDuration("1h"), "1h"),
-        )
+        .addOption(expires)
         .addOption(json)
         .addOption(stack)
         .addOption(stateMachine)
-        .addHelpText(...examples(["url images/nginx/1.29.tar --expires 2d", "print a link for two days"]))
+        .addHelpText(...example("url images/nginx/1.29.tar --expires 2d"))
         .action((name, options) => load.url().url(name, options, context).then(end));
 
     program
@@ -216,12 +189,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         )
         .argument("<FILE>", "file, for which nothing else is needed, or s3://BUCKET/KEY")
         .addOption(json)
-        .addHelpText(
-            ...examples(
-                ["verify nginx.tar", "verify a file, offline"],
-                ["verify nginx.tar --json | jq -r '.layers[].digest'", "list the layers"],
-            ),
-        )
+        .addHelpText(...example("verify nginx.tar --json | jq -r '.layers[].digest'"))
         .action((file, options) => load.verify().verify(file, options, context).then(end));
 
     const run = program
@@ -234,27 +202,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .argument("<IMAGE>", "HOST/REPOSITORY[:TAG][@sha256:DIGEST] of any registry")
         .argument("<DESTINATION>", "file, or s3://BUCKET/KEY")
         .addOption(json)
-        .addHelpText(
-            ...examples(
-                [
-                    "run 111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:1.29 nginx.tar",
-                    "export to a file",
-                ],
-                [
-                    "run registry.example.com/app:1 s3://my-bucket/app.tar --platform all",
-                    "export every platform to S3",
-                ],
-            ),
-        )
-        .action(async (image, destination, options) => {
+        .addHelpText(...example("run registry.example.com/app:1 app.tar --platform all"))
+        .action((image, destination, options) => {
             // Commander names them as JavaScript does, the exporter as they are written.
-            const values: ExporterValues = Object.fromEntries(
-                run.options.map((option) => [
-                    option.name(),
-                    run.getOptionValue(option.attributeName()) as string | undefined,
-                ]),
+            const names = run.options.map((option) => [option.name(), option.attributeName()] as const);
+            const values = Object.fromEntries(
+                names.map(([name, attribute]) => [name, run.getOptionValue(attribute) as string | undefined]),
             );
-            end(await load.run().run([image, destination], values, options.json, context));
+            return load.run().run([image, destination], values, options.json, context).then(end);
         });
     for (const [name, option] of Object.entries(exporterOptions)) {
         run.option("value" in option ? `--${name} <${option.value}>` : `--${name}`, option.description);
@@ -263,15 +218,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
     program
         .command("doctor")
         .description(
-            "Find what is missing for deploying and for exports. It says what to do, and changes nothing: permissions are " +
+            "Find what is missing to start exports and fetch archives. It says what to do, and changes nothing: permissions are " +
                 "tried with calls that only read, and what cannot be tried so is reported as unknown.",
         )
-        .addArgument(new Argument("[PURPOSE]", "all by default").choices(["deploy", "start"]))
         .addOption(json)
         .addOption(stack)
         .addOption(stateMachine)
-        .addHelpText(...examples(["doctor start --stack dev", "what starting exports needs"]))
-        .action((purpose, options) => load.doctor().doctor(purpose, options, context).then(end));
+        .addHelpText(...example("doctor --stack dev"))
+        .action((options) => load.doctor().doctor(options, context).then(end));
 
     program
         .command("completion")
@@ -280,25 +234,17 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
                 "alias image-export='npx image-export'.",
         )
         .addArgument(new Argument("<SHELL>").choices(["bash", "zsh", "fish"]))
-        .addHelpText(
-            ...examples(
-                ["completion bash", "in ~/.bashrc: source <(npx image-export completion bash)"],
-                ["completion zsh", "in ~/.zshrc, after compinit: source <(npx image-export completion zsh)"],
-                ["completion fish > ~/.config/fish/completions/image-export.fish", "once"],
-            ),
-        )
+        .addHelpText(...example("completion bash >> ~/.bashrc"))
+        .addHelpText(...example("completion zsh >> ~/.zshrc"))
+        .addHelpText(...example("completion fish > ~/.config/fish/completions/image-export.fish"))
         .action((shell) => {
-            context.stdout.write(load.completion().completionScript(shell, program));
-            end(exitCodes.success);
+            context.stdout.write(completionScript(shell, program));
         });
     return program;
 }
 
-function examples(...all: readonly (readonly [command: string, does: string])[]): ["after", string] {
-    return [
-        "after",
-        `\nExamples:\n${all.map(([command, does]) => `  # ${does}\n  image-export ${command}`).join("\n")}`,
-    ];
+function example(command: string): ["after", string] {
+    return ["after", `\nExample: image-export ${command}`];
 }
 
 const unitsMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

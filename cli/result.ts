@@ -4,7 +4,7 @@ import type { ExportResult } from "../contract/result";
 import { type Context, exitCodes } from "./context";
 import { printNext } from "./failure";
 import type { Execution } from "./follow";
-import { block, formatDuration, formatSize, formatTime, type Piece, styled, writeJson } from "./terminal";
+import { block, formatBytes, formatDuration, formatTime, type Piece, styled, writeJson } from "./terminal";
 
 /** Exit code for an execution: of one that still runs, success. */
 export function exitCodeOf({ status, error }: Pick<Execution, "error" | "status">): number {
@@ -51,7 +51,6 @@ export function printExecution(
         FAILED: styled("failed", "bold", "red"),
         TIMED_OUT: styled("timed out", "bold", "red"),
         ABORTED: styled("stopped", "bold", "yellow"),
-        PENDING_REDRIVE: styled("waiting to be redriven", "bold", "cyan"),
     };
     const place = result?.artifactKey && `s3://${result.artifactBucket}/${result.artifactKey}`;
     context.stdout.write(
@@ -68,13 +67,8 @@ export function printExecution(
             ["execution", execution.executionArn],
         ]),
     );
-    printNext(context.stdout, remedyOf(error));
+    printNext(context.stdout, Object.entries(exportErrors).find(([name]) => name === error)?.[1].remedy);
     return exitCodeOf(execution);
-}
-
-/** What to do about a named error; undefined for others. */
-function remedyOf(error = ""): string | undefined {
-    return Object.entries(exportErrors).find(([name]) => name === error)?.[1].remedy;
 }
 
 /** How an export succeeded. */
@@ -85,18 +79,12 @@ export function exportedTitle(isSkipped: boolean | undefined): Piece {
 type Row = readonly [name: string, value: Piece | null | undefined];
 
 /** What an archive is, as results and records have it. */
-export function archiveRows({
-    imageDigest,
-    platform,
-    sizeBytes,
-    sha256,
-}: Partial<Pick<ExportResult, "imageDigest" | "platform" | "sha256" | "sizeBytes">>): Row[] {
-    return [
-        ["digest", imageDigest],
-        ["platform", platform],
-        ["size", sizeBytes === undefined ? undefined : formatSize(sizeBytes)],
-        ["sha256", sha256],
-    ];
+export function archiveRows(
+    archive: Partial<Pick<ExportResult, "imageDigest" | "platform" | "sha256" | "sizeBytes">>,
+): Row[] {
+    const { imageDigest, platform, sizeBytes, sha256 } = archive;
+    const size = sizeBytes === undefined ? undefined : `${formatBytes(sizeBytes)} (${sizeBytes} bytes)`;
+    return Object.entries({ digest: imageDigest, platform, size, sha256 });
 }
 
 /** When an execution began, and how long it took. */
@@ -105,11 +93,8 @@ export function timeRows(
     { startDate, stopDate }: Pick<Execution, "startDate" | "stopDate">,
 ): Row[] {
     if (startDate === undefined) return [];
-    const tookMs = (stopDate?.getTime() ?? now()) - startDate.getTime();
-    return [
-        ["started", formatTime(startDate)],
-        ["took", formatDuration(tookMs)],
-    ];
+    const took = formatDuration((stopDate?.getTime() ?? now()) - startDate.getTime());
+    return Object.entries({ started: formatTime(startDate), took });
 }
 
 /** The image that an execution was asked for; undefined where it was the stack's own, or the input cannot be read. */

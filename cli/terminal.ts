@@ -1,20 +1,14 @@
 /** What a terminal shows: styles, one live line, tables, numbers as people read them. Plain text everywhere else. */
 import { styleText } from "node:util";
 
-/** A style of a piece of text. */
+/** A style of text. */
 export type Style = "bold" | "cyan" | "dim" | "green" | "red" | "yellow";
 
-/** Text with styles, which a terminal shows and a file does not. */
-export interface Styled {
-    readonly text: string;
-    readonly styles: readonly Style[];
-}
-
-/** Text as it is printed. */
-export type Piece = string | Styled;
+/** Text as it is printed: with styles, which a terminal shows and a file does not, or without. */
+export type Piece = string | { readonly text: string; readonly styles: readonly Style[] };
 
 /** Gives styles to a text. */
-export function styled(text: string, ...styles: Style[]): Styled {
+export function styled(text: string, ...styles: Style[]): Piece {
     return { text, styles };
 }
 
@@ -22,8 +16,8 @@ export function styled(text: string, ...styles: Style[]): Styled {
 export interface Output {
     /** The only way to a terminal, a pipe or a file: every text becomes {@link printable} here. */
     readonly write: (...pieces: readonly Piece[]) => void;
-    /** Takes away what is in the line of the cursor. For terminals only. */
-    readonly clearLine: () => void;
+    /** Writes in the place of what is in the line of the cursor, cut to that line. For terminals only. */
+    readonly replaceLine: (...pieces: readonly Piece[]) => void;
     readonly isTty: boolean;
     /** Characters in a line. */
     readonly columns: number;
@@ -40,19 +34,19 @@ export function outputTo(
 ): Output {
     const isTty = stream.isTTY === true;
     const isStyled = isTty && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
-    const render = (piece: Piece): string => {
-        if (typeof piece === "string") return printable(piece);
-        const text = printable(piece.text);
-        // The stream is not asked: whether it is styled has just been decided.
-        return isStyled ? styleText([...piece.styles], text, { validateStream: false }) : text;
-    };
+    const render = (piece: Piece): string =>
+        typeof piece === "string" || !isStyled
+            ? textOf(piece)
+            : styleText([...piece.styles], textOf(piece), { validateStream: false });
     return {
         write: (...pieces) => void stream.write(pieces.map(render).join("")),
-        clearLine: () => void stream.write("\r\u001b[K"),
+        // Erases the line; without wrapping around at its end while it is written (DECAWM).
+        replaceLine: (...pieces) =>
+            void stream.write(`\r\u001b[K\u001b[?7l${pieces.map(render).join("")}\u001b[?7h`),
         isTty,
         get columns() {
             // 0 where nobody has told the terminal its size.
-            return isTty && (stream.columns ?? 0) > 0 ? (stream.columns ?? 80) : 80;
+            return stream.columns === undefined || stream.columns === 0 ? 80 : stream.columns;
         },
     };
 }
@@ -83,25 +77,9 @@ function width(...pieces: readonly Piece[]): number {
     return pieces.reduce((sum, piece) => sum + Array.from(textOf(piece)).length, 0);
 }
 
-/** Text of at most so many characters. */
-export function cut(pieces: readonly Piece[], columns: number): readonly Piece[] {
-    if (width(...pieces) <= columns) return pieces;
-    let left = Math.max(0, columns - 1);
-    const kept = pieces.map((piece) => {
-        const characters = Array.from(textOf(piece)).slice(0, left);
-        left -= characters.length;
-        return styled(characters.join(""), ...(typeof piece === "string" ? [] : piece.styles));
-    });
-    return [...kept, "…"];
-}
-
 /** A status that is replaced while something goes on. */
 export interface StatusLine {
-    /**
-     * Shows a status. A terminal shows each one in the place of the last; elsewhere a line is written when `key` changes.
-     *
-     * @param key What stays the same while only numbers change.
-     */
+    /** Shows a status: a terminal in the place of the last one; elsewhere a line is written when `key` changes. */
     readonly show: (key: string, ...pieces: readonly Piece[]) => void;
     /** Writes a line that stays, above the status. */
     readonly print: (line: Piece) => void;
@@ -113,60 +91,44 @@ export interface StatusLine {
 export function statusLine(output: Output): StatusLine {
     let shown: readonly Piece[] = [];
     let lastKey: string | undefined;
-    const takeAway = (): void => {
-        if (output.isTty && shown.length > 0) output.clearLine();
-    };
     return {
         show: (key, ...pieces) => {
-            if (output.isTty) {
-                takeAway();
-                shown = cut(pieces, output.columns - 1);
-                output.write(...shown);
-            } else if (key !== lastKey) {
-                output.write(...pieces, "\n");
-            }
+            shown = pieces;
+            if (output.isTty) output.replaceLine(...pieces);
+            else if (key !== lastKey) output.write(...pieces, "\n");
             lastKey = key;
         },
         print: (line) => {
-            takeAway();
+            if (output.isTty) output.replaceLine();
             output.write(line, "\n");
-            if (output.isTty) output.write(...shown);
+            if (output.isTty) output.replaceLine(...shown);
         },
         clear: () => {
-            takeAway();
+            if (output.isTty && shown.length > 0) output.replaceLine();
             shown = [];
         },
     };
 }
 
-/** Shows a transfer while it goes on. */
-export interface TransferLine {
-    /** @param doneBytes Of the whole, what was there before included. */
-    readonly show: (doneBytes: number, totalBytes: number) => void;
-    readonly clear: () => void;
-}
-
-// A terminal is not made better by more.
-const transferIntervalMs = 100;
-
 /**
- * A transfer in one line: how much, how fast, how long still.
+ * A transfer in one line: how much, how fast, how long still. At most ten a second.
  *
  * @param doing What is done, for instance `Downloading`.
- * @param fromBytes What was there before: it does not count for the rate.
+ * @param fromBytes What was there before: it counts as done, but not for the rate.
  */
 export function transferLine(
     { stderr, now }: { readonly stderr: Output; readonly now: () => number },
     doing: string,
     fromBytes = 0,
-): TransferLine {
-    const line = statusLine(stderr);
+) {
+    const { show, clear } = statusLine(stderr);
     const startedMs = now();
     let shownMs = -Infinity;
     return {
-        show: (doneBytes, totalBytes) => {
+        clear,
+        show: (doneBytes: number, totalBytes: number): void => {
             const nowMs = now();
-            if (nowMs - shownMs < transferIntervalMs && doneBytes < totalBytes) return;
+            if (nowMs - shownMs < 100 && doneBytes < totalBytes) return;
             shownMs = nowMs;
             const seconds = (nowMs - startedMs) / 1000;
             const rate = (doneBytes - fromBytes) / seconds;
@@ -174,9 +136,8 @@ export function transferLine(
             // The first second says nothing about the rate.
             const speed = seconds < 1 || rate === 0 ? "" : `, ${formatBytes(rate)}/s, ${left} left`;
             const text = `${doing} ${partText(doneBytes, totalBytes)}${speed}`;
-            line.show(doing, stderr.isTty ? text : `${doing} ${formatBytes(totalBytes)}`);
+            show(doing, stderr.isTty ? text : `${doing} ${formatBytes(totalBytes)}`);
         },
-        clear: line.clear,
     };
 }
 
@@ -222,11 +183,6 @@ export function formatBytes(bytes: number): string {
     }
     const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
     return `${value.toFixed(digits)} ${units[unit] ?? ""}`;
-}
-
-/** A size: `1.66 GB (1662345678 bytes)`. */
-export function formatSize(bytes: number): string {
-    return `${formatBytes(bytes)} (${bytes} bytes)`;
 }
 
 /** A duration: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */

@@ -1,6 +1,7 @@
 import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
+import { buildsUrl } from "../contract/aws";
 import { exportDefinition, type ExportDefinitionArgs, isAskable } from "../stateMachines/export";
 import { startExport } from "../policies/callers";
 import { policyOf, statementsOf } from "../policies/document";
@@ -8,7 +9,7 @@ import { exportRole } from "../policies/exportRole";
 import { LoggedStateMachine } from "./stateMachine";
 
 /** Arguments of {@link ExportOrchestration}. */
-export interface ExportOrchestrationArgs extends ExportDefinitionArgs {
+export interface ExportOrchestrationArgs extends Omit<ExportDefinitionArgs, "buildsUrl"> {
     /** ARN of the CodeBuild project that exports one image. */
     readonly projectArn: pulumi.Input<string>;
     /** Name of the log group of the project's builds. */
@@ -61,7 +62,14 @@ export class ExportOrchestration extends pulumi.ComponentResource {
             {
                 ...args,
                 purpose: "exports container images",
-                definition: pulumi.jsonStringify(exportDefinition(args)),
+                definition: pulumi.jsonStringify(
+                    exportDefinition({
+                        ...args,
+                        buildsUrl: pulumi
+                            .all([args.at.accountId, args.projectName])
+                            .apply(([accountId, projectName]) => buildsUrl(args.at, accountId, projectName)),
+                    }),
+                ),
                 statements: statements(args),
             },
             { parent: this },

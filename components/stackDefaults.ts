@@ -1,6 +1,8 @@
 /** What every resource of the stack gets, set at one place: tags, and the permissions boundary of roles. */
 import * as pulumi from "@pulumi/pulumi";
 
+import { tagLimits } from "../contract/aws";
+
 /** Arguments of {@link applyToEveryResource}. */
 export interface StackDefaults {
     /** Tags of everything that takes tags, besides `component`, which names the part of the stack. */
@@ -30,7 +32,9 @@ export const untaggableTypes: readonly string[] = [
 ];
 
 /** Tags that a resource of a type may have, where that is not AWS's usual 50: docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html */
-const tagLimits: Readonly<Record<string, number>> = { "aws:s3/bucketObjectv2:BucketObjectv2": 10 };
+const tagCounts: Readonly<Record<string, number>> = {
+    "aws:s3/bucketObjectv2:BucketObjectv2": tagLimits.perObject,
+};
 
 /**
  * Applies to every resource of the stack that is registered from now on, those of components included. The children of a
@@ -45,7 +49,7 @@ export function applyToEveryResource({ tags, permissionsBoundary }: StackDefault
         }
         // The name comes first: where a resource takes few tags, the last ones are left out.
         const component = (opts.parent && componentNames.get(opts.parent)) ?? name;
-        const all = Object.entries({ component, ...tags }).slice(0, tagLimits[type]);
+        const all = Object.entries({ component, ...tags }).slice(0, tagCounts[type]);
         return {
             props: {
                 ...(props as Record<string, unknown>),

@@ -3,8 +3,13 @@ import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 
 import type { Event } from "./events";
-import type { MapProgress } from "./distributedMap";
-import type { ExecutionResult } from "./stepFunctions";
+import type { MapRun } from "./stateLanguage/host";
+
+/** How an execution ended. */
+export type ExecutionResult =
+    | { readonly status: "SUCCEEDED"; readonly output: Record<string, unknown> }
+    | { readonly status: "FAILED"; readonly error: string; readonly cause: string }
+    | { readonly status: "ABORTED" };
 
 /** An execution that was started, and what is to be told of it. */
 export class Execution {
@@ -12,7 +17,7 @@ export class Execution {
     /** Its history, as `GetExecutionHistory` has it. */
     public readonly events: object[] = [];
     /** How far its Map Runs are, by their ARNs. */
-    public readonly mapRuns = new Map<string, MapProgress>();
+    public readonly mapRuns = new Map<string, MapRun>();
     /** What whoever stopped it gave as error and cause. */
     public stopped: { readonly error: unknown; readonly cause: unknown } | undefined;
     /** How it has ended; undefined while it runs. */

@@ -6,8 +6,8 @@
 import { randomUUID } from "node:crypto";
 
 import type { RunningBuild } from "./codebuild";
-import type { MapProgress } from "./distributedMap";
 import type { Execution, Executions } from "./executions";
+import type { MapRun } from "./stateLanguage/host";
 
 /** An error as the API answers it. */
 export class ApiError extends Error {
@@ -150,10 +150,10 @@ function history({ events }: Execution, { reverseOrder }: Fields): object {
 
 function describedMapRun(
     executionArn: string,
-    { mapRunArn, total, running, succeeded, failed, isEnded }: MapProgress,
+    { mapRunArn, total, running, succeeded, failed, aborted, isEnded }: MapRun,
 ): object {
-    const pending = total - running - succeeded - failed;
-    const counts = { total, pending, running, succeeded, failed, timedOut: 0, aborted: 0 };
+    const pending = total - running - succeeded - failed - aborted;
+    const counts = { total, pending, running, succeeded, failed, timedOut: 0, aborted };
     return {
         mapRunArn,
         executionArn,

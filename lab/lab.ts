@@ -16,7 +16,7 @@ import { type DescribeImage, startAwsGateway } from "./awsGateway";
 import type { Build } from "./codebuild";
 import type { Delivery } from "./delivery";
 import type { Event } from "./events";
-import type { Execution } from "./executions";
+import type { Execution, ExecutionResult } from "./executions";
 import { type Credentials, type IdentityAndAccess, ownerCredentials, type PolicyDocument } from "./iam";
 import { describeImage as describeInRegistry, pushImage } from "./image";
 import { type Commands, prepareMachine } from "./prerequisites";
@@ -26,7 +26,7 @@ import { startRegistryGateway } from "./registryGateway";
 import { type DockerDaemon, startDockerDaemon, startEmulator, startRegistry } from "./servers";
 import { type ExecutionWatcher, Services } from "./services";
 import { stackConfiguration } from "./stackFiles";
-import type { ExecutionResult, PublishedMessage } from "./stepFunctions";
+import type { PublishedMessage } from "./stepFunctions";
 
 /** Options of {@link startLab}. */
 export interface LabOptions {

@@ -11,7 +11,9 @@ import { parseArgs } from "node:util";
 
 import { GetObjectCommand } from "@aws-sdk/client-s3";
 
-import type { EngineName } from "../stateMachines/export";
+import type { EngineName } from "../contract/engine";
+import type { HistoryEvent } from "./stateLanguage/host";
+import { storyLine } from "./stateLanguage/story";
 import { imageId } from "./image";
 import { type Lab, startLab } from "./lab";
 import { run } from "./processes";
@@ -133,8 +135,9 @@ async function exportOnce(lab: Lab, story: Story, options: Options, signal: Abor
     story.begin("Export the image");
     story.tell(`request: ${JSON.stringify(input)}`);
     const watcher = {
-        enter: (state: string) => {
-            story.tell(`state: ${state}`);
+        tell: (event: HistoryEvent) => {
+            const line = storyLine(event);
+            if (line !== undefined) story.tell(line);
         },
         log: (line: string) => {
             const stage = /^=== (.*) \(after/.exec(line)?.[1];

@@ -5,7 +5,7 @@ import { delimiter, join } from "node:path";
 import debianPackages from "./packages.json";
 import { run } from "./processes";
 
-/** Commands, and the Debian packages that have them; `image-export doctor` reads the same file. */
+/** Commands, and the Debian packages that have them. */
 const packages: Record<string, string> = debianPackages;
 
 /** A command that comes from the Python Package Index where the machine does not have it. */

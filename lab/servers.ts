@@ -54,11 +54,14 @@ export interface DockerDaemon extends Stoppable {
  * Starts a Docker daemon beside any that the machine has, without networks: it pulls and saves, it runs nothing. Its
  * containerd is its own as well, since the daemon would put its images into that of the machine.
  *
- * @param environment Proxy and certificate authorities, which are the daemon's way to the lab's registry.
+ * @param environment Proxy and certificate authorities, which are the daemon's way to the lab's registry; a `PATH`, where not
+ *     the machine's own daemon is to be started.
+ * @param further Further options of `dockerd`.
  */
 export async function startDockerDaemon(
     folder: string,
     environment: Record<string, string>,
+    further: readonly string[] = [],
 ): Promise<DockerDaemon> {
     const root = join(folder, "docker");
     const file = (name: string) => join(root, name);
@@ -73,6 +76,7 @@ export async function startDockerDaemon(
     writeFileSync(file("containerd.toml"), containerdConfiguration.join("\n"));
     const containerd = await startProcess("containerd", ["--config", file("containerd.toml")], {
         folder,
+        env: environment,
         ready: /successfully booted/,
     });
     // An empty configuration: that of the machine's own daemon is not this one's.
@@ -88,6 +92,7 @@ export async function startDockerDaemon(
             "--iptables=false",
             "--ip6tables=false",
         ],
+        ...further,
     ];
     try {
         const dockerd = await startProcess("dockerd", options, {

@@ -8,13 +8,14 @@ import type { Account } from "./account";
 import { type Build, runBuild, type RunningBuild } from "./codebuild";
 import { deliver, type Delivery } from "./delivery";
 import type { Invocation } from "./events";
-import { endOf, type Execution, Executions } from "./executions";
+import { endOf, type Execution, type ExecutionResult, Executions } from "./executions";
 import { ExecutionsApi } from "./executionsApi";
-import { execute, type ExecutionHost, type ExecutionResult, type PublishedMessage } from "./stepFunctions";
+import type { HistoryEvent } from "./stateLanguage/host";
+import { execute, type ExecutionHost, type PublishedMessage } from "./stepFunctions";
 
 /** What is reported of an execution while it runs. */
 export interface ExecutionWatcher {
-    readonly enter: (state: string) => void;
+    readonly tell: (event: HistoryEvent) => void;
     readonly log: (line: string) => void;
     /** May change what Step Functions learns of a build. */
     readonly build: (build: Build) => Build;
@@ -132,7 +133,7 @@ export class Services {
             startExecution: (other, otherName, otherInput) =>
                 this.startExecution(other, otherInput, { watcher, signal, name: otherName }),
             countMap: (progress) => execution.mapRuns.set(progress.mapRunArn, progress),
-            enter: watcher.enter ?? ignore,
+            tell: watcher.tell ?? ignore,
             signal,
         };
         const result = await execute(host, machine, input, name);

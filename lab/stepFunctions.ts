@@ -1,8 +1,8 @@
 /**
- * An execution on this machine: runs the declared definition in an interpreter of the Amazon States Language, and
- * serves its integrations as Step Functions does, under credentials of the state machine's role.
+ * An execution on this machine: runs the declared definition in the interpreter of stateLanguage/, and serves its integrations as
+ * Step Functions does, under credentials of the state machine's role.
  */
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 
 import {
     BatchGetBuildsCommand,
@@ -18,19 +18,15 @@ import {
     PutTargetsCommand,
 } from "@aws-sdk/client-eventbridge";
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { StateMachine } from "aws-local-stepfunctions";
 
 import type { DeclaredStateMachine } from "./account";
 import type { Build } from "./codebuild";
-import {
-    type ChildResult,
-    type Definition,
-    type MapProgress,
-    type MapRun,
-    withoutDistributedMaps,
-} from "./distributedMap";
-import { type Execution, executionArn } from "./executions";
+import { type Execution, executionArn, type ExecutionResult } from "./executions";
 import type { Credentials } from "./iam";
+import type { HistoryEvent, Host, MapRun } from "./stateLanguage/host";
+import { execute as interpret, realClock } from "./stateLanguage/interpreter";
+import { readMachine } from "./stateLanguage/machine";
+import { StateError } from "./stateLanguage/stateError";
 
 /** What an execution runs with. */
 export interface ExecutionHost {
@@ -54,18 +50,12 @@ export interface ExecutionHost {
     /** Starts an execution of another state machine of the stack; undefined where its name is taken. */
     readonly startExecution: (machineArn: string, name: string, input: unknown) => Execution | undefined;
     /** Called with how far a Map Run is. */
-    readonly countMap: (progress: MapProgress) => void;
-    /** Called with the name of each state that is entered. */
-    readonly enter: (state: string) => void;
+    readonly countMap: (run: MapRun) => void;
+    /** Takes the execution's history, as it happens. */
+    readonly tell: (event: HistoryEvent) => void;
     /** Aborts the execution, which stops its build. */
     readonly signal: AbortSignal;
 }
-
-/** How an execution ended. */
-export type ExecutionResult =
-    | { readonly status: "SUCCEEDED"; readonly output: Record<string, unknown> }
-    | { readonly status: "FAILED"; readonly error: string; readonly cause: string }
-    | { readonly status: "ABORTED" };
 
 /** A message that was published to a topic. */
 export interface PublishedMessage {
@@ -80,8 +70,6 @@ interface StartBuildParameters {
     readonly EnvironmentVariablesOverride: readonly { readonly Name: string; readonly Value: string }[];
 }
 
-type Json = Parameters<StateMachine["run"]>[0];
-
 /** Runs one execution to its end. */
 export async function execute(
     host: ExecutionHost,
@@ -89,118 +77,78 @@ export async function execute(
     input: unknown,
     name: string,
 ): Promise<ExecutionResult> {
-    const { definition, maps } = withoutDistributedMaps(
-        JSON.parse(withoutHashes(machine.definition)) as Definition,
-    );
-    const execution = {
-        Id: executionArn(machine.arn, name),
-        Name: name,
-        RoleArn: machine.roleArn,
-        StartTime: new Date().toISOString(),
-    };
-    const context = { Execution: execution, StateMachine: { Id: machine.arn, Name: machine.name } };
     const mapRuns = new Map<string, MapRun>();
-    const handlersOf = ({ States }: Definition): Record<string, Handler> =>
-        Object.fromEntries(
-            Object.entries(States)
-                .filter(([, { Type }]) => Type === "Task")
-                .map(([state, { Resource }]): [string, Handler] => [
-                    state,
-                    maps.has(state)
-                        ? (parameters) => runMap(state, parameters)
-                        : integration(host, mapRuns, String(Resource)),
-                ]),
-        );
-    const runMap = async (state: string, parameters: unknown): Promise<MapRun> => {
-        const run = await maps.get(state)?.(
-            {
-                stateMachineArn: machine.arn,
-                ...objects(host),
-                report: host.countMap,
-                run: async (child, childInput, item) => {
-                    const childContext = { ...context, Map: { Item: item } };
-                    const result = await interpret(host, child, childInput, childContext, handlersOf(child));
-                    return childResult(result);
-                },
-                startChild: async (childArn) => {
-                    await allowed(host, "states:StartExecution", machine.arn);
-                    await allowed(host, "states:DescribeExecution", childArn);
-                },
-            },
-            parameters,
-        );
-        if (run === undefined) throw new Error(`${state} is no Distributed Map.`);
-        mapRuns.set(run.MapRunArn, run);
-        return run;
-    };
-    const withInput = { ...context, Execution: { ...execution, Input: input } };
-    return interpret(host, definition, input, withInput, handlersOf(definition));
-}
-
-type Handler = (parameters: unknown) => Promise<unknown>;
-
-async function interpret(
-    host: ExecutionHost,
-    definition: Definition,
-    input: unknown,
-    context: object,
-    handlers: Record<string, Handler>,
-): Promise<ExecutionResult> {
-    const runnable = definition as unknown as ConstructorParameters<typeof StateMachine>[0];
-    const execution = new StateMachine(runnable).run(input as Json, {
-        overrides: { taskResourceLocalHandlers: handlers as Record<string, (input: Json) => Promise<Json>> },
-        context: context as never,
-        noThrowOnAbort: true,
-    });
-    host.signal.addEventListener("abort", execution.abort);
-    const result = execution.result.then(
-        (output): ExecutionResult =>
-            host.signal.aborted
-                ? { status: "ABORTED" }
-                : { status: "SUCCEEDED", output: output as Record<string, unknown> },
-        failure,
+    const served = integrations(host, mapRuns);
+    const definition = readMachine(
+        JSON.parse(machine.definition),
+        (resource) => serviceOf(resource) in served,
     );
-    for await (const event of execution.eventLogs) {
-        if (event.type === "StateEntered") host.enter(event.state.name);
-    }
-    host.signal.removeEventListener("abort", execution.abort);
-    return result;
+    const context = {
+        Execution: {
+            Id: executionArn(machine.arn, name),
+            Name: name,
+            RoleArn: machine.roleArn,
+            StartTime: new Date().toISOString(),
+        },
+        StateMachine: { Id: machine.arn, Name: machine.name },
+    };
+    const run: Host = {
+        clock: realClock,
+        signal: host.signal,
+        call: async (resource, parameters) => served[serviceOf(resource)]?.(parameters as never),
+        tell: host.tell,
+        ...objects(host),
+        startChild: async (childArn) => {
+            await allowed(host, "states:StartExecution", machine.arn);
+            await allowed(host, "states:DescribeExecution", childArn);
+        },
+        countMap: (progress) => {
+            mapRuns.set(progress.mapRunArn, progress);
+            host.countMap(progress);
+        },
+    };
+    return (await interpret(definition, input, context, run)) as ExecutionResult;
 }
 
-function childResult(result: ExecutionResult): ChildResult {
-    if (result.status === "SUCCEEDED") return { output: result.output };
-    return result.status === "FAILED"
-        ? { error: result.error, cause: result.cause }
-        : { error: undefined, cause: result.status };
+type Handler = (parameters: never) => Promise<unknown>;
+
+function serviceOf(resource: string): string {
+    return resource.replace(/^arn:[a-z-]+:states:::/, "");
 }
 
 /** What serves a Task, by its resource: docs.aws.amazon.com/step-functions/latest/dg/integrate-services.html */
-function integration(host: ExecutionHost, mapRuns: ReadonlyMap<string, MapRun>, resource: string): Handler {
-    const served: Record<string, Handler> = {
-        "codebuild:startBuild.sync": (parameters) => startBuildSync(host, parameters as StartBuildParameters),
-        "aws-sdk:ecr:describeImages": (parameters) =>
-            describeImages(host, parameters as DescribeImagesParameters),
-        "aws-sdk:s3:headObject": (parameters) => headObject(host, parameters as HeadObjectParameters),
-        "states:startExecution": async (parameters) => {
-            const { arn, startDate } = await startExecution(host, parameters as StartExecutionParameters);
+function integrations(
+    host: ExecutionHost,
+    mapRuns: ReadonlyMap<string, MapRun>,
+): Readonly<Record<string, Handler>> {
+    return {
+        "codebuild:startBuild.sync": (parameters: StartBuildParameters) => startBuildSync(host, parameters),
+        "aws-sdk:ecr:describeImages": (parameters: DescribeImagesParameters) =>
+            describeImages(host, parameters),
+        "aws-sdk:s3:headObject": (parameters: HeadObjectParameters) => headObject(host, parameters),
+        "states:startExecution": async (parameters: StartExecutionParameters) => {
+            const { arn, startDate } = await startExecution(host, parameters);
             return { ExecutionArn: arn, StartDate: startDate.toISOString() };
         },
-        "states:startExecution.sync:2": (parameters) =>
-            startExecutionSync(host, parameters as StartExecutionParameters),
-        "aws-sdk:sfn:describeExecution": (parameters) =>
-            describeExecution(host, (parameters as { readonly ExecutionArn: string }).ExecutionArn),
-        "sns:publish": (parameters) => publish(host, parameters as PublishParameters),
-        "aws-sdk:sfn:describeMapRun": async (parameters) => {
-            const { MapRunArn } = parameters as { readonly MapRunArn: string };
-            await allowed(host, "states:DescribeMapRun", MapRunArn, "Sfn");
-            return mapRuns.get(MapRunArn);
+        "states:startExecution.sync:2": (parameters: StartExecutionParameters) =>
+            startExecutionSync(host, parameters),
+        "aws-sdk:sfn:describeExecution": ({ ExecutionArn }: { readonly ExecutionArn: string }) =>
+            describeExecution(host, ExecutionArn),
+        "sns:publish": (parameters: PublishParameters) => publish(host, parameters),
+        "aws-sdk:sfn:describeMapRun": async ({ MapRunArn }: { readonly MapRunArn: string }) => {
+            await allowed(host, "states:DescribeMapRun", MapRunArn);
+            const run = mapRuns.get(MapRunArn);
+            if (run === undefined) throw new StateError("StepFunctions.ResourceNotFoundException", MapRunArn);
+            return {
+                ItemCounts: {
+                    Total: run.total,
+                    Succeeded: run.succeeded,
+                    Failed: run.failed,
+                    Aborted: run.aborted,
+                },
+            };
         },
     };
-    const service = resource.replace(/^arn:[a-z-]+:states:::/, "");
-    return (
-        served[service] ??
-        (() => Promise.reject(new Error(`The lab does not know the integration ${resource}.`)))
-    );
 }
 
 /** Objects of S3, read and written with the role's credentials. */
@@ -213,7 +161,7 @@ function objects(host: ExecutionHost) {
         },
         writeObject: async (Bucket: string, Key: string, Body: string): Promise<void> => {
             await s3.send(new PutObjectCommand({ Bucket, Key, Body })).catch((error: unknown) => {
-                throw named("States.ResultWriterFailed", String(error));
+                throw new StateError("States.ResultWriterFailed", String(error));
             });
         },
     };
@@ -226,21 +174,7 @@ async function allowed(
     service = "StepFunctions",
 ): Promise<void> {
     const refusal = await host.refusal(action, resource);
-    if (refusal !== undefined) throw named(`${service}.AccessDeniedException`, refusal);
-}
-
-/**
- * The interpreter's SHA-256 is right for texts of one block only, and gives longer ones that begin alike the same hash. So
- * it is left to put the text into the name of the execution, and {@link hashed} hashes it.
- */
-function withoutHashes(definition: string): string {
-    return definition.replace(/States\.Hash\(([^'"]*), 'SHA-256'\)/g, "States.Format('sha256<{}>', $1)");
-}
-
-function hashed(name: string): string {
-    return name.replace(/sha256<(.*)>/s, (_, text: string) =>
-        createHash("sha256").update(text).digest("hex"),
-    );
+    if (refusal !== undefined) throw new StateError(`${service}.AccessDeniedException`, refusal);
 }
 
 interface StartExecutionParameters {
@@ -254,12 +188,14 @@ async function startExecution(
     host: ExecutionHost,
     { StateMachineArn, Name, Input }: StartExecutionParameters,
 ): Promise<Execution> {
-    const name = hashed(Name);
     await allowed(host, "states:StartExecution", StateMachineArn);
-    const execution = host.startExecution(StateMachineArn, name, Input);
+    const execution = host.startExecution(StateMachineArn, Name, Input);
     if (execution === undefined) {
-        const arn = executionArn(StateMachineArn, name);
-        throw named("StepFunctions.ExecutionAlreadyExistsException", `Execution Already Exists: '${arn}'`);
+        const arn = executionArn(StateMachineArn, Name);
+        throw new StateError(
+            "StepFunctions.ExecutionAlreadyExistsException",
+            `Execution Already Exists: '${arn}'`,
+        );
     }
     return execution;
 }
@@ -285,17 +221,18 @@ async function startExecutionSync(
     if (result.status === "SUCCEEDED") return { ...described, Output: result.output };
     if (result.status === "ABORTED") {
         await allowed(host, "states:StopExecution", execution.arn);
-        throw named("States.TaskFailed", JSON.stringify(described));
+        throw new StateError("States.TaskFailed", JSON.stringify(described));
     }
     const { error, cause } = result;
-    throw named("States.TaskFailed", JSON.stringify({ ...described, Error: error, Cause: cause }));
+    throw new StateError("States.TaskFailed", JSON.stringify({ ...described, Error: error, Cause: cause }));
 }
 
 /** docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html */
 async function describeExecution(host: ExecutionHost, arn: string): Promise<unknown> {
-    await allowed(host, "states:DescribeExecution", arn, "Sfn");
+    await allowed(host, "states:DescribeExecution", arn);
     const execution = host.findExecution(arn);
-    if (execution === undefined) throw named("Sfn.ExecutionDoesNotExistException", `${arn} does not exist`);
+    if (execution === undefined)
+        throw new StateError("StepFunctions.ExecutionDoesNotExistException", `${arn} does not exist`);
     const result = await execution.result;
     return {
         ExecutionArn: arn,
@@ -320,7 +257,7 @@ async function publish(
 ): Promise<unknown> {
     await allowed(host, "sns:Publish", TopicArn, "SNS");
     if (MessageStructure !== "json" || typeof Message["default"] !== "string") {
-        throw named(
+        throw new StateError(
             "SNS.InvalidParameterException",
             "Message Structure - No default entry in JSON message body",
         );
@@ -383,7 +320,7 @@ async function sdkCall<T>(service: string, call: Promise<T>): Promise<T> {
         if (!(error instanceof Error)) throw error;
         // The answer to a HEAD has no body that would name the exception; S3's SDK knows one for 404.
         const names: Record<string, string> = { NotFound: "NoSuchKeyException", "403": "S3Exception" };
-        throw named(`${service}.${names[error.name] ?? error.name}`, error.message);
+        throw new StateError(`${service}.${names[error.name] ?? error.name}`, error.message);
     }
 }
 
@@ -406,7 +343,7 @@ async function startBuildSync(
     );
     await called(codebuild.send(new BatchGetBuildsCommand({ ids: [build.Id] })));
     if (build.BuildStatus === "STOPPED") await called(codebuild.send(new StopBuildCommand({ id: build.Id })));
-    if (build.BuildStatus !== "SUCCEEDED") throw named("States.TaskFailed", JSON.stringify(build));
+    if (build.BuildStatus !== "SUCCEEDED") throw new StateError("States.TaskFailed", JSON.stringify(build));
     return { Build: build };
 }
 
@@ -433,20 +370,6 @@ async function called(call: Promise<unknown>, service = "CodeBuild"): Promise<vo
         if (!(error instanceof Error)) throw error;
         // moto writes times as text, where CodeBuild's API has numbers: the SDK cannot read the answer, which was good.
         if ("$response" in error && !("$fault" in error)) return;
-        throw named(`${service}.${error.name}`, error.message);
+        throw new StateError(`${service}.${error.name}`, error.message);
     }
-}
-
-function named(name: string, message: string): Error {
-    const error = new Error(message);
-    error.name = name;
-    return error;
-}
-
-function failure(error: unknown): ExecutionResult {
-    // The interpreter wraps what the Fail state reports.
-    const reported = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
-    return reported === undefined
-        ? { status: "FAILED", error: "States.Runtime", cause: String(error) }
-        : { status: "FAILED", error: reported.name, cause: reported.message };
 }

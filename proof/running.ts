@@ -7,11 +7,11 @@ import { randomUUID } from "node:crypto";
 
 import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 
-import type { EngineName } from "../stateMachines/export";
+import type { EngineName } from "../contract/engine";
 import type { Event } from "../lab/events";
 import { permission } from "../lab/iam";
 import { type Lab, startLab } from "../lab/lab";
-import type { ExecutionResult } from "../lab/stepFunctions";
+import type { ExecutionResult } from "../lab/executions";
 
 /** What the lab cannot do without, by `Sid`. What is not here is asked for by AWS's page beside the statement. */
 const shown: Readonly<Record<string, string>> = {

@@ -1,23 +1,36 @@
 /**
- * The definition of the state machine that exports many images. Pure, and written under the rules of definition.ts:
- * JSONPath throughout, and no request can end an execution in `States.Runtime`.
+ * The state machine that exports many images. Pure, under the rules of language.ts.
  *
- * A Distributed Map starts one execution of the export state machine for each image. An image that fails, fails its
- * child execution and nobody else's; what became of each one is written to S3 by the Map itself, and the Map Run
- * counts them, so that no number of images is too large for the payload or the history of an execution.
+ * A Distributed Map starts one execution of the export state machine for each image. An image that fails, fails its child
+ * execution and nobody else's; what became of each one is written to S3 by the Map itself, and the Map Run counts them, so that no
+ * number of images is too large for the payload or the history of an execution.
  */
 import type * as pulumi from "@pulumi/pulumi";
 
-import { fail, matches, present, type State, type StateMachineDefinition, string } from "./export";
-
-/** Key prefix of the manifests, which people put there. */
-export const manifestPrefix = "batches/";
-
-/** Key prefix of the results: a folder for each execution, in it one for each Map Run. */
-export const resultPrefix = "batch-results/";
-
-/** How the names of a batch's exports begin: the batch tells of them, and so no message does. */
-export const exportNamePrefix = "batch-";
+import { exportErrors } from "../contract/errors";
+import { manifestPrefix, resultPrefix } from "../contract/keys";
+import { batchExecutionPrefix, foreignFieldPrefix, requestFields } from "../contract/request";
+import {
+    caughtCause,
+    caughtError,
+    checkSize,
+    executionArnOf,
+    expression,
+    failed,
+    failure,
+    jsonString,
+    literal,
+    matches,
+    patience,
+    quoted,
+    readCause,
+    regex,
+    sameRequest,
+    startRetry,
+    type State,
+    type StateMachineDefinition,
+    type States,
+} from "./language";
 
 /** Arguments of {@link batchDefinition}. */
 export interface BatchDefinitionArgs {
@@ -38,21 +51,29 @@ const manifestForms = [
     { ending: ".csv", form: "CSV", config: { InputType: "CSV", CSVHeaderLocation: "FIRST_ROW" } },
 ];
 
+/** Characters of the longest request, which `$hash` takes with what is put before it. */
+const requestLimit = 9000;
+
+const batchFields = ["images", "manifest", "allowFailures"];
+
 /**
- * The state machine that serves a batch: checks it, exports every image, counts, and ends well when all were
- * exported.
- *
- * Its input is `{ "images": [request, …] }` or `{ "manifest": { "bucket", "key" } }`, with `"allowFailures": true` for a
- * batch that ends well whatever becomes of its images. A request is that of the export state machine, or an image URI
- * alone.
+ * The definition. Its input is `{ "images": [request, …] }` or `{ "manifest": { "bucket", "key" } }`, with `"allowFailures": true`
+ * for a batch that succeeds whatever becomes of its images. A request is that of the export state machine with an image, or an
+ * image URI by itself.
  */
 export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefinition {
-    return {
+    const definition: StateMachineDefinition = {
         Comment: "Exports many container images, each by an execution of the export state machine",
-        StartAt: "Read input",
+        QueryLanguage: "JSONata",
+        StartAt: "Read batch",
         States: {
-            ...readBatch(args),
-            "Export images": exportEach(args, "images", { ItemsPath: "$.batch.images" }),
+            "Read batch": readBatch(args),
+            "Check batch": checkBatch(),
+            "Nothing to export": {
+                Type: "Succeed",
+                Output: { total: 0, exported: 0, text: "0 of 0 exported" },
+            },
+            "Export images": exportEach(args, "images", { Items: expression("$states.input") }),
             ...Object.fromEntries(
                 manifestForms.map(({ form, config }) => [
                     `Export images of ${form}`,
@@ -60,113 +81,107 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
                         ItemReader: {
                             Resource: `arn:${args.partition}:states:::s3:getObject`,
                             ReaderConfig: config,
-                            Parameters: {
-                                "Bucket.$": "$.batch.manifest.bucket",
-                                "Key.$": "$.batch.manifest.key",
+                            Arguments: {
+                                Bucket: expression("$stack.artifactBucket"),
+                                Key: expression("$key"),
                             },
                         },
                     }),
                 ]),
             ),
-            ...sumUp(args),
-            Failed: { Type: "Fail", ErrorPath: "$.error", CausePath: "$.cause" },
+            "Count results": countResults(args),
+            "Were all exported?": {
+                Type: "Choice",
+                Choices: [
+                    {
+                        Condition: expression("$counts.exported = $counts.total or $allowFailures"),
+                        Next: "Done",
+                    },
+                ],
+                Default: "Failed",
+            },
+            Done: {
+                Type: "Succeed",
+                Output: {
+                    total: expression("$counts.total"),
+                    exported: expression("$counts.exported"),
+                    results: { bucket: expression("$stack.artifactBucket"), key: expression("$run.key") },
+                    text: expression("$counts.text"),
+                },
+            },
+            Failed: failed,
         },
+    };
+    return checkSize("batch", definition, "this is a mistake of the program");
+}
+
+/** Reads the fields of a batch. Its images stay in the output: they may be larger than what a variable takes. */
+function readBatch({ artifactBucket, exportMachineArn }: BatchDefinitionArgs): State {
+    const [images, manifest, allowFailures] = batchFields.map((field) => `$states.input.${field}`) as [
+        string,
+        string,
+        string,
+    ];
+    const isObject = "$type($states.input) = 'object'";
+    const textOf = (field: string): string =>
+        `${isObject} ? $type(${manifest}) = 'object' ? $type(${manifest}.${field}) = 'string' ? $substring(${manifest}.${field}, 0, 1025) : '' : '' : ''`;
+    const what = `'The input of the execution is not a batch. Give { "images": [request, …] } or { "manifest": { "bucket": …, "key": … } }, one of the two.'`;
+    return {
+        Type: "Pass",
+        Comment: "Reads the input, which may be anything",
+        Assign: {
+            stack: { artifactBucket, exportMachineArn },
+            allowFailures: expression(`${isObject} ? ${allowFailures} = true : false`),
+            hasImages: expression(`${isObject} ? $exists(${images}) : false`),
+            bucket: expression(textOf("bucket")),
+            key: expression(textOf("key")),
+            manifest: expression(`${isObject} ? ${quoted(manifest)} : ''`),
+            problem: expression(`(
+                $unknown := ${isObject} ? $filter($keys($states.input), function($name) {
+                    $name in ['${batchFields.join("','")}'] ? false : $substring($name, 0, ${foreignFieldPrefix.length}) != '${foreignFieldPrefix}'
+                }) : [];
+                $type($states.input) != 'object' ? ${what}
+                : $count($unknown) > 0 ? 'The batch has the unknown field ' & ${quoted("[$unknown][0]")} & ': expected ${batchFields.join(", ")}.'
+                : ($exists(${allowFailures}) ? $type(${allowFailures}) != 'boolean' : false) ? 'allowFailures is ' & ${quoted(allowFailures)} & ': expected true or false.'
+                : $exists(${images}) = $exists(${manifest}) ? ${what}
+                : ($exists(${images}) ? $type(${images}) != 'array' : false) ? 'images is ' & ${quoted(images)} & ': expected a list of requests, or of image URIs.'
+                : ''
+            )`),
+        },
+        Output: expression(`${isObject} ? $type(${images}) = 'array' ? ${images} : [] : []`),
+        Next: "Check batch",
     };
 }
 
-/** Checks the input and finds the Map that reads it. */
-function readBatch({ artifactBucket }: BatchDefinitionArgs): Record<string, State> {
-    const key = "$.batch.manifest.key";
+/** Refuses what is no batch, and finds the Map that reads it. */
+function checkBatch(): State {
+    const endings = manifestForms.map(({ ending }) => ending).join(", ");
     return {
-        "Read input": {
-            Type: "Pass",
-            Parameters: { "text.$": "States.JsonToString($$.Execution.Input)" },
-            Next: "Is input an object?",
-        },
-        "Is input an object?": {
-            Type: "Choice",
-            Choices: [{ Variable: "$.text", ...matches("{*"), Next: "Take input" }],
-            Default: "Reject input",
-        },
-        "Take input": {
-            Type: "Pass",
-            Parameters: { "input.$": "$$.Execution.Input", defaults: { allowFailures: false } },
-            Next: "Merge defaults",
-        },
-        "Merge defaults": {
-            Type: "Pass",
-            Parameters: {
-                "batch.$": "States.JsonMerge($.defaults, $.input, false)",
-                stack: { artifactBucket },
+        Type: "Choice",
+        Choices: [
+            {
+                Condition: expression("$problem != ''"),
+                Assign: failure("InvalidInput", "$problem"),
+                Next: "Failed",
             },
-            Next: "Check batch",
-        },
-        "Check batch": {
-            Type: "Choice",
-            Choices: [
-                {
-                    Not: { Variable: "$.batch.allowFailures", IsBoolean: true },
-                    Next: "Reject allowFailures",
-                },
-                { And: [present("$.batch.images"), present("$.batch.manifest")], Next: "Reject input" },
-                { ...present("$.batch.images"), Next: "Read images" },
-                { ...present("$.batch.manifest"), Next: "Check manifest" },
-            ],
-            Default: "Reject input",
-        },
-        "Read images": {
-            Type: "Pass",
-            Parameters: { "text.$": "States.JsonToString($.batch.images)" },
-            ResultPath: "$.images",
-            Next: "Are images a list?",
-        },
-        "Are images a list?": {
-            Type: "Choice",
-            Choices: [
-                { Variable: "$.images.text", StringEquals: "[]", Next: "Nothing to export" },
-                { Variable: "$.images.text", ...matches("[*"), Next: "Export images" },
-            ],
-            Default: "Reject images",
-        },
-        "Nothing to export": {
-            Type: "Pass",
-            Result: { total: 0, exported: 0, text: "0 of 0 exported" },
-            End: true,
-        },
-        "Check manifest": {
-            Type: "Choice",
-            Choices: [
-                {
-                    Not: string("$.batch.manifest.bucket", { StringEquals: artifactBucket }),
-                    Next: "Reject manifest",
-                },
-                ...manifestForms.map(({ ending, form }) => ({
-                    ...string(key, matches(`${manifestPrefix}*${ending}`)),
-                    Next: `Export images of ${form}`,
-                })),
-            ],
-            Default: "Reject manifest",
-        },
-        "Reject input": {
-            Type: "Pass",
-            Result: {
-                error: "InvalidInput",
-                cause: 'The input of the execution is not a batch. Give { "images": [request, …] } or { "manifest": { "bucket": …, "key": … } }, one of the two.',
+            { Condition: expression("$hasImages and $count($states.input) = 0"), Next: "Nothing to export" },
+            { Condition: expression("$hasImages"), Next: "Export images" },
+            ...manifestForms.map(({ ending, form }) => ({
+                Condition: expression(
+                    `$bucket = $stack.artifactBucket and $length($key) <= 1024 and ${matches("$key", `${manifestPrefix.replace(".", "\\.")}[^\\u0000-\\u001f\\u007f]*\\${ending}`)}`,
+                ),
+                Next: `Export images of ${form}`,
+            })),
+            {
+                Condition: expression("true"),
+                Assign: failure(
+                    "InvalidInput",
+                    `'manifest is ' & $manifest & ': expected an object of the bucket ' & $stack.artifactBucket & ' whose key begins with ${manifestPrefix} and ends with ${endings}.'`,
+                ),
+                Next: "Failed",
             },
-            Next: "Failed",
-        },
-        "Reject images": fail(
-            "InvalidInput",
-            "'images is {}: expected a list of requests, or of image URIs.', $.images.text",
-        ),
-        "Reject manifest": fail(
-            "InvalidInput",
-            `'manifest is {}: expected an object of the bucket {} whose key begins with ${manifestPrefix} and ends with ${manifestForms.map(({ ending }) => ending).join(", ")}.', States.JsonToString($.batch.manifest), $.stack.artifactBucket`,
-        ),
-        "Reject allowFailures": fail(
-            "InvalidInput",
-            "'allowFailures is {}: expected true or false.', States.JsonToString($.batch.allowFailures)",
-        ),
+        ],
+        Default: "Failed",
     };
 }
 
@@ -176,253 +191,228 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
         Type: "Map",
         Label: label,
         ...items,
-        ItemSelector: { "request.$": "$$.Map.Item.Value", "batch.$": "$$.Execution.Id" },
+        ItemSelector: {
+            request: expression("$states.context.Map.Item.Value"),
+            isTable: label === "CSV",
+            machine: expression("$stack.exportMachineArn"),
+            // What only this execution knows: nobody else can take the names of its exports.
+            batch: expression("$states.context.Execution.Id & ' ' & $states.context.Execution.StartTime"),
+        },
         ItemProcessor: {
             // STANDARD: a child waits for a build, and an EXPRESS execution lasts five minutes at most.
             ProcessorConfig: { Mode: "DISTRIBUTED", ExecutionType: "STANDARD" },
-            ...withSuffix(exportOne(args), ` (${label})`),
+            ...exportOne(args, ` (${label})`),
         },
         MaxConcurrency: args.maxConcurrency,
         // The Map goes on whatever becomes of an image; what counts is decided by the counts.
         ToleratedFailurePercentage: 100,
         ResultWriter: {
             Resource: `arn:${args.partition}:states:::s3:putObject`,
-            Parameters: {
-                Bucket: args.artifactBucket,
-                "Prefix.$": `States.Format('${resultPrefix}{}', $$.Execution.Name)`,
+            Arguments: {
+                Bucket: expression("$stack.artifactBucket"),
+                Prefix: expression(`${literal(resultPrefix)} & $states.context.Execution.Name`),
             },
             WriterConfig: { Transformation: "COMPACT", OutputType: "JSONL" },
         },
-        ResultPath: "$.run",
+        Assign: {
+            run: {
+                arn: expression("$states.result.MapRunArn"),
+                key: expression("$states.result.ResultWriterDetails.Key"),
+            },
+        },
+        Output: {},
         Catch: [
-            { ErrorEquals: ["States.ItemReaderFailed"], ResultPath: "$.failure", Next: "Reject content" },
-            { ErrorEquals: ["States.ALL"], ResultPath: "$.failure", Next: "Fail as AWS says" },
+            {
+                ErrorEquals: ["States.ItemReaderFailed"],
+                Assign: failure(
+                    "InvalidInput",
+                    `'The manifest ' & $key & ' cannot be read: ' & ${caughtCause}`,
+                ),
+                Output: {},
+                Next: "Failed",
+            },
+            {
+                ErrorEquals: ["States.ALL"],
+                Assign: failure("ExportFailed", caughtError),
+                Output: {},
+                Next: "Failed",
+            },
         ],
         Next: "Count results",
     };
 }
 
-/** One image: an execution of the export state machine, whose output or error becomes that of the child execution. */
-function exportOne(args: BatchDefinitionArgs): StateMachineDefinition {
+/**
+ * One image: an execution of the export state machine, whose output or error becomes that of the child execution. No two states of
+ * a machine may share a name, wherever they are, so each Map gives its own a suffix.
+ */
+function exportOne({ partition }: BatchDefinitionArgs, suffix: string): States {
+    const named = (name: string): string => `${name}${suffix}`;
+    const description = "$states.result";
     return {
-        Comment: "Exports one image of the batch",
-        StartAt: "Is it a URI?",
+        StartAt: named("Read row"),
         States: {
-            "Is it a URI?": {
+            [named("Read row")]: {
+                Type: "Pass",
+                Comment: "Takes a request, an image URI, or the cells of a row",
+                Assign: {
+                    machine: expression("$states.input.machine"),
+                    row: expression(readRow),
+                },
+                Output: {},
+                Next: named("Is it a request?"),
+            },
+            [named("Is it a request?")]: {
                 Type: "Choice",
-                Choices: [{ Variable: "$.request", IsString: true, Next: "Take URI" }],
-                Default: "Is force a text?",
-            },
-            "Take URI": {
-                Type: "Pass",
-                Parameters: { "imageUri.$": "$.request" },
-                ResultPath: "$.request",
-                Next: "Name export",
-            },
-            // The cells of a CSV file are texts.
-            "Is force a text?": {
-                Type: "Choice",
-                Choices: ["true", "false"].map((text) => ({
-                    ...string("$.request.force", { StringEquals: text }),
-                    Next: "Read force",
-                })),
-                Default: "Name export",
-            },
-            "Read force": {
-                Type: "Pass",
-                Parameters: { "value.$": "States.StringToJson($.request.force)" },
-                ResultPath: "$.force",
-                Next: "Take force",
-            },
-            "Take force": {
-                Type: "Pass",
-                InputPath: "$.force.value",
-                ResultPath: "$.request.force",
-                Next: "Name export",
-            },
-            // The same request twice in a batch has the same name twice, and so is one execution. A hash is made of at most
-            // 10,000 characters: docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html
-            "Name export": {
-                Type: "Parallel",
-                Branches: [
+                Choices: [
                     {
-                        StartAt: "Hash request",
-                        States: {
-                            "Hash request": {
-                                Type: "Pass",
-                                Parameters: {
-                                    "name.$": `States.Format('${exportNamePrefix}{}', States.Hash(States.JsonToString($), 'SHA-256'))`,
-                                },
-                                End: true,
-                            },
-                        },
+                        Condition: expression("$row.problem != ''"),
+                        Assign: failure("InvalidInput", "$row.problem"),
+                        Next: named("Not exported"),
                     },
                 ],
-                ResultSelector: { "name.$": "$[0].name" },
-                ResultPath: "$.export",
-                Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.failure", Next: "Reject request" }],
-                Next: "Export",
+                Default: named("Export"),
             },
-            "Reject request": {
-                Type: "Pass",
-                Result: {
-                    error: "InvalidInput",
-                    cause: "The request is longer than 10,000 characters.",
-                },
-                Next: "Image failed",
-            },
-            Export: {
+            [named("Export")]: {
                 Type: "Task",
-                Resource: `arn:${args.partition}:states:::states:startExecution.sync:2`,
-                Parameters: {
-                    StateMachineArn: args.exportMachineArn,
-                    "Name.$": "$.export.name",
-                    "Input.$": "$.request",
+                Resource: `arn:${partition}:states:::states:startExecution.sync:2`,
+                Arguments: {
+                    StateMachineArn: expression("$machine"),
+                    Name: expression("$row.name"),
+                    Input: expression("$row.request"),
                 },
-                Retry: [
-                    {
-                        ErrorEquals: [
-                            "StepFunctions.ExecutionLimitExceededException",
-                            "StepFunctions.ThrottlingException",
-                            "StepFunctions.SdkClientException",
-                            "StepFunctions.AWSStepFunctionsException",
-                        ],
-                        IntervalSeconds: 5,
-                        BackoffRate: 2,
-                        MaxAttempts: 8,
-                        MaxDelaySeconds: 120,
-                        JitterStrategy: "FULL",
-                    },
-                ],
+                Output: expression(`$exists(${description}.Output) ? ${description}.Output : {}`),
+                Retry: startRetry,
                 Catch: [
                     {
                         ErrorEquals: ["StepFunctions.ExecutionAlreadyExistsException"],
-                        ResultPath: "$.failure",
-                        Next: "Duplicate",
+                        Output: {},
+                        Next: named("Look at the execution of that name"),
                     },
-                    { ErrorEquals: ["States.ALL"], ResultPath: "$.failure", Next: "Read failure" },
-                ],
-                OutputPath: "$.Output",
-                End: true,
-            },
-            // Its twin has been exported already, or has failed and is counted there.
-            Duplicate: {
-                Type: "Pass",
-                Parameters: { "request.$": "$.request", duplicate: true },
-                End: true,
-            },
-            "Read failure": {
-                Type: "Parallel",
-                Branches: [
                     {
-                        StartAt: "Parse execution",
-                        States: {
-                            "Parse execution": {
-                                Type: "Pass",
-                                Parameters: { "execution.$": "States.StringToJson($.failure.Cause)" },
-                                Next: "Pick failure",
-                            },
-                            "Pick failure": {
-                                Type: "Pass",
-                                Parameters: {
-                                    "error.$": "$.execution.Error",
-                                    "cause.$": "$.execution.Cause",
-                                },
-                                End: true,
-                            },
-                        },
+                        ErrorEquals: ["States.ALL"],
+                        Assign: { failure: expression(whyItFailed) },
+                        Output: {},
+                        Next: named("Not exported"),
                     },
                 ],
-                ResultSelector: { "error.$": "$[0].error", "cause.$": "$[0].cause" },
-                Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.unread", Next: "Not exported" }],
-                Next: "Image failed",
+                End: true,
             },
-            "Not exported": {
-                Type: "Pass",
-                Parameters: {
-                    error: "ExportFailed",
-                    "cause.$": "States.Format('{}: {}', $.failure.Error, $.failure.Cause)",
+            // The same request twice in a batch is one execution; that of somebody else does not count.
+            [named("Look at the execution of that name")]: {
+                Type: "Task",
+                Resource: `arn:${partition}:states:::aws-sdk:sfn:describeExecution`,
+                Arguments: { ExecutionArn: expression(executionArnOf("$machine", "$row.name")) },
+                Assign: {
+                    isTwin: expression(
+                        `${sameRequest(description, "$row.request")} ? ${description}.Status = 'SUCCEEDED' : false`,
+                    ),
+                    failure: expression(`(
+                        $isSame := ${sameRequest(description, "$row.request")};
+                        $error := $exists(${description}.Error) ? ${description}.Error : 'ExportFailed';
+                        $cause := $exists(${description}.Cause) ? ${description}.Cause : 'The same request earlier in this batch ended as ' & ${description}.Status & '.';
+                        $isSame ? { 'error': $error, 'cause': $cause }
+                            : { 'error': 'ExportFailed', 'cause': 'The execution ' & $row.name & ' is of another request. Start the batch again.' }
+                    )`),
                 },
-                Next: "Image failed",
+                Output: expression(
+                    `$merge([$exists(${description}.Output) ? $parse(${description}.Output) : {}, { 'duplicate': true }])`,
+                ),
+                Retry: [{ ErrorEquals: ["States.ALL"], ...patience(3, 2) }],
+                Catch: ["States.DataLimitExceeded", "States.ALL"].map((error) => ({
+                    ErrorEquals: [error],
+                    Assign: failure(
+                        "ExportFailed",
+                        `'The execution ' & $row.name & ' exists, and cannot be read. ' & ${caughtError}`,
+                    ),
+                    Output: {},
+                    Next: named("Not exported"),
+                })),
+                Next: named("Has its twin exported it?"),
             },
-            "Image failed": { Type: "Fail", ErrorPath: "$.error", CausePath: "$.cause" },
+            [named("Has its twin exported it?")]: {
+                Type: "Choice",
+                Choices: [{ Condition: expression("$isTwin"), Next: named("Exported with its twin") }],
+                Default: named("Not exported"),
+            },
+            [named("Exported with its twin")]: { Type: "Succeed" },
+            [named("Not exported")]: failed,
         },
     };
 }
 
-/** The same states under names of their own: no two states of a machine may share one, wherever they are. */
-function withSuffix<T>(part: T, suffix: string): T {
-    if (Array.isArray(part)) return part.map((each: unknown) => withSuffix(each, suffix)) as T;
-    // Outputs are objects as well, of a class of their own.
-    if (typeof part !== "object" || part === null || Object.getPrototypeOf(part) !== Object.prototype)
-        return part;
-    const renamed = Object.entries(part).map(([field, value]: [string, unknown]) => {
-        if (["StartAt", "Next", "Default"].includes(field)) return [field, `${String(value)}${suffix}`];
-        if (field !== "States") return [field, withSuffix(value, suffix)];
-        const states = Object.entries(value as Record<string, State>);
-        const all = states.map(([name, state]) => [`${name}${suffix}`, withSuffix(state, suffix)]);
-        return [field, Object.fromEntries(all) as Record<string, State>];
-    });
-    return Object.fromEntries(renamed) as T;
-}
+/**
+ * The request of an item, or what is wrong with it. The cells of a table are strings, its first line may begin with a byte order
+ * mark and have blanks around the names, and an empty cell is a field that is not given.
+ */
+const readRow = `(
+    $item := $lookup($states.input, 'request');
+    $bare := function($text) { $replace($replace($text, /^[\\uFEFF \\t]+/, ''), /[ \\t]+$/, '') };
+    $isSmall := $length($string({ 'v': $item })) <= ${requestLimit};
+    $cells := $isSmall and $states.input.isTable ? $type($item) = 'object' : false;
+    $given := $isSmall = false ? {}
+        : $type($item) = 'string' ? { 'imageUri': $item }
+        : $cells ? $merge([{}, $each($item, function($value, $name) {
+            $type($value) = 'string' ? $bare($value) = '' ? {} : { $bare($name): $bare($name) = 'force' and $bare($value) in ['true', 'false'] ? $bare($value) = 'true' : $bare($value) } : { $bare($name): $value }
+        })])
+        : $item;
+    $unknown := $type($given) = 'object' ? $filter($keys($given), function($name) { $not($name in ['${requestFields.join("','")}']) }) : [];
+    $problem := $isSmall = false ? 'The request is longer than ${requestLimit} characters.'
+        : $type($given) != 'object' ? 'The request is ' & ${quoted("$item")} & ': expected an object of ${requestFields.join(", ")}, or an image URI.'
+        : $count($unknown) > 0 ? 'The request has the unknown field ' & ${quoted("[$unknown][0]")} & ': expected ${requestFields.join(", ")}.'
+        : $cells and $count($keys($item)) != $count($distinct($each($item, function($value, $name) { $bare($name) }))) ? 'Two columns of the table have the same name.'
+        : $exists($given.imageUri) = false ? 'The request ' & ${quoted("$item")} & ' names no imageUri, which a batch needs for each image.'
+        : '';
+    $problem != '' ? { 'problem': $problem, 'request': {}, 'name': '' } : {
+        'problem': '',
+        'request': $given,
+        'name': '${batchExecutionPrefix}' & $hash($states.input.batch & ' ' & $string($given), 'SHA-256')
+    }
+)`;
 
-/** Asks the Map Run how many images were exported, and says so. */
-function sumUp({ partition }: BatchDefinitionArgs): Record<string, State> {
+/** The error of the execution, out of what `startExecution.sync:2` fails with: DescribeExecution as JSON, cut at 32,768 characters. */
+const whyItFailed = `(
+    ${readCause}
+    $error := $find(${regex(jsonString("Error", '([^"]+)"'))});
+    $said := $words($find(${regex(jsonString("Cause", '([^"]+)'))}));
+    $status := $find(${regex(jsonString("Status", '([A-Z_]+)"'))});
+    $status = '' ? { 'error': 'ExportFailed', 'cause': ${caughtError} } : {
+        'error': $error in ['${Object.keys(exportErrors).join("','")}'] ? $error : 'ExportFailed',
+        'cause': $said != '' ? $said : 'The export ended as ' & $status & ($error != '' ? ', ' & $error : '') & ', without a cause. Its execution is called ' & $row.name & '.'
+    }
+)`;
+
+/** Asks the Map Run how many images were exported. */
+function countResults({ partition }: BatchDefinitionArgs): State {
+    const { total, exported } = {
+        total: "$states.result.ItemCounts.Total",
+        exported: "$states.result.ItemCounts.Succeeded",
+    };
+    const text = `$string(${exported}) & ' of ' & $string(${total}) & ' exported'`;
     return {
-        "Count results": {
-            Type: "Task",
-            Resource: `arn:${partition}:states:::aws-sdk:sfn:describeMapRun`,
-            Parameters: { "MapRunArn.$": "$.run.MapRunArn" },
-            ResultSelector: { "total.$": "$.ItemCounts.Total", "exported.$": "$.ItemCounts.Succeeded" },
-            ResultPath: "$.counts",
-            Retry: [
-                { ErrorEquals: ["Sfn.AccessDeniedException"], MaxAttempts: 0 },
-                { ErrorEquals: ["States.ALL"], IntervalSeconds: 2, BackoffRate: 2, MaxAttempts: 5 },
-            ],
-            Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.failure", Next: "Fail as AWS says" }],
-            Next: "Sum up",
+        Type: "Task",
+        Resource: `arn:${partition}:states:::aws-sdk:sfn:describeMapRun`,
+        Arguments: { MapRunArn: expression("$run.arn") },
+        Assign: {
+            counts: { total: expression(total), exported: expression(exported), text: expression(text) },
+            ...failure(
+                "ExportFailed",
+                `${text} & '. Which ones failed and why is listed by s3://' & $stack.artifactBucket & '/' & $run.key & '. Start the same batch again to export what is left.'`,
+            ),
         },
-        "Sum up": {
-            Type: "Pass",
-            Parameters: {
-                "allowFailures.$": "$.batch.allowFailures",
-                summary: {
-                    "total.$": "$.counts.total",
-                    "exported.$": "$.counts.exported",
-                    results: {
-                        "bucket.$": "$.run.ResultWriterDetails.Bucket",
-                        "key.$": "$.run.ResultWriterDetails.Key",
-                    },
-                    "text.$": "States.Format('{} of {} exported', $.counts.exported, $.counts.total)",
-                },
+        Output: {},
+        Retry: [{ ErrorEquals: ["States.ALL"], ...patience(5, 2) }],
+        Catch: [
+            {
+                ErrorEquals: ["States.ALL"],
+                Assign: failure(
+                    "ExportFailed",
+                    `'Every image was tried, but the results cannot be counted: ' & ${caughtError} & '. They are listed by s3://' & $stack.artifactBucket & '/' & $run.key & '.'`,
+                ),
+                Output: {},
+                Next: "Failed",
             },
-            Next: "Were all exported?",
-        },
-        "Were all exported?": {
-            Type: "Choice",
-            Choices: [
-                {
-                    Or: [
-                        {
-                            Variable: "$.summary.exported",
-                            NumericEqualsPath: "$.summary.total",
-                        },
-                        { Variable: "$.allowFailures", BooleanEquals: true },
-                    ],
-                    Next: "Report",
-                },
-            ],
-            Default: "Tell of failures",
-        },
-        Report: { Type: "Succeed", OutputPath: "$.summary" },
-        "Tell of failures": fail(
-            "ExportFailed",
-            "'{}. Which ones failed and why is listed by s3://{}/{}. Start the same batch again to export what is left.', $.summary.text, $.summary.results.bucket, $.summary.results.key",
-        ),
-        "Reject content": fail(
-            "InvalidInput",
-            "'The manifest {} cannot be read: {}', $.batch.manifest.key, $.failure.Cause",
-        ),
-        "Fail as AWS says": fail("ExportFailed", "'{}: {}', $.failure.Error, $.failure.Cause"),
+        ],
+        Next: "Were all exported?",
     };
 }

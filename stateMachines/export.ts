@@ -1,30 +1,43 @@
 /**
- * The state machine's definition, in Amazon States Language (states-language.net/spec.html). Pure: arguments in,
- * document out. JSONPath throughout.
- *
- * The document is written so that no request can end an execution in `States.Runtime`, which nothing can catch: each
- * path is tested for presence before it is read, and no intrinsic function is given what it might refuse. The one
- * text that cannot be tested beforehand, what AWS says of a failed build, is parsed inside a Parallel state of one
- * branch, the language's only way to catch the failure of a Pass state.
+ * The state machine that exports one image: reads and checks the request, asks ECR what a tag means, looks whether the export is
+ * at its key, starts a build if it is not, and looks again: a build has made what S3 shows. Pure, under the rules of language.ts.
  */
-import type { AwsLocation } from "../contract/aws";
 import type * as pulumi from "@pulumi/pulumi";
 
+import type { AwsLocation } from "../contract/aws";
 import type { EngineName } from "../contract/engine";
-import { type EcrRepository, repositoryArn, repositoryUris } from "../contract/image";
-
-/** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */
-export interface StateMachineDefinition {
-    readonly Comment: string;
-    readonly StartAt: string;
-    readonly States: Record<string, State>;
-}
-
-/** One state. Its fields depend on its type and are checked by the tests, with `asl-validator`. */
-export interface State {
-    readonly Type: "Choice" | "Fail" | "Map" | "Parallel" | "Pass" | "Succeed" | "Task";
-    readonly [field: string]: unknown;
-}
+import { exitStatuses } from "../contract/errors";
+import { ecrHosts, type EcrRepository, grammar, repositoryArn } from "../contract/image";
+import { artifactKeyPattern, artifactKeyRule, keyLimitBytes, recordSuffix } from "../contract/keys";
+import { allPlatforms, platformPattern, platformRule } from "../contract/platform";
+import { archiveLayout, metadataNames } from "../contract/record";
+import {
+    causeVariable,
+    foreignFieldPrefix,
+    requestDefaults,
+    requestFields,
+    type RequestVariable,
+    requestVariables,
+} from "../contract/request";
+import {
+    caughtCause,
+    caughtError,
+    checkSize,
+    type ChoiceRule,
+    expression,
+    failed,
+    failure,
+    jsonSpace,
+    jsonString,
+    literal,
+    matches,
+    patience,
+    quoted,
+    readCause,
+    regex,
+    type State,
+    type StateMachineDefinition,
+} from "./language";
 
 /** Arguments of {@link exportDefinition}. */
 export interface ExportDefinitionArgs {
@@ -32,6 +45,8 @@ export interface ExportDefinitionArgs {
     readonly at: AwsLocation<pulumi.Input<string>>;
     /** Name of the CodeBuild project that exports one image. */
     readonly projectName: pulumi.Input<string>;
+    /** Page of the console that lists that project's builds. */
+    readonly buildsUrl: pulumi.Input<string>;
     /** How that project makes the archive; part of the result. */
     readonly engine: EngineName;
     /** Image that is exported when a request names none. */
@@ -54,58 +69,11 @@ export interface ExportDefinitionArgs {
     readonly queuedTimeoutMinutes: number;
 }
 
-/** The platform that is exported when a request names none. */
-export const defaultPlatform = "linux/amd64";
+/** Characters of the longest request: its fields have less than half of them, and AWS adds some. */
+const requestLimit = 16_384;
 
-/** The errors that a build can name, and its exit status for each; `BuildTimedOut` is found by the state machine. */
-export const buildErrors = {
-    ExportFailed: 1,
-    InvalidInput: 2,
-    ImageNotFound: 3,
-    AccessDenied: 4,
-    DigestMismatch: 5,
-} as const;
-
-export type { EngineName };
-
-/** The variables that the state machine sets for each build, over those of the project, and where each comes from. */
-export const requestVariables = {
-    IMAGE_URI: "$.request.imageUri",
-    PLATFORM: "$.request.platform",
-    FORCE: "States.Format('{}', $.request.force)",
-    EXECUTION_ID: "$$.Execution.Id",
-    ARTIFACT_BUCKET: "$.request.artifactBucket",
-    ARTIFACT_KEY: "$.archive.artifactKey",
-} as const;
-
-/** The variables that a build reports with, and the field of the execution's output that each one becomes. */
-export const resultVariables = {
-    IMAGE_DIGEST: "imageDigest",
-    ARTIFACT_VERSION_ID: "artifactVersionId",
-    ARCHIVE_SIZE_BYTES: "sizeBytes",
-    ARCHIVE_SHA256: "sha256",
-    SKIPPED: "skipped",
-} as const;
-
-/**
- * What is known of a build that says nothing. It is put behind every Build, so that a path that looks for a value in
- * both always finds one: a path without any match may end an execution in `States.Runtime`.
- */
-const silentBuild = {
-    Id: "(unknown)",
-    BuildStatus: "FAILED",
-    ExportedEnvironmentVariables: [...Object.keys(resultVariables), "EXPORT_ERROR", "EXPORT_CAUSE"].map(
-        (Name) => ({
-            Name,
-            Value: "",
-        }),
-    ),
-    Phases: [
-        { PhaseType: "BUILD", PhaseStatus: "FAILED", Contexts: [{ Message: "" }] },
-        { PhaseType: "BUILD", PhaseStatus: "TIMED_OUT" },
-    ],
-    Logs: { DeepLink: "none was written." },
-};
+/** Characters of the longest image URI: host, 256 of the repository, 128 of the tag, 71 of the digest, and what is between. */
+const imageUriLimit = 600;
 
 // For one call that answers within a second; on no answer the build decides.
 const lookUpSeconds = 30;
@@ -113,291 +81,92 @@ const lookUpSeconds = 30;
 // What the timeout of the task leaves for provisioning and for the event that tells of the build's end.
 const marginMinutes = 10;
 
-/**
- * The state machine that serves one request: checks it, looks whether the export is there already, starts a build if it is
- * not, waits for that, and reports the result or a named error.
- */
+/** The definition; `checkSize` refuses one with too many repositories. */
 export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefinition {
-    return {
+    const definition: StateMachineDefinition = {
         Comment: "Exports one container image from Amazon ECR to S3 as a tar archive",
+        QueryLanguage: "JSONata",
         StartAt: "Read input",
         States: {
-            ...readRequest(args),
-            ...findRepository(args),
-            ...readReference(),
-            ...chooseKey(),
-            ...findDigest(args.at),
-            ...findExport(args),
-            ...build(args),
-            ...report(args),
-            ...explainFailure(args),
-            Failed: { Type: "Fail", ErrorPath: "$.error", CausePath: "$.cause" },
+            "Read input": readInput(args),
+            "Read request": readRequest(args),
+            "Check request": checkRequest(args),
+            "Ask ECR": askEcr(args),
+            "Look at record": lookAtRecord(args),
+            "Look at archive": lookAtArchive(args),
+            "Is it exported?": isItExported(args),
+            "Export image": exportImage(args),
+            Done: report(args),
+            Failed: failed,
         },
     };
+    return checkSize(
+        "export",
+        definition,
+        "name fewer repositories in repositoryArns and crossAccountRepositoryArns, or split them between two stacks",
+    );
 }
 
-/** Merges the request over the defaults and refuses what cannot work, before anything is started. */
-function readRequest(args: ExportDefinitionArgs): Record<string, State> {
-    const { artifactBucket, artifactPrefix, imageUri } = args;
+/** Picks what a request may have out of an input that may be anything. */
+function readInput(args: ExportDefinitionArgs): State {
+    const known = `['${requestFields.join("','")}']`;
+    const unknown = `$filter($keys($states.input), function($name) {
+        $name in ${known} ? false : $substring($name, 0, ${foreignFieldPrefix.length}) != '${foreignFieldPrefix}'
+    })`;
     return {
-        "Read input": {
-            Type: "Pass",
-            Parameters: { "text.$": "States.JsonToString($$.Execution.Input)" },
-            Next: "Is input an object?",
-        },
-        "Is input an object?": {
-            Type: "Choice",
-            Choices: [{ Variable: "$.text", ...matches("{*"), Next: "Take input" }],
-            Default: "Reject input",
-        },
-        "Take input": {
-            Type: "Pass",
-            Parameters: {
-                "input.$": "$$.Execution.Input",
-                defaults: { imageUri, artifactBucket, platform: defaultPlatform, force: false },
-            },
-            Next: "Merge defaults",
-        },
-        "Merge defaults": {
-            Type: "Pass",
-            Parameters: {
-                "request.$": "States.JsonMerge($.defaults, $.input, false)",
-                stack: { artifactBucket, artifactPrefix, projectName: args.projectName, silentBuild },
-            },
-            Next: "Check request",
-        },
-        "Check request": {
-            Type: "Choice",
-            Choices: [
-                { Not: string("$.request.imageUri", matches("*/*")), Next: "Reject imageUri" },
-                { Not: platform(args.engine), Next: "Reject platform" },
-                { Not: { Variable: "$.request.force", IsBoolean: true }, Next: "Reject force" },
-                {
-                    Not: string("$.request.artifactBucket", { StringEquals: artifactBucket }),
-                    Next: "Reject artifactBucket",
-                },
-                {
-                    And: [
-                        { Variable: "$.request.artifactKey", IsPresent: true },
-                        {
-                            Or: [
-                                { Not: string("$.request.artifactKey", matches(`${artifactPrefix}*`)) },
-                                // Where the record of another archive lies.
-                                string("$.request.artifactKey", matches("*.json")),
-                            ],
-                        },
-                    ],
-                    Next: "Reject artifactKey",
-                },
-            ],
-            Default: "Split off digest",
-        },
-        "Reject input": {
-            Type: "Pass",
-            Result: {
-                error: "InvalidInput",
-                cause: "The input of the execution is not a JSON object. Give the fields of the request in one, or {} for the defaults.",
-            },
-            Next: "Failed",
-        },
-        "Reject imageUri": fail(
-            "InvalidInput",
-            "'imageUri is {}: expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST].', States.JsonToString($.request.imageUri)",
-        ),
-        "Reject platform": fail(
-            "InvalidInput",
-            `'platform is {}: expected os/architecture or os/architecture/variant, for instance linux/arm64${args.engine === "stream" ? ", or all" : "; engine docker exports one platform"}.', States.JsonToString($.request.platform)`,
-        ),
-        "Reject force": fail(
-            "InvalidInput",
-            "'force is {}: expected true or false.', States.JsonToString($.request.force)",
-        ),
-        "Reject artifactBucket": fail(
-            "InvalidInput",
-            "'artifactBucket is {}: this stack exports to {} alone. Give that bucket, or leave the field out.', States.JsonToString($.request.artifactBucket), $.stack.artifactBucket",
-        ),
-        "Reject artifactKey": fail(
-            "InvalidInput",
-            "'artifactKey is {}: expected a key that begins with {} and does not end in .json, as export records do. Leave the field out for a key made of repository and tag.', States.JsonToString($.request.artifactKey), $.stack.artifactPrefix",
-        ),
-    };
-}
-
-/**
- * Finds the repository of the requested image among those that the stack may read, by comparing host and name as a
- * whole. What is left of the URI, tag and digest, is checked by the build, which has regular expressions.
- */
-function findRepository(args: ExportDefinitionArgs): Record<string, State> {
-    const { repositories } = args;
-    const found = (index: number) => `Repository ${index + 1}`;
-    return {
-        "Split off digest": {
-            Type: "Pass",
-            // The URI has a slash, as was tested: at least one part is left of it.
-            Parameters: { "byDigest.$": "States.StringSplit($.request.imageUri, '@')" },
-            ResultPath: "$.image",
-            Next: "Split off tag",
-        },
-        "Split off tag": {
-            Type: "Pass",
-            Parameters: {
-                "byDigest.$": "$.image.byDigest",
-                "byTag.$": "States.StringSplit($.image.byDigest[0], ':')",
-            },
-            ResultPath: "$.image",
-            Next: "Find repository",
-        },
-        "Find repository": {
-            Type: "Choice",
-            Choices: [
-                { Not: present("$.image.byTag[0]"), Next: "Reject imageUri" },
-                ...repositories.map((repository, index) => ({
-                    Or: repositoryUris(repository).map((uri) => ({
-                        Variable: "$.image.byTag[0]",
-                        StringEquals: uri,
-                    })),
-                    Next: found(index),
-                })),
-            ],
-            Default: "Reject repository",
-        },
-        ...Object.fromEntries(
-            repositories.map((repository, index): [string, State] => [
-                found(index),
-                {
-                    Type: "Pass",
-                    Result: {
-                        name: repository.name,
-                        accountId: repository.accountId,
-                        isAskable: isAskable(args, repository),
-                    },
-                    ResultPath: "$.image.repository",
-                    Next: "What reference?",
-                },
-            ]),
-        ),
-        "Reject repository": fail(
-            "InvalidInput",
-            "'imageUri is {}: this stack may not read that repository. Request an image of one that it may read, or add the ARN of the repository to repositoryArns or crossAccountRepositoryArns in the configuration of the stack.', States.JsonToString($.request.imageUri)",
-        ),
-    };
-}
-
-/**
- * Reads tag and digest of the URI, and the name that the archive carries. The parts have to give the whole again: what a
- * build would refuse must not be taken here for something else.
- */
-function readReference(): Record<string, State> {
-    const repository = "$.image.byTag[0]";
-    const tag = "$.image.byTag[1]";
-    const digest = "$.image.byDigest[1]";
-    const reference = (parts: object): State => ({
         Type: "Pass",
-        Parameters: parts,
-        ResultPath: "$.reference",
-        Next: "Is reference whole?",
-    });
-    return {
-        "What reference?": {
-            Type: "Choice",
-            Choices: [
-                // A colon with something on both sides, so that there is a second part to split off.
-                {
-                    And: [
-                        present(digest),
-                        {
-                            Or: [
-                                { Not: { Variable: digest, ...matches("sha256:*") } },
-                                { Variable: digest, ...matches("sha256:") },
-                                { Variable: digest, ...matches("sha256:*:*") },
-                            ],
-                        },
-                    ],
-                    Next: "Reject imageUri",
+        Comment: "Knows the stack, measures the input, picks the fields of a request",
+        Assign: {
+            stack: {
+                accountId: args.at.accountId,
+                projectName: args.projectName,
+                buildsUrl: args.buildsUrl,
+                defaults: {
+                    imageUri: args.imageUri,
+                    artifactBucket: args.artifactBucket,
+                    ...requestDefaults,
                 },
-                {
-                    // What ECR would look for, although no tag can be so.
-                    And: [
-                        present(tag),
-                        {
-                            Or: [
-                                { Variable: tag, StringEquals: "" },
-                                { Variable: tag, ...matches("-*") },
-                                { Variable: tag, ...matches(".*") },
-                            ],
-                        },
-                    ],
-                    Next: "Reject imageUri",
-                },
-                { And: [present(tag), present(digest)], Next: "Tag and digest" },
-                { ...present(tag), Next: "Tag" },
-                { ...present(digest), Next: "Digest" },
-            ],
-            Default: "Latest",
+                registries: registriesOf(args),
+            },
+            given: expression(`(
+                $isSmall := $type($states.input) = 'object' ? $length($string($states.input)) <= ${requestLimit} : false;
+                $isSmall ? $merge([{}, $sift($states.input, function($value, $name) { $name in ${known} })]) : {}
+            )`),
+            problem: expression(`(
+                $type($states.input) != 'object' ?
+                    'The input of the execution is not a JSON object. Give the fields of the request in one, or {} for the defaults.'
+                : $length($string($states.input)) > ${requestLimit} ?
+                    'The input of the execution is longer than ${requestLimit} characters, and no request is.'
+                : (
+                    $unknown := ${unknown};
+                    $exists($unknown) ?
+                        'The request has the unknown field ' & ${quoted("[$unknown][0]")} & ': expected ${requestFields.join(", ")}.'
+                    : ''
+                )
+            )`),
+            digest: expression("''"),
+            buildId: expression("''"),
+            looked: expression("''"),
+            record: expression(blankRecord),
+            archive: expression("{ 'versionId': '', 'sizeBytes': 0 }"),
         },
-        "Tag and digest": reference({
-            "uri.$": `States.Format('{}:{}@{}', ${repository}, ${tag}, ${digest})`,
-            "name.$": `States.Format('{}:{}', ${repository}, ${tag})`,
-            "stem.$": tag,
-            "digest.$": digest,
-        }),
-        Tag: reference({
-            "uri.$": `States.Format('{}:{}', ${repository}, ${tag})`,
-            "name.$": `States.Format('{}:{}', ${repository}, ${tag})`,
-            "stem.$": tag,
-            "tag.$": tag,
-        }),
-        Digest: reference({
-            "uri.$": `States.Format('{}@{}', ${repository}, ${digest})`,
-            "name.$": `States.Format('{}@{}', ${repository}, ${digest})`,
-            "stem.$": `States.ArrayGetItem(States.StringSplit(${digest}, ':'), 1)`,
-            "digest.$": digest,
-        }),
-        Latest: reference({
-            "uri.$": repository,
-            "name.$": `States.Format('{}:latest', ${repository})`,
-            stem: "latest",
-            tag: "latest",
-        }),
-        "Is reference whole?": {
-            Type: "Choice",
-            Choices: [
-                {
-                    Variable: "$.reference.uri",
-                    StringEqualsPath: "$.request.imageUri",
-                    Next: "Choose key",
-                },
-            ],
-            Default: "Reject imageUri",
-        },
+        Output: {},
+        Next: "Read request",
     };
 }
 
-/** Takes the requested key, or makes one of repository and tag, or digest, as `defaultArtifactKey` does. */
-function chooseKey(): Record<string, State> {
-    const key = (expression: string): State => ({
-        Type: "Pass",
-        Parameters: { "artifactKey.$": expression },
-        ResultPath: "$.archive",
-        Next: "Is digest known?",
-    });
-    return {
-        "Choose key": {
-            Type: "Choice",
-            Choices: [{ ...present("$.request.artifactKey"), Next: "Key as requested" }],
-            Default: "Key of image",
-        },
-        "Key as requested": key("$.request.artifactKey"),
-        "Key of image": key(
-            "States.Format('{}{}/{}.tar', $.stack.artifactPrefix, $.image.repository.name, $.reference.stem)",
-        ),
-    };
+/** The hosts and repositories of one registry. */
+interface Registry {
+    readonly accountId: string;
+    readonly hosts: readonly string[];
+    /** Those about which ECR can be asked, should they be of the stack's own account. */
+    readonly askable: readonly string[];
+    readonly others: readonly string[];
 }
 
 /**
- * Whether ECR can be asked, should the repository be of the stack's own account, which image a tag means: an SDK
- * integration reaches the stack's own region. A pull-through cache would tell what it has imported, where a pull
- * looks for something newer.
+ * Whether ECR can be asked, should the repository be of the stack's own account, which image a tag means: an SDK integration
+ * reaches the stack's own region only, and what a pull-through cache fills is not asked for.
  */
 export function isAskable(
     { at, cachedRepositories = [] }: Pick<ExportDefinitionArgs, "at" | "cachedRepositories">,
@@ -407,437 +176,425 @@ export function isAskable(
     return repository.region === at.region && !isCached;
 }
 
-/**
- * Finds the digest that the request means: in the URI, or by asking ECR. A tag that ECR does not have ends the execution
- * here; whatever else ECR says, the build will find out.
- */
-function findDigest(at: AwsLocation<pulumi.Input<string>>): Record<string, State> {
-    const told = "$.asked.ImageDetails[0].ImageDigest";
-    const digest = (path: string): State => ({
+/** The repositories by registry, so that hosts are written once. */
+function registriesOf(args: ExportDefinitionArgs): Registry[] {
+    const registries = new Map<
+        string,
+        Registry & { readonly askable: string[]; readonly others: string[] }
+    >();
+    for (const repository of args.repositories) {
+        const { accountId, name } = repository;
+        const hosts = ecrHosts(repository);
+        const registry = registries.get(hosts[0]) ?? { accountId, hosts, askable: [], others: [] };
+        registries.set(hosts[0], registry);
+        (isAskable(args, repository) ? registry.askable : registry.others).push(name);
+    }
+    return [...registries.values()];
+}
+
+/** Puts the request over the defaults and takes the image URI apart; what cannot be read is left blank, and refused after. */
+function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
+    const uri = `^([^/]+)/(${grammar.repository})((?::${grammar.tag})?)((?:@${grammar.digest})?)$`;
+    return {
         Type: "Pass",
-        Parameters: { "digest.$": path },
-        ResultPath: "$.wanted",
-        Next: "Look at record",
-    });
-    return {
-        "Is digest known?": {
-            Type: "Choice",
-            Choices: [
-                { Variable: "$.request.force", BooleanEquals: true, Next: "Export image" },
-                { ...present("$.reference.digest"), Next: "Digest as requested" },
-                {
-                    And: [
-                        { Variable: "$.image.repository.accountId", StringEquals: at.accountId },
-                        { Variable: "$.image.repository.isAskable", BooleanEquals: true },
-                    ],
-                    Next: "Ask ECR",
-                },
-            ],
-            Default: "Export image",
+        Comment:
+            "Fills in the defaults, takes the image URI apart, finds its repository among those of the stack",
+        Assign: {
+            request: expression(`(
+                $request := $merge([$stack.defaults, $given]);
+                $uri := $type($request.imageUri) = 'string' ? $request.imageUri : '';
+                $match := $length($uri) <= ${imageUriLimit} ? $match($uri, ${regex(uri)})[0] : {};
+                $parts := $match.match = $uri ? $match.groups : ['', '', '', ''];
+                $name := $parts[1];
+                $registry := $filter($stack.registries, function($each) { $parts[0] in $each.hosts })[0];
+                $isAskable := $exists($registry) ? $name in $registry.askable : false;
+                $isOther := $exists($registry) ? $name in $registry.others : false;
+                $digest := $substring($parts[3], 1);
+                $tag := $parts[2] != '' ? $substring($parts[2], 1) : $digest = '' ? 'latest' : '';
+                $merge([
+                    { 'artifactKey': ${literal(artifactPrefix)} & $name & '/' & ($tag != '' ? $tag : $substring($digest, 7)) & '.tar' },
+                    $request,
+                    { 'image': {
+                        'isRead': $name != '',
+                        'isAllowed': $isAskable or $isOther,
+                        'isAskable': $isAskable and $registry.accountId = $stack.accountId,
+                        'repository': $name,
+                        'tag': $tag,
+                        'digest': $digest,
+                        'name': $parts[0] & '/' & $name & ($tag != '' ? ':' & $tag : '@' & $digest)
+                    } }
+                ])
+            )`),
         },
-        "Ask ECR": {
-            Type: "Task",
-            Resource: `arn:${at.partition}:states:::aws-sdk:ecr:describeImages`,
-            Parameters: {
-                "RepositoryName.$": "$.image.repository.name",
-                ImageIds: [{ "ImageTag.$": "$.reference.tag" }],
-            },
-            TimeoutSeconds: lookUpSeconds,
-            ResultPath: "$.asked",
-            Retry: [{ ErrorEquals: ["Ecr.ThrottlingException"], ...patience(3) }],
-            Catch: [
-                {
-                    ErrorEquals: ["Ecr.ImageNotFoundException"],
-                    ResultPath: "$.failure",
-                    Next: "No such image",
-                },
-                { ErrorEquals: ["States.ALL"], ResultPath: "$.asked", Next: "Export image" },
-            ],
-            Next: "Does ECR tell?",
-        },
-        "No such image": fail(
-            "ImageNotFound",
-            "'{} does not exist in the registry. {}', $.request.imageUri, $.failure.Cause",
-        ),
-        "Does ECR tell?": {
-            Type: "Choice",
-            Choices: [{ ...string(told, matches("sha256:*")), Next: "Digest as ECR says" }],
-            Default: "Export image",
-        },
-        "Digest as requested": digest("$.reference.digest"),
-        "Digest as ECR says": digest(told),
+        Output: {},
+        Next: "Check request",
     };
 }
 
-/**
- * Looks whether the export is at the key already, and reports it if it is. What belongs to it is said by the metadata of
- * the record's object (exporter/record.ts), which names the version of the archive that it describes. Whatever S3 does
- * not say is taken for no, and the build decides: 404 and, for want of `s3:ListBucket`, 403 tell of what is not there.
- */
-function findExport(args: ExportDefinitionArgs): Record<string, State> {
-    const look = (key: string, resultPath: string, next: string): State => ({
+/** Refuses what cannot work, before anything is started. */
+function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
+    const refuse = (field: (typeof requestFields)[number], isGood: string, expected: string): ChoiceRule => ({
+        Condition: expression(`$not(${isGood})`),
+        Assign: failure(
+            "InvalidInput",
+            `${literal(`${field} is `)} & ${quoted(`$request.${field}`)} & ': ' & ${expected} & '.'`,
+        ),
+        Next: "Failed",
+    });
+    const isText = (field: string, limit: number, then: string): string =>
+        `($type($request.${field}) = 'string' ? $length($request.${field}) <= ${limit} ? (${then}) : false : false)`;
+    const platforms = engine === "stream" ? `${platformPattern}|${allPlatforms}` : platformPattern;
+    const platformWords =
+        engine === "stream" ? `, or ${allPlatforms}` : "; engine docker exports one platform";
+    return {
+        Type: "Choice",
+        Choices: [
+            {
+                Condition: expression("$problem != ''"),
+                Assign: failure("InvalidInput", "$problem"),
+                Next: "Failed",
+            },
+            refuse(
+                "imageUri",
+                "$request.image.isRead",
+                literal(
+                    "expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST]",
+                ),
+            ),
+            refuse(
+                "imageUri",
+                "$request.image.isAllowed",
+                literal(
+                    "this stack may not read that repository. Request an image of one that it may read, or add the ARN of the repository to repositoryArns or crossAccountRepositoryArns in the configuration of the stack",
+                ),
+            ),
+            refuse(
+                "platform",
+                isText("platform", 100, matches("$request.platform", platforms)),
+                literal(`expected ${platformRule}${platformWords}`),
+            ),
+            refuse("force", "$type($request.force) = 'boolean'", literal("expected true or false")),
+            refuse(
+                "artifactBucket",
+                "$request.artifactBucket = $stack.defaults.artifactBucket",
+                "'this stack only exports to ' & $stack.defaults.artifactBucket & '. Give that bucket, or leave the field out'",
+            ),
+            refuse(
+                "artifactKey",
+                isText("artifactKey", keyLimitBytes, isArtifactKey(artifactPrefix)),
+                literal(
+                    `expected ${artifactKeyRule(artifactPrefix)}. Leave the field out for a key made of repository and tag`,
+                ),
+            ),
+            {
+                Condition: expression("$request.image.digest != ''"),
+                Assign: { digest: expression("$request.image.digest") },
+                Next: "Look at record",
+            },
+            { Condition: expression("$request.image.isAskable"), Next: "Ask ECR" },
+        ],
+        // The build asks the registry, and finds out whether the export is there.
+        Default: "Export image",
+    };
+}
+
+/** What `isArtifactKey` of contract/keys.ts tests, of a string of no more characters than bytes are allowed. */
+function isArtifactKey(artifactPrefix: string): string {
+    const key = "$request.artifactKey";
+    const count = (others: string): string => `$length($replace(${key}, /[^${others}]/, ''))`;
+    // UTF-8: 1 byte, 2, 3, and 4 for what is left; a half of a pair of surrogates is left, too, and is refused.
+    const bytes = `(
+        $one := ${count("\\u0000-\\u007f")}; $two := ${count("\\u0080-\\u07ff")}; $three := ${count("\\u0800-\\ud7ff\\ue000-\\uffff")};
+        $one + 2 * $two + 3 * $three + 4 * ($length(${key}) - $one - $two - $three)
+    )`;
+    const halves = `$contains($replace(${key}, /[\\ud800-\\udbff][\\udc00-\\udfff]/, ''), /[\\ud800-\\udfff]/)`;
+    return [
+        `$substring(${key}, 0, ${artifactPrefix.length}) = ${literal(artifactPrefix)}`,
+        `$length(${key}) > ${artifactPrefix.length}`,
+        `$substring(${key}, $length(${key}) - ${recordSuffix.length}) != ${literal(recordSuffix)}`,
+        `${bytes} <= ${keyLimitBytes}`,
+        `$not(${halves})`,
+        matches(key, artifactKeyPattern),
+    ].join(" and ");
+}
+
+/** Asks which digest a tag means. A tag that ECR does not have ends the execution; whatever else it says, the build finds out. */
+function askEcr({ at }: ExportDefinitionArgs): State {
+    const told = "$states.result.ImageDetails[0].ImageDigest";
+    return {
         Type: "Task",
-        Resource: `arn:${args.at.partition}:states:::aws-sdk:s3:headObject`,
-        Parameters: { "Bucket.$": "$.request.artifactBucket", "Key.$": key },
+        Resource: `arn:${at.partition}:states:::aws-sdk:ecr:describeImages`,
+        Arguments: {
+            RepositoryName: expression("$request.image.repository"),
+            ImageIds: [{ ImageTag: expression("$request.image.tag") }],
+        },
         TimeoutSeconds: lookUpSeconds,
-        ResultPath: resultPath,
-        Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: resultPath, Next: "Export image" }],
-        Next: next,
-    });
-    const said = (name: string) => `$.record.Metadata['${name}']`;
-    const isDigest = (name: string) => string(said(name), { StringEqualsPath: "$.wanted.digest" });
-    return {
-        "Look at record": look(
-            "States.Format('{}.json', $.archive.artifactKey)",
-            "$.record",
-            "Look at archive",
-        ),
-        "Look at archive": look("$.archive.artifactKey", "$.found", "Is export there?"),
-        "Is export there?": {
-            Type: "Choice",
-            Choices: [
-                {
-                    And: [
-                        string("$.found.VersionId", matches("*")),
-                        string(said("archive-version-id"), { StringEqualsPath: "$.found.VersionId" }),
-                        string(said("engine"), { StringEquals: args.engine }),
-                        string(said("image-name"), { StringEqualsPath: "$.reference.name" }),
-                        string(said("platform"), { StringEqualsPath: "$.request.platform" }),
-                        string(said("image-digest"), matches("*")),
-                        { Or: [isDigest("image-digest"), isDigest("index-digest")] },
-                        string(said("archive-sha256"), matches("*")),
-                        present("$.found.ContentLength"),
-                    ],
-                    Next: "Skipped",
-                },
-            ],
-            Default: "Export image",
-        },
-        Skipped: {
-            Type: "Pass",
-            Parameters: {
-                "imageUri.$": "$.request.imageUri",
-                "imageDigest.$": said("image-digest"),
-                "platform.$": "$.request.platform",
-                "artifactBucket.$": "$.request.artifactBucket",
-                "artifactKey.$": "$.archive.artifactKey",
-                "artifactVersionId.$": "$.found.VersionId",
-                "sizeBytes.$": "$.found.ContentLength",
-                "sha256.$": said("archive-sha256"),
-                skipped: true,
-                engine: args.engine,
-                buildId: null,
+        Assign: { digest: expression(`$exists(${told}) ? $string(${told}) : ''`) },
+        Output: {},
+        Retry: [{ ErrorEquals: ["Ecr.EcrException", "Ecr.ServerException"], ...patience(2, 1) }],
+        Catch: [
+            {
+                ErrorEquals: ["Ecr.ImageNotFoundException", "Ecr.RepositoryNotFoundException"],
+                Assign: failure(
+                    "ImageNotFound",
+                    `$request.imageUri & ' does not exist in the registry. ' & ${caughtCause}`,
+                ),
+                Output: {},
+                Next: "Failed",
             },
-            End: true,
-        },
+            { ErrorEquals: ["States.ALL"], Output: {}, Next: "Export image" },
+        ],
+        Next: "Look at record",
     };
 }
 
-/** Lack of capacity, and throttling: what passes if one waits. */
-const capacityErrors = ["CodeBuild.AccountLimitExceededException", "CodeBuild.ThrottlingException"];
+/** What is known of a record that is not there: all of its metadata blank. */
+const blankRecord = JSON.stringify(
+    Object.fromEntries(Object.values(metadataNames).map((name) => [name, ""])),
+);
 
-/** The names under which a dropped or throttled call may show, but also a call that is denied. */
-const unclearErrors = [
-    "CodeBuild.AWSCodeBuildException",
-    "CodeBuild.CodeBuildException",
-    "CodeBuild.SdkClientException",
+/** For what S3 does not answer within a moment. Without s3:ListBucket a missing object is a 403, as much else is. */
+const lookRetry = [
+    { ErrorEquals: ["S3.S3Exception", "S3.SdkClientException", "States.Timeout"], ...patience(2, 1) },
 ];
 
-/** Runs the build. Only what can pass is tried again: lack of capacity and throttling, never a failed build. */
-function build(args: ExportDefinitionArgs): Record<string, State> {
-    const { queuedTimeoutMinutes } = args;
-    const totalMinutes = queuedTimeoutMinutes + args.timeoutMinutes + marginMinutes;
+/** The metadata of the record's object say what the archive is (contract/record.ts). */
+function lookAtRecord({ at }: ExportDefinitionArgs): State {
+    const metadata = "$states.result.Metadata";
     return {
-        "Export image": {
-            Type: "Task",
-            Resource: `arn:${args.at.partition}:states:::codebuild:startBuild.sync`,
-            Parameters: {
-                ProjectName: args.projectName,
-                EnvironmentVariablesOverride: Object.entries(requestVariables).map(([name, value]) => ({
-                    Name: name,
-                    // Written out, so that no request can have a parameter or a secret read instead.
-                    Type: "PLAINTEXT",
-                    "Value.$": value,
-                })),
+        Type: "Task",
+        Resource: `arn:${at.partition}:states:::aws-sdk:s3:headObject`,
+        Arguments: {
+            Bucket: expression("$request.artifactBucket"),
+            Key: expression(`$request.artifactKey & ${literal(recordSuffix)}`),
+        },
+        TimeoutSeconds: lookUpSeconds,
+        Assign: {
+            record: expression(`$merge([${blankRecord}, $exists(${metadata}) ? ${metadata} : {}])`),
+            looked: expression("''"),
+        },
+        Output: {},
+        Retry: lookRetry,
+        Catch: [
+            {
+                ErrorEquals: ["States.ALL"],
+                Assign: { looked: expression(`'the record: ' & ${caughtError}`) },
+                Output: {},
+                Next: "Is it exported?",
             },
-            TimeoutSeconds: totalMinutes * 60,
-            ResultPath: "$.done",
-            Retry: [
-                // 5, 10, 20 and 40 s, then a minute each: in all at most as long as a build may wait in the queue.
-                { ErrorEquals: capacityErrors, ...patience(queuedTimeoutMinutes + 2) },
-                { ErrorEquals: unclearErrors, ...patience(3) },
-            ],
-            Catch: [
-                { ErrorEquals: ["States.Timeout"], ResultPath: "$.failure", Next: "No end of build" },
-                { ErrorEquals: capacityErrors, ResultPath: "$.failure", Next: "No capacity" },
-                {
-                    ErrorEquals: ["CodeBuild.InvalidInputException"],
-                    ResultPath: "$.failure",
-                    Next: "Reject values",
-                },
-                { ErrorEquals: ["States.ALL"], ResultPath: "$.failure", Next: "Does cause tell of build?" },
-            ],
-            Next: "Read results",
-        },
-        "No end of build": fail(
-            "BuildTimedOut",
-            `'No build came to its end within ${totalMinutes} minutes, the time in the queue included. See the builds of the project {}; if they wait in the queue, the account is at its limit of concurrent builds.', $.stack.projectName`,
-        ),
-        "No capacity": fail(
-            "BuildTimedOut",
-            `'CodeBuild accepted no build within ${queuedTimeoutMinutes} minutes. {}: {}. Ask for more concurrent builds in Service Quotas, start fewer exports at a time, or raise compute.queuedTimeoutMinutes.', $.failure.Error, $.failure.Cause`,
-        ),
-        "Reject values": fail(
-            "InvalidInput",
-            "'CodeBuild refused the values of the request: {}', $.failure.Cause",
-        ),
+        ],
+        Next: "Look at archive",
     };
 }
 
-/** Waits between attempts: twice as long each time, up to a minute, and each time a random part of that. */
-function patience(attempts: number): object {
+/** The record is bound to a version of the archive (decision 0010). */
+function lookAtArchive({ at }: ExportDefinitionArgs): State {
     return {
-        IntervalSeconds: 5,
-        BackoffRate: 2,
-        MaxAttempts: attempts,
-        MaxDelaySeconds: 60,
-        JitterStrategy: "FULL",
-    };
-}
-
-/** Shapes the execution's output out of the variables that the build exported. */
-function report(args: ExportDefinitionArgs): Record<string, State> {
-    const results = Object.entries(resultVariables);
-    return {
-        "Read results": {
-            Type: "Pass",
-            Parameters: { "builds.$": "States.Array($.done.Build, $.stack.silentBuild)" },
-            ResultPath: "$.found",
-            Next: "Pick results",
-        },
-        "Pick results": {
-            Type: "Pass",
-            Parameters: {
-                "ids.$": "$.found.builds[*].Id",
-                ...Object.fromEntries(
-                    results.map(([name, field]) => [`${field}.$`, valuesOf("$.found.builds", name)]),
+        Type: "Task",
+        Resource: `arn:${at.partition}:states:::aws-sdk:s3:headObject`,
+        Arguments: { Bucket: expression("$request.artifactBucket"), Key: expression("$request.artifactKey") },
+        TimeoutSeconds: lookUpSeconds,
+        Assign: {
+            archive: {
+                versionId: expression(
+                    "$exists($states.result.VersionId) ? $string($states.result.VersionId) : ''",
+                ),
+                sizeBytes: expression(
+                    "$exists($states.result.ContentLength) ? $states.result.ContentLength : 0",
                 ),
             },
-            ResultPath: "$.results",
-            Next: "Any result missing?",
         },
-        "Any result missing?": {
-            Type: "Choice",
-            Choices: [
-                {
-                    Or: results.map(([, field]) => ({ Variable: `$.results.${field}[0]`, StringEquals: "" })),
-                    Next: "Result missing",
-                },
-            ],
-            Default: "Exported",
-        },
-        "Result missing": fail(
-            "ExportFailed",
-            "'The build {} succeeded without reporting its results.', $.results.ids[0]",
-        ),
-        Exported: {
-            Type: "Pass",
-            Parameters: {
-                "imageUri.$": "$.request.imageUri",
-                "imageDigest.$": "$.results.imageDigest[0]",
-                "platform.$": "$.request.platform",
-                "artifactBucket.$": "$.request.artifactBucket",
-                "artifactKey.$": "$.archive.artifactKey",
-                "artifactVersionId.$": "$.results.artifactVersionId[0]",
-                "sizeBytes.$": "States.StringToJson($.results.sizeBytes[0])",
-                "sha256.$": "$.results.sha256[0]",
-                "skipped.$": "States.StringToJson($.results.skipped[0])",
-                engine: args.engine,
-                "buildId.$": "$.results.ids[0]",
+        Output: {},
+        Retry: lookRetry,
+        Catch: [
+            {
+                ErrorEquals: ["States.ALL"],
+                Assign: { looked: expression(`'the archive: ' & ${caughtError}`) },
+                Output: {},
+                Next: "Is it exported?",
             },
-            End: true,
-        },
+        ],
+        Next: "Is it exported?",
     };
+}
+
+/** The value of a field of the record's metadata. */
+function recorded(field: keyof typeof metadataNames): string {
+    return `$record.\`${metadataNames[field]}\``;
+}
+
+/** Before a build: is it there already? After one: has it made what was asked for? */
+function isItExported({ engine }: ExportDefinitionArgs): State {
+    const isDigest = (field: "imageDigest" | "indexDigest"): string => `${recorded(field)} = $digest`;
+    const isSame = [
+        "$looked = ''",
+        "$archive.versionId != ''",
+        `${recorded("versionId")} = $archive.versionId`,
+        `${recorded("layout")} = '${archiveLayout}'`,
+        `${recorded("engine")} = '${engine}'`,
+        `${recorded("imageName")} = $request.image.name`,
+        `${recorded("platform")} = $request.platform`,
+        `${recorded("imageDigest")} != ''`,
+        `${recorded("sha256")} != ''`,
+        // Where nobody knew the digest beforehand, the build has compared it.
+        `(${isDigest("imageDigest")} or ${isDigest("indexDigest")} or ($digest = '' and $buildId != ''))`,
+    ].join(" and ");
+    return {
+        Type: "Choice",
+        Choices: [
+            {
+                Condition: expression("$buildId = '' and ($digest = '' or $request.force)"),
+                Next: "Export image",
+            },
+            { Condition: expression(isSame), Next: "Done" },
+            { Condition: expression("$buildId = ''"), Next: "Export image" },
+            {
+                Condition: expression("$looked != ''"),
+                Assign: failure(
+                    "ExportFailed",
+                    `'The build ' & $buildId & ' succeeded, but S3 does not show ' & $looked & ' (Builds and their logs: ' & $stack.buildsUrl & ')'`,
+                ),
+                Next: "Failed",
+            },
+        ],
+        Default: "Failed",
+    };
+}
+
+/** Runs the build. Only what can pass is tried again: lack of capacity and throttling, never a failed build. */
+function exportImage(args: ExportDefinitionArgs): State {
+    const variables: Readonly<Record<RequestVariable, string>> = {
+        IMAGE_URI: "$request.imageUri",
+        IMAGE_DIGEST: "$digest",
+        PLATFORM: "$request.platform",
+        FORCE: "$string($request.force)",
+        ARTIFACT_BUCKET: "$request.artifactBucket",
+        ARTIFACT_KEY: "$request.artifactKey",
+        EXECUTION_ID: "$states.context.Execution.Id",
+    };
+    const id = "$states.result.Build.Id";
+    return {
+        Type: "Task",
+        Resource: `arn:${args.at.partition}:states:::codebuild:startBuild.sync`,
+        Arguments: {
+            ProjectName: expression("$stack.projectName"),
+            EnvironmentVariablesOverride: requestVariables.map((name) => ({
+                Name: name,
+                // Written out, so that no request can have a parameter or a secret read instead.
+                Type: "PLAINTEXT",
+                Value: expression(variables[name]),
+            })),
+        },
+        TimeoutSeconds: totalMinutes(args) * 60,
+        Assign: {
+            buildId: expression(`$exists(${id}) ? $string(${id}) : '(unknown)'`),
+            // Unless the next look says otherwise.
+            failure: {
+                error: "ExportFailed",
+                cause: expression(
+                    `'The build ' & ($exists(${id}) ? $string(${id}) : '') & ' succeeded, but another export has written ' & $request.artifactKey & ' since. Give the two exports keys of their own, or start this one again.'`,
+                ),
+            },
+        },
+        Output: {},
+        Retry: [
+            // 5, 10, 20 and 40 s, then a minute each: in all at most as long as a build may wait in the queue.
+            {
+                ErrorEquals: ["CodeBuild.AccountLimitExceededException"],
+                ...patience(args.queuedTimeoutMinutes + 2),
+            },
+            // Throttled, dropped, or denied.
+            {
+                ErrorEquals: ["CodeBuild.AWSCodeBuildException", "CodeBuild.SdkClientException"],
+                ...patience(4),
+            },
+        ],
+        Catch: [
+            {
+                ErrorEquals: ["States.ALL"],
+                Assign: { failure: expression(whyItFailed(args)) },
+                Output: {},
+                Next: "Failed",
+            },
+        ],
+        Next: "Look at record",
+    };
+}
+
+function totalMinutes({ queuedTimeoutMinutes, timeoutMinutes }: ExportDefinitionArgs): number {
+    return queuedTimeoutMinutes + timeoutMinutes + marginMinutes;
 }
 
 /**
- * Turns the failure of the build into a named error. A failed build is reported as `States.TaskFailed` with the build
- * as JSON text in `Cause`. Whether bare or wrapped as in the result (`{ "Build": … }`) is not documented, so its fields
- * are looked for at any depth; whatever the text lacks, the execution still ends in a named error.
+ * The named error of what ended the task. A failed build is `States.TaskFailed` with the Build as JSON in `Cause`, which is cut at
+ * 32,768 characters: so its values are looked for, in any order of keys, in a text whose escaped characters were replaced, after
+ * which a string is what stands between two quotation marks.
  */
-function explainFailure(args: ExportDefinitionArgs): Record<string, State> {
-    // Exit status 1 can be anything, ExportFailed among it.
-    const namedErrors = Object.entries(buildErrors).filter(([error]) => error !== "ExportFailed");
-    const timedOut = { Variable: "$.failed.build.statuses[0]", StringEquals: "TIMED_OUT" };
+function whyItFailed(args: ExportDefinitionArgs): string {
+    const { timeoutMinutes, queuedTimeoutMinutes } = args;
+    const capacity =
+        "Ask for more concurrent builds in Service Quotas, start fewer exports at a time, or raise compute.queuedTimeoutMinutes.";
+    const inQueue = [
+        `${jsonString("PhaseType", "QUEUED")}"[^{}]*${jsonString("PhaseStatus", "TIMED_OUT")}"`,
+        `${jsonString("PhaseStatus", "TIMED_OUT")}"[^{}]*${jsonString("PhaseType", "QUEUED")}"`,
+    ];
+    const value = jsonString("Value", '([^"]*)');
+    const variable = jsonString("Name", `${causeVariable}"`);
+    return `(
+        $code := $exists($states.errorOutput.Error) ? $string($states.errorOutput.Error) : '';
+        ${readCause}
+        $status := $find(${regex(jsonString("BuildStatus", '([A-Z_]+)"'))});
+        $exit := $find(${regex(jsonString("Message", '[^"]*exit status ([0-9]+)[^"0-9]?"'))});
+        $message := $words($find(${regex(jsonString("Message", '([^"]+)'))}));
+        $link := $find(${regex(jsonString("DeepLink", '(https:[^"]+)"'))});
+        $log := $link != '' ? ' (Log: ' & $words($link) & ')' : ' (Builds and their logs: ' & $stack.buildsUrl & ')';
+        $first := $words($find(${regex(`${variable}${jsonSpace},${jsonSpace}${value}`)}));
+        $exported := $first != '' ? $first : $words($find(${regex(`${value}"${jsonSpace},${jsonSpace}${variable}`)}));
+        $said := $exported != '' ? $exported : $message;
+        $isBuild := $status != '' or $exit != '';
+        $isQueued := $contains($plain, ${regex(inQueue[0] ?? "")}) or $contains($plain, ${regex(inQueue[1] ?? "")});
+        $result := function($name, $text) { { 'error': $name, 'cause': $text } };
+        $code = 'States.Timeout' ?
+            $result('BuildTimedOut', 'No build came to its end within ${totalMinutes(args)} minutes, the time in the queue included. If builds wait in the queue, the account is at its limit of concurrent builds.' & $log)
+        : $code = 'CodeBuild.AccountLimitExceededException' ?
+            $result('BuildTimedOut', 'CodeBuild accepted no build within ${queuedTimeoutMinutes} minutes: ' & $words($cause) & ' ${capacity}')
+        : $code = 'CodeBuild.InvalidInputException' ?
+            $result('InvalidInput', 'CodeBuild refused the values of the request: ' & $words($cause))
+        : $status = 'TIMED_OUT' and $isQueued ?
+            $result('BuildTimedOut', 'The build waited ${queuedTimeoutMinutes} minutes in the queue of CodeBuild, which has no room for it. ${capacity}' & $log)
+        : $status = 'TIMED_OUT' ?
+            $result('BuildTimedOut', 'The build was stopped at its timeout of ${timeoutMinutes} minutes. Raise compute.timeoutMinutes or choose a larger compute.type.' & $log)
+        : $status = 'STOPPED' ?
+            $result('ExportFailed', 'Somebody stopped the build. Start the export again; CloudTrail names who called StopBuild.' & $log)
+        : $isBuild ? (
+            $name := $lookup(${JSON.stringify(Object.fromEntries(Object.entries(exitStatuses).map(([name, status]) => [status, name])))}, $exit);
+            $result(
+                $exists($name) ? $name : 'ExportFailed',
+                ($said != '' ? $said : 'The build ended as ' & ($status != '' ? $status : 'FAILED') & ' without a word; read its log.') & $log
+            )
+        )
+        : $code = 'States.Permissions' or $contains($cause, 'AccessDenied') or $contains($cause, 'not authorized') ?
+            $result('AccessDenied', $code & ': ' & $words($cause))
+        : $result('ExportFailed', $code & ': ' & ($cause != '' ? $words($cause) : 'AWS gives no cause.') & ($code = 'States.TaskFailed' ? $log : ''))
+    )`;
+}
+
+/** The result (contract/result.ts), as S3 shows it. */
+function report({ engine }: ExportDefinitionArgs): State {
     return {
-        "Does cause tell of build?": {
-            Type: "Choice",
-            Choices: [
-                { ...string("$.failure.Cause", matches("{*}")), Next: "Read failed build" },
-                // A text that was cut off.
-                ...namedErrors.map(([error, status]) => ({
-                    And: [
-                        string("$.failure.Cause", matches("{*")),
-                        {
-                            Or: [
-                                `*"EXPORT_ERROR","Value":"${error}"*`,
-                                `*Reason: exit status ${status}"*`,
-                            ].map((pattern) => ({ Variable: "$.failure.Cause", ...matches(pattern) })),
-                        },
-                    ],
-                    Next: `Cut off ${error}`,
-                })),
-                {
-                    Or: [
-                        { Variable: "$.failure.Error", StringEquals: "CodeBuild.AccessDeniedException" },
-                        { Variable: "$.failure.Error", StringEquals: "States.Permissions" },
-                        string("$.failure.Cause", matches("*AccessDenied*")),
-                    ],
-                    Next: "Denied",
-                },
-            ],
-            Default: "Fail as AWS says",
+        Type: "Succeed",
+        Output: {
+            imageUri: expression("$request.imageUri"),
+            imageDigest: expression(recorded("imageDigest")),
+            platform: expression("$request.platform"),
+            artifactBucket: expression("$request.artifactBucket"),
+            artifactKey: expression("$request.artifactKey"),
+            artifactVersionId: expression("$archive.versionId"),
+            sizeBytes: expression("$archive.sizeBytes"),
+            sha256: expression(recorded("sha256")),
+            skipped: expression(`$buildId = '' or ${recorded("buildId")} != $buildId`),
+            engine,
+            buildId: expression("$buildId = '' ? null : $buildId"),
         },
-        "Read failed build": {
-            Type: "Parallel",
-            Parameters: { "cause.$": "$.failure.Cause", silentBuild },
-            Branches: [
-                {
-                    StartAt: "Parse build",
-                    States: {
-                        "Parse build": {
-                            Type: "Pass",
-                            Parameters: {
-                                "builds.$": "States.Array(States.StringToJson($.cause), $.silentBuild)",
-                            },
-                            Next: "Pick error",
-                        },
-                        "Pick error": {
-                            Type: "Pass",
-                            Parameters: {
-                                "ids.$": "$.builds..Id",
-                                "statuses.$": "$.builds..BuildStatus",
-                                "logs.$": "$.builds..DeepLink",
-                                "errors.$": valuesOf("$.builds", "EXPORT_ERROR"),
-                                "causes.$": valuesOf("$.builds", "EXPORT_CAUSE"),
-                                "messages.$": "$.builds..Phases[?(@.PhaseStatus=='FAILED')]..Message",
-                                "timedOut.$": "$.builds..Phases[?(@.PhaseStatus=='TIMED_OUT')].PhaseType",
-                            },
-                            End: true,
-                        },
-                    },
-                },
-            ],
-            ResultSelector: { "build.$": "$[0]" },
-            ResultPath: "$.failed",
-            Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.unread", Next: "Fail as AWS says" }],
-            Next: "What failed?",
-        },
-        "What failed?": {
-            Type: "Choice",
-            Choices: [
-                {
-                    Or: ["ids", "statuses", "logs", "errors", "causes"].map((field) => ({
-                        Not: { Variable: `$.failed.build.${field}[0]`, IsString: true },
-                    })),
-                    Next: "Fail as AWS says",
-                },
-                {
-                    Or: Object.keys(buildErrors).map((error) => ({
-                        Variable: "$.failed.build.errors[0]",
-                        StringEquals: error,
-                    })),
-                    Next: "Fail as build says",
-                },
-                // Where the variables of a failed build do not come along, its exit status does.
-                ...namedErrors.map(([error, status]) => ({
-                    ...string("$.failed.build.messages[0]", matches(`*exit status ${status}`)),
-                    Next: `Silent ${error}`,
-                })),
-                {
-                    And: [timedOut, { Variable: "$.failed.build.timedOut[0]", StringEquals: "QUEUED" }],
-                    Next: "Queue timed out",
-                },
-                { ...timedOut, Next: "Build timed out" },
-            ],
-            Default: "Build failed",
-        },
-        "Fail as build says": {
-            Type: "Pass",
-            Parameters: {
-                "error.$": "$.failed.build.errors[0]",
-                "cause.$": "States.Format('{} (Log: {})', $.failed.build.causes[0], $.failed.build.logs[0])",
-            },
-            Next: "Failed",
-        },
-        ...Object.fromEntries(
-            namedErrors.flatMap(([error, status]): [string, State][] => [
-                [
-                    `Silent ${error}`,
-                    fail(
-                        error,
-                        `'The build ended with exit status ${status}; its log says why. Log: {}', $.failed.build.logs[0]`,
-                    ),
-                ],
-                [
-                    `Cut off ${error}`,
-                    fail(
-                        error,
-                        "'The log of the build says why. See the builds of the project {}.', $.stack.projectName",
-                    ),
-                ],
-            ]),
-        ),
-        "Build timed out": fail(
-            "BuildTimedOut",
-            `'The build was stopped at its timeout of ${args.timeoutMinutes} minutes. Raise compute.timeoutMinutes or choose a larger compute.type. Log: {}', $.failed.build.logs[0]`,
-        ),
-        "Queue timed out": fail(
-            "BuildTimedOut",
-            `'The build {} waited ${args.queuedTimeoutMinutes} minutes in the queue of CodeBuild, which has no room for it. Ask for more concurrent builds in Service Quotas, start fewer exports at a time, or raise compute.queuedTimeoutMinutes.', $.failed.build.ids[0]`,
-        ),
-        "Build failed": fail(
-            "ExportFailed",
-            "'The build ended as {} without naming an error. Log: {}', $.failed.build.statuses[0], $.failed.build.logs[0]",
-        ),
-        Denied: fail("AccessDenied", "'{}: {}', $.failure.Error, $.failure.Cause"),
-        "Fail as AWS says": fail("ExportFailed", "'{}: {}', $.failure.Error, $.failure.Cause"),
     };
-}
-
-/** A state that names the error, for the Fail state to report. `cause` is the argument list of `States.Format`. */
-export function fail(error: string, cause: string): State {
-    return {
-        Type: "Pass",
-        Parameters: { error, "cause.$": `States.Format(${cause})` },
-        Next: "Failed",
-    };
-}
-
-/** A test for `os/architecture[/variant]`, or, with engine `stream`, the word for every platform of an index. */
-function platform(engine: EngineName): object {
-    const one = string("$.request.platform", matches("*/*"));
-    return engine === "docker" ? one : { Or: [one, string("$.request.platform", { StringEquals: "all" })] };
-}
-
-/** A test that a value is a string and passes `test`: comparisons of other types are never made. */
-export function string(variable: string, test: object): object {
-    return {
-        And: [present(variable), { Variable: variable, IsString: true }, { Variable: variable, ...test }],
-    };
-}
-
-/** The values of an exported variable in a list of builds, bare or wrapped, that of the first build first. */
-function valuesOf(builds: string, name: string): string {
-    return `${builds}..ExportedEnvironmentVariables[?(@.Name=='${name}')].Value`;
-}
-
-/** A test that there is a value. */
-export function present(variable: string): object {
-    return { Variable: variable, IsPresent: true };
-}
-
-/** A test of a text against a pattern whose `*` stands for any characters. */
-export function matches(pattern: string): object {
-    return { StringMatches: pattern };
 }

@@ -1,14 +1,25 @@
 /**
- * The definition of the state machine that triggers start exports through. Pure, and written under the rules of
- * definition.ts.
+ * The state machine that triggers start exports through. Pure, under the rules of language.ts.
  *
- * EventBridge delivers an event at least once, and cannot name the execution that it starts. This state machine can:
- * the name is made of what the trigger was, so that the same event twice starts one export
+ * EventBridge delivers an event at least once, and cannot name the execution that it starts. This state machine can: the name
+ * is made of the event and its request, so that the same event twice starts one export. Another execution that has this name, since
+ * somebody guessed it, does not count: then the export runs under a name that only this execution knows
  * (docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html).
  */
 import type * as pulumi from "@pulumi/pulumi";
 
-import type { StateMachineDefinition } from "./export";
+import { batchExecutionPrefix } from "../contract/request";
+import {
+    checkSize,
+    executionArnOf,
+    expression,
+    failed,
+    patience,
+    quoted,
+    sameRequest,
+    startRetry,
+    type StateMachineDefinition,
+} from "./language";
 
 /** Arguments of {@link starterDefinition}. */
 export interface StarterDefinitionArgs {
@@ -19,46 +30,113 @@ export interface StarterDefinitionArgs {
 }
 
 /**
- * The state machine that starts one export. Its input, which a trigger makes: `trigger`, a word; `identity`, a text that
- * two deliveries of the same event share; `request`, the request.
+ * The definition. Its input, which a trigger makes: `trigger`, a word; `identity`, a string that two deliveries of the same event
+ * share; `request`, the request.
  */
-export function starterDefinition(args: StarterDefinitionArgs): StateMachineDefinition {
-    return {
+export function starterDefinition({
+    partition,
+    exportMachineArn,
+}: StarterDefinitionArgs): StateMachineDefinition {
+    const { trigger, identity, request } = {
+        trigger: "$states.input.trigger",
+        identity: "$states.input.identity",
+        request: "$states.input.request",
+    };
+    const start = (name: string): object => ({
+        StateMachineArn: expression("$machine"),
+        Name: expression(name),
+        Input: expression("$event.request"),
+    });
+    const resource = `arn:${partition}:states:::states:startExecution`;
+    const definition: StateMachineDefinition = {
         Comment: "Starts the export that a push or a schedule asks for, once",
-        StartAt: "Start export",
+        QueryLanguage: "JSONata",
+        StartAt: "Read event",
         States: {
+            "Read event": {
+                Type: "Pass",
+                Assign: {
+                    machine: exportMachineArn,
+                    event: expression(`(
+                        $isEvent := $type($states.input) != 'object' ? false
+                            : $length($string($states.input)) > 9000 ? false
+                            : $type(${identity}) != 'string' ? false
+                            : $type(${trigger}) = 'string' ? $match(${trigger}, /^[a-z]{1,10}$/)[0].match = ${trigger} and ${trigger} & '-' != '${batchExecutionPrefix}' : false;
+                        $isEvent and $exists(${request}) ? {
+                            'isEvent': true,
+                            'request': ${request},
+                            'name': ${trigger} & '-' & $hash($string([${identity}, ${request}]), 'SHA-256')
+                        } : { 'isEvent': false, 'request': {}, 'name': '' }
+                    )`),
+                    failure: {
+                        error: "InvalidInput",
+                        cause: expression(
+                            `'The input of the execution is ' & ${quoted("$states.input")} & ': expected { "trigger": a word, "identity": a string, "request": the request }, at most 9,000 characters.'`,
+                        ),
+                    },
+                },
+                Output: {},
+                Next: "Is it an event?",
+            },
+            "Is it an event?": {
+                Type: "Choice",
+                Choices: [{ Condition: expression("$event.isEvent"), Next: "Start export" }],
+                Default: "Failed",
+            },
             "Start export": {
                 Type: "Task",
-                Resource: `arn:${args.partition}:states:::states:startExecution`,
-                Parameters: {
-                    StateMachineArn: args.exportMachineArn,
-                    "Name.$": "States.Format('{}-{}', $.trigger, States.Hash($.identity, 'SHA-256'))",
-                    "Input.$": "$.request",
-                },
-                Retry: [
-                    {
-                        ErrorEquals: [
-                            "StepFunctions.ExecutionLimitExceededException",
-                            "StepFunctions.ThrottlingException",
-                            "StepFunctions.SdkClientException",
-                            "StepFunctions.AWSStepFunctionsException",
-                        ],
-                        IntervalSeconds: 5,
-                        BackoffRate: 2,
-                        MaxAttempts: 8,
-                        MaxDelaySeconds: 300,
-                        JitterStrategy: "FULL",
-                    },
-                ],
+                Resource: resource,
+                Arguments: start("$event.name"),
+                Retry: startRetry,
                 Catch: [
                     {
                         ErrorEquals: ["StepFunctions.ExecutionAlreadyExistsException"],
-                        Next: "Already started",
+                        Output: {},
+                        Next: "Look at the execution of that name",
                     },
                 ],
                 End: true,
             },
+            "Look at the execution of that name": {
+                Type: "Task",
+                Resource: `arn:${partition}:states:::aws-sdk:sfn:describeExecution`,
+                Arguments: { ExecutionArn: expression(executionArnOf("$machine", "$event.name")) },
+                Assign: { isSame: expression(sameRequest("$states.result", "$event.request")) },
+                Output: {},
+                Retry: [{ ErrorEquals: ["States.ALL"], ...patience(3, 2) }],
+                Catch: [
+                    {
+                        ErrorEquals: ["States.DataLimitExceeded"],
+                        Assign: { isSame: false },
+                        Output: {},
+                        Next: "Is it this export?",
+                    },
+                    {
+                        ErrorEquals: ["States.ALL"],
+                        Assign: { isSame: false },
+                        Output: {},
+                        Next: "Is it this export?",
+                    },
+                ],
+                Next: "Is it this export?",
+            },
+            "Is it this export?": {
+                Type: "Choice",
+                Choices: [{ Condition: expression("$isSame"), Next: "Already started" }],
+                Default: "Start export under another name",
+            },
             "Already started": { Type: "Succeed" },
+            "Start export under another name": {
+                Type: "Task",
+                Resource: resource,
+                Arguments: start(
+                    "$substringBefore($event.name, '-') & '-' & $hash($event.name & $states.context.Execution.Id, 'SHA-256')",
+                ),
+                Retry: startRetry,
+                End: true,
+            },
+            Failed: failed,
         },
     };
+    return checkSize("starter", definition, "this is a mistake of the program");
 }

@@ -8,27 +8,23 @@ import { DescribeMapRunCommand, ListMapRunsCommand, type MapRunItemCounts } from
 import { messageOf } from "../../contract/errors";
 import { manifestPrefix } from "../../contract/keys";
 import { call } from "../call";
-import { type Context, exitCodes } from "../context";
+import { type Context, exitCodes, type Flags } from "../context";
 import { isDenied, usageFailure } from "../failure";
 import { describeExecution, type Execution, poll } from "../follow";
 import { readManifest } from "../manifest";
 import { executionValue, exitCodeOf, timeRows } from "../result";
-import { findOutputs } from "../stack";
+import { findOutputs, type StackOptions } from "../stack";
 import { block, styled, table, writeJson } from "../terminal";
 import { isStartedOnly, startExecution } from "./start";
 
-const pollMs = 3000;
 const shownFailures = 50;
 
-interface BatchOptions {
-    readonly allowFailures?: boolean | undefined;
-    readonly wait?: boolean | undefined;
-    readonly json?: boolean | undefined;
-    readonly stack?: string | undefined;
-}
-
 /** `image-export batch FILE` */
-export async function batch(file: string, options: BatchOptions, context: Context): Promise<number> {
+export async function batch(
+    file: string,
+    options: Flags<"allowFailures" | "json" | "wait"> & StackOptions,
+    context: Context,
+): Promise<number> {
     const requests = readManifest(file, await textOf(file));
     const { batchStateMachineArn, artifactBucketName: bucket } = await findOutputs(options, context);
     const name = randomUUID();
@@ -58,42 +54,48 @@ async function textOf(file: string): Promise<string> {
 
 /** Follows a batch by the counts of its Map Run: one call for the state of all images. */
 async function followBatch(context: Context, executionArn: string, total: number): Promise<Execution> {
-    let mapRunArn: string | undefined;
-    let hidden: string | undefined;
-    return poll(context, executionArn, async () => {
+    let isHidden = false;
+    return poll(context, executionArn, async (print) => {
         const execution = await describeExecution(context, executionArn);
-        let counts: MapRunItemCounts | undefined;
-        try {
-            if (hidden === undefined) mapRunArn ??= await findMapRun(context, executionArn);
-            if (hidden === undefined && mapRunArn !== undefined)
-                counts = await countItems(context, mapRunArn);
-        } catch (error) {
+        const counts = await (
+            isHidden ? Promise.resolve(undefined) : countItems(context, executionArn)
+        ).catch((error: unknown) => {
             if (!isDenied(error)) throw error;
-            hidden =
+            isHidden = true;
+            const note =
                 "How far the batch is cannot be seen with these credentials: see the output startBatchPolicy.";
-        }
-        const progress = counts === undefined ? `${total} images` : countsText(counts);
-        return { execution, key: progress, text: progress, hidden, pauseMs: pollMs };
+            print(styled(note, "yellow"));
+        });
+        const text = counts === undefined ? `${total} images` : countsText(counts);
+        return { execution, key: text, text };
     });
 }
 
-async function findMapRun(context: Context, executionArn: string): Promise<string | undefined> {
-    const { mapRuns } = await call(context, "sfn", executionArn, (sfn) =>
+async function countItems(context: Context, executionArn: string): Promise<MapRunItemCounts | undefined> {
+    const { mapRuns: [mapRun] = [] } = await call(context, "sfn", executionArn, (sfn) =>
         sfn.send(new ListMapRunsCommand({ executionArn })),
     );
-    return mapRuns?.[0]?.mapRunArn;
-}
-
-async function countItems(context: Context, mapRunArn: string): Promise<MapRunItemCounts | undefined> {
-    const { itemCounts } = await call(context, "sfn", mapRunArn, (sfn) =>
+    if (mapRun === undefined) return undefined;
+    const { mapRunArn } = mapRun;
+    const described = await call(context, "sfn", executionArn, (sfn) =>
         sfn.send(new DescribeMapRunCommand({ mapRunArn })),
     );
-    return itemCounts;
+    return described.itemCounts;
 }
 
 function countsText({ total, succeeded, failed, timedOut, aborted, running }: MapRunItemCounts): string {
     const lost = (failed ?? 0) + (timedOut ?? 0) + (aborted ?? 0);
     return `${succeeded} of ${total} exported, ${running} running${lost === 0 ? "" : `, ${lost} failed`}`;
+}
+
+/** Output of the state machine of batches. */
+interface BatchOutput {
+    readonly text?: string;
+    readonly results?: { readonly bucket: string; readonly key: string };
+}
+
+function parsed(text = "{}"): unknown {
+    return JSON.parse(text);
 }
 
 /** An image that was not exported, and why. */
@@ -107,12 +109,11 @@ interface FailedImage {
 async function failedImages(context: Context, execution: Execution): Promise<FailedImage[]> {
     const results = resultsOf(execution);
     if (results === undefined) return [];
-    const read = async (Key: string): Promise<string> => {
-        const { Body } = await call(context, "s3", execution.executionArn, (s3) =>
-            s3.send(new GetObjectCommand({ Bucket: results.bucket, Key })),
-        );
-        return (await Body?.transformToString()) ?? "";
-    };
+    const read = async (Key: string): Promise<string> =>
+        call(context, "s3", execution.executionArn, async (s3) => {
+            const { Body } = await s3.send(new GetObjectCommand({ Bucket: results.bucket, Key }));
+            return (await Body?.transformToString()) ?? "";
+        });
     const { ResultFiles } = JSON.parse(await read(results.key)) as {
         readonly ResultFiles: Readonly<Record<string, readonly { readonly Key: string }[] | undefined>>;
     };
@@ -122,20 +123,16 @@ async function failedImages(context: Context, execution: Execution): Promise<Fai
 }
 
 /** A batch that succeeded names its results in its output, one that failed in its cause. */
-function resultsOf({
-    output,
-    cause,
-}: Execution): { readonly bucket: string; readonly key: string } | undefined {
-    if (output !== undefined)
-        return (JSON.parse(output) as { results?: { bucket: string; key: string } }).results;
-    const [, bucket, key] = /s3:\/\/([^/\s]+)\/(\S+\/manifest\.json)/.exec(cause ?? "") ?? [];
-    return bucket === undefined || key === undefined ? undefined : { bucket, key };
+function resultsOf({ output, cause = "" }: Execution): { bucket: string; key: string } | undefined {
+    const named = (parsed(output) as BatchOutput).results;
+    const [, bucket, key] = /s3:\/\/([^/\s]+)\/(\S+\/manifest\.json)/.exec(cause) ?? [];
+    return named ?? (bucket === undefined || key === undefined ? undefined : { bucket, key });
 }
 
 function failedImage(line: string): FailedImage {
-    const row = JSON.parse(line) as { Error?: string; Cause?: string; Input?: string };
+    const row = parsed(line) as { Error?: string; Cause?: string; Input?: string };
     // As the Map hands it to each image: stateMachines/batch.ts
-    const { request } = JSON.parse(row.Input ?? "{}") as { request?: string | { imageUri?: string } };
+    const { request } = parsed(row.Input) as { request?: string | { imageUri?: string } };
     const imageUri = typeof request === "string" ? request : (request?.imageUri ?? "(the stack's)");
     return { imageUri, error: row.Error ?? "ExportFailed", cause: row.Cause ?? "" };
 }
@@ -143,7 +140,7 @@ function failedImage(line: string): FailedImage {
 function print(context: Context, execution: Execution, failed: readonly FailedImage[]): void {
     const { stdout } = context;
     const { status, output, error, cause, executionArn } = execution;
-    const summary = output === undefined ? undefined : (JSON.parse(output) as { text?: string }).text;
+    const { text: summary } = parsed(output) as BatchOutput;
     const colour = failed.length === 0 && status === "SUCCEEDED" ? "green" : "red";
     stdout.write(
         ...block([

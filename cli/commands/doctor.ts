@@ -4,8 +4,8 @@ import { ListExecutionsCommand } from "@aws-sdk/client-sfn";
 import { GetCallerIdentityCommand } from "@aws-sdk/client-sts";
 
 import { type ClientTypes, regionOf, type Service } from "../aws";
-import { type Context, exitCodes } from "../context";
-import { asFailure, Failure, printNext } from "../failure";
+import { type Context, exitCodes, type Flags } from "../context";
+import { asFailure, printNext } from "../failure";
 import { findStack, type StackOptions } from "../stack";
 import { styled, writeJson } from "../terminal";
 
@@ -20,19 +20,10 @@ interface Finding {
     readonly next?: string | undefined;
 }
 
-/** `image-export doctor [PURPOSE]` */
-export async function doctor(
-    purpose: "deploy" | "start" | undefined,
-    options: StackOptions & { readonly json?: boolean | undefined },
-    context: Context,
-): Promise<number> {
+/** `image-export doctor` */
+export async function doctor(options: Flags<"json"> & StackOptions, context: Context): Promise<number> {
     const { stdout } = context;
-    const probes: readonly Probe[] = [
-        ["AWS credentials", () => identify(context)],
-        ...(purpose === "start" ? [] : deployProbes(context)),
-        ...(purpose === "deploy" ? [] : startProbes(context, options)),
-    ];
-    const findings = await Promise.all(probes.map((probe) => look(context, probe)));
+    const findings = await Promise.all(probesOf(context, options).map((probe) => look(context, probe)));
     const isReady = findings.every(({ state }) => state !== "missing");
     if (options.json === true) {
         writeJson(stdout, { ready: isReady, findings });
@@ -58,27 +49,8 @@ async function look(context: Context, [name, find]: Probe): Promise<Finding> {
     }
 }
 
-async function identify({ aws }: Context): Promise<string | undefined> {
-    return (await (await aws.client("sts")).send(new GetCallerIdentityCommand({}))).Arn;
-}
-
-function deployProbes({ runProcess }: Context): Probe[] {
-    const ask = async (next: string, ...args: string[]): Promise<string> => {
-        const { exitCode, stdout } = await runProcess("pulumi", args).catch(() => ({
-            exitCode: 1,
-            stdout: "",
-        }));
-        if (exitCode !== 0) throw new Failure(`\`pulumi ${args.join(" ")}\` failed`, { next });
-        return stdout.trim();
-    };
-    return [
-        ["Pulumi", () => ask("Install it: https://www.pulumi.com/docs/install/", "version")],
-        ["Pulumi's state", () => ask("pulumi login (--local keeps the state on this machine)", "whoami")],
-    ];
-}
-
 /** Each permission is tried with a call that changes nothing, once the stack is known. */
-function startProbes(context: Context, options: StackOptions): Probe[] {
+function probesOf(context: Context, options: StackOptions): Probe[] {
     const stack = findStack(options, context);
     const known = stack.catch(() => undefined);
     const attempt = <S extends Service>(
@@ -96,6 +68,10 @@ function startProbes(context: Context, options: StackOptions): Probe[] {
         };
     };
     return [
+        [
+            "AWS credentials",
+            async () => (await (await context.aws.client("sts")).send(new GetCallerIdentityCommand({}))).Arn,
+        ],
         ["stack", async () => (await stack).stateMachineArn],
         // It would start an export; the same policy allows both.
         ["states:StartExecution", () => Promise.resolve(undefined)],

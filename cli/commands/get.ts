@@ -3,24 +3,18 @@ import * as path from "node:path";
 
 import { recordKey } from "../../contract/keys";
 import { findArchive, findPlace, type RecordedArchive, uriOf } from "../archiveObject";
-import { type Context, exitCodes, Interruption } from "../context";
+import { type Context, exitCodes, type Flags, Interruption } from "../context";
 import { download, partOf, sha256Of } from "../download";
 import { codeOf, Failure } from "../failure";
 import { archiveRows } from "../result";
 import type { StackOptions } from "../stack";
 import { block, formatBytes, formatDuration, styled, transferLine, writeJson } from "../terminal";
 
-interface GetOptions extends StackOptions {
-    readonly load?: boolean | undefined;
-    readonly force?: boolean | undefined;
-    readonly json?: boolean | undefined;
-}
-
 /** `image-export get KEY [FILE]` */
 export async function get(
     given: string,
     wanted: string | undefined,
-    options: GetOptions,
+    options: StackOptions & Flags<"force" | "json" | "load">,
     context: Context,
 ): Promise<number> {
     const place = await findPlace(given, options, context);
@@ -28,10 +22,8 @@ export async function get(
     const { object, record } = archive;
     const file = await fileFor(place.key, wanted);
     if (archive.isReplaced) {
-        note(
-            context,
-            `Something newer without a record is at the key. Using version ${String(object.versionId)}, which the record describes.`,
-        );
+        const version = `version ${String(object.versionId)}, which the record describes`;
+        note(context, `Something newer without a record is at the key. Using ${version}.`);
     }
     const startedMs = context.now();
     const isThere = await isAlreadyThere(context, archive, file, options.force === true);
@@ -39,10 +31,10 @@ export async function get(
     const loaded = options.load === true ? await load(context, file) : undefined;
     const { imageUri, imageDigest, platform } = record;
     const { sizeBytes, sha256 } = record.archive;
-    const what = { imageUri, imageDigest, platform, sizeBytes, sha256 };
+    const what = { imageUri, imageDigest, platform, sizeBytes, sha256, loaded };
     if (options.json === true) {
         const { bucket, key, versionId } = object;
-        writeJson(context.stdout, { file, bucket, key, versionId, ...what, loaded });
+        writeJson(context.stdout, { file, bucket, key, versionId, ...what });
         return exitCodes.success;
     }
     const done = isThere ? "already there, and verified" : "downloaded and verified";
@@ -67,10 +59,9 @@ function note({ stderr }: Context, text: string): void {
 
 async function fileFor(key: string, wanted: string | undefined): Promise<string> {
     const name = path.posix.basename(key);
-    if (wanted === undefined) return name;
-    const isFolder =
-        wanted.endsWith("/") || (await stat(wanted).catch(() => undefined))?.isDirectory() === true;
-    return isFolder ? path.join(wanted, name) : wanted;
+    const found = await stat(wanted ?? ".").catch(() => undefined);
+    const isFolder = wanted?.endsWith("/") === true || found?.isDirectory() === true;
+    return isFolder ? path.join(wanted ?? "", name) : (wanted ?? name);
 }
 
 /** Whether the file is the archive already. */
@@ -109,10 +100,8 @@ async function downloadWithProgress(context: Context, archive: RecordedArchive, 
     } catch (error) {
         line.clear();
         if (error instanceof Interruption) {
-            const { size = 0 } = (await stat(part).catch(() => undefined)) ?? {};
             context.stderr.write(
-                `${part} has ${formatBytes(size)} of ${formatBytes(object.sizeBytes)}. To go on from there:\n`,
-                `  image-export get ${uriOf(object)} ${file}\n`,
+                `${part} is kept. To go on from there:\n  image-export get ${uriOf(object)} ${file}\n`,
             );
         }
         throw error;

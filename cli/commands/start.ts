@@ -2,25 +2,17 @@ import { randomUUID } from "node:crypto";
 
 import { StartExecutionCommand } from "@aws-sdk/client-sfn";
 
-import type { ExportRequest } from "../../contract/request";
 import { call } from "../call";
-import { type Context, exitCodes } from "../context";
-import { followExecution, stopExecution, Watch } from "../follow";
+import { type Context, exitCodes, type Flags } from "../context";
+import { followExecution } from "../follow";
 import { printExecution } from "../result";
-import { findExecution, findStack, type StackOptions } from "../stack";
-import { stageText } from "../stage";
+import { findStack, type StackOptions } from "../stack";
 import { styled, writeJson } from "../terminal";
 
-/** How an export is followed, and what is printed of it. */
-interface FollowOptions extends StackOptions {
-    readonly wait?: boolean | undefined;
-    readonly logs?: boolean | undefined;
-    readonly json?: boolean | undefined;
-}
-
-interface StartOptions extends FollowOptions, Pick<ExportRequest, "force" | "platform"> {
+interface StartOptions extends StackOptions, Flags<"force" | "json" | "logs" | "wait"> {
     readonly image?: string | undefined;
     readonly key?: string | undefined;
+    readonly platform?: string | undefined;
 }
 
 /** `image-export start` */
@@ -55,27 +47,10 @@ export async function startExecution(
 export function isStartedOnly(
     { stdout, stderr }: Context,
     executionArn: string,
-    { wait, json }: Pick<FollowOptions, "json" | "wait">,
+    { wait, json }: Flags<"json" | "wait">,
 ): boolean {
     if (wait !== false) stderr.write(styled("execution", "dim"), ` ${executionArn}\n`);
     else if (json === true) writeJson(stdout, { executionArn });
     else stdout.write(`${executionArn}\n`);
     return wait === false;
-}
-
-/** `image-export status EXECUTION` */
-export async function status(given: string, options: FollowOptions, context: Context): Promise<number> {
-    const { wait, logs = false, json } = options;
-    const arn = await findExecution(given, options, context);
-    if (wait === true) return printExecution(context, await followExecution(context, arn, logs), json);
-    const { execution, stage } = await new Watch(context, arn).look();
-    return printExecution(context, execution, json, stageText(stage));
-}
-
-/** `image-export stop EXECUTION` */
-export async function stop(given: string, options: StackOptions, context: Context): Promise<number> {
-    const arn = await findExecution(given, options, context);
-    await stopExecution(context, arn);
-    context.stdout.write(`Stopped ${arn}\n`);
-    return exitCodes.success;
 }

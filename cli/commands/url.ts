@@ -4,15 +4,14 @@ import { GetObjectCommand } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import { findArchive, findPlace, type ObjectVersion } from "../archiveObject";
-import { type Context, exitCodes } from "../context";
+import { type Context, exitCodes, type Flags } from "../context";
 import { asFailure } from "../failure";
 import type { StackOptions } from "../stack";
 import { formatTime, styled, writeJson } from "../terminal";
 
-interface UrlOptions extends StackOptions {
+interface UrlOptions extends StackOptions, Flags<"json"> {
     /** Milliseconds. S3 takes 7 days at most: docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html */
     readonly expires: number;
-    readonly json?: boolean | undefined;
 }
 
 /** `image-export url KEY` */

@@ -6,26 +6,40 @@ import { recordKey } from "../../contract/keys";
 import type { ExportRecord } from "../../contract/record";
 import { type Verification, verifyArchive } from "../../exporter/archive/verify";
 import { fetchRecord, headObject, nothingAt, parsePlace, readInOrder, readRecord } from "../archiveObject";
-import { type Context, exitCodes } from "../context";
+import { type Context, exitCodes, type Flags } from "../context";
 import { codeOf, Failure } from "../failure";
-import { block, formatBytes, formatSize, styled, table, transferLine, writeJson } from "../terminal";
+import { archiveRows } from "../result";
+import { block, formatBytes, styled, table, transferLine, writeJson } from "../terminal";
 
 /** `image-export verify FILE` */
-export async function verify(
-    given: string,
-    options: { readonly json?: boolean | undefined },
-    context: Context,
-): Promise<number> {
+export async function verify(given: string, options: Flags<"json">, context: Context): Promise<number> {
     const archive = given.startsWith("s3:")
         ? await openObject(context, given)
         : await openFile(context, given);
     const found = await verifyArchive(watched(context, archive), archive.record);
-    const problems = [...archive.problems, ...found.problems];
-    const unchecked = archive.record === undefined ? [uncheckedText(found)] : [];
-    const outcome = { given, record: archive.record, found, problems, unchecked };
-    if (options.json === true) printJson(context, outcome);
-    else print(context, outcome);
-    return problems.length === 0 ? exitCodes.success : exitCodes.failed;
+    const shown = shownOf(archive, found);
+    if (options.json === true) writeJson(context.stdout, shown);
+    else print(context, given, shown);
+    return shown.good ? exitCodes.success : exitCodes.failed;
+}
+
+/** What verifying has shown. */
+function shownOf({ record, problems: before }: Archive, found: Verification) {
+    const { names, platforms, layers } = found.contents;
+    const problems = [...before, ...found.problems];
+    return {
+        good: problems.length === 0,
+        problems,
+        unchecked: record === undefined ? [uncheckedText(found)] : [],
+        imageUri: record?.imageUri ?? null,
+        imageDigest: record?.imageDigest ?? found.imageDigest ?? null,
+        names,
+        platforms,
+        layers,
+        sizeBytes: found.sizeBytes,
+        sha256: found.sha256,
+        record: record ?? null,
+    };
 }
 
 /** An archive that can be read. */
@@ -92,61 +106,29 @@ function uncheckedText({ uncovered }: Verification): string {
     return `whether it is what was exported${files}`;
 }
 
-interface Outcome {
-    readonly given: string;
-    readonly record: ExportRecord | undefined;
-    readonly found: Verification;
-    readonly problems: readonly string[];
-    readonly unchecked: readonly string[];
-}
-
-function printJson({ stdout }: Context, { record, found, problems, unchecked }: Outcome): void {
-    const { names, platforms, layers } = found.contents;
-    writeJson(stdout, {
-        good: problems.length === 0,
-        problems,
-        unchecked,
-        imageUri: record?.imageUri ?? null,
-        imageDigest: record?.imageDigest ?? found.imageDigest ?? null,
-        names,
-        platforms,
-        layers,
-        sizeBytes: found.sizeBytes,
-        sha256: found.sha256,
-        record: record ?? null,
-    });
-}
-
-function print({ stdout }: Context, { given, record, found, problems, unchecked }: Outcome): void {
-    const { names, platforms, layers } = found.contents;
+function print({ stdout }: Context, given: string, shown: ReturnType<typeof shownOf>): void {
+    const { record, problems, layers } = shown;
     const good =
-        record === undefined
+        record === null
             ? styled("good as far as it could be checked: there is no record", "bold", "yellow")
             : styled("good", "bold", "green");
     const bad = styled("damaged, or not what was exported", "bold", "red");
     stdout.write(
         ...block([
             ["archive", given],
-            ["status", problems.length === 0 ? good : bad],
+            ["status", shown.good ? good : bad],
             ["image", record?.imageUri],
-            ["digest", record?.imageDigest ?? found.imageDigest],
-            ["names", names.join(", ")],
-            ["platforms", platforms.join(", ")],
-            ["size", formatSize(found.sizeBytes)],
-            ["sha256", found.sha256],
+            ["digest", shown.imageDigest],
+            ["names", shown.names.join(", ")],
+            ["platforms", shown.platforms.join(", ")],
+            ...archiveRows({ sizeBytes: shown.sizeBytes, sha256: shown.sha256 }),
             ["engine", record && `${record.engine.name} ${record.engine.version}`],
             ["exported", record?.time],
         ]),
     );
-    if (layers.length > 0) {
-        const rows = layers.map((layer) => [
-            layer.digest,
-            formatBytes(layer.sizeBytes),
-            String(layer.offset),
-        ]);
-        stdout.write("\n", ...table([["LAYER", "SIZE", "AT BYTE"], ...rows]));
-    }
+    const rows = layers.map((each) => [each.digest, formatBytes(each.sizeBytes), String(each.offset)]);
+    if (rows.length > 0) stdout.write("\n", ...table([["LAYER", "SIZE", "AT BYTE"], ...rows]));
     if (problems.length > 0) stdout.write("\n");
     for (const problem of problems) stdout.write(styled("wrong", "red"), ` ${problem}\n`);
-    for (const each of unchecked) stdout.write("\n", styled("not checked", "dim"), ` ${each}\n`);
+    for (const each of shown.unchecked) stdout.write("\n", styled("not checked", "dim"), ` ${each}\n`);
 }

@@ -122,9 +122,7 @@ export function createHasher(): Hasher {
 
     function fail(error: Error): void {
         failure ??= error;
-        for (const { reject } of waiting.values()) {
-            reject(failure);
-        }
+        for (const { reject } of waiting.values()) reject(failure);
         waiting.clear();
         settleDigest?.reject(failure);
     }

@@ -1,5 +1,6 @@
 import { ExportError } from "../../contract/errors";
 import type { Part } from "../archive/parts";
+import { artifactKeyRule, isArtifactKey } from "../../contract/keys";
 import type { ExportRecord } from "../../contract/record";
 
 /** What an archive's object says of it in its metadata, so that one HEAD tells. */
@@ -48,47 +49,29 @@ export interface Destination {
     close(): void;
 }
 
-const recordSuffix = ".json";
-
 /** A destination taken apart. */
-export type Location = { kind: "s3"; bucket: string; key: string } | { kind: "file"; path: string };
+export type Location =
+    | { readonly kind: "s3"; readonly bucket: string; readonly key: string }
+    | { readonly kind: "file"; readonly path: string };
 
 /**
  * Reads `s3://bucket/key` or a path.
  *
- * @throws ExportError `InvalidInput` when an S3 URI has no bucket or no key
+ * @throws ExportError `InvalidInput` when an S3 URI has no bucket, or a key that no archive can have
  */
 export function parseLocation(text: string): Location {
     if (!text.startsWith("s3:")) {
-        if (text === "" || text.endsWith("/")) {
-            throw new ExportError(
-                "InvalidInput",
-                `"${text}" is not a file to write: expected a path or s3://BUCKET/KEY.`,
-            );
-        }
-        return { kind: "file", path: text };
-    }
-    const [, bucket, key] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/(.+)$/.exec(text) ?? [];
-    if (bucket === undefined || key === undefined || Buffer.byteLength(key) > 1019 || !isPlainKey(key)) {
+        if (text !== "" && !text.endsWith("/")) return { kind: "file", path: text };
         throw new ExportError(
             "InvalidInput",
-            `"${text.slice(0, 300)}" is not an S3 object to write: expected s3://BUCKET/KEY, the key at most 1019 bytes ` +
-                '(".json" is added), without control characters, without empty, "." or ".." folders, and not ending in ' +
-                '".json", as export records do.',
+            `"${text}" is not a file to write: expected a path or s3://BUCKET/KEY.`,
         );
     }
-    return { kind: "s3", bucket, key };
-}
-
-/**
- * S3 takes any text for a key, but tools on the way to it take some for other keys: `a/../b` for `b`. And `a.json` is the
- * key of the record of `a`.
- */
-function isPlainKey(key: string): boolean {
-    return !/\p{Cc}/u.test(key) && !/\/\.{0,2}\//.test(`/${key}/`) && !key.endsWith(recordSuffix);
-}
-
-/** Where the record of an archive is: beside it. */
-export function recordKey(archive: string): string {
-    return `${archive}${recordSuffix}`;
+    const [, bucket, key] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/(.+)$/s.exec(text) ?? [];
+    if (bucket !== undefined && key !== undefined && isArtifactKey(key, ""))
+        return { kind: "s3", bucket, key };
+    throw new ExportError(
+        "InvalidInput",
+        `"${text.slice(0, 300)}" is not an S3 object to write: expected s3://BUCKET/KEY with ${artifactKeyRule("")}.`,
+    );
 }

@@ -298,9 +298,7 @@ async function abortStrayUploads(options: S3DestinationOptions, sinceMs: number)
         const strays = Uploads.filter(
             ({ Key, Initiated }) => Key === key && (Initiated?.getTime() ?? 0) >= sinceMs - clockToleranceMs,
         );
-        for (const { UploadId = "" } of strays) {
-            await abortUpload(options, UploadId);
-        }
+        for (const { UploadId = "" } of strays) await abortUpload(options, UploadId);
     } catch {
         // The export's own failure is what counts.
     }

@@ -135,8 +135,6 @@ function basic({ username, password }: { username: string; password: string }): 
 
 function withQuery(url: URL, query: Readonly<Record<string, string>>): URL {
     const result = new URL(url);
-    for (const [name, value] of Object.entries(query)) {
-        if (value !== "") result.searchParams.set(name, value);
-    }
+    for (const [name, value] of Object.entries(query)) if (value !== "") result.searchParams.set(name, value);
     return result;
 }

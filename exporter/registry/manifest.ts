@@ -76,11 +76,6 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined): M
     throw refused(`its media type is "${mediaType}", which is no image manifest or index`);
 }
 
-/** Whether a descriptor points to a manifest or an index, and not to a blob. */
-export function isDocument({ mediaType }: Descriptor): boolean {
-    return imageTypes.has(mediaType) || indexTypes.has(mediaType);
-}
-
 /** Whether the configuration is that of a container image, and not of a chart, a signature or another artifact. */
 export function isContainerImage(manifest: ImageManifest): boolean {
     return configTypes.has(manifest.config.mediaType);
@@ -154,7 +149,9 @@ function mediaTypeOf(document: JsonObject, contentType = ""): string {
     return typeof own === "string" ? own : (contentType.split(";")[0] ?? "").trim();
 }
 
+/** Go writes null for an empty list, and some tools leave it out, as for an image without layers. */
 function list(value: unknown, field: string): unknown[] {
+    if (value === null || value === undefined) return [];
     if (!Array.isArray(value)) {
         throw refused(`its "${field}" is not a list`);
     }

@@ -3,14 +3,17 @@ import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import * as pulumi from "@pulumi/pulumi";
 import { parse } from "yaml";
 
-import { at } from "../../lab/awsTypes";
-import { type Evaluation, unknown } from "../../lab/evaluation";
+import { deployPolicy, previewPolicy } from "../../bootstrap/policies";
+import { at, type AwsType, awsTypes } from "../../lab/awsTypes";
+import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
 import { judge, type PolicyDocument } from "../../lab/iam";
-import { root } from "../../lab/stackFiles";
-import { evaluateBootstrap, iamArn } from "./support";
+import { configurationText, root } from "../../lab/stackFiles";
+import { loadOtherProgram } from "../support/otherProgram";
 
+const iamArn = (resource: string) => `arn:${at.partition}:iam::${at.accountId}:${resource}`;
 const pulumiHost = "api.pulumi.com/oidc";
 const githubHost = "token.actions.githubusercontent.com";
 const named = (type: string, ...names: string[]) =>
@@ -30,6 +33,43 @@ const byGitHub = [
     ...ofRole("github", [1, 2]),
 ];
 const previews = ofRole("github-preview", [1]);
+
+const types: Record<string, AwsType | undefined> = {
+    ...awsTypes,
+    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": {
+        taggable: true,
+        answer: (_, { url }) => {
+            const arn = iamArn(`oidc-provider/${String(url).replace("https://", "")}`);
+            return { id: arn, arn };
+        },
+    },
+    "aws:iam/policy:Policy": {
+        taggable: true,
+        answer: (_, { name }) => ({ id: String(name), arn: iamArn(`policy/${String(name)}`) }),
+    },
+    "pulumiservice:index:DeploymentSettings": { taggable: false, answer: (name) => ({ id: name }) },
+};
+
+/** Evaluates the bootstrap program as a stack, with other values in the place of its file's. */
+function evaluateBootstrap(
+    stack: string,
+    changes: Record<string, unknown> = {},
+    preview = false,
+): Promise<Evaluation> {
+    const project = "ecr-image-export-bootstrap";
+    const file = readFileSync(join(root, "bootstrap", `Pulumi.${stack}.yaml`), "utf8");
+    const { config } = parse(file) as { config: Record<string, unknown> };
+    const values = new Map(Object.entries(config));
+    for (const [key, value] of Object.entries(changes)) values.set(`${project}:${key}`, value);
+    return evaluate(
+        () => {
+            pulumi.runtime.setAllConfig({});
+            for (const [key, value] of values) pulumi.runtime.setConfig(key, configurationText(value));
+            return loadOtherProgram("bootstrap");
+        },
+        { stack, preview, project, organization: "octo-org", types },
+    );
+}
 
 /** Claims of a token beside its subject. */
 interface Claims {
@@ -61,6 +101,21 @@ describe("the bootstrap program", () => {
         assert.doesNotMatch(JSON.stringify(previewed), /Calling \[to(?:String|JSON)\]/);
     });
 
+    it("gives previews only what reads", () => {
+        const target = { ...at, domain: "amazonaws.com", stack: "dev" };
+        for (const [way, ...documents] of [
+            ["github-preview", previewPolicy],
+            ["github", previewPolicy, deployPolicy],
+            ["pulumi", previewPolicy, deployPolicy],
+        ] as const) {
+            for (const [index, document] of documents.entries()) {
+                const { role, policy } = dev.resource(`deploy-image-export-${way}-${index + 1}`).inputs;
+                assert.equal(role, `deploy-image-export-${way}-role-0a1b2c3`);
+                assert.deepEqual(JSON.parse(String(policy)), document(target));
+            }
+        }
+    });
+
     it("takes one way to deploy, and the providers that the account already has", async () => {
         const github = await evaluateBootstrap("dev", {
             with: ["github-actions"],
@@ -72,8 +127,8 @@ describe("the bootstrap program", () => {
             [...boundary, ...byGitHub, ...previews].filter((each) => !provider(each)).sort(),
         );
         assert.deepEqual(trustOf(github, "github"), trustOf(dev, "github"));
-        const pulumi = await evaluateBootstrap("dev", { with: ["pulumi-deployments"] });
-        assert.deepEqual(pulumi.typesAndNames(), [...boundary, ...byPulumi].sort());
+        const cloud = await evaluateBootstrap("dev", { with: ["pulumi-deployments"] });
+        assert.deepEqual(cloud.typesAndNames(), [...boundary, ...byPulumi].sort());
     });
 
     it("has Pulumi Cloud deploy pushes with its role, and run no code of pull requests", () => {

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { BuildRunner } from "../../components/buildRunner";
-import { causeVariable, requestVariables } from "../../contract/request";
 import { parseImageUri } from "../../contract/image";
+import { causeVariable, requestVariables } from "../../contract/request";
 import { at } from "../../lab/awsTypes";
 import { isInstalled, readBuildspec, scriptOf } from "../support/build";
 import { root } from "../../lab/stackFiles";

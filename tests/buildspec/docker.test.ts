@@ -2,12 +2,13 @@ import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
 
 import { type BuildErrorName, exitStatuses, exitStatusText } from "../../contract/errors";
-import { parsePlatform, type Platform, platformMatches, platformText } from "../../contract/platform";
+import { parsePlatform, type Platform, platformMatches } from "../../contract/platform";
 import { parseStep } from "../../contract/progress";
 import { parseRecord, recordMetadata } from "../../contract/record";
 import {
     type BuildResult,
     configDigest,
+    diffId,
     digest,
     inspected,
     isInstalled,
@@ -101,24 +102,11 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
 
         it("calls what it needs, in this order, and asks the registry once", () => {
             const words = build.calls.map((call) => call.slice(0, call[0] === "aws" ? 3 : 2).join(" "));
-            assert.deepEqual(
-                words.filter((call) => !/^timeout|^docker info/.test(call)),
-                [
-                    "aws ecr get-login-password",
-                    "docker login",
-                    "curl --config",
-                    "aws s3api head-object", // the record: nothing to skip
-                    "aws s3api head-object",
-                    "docker pull",
-                    "docker image",
-                    "docker tag",
-                    "docker version",
-                    "docker save",
-                    "aws s3 cp",
-                    "aws s3api head-object", // the record, for its ETag
-                    "aws s3api head-object", // the archive, for its version
-                    "aws s3api put-object",
-                ],
+            const look = "aws s3api head-object, aws s3api head-object, "; // the record, then the archive
+            assert.equal(
+                words.filter((call) => !/^timeout|^docker info/.test(call)).join(", "),
+                `aws ecr get-login-password, docker login, curl --config, ${look}docker pull, docker image, docker tag, ` +
+                    `docker version, docker save, aws s3 cp, ${look}aws s3api put-object`,
             );
             assert(callOf(build, "curl").includes("--head"));
             assert.equal(callOf(build, "curl").at(-1), `https://${registry}/v2/web/nginx/manifests/1.29`);
@@ -127,10 +115,8 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         it("pulls by digest, and saves this platform under the name that was asked for", () => {
             assert.deepEqual(callOf(build, "docker", "pull"), ["--platform", "linux/amd64", byDigest]);
             assert.deepEqual(callOf(build, "docker", "tag"), [byDigest, variables.IMAGE_URI]);
-            assert.deepEqual(callOf(build, "docker", "save"), [
-                "--platform=linux/amd64",
-                variables.IMAGE_URI,
-            ]);
+            const saved = callOf(build, "docker", "save");
+            assert.deepEqual(saved, ["--platform=linux/amd64", variables.IMAGE_URI]);
         });
 
         it("writes a record as the contract has it, bound to the version of the archive", () => {
@@ -149,14 +135,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 platform: "linux/amd64",
                 imageDigest: digest,
                 indexDigest: null,
-                images: [
-                    {
-                        platform: "linux/amd64",
-                        configDigest,
-                        diffIds: [`sha256:${"1".repeat(64)}`],
-                        layers: null,
-                    },
-                ],
+                images: [{ platform: "linux/amd64", configDigest, diffIds: [diffId], layers: null }],
                 executionId: variables.EXECUTION_ID,
                 buildId: "export:1",
             });
@@ -171,28 +150,17 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         });
 
         it("hands the password over by standard input only: it is in no argument and not in the log", () => {
-            assert.deepEqual(callOf(build, "docker", "login"), [
-                "--username",
-                "AWS",
-                "--password-stdin",
-                registry,
-            ]);
+            assert.equal(
+                callOf(build, "docker", "login").join(" "),
+                `--username AWS --password-stdin ${registry}`,
+            );
             assert.equal(build.curlConfig, `user = "AWS:${password}"\n`);
             assert(!JSON.stringify([build.output, build.calls, build.exported]).includes(password));
         });
 
         it("says its steps as the contract has them", () => {
             const steps = build.output.split("\n").flatMap((line) => parseStep(line) ?? []);
-            assert.deepEqual(steps, [
-                "check",
-                "login",
-                "resolve",
-                "pull",
-                "save",
-                "upload",
-                "record",
-                "done",
-            ]);
+            assert.equal(steps.join(" "), "check login resolve pull save upload record done");
         });
     });
 
@@ -273,20 +241,12 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             "linux/arm64/v8 linux/arm64/v8.2 linux/arm64/v9 linux/aarch64 linux/s390x linux/ppc64le linux/riscv64"
         ).split(" ");
         const functions = /^normal\(\) \{[^]*?^\}\nfits\(\) .*$/m.exec(scriptOf(buildspec))?.[0] ?? "";
-        const { stdout } = spawnSync(
-            "bash",
-            [
-                "-c",
-                `${functions}
-                declare -A forms; for each in "$@"; do forms[$each]=$(normal "$each"); done
-                for image in "$@"; do for request in "$@"; do
-                    if fits "\${forms[$image]}" "\${forms[$request]}"; then echo "$image for $request"; fi
-                done; done`,
-                "",
-                ...images,
-            ],
-            { encoding: "utf8" },
-        );
+        const compare = `${functions}
+            declare -A forms; for each in "$@"; do forms[$each]=$(normal "$each"); done
+            for image in "$@"; do for request in "$@"; do
+                if fits "\${forms[$image]}" "\${forms[$request]}"; then echo "$image for $request"; fi
+            done; done`;
+        const { stdout } = spawnSync("bash", ["-c", compare, "", ...images], { encoding: "utf8" });
         const platformOf = (text: string) => parsePlatform(text.toLowerCase()) as Platform;
         const expected = images.flatMap((image) =>
             images
@@ -294,7 +254,6 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 .map((request) => `${image} for ${request}`),
         );
         assert.deepEqual(stdout.trim().split("\n"), expected);
-        assert.equal(platformText(platformOf("Linux/AMD64")), "linux/amd64");
     });
 
     it("takes an image whose configuration names no architecture, and says so in the record", () => {
@@ -320,25 +279,9 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 ...[`${registry}/nginx@sha256:abc`, `${registry}/nginx@sha256:${hex}:tag`],
             ],
             IMAGE_DIGEST: [`sha256:${hex.toUpperCase()}`, `sha256:${hex}\n`, "latest", `$(${program})`],
-            PLATFORM: [
-                "",
-                "all",
-                "linux",
-                "linux/",
-                "linux/amd64,linux/arm64",
-                "--help",
-                `linux/$(${program})`,
-            ],
+            PLATFORM: ["", "all", "linux/", "linux/amd64,linux/arm64", "--help", `linux/$(${program})`],
             ARTIFACT_KEY: [
-                ...[
-                    "",
-                    "images/",
-                    "images/a/",
-                    "other/a.tar",
-                    "xximages/a.tar",
-                    "images//a.tar",
-                    "images/../a",
-                ],
+                ...["", "images/", "images/a/", "other/a.tar", "ximages/a", "images//a", "images/../a"],
                 ...["images/a\nb", "images/a\x7f", `images/${"ü".repeat(507)}`, "images/a.tar.json"],
             ],
             FORCE: ["", "yes", "true\n", `true; ${program}`],
@@ -365,72 +308,42 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
     }
 
     describe("that fails says why, and leaves nothing in the bucket:", () => {
-        // What 20.10.24 and 28.5.2 say, the latter with both of its image stores.
-        const failures: Record<string, [BuildErrorName, command: keyof World, message: string]> = {
-            "a daemon that does not start": [
-                "ExportFailed",
-                "timeout",
-                "Cannot connect to the Docker daemon",
-            ],
-            "a role that may not log in": ["AccessDenied", "aws ecr get-login-password", "(AccessDenied)"],
-            "a login that breaks off": ["ExportFailed", "docker login", "Error: Get x: EOF"],
-            "a pull that breaks off": ["ExportFailed", "docker pull", "unexpected EOF"],
-            "a pull that is denied": [
-                "AccessDenied",
-                "docker pull",
-                "pull access denied for x: denied: User",
-            ],
-            "a registry that refuses": [
-                "AccessDenied",
-                "docker pull",
-                "status from HEAD request to x: 403 Forbidden",
-            ],
-            "an absent tag": [
-                "ImageNotFound",
-                "docker pull",
-                "manifest for x not found: manifest unknown: x",
-            ],
-            "an absent repository": [
-                "ImageNotFound",
-                "docker pull",
-                "repository x not found: name unknown: x",
-            ],
-            "an absent reference": [
-                "ImageNotFound",
-                "docker pull",
-                'failed to resolve reference "x": x: not found',
-            ],
-            "an absent platform": ["ImageNotFound", "docker pull", "no matching manifest for linux/s390x"],
-            "another system": [
-                "ImageNotFound",
-                "docker pull",
-                'system "windows" cannot be used on this platform',
-            ],
-            "another manifest": [
-                "DigestMismatch",
-                "docker pull",
-                `manifest verification failed for digest ${digest}`,
-            ],
-            "another size": [
-                "DigestMismatch",
-                "docker pull",
-                "commit failed: x failed size validation: 1 != 2",
-            ],
-            "another layer": [
-                "DigestMismatch",
-                "docker pull",
-                `unexpected commit digest ${digest}, expected x`,
-            ],
-            "a lost daemon": ["ExportFailed", "docker image inspect", "Cannot connect to the Docker daemon"],
-            "a full disk": ["ExportFailed", "docker save", "write /layer.tar: no space left on device"],
-            "an upload that is denied": [
-                "AccessDenied",
-                "aws s3 cp",
-                "An error occurred (AccessDenied) when x",
-            ],
-            "an upload that breaks off": ["ExportFailed", "aws s3 cp", "Connection was closed"],
-        };
-        for (const [what, [error, command, message]] of Object.entries(failures)) {
+        // What 20.10.24 and 28.5.2 say, the latter with both of its image stores: case, command, message.
+        const failures: Record<"ExportFailed" | "AccessDenied" | "ImageNotFound" | "DigestMismatch", string> =
+            {
+                ExportFailed: `
+                a daemon that does not start | timeout | Cannot connect to the Docker daemon
+                a login that breaks off | docker login | Error: Get x: EOF
+                a pull that breaks off | docker pull | unexpected EOF
+                a lost daemon | docker image inspect | Cannot connect to the Docker daemon
+                a full disk | docker save | write /layer.tar: no space left on device
+                an upload that breaks off | aws s3 cp | Connection was closed`,
+                AccessDenied: `
+                a role that may not log in | aws ecr get-login-password | An error occurred (AccessDeniedException)
+                a pull that is denied | docker pull | pull access denied for x: denied: User is not authorized
+                a registry that refuses | docker pull | unexpected status from HEAD request to x: 403 Forbidden
+                an upload that is denied | aws s3 cp | An error occurred (AccessDenied) when calling x`,
+                ImageNotFound: `
+                an absent tag | docker pull | manifest for x not found: manifest unknown: Requested image not found
+                an absent repository | docker pull | repository x not found: name unknown: The repository does not exist
+                an absent reference | docker pull | failed to resolve reference "x": x: not found
+                an absent platform | docker pull | no matching manifest for linux/s390x in the manifest list entries
+                another system | docker pull | image operating system "windows" cannot be used on this platform`,
+                DigestMismatch: `
+                another manifest | docker pull | manifest verification failed for digest ${digest}
+                a manifest of another size | docker pull | commit failed: x failed size validation: 419 != 418
+                another layer | docker pull | commit failed: unexpected commit digest ${digest}, expected x`,
+            };
+        const cases = Object.entries(failures).flatMap(([error, lines]) =>
+            lines
+                .trim()
+                .split("\n")
+                .map(
+                    (line) =>
+                        [error, ...line.trim().split(" | ")] as [BuildErrorName, string, string, string],
+                ),
+        );
+        for (const [error, what, command, message] of cases) {
             it(what, () => {
                 const build = run({}, { [command]: `echo half; ${failing(message)}` });
                 const cause = causeOf(error, build);
@@ -452,11 +365,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
 
         it("a platform that is a command", () => {
             const os = `a[$(${program})]`;
-            for (const image of [
-                inspected(os, "x"),
-                inspected("linux", "amd64", os),
-                inspected(`linux 1 ${os}`, "arm"),
-            ]) {
+            for (const image of [inspected(os, "x"), inspected("linux", "amd64", os)]) {
                 const build = run({}, { "docker image inspect": image });
                 assert(causeOf("ImageNotFound", build).includes(os));
                 assert.deepEqual(callsOf(build, program), []);
@@ -496,6 +405,10 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             first = succeed().objects;
         });
         const objectAt = (name: string): StoredObject => first[name] ?? assert.fail(name);
+        const changed = (name: string, changes: Partial<StoredObject>): Objects => ({
+            ...first,
+            [name]: { ...objectAt(name), ...changes },
+        });
 
         it("what is at the key already", () => {
             const build = succeed({}, {}, first);
@@ -513,18 +426,11 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             "not another digest": [{ IMAGE_DIGEST: `sha256:${"e".repeat(64)}` }],
             "not an archive without a record": [{}, {}, () => ({ [key]: objectAt(key) })],
             "not a record without an archive": [{}, {}, () => ({ [recordKey]: objectAt(recordKey) })],
-            "not an archive that was put by hand": [
-                {},
-                {},
-                () => ({ ...first, [key]: { ...objectAt(key), VersionId: "another" } }),
-            ],
+            "not an archive that was put by hand": [{}, {}, () => changed(key, { VersionId: "another" })],
             "not an archive of engine stream": [
                 {},
                 {},
-                () => {
-                    const Metadata = { ...objectAt(recordKey).Metadata, engine: "stream" };
-                    return { ...first, [recordKey]: { ...objectAt(recordKey), Metadata } };
-                },
+                () => changed(recordKey, { Metadata: { ...objectAt(recordKey).Metadata, engine: "stream" } }),
             ],
         };
         for (const [what, [changes, world, objects = () => first]] of Object.entries(others)) {

@@ -16,7 +16,7 @@ import { recordOf } from "../support/readRecord";
 
 const place = { bucket: "bucket", key: "images/app.tar" };
 const partBytes = 10_000;
-const options = { partBytes, concurrency: 4, idleTimeoutMs: 500 };
+const options = { partBytes, concurrency: 4 };
 
 const failure =
     (code: string, message = /./) =>

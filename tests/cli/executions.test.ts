@@ -13,7 +13,7 @@ describe("image-export status", () => {
     it("tells how far a running export is", async () => {
         const { exitCode, stdout } = await run({ args: ["status", executionArn], aws: at(36) });
         assert.equal(exitCode, 0);
-        assert.match(stdout, /^status +running: uploading 138 MB of 550 MB \(25 %\), 68\.8 MB\/s$/m);
+        assert.match(stdout, /^status +running: export: 138 MB of 550 MB \(25 %\), 68\.8 MB\/s$/m);
         assert.match(stdout, new RegExp(`^execution +${executionArn}$`, "m"));
     });
 

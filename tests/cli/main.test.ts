@@ -46,7 +46,7 @@ describe("the command line", () => {
                 const { exitCode, stdout } = await run({ args });
                 assert.equal(exitCode, 0);
                 for (const { long } of command.options) assert.ok(stdout.includes(String(long)), long);
-                assert.match(stdout, new RegExp(`^ {2}image-export ${name}`, "m"));
+                assert.match(stdout, new RegExp(`^Example: image-export ${name}\\b`, "m"));
             }
         });
 

@@ -71,7 +71,8 @@ describe("the file of a batch", () => {
         it(`is refused: ${says}`, () => {
             assert.throws(
                 () => readManifest(name, text),
-                (error) => error instanceof Failure && error.exitCode === 2 && error.message.includes(says),
+                (error) =>
+                    error instanceof Failure && error.details.exitCode === 2 && error.message.includes(says),
             );
         });
     }

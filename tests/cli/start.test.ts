@@ -38,17 +38,7 @@ describe("image-export start", () => {
         assert.equal(exitCode, 0);
         assert.deepEqual(
             stderr.split("\n").map((line) => line.replace(/ .*/, "")),
-            [
-                "execution",
-                "checking",
-                "queued",
-                "provisioning",
-                "preparing",
-                "resolving",
-                "uploading",
-                "finishing",
-                "",
-            ],
+            ["execution", "checking", "queued", "provisioning", "download", "check", "export", "post", ""],
         );
         for (const control of ["\u001b", "\r"]) assert.ok(!(stderr + stdout).includes(control));
         assert.match(stdout, /^status +exported$/m);
@@ -59,12 +49,12 @@ describe("image-export start", () => {
 
     it("shows bytes and rate in the one live line of a terminal", async () => {
         const { stdout, stderr } = await start([], { isTty: true, columns: 100 });
-        assert.match(stderr, /uploading 138 MB of 550 MB \(25 %\), 68\.8 MB\/s/);
-        assert.match(stderr, /uploading 413 MB of 550 MB \(75 %\), 103 MB\/s/);
+        assert.match(stderr, /export: 138 MB of 550 MB \(25 %\), 68\.8 MB\/s/);
+        assert.match(stderr, /export: 413 MB of 550 MB \(75 %\), 103 MB\/s/);
         // The clock of the line goes on between two polls.
         assert.match(stderr, /queued.* 3\.3 s since/);
         assert.equal(stderr.split("\n").length, 2, "one line that stays, the execution's ARN");
-        assert.ok(stderr.endsWith("\r\u001b[K"), "the status is taken away");
+        assert.ok(stderr.endsWith("\r\u001b[K\u001b[?7l\u001b[?7h"), "the status is taken away");
         assert.ok(stdout.includes("\u001b[32mexported"));
         const plain = await start([], { isTty: true, env: { NO_COLOR: "1" } });
         // eslint-disable-next-line no-control-regex -- it is what is looked for

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 
 import {
     block,
-    cut,
     formatBytes,
     formatDuration,
     formatTime,
@@ -68,15 +67,11 @@ describe("the terminal", () => {
         status.print("line");
         status.show("two", "two");
         status.clear();
-        assert.equal(terminal.written.join(""), "one\r\u001b[Kline\none\r\u001b[Ktwo\r\u001b[K");
-    });
-
-    it("cuts a status to one line of the terminal", () => {
-        const terminal = output(true, 8);
-        statusLine(terminal).show("", "0123456789");
-        assert.equal(terminal.written.join(""), "012345…");
-        assert.equal(plain(cut([styled("äbc", "red"), "def"], 5)), "äbcd…");
-        assert.equal(plain(cut([styled("abc", "red"), "de"], 5)), "abcde");
+        const line = (text: string) => `\r\u001b[K\u001b[?7l${text}\u001b[?7h`;
+        assert.equal(
+            terminal.written.join(""),
+            [line("one"), line(""), "line\n", line("one"), line("two"), line("")].join(""),
+        );
     });
 
     it("writes a line for each new status where there is no terminal, without escapes", () => {

@@ -122,7 +122,7 @@ describe("verify", () => {
             found.problems[0],
             `the end of the archive is damaged: byte ${bytes.length - 1} is not zero`,
         );
-        assert.equal(stderr, "Verifying 27.1 kB\n");
+        assert.equal(stderr, "Verifying 28.2 kB\n");
     });
 
     it("reads an archive in S3 and its record, over connections that break", async () => {

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 
-import { exportDefinition } from "../../stateMachines/export";
+import { buildsUrl } from "../../contract/aws";
+import { exportDefinition, type ExportDefinitionArgs } from "../../stateMachines/export";
 import { parseImageUri } from "../../contract/image";
 import { ExportOrchestration, type ExportOrchestrationArgs } from "../../components/orchestration";
 import { at } from "../../lab/awsTypes";
@@ -189,7 +190,10 @@ describe("ExportOrchestration", () => {
 
     it("runs the definition of definition.ts", () => {
         const { definition } = orchestration.resource("test-machine").inputs;
-        const expected = exportDefinition(args);
+        const expected = exportDefinition({
+            ...args,
+            buildsUrl: buildsUrl(at, at.accountId, "build-0a1b2c3"),
+        } as ExportDefinitionArgs);
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
     });
 

@@ -79,6 +79,7 @@ describe("isArtifactKey", () => {
     });
     it("says its rule with the prefix and the limit, and has a pattern that state machines can use", () => {
         assert.match(artifactKeyRule("images/"), /at most 1019 bytes that begins with images\/ /);
+        assert.match(artifactKeyRule(""), /^a key of at most 1019 bytes, without control/);
         assert.doesNotMatch(artifactKeyPattern, /\(\?[^:]/);
     });
 });

@@ -40,9 +40,7 @@ function fieldsOf(path: string, { properties = {}, required = [] }: Schema): str
 /** The row of a key, and below it those of its fields. */
 function rowsOf(path: string, schema: Schema, required: boolean): string[][] {
     const { description = "", default: value } = schema;
-    const inner = [schema, ...((schema.anyOf) ?? [])].flatMap((each) =>
-        fieldsOf(`${path}.`, each),
-    );
+    const inner = [schema, ...(schema.anyOf ?? [])].flatMap((each) => fieldsOf(`${path}.`, each));
     const items = schema.type === "array" ? fieldsOf(`${path}[].`, schema.items as Schema) : [];
     const isWhole = inner.length > 0 && schema.type === "object"; // the defaults are those of its fields
     const usual = required
@@ -54,7 +52,7 @@ function rowsOf(path: string, schema: Schema, required: boolean): string[][] {
 }
 
 function typeOf({ type, enum: names, anyOf, items, minimum, maximum }: Schema): string {
-    if (anyOf) return (anyOf).map(typeOf).join(" or ");
+    if (anyOf) return anyOf.map(typeOf).join(" or ");
     if (names) return names.map((name) => `\`${String(name)}\``).join(", ");
     if (type === "integer") return `integer, ${minimum} to ${maximum}`;
     return type === "array" ? `list of ${String((items as Schema).type)}s` : String(type);

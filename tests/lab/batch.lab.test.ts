@@ -3,7 +3,7 @@ import * as assert from "node:assert/strict";
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 
 import { type Lab, startLab } from "../../lab/lab";
-import type { ExecutionResult } from "../../lab/stepFunctions";
+import type { ExecutionResult } from "../../lab/executions";
 
 describe("lab: a batch", () => {
     let lab: Lab;

@@ -10,7 +10,7 @@ import { type Lab, startLab } from "../../lab/lab";
 import { prepareMachine } from "../../lab/prerequisites";
 import { run } from "../../lab/processes";
 import { root } from "../../lab/stackFiles";
-import type { ExecutionResult } from "../../lab/stepFunctions";
+import type { ExecutionResult } from "../../lab/executions";
 import { documentedCommands } from "../support/documentedCommands";
 import { readPage } from "../support/markdown";
 

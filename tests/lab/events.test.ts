@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 
 import { compilePattern, type Event, EventBridge, transform } from "../../lab/events";
 import { Executions } from "../../lab/executions";
-import type { ExecutionResult } from "../../lab/stepFunctions";
+import type { ExecutionResult } from "../../lab/executions";
 
 const event: Event = {
     id: "13cde686-328b-6117-af20-0e5566167482",

@@ -12,12 +12,12 @@ import {
     ListObjectVersionsCommand,
 } from "@aws-sdk/client-s3";
 
-import type { EngineName } from "../../stateMachines/export";
+import type { EngineName } from "../../contract/engine";
 import { verifyArchive } from "../../exporter/archive/verify";
 import { permission } from "../../lab/iam";
 import { type Lab, startLab } from "../../lab/lab";
 import { run } from "../../lab/processes";
-import type { ExecutionResult } from "../../lab/stepFunctions";
+import type { ExecutionResult } from "../../lab/executions";
 import { assertRecord } from "../support/recordSchema";
 import { recordOf } from "../support/readRecord";
 

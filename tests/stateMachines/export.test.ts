@@ -3,1024 +3,543 @@ import { strict as assert } from "node:assert";
 import validate from "asl-validator";
 import fc from "fast-check";
 
+import { exportErrors } from "../../contract/errors";
+import { defaultArtifactKey, isArtifactKey, recordKey } from "../../contract/keys";
+import { parseImageUri, repositoryUris } from "../../contract/image";
+import { requestVariables } from "../../contract/request";
+import { resultFields } from "../../contract/result";
+import type { Outcome } from "../../lab/stateLanguage/host";
+import { exportDefinition } from "../../stateMachines/export";
+import { sizeBytes } from "../../stateMachines/language";
+import { executionId, fails } from "../support/execution";
 import {
-    buildErrors,
-    exportDefinition,
-    type ExportDefinitionArgs,
-    requestVariables,
-    resultVariables,
-    type StateMachineDefinition,
-} from "../../stateMachines/export";
-import { parseImageUri, parseRepositoryArn, repositoryUris } from "../../contract/image";
-import { defaultArtifactKey } from "../../contract/keys";
-import { exitStatuses } from "../../contract/errors";
-import { at } from "../../lab/awsTypes";
-import {
-    awsError,
-    executionId,
-    type Build,
-    execute,
-    type Outcome,
-    type Services,
-    start,
-    type StartBuild,
-    task,
-} from "../support/execution";
+    bucket,
+    buildId,
+    builtFrom,
+    definitions,
+    digest,
+    exportArgs,
+    exported,
+    failedBuild,
+    foreign,
+    image,
+    key,
+    ownRepository,
+    runExport,
+    variablesOf,
+    type World,
+} from "../support/exportExecution";
 
-const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
-const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
-const image = parseImageUri(`${registry}/web/nginx:1.29`);
-const foreign = parseRepositoryArn("arn:aws:ecr:eu-west-1:444455556666:repository/platform/base");
-const bucket = "artifacts-0a1b2c3";
-const key = "images/web/nginx/1.29.tar";
-
-const definitionArgs: ExportDefinitionArgs = {
-    at,
-    projectName: "export-0a1b2c3",
-    engine: "docker",
+const output = {
     imageUri: image.uri,
-    repositories: [image.repository, foreign],
+    imageDigest: digest,
+    platform: "linux/amd64",
     artifactBucket: bucket,
-    artifactPrefix: "images/",
-    timeoutMinutes: 30,
-    queuedTimeoutMinutes: 60,
+    artifactKey: key,
+    artifactVersionId: "version-1",
+    sizeBytes: 12345678901,
+    sha256: "f".repeat(64),
+    skipped: false,
+    engine: "docker",
+    buildId,
 };
-const definition = exportDefinition(definitionArgs);
+const foreignUri = "444455556666.dkr.ecr.eu-west-1.amazonaws.com/platform/base";
 
-const results = {
-    IMAGE_DIGEST: digest,
-    ARTIFACT_VERSION_ID: "version-1",
-    ARCHIVE_SIZE_BYTES: "12345678901",
-    ARCHIVE_SHA256: "f".repeat(64),
-    SKIPPED: "false",
-};
-const log = "https://console.aws.amazon.com/cloudwatch/log";
-
-/** A call that fails as AWS reports it. */
-function fails(error: string, cause: string): () => never {
-    return () => {
-        throw awsError(error, cause);
-    };
+function outputOf(outcome: Outcome): Record<string, unknown> {
+    assert(outcome.status === "SUCCEEDED", JSON.stringify(outcome));
+    return outcome.output as Record<string, unknown>;
 }
 
-/** The Build of CodeBuild, in the PascalCase of Step Functions. */
-function buildOf(status: string, exported: Record<string, string>, changes: object = {}): object {
-    return {
-        Id: "export-0a1b2c3:1",
-        BuildStatus: status,
-        ExportedEnvironmentVariables: Object.entries(exported).map(([Name, Value]) => ({ Name, Value })),
-        Logs: { DeepLink: log },
-        ...changes,
-    };
-}
-
-const succeeds: Build = () => ({ Build: buildOf("SUCCEEDED", results) });
-
-/** A failed build, as Step Functions reports it: the Build as text in Cause. */
-function failedBuild(exported: Record<string, string>, changes: object = {}): Build {
-    return fails("States.TaskFailed", JSON.stringify(buildOf("FAILED", exported, changes)));
-}
-
-const archiveHead = { VersionId: "version-1", ContentLength: 4096 };
-
-/** The head of a record's object, as both engines write it. */
-function recordHead(changes: Record<string, string | undefined> = {}) {
-    const Metadata: Record<string, string | undefined> = {
-        engine: "docker",
-        "image-name": image.uri,
-        "image-digest": digest,
-        "index-digest": undefined,
-        platform: "linux/amd64",
-        "archive-sha256": "a".repeat(64),
-        "archive-version-id": "version-1",
-        ...changes,
-    };
-    return { VersionId: "version-of-record", ContentLength: 512, Metadata };
-}
-
-/** A bucket that holds one archive and its record. */
-function holds(archive: object, record: object): (request: { Key: string }) => unknown {
-    return ({ Key }) => structuredClone(Key.endsWith(".json") ? record : archive);
-}
-
-function tagMeans(ImageDigest: string): () => unknown {
-    return () => ({ ImageDetails: [{ ImageDigest, RepositoryName: "web/nginx" }] });
-}
-
-/** Runs a request; gives the variables of every build that was started, too. */
-async function run(
-    input: unknown,
-    build: Build = succeeds,
-    machine: StateMachineDefinition = definition,
-    services: Partial<Services> = {},
-): Promise<{ outcome: Outcome; builds: StartBuild[] }> {
-    const builds: StartBuild[] = [];
-    const outcome = await execute(machine, input, {
-        ...services,
-        build: (request) => {
-            builds.push(request);
-            return build(request);
-        },
-    });
-    return { outcome, builds };
-}
-
-async function outputOf(input: unknown): Promise<Record<string, unknown>> {
-    const { outcome } = await run(input);
-    assert("output" in outcome, JSON.stringify(outcome));
-    return outcome.output;
-}
-
-async function failureOf(input: unknown, build?: Build): Promise<{ error: string; cause: string }> {
-    const { outcome } = await run(input, build);
-    assert("error" in outcome, `no failure: ${JSON.stringify(outcome)}`);
+function failureOf(outcome: Outcome): { readonly error: string; readonly cause: string } {
+    assert(outcome.status === "FAILED", JSON.stringify(outcome));
     return outcome;
 }
 
-/** Asserts that a request is refused as InvalidInput, with these words in the cause, and before any build starts. */
+/** Asserts that a request is refused as InvalidInput, with these words in the cause, before anything is asked or started. */
 async function assertRefused(input: unknown, ...words: string[]): Promise<void> {
-    const { outcome, builds } = await run(input);
-    assert("error" in outcome, `accepted: ${JSON.stringify(outcome)}`);
-    assert.equal(outcome.error, "InvalidInput", outcome.cause);
-    for (const word of words) assert(outcome.cause.includes(word), `"${word}" is not in: ${outcome.cause}`);
-    assert.deepEqual(builds, [], "no build is started");
+    const { outcome, builds, asked } = await runExport(input);
+    const { error, cause } = failureOf(outcome);
+    assert.equal(error, "InvalidInput", cause);
+    for (const word of words) assert(cause.includes(word), `"${word}" is not in: ${cause}`);
+    assert.deepEqual([builds, asked], [[], []]);
 }
 
 describe("exportDefinition", () => {
-    it("is valid Amazon States Language", () => {
-        const validation = validate(structuredClone(definition));
-        assert(validation.isValid, validation.errorsText());
-    });
-
-    it("is recognized as wrong when it is", () => {
-        const broken = structuredClone(definition) as StateMachineDefinition & { StartAt: string };
-        broken.StartAt = "Nowhere";
-        assert.equal(validate(broken).isValid, false);
-    });
-
-    it("is small enough for Step Functions, with a hundred repositories", () => {
-        const repositories = Array.from({ length: 100 }, (_, index) => ({
-            ...image.repository,
-            name: `team-${index}/${"n".repeat(200)}`,
-        }));
-        const large = exportDefinition({ ...definitionArgs, repositories });
-        assert(JSON.stringify(large).length < 1024 * 1024);
-        assert(validate(large).isValid);
-    });
-
-    it("calls three operations, in the stack's partition", () => {
-        const china = exportDefinition({ ...definitionArgs, at: { ...at, partition: "aws-cn" } });
-        const resourcesOf = ({ States }: StateMachineDefinition) =>
-            Object.values(States).flatMap(({ Resource }) => (Resource === undefined ? [] : [Resource]));
-        const operations = [
-            "aws-sdk:ecr:describeImages",
-            "aws-sdk:s3:headObject",
-            "aws-sdk:s3:headObject",
-            "codebuild:startBuild.sync",
-        ];
-        assert.deepEqual(
-            resourcesOf(definition),
-            operations.map((operation) => `arn:aws:states:::${operation}`),
-        );
-        assert.deepEqual(
-            resourcesOf(china),
-            operations.map((operation) => `arn:aws-cn:states:::${operation}`),
-        );
-    });
-
-    it("waits longer than the build may queue and run", () => {
-        assert.equal(definition.States[task]?.["TimeoutSeconds"], (60 + 30 + 10) * 60);
-    });
-
-    it("tries again what can pass and nothing else, with jitter and a cap", () => {
-        const patience = { IntervalSeconds: 5, BackoffRate: 2, MaxDelaySeconds: 60, JitterStrategy: "FULL" };
-        assert.deepEqual(definition.States[task]?.["Retry"], [
-            {
-                ErrorEquals: ["CodeBuild.AccountLimitExceededException", "CodeBuild.ThrottlingException"],
-                MaxAttempts: 62,
-                ...patience,
-            },
-            {
-                ErrorEquals: [
-                    "CodeBuild.AWSCodeBuildException",
-                    "CodeBuild.CodeBuildException",
-                    "CodeBuild.SdkClientException",
-                ],
-                MaxAttempts: 3,
-                ...patience,
-            },
-        ]);
-        assert.deepEqual(definition.States["Ask ECR"]?.["Retry"], [
-            { ErrorEquals: ["Ecr.ThrottlingException"], MaxAttempts: 3, ...patience },
-        ]);
-    });
-
-    for (const queuedTimeoutMinutes of [5, 60, 480]) {
-        it(`waits for capacity as long as a build may wait in the queue: ${queuedTimeoutMinutes} minutes`, () => {
-            const { States } = exportDefinition({ ...definitionArgs, queuedTimeoutMinutes });
-            const [{ MaxAttempts, IntervalSeconds, MaxDelaySeconds }] = States[task]?.["Retry"] as [
-                Record<"MaxAttempts" | "IntervalSeconds" | "MaxDelaySeconds", number>,
-            ];
-            const delays = Array.from({ length: MaxAttempts }, (_, attempt) =>
-                Math.min(IntervalSeconds * 2 ** attempt, MaxDelaySeconds),
-            );
-            const longestSeconds = delays.reduce((sum, delay) => sum + delay);
-            assert(longestSeconds <= queuedTimeoutMinutes * 60, `${longestSeconds} s`);
-            assert(longestSeconds > (queuedTimeoutMinutes - 1) * 60, `${longestSeconds} s`);
+    for (const [engine, definition] of Object.entries(definitions)) {
+        it(`is valid Amazon States Language, of at most 12 states, with engine ${engine}`, () => {
+            const validation = validate(structuredClone(definition));
+            assert(validation.isValid, validation.errorsText());
+            assert(Object.keys(definition.States).length <= 12);
         });
     }
 
-    it("has States.ALL last wherever it is caught, as Step Functions wants it", () => {
-        for (const [name, { Catch: catchers = [] }] of Object.entries(definition.States)) {
-            const all = (catchers as { ErrorEquals: string[] }[]).map(({ ErrorEquals }) =>
-                ErrorEquals.includes("States.ALL"),
+    it("has the states of one repository with 1,000, and fits", async () => {
+        const names = Array.from({ length: 1000 }, (_, index) => `team-${index}/${"n".repeat(40)}`);
+        const repositories = names.map(ownRepository);
+        const large = exportDefinition({ ...exportArgs, repositories });
+        assert.deepEqual(Object.keys(large.States), Object.keys(definitions.docker.States));
+        assert(sizeBytes(large) < 100_000, `${sizeBytes(large)} bytes`);
+        const imageUri = `${repositoryUris(ownRepository(names[999] ?? ""))[0] ?? ""}:1`;
+        assert.equal(
+            outputOf((await runExport({ imageUri }, { definition: large })).outcome)["imageUri"],
+            imageUri,
+        );
+    });
+
+    it("refuses more repositories than a variable takes", () => {
+        const repositories = Array.from({ length: 1000 }, (_, index) =>
+            ownRepository(`${"n".repeat(240)}-${index}`),
+        );
+        assert.throws(
+            () => exportDefinition({ ...exportArgs, repositories }),
+            /"Read input" assigns of the export state machine has \d+ bytes, and Step Functions takes \d+: name fewer repositories/,
+        );
+    });
+
+    it("is of the stack's partition", () => {
+        const china = exportDefinition({ ...exportArgs, at: { ...exportArgs.at, partition: "aws-cn" } });
+        assert.doesNotMatch(JSON.stringify(china), /arn:aws:/);
+    });
+
+    for (const queuedTimeoutMinutes of [5, 60, 480]) {
+        it(`waits for capacity as long as a build may wait in the queue: ${queuedTimeoutMinutes} minutes`, async () => {
+            const definition = exportDefinition({ ...exportArgs, queuedTimeoutMinutes });
+            const build = failedBuild(
+                "Cannot have more than 60 builds in queue",
+                "CodeBuild.AccountLimitExceededException",
             );
-            assert.deepEqual(all.slice(0, -1).includes(true), false, name);
-        }
-    });
-
-    it("ends in one Fail state, so that every failure has a name and a cause", () => {
-        const ends = Object.entries(definition.States).filter(([, { Type }]) => Type === "Fail");
-        assert.deepEqual(ends, [["Failed", { Type: "Fail", ErrorPath: "$.error", CausePath: "$.cause" }]]);
-    });
-
-    it("names the errors of the design and no other", () => {
-        const named = JSON.stringify(definition).match(/"error":"([A-Za-z]+)"/g) ?? [];
-        const names = named.map((each) => each.slice('"error":"'.length, -1));
-        assert.deepEqual([...new Set(names)].sort(), [
-            "AccessDenied",
-            "BuildTimedOut",
-            "DigestMismatch",
-            "ExportFailed",
-            "ImageNotFound",
-            "InvalidInput",
-        ]);
-    });
-
-    it("knows a build's errors by the exit statuses of the exporter", () => {
-        assert.deepEqual(buildErrors, exitStatuses);
-    });
+            const { waits, outcome } = await runExport(
+                { artifactKey: "images/x.tar" },
+                { definition, build, heads: exported() },
+            );
+            assert.equal(failureOf(outcome).error, "BuildTimedOut");
+            const seconds = waits.slice(2).reduce((sum, each) => sum + each);
+            assert(seconds <= queuedTimeoutMinutes * 60, `${seconds} s`);
+            assert(seconds > (queuedTimeoutMinutes - 1) * 60, `${seconds} s`);
+        });
+    }
 });
 
-describe("an execution", function () {
-    this.timeout(10_000); // the properties run it some hundred times
-
-    const output = {
-        imageUri: image.uri,
-        imageDigest: digest,
-        platform: "linux/amd64",
-        artifactBucket: bucket,
-        artifactKey: key,
-        artifactVersionId: "version-1",
-        sizeBytes: 12345678901,
-        sha256: "f".repeat(64),
-        skipped: false,
-        engine: "docker",
-        buildId: "export-0a1b2c3:1",
-    };
-
-    describe("that succeeds", () => {
-        it("serves the original contract: bucket and key", async () => {
-            const artifactKey = "images/nginx-mainline-alpine3.22.tar";
-            const { outcome, builds } = await run({ artifactBucket: bucket, artifactKey });
-            assert.deepEqual(outcome, { output: { ...output, artifactKey } });
-            assert.deepEqual(builds, [
-                {
-                    ProjectName: "export-0a1b2c3",
-                    EnvironmentVariablesOverride: [
-                        { Name: "IMAGE_URI", Type: "PLAINTEXT", Value: image.uri },
-                        { Name: "PLATFORM", Type: "PLAINTEXT", Value: "linux/amd64" },
-                        { Name: "FORCE", Type: "PLAINTEXT", Value: "false" },
-                        { Name: "EXECUTION_ID", Type: "PLAINTEXT", Value: executionId },
-                        { Name: "ARTIFACT_BUCKET", Type: "PLAINTEXT", Value: bucket },
-                        { Name: "ARTIFACT_KEY", Type: "PLAINTEXT", Value: artifactKey },
-                    ],
-                },
-            ]);
-        });
-
-        it("has a default for every field", async () => {
-            assert.deepEqual(await outputOf({}), output);
-        });
-
-        it("ignores fields that it does not know", async () => {
-            assert.deepEqual(
-                await outputOf({ force: true, request: {}, stack: { artifactBucket: "x" } }),
-                output,
-            );
-        });
-
-        it("takes the fields of the request", async () => {
-            const request = {
-                imageUri: "444455556666.dkr.ecr.eu-west-1.amazonaws.com/platform/base:2",
-                platform: "linux/arm64/v8",
-                artifactBucket: bucket,
-                artifactKey: "images/a b/ü/$(id).tar",
-            };
-            const { outcome, builds } = await run(request);
-            assert.deepEqual(outcome, { output: { ...output, ...request } });
-            assert.deepEqual(
-                builds[0]?.EnvironmentVariablesOverride.map(({ Value }) => Value),
-                [request.imageUri, request.platform, "false", executionId, bucket, request.artifactKey],
-            );
-        });
-
-        const references = ["", ":1.29", ":latest", ":_A.b-c", `@${digest}`, `:1.29@${digest}`];
-        for (const uri of repositoryUris(image.repository)) {
-            for (const reference of references) {
-                it(`stores ${uri.split("/")[0] ?? ""}/…${reference.slice(0, 24)} at the default key`, async () => {
-                    const requested = parseImageUri(`${uri}${reference}`);
-                    const { artifactKey, imageUri } = await outputOf({ imageUri: requested.uri });
-                    assert.equal(artifactKey, defaultArtifactKey("images/", requested));
-                    assert.equal(imageUri, requested.uri);
-                });
-            }
-        }
-
-        it("makes the key that defaultArtifactKey makes, of any reference", async () => {
-            const uris = fc.constantFrom(...repositoryUris(foreign), ...repositoryUris(image.repository));
-            const tags = fc.option(fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/), {
-                nil: undefined,
-            });
-            const digests = fc.option(fc.stringMatching(/^[0-9a-f]{64}$/), { nil: undefined });
-            await fc.assert(
-                fc.asyncProperty(uris, tags, digests, async (uri, tag, hex) => {
-                    const imageUri = `${uri}${tag ? `:${tag}` : ""}${hex ? `@sha256:${hex}` : ""}`;
-                    const { artifactKey } = await outputOf({ imageUri });
-                    assert.equal(artifactKey, defaultArtifactKey("images/", parseImageUri(imageUri)));
-                }),
-            );
-        });
-    });
-
-    describe("that finds the export there", () => {
-        const skipped = { ...output, skipped: true, sizeBytes: 4096, sha256: "a".repeat(64), buildId: null };
-        const there = { describeImages: tagMeans(digest), headObject: holds(archiveHead, recordHead()) };
-
-        /** Asserts that no build is started, and gives the output. */
-        async function skip(request: object, services: Partial<Services>): Promise<unknown> {
-            const { outcome, builds } = await run(request, succeeds, definition, services);
-            assert("output" in outcome, JSON.stringify(outcome));
-            assert.deepEqual(builds, [], "no build is started");
-            return outcome.output;
-        }
-        async function assertBuilt(request: object, services: Partial<Services>): Promise<void> {
-            const { outcome, builds } = await run(request, succeeds, definition, services);
-            assert.equal(builds.length, 1, JSON.stringify(outcome));
-        }
-
-        it("reports it without a build, with every field of a result", async () => {
-            assert.deepEqual(await skip({}, there), skipped);
-            assert.deepEqual(Object.keys(skipped).sort(), Object.keys(output).sort());
-        });
-
-        it("asks ECR for the tag, then S3 for record and archive", async () => {
-            const asked: unknown[] = [];
-            const describeImages: Services["describeImages"] = (request) => {
-                asked.push(request);
-                return there.describeImages();
-            };
-            const headObject: Services["headObject"] = (request) => {
-                asked.push(request);
-                return there.headObject(request);
-            };
-            await skip({}, { describeImages, headObject });
-            assert.deepEqual(asked, [
-                { RepositoryName: "web/nginx", ImageIds: [{ ImageTag: "1.29" }] },
-                { Bucket: bucket, Key: `${key}.json` },
-                { Bucket: bucket, Key: key },
-            ]);
-        });
-
-        it("asks ECR for latest where the image has no tag", async () => {
-            const describeImages: Services["describeImages"] = (request) => {
-                assert.deepEqual(request, {
-                    RepositoryName: "web/nginx",
-                    ImageIds: [{ ImageTag: "latest" }],
-                });
-                return there.describeImages();
-            };
-            const imageUri = `${registry}/web/nginx`;
-            const headObject = holds(archiveHead, recordHead({ "image-name": `${imageUri}:latest` }));
-            await skip({ imageUri }, { describeImages, headObject });
-        });
-
-        it("knows an image of several platforms by the digest of its index", async () => {
-            const index = `sha256:${"1".repeat(64)}`;
-            const headObject = holds(archiveHead, recordHead({ "index-digest": index }));
-            assert.deepEqual(await skip({}, { describeImages: tagMeans(index), headObject }), skipped);
-        });
-
-        it("asks no registry where the digest is in the URI, whoever's the repository is", async () => {
-            const describeImages = fails("Ecr.AccessDeniedException", "not asked");
-            const repository = "444455556666.dkr.ecr.eu-west-1.amazonaws.com/platform/base";
-            for (const reference of [`@${digest}`, `:2@${digest}`]) {
-                const name = `${repository}${reference.startsWith(":") ? ":2" : reference}`;
-                const headObject = holds(archiveHead, recordHead({ "image-name": name }));
-                const request = { imageUri: `${repository}${reference}`, artifactKey: key };
-                assert.deepEqual(await skip(request, { describeImages, headObject }), {
-                    ...skipped,
-                    ...request,
-                });
-            }
-        });
-
-        it("fails at once where ECR has no such tag, with the words of AWS", async () => {
-            const cause = "The image with imageId {imageTag:'1.29'} does not exist";
-            const { outcome, builds } = await run({}, succeeds, definition, {
-                describeImages: fails("Ecr.ImageNotFoundException", cause),
-            });
-            assert.deepEqual(outcome, {
-                error: "ImageNotFound",
-                cause: `${image.uri} does not exist in the registry. ${cause}`,
-            });
-            assert.deepEqual(builds, []);
-        });
-
-        it("tries again where ECR has too many requests", async () => {
-            let attempts = 0;
-            const describeImages = () => {
-                attempts += 1;
-                if (attempts < 4) throw awsError("Ecr.ThrottlingException", "Rate exceeded");
-                return there.describeImages();
-            };
-            assert.deepEqual(await skip({}, { ...there, describeImages }), skipped);
-        });
-
-        it("builds when it is forced to", () => assertBuilt({ force: true }, there));
-
-        const refuses = (error: string) => fails(error, "no");
-        const unclear: Record<string, Partial<Services>> = {
-            "ECR may not be asked": { describeImages: refuses("Ecr.AccessDeniedException") },
-            "ECR knows no such repository": { describeImages: refuses("Ecr.RepositoryNotFoundException") },
-            "ECR does not take the tag": { describeImages: refuses("Ecr.InvalidParameterException") },
-            "ECR has too many requests without end": { describeImages: refuses("Ecr.ThrottlingException") },
-            "ECR does not answer": { describeImages: refuses("States.Timeout") },
-            "ECR answers with nothing": { describeImages: () => ({ ImageDetails: [] }) },
-            "ECR answers without a digest": { describeImages: () => ({ ImageDetails: [{}] }) },
-            "S3 may not be asked": { headObject: refuses("S3.S3Exception") },
-            "S3 does not answer": { headObject: refuses("States.Timeout") },
-            "there is a record alone": {
-                headObject: ({ Key }) =>
-                    Key.endsWith(".json") ? recordHead() : refuses("S3.NoSuchKeyException")(),
-            },
-            "there is an archive alone": {
-                headObject: ({ Key }) =>
-                    Key.endsWith(".json") ? refuses("S3.NoSuchKeyException")() : archiveHead,
-            },
-            "the archive has no version": {
-                headObject: holds({ ...archiveHead, VersionId: null }, recordHead()),
-            },
-            "the record is that of another version": {
-                headObject: holds({ ...archiveHead, VersionId: "version-2" }, recordHead()),
-            },
-            "the tag means another image now": { describeImages: tagMeans(`sha256:${"2".repeat(64)}`) },
+describe("an export that succeeds", () => {
+    it("serves the original contract: bucket and key", async () => {
+        const artifactKey = "images/nginx-mainline-alpine3.22.tar";
+        const { outcome, builds } = await runExport({ artifactBucket: bucket, artifactKey });
+        assert.deepEqual(outcome, { status: "SUCCEEDED", output: { ...output, artifactKey } });
+        const value = {
+            IMAGE_URI: image.uri,
+            IMAGE_DIGEST: digest,
+            PLATFORM: "linux/amd64",
+            FORCE: "false",
+            ARTIFACT_BUCKET: bucket,
+            ARTIFACT_KEY: artifactKey,
+            EXECUTION_ID: executionId,
         };
-        for (const [what, services] of Object.entries(unclear)) {
-            it(`builds where ${what}`, () => assertBuilt({}, { ...there, ...services }));
-        }
-        const others = {
-            engine: "stream",
-            "image-name": `${registry}/web/nginx:latest`,
-            platform: "linux/arm64",
-            "image-digest": `sha256:${"3".repeat(64)}`,
-        };
-        for (const [name, value] of Object.entries(others)) {
-            it(`builds where the record says another ${name}`, () =>
-                assertBuilt({}, { ...there, headObject: holds(archiveHead, recordHead({ [name]: value })) }));
-        }
-        for (const name of Object.keys(recordHead().Metadata).filter((name) => name !== "index-digest")) {
-            it(`builds where the record says no ${name}`, () =>
-                assertBuilt(
-                    {},
-                    { ...there, headObject: holds(archiveHead, recordHead({ [name]: undefined })) },
-                ));
-        }
-
-        it("builds where a pull-through cache may have to look for a newer image", async () => {
-            const cached = exportDefinition({ ...definitionArgs, cachedRepositories: [image.repository] });
-            const { builds } = await run({}, succeeds, cached, there);
-            assert.equal(builds.length, 1);
-        });
-
-        it("builds where the tag is of a repository that ECR cannot be asked about from here", async () => {
-            for (const uri of repositoryUris(foreign)) {
-                const headObject = holds(archiveHead, recordHead({ "image-name": `${uri}:2` }));
-                await assertBuilt({ imageUri: `${uri}:2`, artifactKey: key }, { ...there, headObject });
-            }
-        });
-    });
-
-    describe("is refused before a build starts, for", () => {
-        const notStrings = [null, true, 7, [], ["x"], {}, { a: "x" }];
-        for (const field of ["imageUri", "platform", "artifactBucket", "artifactKey"]) {
-            for (const value of notStrings) {
-                const shown = JSON.stringify(value);
-                it(`${field} ${shown}`, () => assertRefused({ [field]: value }, `${field} is ${shown}: `));
-            }
-            it(`an empty ${field}`, () => assertRefused({ [field]: "" }, `${field} is "": `));
-        }
-
-        for (const input of [null, true, 7, "x", "{}", [], [{ imageUri: image.uri }]]) {
-            it(`the input ${JSON.stringify(input)}`, () => assertRefused(input, "is not a JSON object"));
-        }
-
-        const readable = "this stack may not read that repository";
-        const refused: Record<string, [request: object, ...words: string[]]> = {
-            "another bucket": [
-                { artifactBucket: "other-bucket" },
-                'artifactBucket is "other-bucket": this stack exports to artifacts-0a1b2c3 alone',
-            ],
-            "the bucket in capitals": [
-                { artifactBucket: bucket.toUpperCase() },
-                "exports to artifacts-0a1b2c3",
-            ],
-            "a bucket whose name begins like it": [{ artifactBucket: `${bucket}x` }, "exports to"],
-            "another prefix": [
-                { artifactKey: "other/a.tar" },
-                'artifactKey is "other/a.tar": expected a key that begins with images/',
-            ],
-            "the prefix without its slash": [{ artifactKey: "images" }, "begins with images/"],
-            "a prefix that begins like it": [{ artifactKey: "images-2/a.tar" }, "begins with images/"],
-            "a slash before the prefix": [{ artifactKey: "/images/a.tar" }, "begins with images/"],
-            "the prefix in capitals": [{ artifactKey: "IMAGES/a.tar" }, "begins with images/"],
-            "a platform without architecture": [
-                { platform: "linux" },
-                'platform is "linux": expected os/arch',
-            ],
-            "all platforms, which engine docker cannot": [{ platform: "all" }, 'platform is "all"'],
-            "an image without a registry": [{ imageUri: "nginx:1.29" }, 'imageUri is "nginx:1.29": expected'],
-            "another repository": [
-                { imageUri: `${registry}/web/apache:1` },
-                readable,
-                `${registry}/web/apache:1`,
-            ],
-            "a repository whose name begins like it": [{ imageUri: `${registry}/web/nginx-2:1` }, readable],
-            "a repository whose name ends like it": [{ imageUri: `${registry}/nginx:1` }, readable],
-            "a repository inside it": [{ imageUri: `${registry}/web/nginx/sub:1` }, readable],
-            "a repository around it": [{ imageUri: `${registry}/web` }, readable],
-            "a path that leads back to it": [{ imageUri: `${registry}/web/x/../nginx:1` }, readable],
-            "another account": [{ imageUri: image.uri.replace("1111", "9999") }, readable],
-            "another region": [{ imageUri: image.uri.replace("ap-northeast-1", "ap-northeast-2") }, readable],
-            "another domain": [{ imageUri: image.uri.replace("amazonaws.com", "amazonaws.org") }, readable],
-            "another host before it": [{ imageUri: `example.org/${image.uri}` }, readable],
-            "another port": [{ imageUri: image.uri.replace("/", ":443/") }, readable],
-            "a URL": [{ imageUri: `https://${image.uri}` }, readable],
-            "a space before it": [{ imageUri: ` ${image.uri}` }, readable],
-            "a tag of two parts": [{ imageUri: `${registry}/web/nginx:1.29:x` }, "imageUri is "],
-            "an empty tag": [{ imageUri: `${registry}/web/nginx:` }, "imageUri is "],
-            "a tag that is an option": [{ imageUri: `${registry}/web/nginx:--help` }, "imageUri is "],
-            "a tag that is a folder": [{ imageUri: `${registry}/web/nginx:..` }, "imageUri is "],
-            "two digests": [{ imageUri: `${image.uri}@${digest}@${digest}` }, "imageUri is "],
-            "a digest of two parts": [{ imageUri: `${registry}/web/nginx@${digest}:x` }, "imageUri is "],
-            "a tag with a digest of another algorithm": [
-                { imageUri: `${image.uri}@md5:abc` },
-                "imageUri is ",
-            ],
-            "the key of a record": [{ artifactKey: "images/a.tar.json" }, "does not end in .json"],
-            "nothing but separators": [{ imageUri: "/@:@:" }, "imageUri is "],
-            "a digest of another algorithm": [{ imageUri: `${registry}/web/nginx@md5:abc` }, "imageUri is "],
-            "an empty digest": [{ imageUri: `${registry}/web/nginx@sha256:` }, "imageUri is "],
-            "a digest that is a colon": [{ imageUri: `${registry}/web/nginx@sha256::x` }, "imageUri is "],
-        };
-        for (const [what, [request, ...words]] of Object.entries(refused)) {
-            it(what, () => assertRefused(request, ...words));
-        }
-    });
-
-    describe("whose build cannot be started", () => {
-        it("tries again when throttled, and succeeds", async () => {
-            let attempts = 0;
-            const { outcome, builds } = await run({}, (request) => {
-                attempts += 1;
-                if (attempts < 4) throw awsError("CodeBuild.ThrottlingException", "Rate exceeded");
-                return succeeds(request);
-            });
-            assert.deepEqual(outcome, { output });
-            assert.equal(builds.length, 4);
-        });
-
-        it("gives up when CodeBuild has had no room for it all the time", async () => {
-            const limit = "Cannot have more than 1 builds in queue for the account";
-            const { outcome, builds } = await run(
-                {},
-                fails("CodeBuild.AccountLimitExceededException", limit),
-            );
-            assert("error" in outcome, JSON.stringify(outcome));
-            assert.equal(outcome.error, "BuildTimedOut");
-            assert.match(
-                outcome.cause,
-                /^CodeBuild accepted no build within 60 minutes\. CodeBuild\.Account/,
-            );
-            assert(outcome.cause.includes(limit));
-            assert.match(outcome.cause, /Service Quotas.*compute\.queuedTimeoutMinutes/);
-            assert.equal(builds.length, 63);
-        });
-
-        it("gives up sooner when it is not said what is wrong", async () => {
-            const { outcome, builds } = await run({}, fails("CodeBuild.SdkClientException", "Timeout"));
-            assert.deepEqual(outcome, {
-                error: "ExportFailed",
-                cause: "CodeBuild.SdkClientException: Timeout",
-            });
-            assert.equal(builds.length, 4);
-        });
-
-        for (const error of ["CodeBuild.AccessDeniedException", "States.Permissions"]) {
-            it(`fails at once when it may not: ${error}, with the words of AWS`, async () => {
-                const denied =
-                    "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: codebuild:StartBuild";
-                const { outcome, builds } = await run({}, fails(error, denied));
-                assert.deepEqual(outcome, { error: "AccessDenied", cause: `${error}: ${denied}` });
-                assert.equal(builds.length, 1);
-            });
-        }
-
-        it("knows a denial by its cause", async () => {
-            const denied = "no (Service: AWSCodeBuild; Status Code: 400; Error Code: AccessDeniedException)";
-            const failure = await failureOf({}, fails("CodeBuild.AWSCodeBuildException", denied));
-            assert.equal(failure.error, "AccessDenied");
-        });
-
-        it("says so when CodeBuild refuses the values of the request", async () => {
-            const refusal = "Invalid environment variable value";
-            const { outcome, builds } = await run({}, fails("CodeBuild.InvalidInputException", refusal));
-            assert.deepEqual(outcome, {
-                error: "InvalidInput",
-                cause: `CodeBuild refused the values of the request: ${refusal}`,
-            });
-            assert.equal(builds.length, 1);
-        });
-    });
-
-    describe("whose build failed", () => {
-        const cause = 'line with "quotes", {braces} and $(substitution)';
-
-        for (const error of Object.keys(buildErrors)) {
-            it(`names ${error} as the build does, with its cause and the link to the log`, async () => {
-                const { outcome, builds } = await run(
-                    {},
-                    failedBuild({ EXPORT_ERROR: error, EXPORT_CAUSE: cause }),
-                );
-                assert.deepEqual(outcome, { error, cause: `${cause} (Log: ${log})` });
-                assert.equal(builds.length, 1, "a failed build is never run again");
-            });
-        }
-
-        it("takes no other name for an error", async () => {
-            const exported = { EXPORT_ERROR: "States.Runtime", EXPORT_CAUSE: cause };
-            assert.deepEqual(await failureOf({}, failedBuild(exported)), {
-                error: "ExportFailed",
-                cause: `The build ended as FAILED without naming an error. Log: ${log}`,
-            });
-        });
-
-        const silent: Record<string, object> = {
-            "exported nothing": { ExportedEnvironmentVariables: [] },
-            "has no exported variables": { ExportedEnvironmentVariables: undefined },
-            "has no list of exported variables": { ExportedEnvironmentVariables: null },
-            "exported an error without a cause": {
-                ExportedEnvironmentVariables: [{ Name: "EXPORT_ERROR", Value: "Unknown" }],
-            },
-            "has a log without a link": { Logs: {} },
-            "has no log": { Logs: null },
-        };
-        for (const [what, changes] of Object.entries(silent)) {
-            it(`ends as ExportFailed where the build ${what}`, async () => {
-                const failure = await failureOf({}, failedBuild({}, changes));
-                const link = "Logs" in changes ? "none was written." : log;
-                assert.deepEqual(failure, {
-                    error: "ExportFailed",
-                    cause: `The build ended as FAILED without naming an error. Log: ${link}`,
-                });
-            });
-        }
-
-        it("says that a build timed out that exported nothing", async () => {
-            const failure = await failureOf({}, failedBuild({}, { BuildStatus: "TIMED_OUT" }));
-            assert.equal(failure.error, "BuildTimedOut");
-        });
-
-        it("takes an error that was exported empty for none", async () => {
-            const { error } = await failureOf({}, failedBuild({ EXPORT_ERROR: "", EXPORT_CAUSE: "" }));
-            assert.equal(error, "ExportFailed");
-        });
-
-        it("finds the error of a build that is wrapped as a result is", async () => {
-            const build = buildOf("FAILED", { EXPORT_ERROR: "AccessDenied", EXPORT_CAUSE: "denied" });
-            const wrapped = fails("States.TaskFailed", JSON.stringify({ Build: build }));
-            assert.deepEqual(await failureOf({}, wrapped), {
-                error: "AccessDenied",
-                cause: `denied (Log: ${log})`,
-            });
-        });
-
-        it("does without a log", async () => {
-            const exported = { EXPORT_ERROR: "AccessDenied", EXPORT_CAUSE: cause };
-            assert.deepEqual(await failureOf({}, failedBuild(exported, { Logs: undefined })), {
-                error: "AccessDenied",
-                cause: `${cause} (Log: none was written.)`,
-            });
-        });
-
-        for (const [error, status] of Object.entries(buildErrors)) {
-            it(`names ${error} by the exit status ${status} where the variables do not come along`, async () => {
-                const Message = `Error while executing command: bash export.sh. Reason: exit status ${status}`;
-                const Phases = [
-                    { PhaseType: "PROVISIONING", PhaseStatus: "SUCCEEDED", Contexts: [{ Message: "" }] },
-                    {
-                        PhaseType: "BUILD",
-                        PhaseStatus: "FAILED",
-                        Contexts: [{ StatusCode: "COMMAND_EXECUTION_ERROR", Message }],
-                    },
-                    { PhaseType: "COMPLETED" },
-                ];
-                const failure = await failureOf({}, failedBuild({}, { Phases }));
-                assert.equal(failure.error, error);
-                assert(failure.cause.includes(log));
-            });
-        }
-
-        it("believes the variables more than the exit status", async () => {
-            const Phases = [{ PhaseStatus: "FAILED", Contexts: [{ Message: "Reason: exit status 3" }] }];
-            const exported = { EXPORT_ERROR: "AccessDenied", EXPORT_CAUSE: "denied" };
-            assert.equal((await failureOf({}, failedBuild(exported, { Phases }))).error, "AccessDenied");
-        });
-
-        it("says that the build timed out, although it exported nothing that helps", async () => {
-            const timedOut = failedBuild(
-                { EXPORT_ERROR: "", EXPORT_CAUSE: "" },
-                {
-                    BuildStatus: "TIMED_OUT",
-                    Phases: [
-                        { PhaseType: "QUEUED", PhaseStatus: "SUCCEEDED" },
-                        { PhaseType: "BUILD", PhaseStatus: "TIMED_OUT" },
-                    ],
-                },
-            );
-            const failure = await failureOf({}, timedOut);
-            assert.equal(failure.error, "BuildTimedOut");
-            assert.match(
-                failure.cause,
-                /at its timeout of 30 minutes\..*compute\.timeoutMinutes.*Log: https:/,
-            );
-        });
-
-        it("says that the build waited in the queue too long", async () => {
-            const Phases = [{ PhaseType: "QUEUED", PhaseStatus: "TIMED_OUT" }];
-            const failure = await failureOf({}, failedBuild({}, { BuildStatus: "TIMED_OUT", Phases }));
-            assert.equal(failure.error, "BuildTimedOut");
-            assert.match(
-                failure.cause,
-                /^The build export-0a1b2c3:1 waited 60 minutes in the queue.*Service Quotas.*compute\.queuedTimeoutMinutes/,
-            );
-        });
-
-        it("says that no build came to its end in time", async () => {
-            const failure = await failureOf({}, fails("States.Timeout", ""));
-            assert.equal(failure.error, "BuildTimedOut");
-            assert.match(failure.cause, /within 100 minutes.*project export-0a1b2c3/);
-        });
-
-        for (const [error, status] of Object.entries(buildErrors)) {
-            const build = JSON.stringify(buildOf("FAILED", { EXPORT_ERROR: error, EXPORT_CAUSE: "x" }));
-            const silent = `{"Phases":[{"Contexts":[{"Message":"Reason: exit status ${status}"}]}],"Source":{"Buil`;
-            for (const text of [build.slice(0, -20), silent]) {
-                it(`names ${error} where the cause was cut off: ${text.slice(0, 20)}…`, async () => {
-                    const failure = await failureOf({}, fails("States.TaskFailed", text));
-                    const named = text === silent && error === "ExportFailed" ? "ExportFailed" : error;
-                    assert.equal(failure.error, named);
-                    assert.match(failure.cause, /builds of the project export-0a1b2c3|States\.TaskFailed/);
-                });
-            }
-        }
-
-        const unreadable = {
-            "no JSON": "The build failed",
-            "JSON that was cut off": '{"BuildStatus":"FAILED","Logs":{"DeepLink":"htt',
-            "JSON that was cut off at a brace": '{"Logs":{"DeepLink":"x"}',
-            "a JSON list": "[]",
-            nothing: "",
-        };
-        for (const [what, text] of Object.entries(unreadable)) {
-            it(`passes on the words of AWS where the cause is ${what}`, async () => {
-                assert.deepEqual(await failureOf({}, fails("States.TaskFailed", text)), {
-                    error: "ExportFailed",
-                    cause: `States.TaskFailed: ${text}`,
-                });
-            });
-        }
-    });
-
-    describe("whose build succeeded without a result", () => {
-        const cause = "The build export-0a1b2c3:1 succeeded without reporting its results.";
-        const incomplete: Record<string, object> = {
-            "none at all": buildOf("SUCCEEDED", {}),
-            "no list": buildOf("SUCCEEDED", {}, { ExportedEnvironmentVariables: undefined }),
-        };
-        for (const variable of Object.keys(results)) {
-            const rest = Object.entries(results).filter(([name]) => name !== variable);
-            incomplete[`no ${variable}`] = buildOf("SUCCEEDED", Object.fromEntries(rest));
-            incomplete[`an empty ${variable}`] = buildOf("SUCCEEDED", { ...results, [variable]: "" });
-        }
-        for (const [what, Build] of Object.entries(incomplete)) {
-            it(`ends as ExportFailed: ${what}`, async () => {
-                assert.deepEqual(await failureOf({}, () => ({ Build })), { error: "ExportFailed", cause });
-            });
-        }
-    });
-
-    it("ends as aborted when it is aborted, and starts nothing after that", async () => {
-        let started = 0;
-        const build = () => {
-            started += 1;
-            execution.abort();
-            return new Promise((resolve) => setTimeout(resolve, 10, { Build: buildOf("STOPPED", {}) }));
-        };
-        const execution = start(definition, {}, { build });
-        await assert.rejects(execution.outcome, { name: "ExecutionAbortedError" });
-        assert.equal(started, 1);
-    });
-
-    it("ends well or in a named error, whatever JSON it is given", async () => {
-        const named = new Set([...Object.keys(buildErrors), "BuildTimedOut"]);
-        const text = fc.oneof(
-            fc.string({ unit: "grapheme" }),
-            fc.constantFrom(
-                "",
-                "@",
-                ":",
-                "/",
-                "{}",
-                "'",
-                "\\",
-                "*/*",
-                image.uri,
-                bucket,
-                "images/",
-                "linux/amd64",
-            ),
-            fc.string({
-                unit: fc.constantFrom("/", ":", "@", "*", "{", "}", "\\", "'", "sha256", registry, "a"),
-            }),
-            fc.string().map((rest) => `${registry}/web/nginx${rest}`),
-            fc.string().map((rest) => `${registry}/web/nginx@sha256:${rest}`),
-            fc.string().map((rest) => `images/${rest}`),
-        );
-        const value = fc.oneof({ weight: 4, arbitrary: text }, { weight: 1, arbitrary: fc.jsonValue() });
-        const object = fc.record(
+        assert.deepEqual(builds, [
             {
-                imageUri: value,
-                platform: value,
-                artifactBucket: value,
-                artifactKey: value,
-                force: fc.oneof(fc.boolean(), value),
-                other: fc.jsonValue(),
+                ProjectName: "export-0a1b2c3",
+                EnvironmentVariablesOverride: requestVariables.map((Name) => ({
+                    Name,
+                    Type: "PLAINTEXT",
+                    Value: value[Name],
+                })),
             },
-            { requiredKeys: [] },
+        ]);
+    });
+
+    it("has a default for every field, and every field of a result", async () => {
+        const { outcome, states } = await runExport({});
+        assert.deepEqual(outputOf(outcome), output);
+        assert.deepEqual(Object.keys(outputOf(outcome)).sort(), [...resultFields].sort());
+        assert.deepEqual(states, [
+            "Read input",
+            "Read request",
+            "Check request",
+            "Ask ECR",
+            "Look at record",
+            "Is it exported?",
+            "Export image",
+            "Look at record",
+            "Look at archive",
+            "Is it exported?",
+            "Done",
+        ]);
+    });
+
+    it("takes the fields of the request, and what AWS adds to it", async () => {
+        const request = {
+            imageUri: `${foreignUri}:2`,
+            platform: "linux/arm64/v8",
+            artifactBucket: bucket,
+            artifactKey: "images/a b/ü/$(id)\"'.tar",
+        };
+        const added = { AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID: executionId };
+        const { outcome, builds, asked } = await runExport({ ...request, ...added });
+        assert.deepEqual(outputOf(outcome), { ...output, ...request });
+        assert.equal(builds.length, 1);
+        assert.deepEqual(
+            builds.map(variablesOf).map(({ IMAGE_DIGEST, ARTIFACT_KEY }) => [IMAGE_DIGEST, ARTIFACT_KEY]),
+            [["", request.artifactKey]],
         );
-        const request = fc.oneof({ weight: 9, arbitrary: object }, { weight: 1, arbitrary: fc.jsonValue() });
-        const builds = fc.oneof(
-            fc.constant(succeeds),
-            fc
-                .constantFrom(...Object.keys(buildErrors))
-                .map((error) => failedBuild({ EXPORT_ERROR: error, EXPORT_CAUSE: "x" })),
-            fc.jsonValue().map((cause) => fails("States.TaskFailed", JSON.stringify(cause))),
-            fc
-                .record(
-                    {
-                        BuildStatus: fc.oneof(
-                            fc.constantFrom("FAILED", "TIMED_OUT", "FAULT"),
-                            fc.jsonValue(),
-                        ),
-                        Logs: fc.jsonValue(),
-                        Phases: fc.oneof(
-                            fc.jsonValue(),
-                            fc.array(
-                                fc.record(
-                                    {
-                                        PhaseType: fc.oneof(fc.constant("QUEUED"), fc.jsonValue()),
-                                        PhaseStatus: fc.constantFrom("FAILED", "TIMED_OUT"),
-                                        Contexts: fc.oneof(
-                                            fc.jsonValue(),
-                                            fc.jsonValue().map((Message) => [{ Message }]),
-                                        ),
-                                    },
-                                    { requiredKeys: [] },
-                                ),
-                            ),
-                        ),
-                        ExportedEnvironmentVariables: fc.jsonValue(),
-                    },
-                    { requiredKeys: [] },
-                )
-                .map((changes) => failedBuild({}, changes)),
-            fc.tuple(fc.string(), fc.string()).map(([error, cause]) => fails(`CodeBuild.${error}`, cause)),
+        // Only the build can ask the registry of another account.
+        assert.deepEqual(
+            asked,
+            [recordKey(request.artifactKey), request.artifactKey].map((Key) => ({ Bucket: bucket, Key })),
         );
-        const failing = (prefix: string) =>
-            fc.tuple(fc.string(), fc.string()).map(([error, cause]) => fails(`${prefix}.${error}`, cause));
-        const answering = (value: fc.Arbitrary<unknown>) => value.map((answer) => () => answer);
-        const metadata = fc.oneof(
-            fc.jsonValue(),
-            fc.record(
-                Object.fromEntries(
-                    Object.keys(recordHead().Metadata).map((name) => [
-                        name,
-                        fc.oneof(text, fc.constantFrom(digest, "docker", "version-1"), fc.jsonValue()),
-                    ]),
-                ),
-                { requiredKeys: [] },
-            ),
-        );
-        const services = fc.record({
-            describeImages: fc.oneof(
-                failing("Ecr"),
-                answering(fc.jsonValue()),
-                answering(fc.jsonValue().map((ImageDigest) => ({ ImageDetails: [{ ImageDigest }] }))),
-                fc.constant(tagMeans(digest)),
-            ),
-            headObject: fc.oneof(
-                failing("S3"),
-                answering(fc.jsonValue()),
-                answering(
-                    fc.record(
-                        { Metadata: metadata, VersionId: fc.jsonValue(), ContentLength: fc.jsonValue() },
-                        { requiredKeys: [] },
-                    ),
-                ),
-                fc.constant(holds(archiveHead, recordHead())),
-            ),
-        });
+    });
+
+    it("makes the key that defaultArtifactKey makes, and hands on the URI as it is, for every host and reference", async () => {
+        const uris = fc.constantFrom(...repositoryUris(foreign), ...repositoryUris(image.repository));
+        const tags = fc.option(fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/), { nil: undefined });
+        const digests = fc.option(fc.stringMatching(/^[0-9a-f]{64}$/), { nil: undefined });
         await fc.assert(
-            fc.asyncProperty(
-                fc.oneof(request, fc.jsonValue()),
-                builds,
-                services,
-                async (input, build, found) => {
-                    const { outcome } = await run(input, build, definition, found);
-                    if ("error" in outcome) {
-                        assert(named.has(outcome.error), `${outcome.error}: ${outcome.cause}`);
-                        assert.notEqual(outcome.cause, "");
-                    }
-                },
-            ),
-            { numRuns: 1000 },
+            fc.asyncProperty(uris, tags, digests, async (uri, tag, hex) => {
+                const imageUri = `${uri}${tag ? `:${tag}` : ""}${hex ? `@sha256:${hex}` : ""}`;
+                const { outcome, builds } = await runExport({ imageUri });
+                const { artifactKey, imageUri: told } = outputOf(outcome);
+                assert.equal(artifactKey, defaultArtifactKey("images/", parseImageUri(imageUri)));
+                assert.equal(told, imageUri);
+                assert.deepEqual(
+                    builds.map((each) => variablesOf(each)["IMAGE_URI"]),
+                    [imageUri],
+                );
+            }),
+            { numRuns: 50 },
         );
+    });
+
+    it("exports every platform with engine stream, and with no other", async () => {
+        const build: World["build"] = (variables) => {
+            const heads = builtFrom(variables);
+            return exported(key, { ...heads[recordKey(key)]?.Metadata, engine: "stream" });
+        };
+        const { outcome } = await runExport({ platform: "all" }, { definition: definitions.stream, build });
+        assert.deepEqual([outputOf(outcome)["platform"], outputOf(outcome)["engine"]], ["all", "stream"]);
+        await assertRefused({ platform: "all" }, 'platform is "all"', "engine docker exports one platform");
+    });
+
+    it("says that another build came first, which has exported the same", async () => {
+        const { outcome } = await runExport(
+            {},
+            { build: (variables) => exported(variables["ARTIFACT_KEY"]) },
+        );
+        assert.deepEqual(outputOf(outcome), { ...output, skipped: true });
+    });
+
+    it("lets the build decide where ECR does not say what the tag means", async () => {
+        for (const describeImages of [
+            fails("Ecr.EcrException", "Rate exceeded (Service: Ecr, Status Code: 400)"),
+            () => ({ ImageDetails: [] }),
+            () => ({}),
+        ]) {
+            const { outcome, builds } = await runExport({}, { describeImages });
+            assert.deepEqual(
+                [outputOf(outcome), builds.map((each) => variablesOf(each)["IMAGE_DIGEST"])],
+                [output, [""]],
+            );
+        }
     });
 });
 
-describe("an execution with engine stream", () => {
-    const machine = exportDefinition({ ...definitionArgs, engine: "stream" });
+describe("an export that is there already", () => {
+    const skipped = { ...output, skipped: true, buildId: null };
 
-    it("is valid Amazon States Language", () => {
-        const validation = validate(structuredClone(machine));
-        assert(validation.isValid, validation.errorsText());
+    it("is reported without a build", async () => {
+        const { outcome, builds, asked } = await runExport({}, { heads: exported() });
+        assert.deepEqual([outputOf(outcome), builds], [skipped, []]);
+        assert.deepEqual(asked, [
+            { RepositoryName: "web/nginx", ImageIds: [{ ImageTag: "1.29" }] },
+            { Bucket: bucket, Key: recordKey(key) },
+            { Bucket: bucket, Key: key },
+        ]);
     });
 
-    it("exports every platform when asked to, and hands on whether it is forced", async () => {
-        for (const force of [true, false]) {
-            const { outcome, builds } = await run({ platform: "all", force }, succeeds, machine);
-            assert("output" in outcome, JSON.stringify(outcome));
-            assert.equal(outcome.output["platform"], "all");
-            assert.equal(outcome.output["engine"], "stream");
-            const variables = builds[0]?.EnvironmentVariablesOverride ?? [];
-            assert.equal(variables.find(({ Name }) => Name === "FORCE")?.Value, String(force));
-            assert.deepEqual([...new Set(variables.map(({ Type }) => Type))], ["PLAINTEXT"]);
+    it("is known by the digest of its index", async () => {
+        const index = `sha256:${"1".repeat(64)}`;
+        const describeImages = () => ({ ImageDetails: [{ ImageDigest: index }] });
+        const { outcome, builds } = await runExport(
+            {},
+            { heads: exported(key, { "index-digest": index }), describeImages },
+        );
+        assert.deepEqual([outputOf(outcome), builds], [skipped, []]);
+    });
+
+    it("is found by the digest in the URI, whoever's the repository is", async () => {
+        for (const [reference, name] of [
+            [`@${digest}`, `${foreignUri}@${digest}`],
+            [`:2@${digest}`, `${foreignUri}:2`],
+        ] as const) {
+            const request = { imageUri: `${foreignUri}${reference}`, artifactKey: key };
+            const { builds, asked } = await runExport(request, {
+                heads: exported(key, { "image-name": name }),
+            });
+            assert.deepEqual([builds, asked.length], [[], 2]);
         }
     });
 
-    it("reports that nothing had to be done", async () => {
-        const skips: Build = () => ({ Build: buildOf("SUCCEEDED", { ...results, SKIPPED: "true" }) });
-        const { outcome } = await run({}, skips, machine);
-        assert("output" in outcome, JSON.stringify(outcome));
-        assert.equal(outcome.output["skipped"], true);
+    it("is exported again when that is forced", async () => {
+        const { outcome, builds } = await runExport({ force: true }, { heads: exported() });
+        assert.deepEqual([outputOf(outcome), builds.length], [output, 1]);
+        assert.equal(variablesOf(builds[0] ?? assert.fail())["FORCE"], "true");
     });
 
-    it("still refuses what is no platform", async () => {
-        const { outcome, builds } = await run({ platform: "everything" }, succeeds, machine);
-        assert("error" in outcome, JSON.stringify(outcome));
-        assert.equal(outcome.error, "InvalidInput");
-        assert.match(outcome.cause, /linux\/arm64, or all/);
-        assert.deepEqual(builds, []);
+    const others: Record<string, ReturnType<typeof exported>> = {
+        "no record": { [key]: { VersionId: "version-1", ContentLength: 1 } },
+        "no archive": { [recordKey(key)]: exported()[recordKey(key)] ?? {} },
+        "a newer archive": exported(key, {}, { VersionId: "version-2", ContentLength: 1 }),
+        "an archive without a version": exported(key, {}, { ContentLength: 1 }),
+        "a record without metadata": { ...exported(), [recordKey(key)]: {} },
+    };
+    for (const [name, value] of [
+        ["layout", "2"],
+        ["engine", "stream"],
+        ["image-name", `${image.uri}0`],
+        ["image-digest", `sha256:${"2".repeat(64)}`],
+        ["platform", "linux/arm64"],
+        ["archive-version-id", "version-0"],
+    ] as const) {
+        others[`another ${name}`] = exported(key, { [name]: value });
+        others[`no ${name}`] = exported(key, { [name]: undefined });
+    }
+    others["no archive-sha256"] = exported(key, { "archive-sha256": undefined });
+    for (const [what, heads] of Object.entries(others)) {
+        it(`is not taken for one with ${what}`, async () => {
+            const { outcome, builds } = await runExport({}, { heads });
+            assert.deepEqual([outputOf(outcome), builds.length], [output, 1]);
+        });
+    }
+
+    it("is not looked for by what a pull-through cache has imported", async () => {
+        const definition = exportDefinition({ ...exportArgs, cachedRepositories: [image.repository] });
+        const { builds, asked } = await runExport({}, { definition, heads: exported() });
+        assert.equal(builds.length, 1);
+        assert.deepEqual(
+            asked,
+            [recordKey(key), key].map((Key) => ({ Bucket: bucket, Key })),
+        );
     });
 });
 
-describe("the variables of the contract", () => {
-    it("are those of the design", () => {
-        assert.deepEqual(Object.keys(requestVariables), [
-            "IMAGE_URI",
-            "PLATFORM",
-            "FORCE",
-            "EXECUTION_ID",
-            "ARTIFACT_BUCKET",
-            "ARTIFACT_KEY",
-        ]);
-        assert.deepEqual(resultVariables, {
-            IMAGE_DIGEST: "imageDigest",
-            ARTIFACT_VERSION_ID: "artifactVersionId",
-            ARCHIVE_SIZE_BYTES: "sizeBytes",
-            ARCHIVE_SHA256: "sha256",
-            SKIPPED: "skipped",
-        });
+describe("an export that fails", () => {
+    it("says that ECR has no such tag, or no such repository", async () => {
+        for (const name of ["ImageNotFoundException", "RepositoryNotFoundException"]) {
+            const { outcome, builds } = await runExport(
+                {},
+                { describeImages: fails(`Ecr.${name}`, "AWS's words") },
+            );
+            const cause = `${image.uri} does not exist in the registry. AWS's words`;
+            assert.deepEqual([outcome, builds], [{ status: "FAILED", error: "ImageNotFound", cause }, []]);
+        }
     });
+
+    it("is not believed to have succeeded where S3 does not show it", async () => {
+        const cases: [World, RegExp][] = [
+            [
+                { build: () => ({}) },
+                /^The build export-0a1b2c3:1 succeeded, but S3 does not show the record: S3\.S3Exception/,
+            ],
+            [
+                { build: () => exported(key, {}, {}) },
+                /another export has written images\/web\/nginx\/1\.29\.tar/,
+            ],
+            [{ build: () => exported(key, { platform: "linux/arm64" }) }, /another export has written/],
+            [
+                {
+                    headObject: ({ Key }, heads) =>
+                        Key in heads && Key === key ? fails("S3.S3Exception", "Slow Down")() : undefined,
+                },
+                /S3 does not show the archive: S3\.S3Exception: Slow Down \(Builds and their logs: https:\/\/console\/builds\)$/,
+            ],
+        ];
+        for (const [world, words] of cases) {
+            const { error, cause } = failureOf((await runExport({}, world)).outcome);
+            assert.equal(error, "ExportFailed");
+            assert.match(cause, words);
+        }
+    });
+
+    it("looks again where S3 does not answer at once", async () => {
+        let calls = 0;
+        const headObject: World["headObject"] = ({ Key }, heads) =>
+            Key in heads && ++calls < 3 ? fails("S3.S3Exception", "Slow Down")() : undefined;
+        assert.deepEqual(outputOf((await runExport({}, { headObject })).outcome), output);
+    });
+
+    it("tries again what passes: throttling, and a lost connection", async () => {
+        for (const name of ["AWSCodeBuildException", "SdkClientException", "AccountLimitExceededException"]) {
+            let calls = 0;
+            const build: World["build"] = (variables) =>
+                ++calls < 4 ? fails(`CodeBuild.${name}`, "Rate exceeded")() : builtFrom(variables);
+            assert.deepEqual(outputOf((await runExport({}, { build })).outcome), output);
+        }
+    });
+
+    it("does not try again what does not pass", async () => {
+        for (const name of [
+            "CodeBuild.InvalidInputException",
+            "CodeBuild.ResourceNotFoundException",
+            "States.TaskFailed",
+        ]) {
+            assert.equal((await runExport({}, { build: failedBuild("x", name) })).builds.length, 1, name);
+        }
+    });
+
+    it("is aborted, and starts nothing after that", async () => {
+        const stop = new AbortController();
+        const describeImages = () => {
+            stop.abort();
+            return {};
+        };
+        const { outcome, builds } = await runExport({}, { describeImages, given: { signal: stop.signal } });
+        assert.deepEqual([outcome, builds], [{ status: "ABORTED" }, []]);
+    });
+
+    it("is timed out where no build comes to its end, which takes longer than queue and build", async () => {
+        const seconds: number[] = [];
+        const timeout = (milliseconds: number): Promise<void> => {
+            seconds.push(milliseconds / 1000);
+            return milliseconds > 60_000 ? Promise.resolve() : new Promise(() => undefined);
+        };
+        const build: World["build"] = () => new Promise(() => undefined);
+        const { outcome } = await runExport({}, { build, given: { clock: { timeout } } });
+        const { error, cause } = failureOf(outcome);
+        assert.equal(error, "BuildTimedOut");
+        assert.match(
+            cause,
+            /^No build came to its end within 100 minutes.*\(Builds and their logs: https:\/\/console\/builds\)$/,
+        );
+        assert.equal(seconds.at(-1), (60 + 30 + 10) * 60);
+    });
+});
+
+describe("a request that is refused before anything is started", () => {
+    const field = ["imageUri", "platform", "force", "artifactBucket", "artifactKey"];
+    for (const name of field) {
+        const values = [null, 5, [], {}, ["x"], ...(name === "force" ? ["true"] : [true, "", "\n"])];
+        it(`${name} of another type, or empty`, async () => {
+            for (const value of values)
+                await assertRefused({ [name]: value }, `${name} is ${JSON.stringify(value)}: `);
+        });
+        it(`${name} with a closing line feed`, async () => {
+            const good = {
+                imageUri: image.uri,
+                platform: "linux/amd64",
+                force: "true",
+                artifactBucket: bucket,
+                artifactKey: key,
+            };
+            await assertRefused({ [name]: `${good[name as keyof typeof good]}\n` }, `${name} is `);
+        });
+    }
+    it("what is no object", async () => {
+        for (const input of [[], [{}], "x", 5, null, true])
+            await assertRefused(input, "is not a JSON object");
+    });
+    it("unknown fields, by name", async () => {
+        await assertRefused(
+            { imageURI: image.uri },
+            'the unknown field "imageURI"',
+            "imageUri, artifactBucket, artifactKey",
+        );
+        await assertRefused({ "": 1, AWS_X: 1 }, 'the unknown field ""');
+        await assertRefused(JSON.parse('{"__proto__":{"force":true}}'), 'the unknown field "__proto__"');
+    });
+    it("too long a request, whatever it holds", async () => {
+        await assertRefused({ AWS_X: "x".repeat(250 * 1024) }, "longer than 16384 characters");
+        await assertRefused(
+            { imageUri: "é".repeat(10_000) },
+            "imageUri is ",
+            `${"é".repeat(299)}…: expected`,
+        );
+    });
+    it("images that are none, or elsewhere", async () => {
+        const [host = ""] = image.uri.split("/");
+        for (const uri of [
+            "nginx",
+            "nginx:1",
+            `${host}/`,
+            `${host}/web/nginx:`,
+            `${host}/web/nginx@sha256:1`,
+            `${host}/Web/nginx:1`,
+
+            `${image.uri}@${digest}@${digest}`,
+            `${host}/web/nginx:1:2`,
+            `https://${image.uri}`,
+        ]) {
+            await assertRefused({ imageUri: uri }, "expected an image in Amazon ECR");
+        }
+        for (const uri of [
+            `${host}/web/nginx2:1`,
+            `${host}/web:1`,
+            "docker.io/library/nginx:1",
+            ` ${image.uri}`,
+            image.uri.replace("111122223333", "444455556666"),
+            image.uri.replace("ap-northeast-1", "eu-west-1"),
+            `${host}.evil.com/web/nginx:1`,
+            image.uri.replace(".com/", ".com:443/"),
+        ]) {
+            await assertRefused({ imageUri: uri }, "may not read that repository", "repositoryArns");
+        }
+    });
+    it("platforms that are none", async () => {
+        for (const platform of [
+            "linux",
+            "linux/",
+            "/amd64",
+            "Linux/amd64",
+            "linux/amd64/",
+            "linux/amd64/v8/x",
+            "linux amd64",
+        ]) {
+            await assertRefused({ platform }, "expected os/architecture");
+        }
+    });
+
+    it("takes the keys that isArtifactKey takes, and no other", async () => {
+        const pieces = fc.constantFrom(
+            "images/",
+            "a",
+            ".",
+            "..",
+            "/",
+            ".json",
+            "é",
+            "製",
+            "😀",
+            "\ud800",
+            "\udc00",
+            "\n",
+            "\u0000",
+            "\u007f",
+            " ",
+            "x".repeat(340),
+            "製".repeat(300),
+            "😀".repeat(250),
+            "ü".repeat(500),
+        );
+        const keys = fc.array(pieces, { maxLength: 5 }).map((each) => `images/${each.join("")}`);
+        const limits = [
+            "images/" + "x".repeat(1012),
+            "images/" + "x".repeat(1013),
+            "images/" + "製".repeat(337) + "x",
+            "images/" + "製".repeat(337) + "xx",
+            "images/" + "😀".repeat(253),
+            "images/" + "😀".repeat(253) + "x",
+        ];
+        const check = async (artifactKey: string): Promise<void> => {
+            const { outcome } = await runExport({ artifactKey });
+            assert.equal(
+                outcome.status === "SUCCEEDED",
+                isArtifactKey(artifactKey, "images/"),
+                JSON.stringify(outcome),
+            );
+        };
+        for (const each of limits) await check(each);
+        await fc.assert(fc.asyncProperty(keys, check), { numRuns: 150 });
+    });
+});
+
+it("names no error but those of the contract", () => {
+    const named = JSON.stringify(definitions).match(/\$result\('(\w+)'|"error":"(\w+)"/g) ?? [];
+    const names = named.map((each) => /(\w+)\W*$/.exec(each)?.[1] ?? "");
+    for (const name of names) assert(name in exportErrors, name);
 });

@@ -7,125 +7,93 @@ import { strict as assert } from "node:assert";
 
 import fc from "fast-check";
 
-import { batchDefinition } from "../../stateMachines/batch";
-import { buildErrors, type EngineName, exportDefinition, requestVariables } from "../../stateMachines/export";
-import { parseImageUri, repositoryUris } from "../../contract/image";
-import { parseLocation } from "../../exporter/destination/destination";
-import { ExportError, exitStatuses, exitStatusText } from "../../contract/errors";
+import type { EngineName } from "../../contract/engine";
+import { ExportError, exportErrors, exitStatuses, exitStatusText } from "../../contract/errors";
+import { parseImageUri, parseReference, repositoryArn } from "../../contract/image";
+import { isArtifactKey } from "../../contract/keys";
 import { parsePlatform } from "../../contract/platform";
-import { causeVariable } from "../../contract/request";
-import { parseReference } from "../../contract/image";
+import { causeVariable, requestVariables } from "../../contract/request";
+import { parseLocation } from "../../exporter/destination/destination";
+import type { Outcome } from "../../lab/stateLanguage/host";
+import { batchDefinition } from "../../stateMachines/batch";
 import { type BuildResult, readBuildspec, runBuild } from "../support/build";
-import { executeBatch } from "../support/batchExecution";
-import { awsError, execute, type Outcome, type StartBuild } from "../support/execution";
+import { execute, fails, FakeExecutions } from "../support/execution";
 import {
+    bucket,
+    definitions,
+    exportArgs,
+    image,
+    runExport,
+    type StartBuild,
+    variablesOf,
+} from "../support/exportExecution";
+import {
+    anyRequest,
     hostileRequests,
     hostileText,
     hostileTexts,
     misplacedRequests,
     program,
-    type HostileRequest,
 } from "../support/hostileRequests";
 
-const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");
-const target = { imageUri: image.uri, artifactBucket: "artifacts-0a1b2c3", artifactPrefix: "images/" };
+const target = { imageUri: image.uri, artifactBucket: bucket, artifactPrefix: "images/" };
 const generated = { seed: 20_260_101 };
 
-function machineOf(engine: EngineName) {
-    return exportDefinition({
-        at: image.repository,
-        projectName: "export-0a1b2c3",
-        engine,
-        repositories: [image.repository],
-        timeoutMinutes: 30,
-        queuedTimeoutMinutes: 60,
-        ...target,
-    });
-}
-
-/** Starts an execution whose build succeeds, or says that it found the request to be wrong. */
-async function start(
-    engine: EngineName,
-    request: HostileRequest,
-    refuses: boolean,
-): Promise<{ outcome: Outcome; builds: StartBuild[] }> {
-    const builds: StartBuild[] = [];
-    const exported = refuses
-        ? { EXPORT_ERROR: "InvalidInput", EXPORT_CAUSE: "x" }
-        : {
-              IMAGE_DIGEST: `sha256:${"0".repeat(64)}`,
-              ARTIFACT_VERSION_ID: "1",
-              ARCHIVE_SIZE_BYTES: "1",
-              ARCHIVE_SHA256: "0",
-              SKIPPED: "false",
-          };
-    const build = {
-        Id: "1",
-        BuildStatus: refuses ? "FAILED" : "SUCCEEDED",
-        ExportedEnvironmentVariables: Object.entries(exported).map(([Name, Value]) => ({ Name, Value })),
-        Logs: { DeepLink: "https://" },
-    };
-    const outcome = await execute(machineOf(engine), request, {
-        build: (started) => {
-            builds.push(started);
-            if (refuses) throw awsError("States.TaskFailed", JSON.stringify(build));
-            return { Build: build };
-        },
-    });
-    return { outcome, builds };
-}
-
-/** Asserts that a build is of the stack's project, about an image of its repository, for its bucket and its prefix. */
-function assertHarmless({ ProjectName, EnvironmentVariablesOverride, ...rest }: StartBuild): void {
-    assert.equal(ProjectName, "export-0a1b2c3");
+/** Asserts that a build is of the stack's project, about an image of its repositories, for its bucket and its prefix. */
+function assertHarmless(started: StartBuild): void {
+    const { ProjectName, EnvironmentVariablesOverride, ...rest } = started;
+    assert.equal(ProjectName, exportArgs.projectName);
     assert.deepEqual(rest, {}, "nothing else is overridden");
-    const names = EnvironmentVariablesOverride.map(({ Name }) => Name);
-    assert.deepEqual(names, Object.keys(requestVariables));
+    assert.deepEqual(
+        EnvironmentVariablesOverride.map(({ Name }) => Name),
+        requestVariables,
+    );
     for (const { Type, Value } of EnvironmentVariablesOverride) {
         assert.equal(Type, "PLAINTEXT");
         assert.equal(typeof Value, "string");
     }
-    const value = (name: string) =>
-        EnvironmentVariablesOverride.find(({ Name }) => Name === name)?.Value ?? "";
-    const [repository = ""] = value("IMAGE_URI").split(/[:@]/);
-    assert(repositoryUris(image.repository).includes(repository), value("IMAGE_URI"));
-    assert.equal(value("ARTIFACT_BUCKET"), target.artifactBucket);
-    assert(value("ARTIFACT_KEY").startsWith(target.artifactPrefix), value("ARTIFACT_KEY"));
-    assert.match(value("FORCE"), /^(?:true|false)$/);
+    const variables = variablesOf(started);
+    const { repository } = parseImageUri(variables["IMAGE_URI"] ?? "");
+    assert(exportArgs.repositories.some((each) => repositoryArn(each) === repositoryArn(repository)));
+    assert.equal(variables["ARTIFACT_BUCKET"], bucket);
+    assert(isArtifactKey(variables["ARTIFACT_KEY"] ?? "", "images/"), variables["ARTIFACT_KEY"]);
+    assert.match(variables["FORCE"] ?? "", /^(?:true|false)$/);
+    assert.match(variables["IMAGE_DIGEST"] ?? "", /^(?:sha256:[0-9a-f]{64})?$/);
+    parsePlatform(variables["PLATFORM"] ?? "");
 }
 
 function assertNamed(outcome: Outcome): void {
-    if ("output" in outcome) return;
-    assert(outcome.error in buildErrors, `${outcome.error}: ${outcome.cause}`);
+    if (outcome.status === "SUCCEEDED") return;
+    assert(outcome.status === "FAILED" && outcome.error in exportErrors, JSON.stringify(outcome));
     assert.notEqual(outcome.cause, "");
 }
 
 for (const engine of ["docker", "stream"] as const) {
+    const definition = definitions[engine];
+
     describe(`a hostile request to the state machine, with engine ${engine}`, () => {
         for (const [what, text] of Object.entries(hostileTexts)) {
             it(`starts no build but of the stack's own: ${what} in every field`, async () => {
                 for (const request of [...hostileRequests(target, text), ...misplacedRequests(text)]) {
-                    const { outcome, builds } = await start(engine, request, false);
+                    const { outcome, builds } = await runExport(request, { definition });
                     assertNamed(outcome);
-                    for (const build of builds) assertHarmless(build);
+                    builds.forEach(assertHarmless);
                 }
             });
         }
 
         it("starts no build but of the stack's own, whatever is generated", async () => {
-            const requests = (text: string) => [...hostileRequests(target, text), ...misplacedRequests(text)];
             await fc.assert(
-                fc.asyncProperty(
-                    hostileText(target),
-                    fc.nat(requests("").length - 1),
-                    fc.boolean(),
-                    async (text, place, refuses) => {
-                        const { outcome, builds } = await start(engine, requests(text)[place] ?? {}, refuses);
-                        assertNamed(outcome);
-                        for (const build of builds) assertHarmless(build);
-                    },
-                ),
-                { ...generated, numRuns: 500 },
+                fc.asyncProperty(anyRequest(target), fc.boolean(), async (request, refuses) => {
+                    const build = refuses ? fails("States.TaskFailed", "x") : undefined;
+                    const { outcome, builds } = await runExport(request, {
+                        definition,
+                        ...(build && { build }),
+                    });
+                    assertNamed(outcome);
+                    builds.forEach(assertHarmless);
+                }),
+                { ...generated, numRuns: 100, endOnFailure: true },
             );
         });
     });
@@ -135,37 +103,44 @@ describe("a hostile request in a batch", () => {
     const batch = batchDefinition({
         partition: "aws",
         exportMachineArn: "arn:aws:states:ap-northeast-1:111122223333:stateMachine:export-0a1b2c3",
-        artifactBucket: target.artifactBucket,
+        artifactBucket: bucket,
         maxConcurrency: 10,
     });
 
     it("reaches the export state machine as it is, and has others exported", async () => {
         for (const text of Object.values(hostileTexts)) {
-            const requests: unknown[] = [...hostileRequests(target, text), ...misplacedRequests(text)];
+            const all: unknown[] = [...hostileRequests(target, text), ...misplacedRequests(text)];
+            // An input has at most 256 KiB.
+            const requests = text.length > 1000 ? all.slice(0, 10) : all;
+            const executions = new FakeExecutions(() => ({ sizeBytes: 1 }));
             const input = { images: [...requests, text, image.uri], allowFailures: true };
-            const { outcome, exports } = await executeBatch(batch, input, () => ({ sizeBytes: 1 }));
-            assert("output" in outcome, JSON.stringify(outcome));
+            const { outcome } = await execute(batch, input, executions.services);
+            assert.equal(outcome.status, "SUCCEEDED", JSON.stringify(outcome));
             const expected = [...requests, { imageUri: text }, { imageUri: image.uri }].map(asSent);
-            for (const request of exports) assert(expected.includes(asSent(request)), asSent(request));
-            assert(exports.map(asSent).includes(asSent({ imageUri: image.uri })));
+            for (const request of executions.started)
+                assert(expected.includes(asSent(request)), asSent(request));
+            assert(executions.started.map(asSent).includes(asSent({ imageUri: image.uri })));
         }
     });
 
     it("is refused where it takes the place of a list, a manifest or a flag", async () => {
         for (const text of Object.values(hostileTexts)) {
-            const manifest = { bucket: target.artifactBucket, key: `batches/../${text}` };
+            const manifest = { bucket, key: `batches/../${text}` };
             const inputs: object[] = [
                 { images: text },
                 { manifest: text },
                 { manifest },
-                { manifest: { ...manifest, bucket: target.artifactBucket + (text || "x") } },
+                { manifest: { ...manifest, bucket: bucket + (text || "x") } },
                 { images: [image.uri], allowFailures: text },
             ];
             for (const input of inputs) {
-                const { outcome, exports } = await executeBatch(batch, input, () => ({ sizeBytes: 1 }));
-                assert("error" in outcome, JSON.stringify(input));
-                assert.equal(outcome.error, "InvalidInput", outcome.cause);
-                assert.deepEqual(exports, []);
+                const executions = new FakeExecutions(() => ({ sizeBytes: 1 }));
+                const { outcome } = await execute(batch, input, executions.services);
+                assert(
+                    outcome.status === "FAILED" && outcome.error === "InvalidInput",
+                    JSON.stringify(outcome),
+                );
+                assert.deepEqual(executions.started, []);
             }
         }
     });

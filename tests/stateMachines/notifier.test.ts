@@ -5,7 +5,8 @@ import * as fc from "fast-check";
 
 import { notifierDefinition } from "../../stateMachines/notifier";
 import { at } from "../../lab/awsTypes";
-import { awsError, execute, type Outcome, type Published } from "../support/execution";
+import type { Outcome } from "../../lab/stateLanguage/host";
+import { awsError, execute } from "../support/execution";
 
 const topicArn = "arn:aws:sns:ap-northeast-1:111122223333:export-topic";
 const executionArn = "arn:aws:states:ap-northeast-1:111122223333:execution:export:1";
@@ -21,6 +22,14 @@ const definition = notifierDefinition({
 });
 const executionUrl = `https://ap-northeast-1.console.aws.amazon.com/states/home?region=ap-northeast-1#/v2/executions/details/${executionArn}`;
 
+/** The parameters of `sns:publish`, as the state machine gives them. */
+interface Published {
+    readonly TopicArn: string;
+    readonly Subject: string;
+    readonly MessageStructure: string;
+    readonly Message: Record<string, string>;
+}
+
 /** What Step Functions answers of an execution. */
 interface Answer {
     readonly Input?: string;
@@ -35,15 +44,15 @@ async function tell(
     answer: () => Answer,
 ): Promise<{ outcome: Outcome; published: Published[] }> {
     const published: Published[] = [];
-    const outcome = await execute(
+    const { outcome } = await execute(
         definition,
         { subject: "export", executionArn, ...event },
         {
-            describeExecution: ({ ExecutionArn }) => {
+            "aws-sdk:sfn:describeExecution": ({ ExecutionArn }: { ExecutionArn: string }) => {
                 assert.equal(ExecutionArn, executionArn);
                 return answer();
             },
-            publish: (request) => {
+            "sns:publish": (request: Published) => {
                 published.push(request);
                 return { MessageId: "1" };
             },
@@ -168,9 +177,9 @@ describe("notifierDefinition", () => {
         let asked = 0;
         const { outcome, published } = await tell({ status: "FAILED" }, () => {
             asked += 1;
-            throw awsError("Sfn.ThrottlingException", "Rate exceeded");
+            throw awsError("StepFunctions.AWSStepFunctionsException", "Rate exceeded");
         });
-        assert("output" in outcome);
+        assert(outcome.status === "SUCCEEDED");
         assert.equal(asked, 6);
         assert.match(published[0]?.Message["default"] ?? "", /ended as FAILED[^]*Error: \(none\)/);
     });
@@ -186,6 +195,42 @@ describe("notifierDefinition", () => {
             const text = await textOf({ status: "FAILED" }, { Input });
             assert(text.startsWith(`The export of ${image} ended as FAILED.`), `${Input}: ${text}`);
         }
+    });
+
+    it("sends one message whatever the event is, with a subject that SNS takes", async () => {
+        for (const event of [
+            null,
+            [],
+            5,
+            "x",
+            {},
+            { status: "x\ny", subject: 5, executionArn: {} },
+            { x: "x".repeat(250_000) },
+        ]) {
+            const published: Published[] = [];
+            const { outcome } = await execute(definition, event, {
+                "aws-sdk:sfn:describeExecution": () => {
+                    throw awsError("StepFunctions.InvalidArnException", "Invalid Arn");
+                },
+                "sns:publish": (request: Published) => published.push(request),
+            });
+            assert.equal(outcome.status, "SUCCEEDED");
+            assert.deepEqual(
+                published.map(({ Subject }) => Subject),
+                ["Image export ENDED"],
+            );
+        }
+    });
+
+    it("sends a message about an execution whose input and output are as large as they may be", async () => {
+        const large = JSON.stringify({ imageUri: `${registry}/app:2`, x: "x".repeat(250_000) });
+        const { outcome, published } = await tell({ status: "FAILED" }, () => ({
+            Input: large,
+            Output: large,
+            Cause: "x".repeat(32_768),
+        }));
+        assert.equal(outcome.status, "SUCCEEDED");
+        assert.match(published[0]?.Message["default"] ?? "", /ended as FAILED/);
     });
 
     it("sends one message whatever was requested and however it ended", async () => {
@@ -208,7 +253,7 @@ describe("notifierDefinition", () => {
                 ),
                 async (subject, status, answer) => {
                     const { outcome, published } = await tell({ subject, status }, () => ({ ...answer }));
-                    assert("output" in outcome, JSON.stringify(outcome));
+                    assert(outcome.status === "SUCCEEDED", JSON.stringify(outcome));
                     assert.equal(published.length, 1);
                 },
             ),

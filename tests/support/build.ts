@@ -84,9 +84,12 @@ export const digest = `sha256:${"d".repeat(64)}`;
 /** Digest of the configuration in what the stub of `docker save` writes. */
 export const configDigest = `sha256:${"c".repeat(64)}`;
 
+/** Digest of the one layer of the image. */
+export const diffId = `sha256:${"1".repeat(64)}`;
+
 /** What `docker image inspect` shows of an image, as bash. */
 export function inspected(Os: string, Architecture: string, Variant?: string): string {
-    const image = { Os, Architecture, Variant, RootFS: { Layers: [`sha256:${"1".repeat(64)}`] } };
+    const image = { Os, Architecture, Variant, RootFS: { Layers: [diffId] } };
     return `printf '%s' '${JSON.stringify([image]).replaceAll("'", String.raw`'\''`)}'`;
 }
 

@@ -1,121 +1,211 @@
-/** Runs a state machine's definition in an interpreter, with builds and AWS services that are simulated. */
-import { strict as assert } from "node:assert";
+/** Runs state machines' definitions in the lab's interpreter, with builds and AWS services that are simulated. */
+import { randomUUID } from "node:crypto";
 
-import {
-    ExecutionError,
-    StateMachine,
-    type StateMachineDefinition as Definition,
-} from "aws-local-stepfunctions";
+import type { Clock, HistoryEvent, Host, MapRun, Outcome } from "../../lab/stateLanguage/host";
+import { execute as interpret } from "../../lab/stateLanguage/interpreter";
+import { type Machine, readMachine } from "../../lab/stateLanguage/machine";
+import { StateError } from "../../lab/stateLanguage/stateError";
+import type { StateMachineDefinition } from "../../stateMachines/language";
 
-import type { StateMachineDefinition } from "../../stateMachines/export";
-
-/** How an execution ended: well, or as its Fail state says. */
-export type Outcome =
-    { readonly output: Record<string, unknown> } | { readonly error: string; readonly cause: string };
-
-/** The parameters of `codebuild:startBuild.sync`, as the state machine gives them. */
-export interface StartBuild {
-    readonly ProjectName: string;
-    readonly EnvironmentVariablesOverride: readonly { Name: string; Type: string; Value: string }[];
+/** How an execution ended, with what happened on the way. */
+export interface Ended {
+    readonly outcome: Outcome;
+    /** The states that were entered, those of a Map's items as well. */
+    readonly states: readonly string[];
+    readonly events: readonly HistoryEvent[];
+    /** Seconds of each wait between two attempts. */
+    readonly waits: readonly number[];
+    /** Objects in S3, by key: those that were given, and those that were written. */
+    readonly objects: ReadonlyMap<string, string>;
 }
 
-/** Simulates CodeBuild: answers with the output of the task, or throws an {@link awsError}. */
-export type Build = (request: StartBuild) => unknown;
+/** A call of a service: gives the result of the task, or throws an {@link awsError}. */
+export type Service = (parameters: never) => unknown;
 
-/** The task that starts a build. */
-export const task = "Export image";
+/** The services of an execution, by resource without `arn:aws:states:::`. What is not simulated fails. */
+export type Services = Readonly<Record<string, Service>>;
+
+/** What an execution is started with, besides its input. */
+export interface Given {
+    /** Objects in S3, by key. */
+    readonly objects?: Readonly<Record<string, string>>;
+    /** Aborts the execution. */
+    readonly signal?: AbortSignal;
+    readonly clock?: Partial<Clock>;
+}
 
 /** The id of every execution. */
-export const executionId = "arn:aws:states:ap-northeast-1:111122223333:execution:export:1";
+export const executionId = "arn:aws:states:ap-northeast-1:111122223333:execution:machine:1";
 
-/** Simulates what the tasks of a definition call; what it does not call can be left out. Each answers with the output of the task, or throws an {@link awsError}. */
-export interface Services {
-    /** `codebuild:startBuild.sync` */
-    readonly build?: Build;
-    /** `ecr:describeImages` @default no image is there that anybody asks for */
-    readonly describeImages?: (request: Json) => unknown;
-    /** `s3:headObject` @default there is no object */
-    readonly headObject?: (request: { Bucket: string; Key: string }) => unknown;
-    /** `sfn:describeExecution` */
-    readonly describeExecution?: (request: { ExecutionArn: string }) => unknown;
-    /** `sns:publish` */
-    readonly publish?: (request: Published) => unknown;
-    /** `states:startExecution` */
-    readonly startExecution?: (request: { Name: string; Input: unknown }) => unknown;
+/** An error as AWS reports it; after an abort it has no cause. */
+export function awsError(name: string, cause?: string): StateError {
+    return new StateError(name, cause);
 }
 
-/** The parameters of `sns:publish`, as the state machine gives them. */
-export interface Published {
-    readonly TopicArn: string;
-    readonly Subject: string;
-    readonly MessageStructure: string;
-    readonly Message: Record<string, string>;
+/** A service that fails. */
+export function fails(name: string, cause?: string): () => never {
+    return () => {
+        throw awsError(name, cause);
+    };
 }
 
-type Json = Parameters<StateMachine["run"]>[0];
+const machines = new WeakMap<StateMachineDefinition, Machine>();
 
-/** An error as Step Functions reports it: `Error` is its name, `Cause` its message. */
-export function awsError(name: string, cause: string): Error {
-    return Object.assign(new Error(cause), { name });
-}
-
-/** Starts an execution; retries happen at once. */
-export function start(
-    definition: StateMachineDefinition,
-    input: unknown,
-    services: Services,
-): { readonly outcome: Promise<Outcome>; readonly abort: () => void } {
-    const machine = new StateMachine(structuredClone(definition) as unknown as Definition, {
-        validationOptions: { noValidate: true }, // a test of its own validates
-    });
-    const tasks = Object.entries(definition.States).filter(([, { Type }]) => Type === "Task");
-    const asSent = JSON.parse(JSON.stringify(input)) as Json; // StartExecution takes a text
-    const { result, abort } = machine.run(asSent, {
-        overrides: {
-            taskResourceLocalHandlers: Object.fromEntries(
-                tasks.map(([name, { Resource }]) => {
-                    const serve = serviceOf(String(Resource), services);
-                    return [name, async (request) => (await serve(request)) as Json];
-                }),
-            ),
-            retryIntervalOverrides: Object.fromEntries(tasks.map(([name]) => [name, 0])),
-        },
-        context: { Execution: { Id: executionId, Input: asSent } },
-    });
-    const outcome = result.then(
-        (output) => ({ output: output as Record<string, unknown> }),
-        (error: unknown) => {
-            if (!(error instanceof ExecutionError)) throw error;
-            assert(error.cause instanceof Error, "an execution that failed has a cause");
-            return { error: error.cause.name, cause: error.cause.message };
-        },
+function machineOf(definition: StateMachineDefinition): Machine {
+    const known = machines.get(definition);
+    if (known !== undefined) return known;
+    const machine = readMachine(structuredClone(definition), (resource) =>
+        resource.startsWith("arn:aws:states:::"),
     );
-    return { outcome, abort };
+    machines.set(definition, machine);
+    return machine;
 }
 
-/** What a task of this resource calls. */
-function serviceOf(resource: string, services: Services): (request: Json) => unknown {
-    const noObject = () => {
-        throw awsError("S3.NoSuchKeyException", "Not Found (Service: S3, Status Code: 404)");
-    };
-    const simulated: Record<string, unknown> = {
-        "codebuild:startBuild.sync": services.build,
-        "aws-sdk:ecr:describeImages": services.describeImages ?? (() => ({ ImageDetails: [] })),
-        "aws-sdk:s3:headObject": services.headObject ?? noObject,
-        "aws-sdk:sfn:describeExecution": services.describeExecution,
-        "sns:publish": services.publish,
-        "states:startExecution": services.startExecution,
-    };
-    const service = simulated[resource.split(":states:::")[1] ?? ""];
-    if (service === undefined) throw new Error(`nothing simulates ${resource}`);
-    return service as (request: Json) => unknown;
-}
-
-/** Runs an execution to its end. */
-export function execute(
+/** Runs an execution to its end; waits take no time. */
+export async function execute(
     definition: StateMachineDefinition,
     input: unknown,
     services: Services,
-): Promise<Outcome> {
-    return start(definition, input, services).outcome;
+    given: Given = {},
+): Promise<Ended> {
+    const events: HistoryEvent[] = [];
+    const waits: number[] = [];
+    const objects = new Map(Object.entries(given.objects ?? {}));
+    const mapRuns = new Map<string, MapRun>();
+    const served: Services = {
+        "aws-sdk:sfn:describeMapRun": ({ MapRunArn }: { MapRunArn: string }) => {
+            const run = mapRuns.get(MapRunArn);
+            return { ItemCounts: { Total: run?.total, Succeeded: run?.succeeded, Failed: run?.failed } };
+        },
+        ...services,
+    };
+    const host: Host = {
+        clock: {
+            now: () => new Date(0),
+            wait: (milliseconds) => {
+                waits.push(milliseconds / 1000);
+                return Promise.resolve();
+            },
+            timeout: () => new Promise(() => undefined),
+            random: () => 1,
+            ...given.clock,
+        },
+        signal: given.signal ?? new AbortController().signal,
+        call: async (resource, parameters) => {
+            const service = served[resource.replace("arn:aws:states:::", "")];
+            if (service === undefined) throw new Error(`nothing simulates ${resource}`);
+            const result = await service(parameters as never);
+            return result === undefined ? {} : (JSON.parse(JSON.stringify(result)) as unknown);
+        },
+        tell: (event) => events.push(event),
+        readObject: (bucket, key) => {
+            const text = objects.get(key);
+            return text === undefined
+                ? Promise.reject(new Error(`s3://${bucket}/${key} does not exist`))
+                : Promise.resolve(text);
+        },
+        writeObject: (_, key, text) => {
+            objects.set(key, text);
+            return Promise.resolve();
+        },
+        startChild: () => Promise.resolve(),
+        countMap: (run) => mapRuns.set(run.mapRunArn, run),
+    };
+    const context = {
+        Execution: { Id: executionId, Name: "1", StartTime: "2026-01-01T00:00:00.000Z" },
+        StateMachine: {
+            Id: "arn:aws:states:ap-northeast-1:111122223333:stateMachine:machine",
+            Name: "machine",
+        },
+    };
+    // StartExecution takes a string.
+    const asSent = JSON.parse(JSON.stringify(input)) as unknown;
+    const outcome = await interpret(machineOf(definition), asSent, context, host);
+    const states = events.flatMap((event) => (event.type === "entered" ? [event.state] : []));
+    return { outcome, states, events, waits, objects };
+}
+
+/** What `startExecution` is called with. */
+export interface StartExecution {
+    readonly StateMachineArn: string;
+    readonly Name: string;
+    readonly Input: unknown;
+}
+
+/** Executions by their names, as Step Functions keeps them: the name of one that has ended is taken. */
+export class FakeExecutions {
+    /** Requests of all that were started, the first one first. */
+    public readonly started: unknown[] = [];
+    /** The most that ran at a time. */
+    public mostAtATime = 0;
+    private readonly running = new Map<string, Promise<unknown>>();
+    private readonly ended = new Map<string, Readonly<Record<string, unknown>>>();
+
+    /** @param run Serves a request: gives the output of its execution, or throws an {@link awsError}. */
+    public constructor(private readonly run: (request: unknown) => unknown) {}
+
+    /** The services of a machine that starts them. */
+    public get services(): Services {
+        return {
+            "states:startExecution.sync:2": (call: StartExecution) => this.start(call),
+            "states:startExecution": (call: StartExecution) => {
+                if (this.ended.has(call.Name)) throw alreadyExists(call.Name);
+                this.put(call.Name, call.Input, { Status: "RUNNING" });
+                this.started.push(call.Input);
+                return { ExecutionArn: `arn:${call.Name}`, StartDate: "2026-01-01T00:00:00Z" };
+            },
+            "aws-sdk:sfn:describeExecution": ({ ExecutionArn }: { ExecutionArn: string }) => {
+                const ended = this.ended.get(ExecutionArn.split(":").at(-1) ?? "");
+                if (ended === undefined)
+                    throw awsError("StepFunctions.ExecutionDoesNotExistException", ExecutionArn);
+                return ended;
+            },
+        };
+    }
+
+    /** Takes a name, as somebody else who has guessed it does. */
+    public put(name: string, input: unknown, described: object): void {
+        this.ended.set(name, { Input: JSON.stringify(input), ...described });
+    }
+
+    private start({ Name, Input }: StartExecution): Promise<unknown> {
+        if (this.ended.has(Name)) throw alreadyExists(Name);
+        const execution = this.running.get(Name) ?? this.runOne(Name, Input);
+        this.running.set(Name, execution);
+        return execution;
+    }
+
+    private async runOne(name: string, request: unknown): Promise<unknown> {
+        this.started.push(request);
+        this.mostAtATime = Math.max(this.mostAtATime, this.running.size + 1);
+        await new Promise((resolve) => setImmediate(resolve));
+        try {
+            const output = (await this.run(request)) ?? {};
+            this.put(name, request, { Status: "SUCCEEDED", Output: JSON.stringify(output) });
+            return { Status: "SUCCEEDED", Output: output };
+        } catch (error) {
+            if (!(error instanceof StateError)) throw error;
+            // The start itself was refused: nothing has run under this name.
+            if (error.error.startsWith("StepFunctions.")) throw error;
+            const isAborted = error.error === "ABORTED";
+            const described = isAborted
+                ? { Status: "ABORTED" }
+                : { Status: "FAILED", Error: error.error, Cause: error.reason };
+            this.put(name, request, described);
+            const told = {
+                Cause: described.Cause,
+                Error: described.Error,
+                ExecutionArn: randomUUID(),
+                Input: JSON.stringify(request),
+                Status: described.Status,
+            };
+            throw awsError("States.TaskFailed", JSON.stringify(told).slice(0, 32_768));
+        } finally {
+            this.running.delete(name);
+        }
+    }
+}
+
+function alreadyExists(name: string): StateError {
+    return awsError("StepFunctions.ExecutionAlreadyExistsException", `Execution Already Exists: '${name}'`);
 }

@@ -25,7 +25,7 @@ export const hostileTexts: Readonly<Record<string, string>> = {
     "letters of the world": "製品ü😀é\u202e\uff0f\ufeff",
     "the end of a document": '"},"force":true,"artifactBucket":"other","x":{"y":"',
     templates: "{}{0}%s%n\\{\\}$.stack.projectName $$.Execution.Id",
-    "a function of the states language": "States.Format('{}', $)",
+    "expressions of the states language": "{% $states.input %}$eval('1') $$ [$states.context]",
     "a tag of YAML": "!!python/object/apply:os.system [pwned]",
     "10 KB": "a".repeat(10_240),
     "10 KB of slashes": "/".repeat(10_240),
@@ -102,4 +102,48 @@ export function hostileText({ imageUri, artifactBucket, artifactPrefix }: Target
         fc.string({ unit: "binary", maxLength: 8 }),
     );
     return fc.array(piece, { minLength: 1, maxLength: 6 }).map((pieces) => pieces.join(""));
+}
+
+/** Any JSON, requests with hostile strings in any field, of any type, with closing line feeds, up to 250 KiB. */
+export function anyRequest(target: Target): fc.Arbitrary<unknown> {
+    const text = hostileText(target);
+    const good = fc.constantFrom(
+        target.imageUri,
+        target.artifactBucket,
+        `${target.artifactPrefix}a.tar`,
+        "linux/amd64",
+        "all",
+        "true",
+        `${target.imageUri}@sha256:${"0".repeat(64)}`,
+    );
+    const value = fc.oneof(
+        good,
+        good.map((each) => `${each}\n`),
+        text,
+        fc.tuple(good, text).map((parts) => parts.join("")),
+        fc.jsonValue({ maxDepth: 3 }),
+        fc.boolean(),
+        // What regular expressions may take long over, or fail at.
+        fc
+            .tuple(
+                fc.constantFrom("a", "a/", "-", ".", "é", "😀", "\n", '"', "\\", "/images"),
+                fc.nat(250_000),
+            )
+            .map(([each, count]) => each.repeat(Math.floor(count / Buffer.byteLength(each)))),
+    );
+    const requests = hostileRequests(target, "").length;
+    const any = fc.oneof(
+        fc.tuple(text, fc.nat(requests - 1)).map(([each, place]) => hostileRequests(target, each)[place]),
+        text.chain((each) => fc.constantFrom(...misplacedRequests(each))),
+        fc.record(
+            { imageUri: value, artifactBucket: value, artifactKey: value, platform: value, force: value },
+            { requiredKeys: [] },
+        ),
+        fc.dictionary(fc.oneof(fc.constantFrom("imageUri", "AWS_X", "__proto__"), fc.string()), value, {
+            maxKeys: 4,
+        }),
+        fc.jsonValue(),
+    );
+    // StartExecution takes no more.
+    return any.filter((each) => Buffer.byteLength(JSON.stringify(each)) <= 256 * 1024);
 }

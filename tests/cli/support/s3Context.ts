@@ -42,6 +42,7 @@ export function s3Context(options: S3ContextOptions): S3Context {
         forcePathStyle: true,
         credentials: { accessKeyId: "id", secretAccessKey: "secret", ...options.credentials },
         maxAttempts: 1,
+        requestHandler: { socketTimeout: 500 },
     });
     let nowMs = startTimeMs;
     const outputOf = (name: keyof typeof written) =>

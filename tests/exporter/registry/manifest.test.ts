@@ -30,6 +30,15 @@ describe("parseManifest", () => {
         assert.equal(manifest.kind, "index");
     });
 
+    it("takes a list that is null or not there for an empty one", () => {
+        for (const layers of [null, undefined]) {
+            const manifest = parseManifest(text({ config, layers }), mediaTypes.oci.manifest);
+            assert.deepEqual(manifest.kind === "image" && manifest.layers, []);
+        }
+        const index = parseManifest(text({ manifests: null }), mediaTypes.oci.index);
+        assert.deepEqual(index.kind === "index" && index.manifests, []);
+    });
+
     const refused: [string, Buffer, string | undefined, RegExp][] = [
         ["schema 1", text({ schemaVersion: 1, fsLayers: [] }), undefined, /schema 1/],
         ["an unknown type", text({ schemaVersion: 2 }), "application/x", /application\/x/],

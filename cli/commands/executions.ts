@@ -1,10 +1,13 @@
 import { type ExecutionListItem, type ExecutionStatus, ListExecutionsCommand } from "@aws-sdk/client-sfn";
 
+import { BuildFollower } from "../build";
 import { call } from "../call";
-import { type Context, exitCodes } from "../context";
-import { describeExecution } from "../follow";
-import { imageOf } from "../result";
-import { findStack, type StackOptions } from "../stack";
+import { type Context, exitCodes, type Flags } from "../context";
+import { isDenied } from "../failure";
+import { describeExecution, followExecution, stopExecution } from "../follow";
+import { imageOf, printExecution } from "../result";
+import { findExecution, findStack, type StackOptions } from "../stack";
+import { stageText } from "../stage";
 import { formatDuration, formatTime, type Piece, styled, table, writeJson } from "../terminal";
 
 /** How an execution ends when nothing was exported. */
@@ -12,13 +15,12 @@ const failures: readonly ExecutionStatus[] = ["FAILED", "TIMED_OUT", "ABORTED"];
 
 // Each row needs a call of its own for its image. An account may make 15 a second.
 const describedAtATime = 4;
+const logPollMs = 2000;
 
-interface ListOptions extends StackOptions {
-    readonly failed?: boolean | undefined;
+interface ListOptions extends StackOptions, Flags<"failed" | "json"> {
     /** Milliseconds to look back. */
     readonly since: number;
     readonly limit: number;
-    readonly json?: boolean | undefined;
 }
 
 /** `image-export list` */
@@ -96,4 +98,57 @@ function rowCells({ now }: Context, { status = "RUNNING", error, image, name = "
         image ?? styled("(the stack's)", "dim"),
         name,
     ];
+}
+
+/** `image-export status EXECUTION` */
+export async function status(
+    given: string,
+    options: Flags<"json" | "logs" | "wait"> & StackOptions,
+    context: Context,
+): Promise<number> {
+    const { wait, logs = false, json } = options;
+    const arn = await findExecution(given, options, context);
+    if (wait === true) return printExecution(context, await followExecution(context, arn, logs), json);
+    const build = new BuildFollower(context, arn);
+    const execution = await describeExecution(context, arn);
+    await build.look().catch((error: unknown) => {
+        if (!isDenied(error)) throw error;
+    });
+    return printExecution(context, execution, json, stageText(build.stage));
+}
+
+/** `image-export stop EXECUTION` */
+export async function stop(given: string, options: StackOptions, context: Context): Promise<number> {
+    const arn = await findExecution(given, options, context);
+    await stopExecution(context, arn);
+    context.stdout.write(`Stopped ${arn}\n`);
+    return exitCodes.success;
+}
+
+/** `image-export logs EXECUTION` */
+export async function logs(
+    given: string,
+    options: Flags<"follow"> & StackOptions,
+    context: Context,
+): Promise<number> {
+    const arn = await findExecution(given, options, context);
+    const build = new BuildFollower(context, arn);
+    let isEmpty = true;
+    for (;;) {
+        // The state first: what was written before an end is then read after it.
+        const { status } = await describeExecution(context, arn);
+        const lines = await build.look();
+        isEmpty &&= lines.length === 0;
+        for (const line of lines) context.stdout.write(`${line}\n`);
+        if (status !== "RUNNING" || options.follow !== true) break;
+        await context.sleep(logPollMs * (0.75 + context.random() / 2), context.signal);
+    }
+    if (isEmpty) {
+        context.stderr.write(
+            build.arn === undefined
+                ? "The export has no build: it was skipped or refused, or has only just begun.\n"
+                : `The build ${build.arn} has written nothing so far.\n`,
+        );
+    }
+    return exitCodes.success;
 }

@@ -40,18 +40,15 @@ function bashLines(program: Command): string[] {
 
 function fishLines(program: Command): string[] {
     const quote = (text: string): string => `'${text.replace(/[\\']/g, "\\$&")}'`;
-    const help = program.createHelp();
     return program.commands.flatMap((command) => {
+        const [summary = ""] = command.description().split(". ");
         const seen = `complete -c image-export -n '__fish_seen_subcommand_from ${command.name()}'`;
-        const summary = quote(program.configureHelp().subcommandDescription?.(command) ?? "");
         return [
-            `complete -c image-export -n __fish_use_subcommand -f -a ${command.name()} -d ${summary}`,
-            ...help
-                .visibleOptions(command)
-                .map(
-                    ({ long, required, description }) =>
-                        `${seen} -l ${long?.slice(2) ?? ""}${required ? " -r" : ""} -d ${quote(description)}`,
-                ),
+            `complete -c image-export -n __fish_use_subcommand -f -a ${command.name()} -d ${quote(summary)}`,
+            ...command.options.map(
+                ({ long, required, description }) =>
+                    `${seen} -l ${long?.slice(2) ?? ""}${required ? " -r" : ""} -d ${quote(description)}`,
+            ),
             ...wordsOf(command).values.map((value) => `${seen} -f -a ${value}`),
         ];
     });

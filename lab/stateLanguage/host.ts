@@ -1,0 +1,78 @@
+/** What an execution runs with and tells: the borders of the interpreter. */
+import type { State } from "./machine";
+
+/** Time, as an execution sees it. */
+export interface Clock {
+    readonly now: () => Date;
+    /** Waits before another attempt. */
+    readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+    /** Waits for the timeout of a task, which mostly ends before. */
+    readonly timeout: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+    /** A number from 0 to below 1, for the jitter of waits. */
+    readonly random: () => number;
+}
+
+/** What happened in an execution, one step of its history. */
+export type HistoryEvent =
+    | { readonly type: "entered"; readonly state: string; readonly kind: State["type"] }
+    | {
+          readonly type: "failed";
+          readonly state: string;
+          readonly error: string;
+          readonly cause: string | undefined;
+      }
+    | {
+          readonly type: "retried";
+          readonly state: string;
+          readonly error: string;
+          readonly afterSeconds: number;
+      }
+    | { readonly type: "caught"; readonly state: string; readonly error: string; readonly next: string }
+    | { readonly type: "left"; readonly state: string; readonly next: string | undefined };
+
+/** Whom an execution belongs to, and what it calls. */
+export interface Host {
+    readonly clock: Clock;
+    /** Aborts the execution. */
+    readonly signal: AbortSignal;
+    /** Serves a Task; throws a StateError. */
+    readonly call: (resource: string, parameters: unknown, signal: AbortSignal) => Promise<unknown>;
+    /** Takes what happens, in the executions of a Map's items as well. */
+    readonly tell: (event: HistoryEvent) => void;
+    /** The text of an object of S3, for an ItemReader. Throws where it cannot be read. */
+    readonly readObject: (bucket: string, key: string) => Promise<string>;
+    /** Stores an object of S3, for a ResultWriter. */
+    readonly writeObject: (bucket: string, key: string, text: string) => Promise<void>;
+    /** Called before the execution of an item is started; may refuse with a StateError. */
+    readonly startChild: (executionArn: string) => Promise<void>;
+    /** Called when a Map Run begins, when one of its executions begins or ends, and at its end. */
+    readonly countMap: (run: MapRun) => void;
+}
+
+/** How an execution ended. */
+export type Outcome =
+    | { readonly status: "SUCCEEDED"; readonly output: unknown }
+    | { readonly status: "FAILED"; readonly error: string; readonly cause: string }
+    | { readonly status: "ABORTED" };
+
+/** `$states.context` of an execution, but for its state. */
+export interface ExecutionContext {
+    readonly Execution: {
+        readonly Id: string;
+        readonly Name: string;
+        readonly Input?: unknown;
+        readonly [field: string]: unknown;
+    };
+    readonly StateMachine: { readonly Id: string; readonly Name: string };
+}
+
+/** How far a Map Run is. */
+export interface MapRun {
+    readonly mapRunArn: string;
+    readonly total: number;
+    readonly running: number;
+    readonly succeeded: number;
+    readonly failed: number;
+    readonly aborted: number;
+    readonly isEnded: boolean;
+}

@@ -1,0 +1,287 @@
+/**
+ * Amazon States Language with JSONata, as far as this program writes it, and the limits of a definition.
+ *
+ * The rules that every definition here follows, so that no input can end an execution in `States.QueryEvaluationError` or
+ * `States.Runtime`, which a Pass, Choice or Fail state cannot catch:
+ * every expression gives a value, whatever it is given; the size and the type of a value are tested before it is used;
+ * a test that another one depends on stands in a conditional (`a ? b : false`), since nobody promises that `and` stops at the
+ * first no; a regular expression matches the whole (`$match(x, …)[0].match = x`), since `$` may match before a closing line
+ * feed, has no optional groups and no alternatives that repeat over long strings; what was given is quoted in short.
+ *
+ * Source: docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+ */
+
+/** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */
+export interface StateMachineDefinition extends States {
+    readonly Comment: string;
+    readonly QueryLanguage: "JSONata";
+}
+
+/** States, and where they begin. */
+export interface States {
+    readonly StartAt: string;
+    readonly States: Readonly<Record<string, State>>;
+}
+
+/** A value of JSON in which strings may be expressions, and in which Outputs may stand for strings. */
+export type Payload = unknown;
+
+/** Variables that a state sets, by name. They are evaluated with the values from before the state. */
+export type Assign = Readonly<Record<string, Payload>>;
+
+/** One state. */
+export type State = PassState | ChoiceState | TaskState | MapState | SucceedState | FailState;
+
+/** Where an execution goes on. */
+type Transition =
+    { readonly Next: string; readonly End?: never } | { readonly End: true; readonly Next?: never };
+
+/** Sets variables, makes an output. */
+export type PassState = Transition & {
+    readonly Type: "Pass";
+    readonly Comment?: string;
+    readonly Assign?: Assign;
+    /** @default the state's input */
+    readonly Output?: Payload;
+};
+
+/** Goes where the first condition that is true leads. */
+export interface ChoiceState {
+    readonly Type: "Choice";
+    readonly Comment?: string;
+    readonly Choices: readonly ChoiceRule[];
+    readonly Default: string;
+}
+
+/** A rule of a Choice. */
+export interface ChoiceRule {
+    /** An expression that gives true or false. */
+    readonly Condition: string;
+    readonly Assign?: Assign;
+    readonly Next: string;
+}
+
+/** What Task and Map have in common: they can fail, and be tried again. */
+interface Attempt {
+    readonly Comment?: string;
+    readonly Assign?: Assign;
+    /** @default the result */
+    readonly Output?: Payload;
+    readonly Retry?: readonly Retrier[];
+    readonly Catch?: readonly Catcher[];
+}
+
+/** Calls a service. */
+export type TaskState = Transition &
+    Attempt & {
+        readonly Type: "Task";
+        readonly Resource: string;
+        readonly Arguments: Payload;
+        readonly TimeoutSeconds?: number;
+    };
+
+/** Runs states for each item, each in an execution of its own: a Distributed Map, the only one that is used here. */
+export type MapState = Transition &
+    Attempt & {
+        readonly Type: "Map";
+        readonly Label: string;
+        readonly Items?: Payload;
+        readonly ItemReader?: {
+            readonly Resource: string;
+            readonly ReaderConfig: object;
+            readonly Arguments: Payload;
+        };
+        readonly ItemSelector?: Payload;
+        readonly ItemProcessor: States & {
+            readonly ProcessorConfig: { readonly Mode: "DISTRIBUTED"; readonly ExecutionType: "STANDARD" };
+        };
+        readonly MaxConcurrency: number;
+        readonly ToleratedFailurePercentage: number;
+        readonly ResultWriter: {
+            readonly Resource: string;
+            readonly Arguments: Payload;
+            readonly WriterConfig: object;
+        };
+    };
+
+/** Ends the execution with an output. */
+export interface SucceedState {
+    readonly Type: "Succeed";
+    readonly Output?: Payload;
+}
+
+/** Ends the execution with an error. */
+export interface FailState {
+    readonly Type: "Fail";
+    readonly Error: string;
+    readonly Cause: string;
+}
+
+/** When to try again, and how often. */
+export interface Retrier {
+    readonly ErrorEquals: readonly string[];
+    readonly IntervalSeconds?: number;
+    readonly BackoffRate?: number;
+    readonly MaxAttempts?: number;
+    readonly MaxDelaySeconds?: number;
+    readonly JitterStrategy?: "FULL" | "NONE";
+}
+
+/** Where to go on after an error; only here expressions may read `$states.errorOutput`. */
+export interface Catcher {
+    readonly ErrorEquals: readonly string[];
+    readonly Assign?: Assign;
+    readonly Output?: Payload;
+    readonly Next: string;
+}
+
+/** Characters of what was given that an error quotes. */
+export const quoteLimit = 300;
+
+/** Characters of a cause that an error hands on. */
+export const causeLimit = 4000;
+
+/** An expression; line breaks and indentation of the source go. */
+export function expression(jsonata: string): string {
+    return `{% ${jsonata.trim().replace(/\s*\n\s*/g, " ")} %}`;
+}
+
+/** A regular expression as a literal of JSONata, out of its source. */
+export function regex(source: string): string {
+    return `/${source.replace(/\\?\//g, "\\/")}/`;
+}
+
+/** Whether a value, which has to be a string, is matched as a whole. */
+export function matches(value: string, source: string): string {
+    return `$match(${value}, ${regex(`^(?:${source})$`)})[0].match = ${value}`;
+}
+
+/** A string as a literal of JSONata. */
+export function literal(text: string): string {
+    return JSON.stringify(text);
+}
+
+/** Any value as JSON, cut. A value that is missing gives an empty string. */
+export function quoted(value: string): string {
+    // In an object, since $string refuses some numbers that stand by themselves.
+    return `($s := $string({'v': ${value}}); $length($s) > ${quoteLimit + 6} ? $substring($s, 5, ${quoteLimit}) & '…' : $substring($s, 5, $length($s) - 6))`;
+}
+
+/** What a caught error says: its cause, cut; an error without one gives an empty string. */
+export const caughtCause = `($exists($states.errorOutput.Cause) ? $substring($string($states.errorOutput.Cause), 0, ${causeLimit}) : '')`;
+
+/** What AWS says of a caught error: `NAME: cause`. */
+export const caughtError = `(($exists($states.errorOutput.Error) ? $string($states.errorOutput.Error) : 'An error without a name') & ': ' & ${caughtCause})`;
+
+/**
+ * Reads the cause of a caught error that should be JSON, and may be cut, or anything: escaped characters are replaced, after which a
+ * string is what stands between two quotation marks. Binds `$find`, the first group of a regular expression in it or an empty
+ * string, and `$words`, what was found as a person reads it, cut; `$cause` and `$plain` besides.
+ */
+export const readCause = `
+    $cause := $exists($states.errorOutput.Cause) ? $string($states.errorOutput.Cause) : '';
+    $plain := $replace($replace($replace($replace($replace($cause, '\\\\\\\\', '\\uE000'), '\\\\"', '\\uE001'), '\\\\n', ' '), '\\\\r', ''), '\\\\t', ' ');
+    $find := function($pattern) { ( $found := $match($plain, $pattern, 1)[0].groups[0]; $exists($found) ? $found : '' ) };
+    $words := function($text) { $trim($substring($replace($replace($text, '\\uE001', '"'), '\\uE000', '\\\\'), 0, ${causeLimit})) };`;
+
+/** Source of a regular expression for a member of a JSON object whose value is a string, as {@link readCause} sees it. */
+export function jsonString(name: string, value: string): string {
+    return `"${name}"${jsonSpace}:${jsonSpace}"${value}`;
+}
+
+/** Source of a regular expression for what may stand between two tokens of JSON. */
+export const jsonSpace = "[ \\n\\r\\t]*";
+
+/** A variable that names an error and its cause for a Fail state; the cause is an expression's source. */
+export function failure(error: string, cause: string): Assign {
+    return { failure: { error, cause: expression(cause) } };
+}
+
+/** Ends an execution as the variable `failure` says. */
+export const failed: FailState = {
+    Type: "Fail",
+    Error: expression("$failure.error"),
+    Cause: expression("$failure.cause"),
+};
+
+/** Waits between attempts: twice as long each time, up to a minute, and each time a random part of that. */
+export function patience(attempts: number, intervalSeconds = 5): Omit<Retrier, "ErrorEquals"> {
+    return {
+        IntervalSeconds: intervalSeconds,
+        BackoffRate: 2,
+        MaxAttempts: attempts,
+        MaxDelaySeconds: 60,
+        JitterStrategy: "FULL",
+    };
+}
+
+/** For the start of an execution: what passes if one waits. Throttling has no name of its own. */
+export const startRetry: readonly Retrier[] = [
+    {
+        ErrorEquals: [
+            "StepFunctions.ExecutionLimitExceededException",
+            "StepFunctions.AWSStepFunctionsException",
+            "StepFunctions.SdkClientException",
+        ],
+        ...patience(8),
+    },
+];
+
+/** The ARN of an execution of a state machine, both expressions. */
+export function executionArnOf(machineArn: string, name: string): string {
+    return `$replace(${machineArn}, ':stateMachine:', ':execution:') & ':' & ${name}`;
+}
+
+/** Whether an execution, as DescribeExecution tells of it, was started with a request. */
+export function sameRequest(described: string, request: string): string {
+    // What was started has been taken for JSON before.
+    return `($exists(${described}.Input) ? $parse(${described}.Input) = ${request} : false)`;
+}
+
+/** Bytes of the longest definition: docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html */
+const definitionLimitBytes = 1024 * 1024;
+
+/** Bytes of all that one state may assign: docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html */
+const assignLimitBytes = 256 * 1024;
+
+/** Bytes that are left for what is only known at run time: of a request, for instance. */
+const runTimeBytes = 32 * 1024;
+
+/** Bytes that an Output is taken for, which no name or ARN of AWS is longer than. */
+const outputBytes = 2048;
+
+/**
+ * Refuses a definition that Step Functions would refuse.
+ *
+ * @param advice What to do where it is too large.
+ * @returns the definition
+ * @throws Error that says what is too large, how large, and what to do.
+ */
+export function checkSize<T extends States>(name: string, definition: T, advice: string): T {
+    const refuse = (what: string, bytes: number, limit: number): void => {
+        if (bytes <= limit) return;
+        throw new Error(
+            `${what} of the ${name} state machine has ${bytes} bytes, and Step Functions takes ${limit}: ${advice}.`,
+        );
+    };
+    refuse("The definition", sizeBytes(definition), definitionLimitBytes);
+    for (const [state, fields] of Object.entries(definition.States)) {
+        if (!("Assign" in fields)) continue;
+        refuse(
+            `What the state "${state}" assigns`,
+            sizeBytes(fields.Assign),
+            assignLimitBytes - runTimeBytes,
+        );
+    }
+    return definition;
+}
+
+/** Bytes of a value as JSON. */
+export function sizeBytes(value: unknown): number {
+    if (Array.isArray(value)) return 2 + value.reduce((sum: number, each) => sum + sizeBytes(each) + 1, 0);
+    if (typeof value !== "object" || value === null)
+        return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value));
+    // Outputs are objects of a class of their own.
+    if (Object.getPrototypeOf(value) !== Object.prototype) return outputBytes;
+    return Object.entries(value).reduce((sum, [key, each]) => sum + sizeBytes(key) + sizeBytes(each) + 2, 2);
+}
