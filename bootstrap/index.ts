@@ -35,14 +35,13 @@ const boundary = new aws.iam.Policy(`${name}-boundary`, {
     policy: documentOf(policies.boundaryPolicy),
     tags,
 });
-const pulumiRole = config.with.includes("pulumi-deployments") ? deployByPulumi() : undefined;
-const githubRoles = config.with.includes("github-actions") ? deployByGitHub() : undefined;
 
-/** The value of the stack's configuration key `permissionsBoundary`. */
-export const permissionsBoundary = boundary.arn;
-export const pulumiDeployRoleArn = pulumiRole;
-export const githubDeployRoleArn = githubRoles?.deploy;
-export const githubPreviewRoleArn = githubRoles?.preview;
+/** The outputs. `permissionsBoundary` is the value of the stack's configuration key of that name. */
+export = {
+    permissionsBoundary: boundary.arn,
+    ...(config.with.includes("pulumi-deployments") && { pulumiDeployRoleArn: deployByPulumi() }),
+    ...(config.with.includes("github-actions") && deployByGitHub()),
+};
 
 /** Pulumi Cloud deploys the stack. A stack is destroyed by people, under their own names. */
 function deployByPulumi(): pulumi.Output<string> {
@@ -80,7 +79,7 @@ function deployByPulumi(): pulumi.Output<string> {
 }
 
 /** The roles of .github/workflows/deploy.yml: one deploys; the other previews pull requests, where pushes deploy. */
-function deployByGitHub(): { deploy: pulumi.Output<string>; preview?: pulumi.Output<string> } {
+function deployByGitHub(): Readonly<Record<string, pulumi.Output<string>>> {
     // The audience of github.com/aws-actions/configure-aws-credentials.
     const provider = { provider: providers.github, audience: "sts.amazonaws.com" };
     const providerArn = createProvider("github", provider);
@@ -89,9 +88,9 @@ function deployByGitHub(): { deploy: pulumi.Output<string>; preview?: pulumi.Out
         ? { subjects: `${config.githubSubject}:ref:refs/heads/${branch}` }
         : { subjects: `${config.githubSubject}:environment:${stack}`, ref: "refs/tags/v*" };
     return {
-        deploy: createRole("github", providerArn, deploying, { ...provider, ...deployed }),
+        githubDeployRoleArn: createRole("github", providerArn, deploying, { ...provider, ...deployed }),
         ...(onPush && {
-            preview: createRole("github-preview", providerArn, [policies.previewPolicy], {
+            githubPreviewRoleArn: createRole("github-preview", providerArn, [policies.previewPolicy], {
                 ...provider,
                 subjects: `${config.githubSubject}:pull_request`,
             }),

@@ -81,7 +81,7 @@ function partsOf({ partition, domain, region, accountId, stack, existingBucket }
     };
 }
 
-/** The resource has no tag `project`, and so belongs to no stack yet. */
+/** The resource belongs to no stack yet. */
 const untagged: Conditions = { Null: { "aws:ResourceTag/project": "true" } };
 
 /**
@@ -231,10 +231,11 @@ export function boundaryPolicy(target: Target): Policy {
             ecr:DescribeImages ecr:GetDownloadUrlForLayer`,
             `arn:${target.partition}:ecr:*:*:repository/*`,
         ),
-        // Archives, the exporter, manifests and results.
+        // Archives, the exporter, manifests and results; not in a bucket of somebody else whose name begins alike.
         allow(
             "s3:AbortMultipartUpload s3:GetObject s3:GetObjectVersion s3:ListMultipartUploadParts s3:PutObject",
             `${bucket}/*`,
+            { StringEquals: { "aws:ResourceAccount": target.accountId } },
         ),
         keysThrough("s3", "s3:arn", bucket),
         keysThrough("sns", "sns:topicArn", here("sns", `${prefix}*`)),

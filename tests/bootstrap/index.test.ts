@@ -16,23 +16,24 @@ import { loadOtherProgram } from "../support/otherProgram";
 const iamArn = (resource: string) => `arn:${at.partition}:iam::${at.accountId}:${resource}`;
 const pulumiHost = "api.pulumi.com/oidc";
 const githubHost = "token.actions.githubusercontent.com";
-const named = (type: string, ...names: string[]) =>
-    names.map((name) => `${type} deploy-image-export-${name}`);
-const ofRole = (way: string, policies: readonly number[]) => [
-    ...named("aws:iam/role:Role", `${way}-role`),
-    ...named("aws:iam/rolePolicy:RolePolicy", ...policies.map((number) => `${way}-${number}`)),
+const ofRole = (way: string, policies: number) => [
+    `Role ${way}-role`,
+    ...Array.from({ length: policies }, (_, index) => `RolePolicy ${way}-${index + 1}`),
 ];
-const boundary = named("aws:iam/policy:Policy", "boundary");
 const byPulumi = [
-    ...named("aws:iam/openIdConnectProvider:OpenIdConnectProvider", "pulumi-provider"),
-    ...ofRole("pulumi", [1, 2]),
-    ...named("pulumiservice:index:DeploymentSettings", "settings"),
+    "DeploymentSettings settings",
+    "OpenIdConnectProvider pulumi-provider",
+    ...ofRole("pulumi", 2),
 ];
-const byGitHub = [
-    ...named("aws:iam/openIdConnectProvider:OpenIdConnectProvider", "github-provider"),
-    ...ofRole("github", [1, 2]),
-];
-const previews = ofRole("github-preview", [1]);
+const byGitHub = ["OpenIdConnectProvider github-provider", ...ofRole("github", 2)];
+const previews = ofRole("github-preview", 1);
+/** Types and names of what is declared, without what they all begin with. */
+function declaredBy(evaluation: Evaluation): string[] {
+    return evaluation
+        .typesAndNames()
+        .map((each) => each.replace(/^.*:(\w+) deploy-image-export-/, "$1 "))
+        .sort();
+}
 
 const types: Record<string, AwsType | undefined> = {
     ...awsTypes,
@@ -86,12 +87,16 @@ describe("the bootstrap program", () => {
         prod = await evaluateBootstrap("prod");
     });
 
-    it("declares the boundary, and a provider and roles for each way to deploy", () => {
-        assert.deepEqual(dev.typesAndNames(), [...boundary, ...byPulumi, ...byGitHub, ...previews].sort());
+    it("declares the boundary, and a provider and roles for each way; none for previews of prod", () => {
+        assert.deepEqual(declaredBy(dev), ["Policy boundary", ...byPulumi, ...byGitHub, ...previews].sort());
+        assert.deepEqual(declaredBy(prod), ["Policy boundary", ...byPulumi, ...byGitHub].sort());
     });
 
-    it("has no role for previews of prod, which no pull request changes", () => {
-        assert.deepEqual(prod.typesAndNames(), [...boundary, ...byPulumi, ...byGitHub].sort());
+    it("exports what deployments are set up with, and nothing undefined", () => {
+        const outputs = ["permissionsBoundary", "pulumiDeployRoleArn", "githubDeployRoleArn"];
+        assert.deepEqual(Object.keys(prod.result), outputs);
+        assert.deepEqual(Object.keys(dev.result), [...outputs, "githubPreviewRoleArn"]);
+        assert.equal(dev.result["permissionsBoundary"], iamArn("policy/deploy-image-export-boundary-dev"));
     });
 
     it("declares the same in a preview", async () => {
@@ -117,18 +122,14 @@ describe("the bootstrap program", () => {
     });
 
     it("takes one way to deploy, and the providers that the account already has", async () => {
+        const cloud = await evaluateBootstrap("dev", { with: ["pulumi-deployments"] });
+        assert.deepEqual(declaredBy(cloud), ["Policy boundary", ...byPulumi].sort());
         const github = await evaluateBootstrap("dev", {
             with: ["github-actions"],
             existingProviders: [githubHost],
         });
-        const provider = (each: string) => each.includes("OpenIdConnectProvider");
-        assert.deepEqual(
-            github.typesAndNames(),
-            [...boundary, ...byGitHub, ...previews].filter((each) => !provider(each)).sort(),
-        );
+        assert.deepEqual(declaredBy(github), ["Policy boundary", ...byGitHub.slice(1), ...previews].sort());
         assert.deepEqual(trustOf(github, "github"), trustOf(dev, "github"));
-        const cloud = await evaluateBootstrap("dev", { with: ["pulumi-deployments"] });
-        assert.deepEqual(cloud.typesAndNames(), [...boundary, ...byPulumi].sort());
     });
 
     it("has Pulumi Cloud deploy pushes with its role, and run no code of pull requests", () => {
