@@ -162,7 +162,10 @@ describe("batchDefinition", () => {
                 ["ImageNotFound", 'registry/missing is "not" in C:\\ the registry'],
             ]);
             const [failed] = batch.rows("FAILED");
-            assert.deepEqual((JSON.parse(String(failed?.["Input"])) as { request: unknown }).request, images[1]);
+            assert.deepEqual(
+                (JSON.parse(String(failed?.["Input"])) as { request: unknown }).request,
+                images[1],
+            );
         });
 
         it("succeeds where failures are allowed", async () => {

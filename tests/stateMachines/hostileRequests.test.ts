@@ -9,24 +9,15 @@ import fc from "fast-check";
 
 import type { EngineName } from "../../contract/engine";
 import { ExportError, exportErrors, exitStatuses, exitStatusText } from "../../contract/errors";
-import { parseImageUri, parseReference, repositoryArn } from "../../contract/image";
-import { isArtifactKey } from "../../contract/keys";
+import { parseReference } from "../../contract/image";
 import { parsePlatform } from "../../contract/platform";
-import { causeVariable, requestVariables } from "../../contract/request";
+import { causeVariable } from "../../contract/request";
 import { parseLocation } from "../../exporter/destination/destination";
 import type { Outcome } from "../../lab/stateLanguage/host";
 import { batchDefinition } from "../../stateMachines/batch";
 import { type BuildResult, readBuildspec, runBuild } from "../support/build";
 import { execute, fails, FakeExecutions } from "../support/execution";
-import {
-    bucket,
-    definitions,
-    exportArgs,
-    image,
-    runExport,
-    type StartBuild,
-    variablesOf,
-} from "../support/exportExecution";
+import { assertHarmless, bucket, definitions, image, runExport } from "../support/exportExecution";
 import {
     anyRequest,
     hostileRequests,
@@ -38,29 +29,6 @@ import {
 
 const target = { imageUri: image.uri, artifactBucket: bucket, artifactPrefix: "images/" };
 const generated = { seed: 20_260_101 };
-
-/** Asserts that a build is of the stack's project, about an image of its repositories, for its bucket and its prefix. */
-function assertHarmless(started: StartBuild): void {
-    const { ProjectName, EnvironmentVariablesOverride, ...rest } = started;
-    assert.equal(ProjectName, exportArgs.projectName);
-    assert.deepEqual(rest, {}, "nothing else is overridden");
-    assert.deepEqual(
-        EnvironmentVariablesOverride.map(({ Name }) => Name),
-        requestVariables,
-    );
-    for (const { Type, Value } of EnvironmentVariablesOverride) {
-        assert.equal(Type, "PLAINTEXT");
-        assert.equal(typeof Value, "string");
-    }
-    const variables = variablesOf(started);
-    const { repository } = parseImageUri(variables["IMAGE_URI"] ?? "");
-    assert(exportArgs.repositories.some((each) => repositoryArn(each) === repositoryArn(repository)));
-    assert.equal(variables["ARTIFACT_BUCKET"], bucket);
-    assert(isArtifactKey(variables["ARTIFACT_KEY"] ?? "", "images/"), variables["ARTIFACT_KEY"]);
-    assert.match(variables["FORCE"] ?? "", /^(?:true|false)$/);
-    assert.match(variables["IMAGE_DIGEST"] ?? "", /^(?:sha256:[0-9a-f]{64})?$/);
-    parsePlatform(variables["PLATFORM"] ?? "");
-}
 
 function assertNamed(outcome: Outcome): void {
     if (outcome.status === "SUCCEEDED") return;

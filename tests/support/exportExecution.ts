@@ -1,7 +1,10 @@
 /** A stack whose export state machine runs in the lab's interpreter: ECR, S3 and CodeBuild are simulated. */
-import type { EcrRepository } from "../../contract/image";
-import { parseImageUri, parseRepositoryArn } from "../../contract/image";
-import { recordKey } from "../../contract/keys";
+import { strict as assert } from "node:assert";
+
+import { type EcrRepository, parseImageUri, parseRepositoryArn, repositoryArn } from "../../contract/image";
+import { isArtifactKey, recordKey } from "../../contract/keys";
+import { parsePlatform } from "../../contract/platform";
+import { requestVariables } from "../../contract/request";
 import { exportDefinition, type ExportDefinitionArgs } from "../../stateMachines/export";
 import type { StateMachineDefinition } from "../../stateMachines/language";
 import { awsError, type Ended, execute, fails, type Given, type Services } from "./execution";
@@ -153,4 +156,27 @@ export function failedBuild(cause: string | undefined, error = "States.TaskFaile
 /** Another repository of the stack's own account and region. */
 export function ownRepository(name: string): EcrRepository {
     return { ...image.repository, name };
+}
+
+/** Asserts that a build is of the stack's project, about an image of its repositories, for its bucket and its prefix. */
+export function assertHarmless(started: StartBuild): void {
+    const { ProjectName, EnvironmentVariablesOverride, ...rest } = started;
+    assert.equal(ProjectName, exportArgs.projectName);
+    assert.deepEqual(rest, {}, "nothing else is overridden");
+    assert.deepEqual(
+        EnvironmentVariablesOverride.map(({ Name }) => Name),
+        requestVariables,
+    );
+    for (const { Type, Value } of EnvironmentVariablesOverride) {
+        assert.equal(Type, "PLAINTEXT");
+        assert.equal(typeof Value, "string");
+    }
+    const variables = variablesOf(started);
+    const { repository } = parseImageUri(variables["IMAGE_URI"] ?? "");
+    assert(exportArgs.repositories.some((each) => repositoryArn(each) === repositoryArn(repository)));
+    assert.equal(variables["ARTIFACT_BUCKET"], bucket);
+    assert(isArtifactKey(variables["ARTIFACT_KEY"] ?? "", "images/"), variables["ARTIFACT_KEY"]);
+    assert.match(variables["FORCE"] ?? "", /^(?:true|false)$/);
+    assert.match(variables["IMAGE_DIGEST"] ?? "", /^(?:sha256:[0-9a-f]{64})?$/);
+    parsePlatform(variables["PLATFORM"] ?? "");
 }
