@@ -9,8 +9,10 @@ import { join } from "node:path";
 
 import { ListObjectVersionsCommand } from "@aws-sdk/client-s3";
 
+import { exitStatuses } from "../../contract/errors";
 import { repositoryArn } from "../../contract/image";
 import { defaultArtifactKey } from "../../contract/keys";
+import { causeVariable } from "../../contract/request";
 import { type Lab, startLab } from "../../lab/lab";
 import {
     hostileRequests,
@@ -184,9 +186,10 @@ for (const engine of ["docker", "stream"] as const) {
 
         describe("who gets past the state machine", () => {
             const errorOfBuild = async (variables: Record<string, string>): Promise<[string, string]> => {
-                const { ExportedEnvironmentVariables: exported } = await lab.build(variables);
-                const value = (name: string) => exported.find(({ Name }) => Name === name)?.Value ?? "";
-                return [value("EXPORT_ERROR"), value("EXPORT_CAUSE")];
+                const { ExportedEnvironmentVariables: exported, Phases } = await lab.build(variables);
+                const [, status] = /Reason: exit status (\d+)/.exec(JSON.stringify(Phases)) ?? [];
+                const error = Object.entries(exitStatuses).find(([, each]) => each === Number(status));
+                return [error?.[0] ?? "", exported.find(({ Name }) => Name === causeVariable)?.Value ?? ""];
             };
 
             it("is refused by the build itself", async () => {
