@@ -1,5 +1,5 @@
 /** What Docker decides in a build of engine docker: with its graph drivers, and with the containerd image store. */
-import { strict as assert } from "node:assert";
+import * as assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
@@ -84,7 +84,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
                 body: new Uint8Array(Buffer.from(body)),
                 headers: { "content-type": type },
             });
-            assert(response.ok, `${path}: ${response.status} ${await response.text()}`);
+            assert.ok(response.ok, `${path}: ${response.status} ${await response.text()}`);
         }
 
         async function putBlob(bytes: string | Buffer): Promise<object> {
@@ -189,7 +189,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
             const archive = join(folder, `${tag}.tar`);
             await aws("s3", "cp", "--quiet", `s3://artifacts/images/${tag}.tar`, archive);
             const parsed = parseRecord(await aws("s3", "cp", `s3://artifacts/images/${tag}.tar.json`, "-"));
-            assert("record" in parsed, JSON.stringify(parsed));
+            assert.ok("record" in parsed, JSON.stringify(parsed));
             const { sha256, sizeBytes } = parsed.record.archive;
             assert.equal(digestOf(readFileSync(archive)), `sha256:${sha256}`);
             assert.equal(readFileSync(archive).length, sizeBytes);
@@ -224,7 +224,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
             if (names.includes("index.json")) {
                 const { manifests } = JSON.parse(await inTar(archive, "index.json")) as { manifests: Blob[] };
                 for (const each of await blobsOf(archive, manifests))
-                    assert(names.includes(each), `${each} is missing`);
+                    assert.ok(names.includes(each), `${each} is missing`);
             }
             await docker("image", "rm", "--force", `${registry}/app:index`);
             assert.match(

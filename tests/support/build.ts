@@ -3,7 +3,7 @@
  * (`aws`, `docker`, `curl`) or take long (`sleep`, `timeout`) are stubs that write down their arguments; jq, tar, sha256sum and
  * the like are the real ones.
  */
-import { strict as assert } from "node:assert";
+import * as assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
