@@ -138,7 +138,8 @@ function integrations(
         "aws-sdk:sfn:describeMapRun": async ({ MapRunArn }: { readonly MapRunArn: string }) => {
             await allowed(host, "states:DescribeMapRun", MapRunArn);
             const run = mapRuns.get(MapRunArn);
-            if (run === undefined) throw new StateError("StepFunctions.ResourceNotFoundException", MapRunArn);
+            if (run === undefined)
+                throw serviceError("StepFunctions", "ResourceNotFoundException", MapRunArn);
             return {
                 ItemCounts: {
                     Total: run.total,
@@ -171,10 +172,10 @@ async function allowed(
     host: ExecutionHost,
     action: string,
     resource: string,
-    service = "StepFunctions",
+    service: Service = "StepFunctions",
 ): Promise<void> {
     const refusal = await host.refusal(action, resource);
-    if (refusal !== undefined) throw new StateError(`${service}.AccessDeniedException`, refusal);
+    if (refusal !== undefined) throw serviceError(service, "AccessDeniedException", refusal);
 }
 
 interface StartExecutionParameters {
@@ -192,8 +193,9 @@ async function startExecution(
     const execution = host.startExecution(StateMachineArn, Name, Input);
     if (execution === undefined) {
         const arn = executionArn(StateMachineArn, Name);
-        throw new StateError(
-            "StepFunctions.ExecutionAlreadyExistsException",
+        throw serviceError(
+            "StepFunctions",
+            "ExecutionAlreadyExistsException",
             `Execution Already Exists: '${arn}'`,
         );
     }
@@ -232,7 +234,7 @@ async function describeExecution(host: ExecutionHost, arn: string): Promise<unkn
     await allowed(host, "states:DescribeExecution", arn);
     const execution = host.findExecution(arn);
     if (execution === undefined)
-        throw new StateError("StepFunctions.ExecutionDoesNotExistException", `${arn} does not exist`);
+        throw serviceError("StepFunctions", "ExecutionDoesNotExistException", `${arn} does not exist`);
     const result = await execution.result;
     return {
         ExecutionArn: arn,
@@ -257,8 +259,9 @@ async function publish(
 ): Promise<unknown> {
     await allowed(host, "sns:Publish", TopicArn, "SNS");
     if (MessageStructure !== "json" || typeof Message["default"] !== "string") {
-        throw new StateError(
-            "SNS.InvalidParameterException",
+        throw serviceError(
+            "SNS",
+            "InvalidParameterException",
             "Message Structure - No default entry in JSON message body",
         );
     }
@@ -309,19 +312,49 @@ async function headObject(host: ExecutionHost, parameters: HeadObjectParameters)
     return { ContentLength, ETag, Metadata, VersionId };
 }
 
-/**
- * Makes a call of an SDK integration; its error is named by the service and the exception:
- * docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
- */
-async function sdkCall<T>(service: string, call: Promise<T>): Promise<T> {
+/** Makes a call of a service for a task; its error is named as Step Functions names it. */
+async function sdkCall<T>(service: Service, call: Promise<T>): Promise<T> {
     try {
         return await call;
     } catch (error) {
         if (!(error instanceof Error)) throw error;
-        // The answer to a HEAD has no body that would name the exception; S3's SDK knows one for 404.
-        const names: Record<string, string> = { NotFound: "NoSuchKeyException", "403": "S3Exception" };
-        throw new StateError(`${service}.${names[error.name] ?? error.name}`, error.message);
+        throw serviceError(service, error.name, error.message);
     }
+}
+
+type Service = "CodeBuild" | "Ecr" | "S3" | "SNS" | "StepFunctions";
+
+/**
+ * The errors that a service's model lists, as far as its calls here end in them, and the name of every other error, of throttling
+ * and denials as well.
+ */
+const errorNames: Readonly<Record<Service, { readonly listed: readonly string[]; readonly other: string }>> =
+    {
+        CodeBuild: {
+            listed: ["AccountLimitExceededException", "InvalidInputException", "ResourceNotFoundException"],
+            other: "AWSCodeBuildException",
+        },
+        Ecr: { listed: ["ImageNotFoundException", "RepositoryNotFoundException"], other: "EcrException" },
+        S3: { listed: ["NoSuchKeyException"], other: "S3Exception" },
+        SNS: { listed: ["InvalidParameterException"], other: "AuthorizationErrorException" },
+        StepFunctions: {
+            listed: [
+                "ExecutionAlreadyExistsException",
+                "ExecutionDoesNotExistException",
+                "ResourceNotFoundException",
+            ],
+            other: "AWSStepFunctionsException",
+        },
+    };
+
+/** An error of a service: docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html */
+function serviceError(service: Service, code: string, message: string): StateError {
+    const { listed, other } = errorNames[service];
+    // The answer to a HEAD has no body that would name the exception; S3's SDK knows one for 404.
+    const name = code === "NotFound" ? "NoSuchKeyException" : code;
+    const isListed = listed.includes(name);
+    const reason = `${message} (Service: ${service}, Error Code: ${code})`;
+    return new StateError(`${service}.${isListed ? name : other}`, isListed ? message : reason);
 }
 
 /** The calls of the integration, each of which the state machine's role must be allowed. */
@@ -351,7 +384,7 @@ async function startBuildSync(
 async function manageRule(
     host: ExecutionHost,
     rule: string,
-    service: string,
+    service: Service,
     pattern: object,
 ): Promise<void> {
     const events = new EventBridgeClient(clientOf(host));
@@ -363,13 +396,13 @@ async function manageRule(
 }
 
 /** Makes a call; its error is named as the states language names it: `CodeBuild.` and the exception. */
-async function called(call: Promise<unknown>, service = "CodeBuild"): Promise<void> {
+async function called(call: Promise<unknown>, service: Service = "CodeBuild"): Promise<void> {
     try {
         await call;
     } catch (error) {
         if (!(error instanceof Error)) throw error;
         // moto writes times as text, where CodeBuild's API has numbers: the SDK cannot read the answer, which was good.
         if ("$response" in error && !("$fault" in error)) return;
-        throw new StateError(`${service}.${error.name}`, error.message);
+        throw serviceError(service, error.name, error.message);
     }
 }
