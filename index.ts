@@ -54,7 +54,7 @@ const shielded =
     config.network === "private"
         ? new PrivateNetwork(`${namePrefix}network`, { ...surroundings, tags: config.tags })
         : undefined;
-const network = isolated ?? shielded;
+const flows = isolated?.flowLogGroupName ?? shielded?.flowLogGroupName;
 
 const runner = new BuildRunner(`${namePrefix}build`, {
     ...surroundings,
@@ -65,7 +65,10 @@ const runner = new BuildRunner(`${namePrefix}build`, {
     exporter: engine === "stream" ? buildExporterBundle() : undefined,
     keepLayers: config.cache === "local",
     compute: config.compute,
-    network: typeof config.network === "object" ? config.network : network?.buildNetwork,
+    network:
+        typeof config.network === "object"
+            ? config.network
+            : (isolated?.buildNetwork ?? shielded?.buildNetwork),
 });
 
 const orchestration = new ExportOrchestration(`${namePrefix}single`, {
@@ -141,7 +144,7 @@ export = {
         batches: batch.logGroupName,
         ...(monitoring.logGroupName && { notifications: monitoring.logGroupName }),
         ...(triggers && { triggers: triggers.logGroupName }),
-        ...(network && { flows: network.flowLogGroupName }),
+        ...(flows && { flows }),
     },
     startExportPolicy: orchestration.startExportPolicy,
     startBatchPolicy: batch.startBatchPolicy,

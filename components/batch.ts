@@ -23,12 +23,6 @@ export interface BatchOrchestrationArgs {
     readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
     /** Images that are exported at a time, 1 to 10,000. */
     readonly maxConcurrency: number;
-    /**
-     * Days that the executions' log is kept.
-     *
-     * @default 90
-     */
-    readonly logRetentionDays?: number;
 }
 
 /**

@@ -12,6 +12,7 @@ import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
 import type { RequestVariable } from "../contract/request";
 import { repositoryPolicies } from "../policies/repositories";
+import { logRetentionDays } from "./stackDefaults";
 
 /** The machine that a build runs on, and how long it may take. */
 export interface Compute {
@@ -78,12 +79,6 @@ export interface BuildRunnerArgs {
      * @default none: builds run in CodeBuild's own network, which leads to the internet
      */
     readonly network?: BuildNetwork | undefined;
-    /**
-     * Days that the builds' log is kept.
-     *
-     * @default 90
-     */
-    readonly logRetentionDays?: number;
 }
 
 /**
@@ -154,7 +149,7 @@ function createLogGroup(
         `${name}-log`,
         {
             namePrefix: `/aws/codebuild/${name}-`,
-            retentionInDays: args.logRetentionDays ?? 90,
+            retentionInDays: logRetentionDays,
             kmsKeyId: args.encryptionKeyArn,
         },
         opts,

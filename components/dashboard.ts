@@ -75,180 +75,109 @@ interface Shown {
     readonly executionLogs: readonly string[];
 }
 
-/** The body of a dashboard. */
-interface DashboardBody {
-    readonly widgets: readonly Widget[];
-}
-
-/**
- * One widget, on a grid of 24 columns.
- *
- * @see {@link https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html}
- */
-interface Widget {
-    readonly type: "metric" | "log";
-    readonly x: number;
-    readonly y: number;
-    readonly width: number;
-    readonly height: number;
-    readonly properties: {
-        readonly title: string;
-        readonly view: string;
-        readonly [property: string]: unknown;
-    };
-}
-
 /** A metric: namespace, name, then name and value of each dimension, then how it is shown. */
 type Metric = readonly [string, string, ...(string | object)[]];
 
+/** A widget: what it says of itself, and its properties. */
+interface Widget {
+    readonly type: "metric" | "log";
+    readonly properties: Readonly<Record<string, unknown>>;
+}
+
 const [fiveMinutes, hour, day] = [300, 3600, 86_400];
+const fromZero = { yAxis: { left: { min: 0 } } };
+const counts = { stat: "Sum", period: hour, stacked: true, ...fromZero };
+const green = "#2ca02c";
+const red = "#d62728";
 
-/** Results, then times, then what is stored, then what went wrong. */
-function dashboardBody(args: Shown): DashboardBody {
-    const ofBuilds = ["ProjectName", args.projectName] as const;
-    const ofMachine = ["StateMachineArn", args.exportMachineArn] as const;
-    const metrics = (title: string, view: string, shown: readonly Metric[], properties: object) => ({
-        type: "metric" as const,
-        properties: { title, view, region: args.region, metrics: shown, ...properties },
+/**
+ * Results, then times, then what is stored, then what went wrong: two widgets in a row, the log over both columns.
+ *
+ * @see {@link https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html}
+ */
+function dashboardBody(shown: Shown): object {
+    const { exportMachineArn, batchMachineArn, projectName, region } = shown;
+    const graph = (title: string, metrics: readonly Metric[], properties: object): Widget => ({
+        type: "metric",
+        properties: { title, view: "timeSeries", region, metrics, ...properties },
     });
-    const results = (machineArn: string): Metric[] =>
-        [
-            ["ExecutionsSucceeded", "succeeded", "#2ca02c"],
-            ["ExecutionsFailed", "failed", "#d62728"],
-            ["ExecutionsTimedOut", "timed out", "#ff7f0e"],
-            ["ExecutionsAborted", "aborted", "#7f7f7f"],
-        ].map(([name = "", label, color]) => [
-            "AWS/States",
-            name,
-            "StateMachineArn",
-            machineArn,
-            { label, color },
-        ]);
-    const counts = { stat: "Sum", period: hour, stacked: true, yAxis: { left: { min: 0 } } };
-
+    const ofBuilds = (name: string, label: string, color?: string): Metric => [
+        "AWS/CodeBuild",
+        name,
+        "ProjectName",
+        projectName,
+        { label, ...(color && { color }) },
+    ];
+    const percentiles = ["p50", "p90", "p99"].map((stat): Metric => {
+        return ["AWS/States", "ExecutionTime", "StateMachineArn", exportMachineArn, { stat, label: stat }];
+    });
+    const stored = ["BucketName", shown.bucketName, "StorageType", "StandardStorage"] as const;
+    const widgets = [
+        graph("Exports by result", results(exportMachineArn), counts),
+        graph("Batches by result", results(batchMachineArn), counts),
+        graph("Duration of exports (ms)", percentiles, { period: hour, ...fromZero }),
+        graph(
+            "Queue and build time (s)",
+            [
+                ofBuilds("QueuedDuration", "in the queue"),
+                ofBuilds("BuildDuration", "phase BUILD"),
+                ofBuilds("Duration", "in all"),
+            ],
+            {
+                stat: "Maximum",
+                period: fiveMinutes,
+                ...fromZero,
+                annotations: { horizontal: [{ label: "timeout", value: shown.timeoutMinutes * 60 }] },
+            },
+        ),
+        graph(
+            "Bytes stored",
+            [["AWS/S3", "BucketSizeBytes", ...stored, { label: "archives and old versions" }]],
+            // S3 reports it once a day.
+            { stat: "Average", period: day, ...fromZero },
+        ),
+        graph(
+            "Builds",
+            [ofBuilds("SucceededBuilds", "succeeded", green), ofBuilds("FailedBuilds", "failed", red)],
+            counts,
+        ),
+    ];
+    const failures: Widget = {
+        type: "log",
+        properties: {
+            title: "Recent failures",
+            view: "table",
+            region,
+            query: failuresQuery(shown.executionLogs),
+        },
+    };
+    const [width, height] = [12, 6];
     return {
         widgets: [
-            at(
-                0,
-                0,
-                12,
-                6,
-                metrics("Exports by result", "timeSeries", results(args.exportMachineArn), counts),
-            ),
-            at(
-                12,
-                0,
-                12,
-                6,
-                metrics("Batches by result", "timeSeries", results(args.batchMachineArn), counts),
-            ),
-            at(
-                0,
-                6,
-                12,
-                6,
-                metrics(
-                    "Duration of exports (ms)",
-                    "timeSeries",
-                    ["p50", "p90", "p99"].map((stat) => [
-                        "AWS/States",
-                        "ExecutionTime",
-                        ...ofMachine,
-                        { stat, label: stat },
-                    ]),
-                    { period: hour, yAxis: { left: { min: 0 } } },
-                ),
-            ),
-            at(
-                12,
-                6,
-                12,
-                6,
-                metrics(
-                    "Queue and build time (s)",
-                    "timeSeries",
-                    [
-                        ["AWS/CodeBuild", "QueuedDuration", ...ofBuilds, { label: "in the queue" }],
-                        ["AWS/CodeBuild", "BuildDuration", ...ofBuilds, { label: "phase BUILD" }],
-                        ["AWS/CodeBuild", "Duration", ...ofBuilds, { label: "in all" }],
-                    ],
-                    {
-                        stat: "Maximum",
-                        period: fiveMinutes,
-                        yAxis: { left: { min: 0 } },
-                        annotations: {
-                            horizontal: [{ label: "timeout", value: args.timeoutMinutes * 60 }],
-                        },
-                    },
-                ),
-            ),
-            at(
-                0,
-                12,
-                12,
-                6,
-                metrics(
-                    "Bytes stored",
-                    "timeSeries",
-                    [
-                        [
-                            "AWS/S3",
-                            "BucketSizeBytes",
-                            "BucketName",
-                            args.bucketName,
-                            "StorageType",
-                            "StandardStorage",
-                            { label: "archives and old versions" },
-                        ],
-                    ],
-                    // S3 reports it once a day.
-                    { stat: "Average", period: day, yAxis: { left: { min: 0 } } },
-                ),
-            ),
-            at(
-                12,
-                12,
-                12,
-                6,
-                metrics(
-                    "Builds",
-                    "timeSeries",
-                    [
-                        [
-                            "AWS/CodeBuild",
-                            "SucceededBuilds",
-                            ...ofBuilds,
-                            { label: "succeeded", color: "#2ca02c" },
-                        ],
-                        ["AWS/CodeBuild", "FailedBuilds", ...ofBuilds, { label: "failed", color: "#d62728" }],
-                    ],
-                    counts,
-                ),
-            ),
-            at(0, 18, 24, 6, {
-                type: "log",
-                properties: {
-                    title: "Recent failures",
-                    view: "table",
-                    region: args.region,
-                    query: failuresQuery(args.executionLogs),
-                },
-            }),
+            ...widgets.map((widget, index) => ({
+                ...widget,
+                x: (index % 2) * width,
+                y: Math.floor(index / 2) * height,
+                width,
+                height,
+            })),
+            { ...failures, x: 0, y: (widgets.length / 2) * height, width: 2 * width, height },
         ],
     };
 }
 
-function at(
-    x: number,
-    y: number,
-    width: number,
-    height: number,
-    widget: Pick<Widget, "type" | "properties">,
-): Widget {
-    return { ...widget, x, y, width, height };
+function results(machineArn: string): Metric[] {
+    return [
+        ["ExecutionsSucceeded", "succeeded", green],
+        ["ExecutionsFailed", "failed", red],
+        ["ExecutionsTimedOut", "timed out", "#ff7f0e"],
+        ["ExecutionsAborted", "aborted", "#7f7f7f"],
+    ].map(([name = "", label, color]) => {
+        return ["AWS/States", name, "StateMachineArn", machineArn, { label, color }];
+    });
 }
 
-/** Executions that did not succeed, of both logs: each with its link's last part, its ARN. */
+/** Executions that did not succeed, of both logs: each with its ARN. */
 function failuresQuery(logGroupNames: readonly string[]): string {
     return [
         ...logGroupNames.map((name) => `SOURCE '${name}'`),

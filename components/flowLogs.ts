@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { policyOf, type StackLocation } from "../policies/document";
 import { flowLogRole, flowLogTrust } from "../policies/flowLogRole";
+import { logRetentionDays } from "./stackDefaults";
 
 /** Arguments of {@link FlowLogs}. */
 export interface FlowLogsArgs {
@@ -12,12 +13,6 @@ export interface FlowLogsArgs {
     readonly vpcId: pulumi.Input<string>;
     /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
     readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
-    /**
-     * Days that the log is kept.
-     *
-     * @default 90
-     */
-    readonly logRetentionDays?: number | undefined;
 }
 
 /**
@@ -41,7 +36,7 @@ export class FlowLogs extends pulumi.ComponentResource {
             `${name}-log`,
             {
                 namePrefix: `/aws/vpc-flow-logs/${name}-`,
-                retentionInDays: args.logRetentionDays ?? 90,
+                retentionInDays: logRetentionDays,
                 kmsKeyId: args.encryptionKeyArn,
             },
             child,

@@ -24,12 +24,6 @@ export interface IsolatedNetworkArgs {
     readonly artifactPrefix: string;
     /** ARN of the KMS key that encrypts the flow logs; undefined where AWS's own keys do. */
     readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
-    /**
-     * Days that the flow logs are kept.
-     *
-     * @default 90
-     */
-    readonly logRetentionDays?: number;
 }
 
 /**

@@ -18,12 +18,6 @@ export interface ExportOrchestrationArgs extends Omit<ExportDefinitionArgs, "bui
     readonly artifactBucketArn: pulumi.Input<string>;
     /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
     readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
-    /**
-     * Days that the executions' log is kept.
-     *
-     * @default 90
-     */
-    readonly logRetentionDays?: number;
 }
 
 /**

@@ -3,6 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { tagLimits } from "../contract/aws";
 
+/** Days that every log of the stack is kept. */
+export const logRetentionDays = 90;
+
 /** Arguments of {@link applyToEveryResource}. */
 export interface StackDefaults {
     /** Tags of everything that takes tags, besides `component`, which names the part of the stack. */

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { policyDocument, type StackLocation, statementsOf } from "../policies/document";
 import { stateMachineRole, stateMachineTrust } from "../policies/stateMachineRole";
+import { logRetentionDays } from "./stackDefaults";
 
 /** Arguments of {@link LoggedStateMachine}. */
 export interface LoggedStateMachineArgs {
@@ -16,12 +17,6 @@ export interface LoggedStateMachineArgs {
     readonly statements: pulumi.Input<aws.iam.PolicyStatement[]>;
     /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
     readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
-    /**
-     * Days that the executions' log is kept.
-     *
-     * @default 90
-     */
-    readonly logRetentionDays?: number | undefined;
 }
 
 /**
@@ -82,7 +77,7 @@ function createLogGroup(
             // This prefix keeps the resource policy of CloudWatch Logs from growing with every state machine:
             // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
             namePrefix: `/aws/vendedlogs/states/${name}-`,
-            retentionInDays: args.logRetentionDays ?? 90,
+            retentionInDays: logRetentionDays,
             kmsKeyId: args.encryptionKeyArn,
         },
         opts,

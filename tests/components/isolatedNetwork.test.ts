@@ -261,10 +261,8 @@ describe("IsolatedNetwork", () => {
         ]);
     });
 
-    it("keeps the flow logs for 90 days, or as long as it is told", async () => {
+    it("keeps the flow logs for 90 days", () => {
         assert.equal(network.resource("test-flows-log").inputs["retentionInDays"], 90);
-        const kept = await evaluateNetwork({ logRetentionDays: 7 });
-        assert.equal(kept.resource("test-flows-log").inputs["retentionInDays"], 7);
     });
 
     describe("lets pass", () => {

@@ -50,8 +50,9 @@ export const houseRules: Record<string, Rule> = {
     "tags everything that can be tagged": (evaluation, tags) => {
         for (const resource of evaluation.customResources()) {
             const component = evaluation.components().find(({ urn }) => urn === resource.parent);
-            const expected = tags && typeOf(resource).taggable && { component: component?.name, ...tags };
-            assert.deepEqual(resource.inputs["tags"], expected || undefined, `the tags of ${resource.name}`);
+            const expected =
+                tags && typeOf(resource).taggable ? { component: component?.name, ...tags } : undefined;
+            assert.deepEqual(resource.inputs["tags"], expected, `the tags of ${resource.name}`);
         }
     },
 
