@@ -6,7 +6,6 @@ import fc from "fast-check";
 import { configuration, configurationSchema, loadConfig, parseConfig, type StackConfig } from "../config";
 import { evaluate } from "../lab/evaluation";
 import { configurationText, readProject, stackConfiguration } from "../lab/stackFiles";
-import { configurationPage } from "./docs/configurationPage";
 
 const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
 const imageUri = `${registry}/nginx:mainline-alpine3.22`;
@@ -855,15 +854,5 @@ describe("the schema of the configuration", () => {
         const { name, config } = readProject();
         assert.equal(name, identity.project);
         assert.deepEqual(config, Object.fromEntries(declared));
-    });
-
-    it("is what docs/configuration.md says: npm run docs:configuration", () => {
-        const { is, shouldBe } = configurationPage();
-        assert.equal(is, shouldBe);
-    });
-
-    it("describes every key and field", () => {
-        const { shouldBe } = configurationPage();
-        assert.doesNotMatch(shouldBe, /\| *\|$/m);
     });
 });

@@ -1,78 +1,93 @@
+/** Every block of commands of the pages is exercised, or it is said why not; every `pulumi` command exists. */
 import { strict as assert } from "node:assert";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { parseConfig } from "../../config";
 import { root, stackConfiguration } from "../../lab/stackFiles";
 import { isInstalled } from "../support/build";
 import { documentedCommands, type Exercise } from "../support/documentedCommands";
-import { type CodeBlock, listPages, readPage } from "../support/markdown";
-import { evaluateStack } from "../../lab/program";
+import { type CodeBlock, listPages, type Page, readPage } from "../support/markdown";
+import { type PulumiCall, pulumiCallsIn, pulumiCommands, readPulumiCall } from "../support/pulumiCommands";
 
-const commandsOf = async (page: string) =>
-    (await readPage(page)).blocks.filter(({ language }) => language === "sh");
-
-const firstLine = ({ code }: CodeBlock) => code.split("\n")[0] ?? "";
-
-/** The blocks that are exercised in one way. */
-async function blocksFor(exercise: Exercise): Promise<CodeBlock[]> {
-    const pages = Object.entries(documentedCommands).map(async ([page, entries]) => {
-        const blocks = await commandsOf(page);
-        return blocks.filter((_, at) => entries[at]?.[1] === exercise);
-    });
-    return (await Promise.all(pages)).flat();
-}
+/** README.ja.md has the commands of README.md, which another test compares. */
+const files = listPages().filter((file) => !file.endsWith(".ja.md"));
+const namespace = "ecr-image-export:";
 
 describe("the commands of the documentation", () => {
-    for (const [page, entries] of Object.entries(documentedCommands)) {
-        it(`are each exercised, or it is said why not: ${page}`, async () => {
-            assert.deepEqual(
-                (await commandsOf(page)).map(firstLine),
-                entries.map(([begins]) => begins),
-                "list the block in tests/support/documentedCommands.ts",
-            );
-        });
+    let folder: string;
+    const pages = new Map<string, Page>();
+
+    before(async () => {
+        folder = mkdtempSync(join(tmpdir(), "image-export-docs-"));
+        for (const file of files) pages.set(file, await readPage(file));
+    });
+    after(() => {
+        rmSync(folder, { recursive: true, force: true });
+    });
+
+    function blocksOf(file: string): CodeBlock[] {
+        return pages.get(file)?.blocks.filter(({ language }) => language === "sh") ?? [];
     }
 
-    it("are in blocks of the language sh", async () => {
-        for (const page of listPages()) {
-            const { blocks } = await readPage(page);
-            const others = blocks.filter(({ language }) =>
-                ["", "bash", "shell", "console"].includes(language),
-            );
+    /** The blocks that are exercised in one way. */
+    function blocksFor(exercise: Exercise): CodeBlock[] {
+        return Object.entries(documentedCommands).flatMap(([file, entries]) =>
+            blocksOf(file).filter((_, at) => entries[at]?.[1] === exercise),
+        );
+    }
+
+    it("are listed in tests/support/documentedCommands.ts", () => {
+        for (const file of files) {
+            const listed = documentedCommands[file] ?? [];
+            const shown = blocksOf(file).map(({ code }, at) => {
+                const begins = listed[at]?.[0] ?? "";
+                return begins !== "" && code.startsWith(begins) ? begins : code;
+            });
             assert.deepEqual(
-                others.map(firstLine),
-                [],
-                `${page}: name the language: sh, text, json, yaml, …`,
+                shown,
+                listed.map(([begins]) => begins),
+                file,
             );
         }
     });
 
-    for (const page of listPages()) {
-        it(`are clean to shellcheck: ${page} (skipped where that is not installed)`, async function () {
-            if (!isInstalled("shellcheck")) this.skip();
-            for (const { code, line } of await commandsOf(page)) {
-                // SC2154, SC2034: variables of an earlier block, or for a later one. SC2164: a folder that is not there is
-                // seen by whoever types. SC1090: what a command prints cannot be followed.
-                const exclude = "--exclude=SC2154,SC2034,SC2164,SC1090";
-                const options = ["--shell=bash", "--severity=warning", exclude, "-"];
-                const { stdout } = spawnSync("shellcheck", options, { input: code, encoding: "utf8" });
-                assert.equal(stdout, "", `${page}:${line}`);
-            }
-        });
-    }
+    it("are in blocks of the language sh", () => {
+        const others = [...pages].flatMap(([file, { blocks }]) =>
+            blocks
+                .filter(({ language }) => ["", "bash", "shell", "console"].includes(language))
+                .map(({ line }) => `${file}:${line}`),
+        );
+        assert.deepEqual(others, [], "name the language: sh, text, json, yaml, …");
+    });
 
-    it("that .ci/run is said to run are run there", async () => {
+    it("are clean to shellcheck (skipped where that is not installed)", function () {
+        if (!isInstalled("shellcheck")) this.skip();
+        const scripts = files.flatMap((file) =>
+            blocksOf(file).map(({ code, line }) => {
+                const script = join(folder, `${file.replaceAll("/", "_")}:${line}`);
+                writeFileSync(script, `${code}\n`);
+                return script;
+            }),
+        );
+        // SC2154, SC2034: variables of an earlier block, or for a later one. SC2164: a folder that is not there is seen by
+        // whoever types. SC1090: what a command prints cannot be followed.
+        const options = ["--shell=bash", "--severity=warning", "--exclude=SC2154,SC2034,SC2164,SC1090"];
+        const { stdout } = spawnSync("shellcheck", [...options, ...scripts], { encoding: "utf8" });
+        assert.equal(stdout, "");
+    });
+
+    it("that .ci/run is said to run are run there", () => {
         const ci = readFileSync(join(root, ".ci/run"), "utf8").split("\n");
-        const blocks = await blocksFor("ci");
-        assert(blocks.length > 0);
-        for (const command of blocks.flatMap(({ code }) => code.split(/\n| && /))) {
+        const commands = blocksFor("ci").flatMap(({ code }) => code.split(/\n| && /));
+        assert(commands.length > 0);
+        for (const command of commands)
             assert(
                 ci.some((line) => line.startsWith(command)),
                 command,
             );
-        }
     });
 
     it("that a test of their own is said to run have that test", () => {
@@ -83,128 +98,88 @@ describe("the commands of the documentation", () => {
         }
     });
 
-    it("that can be run as they are succeed", async () => {
-        const blocks = await blocksFor("run");
-        assert(blocks.length > 0);
-        for (const { code } of blocks) {
-            assert.notEqual(
-                execFileSync("bash", ["-euo", "pipefail", "-c", code], { cwd: root, stdio: "pipe" }).length,
-                0,
-            );
-        }
+    describe("of Pulumi", () => {
+        it("are known with their options", () => {
+            let count = 0;
+            for (const [file, { blocks, headings }] of pages) {
+                const code = [...blocks.map((block) => block.code), ...headings.flatMap((each) => each.code)];
+                for (const args of code.flatMap(pulumiCallsIn)) {
+                    assert.doesNotThrow(() => readPulumiCall(args), file);
+                    count++;
+                }
+            }
+            assert(count > 50);
+        });
+
+        it("exist in the CLI (skipped where that is not installed)", function () {
+            if (spawnSync("pulumi", ["version"]).status !== 0) this.skip();
+            for (const [command, options] of Object.entries(pulumiCommands)) {
+                const help = execFileSync("pulumi", [...command.split(" "), "--help"], { encoding: "utf8" });
+                // Of a command that does not exist, the CLI shows the help of the one above it.
+                const names = [...help.matchAll(/^(?:Usage|Aliases):\n(.*)$/gm)]
+                    .map(([, line]) => line)
+                    .join(" ");
+                const [name = ""] = command.split(" ").slice(-1);
+                assert(new RegExp(`\\b${name}\\b`).test(names), `${command}: ${names}`);
+                for (const option of options) assert(help.includes(`${option} `), `${command} ${option}`);
+            }
+        });
     });
 
     describe("that configure a stack", () => {
-        let folder: string;
         before(function () {
             if (!isInstalled("jq")) this.skip();
         });
-        beforeEach(() => {
-            folder = mkdtempSync(join(tmpdir(), "image-export-docs-"));
-        });
-        afterEach(() => {
-            rmSync(folder, { recursive: true, force: true });
-        });
 
-        /** Runs commands with a `pulumi` that notes its arguments; returns these, a list a call. */
-        function callsOf(code: string): string[][] {
+        /** Runs commands with a `pulumi` that notes its arguments; returns these calls. */
+        function callsOf(code: string): PulumiCall[] {
             const log = join(folder, "calls");
             rmSync(log, { force: true });
-            const network =
-                '{"vpcId":"vpc-0a1b2c3d","subnetIds":["subnet-0a1b2c3d"],"securityGroupIds":["sg-0a1b2c3d"]}';
-            writeFileSync(
-                join(folder, "pulumi"),
-                `#!/bin/bash\njq -nc '$ARGS.positional' --args -- "$@" >> '${log}'\n[[ "$*" != "stack output network "* ]] || echo '${network}'\n`,
-                { mode: 0o755 },
-            );
+            const pulumi = `#!/bin/bash\njq -nc '$ARGS.positional' --args -- "$@" >> '${log}'\n`;
+            writeFileSync(join(folder, "pulumi"), pulumi, { mode: 0o755 });
             writeFileSync(join(folder, "npm"), "#!/bin/bash\n", { mode: 0o755 });
             const env = { ...process.env, PATH: `${folder}:${process.env["PATH"] ?? ""}` };
             execFileSync("bash", ["-euo", "pipefail", "-c", code], { cwd: root, env, stdio: "pipe" });
-            return readFileSync(log, "utf8")
-                .trim()
-                .split("\n")
-                .map((call) => JSON.parse(call) as string[]);
+            const calls = readFileSync(log, "utf8").trim().split("\n");
+            return calls.map((call) => readPulumiCall(JSON.parse(call) as string[]));
         }
 
-        it("are taken by the program", async () => {
-            const blocks = await blocksFor("configuration");
-            assert(blocks.length >= 5);
-            for (const block of blocks) {
-                const calls = callsOf(block.code).map(readCall);
-                // A stack of examples/vpc is none of this program.
-                const ofProgram = calls.filter(({ stack }) => stack !== undefined && stack !== "builds");
-                const stacks = new Set(ofProgram.map(({ stack }) => stack));
-                assert.equal(stacks.size, 1, block.code);
-                const [stack = "dev"] = stacks;
-                const configuration: Record<string, unknown> = {};
-                for (const call of calls.filter((call) => call.stack !== "builds"))
-                    set(configuration, call, stack);
-                const changes = Object.fromEntries(
-                    Object.entries(configuration).map(([key, value]) => [
-                        key,
-                        typeof value === "string" ? value : JSON.stringify(value),
-                    ]),
+        it("give a configuration that the program takes", () => {
+            const blocks = blocksFor("configuration");
+            assert(blocks.length >= 4);
+            for (const { code } of blocks) {
+                const calls = callsOf(code).filter(({ command }) => command === "config set");
+                const stacks = new Set(calls.map(({ options }) => String(options["--stack"])));
+                assert.equal(stacks.size, 1, code);
+                const [stack = ""] = stacks;
+                const values: Record<string, string | undefined> = { ...stackConfiguration(stack) };
+                for (const call of calls) set(values, call);
+                const own = Object.entries(values).flatMap(([key, value]) =>
+                    key.startsWith(namespace) ? [[key.slice(namespace.length), value]] : [],
                 );
-                assert(Object.keys(changes).length > 0, block.code);
-                const program = await evaluateStack(stack, false, changes);
-                assert(program.typesAndNames().length > 10);
+                const of = { project: "ecr-image-export", stack };
+                parseConfig(Object.fromEntries(own) as Record<string, unknown>, values["aws:region"], of);
             }
         });
     });
 });
 
-/** A call of the Pulumi CLI, read as it reads it; what it would refuse is refused. */
-interface Call {
-    readonly command: string;
-    readonly positional: readonly string[];
-    /** The stack that is named, if one is. */
-    readonly stack: string | undefined;
-    readonly isPath: boolean;
-}
-
-function readCall(args: readonly string[]): Call {
-    const commands = ["stack init", "stack output", "config set", "preview", "up"];
-    const command = commands.find((name) => `${args.join(" ")} `.startsWith(`${name} `));
-    assert(command, `pulumi ${args.join(" ")}: no command that this test knows`);
-    const positional: string[] = [];
-    let stack: string | undefined;
-    let isPath = false;
-    const rest = args.slice(command.split(" ").length);
-    for (let at = 0; at < rest.length; at++) {
-        const arg = rest[at] ?? "";
-        if (arg === "--stack") stack = rest[++at];
-        else if (arg === "--path") isPath = true;
-        else if (arg === "--json") assert.equal(command, "stack output");
-        else {
-            assert(!arg.startsWith("-"), `pulumi ${args.join(" ")}: unknown option ${arg}`);
-            positional.push(arg);
-        }
-    }
-    const expected = { "stack init": 1, "stack output": 1, "config set": 2, preview: 0, up: 0 };
-    assert.equal(positional.length, expected[command as keyof typeof expected], `pulumi ${args.join(" ")}`);
-    return { command, positional, stack: command === "stack init" ? positional[0] : stack, isPath };
-}
-
 /** Does to the configuration what `pulumi config set` does: paths lead into lists and objects of the stack's file. */
-function set(
-    configuration: Record<string, unknown>,
-    { command, positional, isPath }: Call,
-    stack: string,
-): void {
-    if (command !== "config set") return;
+function set(values: Record<string, string | undefined>, { positional, options }: PulumiCall): void {
     const [key = "", value = ""] = positional;
-    if (!isPath) {
-        configuration[key.includes(":") ? key : `ecr-image-export:${key}`] = value;
+    assert.equal(positional.length, 2, `config set ${positional.join(" ")}`);
+    if (options["--path"] !== true) {
+        values[key.includes(":") ? key : `${namespace}${key}`] = value;
         return;
     }
-    const [, name = "", path = ""] = /^(\w+)(.*)$/.exec(key) ?? [];
-    const full = `ecr-image-export:${name}`;
-    const before = configuration[full] ?? (JSON.parse(stackConfiguration(stack)[full] ?? "null") as unknown);
-    const index = /^\[(\d+)\]$/.exec(path)?.[1];
-    const field = /^\.(\w+)$/.exec(path)?.[1];
-    assert(index ?? field, `${key}: a path that this test does not know`);
+    const [, name = "", index, field] =
+        /^(\w+)(?:\[(\d+)\]|\.(\w+))$/.exec(key) ?? assert.fail(`${key}: no path`);
+    const before = JSON.parse(values[`${namespace}${name}`] ?? "null") as object | null;
     // Numbers and truth values are taken for what they look like.
     const typed = /^(?:\d+|true|false)$/.test(value) ? (JSON.parse(value) as unknown) : value;
-    if (field === undefined) configuration[full] = Object.assign([], before, { [Number(index)]: typed });
-    else configuration[full] = { ...(before as object), [field]: typed };
+    const after =
+        field === undefined
+            ? Object.assign([], before, { [Number(index)]: typed })
+            : { ...before, [field]: typed };
+    values[`${namespace}${name}`] = JSON.stringify(after);
 }

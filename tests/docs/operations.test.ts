@@ -10,8 +10,7 @@ import type { Evaluation } from "../../lab/evaluation";
 const page = readFileSync(join(root, "docs/operations.md"), "utf8");
 const headings = [...page.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) => heading);
 
-describe("docs/operations.md", function () {
-    this.timeout(10_000);
+describe("docs/operations.md", () => {
     let program: Evaluation;
     before(async () => {
         program = await evaluateStack("prod", false, {
@@ -31,7 +30,7 @@ describe("docs/operations.md", function () {
             assert(section !== undefined, name);
             return section;
         });
-        const sections = headings.filter((heading) => heading.startsWith("When "));
+        const sections = headings.filter((heading) => /^When (?!pulumi )/.test(heading));
         assert.deepEqual([...new Set(named)].sort(), sections.sort());
     });
 

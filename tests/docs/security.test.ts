@@ -1,9 +1,8 @@
 import { strict as assert } from "node:assert";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { root } from "../../lab/stackFiles";
-import { resourceRules, stackRules } from "../support/guardRails";
 
 const page = readFileSync(join(root, "docs", "security.md"), "utf8");
 /** The page without its line breaks, which may part a file from a title. */
@@ -17,23 +16,21 @@ describe("docs/security.md", () => {
         assert.equal(named.length, [...text.matchAll(/`tests\//g)].length);
     });
 
-    for (const [, file = "", title = ""] of named) {
-        it(`names a test that exists: ${file}, ${title}`, () => {
-            const source = readFileSync(join(root, file), "utf8");
-            assert(source.includes(`"${title}"`), `no such title in ${file}`);
+    it("names tests that exist", () => {
+        const missing = named.filter(([, file = "", title = ""]) => {
+            const path = join(root, file);
+            return !existsSync(path) || !readFileSync(path, "utf8").includes(`"${title}"`);
         });
-    }
+        assert.deepEqual(
+            missing.map(([each]) => each),
+            [],
+        );
+    });
 
-    it("shows for each threat a test", () => {
+    it("shows a test for each threat", () => {
         const [, threats = ""] = /## Threats(.*?)\n## /s.exec(page) ?? [];
         const [, ...sections] = threats.split(/^### /m);
         assert(sections.length >= 7);
         for (const section of sections) assert.match(section, /`tests\//, section.split("\n")[0]);
-    });
-
-    it("describes every rule of the policy pack, and no other", () => {
-        const [, rules = ""] = /## Guard rails(.*)/s.exec(page) ?? [];
-        const described = [...rules.matchAll(/^\| `([a-z-]+)`/gm)].map(([, rule]) => rule);
-        assert.deepEqual(described, [...Object.keys(resourceRules), ...Object.keys(stackRules)]);
     });
 });

@@ -21,43 +21,49 @@ interface Surroundings {
 }
 
 const surroundings: Record<string, Surroundings> = {
+    "README.md": { after: 'docker image inspect "$IMAGE"' },
+    "docs/engines.md": {
+        before: [
+            'export AWS_ENDPOINT_URL="$OWNER_ENDPOINT"',
+            // The exporter runs with credentials that the declared policies know.
+            'node() { AWS_ENDPOINT_URL="$JUDGING_ENDPOINT" AWS_ACCESS_KEY_ID=somebody command node "$@"; }',
+        ].join("\n"),
+        after: "tar -tf nginx.tar | grep -qx index.json",
+    },
+    "docs/faq.md": {},
+    "docs/network.md": {
+        before: [
+            "aws logs create-log-group --log-group-name flows",
+            "aws ecr create-repository --region ap-northeast-1 --repository-name platform/base",
+        ].join("\n"),
+        after: "aws ecr get-repository-policy --region ap-northeast-1 --repository-name platform/base | grep -q LetImageExportPull",
+    },
+    "docs/outputs.md": {
+        before: `aws iam create-role --role-name ci --assume-role-policy-document '{"Version": "2012-10-17", "Statement": []}'`,
+        after: "aws iam get-role-policy --role-name ci --policy-name start-image-export",
+    },
     "docs/requests.md": {
         before: 'printf "imageUri\\n%s\\n" "$IMAGE" > images.csv',
         after: 'aws s3api head-object --bucket "$bucket" --key batches/images.csv',
     },
-    "docs/engines.md": {
-        before: 'export AWS_ENDPOINT_URL="$JUDGING_ENDPOINT" AWS_ACCESS_KEY_ID=somebody',
-        after: "tar -tf nginx.tar | grep -qx index.json",
-    },
-    "docs/images.md": {
-        before: "aws ecr create-repository --region ap-northeast-1 --repository-name platform/base",
-        after: "aws ecr get-repository-policy --region ap-northeast-1 --repository-name platform/base | grep -q LetImageExportPull",
-    },
-    "docs/network.md": { before: "aws logs create-log-group --log-group-name flows" },
-    "docs/encryption.md": {
+    "docs/security.md": {
         // The emulator takes no ARN here, which KMS does.
         before: 'key=$(aws kms create-key --query KeyMetadata.KeyId --output text); aws kms schedule-key-deletion --key-id "$key"',
         after: 'test "$(aws kms describe-key --key-id "$key" --query KeyMetadata.KeyState --output text)" = Enabled',
     },
-    "docs/cost.md": {},
-    "docs/faq.md": {},
-    "README.md": {
-        before: `aws iam create-role --role-name ci --assume-role-policy-document '{"Version": "2012-10-17", "Statement": []}'`,
-        after: [
-            "aws iam get-role-policy --role-name ci --policy-name start-image-export",
-            'docker image inspect "$IMAGE"',
-            'test "$(aws s3api list-object-versions --bucket "$bucket" --query "length(Versions || \\`[]\\`)")" = 0',
-        ].join("\n"),
+    // The last one, since it empties the bucket.
+    "docs/operations.md": {
+        before: `execution=$(aws stepfunctions start-execution --state-machine-arn "$(pulumi stack output stateMachineArn --stack dev)" --input '{}' --query executionArn --output text)`,
+        after: 'test "$(aws s3api list-object-versions --bucket "$bucket" --query "length(Versions || \\`[]\\`)")" = 0',
     },
 };
 
 /**
- * `aws`, of the first line, which is the one that can be installed everywhere. Cost Explorer is not emulated: its arguments
- * are checked, and nothing is sent. `logs tail` is of the second line alone: here the log group has to be there.
+ * `aws`, of the first line, which is the one that can be installed everywhere. `logs tail` is of the second line only: here the
+ * log group has to exist.
  */
 const awsCommand = `aws() {
   case "$1 $2" in
-    "ce "*) command aws "$@" --generate-cli-skeleton output ;;
     "logs tail")
       [[ "\${*:4}" =~ ^(--follow|--filter-pattern [A-Z]+)$ ]] || { echo "unknown options: aws $*" >&2; return 2; }
       local names; names=$(command aws logs describe-log-groups --query 'logGroups[].logGroupName' --output text)
@@ -104,6 +110,7 @@ describe("lab: the commands of the documentation", () => {
             PATH: `${bin}:${dirname(aws)}:${process.env["PATH"] ?? ""}`,
             PULUMI_STUB: bin,
             AWS_ENDPOINT_URL: endpoint,
+            OWNER_ENDPOINT: endpoint,
             JUDGING_ENDPOINT: lab.endpoint,
             AWS_REGION: "ap-northeast-1",
             AWS_DEFAULT_REGION: "ap-northeast-1",
