@@ -126,38 +126,39 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
             principal: roleArn(`passing-${name}`),
         };
     },
-    "aws:kms/key:Key policy": ({ type, name, inputs }) => ({
-        kind: "resource",
-        name: "the key",
-        of: name,
-        reasons: keyPolicy,
-        arn: awsTypes[type]?.answer(physicalNameOf(name), inputs)["arn"] ?? "",
-    }),
-    "aws:s3/bucketPolicy:BucketPolicy policy": ({ name, inputs }) => ({
-        kind: "resource",
-        name: "the bucket",
-        of: name,
-        reasons: bucketPolicy,
-        arn: `arn:${at.partition}:s3:::${String(inputs["bucket"])}`,
-    }),
-    "aws:sns/topicPolicy:TopicPolicy policy": ({ name, inputs }) => ({
-        kind: "resource",
-        name: "the topic",
-        of: name,
-        reasons: topicPolicy,
-        arn: String(inputs["arn"]),
-    }),
-    "aws:sqs/queuePolicy:QueuePolicy policy": ({ name, inputs }) => ({
-        kind: "resource",
-        name: "the dead-letter queue",
-        of: name,
-        reasons: queuePolicy,
-        arn: String(inputs["queueUrl"]).replace(
-            /^https:\/\/sqs\.([^.]+)\.[^/]+\/(\d+)\/(.+)$/,
-            `arn:${at.partition}:sqs:$1:$2:$3`,
-        ),
-    }),
+    "aws:kms/key:Key policy": ofResource(
+        "the key",
+        keyPolicy,
+        ({ type, name, inputs }) => awsTypes[type]?.answer(physicalNameOf(name), inputs)["arn"] ?? "",
+    ),
+    "aws:s3/bucketPolicy:BucketPolicy policy": ofResource(
+        "the bucket",
+        bucketPolicy,
+        ({ inputs }) => `arn:${at.partition}:s3:::${String(inputs["bucket"])}`,
+    ),
+    "aws:sns/topicPolicy:TopicPolicy policy": ofResource("the topic", topicPolicy, ({ inputs }) =>
+        String(inputs["arn"]),
+    ),
+    "aws:sqs/queuePolicy:QueuePolicy policy": ofResource(
+        "the dead-letter queue",
+        queuePolicy,
+        ({ inputs }) => {
+            const queue = String(inputs["queueUrl"]).split("/").at(-1) ?? "";
+            return `arn:${at.partition}:sqs:${at.region}:${at.accountId}:${queue}`;
+        },
+    ),
 };
+
+/** A policy of a resource that there is one of. */
+function ofResource(name: string, reasons: Table, arnOf: (resource: RecordedResource) => string) {
+    return (resource: RecordedResource): Holder => ({
+        kind: "resource",
+        name,
+        of: resource.name,
+        reasons,
+        arn: arnOf(resource),
+    });
+}
 
 /** Somebody in the stack's account who was given a published policy, and nothing else. */
 function givenTo(of: string, reasons: Table): Holder {

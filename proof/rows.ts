@@ -69,38 +69,6 @@ type Request = Pick<Row, "actor" | "action" | "resource" | "context" | "sides">;
 /** As every call to AWS comes, unless a row says otherwise. */
 const usualContext = { "aws:SecureTransport": "true" };
 
-/** What nobody here may do, whatever service it belongs to, and to what. */
-function coveted(program: Program): [action: string, resource: string][] {
-    const roles = program.policies.flatMap(({ holder }) =>
-        holder.kind === "resource" && holder.arn.includes(":role/") ? [holder.arn] : [],
-    );
-    const { stack } = program;
-    const own = (service: string, resource: string) =>
-        `arn:${at.partition}:${service}:${at.region}:${at.accountId}:${resource}`;
-    const ofRoles = [
-        "iam:AttachRolePolicy",
-        "iam:DeleteRolePolicy",
-        "iam:PassRole",
-        "iam:PutRolePolicy",
-        "iam:UpdateAssumeRolePolicy",
-        "sts:AssumeRole",
-    ];
-    const ofBucket = ["s3:DeleteBucket", "s3:PutBucketPolicy", "s3:PutLifecycleConfiguration"];
-    return [
-        ...ofBucket.map((action): [string, string] => [action, stack.arn("image-export-storage-bucket")]),
-        ...roles.flatMap((role) => ofRoles.map((action): [string, string] => [action, role])),
-        ["iam:CreateAccessKey", `arn:${at.partition}:iam::${at.accountId}:user/deployer`],
-        ["iam:CreateRole", `arn:${at.partition}:iam::${at.accountId}:role/another`],
-        ["kms:Decrypt", own("kms", "key/5f2b6c1e-0000-4000-8000-000000000000")],
-        ["kms:CreateGrant", own("kms", "key/5f2b6c1e-0000-4000-8000-000000000000")],
-        ["lambda:InvokeFunction", own("lambda", "function:another")],
-        ["secretsmanager:GetSecretValue", own("secretsmanager", "secret:another-0a1b2c")],
-        ["ssm:GetParameter", own("ssm", "parameter/another")],
-        ["ec2:RunInstances", own("ec2", "instance/*")],
-        ["cloudformation:CreateStack", own("cloudformation", "stack/another/*")],
-    ];
-}
-
 /** Makes the table for a program. */
 export async function makeRows(program: Program): Promise<Row[]> {
     const world = new World(program);
@@ -138,9 +106,6 @@ export async function makeRows(program: Program): Promise<Row[]> {
                     add("other's right", { ...request, sides: "open identity policy" });
                 }
             }
-        }
-        for (const [action, resource] of coveted(program)) {
-            add("other action", { actor, action, resource, context: usualContext });
         }
     }
     for (const grant of world.grants.filter(({ principals }) => principals !== undefined)) {
