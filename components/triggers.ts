@@ -147,7 +147,7 @@ function createPushRule(
                     "action-type": ["PUSH"],
                     result: ["SUCCESS"],
                     "repository-name": repositories,
-                    "image-tag": tags.map((tag) => (tag.includes("*") ? { wildcard: tag } : tag)),
+                    "image-tag": tagPattern(tags),
                 },
             }),
         },
@@ -190,6 +190,16 @@ function createPushRule(
         opts,
     );
     return rule;
+}
+
+/**
+ * ECR reports each manifest of a pushed image of several platforms, and each attestation, by an event of its own with an empty tag,
+ * which `*` would match. Members of a list are alternatives, so that `*` beside others is as good as `*` by itself:
+ * docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+ */
+function tagPattern(tags: readonly string[]): unknown[] {
+    if (tags.includes("*")) return [{ "anything-but": [""] }];
+    return tags.map((tag) => (tag.includes("*") ? { wildcard: tag } : tag));
 }
 
 function createSchedule(

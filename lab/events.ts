@@ -139,7 +139,7 @@ export class EventBridge {
 
 /**
  * Reads an event pattern. Of the operators of EventBridge it knows those that this program uses: exact values,
- * `wildcard`, and `anything-but` with a prefix (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
+ * `wildcard`, and `anything-but` with a list or a prefix (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
  *
  * @returns whether an event matches
  * @throws Error when it knows an operator not, or the pattern is none.
@@ -172,7 +172,7 @@ function compileValues(expected: readonly unknown[], field: string): Matcher {
     const alternatives = expected.map((each): Matcher => {
         if (!isObject(each)) return (value) => value === each;
         const [[operator, operand] = ["{}", undefined], ...others] = Object.entries(each);
-        if (operator === "anything-but" && others.length === 0) return compilePrefixExcluded(operand, field);
+        if (operator === "anything-but" && others.length === 0) return compileExcluded(operand, field);
         if (operator !== "wildcard" || typeof operand !== "string" || others.length > 0) {
             throw unknownOperator(operator, field);
         }
@@ -182,8 +182,9 @@ function compileValues(expected: readonly unknown[], field: string): Matcher {
     return (value) => [value].flat().some((each) => alternatives.some((matches) => matches(each)));
 }
 
-/** `anything-but` with a prefix: a text that begins otherwise. */
-function compilePrefixExcluded(operand: unknown, field: string): Matcher {
+/** `anything-but`: a string that is none of a list, or that begins otherwise. */
+function compileExcluded(operand: unknown, field: string): Matcher {
+    if (Array.isArray(operand)) return (value) => typeof value === "string" && !operand.includes(value);
     const { prefix, ...others } = isObject(operand) ? operand : {};
     if (typeof prefix !== "string" || Object.keys(others).length > 0) {
         throw unknownOperator(`anything-but ${JSON.stringify(operand)}`, field);

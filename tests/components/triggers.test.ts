@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 
 import { Triggers, type TriggersArgs } from "../../components/triggers";
 import { at } from "../../lab/awsTypes";
+import { compilePattern } from "../../lab/events";
 import { itKeepsTheHouseRules } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 
@@ -83,6 +84,30 @@ describe("Triggers", () => {
             },
         });
     });
+
+    for (const tags of [["*"], ["*", "v*"], ["latest", "*"]]) {
+        it(`matches every tag by ${tags.join(", ")}, but not the events of an image's parts, which have none`, async () => {
+            const { inputs } = (
+                await evaluateTriggers({ onPush: { repositories: ["nginx"], tags } })
+            ).resource("test-on-push");
+            const pattern = JSON.parse(String(inputs["eventPattern"])) as Record<string, unknown>;
+            const matches = compilePattern(pattern);
+            const push = (tag: string) => ({
+                source: "aws.ecr",
+                "detail-type": "ECR Image Action",
+                detail: {
+                    "action-type": "PUSH",
+                    result: "SUCCESS",
+                    "repository-name": "nginx",
+                    "image-tag": tag,
+                },
+            });
+            assert.deepEqual(
+                ["v1", "latest", ""].map((tag) => matches(push(tag) as never)),
+                [true, true, false],
+            );
+        });
+    }
 
     it("asks for exactly the pushed image, under the identity of the event", () => {
         const { inputTransformer, ...target } = triggers.resource("test-on-push-target").inputs;
