@@ -80,7 +80,9 @@ describe("the commands of the documentation", () => {
     });
 
     it("that .ci/run is said to run are run there", () => {
-        const ci = readFileSync(join(root, ".ci/run"), "utf8").split("\n");
+        const ci = [".ci/prepare", ".ci/run"]
+            .flatMap((file) => readFileSync(join(root, file), "utf8").split("\n"))
+            .map((line) => line.replace(/^run /, "").replace("npm run -s", "npm run"));
         const commands = blocksFor("ci").flatMap(({ code }) => code.split(/\n| && /));
         assert(commands.length > 0);
         for (const command of commands)

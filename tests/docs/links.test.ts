@@ -41,8 +41,9 @@ describe("the documentation", () => {
     it("can be reached from the README", async () => {
         const { links } = await readPage("README.md");
         const linked = new Set(links.map((link) => link.split("#")[0]));
-        const unlinked = pages.filter((page) => /^docs\/[^/]+\.md$/.test(page) && !linked.has(page));
-        assert.deepEqual(unlinked, [], "add these pages to the table “All pages” of README.md");
+        // docs/deep.md is the result of .ci/deep.
+        const unlinked = pages.filter((page) => /^docs\/(?!deep)[^/]+\.md$/.test(page) && !linked.has(page));
+        assert.deepEqual(unlinked, [], "add these pages to the table “Read on” of README.md");
     });
 
     it("would be seen to have a broken link", async () => {
