@@ -11,6 +11,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { setImmediate } from "node:timers/promises";
 
 import {
     CloudWatchLogsClient,
@@ -35,36 +36,34 @@ export interface BuildHost {
     readonly folder: string;
     /** Called with each line of the build's log. */
     readonly tell: (line: string) => void;
-    /** Called when the build enters a phase. */
-    readonly follow: (build: RunningBuild) => void;
 }
 
-/** What `BatchGetBuilds` tells of a build from its start on: docs.aws.amazon.com/codebuild/latest/APIReference/API_Build.html */
-export interface RunningBuild {
+/** A build, as `BatchGetBuilds` describes it: docs.aws.amazon.com/codebuild/latest/APIReference/API_Build.html */
+export interface Build {
     readonly id: string;
     readonly arn: string;
     readonly projectName: string;
-    readonly buildStatus: Build["BuildStatus"] | "IN_PROGRESS";
+    readonly buildStatus: "IN_PROGRESS" | "SUCCEEDED" | "FAILED" | "STOPPED" | "TIMED_OUT";
     readonly currentPhase: string;
+    readonly phases: readonly Phase[];
+    readonly exportedEnvironmentVariables: readonly { readonly name: string; readonly value: string }[];
     readonly logs: { readonly groupName: string; readonly streamName: string; readonly deepLink: string };
 }
 
-/** A build, as `BatchGetBuilds` tells of it and as Step Functions hands it on. */
-export interface Build {
-    readonly Id: string;
-    readonly Arn: string;
-    readonly ProjectName: string;
-    readonly BuildStatus: "SUCCEEDED" | "FAILED" | "STOPPED" | "TIMED_OUT";
-    readonly Phases: readonly Phase[];
-    readonly ExportedEnvironmentVariables: readonly { readonly Name: string; readonly Value: string }[];
-    readonly Logs: { readonly GroupName: string; readonly StreamName: string; readonly DeepLink: string };
+/** A phase of a build: docs.aws.amazon.com/codebuild/latest/APIReference/API_BuildPhase.html */
+interface Phase {
+    readonly phaseType: string;
+    readonly phaseStatus: "SUCCEEDED" | "FAILED";
+    readonly contexts: readonly { readonly statusCode: string; readonly message: string }[];
 }
 
-/** A phase of a build: docs.aws.amazon.com/codebuild/latest/APIReference/API_BuildPhase.html */
-export interface Phase {
-    readonly PhaseType: string;
-    readonly PhaseStatus: "SUCCEEDED" | "FAILED";
-    readonly Contexts?: readonly { readonly StatusCode: string; readonly Message: string }[];
+/** A build that was started. */
+export interface RunningBuild {
+    /** How it is now. */
+    description: Build;
+    /** How it ended. */
+    readonly ended: Promise<Build>;
+    readonly stop: () => void;
 }
 
 interface Buildspec {
@@ -86,21 +85,56 @@ interface Buildspec {
 const phaseNames = ["install", "pre_build", "build", "post_build"];
 
 /**
- * Runs one build.
+ * Starts a build.
  *
  * @param overrides Variables of the request, over those of the project, over those of the buildspec.
- * @param signal Stops the build.
  */
-export async function runBuild(
+export function startBuild(
     host: BuildHost,
     project: DeclaredProject,
     overrides: Record<string, string>,
     credentials: Credentials,
-    signal: AbortSignal,
+): RunningBuild {
+    const streamName = randomUUID();
+    const { groupName } = project.logsConfig.cloudwatchLogs;
+    const id = `${project.name}:${streamName}`;
+    const place = `#logsV2:log-groups/log-group/${encodeURIComponent(groupName)}/log-events/${streamName}`;
+    const deepLink = `https://console.aws.amazon.com/cloudwatch/home?region=${host.region}${place}`;
+    const stopped = new AbortController();
+    const build: RunningBuild = {
+        description: {
+            id,
+            arn: project.arn.replace(/:project\/.*$/, `:build/${id}`),
+            projectName: project.name,
+            buildStatus: "IN_PROGRESS",
+            currentPhase: "SUBMITTED",
+            phases: [],
+            exportedEnvironmentVariables: [],
+            logs: { groupName, streamName, deepLink },
+        },
+        // Begins once whoever starts it has got it.
+        ended: setImmediate().then(() =>
+            runBuild(build, host, project, overrides, credentials, stopped.signal),
+        ),
+        stop: () => {
+            stopped.abort();
+        },
+    };
+    return build;
+}
+
+async function runBuild(
+    build: RunningBuild,
+    host: BuildHost,
+    project: DeclaredProject,
+    overrides: Record<string, string>,
+    credentials: Credentials,
+    stopped: AbortSignal,
 ): Promise<Build> {
-    const uuid = randomUUID();
+    const { region, endpoint } = host;
+    const { groupName: logGroupName, streamName: logStreamName } = build.description.logs;
     const buildspec = parse(project.source.buildspec) as Buildspec;
-    const folder = join(host.folder, uuid);
+    const folder = join(host.folder, logStreamName);
     const state = join(folder, "state");
     const source = join(folder, "src");
     mkdirSync(state, { recursive: true });
@@ -115,15 +149,14 @@ export async function runBuild(
         AWS_ACCESS_KEY_ID: credentials.accessKeyId,
         AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
         AWS_SESSION_TOKEN: credentials.sessionToken,
-        AWS_REGION: host.region,
-        AWS_DEFAULT_REGION: host.region,
-        AWS_ENDPOINT_URL: host.endpoint,
-        CODEBUILD_BUILD_ID: `${project.name}:${uuid}`,
+        AWS_REGION: region,
+        AWS_DEFAULT_REGION: region,
+        AWS_ENDPOINT_URL: endpoint,
+        CODEBUILD_BUILD_ID: build.description.id,
         CODEBUILD_SRC_DIR: source,
     };
-    const group = project.logsConfig.cloudwatchLogs.groupName;
-    const stream = { logGroupName: group, logStreamName: uuid };
-    const logs = new CloudWatchLogsClient({ region: host.region, endpoint: host.endpoint, credentials });
+    const stream = { logGroupName, logStreamName };
+    const logs = new CloudWatchLogsClient({ region, endpoint, credentials });
     const log = new LogWriter(logs, stream);
     const tell = (line: string) => {
         log.write(line);
@@ -131,52 +164,39 @@ export async function runBuild(
     };
     // Lambda compute ends builds after 15 minutes.
     const timeout = AbortSignal.timeout((project.buildTimeout ?? 15) * 60_000);
-    const id = `${project.name}:${uuid}`;
-    const arn = project.arn.replace(/:project\/.*$/, `:build/${id}`);
-    const deepLink = `https://console.aws.amazon.com/cloudwatch/home?region=${host.region}#logsV2:log-groups/log-group/${encodeURIComponent(group)}/log-events/${uuid}`;
-    const follow = (currentPhase: string, buildStatus: RunningBuild["buildStatus"] = "IN_PROGRESS") => {
-        const place = { groupName: group, streamName: uuid, deepLink };
-        host.follow({ id, arn, projectName: project.name, buildStatus, currentPhase, logs: place });
+    const shell = { environment, source, state, tell, signal: AbortSignal.any([stopped, timeout]) };
+    const enter = (currentPhase: string) => {
+        build.description = { ...build.description, currentPhase };
     };
-    const shell = { environment, source, state, tell, follow, signal: AbortSignal.any([signal, timeout]) };
-    const ended = (
-        status: Build["BuildStatus"],
-        phases: readonly Phase[],
-        exported: Build["ExportedEnvironmentVariables"],
-    ): Build => {
-        follow("COMPLETED", status);
-        return {
-            Id: id,
-            Arn: arn,
-            ProjectName: project.name,
-            BuildStatus: status,
-            Phases: phases,
-            ExportedEnvironmentVariables: exported,
-            Logs: { GroupName: group, StreamName: uuid, DeepLink: deepLink },
-        };
+    const phases: Phase[] = [];
+    /** A phase of CodeBuild's own, which it does with the service role. */
+    const own = async (phaseType: string, work: () => Promise<unknown>) => {
+        enter(phaseType);
+        try {
+            await work();
+            return true;
+        } catch (error) {
+            const contexts = [{ statusCode: "CLIENT_ERROR", message: (error as Error).message }];
+            phases.push({ phaseType, phaseStatus: "FAILED", contexts });
+            return false;
+        }
     };
-    try {
-        follow("PROVISIONING");
-        // CodeBuild writes the log with the service role, which therefore needs the permissions for it.
-        await logs.send(new CreateLogStreamCommand(stream));
-        follow("DOWNLOAD_SOURCE");
-        await downloadSource(host, project, credentials, source);
-        const { succeeded, phases } = canBeStarted(environment)
-            ? await runPhases(buildspec, shell)
-            : { succeeded: false, phases: [] };
-        const exported = exportedVariables(
-            join(state, "values"),
-            buildspec.env?.["exported-variables"] ?? [],
-        );
-        await log.end();
-        if (signal.aborted) return ended("STOPPED", phases, exported);
-        if (timeout.aborted) return ended("TIMED_OUT", phases, exported);
-        return ended(succeeded ? "SUCCEEDED" : "FAILED", phases, exported);
-    } finally {
-        log.stop();
-        logs.destroy();
-        rmSync(folder, { recursive: true, force: true });
-    }
+    const succeeds =
+        (await own("PROVISIONING", () => logs.send(new CreateLogStreamCommand(stream)))) &&
+        (await own("DOWNLOAD_SOURCE", () => downloadSource(host, project, credentials, source))) &&
+        canBeStarted(environment) &&
+        (await runPhases(buildspec, shell, enter, phases));
+    const names = buildspec.env?.["exported-variables"] ?? [];
+    const exportedEnvironmentVariables = exportedVariables(join(state, "values"), names);
+    const isComplete = await own("FINALIZING", () => log.end());
+    log.stop();
+    logs.destroy();
+    rmSync(folder, { recursive: true, force: true });
+    const ending = succeeds && isComplete ? "SUCCEEDED" : "FAILED";
+    const buildStatus = stopped.aborted ? "STOPPED" : timeout.aborted ? "TIMED_OUT" : ending;
+    const outcome = { buildStatus, currentPhase: "COMPLETED", phases, exportedEnvironmentVariables } as const;
+    build.description = { ...build.description, ...outcome };
+    return build.description;
 }
 
 /** Writes the log of a build while the build goes on, as CodeBuild does. */
@@ -243,7 +263,6 @@ interface Shell {
     /** Folder that hands exported variables and working folder from command to command. */
     readonly state: string;
     readonly tell: (line: string) => void;
-    readonly follow: (phase: string) => void;
     readonly signal: AbortSignal;
 }
 
@@ -256,42 +275,34 @@ function canBeStarted(environment: Record<string, string>): boolean {
 async function runPhases(
     buildspec: Buildspec,
     shell: Shell,
-): Promise<{ succeeded: boolean; phases: Phase[] }> {
+    enter: (phase: string) => void,
+    ended: Phase[],
+): Promise<boolean> {
     let succeeding = true;
-    const told: Phase[] = [];
     for (const name of phaseNames) {
         const phase = buildspec.phases[name];
         // After a failure only post_build runs, and only where the failed phase did not abort the build.
         if (phase === undefined || (!succeeding && name !== "post_build")) continue;
-        shell.follow(name.toUpperCase());
+        const phaseType = name.toUpperCase();
+        enter(phaseType);
         shell.environment["CODEBUILD_BUILD_SUCCEEDING"] = succeeding ? "1" : "0";
-        let failure: { command: string; status: number } | undefined;
-        for (const command of phase.commands) {
+        const failures: string[] = [];
+        const attempt = async (command: string) => {
             const status = await runCommand(command, shell);
-            if (status !== 0) failure = { command, status };
-            if (failure) break;
-        }
-        for (const command of phase.finally ?? []) {
-            const status = await runCommand(command, shell);
-            if (status !== 0) failure ??= { command, status };
-        }
-        const passed = failure === undefined;
-        told.push({
-            PhaseType: name.toUpperCase(),
-            PhaseStatus: passed ? "SUCCEEDED" : "FAILED",
-            Contexts: failure
-                ? [
-                      {
-                          StatusCode: "COMMAND_EXECUTION_ERROR",
-                          Message: `Error while executing command: ${failure.command}. Reason: exit status ${failure.status}`,
-                      },
-                  ]
-                : [],
-        });
+            const reason = `Error while executing command: ${command}. Reason: exit status ${status}`;
+            if (status !== 0) failures.push(reason);
+        };
+        for (const command of phase.commands) if (failures.length === 0) await attempt(command);
+        for (const command of phase.finally ?? []) await attempt(command);
+        const passed = failures.length === 0;
+        const contexts = failures
+            .slice(0, 1)
+            .map((message) => ({ statusCode: "COMMAND_EXECUTION_ERROR", message }));
+        ended.push({ phaseType, phaseStatus: passed ? "SUCCEEDED" : "FAILED", contexts });
         succeeding = succeeding && (passed || phase["on-failure"] === "CONTINUE");
         if (!passed && phase["on-failure"] === "ABORT") break;
     }
-    return { succeeded: succeeding, phases: told };
+    return succeeding;
 }
 
 /**
@@ -336,10 +347,10 @@ async function runCommand(command: string, shell: Shell): Promise<number> {
     return shell.signal.aborted ? -1 : (ended ?? -1);
 }
 
-function exportedVariables(file: string, names: readonly string[]): { Name: string; Value: string }[] {
+function exportedVariables(file: string, names: readonly string[]): { name: string; value: string }[] {
     const entries = existsSync(file) ? readFileSync(file, "utf8").split("\0") : [];
     return names.flatMap((name) => {
         const entry = entries.find((each) => each.startsWith(`${name}=`));
-        return entry === undefined ? [] : [{ Name: name, Value: entry.slice(name.length + 1) }];
+        return entry === undefined ? [] : [{ name, value: entry.slice(name.length + 1) }];
     });
 }

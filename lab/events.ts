@@ -137,56 +137,46 @@ export class EventBridge {
     }
 }
 
+type Matcher = (value: unknown) => boolean;
+
 /**
  * Reads an event pattern. Of the operators of EventBridge it knows those that this program uses: exact values,
  * `wildcard`, and `anything-but` with a list or a prefix (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
+ * All fields have to match; one that the event lacks does not.
  *
  * @returns whether an event matches
- * @throws Error when it knows an operator not, or the pattern is none.
+ * @throws Error when it does not know an operator, or the pattern is none.
  */
-export function compilePattern(pattern: Record<string, unknown>): (event: Event) => boolean {
-    const matches = compileFields(pattern, "");
-    return (event) => matches(event);
-}
-
-type Matcher = (value: unknown) => boolean;
-
-/** All fields have to match; a field that the event lacks does not. */
-function compileFields(pattern: Record<string, unknown>, path: string): Matcher {
+export function compilePattern(pattern: Record<string, unknown>, path = ""): Matcher {
     const fields = Object.entries(pattern).map(([name, expected]): [string, Matcher] => {
         const field = path === "" ? name : `${path}.${name}`;
         if (name.startsWith("$")) throw unknownOperator(name, path);
-        if (Array.isArray(expected)) return [name, compileValues(expected, field)];
-        if (!isObject(expected)) {
-            throw new Error(
-                `The event pattern's ${field} is ${JSON.stringify(expected)}: values have to be in an array.`,
-            );
+        if (isObject(expected)) return [name, compilePattern(expected, field)];
+        if (!Array.isArray(expected)) {
+            const given = JSON.stringify(expected);
+            throw new Error(`The event pattern's ${field} is ${given}: values have to be in an array.`);
         }
-        return [name, compileFields(expected, field)];
+        // One of the values has to match; of an array in the event, one of its elements.
+        const alternatives = expected.map((each) => compileValue(each, field));
+        return [
+            name,
+            (value) => [value].flat().some((each) => alternatives.some((matches) => matches(each))),
+        ];
     });
     return (value) => isObject(value) && fields.every(([name, matches]) => matches(value[name]));
 }
 
-/** One of the values has to match; of an array in the event, one of its elements. */
-function compileValues(expected: readonly unknown[], field: string): Matcher {
-    const alternatives = expected.map((each): Matcher => {
-        if (!isObject(each)) return (value) => value === each;
-        const [[operator, operand] = ["{}", undefined], ...others] = Object.entries(each);
-        if (operator === "anything-but" && others.length === 0) return compileExcluded(operand, field);
-        if (operator !== "wildcard" || typeof operand !== "string" || others.length > 0) {
-            throw unknownOperator(operator, field);
-        }
+function compileValue(expected: unknown, field: string): Matcher {
+    if (!isObject(expected)) return (value) => value === expected;
+    const [[operator, operand] = ["{}", undefined], ...others] = Object.entries(expected);
+    if (operator === "wildcard" && typeof operand === "string" && others.length === 0) {
         const wildcard = compileWildcard(operand, field);
         return (value) => typeof value === "string" && wildcard.test(value);
-    });
-    return (value) => [value].flat().some((each) => alternatives.some((matches) => matches(each)));
-}
-
-/** `anything-but`: a string that is none of a list, or that begins otherwise. */
-function compileExcluded(operand: unknown, field: string): Matcher {
+    }
+    if (operator !== "anything-but" || others.length > 0) throw unknownOperator(operator, field);
     if (Array.isArray(operand)) return (value) => typeof value === "string" && !operand.includes(value);
-    const { prefix, ...others } = isObject(operand) ? operand : {};
-    if (typeof prefix !== "string" || Object.keys(others).length > 0) {
+    const { prefix, ...more } = isObject(operand) ? operand : {};
+    if (typeof prefix !== "string" || Object.keys(more).length > 0) {
         throw unknownOperator(`anything-but ${JSON.stringify(operand)}`, field);
     }
     return (value) => typeof value === "string" && !value.startsWith(prefix);
@@ -225,35 +215,26 @@ export function transform(
     const input = inputTemplate.replace(/\\.|"|<([^<>]+)>/gs, (part, variable: string | undefined) => {
         if (part === '"') quoted = !quoted;
         if (variable === undefined) return part;
-        const value = valueOf(variable, inputPaths, event);
+        const path = variable === "aws.events.event.json" ? "$" : inputPaths[variable];
+        if (path === undefined || !/^\$(\.[\w-]+)*$/.test(path)) {
+            throw new Error(
+                `The input template has <${variable}>, whose path is ${String(path)}: the lab knows "aws.events.event.json" and paths of names, as $.detail.status.`,
+            );
+        }
+        const names = path.split(".").slice(1);
+        const value = names.reduce<unknown>((from, name) => (isObject(from) ? from[name] : undefined), event);
         if (value === undefined) return "";
         return quoted && typeof value === "string" ? value : JSON.stringify(value);
     });
     return parsed(input, "The input transformer");
 }
 
-function valueOf(variable: string, inputPaths: Record<string, string>, event: Event): unknown {
-    if (variable === "aws.events.event.json") return event;
-    const path = inputPaths[variable];
-    if (path === undefined || !/^\$(\.[\w-]+)*$/.test(path)) {
-        throw new Error(
-            `The input template has <${variable}>, whose path is ${String(path)}: the lab knows "aws.events.event.json" and paths of names, as $.detail.status.`,
-        );
-    }
-    const names = path.split(".").slice(1);
-    return names.reduce<unknown>((value, name) => (isObject(value) ? value[name] : undefined), event);
-}
-
-/**
- * Puts the context attributes into a schedule's input.
- * docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
- */
+/** docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html */
 function fillIn(input: string, attributes: Record<string, string>): unknown {
     const filled = input.replace(/<aws\.scheduler\.([^<>]*)>/g, (_, name: string) => {
         const value = attributes[name];
-        if (value === undefined)
-            throw new Error(`The lab does not know <aws.scheduler.${name}> of a schedule.`);
-        return value;
+        if (value !== undefined) return value;
+        throw new Error(`The lab does not know <aws.scheduler.${name}> of a schedule.`);
     });
     return parsed(filled, "The schedule");
 }

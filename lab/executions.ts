@@ -1,4 +1,4 @@
-/** The executions of the lab, by their names: what keeps a request from being started twice. */
+/** The executions of the lab, as Step Functions tells of them: docs.aws.amazon.com/step-functions/latest/apireference */
 import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 
@@ -11,32 +11,41 @@ export type ExecutionResult =
     | { readonly status: "FAILED"; readonly error: string; readonly cause: string }
     | { readonly status: "ABORTED" };
 
-/** An execution that was started, and what is to be told of it. */
+/** An execution that was started. */
 export class Execution {
-    public readonly startDate = new Date();
     /** Its history, as `GetExecutionHistory` has it. */
     public readonly events: object[] = [];
     /** How far its Map Runs are, by their ARNs. */
     public readonly mapRuns = new Map<string, MapRun>();
-    /** What whoever stopped it gave as error and cause. */
-    public stopped: { readonly error: unknown; readonly cause: unknown } | undefined;
     /** How it has ended; undefined while it runs. */
-    public ended: (ExecutionResult & { readonly date: Date }) | undefined;
-    /** How it ends. */
+    public ended: ExecutionResult | undefined;
+    /** How it ends, once what its end starts was started. */
     public readonly result: Promise<ExecutionResult>;
     private readonly controller = new AbortController();
+    private readonly startDate = seconds();
+    private stopDate: number | undefined;
+    private reason: object = {};
 
     public constructor(
-        public readonly arn: string,
         public readonly machineArn: string,
+        public readonly name: string,
         public readonly input: unknown,
         run: (execution: Execution) => Promise<ExecutionResult>,
+        afterwards: (execution: Execution) => Promise<unknown>,
     ) {
-        this.tell("ExecutionStarted", {});
-        this.result = run(this).then((result) => {
-            this.ended = { ...result, date: new Date() };
+        this.record("ExecutionStarted", {});
+        this.result = run(this).then(async (result) => {
+            this.stopDate = seconds();
+            this.ended = result;
+            await afterwards(this);
             return result;
         });
+        // Whoever waits for it learns of an error; nobody may.
+        this.result.catch(() => undefined);
+    }
+
+    public get arn(): string {
+        return executionArn(this.machineArn, this.name);
     }
 
     /** Aborted when somebody stops the execution. */
@@ -45,54 +54,73 @@ export class Execution {
     }
 
     /** Writes an event of the history. */
-    public tell(type: string, details: object): void {
+    public record(type: string, details: object): void {
         const id = this.events.length + 1;
-        this.events.push({ id, previousEventId: id - 1, timestamp: Date.now() / 1000, type, ...details });
+        this.events.push({ id, previousEventId: id - 1, timestamp: seconds(), type, ...details });
     }
 
-    /** Stops it, and its build. */
-    public stop(error: unknown, cause: unknown): void {
-        this.stopped = { error, cause };
+    /** Stops it; whoever does may give an error and a cause. */
+    public stop(reason: object = {}): void {
+        this.reason = reason;
         this.controller.abort();
     }
+
+    /** What `ListExecutions` says of it. */
+    public summary() {
+        const { arn: executionArn, machineArn: stateMachineArn, name, startDate, stopDate } = this;
+        const status = this.ended?.status ?? "RUNNING";
+        return { executionArn, stateMachineArn, name, status, startDate, stopDate };
+    }
+
+    /** What `DescribeExecution` says of it. */
+    public description(): object {
+        const { status, ...rest } = this.ended ?? { status: "RUNNING" };
+        const outcome = "output" in rest ? { output: JSON.stringify(rest.output) } : rest;
+        const reason = status === "ABORTED" ? this.reason : outcome;
+        return { ...this.summary(), input: JSON.stringify(this.input), ...reason };
+    }
+
+    /**
+     * The event by which Step Functions reports the end. It has neither error nor cause, as documented.
+     *
+     * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html}
+     */
+    public endEvent(): Event {
+        const { arn, machineArn, name, input, ended } = this;
+        const [, , , region = "", account = ""] = arn.split(":");
+        const output = ended?.status === "SUCCEEDED" ? JSON.stringify(ended.output) : null;
+        return {
+            id: randomUUID(),
+            source: "aws.states",
+            "detail-type": "Step Functions Execution Status Change",
+            account,
+            region,
+            time: new Date().toISOString(),
+            resources: [arn],
+            detail: {
+                executionArn: arn,
+                stateMachineArn: machineArn,
+                name,
+                status: ended?.status,
+                input: JSON.stringify(input),
+                output,
+            },
+        };
+    }
 }
 
-/** ARN of the execution of a state machine that has this name. */
-export function executionArn(machineArn: string, name: string): string {
+/** The time as AWS's JSON has it. */
+export function seconds(): number {
+    return Date.now() / 1000;
+}
+
+function executionArn(machineArn: string, name: string): string {
     return `${machineArn.replace(":stateMachine:", ":execution:")}:${name}`;
-}
-
-/**
- * The event that Step Functions tells of the end of an execution with. It has neither error nor cause, as documented.
- *
- * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html}
- */
-export function endOf(machineArn: string, name: string, input: unknown, result: ExecutionResult): Event {
-    const arn = executionArn(machineArn, name);
-    const [, , , region = "", account = ""] = arn.split(":");
-    return {
-        id: randomUUID(),
-        source: "aws.states",
-        "detail-type": "Step Functions Execution Status Change",
-        account,
-        region,
-        time: new Date().toISOString(),
-        resources: [arn],
-        detail: {
-            executionArn: arn,
-            stateMachineArn: machineArn,
-            name,
-            status: result.status,
-            input: JSON.stringify(input),
-            output: result.status === "SUCCEEDED" ? JSON.stringify(result.output) : null,
-        },
-    };
 }
 
 /** All executions that were started. */
 export class Executions {
     private readonly started = new Map<string, Execution>();
-    private readonly running = new Set<string>();
 
     /** Each by its ARN. */
     public get byArn(): ReadonlyMap<string, Execution> {
@@ -102,27 +130,18 @@ export class Executions {
     /**
      * Starts an execution, once: the same name with the same input is the execution that runs already.
      *
+     * @param args As the constructor of {@link Execution} takes them.
      * @returns undefined where the name is that of an execution that has ended, or has another input
      * @see {@link https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html}
      */
-    public start(
-        machineArn: string,
-        name: string,
-        input: unknown,
-        run: (execution: Execution) => Promise<ExecutionResult>,
-    ): Execution | undefined {
-        const arn = executionArn(machineArn, name);
-        const other = this.started.get(arn);
+    public start(...args: ConstructorParameters<typeof Execution>): Execution | undefined {
+        const [machineArn, name, input] = args;
+        const other = this.started.get(executionArn(machineArn, name));
         if (other !== undefined) {
-            return this.running.has(arn) && isDeepStrictEqual(other.input, input) ? other : undefined;
+            return other.ended === undefined && isDeepStrictEqual(other.input, input) ? other : undefined;
         }
-        this.running.add(arn);
-        const execution = new Execution(arn, machineArn, input, (itself) =>
-            run(itself).finally(() => this.running.delete(arn)),
-        );
-        // Whoever waits for it learns of an error; nobody may.
-        execution.result.catch(() => undefined);
-        this.started.set(arn, execution);
+        const execution = new Execution(...args);
+        this.started.set(execution.arn, execution);
         return execution;
     }
 }

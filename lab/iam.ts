@@ -85,27 +85,22 @@ export async function judge(call: Call): Promise<Judgement> {
         const passes = endpointPolicy.Statement.some(({ Action }) => [Action].flat().includes(action));
         return { verdict: passes ? "Allowed" : "ImplicitlyDenied", allowedBy: [] };
     }
+    const request = { principal, action, resource: { resource, accountId }, contextVariables: context };
+    const ofPrincipal = identityPolicies.map((policy, at) => ({
+        name: `policy ${at + 1}`,
+        policy: validatedOnce(policy),
+    }));
     const result = await runSimulation(
         {
-            request: {
-                principal,
-                action,
-                resource: { resource, accountId },
-                contextVariables: context,
-            },
-            identityPolicies: identityPolicies.map((policy, index) => ({
-                name: `policy ${index + 1}`,
-                policy: validatedOnce(policy),
-            })),
+            request,
+            identityPolicies: ofPrincipal,
             serviceControlPolicies: [],
             resourceControlPolicies: [],
             resourcePolicy: resourcePolicy && validatedOnce(resourcePolicy),
-            ...(endpointPolicy === undefined
-                ? {}
-                : { vpcEndpointPolicies: [{ name: "endpoint", policy: validatedOnce(endpointPolicy) }] }),
-            ...(boundary === undefined
-                ? {}
-                : { permissionBoundaryPolicies: [{ name: "boundary", policy: boundary }] }),
+            ...(endpointPolicy && {
+                vpcEndpointPolicies: [{ name: "endpoint", policy: validatedOnce(endpointPolicy) }],
+            }),
+            ...(boundary && { permissionBoundaryPolicies: [{ name: "boundary", policy: boundary }] }),
         },
         {},
     );
@@ -188,18 +183,9 @@ export class IdentityAndAccess {
     public readonly removed = new Set<string>();
     /** Each {@link permission} that a call was allowed by. */
     public readonly used = new Set<string>();
-    private readonly sessions = new Map<string, { role: Role; arn: string }>();
+    private readonly sessions = new Map<string, { readonly role: Role; readonly arn: string }>();
 
-    private readonly accountId: string;
-
-    public constructor(private readonly location: AwsLocation) {
-        this.accountId = location.accountId;
-    }
-
-    /** Makes calls signed with an access key calls of a session of `role`. */
-    public addSession(accessKeyId: string, role: Role, sessionArn: string): void {
-        this.sessions.set(accessKeyId, { role, arn: sessionArn });
-    }
+    public constructor(private readonly location: AwsLocation) {}
 
     /**
      * Credentials of a declared role, for a service that acts for one of the declared resources.
@@ -209,36 +195,32 @@ export class IdentityAndAccess {
     public async assume(roleArn: string, service: string, sourceArn: string): Promise<Credentials> {
         const role = this.roles.get(roleArn.split("/").at(-1) ?? "");
         if (role === undefined) throw new Error(`The stack declares no role ${roleArn}.`);
-        await this.requireTrust(role, service, sourceArn);
-        return this.openSession(role, service.split(".")[0] ?? "");
+        const trusted = await this.allowsService(service, "sts:AssumeRole", role.arn, role.trustPolicy, {
+            "aws:SourceAccount": this.location.accountId,
+            "aws:SourceArn": sourceArn,
+        });
+        if (!trusted) throw new Error(`${service} may not assume ${role.arn} for ${sourceArn}`);
+        return this.openSession(role, service.split(".")[0]);
     }
 
     /** Credentials of somebody who has these policies, and nothing else. */
     public holder(name: string, policies: PolicyDocument[]): Credentials {
+        const { partition, accountId } = this.location;
         const trustPolicy = { Version: "2012-10-17", Statement: [] };
-        const arn = `arn:${this.location.partition}:iam::${this.accountId}:role/${name}`;
-        return this.openSession({ name, arn, trustPolicy, policies }, "lab");
-    }
-
-    private openSession(role: Role, name: string): Credentials {
-        const accessKeyId = `ASIA${randomUUID().replaceAll("-", "").slice(0, 16).toUpperCase()}`;
-        const { partition } = this.location;
-        const arn = `arn:${partition}:sts::${this.accountId}:assumed-role/${role.name}/${name}`;
-        this.addSession(accessKeyId, role, arn);
-        return { accessKeyId, secretAccessKey: "lab", sessionToken: "lab" };
-    }
-
-    /**
-     * Judges whether a service may assume a role on behalf of a resource.
-     *
-     * @throws Error when the trust policy does not let it.
-     */
-    public async requireTrust(role: Role, service: string, sourceArn: string): Promise<void> {
-        const trusted = await this.allowsService(service, "sts:AssumeRole", role.arn, role.trustPolicy, {
-            "aws:SourceAccount": this.accountId,
-            "aws:SourceArn": sourceArn,
+        return this.openSession({
+            name,
+            arn: `arn:${partition}:iam::${accountId}:role/${name}`,
+            trustPolicy,
+            policies,
         });
-        if (!trusted) throw new Error(`${service} may not assume ${role.arn} for ${sourceArn}`);
+    }
+
+    /** Credentials of a role, whoever may assume it. */
+    public openSession(role: Role, name = "lab"): Credentials {
+        const accessKeyId = `ASIA${randomUUID().replaceAll("-", "").slice(0, 16).toUpperCase()}`;
+        const arn = `${role.arn.replace(/:iam:(.*):role\//, ":sts:$1:assumed-role/")}/${name}`;
+        this.sessions.set(accessKeyId, { role, arn });
+        return { accessKeyId, secretAccessKey: "lab", sessionToken: "lab" };
     }
 
     /**
@@ -251,29 +233,26 @@ export class IdentityAndAccess {
         service: string,
         context: Record<`kms:EncryptionContext:${string}`, string>,
     ): Promise<void> {
+        const keyPolicy = this.keyPolicies.get(keyArn);
         for (const action of ["kms:GenerateDataKey", "kms:Decrypt"]) {
-            const keyPolicy = this.keyPolicies.get(keyArn);
-            if (!(await this.allowsService(service, action, keyArn, keyPolicy, context))) {
-                throw new Error(
-                    `${service} may not call ${action} on ${keyArn} with ${JSON.stringify(context)}`,
-                );
-            }
+            if (await this.allowsService(service, action, keyArn, keyPolicy, context)) continue;
+            throw new Error(`${service} may not call ${action} on ${keyArn} with ${JSON.stringify(context)}`);
         }
     }
 
-    /** Judges what a service does in its own name: by the policy of the resource alone. */
+    /** Judges what a service does in its own name: by the policy of the resource only. */
     public async allowsService(
-        service: string,
+        principal: string,
         action: string,
         resource: string,
         resourcePolicy: PolicyDocument | undefined,
         context: Record<string, string>,
     ): Promise<boolean> {
         const { verdict } = await judge({
-            principal: service,
+            principal,
             action,
             resource,
-            accountId: this.accountId,
+            accountId: this.location.accountId,
             identityPolicies: [],
             resourcePolicy,
             context: { "aws:SecureTransport": "true", ...context },
@@ -310,40 +289,36 @@ export class IdentityAndAccess {
     /** Tells what a call would be answered, for an answer to another call that depends on it. */
     public async allows(accessKeyId: string, action: string, resource: string): Promise<boolean> {
         const session = this.sessions.get(accessKeyId);
-        return (
-            session !== undefined &&
-            (await this.judgeCall(session, action, resource, {})).verdict === "Allowed"
-        );
+        if (session === undefined) return false;
+        return (await this.judgeCall(session, action, resource, {})).verdict === "Allowed";
     }
 
     private judgeCall(
-        session: { readonly role: Role; readonly arn: string },
+        { role, arn }: { readonly role: Role; readonly arn: string },
         action: string,
         resource: string,
         context: Record<string, string>,
     ): Promise<Judgement> {
         const bucket = /^arn:[a-z-]+:s3:::([^/]+)/.exec(resource)?.[1];
+        const ofResource = this.repositoryPolicies.get(resource) ?? this.keyPolicies.get(resource);
         return judge({
-            principal: session.arn,
+            principal: arn,
             action,
             resource,
-            accountId: /^arn:[^:]*:[^:]*:[^:]*:([0-9]{12}):/.exec(resource)?.[1] ?? this.accountId,
-            identityPolicies: session.role.policies.map((policy) => this.withoutRemoved(policy)),
-            resourcePolicy:
-                bucket === undefined
-                    ? (this.repositoryPolicies.get(resource) ?? this.keyPolicies.get(resource))
-                    : this.bucketPolicies.get(bucket),
+            accountId: /^arn:[^:]*:[^:]*:[^:]*:([0-9]{12}):/.exec(resource)?.[1] ?? this.location.accountId,
+            identityPolicies: role.policies.map((policy) => this.withoutRemoved(policy)),
+            resourcePolicy: bucket === undefined ? ofResource : this.bucketPolicies.get(bucket),
             // The endpoints of AWS that the emulator stands for speak TLS.
             context: { "aws:SecureTransport": "true", ...context },
         });
     }
 
     private withoutRemoved(policy: PolicyDocument): PolicyDocument {
-        const left = policy.Statement.map((statement) => ({
+        if (this.removed.size === 0) return policy; // which is found to be valid once
+        const left = policy.Statement.map(({ Sid = "", Action, ...statement }) => ({
             ...statement,
-            Action: [statement.Action]
-                .flat()
-                .filter((action) => !this.removed.has(permission(statement.Sid ?? "", action))),
+            Sid,
+            Action: [Action].flat().filter((action) => !this.removed.has(permission(Sid, action))),
         }));
         return { ...policy, Statement: left.filter(({ Action }) => Action.length > 0) };
     }

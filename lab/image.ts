@@ -54,16 +54,12 @@ export async function describeImage(
     tag: string,
 ): Promise<{ imageDigest: string; imageManifestMediaType: string } | undefined> {
     const url = `http://127.0.0.1:${registry.port}/v2/${repository}/manifests/${encodeURIComponent(tag)}`;
-    const types = ["oci.image.index.v1", "oci.image.manifest.v1"].map(
-        (type) => `application/vnd.${type}+json`,
-    );
-    const dockerTypes = ["list.v2", "v2"].map(
-        (type) => `application/vnd.docker.distribution.manifest.${type}+json`,
-    );
+    const oci = ["oci.image.index.v1", "oci.image.manifest.v1"];
+    const types = [...oci, ...["list.v2", "v2"].map((type) => `docker.distribution.manifest.${type}`)];
     const answer = await fetch(url, {
         method: "HEAD",
         headers: {
-            accept: [...types, ...dockerTypes].join(", "),
+            accept: types.map((type) => `application/vnd.${type}+json`).join(", "),
             authorization: `Basic ${Buffer.from(registry.userAndPassword).toString("base64")}`,
         },
     });
@@ -77,9 +73,8 @@ export async function describeImage(
 
 /** The id of an image that a daemon has. */
 export async function imageId(dockerHost: string, name: string): Promise<string> {
-    return (
-        await run("docker", ["--host", dockerHost, "image", "inspect", "--format", "{{.Id}}", name])
-    ).trim();
+    const inspect = ["--host", dockerHost, "image", "inspect", "--format", "{{.Id}}", name];
+    return (await run("docker", inspect)).trim();
 }
 
 type Docker = (...command: string[]) => Promise<string>;
@@ -103,23 +98,16 @@ async function buildImage(docker: Docker, name: string, folder: string): Promise
 }
 
 async function fetchImage(docker: Docker, reference: string, dockerHost: string): Promise<void> {
+    const copy = 'set -o pipefail; docker save "$1" | docker --host "$2" load';
     try {
-        await copyFromMachine(reference, dockerHost);
+        await run("docker", ["image", "inspect", reference]);
+        await run("bash", ["-c", copy, "copy", reference, dockerHost]);
     } catch (fromMachine) {
-        try {
-            await docker("pull", reference);
-        } catch (fromRegistry) {
+        await docker("pull", reference).catch((fromRegistry: unknown) => {
             throw new Error(
                 `The image ${reference} is neither in this machine's Docker daemon (${String(fromMachine)}) ` +
                     `nor can it be pulled (${String(fromRegistry)}).`,
-                { cause: fromRegistry },
             );
-        }
+        });
     }
-}
-
-async function copyFromMachine(reference: string, dockerHost: string): Promise<void> {
-    await run("docker", ["image", "inspect", reference]);
-    const copy = 'set -o pipefail; docker save "$1" | docker --host "$2" load';
-    await run("bash", ["-c", copy, "copy", reference, dockerHost]);
 }

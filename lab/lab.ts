@@ -10,11 +10,11 @@ import { join } from "node:path";
 import { S3Client } from "@aws-sdk/client-s3";
 
 import type { EngineName } from "../contract/engine";
-import { type EcrImage, parseImageUri } from "../contract/image";
+import { ecrHosts, type EcrImage, parseImageUri, parseRepositoryArn } from "../contract/image";
 import { type DeclaredProject, openAccount } from "./account";
-import { type DescribeImage, startAwsGateway } from "./awsGateway";
+import type { DescribeImage, PublishedMessage } from "./awsApi";
+import { startAwsGateway } from "./awsGateway";
 import type { Build } from "./codebuild";
-import type { Delivery } from "./delivery";
 import type { Event } from "./events";
 import type { Execution, ExecutionResult } from "./executions";
 import { type Credentials, type IdentityAndAccess, ownerCredentials, type PolicyDocument } from "./iam";
@@ -24,9 +24,10 @@ import { labVariable, type Stoppable, watchOver } from "./processes";
 import { type DeployedStack, provision } from "./provision";
 import { startRegistryGateway } from "./registryGateway";
 import { type DockerDaemon, startDockerDaemon, startEmulator, startRegistry } from "./servers";
-import { type ExecutionWatcher, Services } from "./services";
+import { type Delivery, Services, type Watcher } from "./services";
 import { stackConfiguration } from "./stackFiles";
-import type { PublishedMessage } from "./stepFunctions";
+import type { Clock } from "./stateLanguage/host";
+import { realClock } from "./stateLanguage/interpreter";
 
 /** Options of {@link startLab}. */
 export interface LabOptions {
@@ -54,6 +55,12 @@ export interface LabOptions {
      * @default that of its image
      */
     readonly accountId?: string;
+    /**
+     * How time passes for state machines: tests need not wait between attempts.
+     *
+     * @default as on the wall
+     */
+    readonly clock?: Clock;
     /** Called with what has been reached. */
     readonly tell: (line: string) => void;
 }
@@ -88,24 +95,19 @@ export interface Lab {
     /** Puts a second tag on an image of the lab's registry. */
     readonly push: (repository: string, tag: string) => Promise<string>;
     /** Starts an execution of the state machine of the stack, and waits for its end. */
-    readonly execute: (
-        input: unknown,
-        watcher?: Partial<ExecutionWatcher>,
-        signal?: AbortSignal,
-    ) => Promise<ExecutionResult>;
+    readonly execute: (input: unknown, signal?: AbortSignal) => Promise<ExecutionResult>;
     /** Starts an execution of the state machine of batches, and waits for its end. */
-    readonly executeBatch: (input: unknown, watcher?: Partial<ExecutionWatcher>) => Promise<ExecutionResult>;
+    readonly executeBatch: (input: unknown) => Promise<ExecutionResult>;
+    /** Told what goes on: whoever wants to know sets its functions. */
+    readonly watcher: Watcher;
     /** Every execution that was started, by its ARN. */
     readonly executions: ReadonlyMap<string, Execution>;
     /** Every message that was published, the first one first. */
     readonly published: readonly PublishedMessage[];
     /** Hands an event to the stack's rules; what became of it at each target of each rule that it matches. */
-    readonly deliver: (event: Event, watcher?: Partial<ExecutionWatcher>) => Promise<Delivery[]>;
+    readonly deliver: (event: Event) => Promise<Delivery[]>;
     /** Has the stack's schedules do what they do at a time that they are set for. */
-    readonly deliverScheduled: (
-        scheduledTime: Date,
-        watcher?: Partial<ExecutionWatcher>,
-    ) => Promise<Delivery[]>;
+    readonly deliverScheduled: (scheduledTime: Date) => Promise<Delivery[]>;
     /** Runs a build of the stack's project with these variables, as somebody who gets past the state machine would. */
     readonly build: (variables: Record<string, string>) => Promise<Build>;
     /** Ends everything that the lab has started and removes its files. */
@@ -153,7 +155,6 @@ async function start(
     const { partition, accountId: registryId, name: repository } = image.repository;
     const region = configuration["aws:region"] ?? "";
     const account = openAccount({ partition, region, accountId: options.accountId ?? registryId });
-    const services = new Services(account);
     const { iam, events } = account;
 
     // The servers, and what judges each call to them.
@@ -161,16 +162,13 @@ async function start(
     const emulatorUrl = `http://127.0.0.1:${emulator.port}`;
     const registry = keep(await startRegistry(`lab:${randomUUID()}`, folder));
     const describeImage: DescribeImage = (name, tag) => describeInRegistry(registry, name, tag);
-    const api = keep(
-        await startAwsGateway({
-            account,
-            emulatorPort: emulator.port,
-            describeImage,
-            executions: services.api,
-        }),
-    );
+    const services = new Services(account, describeImage, options.clock ?? realClock);
+    const api = keep(await startAwsGateway({ account, api: services.api, emulatorPort: emulator.port }));
     const endpoint = `http://127.0.0.1:${api.port}`;
-    const gateway = keep(await startRegistryGateway({ account, image, registry, folder }));
+    const arns = configuration["ecr-image-export:crossAccountRepositoryArns"] ?? "[]";
+    const repositories = [image.repository, ...(JSON.parse(arns) as string[]).map(parseRepositoryArn)];
+    const hosts = [...new Set(repositories.map((each) => ecrHosts(each)[0]))];
+    const gateway = keep(await startRegistryGateway({ account, hosts, registry, folder }));
     const network = {
         HTTPS_PROXY: `http://127.0.0.1:${gateway.port}`,
         NO_PROXY: "127.0.0.1",
@@ -205,15 +203,14 @@ async function start(
         `The stack ${stackName} is deployed: ${stack.created.length} resources created, ${stack.declared.length} only declared.`,
     );
 
-    const execute = (
-        output: string,
-        input: unknown,
-        watcher?: Partial<ExecutionWatcher>,
-        signal?: AbortSignal,
-    ) => {
-        const options = { ...(watcher && { watcher }), signal };
-        const execution = services.startExecution(String(stack.outputs[output]), input, options);
+    const execute = (output: string, input: unknown, signal?: AbortSignal) => {
+        const execution = services.startExecution(String(stack.outputs[output]), input);
         if (execution === undefined) throw new Error("A random name was taken.");
+        const stop = () => {
+            execution.stop();
+        };
+        if (signal?.aborted === true) stop();
+        signal?.addEventListener("abort", stop);
         return execution.result;
     };
     const policy = (output: string) => JSON.parse(String(stack.outputs[output])) as PolicyDocument;
@@ -236,13 +233,15 @@ async function start(
         folder,
         describeImage,
         push,
-        execute: (...args) => execute("stateMachineArn", ...args),
-        executeBatch: (...args) => execute("batchStateMachineArn", ...args),
+        execute: (input, signal) => execute("stateMachineArn", input, signal),
+        executeBatch: (input) => execute("batchStateMachineArn", input),
+        watcher: services.watcher,
         executions: services.executions.byArn,
         published: services.published,
-        deliver: (event, watcher) => services.deliver(events.onEvent(event), watcher),
-        deliverScheduled: (scheduledTime, watcher) => services.deliver(events.onTime(scheduledTime), watcher),
-        build: (variables) => services.build(String(stack.outputs["buildProjectName"]), variables),
+        deliver: (event) => services.deliver(events.onEvent(event)),
+        deliverScheduled: (scheduledTime) => services.deliver(events.onTime(scheduledTime)),
+        build: async (variables) =>
+            (await services.startBuild(String(stack.outputs["buildProjectName"]), variables)).ended,
         stop,
     };
 }

@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { GetObjectCommand } from "@aws-sdk/client-s3";
 
 import type { EngineName } from "../contract/engine";
-import type { HistoryEvent } from "./stateLanguage/host";
+import { parseStep } from "../contract/progress";
 import { storyLine } from "./stateLanguage/story";
 import { imageId } from "./image";
 import { type Lab, startLab } from "./lab";
@@ -134,18 +134,16 @@ async function exportOnce(lab: Lab, story: Story, options: Options, signal: Abor
             : JSON.parse(options.input.replaceAll("$BUCKET", bucket));
     story.begin("Export the image");
     story.tell(`request: ${JSON.stringify(input)}`);
-    const watcher = {
-        tell: (event: HistoryEvent) => {
-            const line = storyLine(event);
-            if (line !== undefined) story.tell(line);
-        },
-        log: (line: string) => {
-            const stage = /^=== (.*) \(after/.exec(line)?.[1];
-            if (stage !== undefined) story.begin(`  Build: ${stage}`, true);
-            if (!options.quiet) story.tell(`build: ${line}`);
-        },
+    lab.watcher.tell = (event) => {
+        const line = storyLine(event);
+        if (line !== undefined) story.tell(line);
     };
-    const result = await lab.execute(input, watcher, signal);
+    lab.watcher.log = (line) => {
+        const step = parseStep(line);
+        if (step !== undefined) story.begin(`  Build: ${step}`, true);
+        if (!options.quiet) story.tell(`build: ${line}`);
+    };
+    const result = await lab.execute(input, signal);
     if (result.status === "ABORTED") {
         story.tell("The execution was aborted.");
         return 130;
@@ -163,6 +161,8 @@ async function exportOnce(lab: Lab, story: Story, options: Options, signal: Abor
         );
     }
     story.begin("Request the same again");
+    delete lab.watcher.tell;
+    delete lab.watcher.log;
     const { problem, did } = await requestAgain(lab, input, signal);
     story.tell(did);
     story.begin("Seconds");
@@ -178,7 +178,7 @@ async function requestAgain(
     input: unknown,
     signal: AbortSignal,
 ): Promise<{ readonly did: string; readonly problem: readonly string[] }> {
-    const result = await lab.execute(input, {}, signal);
+    const result = await lab.execute(input, signal);
     if (result.status !== "SUCCEEDED") {
         const did = JSON.stringify(result);
         return { did, problem: [`the same request again did not succeed: ${did}`] };

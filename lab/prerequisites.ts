@@ -107,15 +107,15 @@ async function install(
 }
 
 function find(command: string): string | undefined {
-    return (process.env["PATH"] ?? "")
-        .split(delimiter)
-        .map((folder) => join(folder, command))
-        .find((path) => {
-            try {
-                accessSync(path, constants.X_OK);
-                return true;
-            } catch {
-                return false;
-            }
-        });
+    const folders = (process.env["PATH"] ?? "").split(delimiter);
+    return folders.map((folder) => join(folder, command)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+    try {
+        accessSync(path, constants.X_OK);
+        return true;
+    } catch {
+        return false;
+    }
 }

@@ -1,5 +1,6 @@
 /** Child processes of the lab: run to the end, or started, waited for and stopped again. */
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -36,16 +37,12 @@ export async function run(
     args: readonly string[],
     options: { readonly env?: Record<string, string> } = {},
 ): Promise<string> {
+    const limits = { env: { ...process.env, ...options.env }, maxBuffer: 64 * 1024 * 1024 };
     return new Promise((resolve, reject) => {
-        execFile(
-            command,
-            args,
-            { env: { ...process.env, ...options.env }, maxBuffer: 64 * 1024 * 1024 },
-            (error, stdout, stderr) => {
-                if (error === null) resolve(stdout);
-                else reject(new Error(`${command} ${args.join(" ")}: ${lastLines(stderr || error.message)}`));
-            },
-        );
+        execFile(command, args, limits, (error, stdout, stderr) => {
+            if (error === null) resolve(stdout);
+            else reject(new Error(`${command} ${args.join(" ")}: ${lastLines(stderr || error.message)}`));
+        });
     });
 }
 
@@ -99,20 +96,16 @@ export async function startProcess(
     });
     closeSync(log);
     const life = { ended: false };
-    const end = new Promise<void>((resolve) => {
-        for (const event of ["exit", "error"]) {
-            child.once(event, () => {
-                life.ended = true;
-                resolve();
-            });
-        }
+    const end = Promise.race(["exit", "error"].map((event) => once(child, event))).finally(() => {
+        life.ended = true;
     });
+    end.catch(() => undefined); // told by its log
     const stop = async () => {
         if (!life.ended) signal(child.pid, "SIGTERM");
-        await Promise.race([end, sleep(10_000, undefined, { ref: false })]);
+        await Promise.race([end, sleep(10_000, undefined, { ref: false })]).catch(() => undefined);
         // What is left of the group: children that the server did not take with it.
         signal(child.pid, "SIGKILL");
-        await end;
+        await end.catch(() => undefined);
     };
     const deadline = Date.now() + 120_000;
     for (;;) {

@@ -4,15 +4,10 @@ import { S3Client } from "@aws-sdk/client-s3";
 
 import type { Account } from "./account";
 import { awsTypes } from "./awsTypes";
-import { accountCreators } from "./creators/account";
-import type { Creators } from "./creators/create";
-import { emulatorCreators } from "./creators/emulator";
+import { creators } from "./creators";
 import { type DeclaredResource, evaluate } from "./evaluation";
 import { ownerCredentials } from "./iam";
 import { runProgram } from "./program";
-
-/** How each type is created that the lab creates; of the others awsTypes.ts says why nothing is. */
-export const creators: Creators = { ...emulatorCreators, ...accountCreators };
 
 /** A stack in the lab. */
 export interface DeployedStack {
@@ -52,7 +47,7 @@ export async function provision(
         (creator === undefined ? declared : created).push(`${type} ${name}`);
         if (creator === undefined && awsTypes[type]?.notInLab === undefined) {
             throw new Error(
-                `The lab does not know how to create ${type} ${name}: give it a creator in lab/creators/, or say in lab/awsTypes.ts why it needs none.`,
+                `The lab does not know how to create ${type} ${name}: give it a creator in lab/creators.ts, or say in lab/awsTypes.ts why it needs none.`,
             );
         }
         await creator?.(inputs as never, answer, surroundings);

@@ -11,7 +11,7 @@ import { createServer as createTlsServer } from "node:https";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 
-import { type EcrImage, repositoryArn } from "../contract/image";
+import { parseEcrHost, repositoryArn } from "../contract/image";
 import type { Account } from "./account";
 import { handOn, listen, type Listening } from "./http";
 import { run } from "./processes";
@@ -20,8 +20,8 @@ import type { Registry } from "./servers";
 /** Arguments of {@link startRegistryGateway}. */
 export interface RegistryGatewayArgs {
     readonly account: Account;
-    /** An image of the registry in ECR that the gateway stands for. */
-    readonly image: EcrImage;
+    /** The hosts of ECR that the gateway stands for. */
+    readonly hosts: readonly string[];
     /** The real registry. */
     readonly registry: Registry;
     /** Folder for certificates. */
@@ -36,8 +36,7 @@ export interface RegistryGateway extends Listening {
 
 /** Starts the gateway. */
 export async function startRegistryGateway(args: RegistryGatewayArgs): Promise<RegistryGateway> {
-    const ownHost = hostOf(args.image);
-    const { key, cert, authoritiesFile } = await makeCertificate(ownHost, args.folder);
+    const { key, cert, authoritiesFile } = await makeCertificate(args);
     const imported = new Set<string>();
     const registry = createTlsServer({ key, cert }, (incoming, response) => {
         answer(args, imported, incoming, response).catch((error: unknown) => {
@@ -50,7 +49,7 @@ export async function startRegistryGateway(args: RegistryGatewayArgs): Promise<R
     proxy.on("connect", (incoming: IncomingMessage, socket: Socket) => {
         const [host = "", port = "443"] = (incoming.url ?? "").split(":");
         socket.on("error", () => socket.destroy());
-        if (host === ownHost) {
+        if (args.hosts.includes(host)) {
             socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
             registry.emit("connection", socket);
         } else {
@@ -58,10 +57,6 @@ export async function startRegistryGateway(args: RegistryGatewayArgs): Promise<R
         }
     });
     return { ...(await listen(proxy)), authoritiesFile };
-}
-
-function hostOf({ uri }: EcrImage): string {
-    return uri.split("/")[0] ?? "";
 }
 
 /** Every other host is reached as it is: the daemon may have to pull the image of `--image` from its own registry. */
@@ -81,42 +76,46 @@ async function answer(
     incoming: IncomingMessage,
     response: ServerResponse,
 ): Promise<void> {
-    const [user, password = ""] = basicCredentials(incoming);
-    const login = args.account.registryPasswords.get(password);
-    if (user !== "AWS" || login?.region !== args.image.repository.region) {
-        response.setHeader(
-            "www-authenticate",
-            `Basic realm="https://${hostOf(args.image)}/",service="ecr.amazonaws.com"`,
-        );
+    const { account, registry } = args;
+    const host = (incoming.headers.host ?? "").split(":")[0] ?? "";
+    const place = parseEcrHost(host);
+    const basic = /^Basic (.+)$/.exec(incoming.headers.authorization ?? "")?.[1] ?? "";
+    const [user, password = ""] = Buffer.from(basic, "base64").toString().split(":");
+    const login = account.registryPasswords.get(password);
+    if (place === undefined || user !== "AWS" || login?.region !== place.region) {
+        response.setHeader("www-authenticate", `Basic realm="https://${host}/",service="ecr.amazonaws.com"`);
         sendError(response, 401, "UNAUTHORIZED", "authorization failed: no basic auth credentials");
         return;
     }
+    // The real registry has a login of its own.
+    const authorization = `Basic ${Buffer.from(registry.userAndPassword).toString("base64")}`;
+    const onward = { port: registry.port, headers: { authorization } };
     const wanted = readPath(incoming.url ?? "");
     if (wanted === undefined) {
-        await passOn(args, incoming.url, incoming, response);
+        await handOn(incoming, response, onward);
         return;
     }
     const { repository, kind, reference } = wanted;
     const upstream = upstreamOf(args, repository);
     // By digest ECR finds only what it has imported: github.com/aws/containers-roadmap/issues/2837
-    const imports = upstream !== undefined && !imported.has(repository) && isTag(wanted);
+    const isTag = kind === "manifests" && !reference.includes(":");
+    const imports = upstream !== undefined && !imported.has(repository) && isTag;
+    const arn = repositoryArn({ ...place, name: repository });
     for (const action of neededActions(wanted, incoming.method ?? "", imports)) {
-        const refusal = await args.account.iam.refusal(
-            login.accessKeyId,
-            action,
-            repositoryArn({ ...args.image.repository, name: repository }),
-        );
-        if (refusal !== undefined) {
-            sendError(response, 403, "DENIED", refusal);
-            return;
-        }
+        const refusal = await account.iam.refusal(login.accessKeyId, action, arn);
+        if (refusal === undefined) continue;
+        sendError(response, 403, "DENIED", refusal);
+        return;
     }
     if (imports) imported.add(repository);
     if (upstream !== undefined && !imported.has(repository)) {
         sendError(response, 404, "NAME_UNKNOWN", `The repository with name '${repository}' does not exist`);
         return;
     }
-    await passOn(args, `/v2/${upstream ?? repository}/${kind}/${reference}`, incoming, response);
+    await handOn(incoming, response, {
+        ...onward,
+        path: `/v2/${upstream ?? repository}/${kind}/${reference}`,
+    });
 }
 
 /** What a path asks for: a manifest by tag or digest, or a blob. */
@@ -130,10 +129,6 @@ function readPath(path: string): Wanted | undefined {
     const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(path) ?? [];
     if (repository === undefined || reference === undefined) return undefined;
     return { repository, kind: kind === "manifests" ? kind : "blobs", reference };
-}
-
-function isTag({ kind, reference }: Wanted): boolean {
-    return kind === "manifests" && !reference.includes(":");
 }
 
 /** Where the images of a repository below the prefix of a rule come from: the lab's registry has them by that name. */
@@ -159,64 +154,24 @@ function neededActions({ kind }: Wanted, method: string, imports: boolean): stri
     ];
 }
 
-/** Has the real registry answer, which has a login of its own. */
-function passOn(
-    { registry: { port, userAndPassword } }: RegistryGatewayArgs,
-    path: string | undefined,
-    incoming: IncomingMessage,
-    response: ServerResponse,
-): Promise<void> {
-    const authorization = `Basic ${Buffer.from(userAndPassword).toString("base64")}`;
-    return handOn(incoming, response, {
-        port,
-        headers: { authorization },
-        ...(path !== undefined && { path }),
-    });
-}
-
-function basicCredentials(incoming: IncomingMessage): string[] {
-    const encoded = /^Basic (.+)$/.exec(incoming.headers.authorization ?? "")?.[1] ?? "";
-    return Buffer.from(encoded, "base64").toString().split(":");
-}
-
 function sendError(response: ServerResponse, status: number, code: string, message: string): void {
     response.writeHead(status, { "content-type": "application/json" });
     response.end(JSON.stringify({ errors: [{ code, message }] }));
 }
 
-/** A certificate for the host, signed by an authority that lives as long as the lab. */
-async function makeCertificate(
-    host: string,
-    folder: string,
-): Promise<{ key: Buffer; cert: Buffer; authoritiesFile: string }> {
+/** A certificate for the hosts, signed by an authority that lives as long as the lab. */
+async function makeCertificate({ hosts, folder }: RegistryGatewayArgs) {
     const file = (name: string) => join(folder, name);
     const certify = (name: string, subject: string, ...more: readonly string[]) => {
-        const key = [
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-keyout",
-            file(`${name}.key`),
-        ];
-        return run("openssl", [
-            "req",
-            "-x509",
-            "-days",
-            "1",
-            ...key,
-            "-subj",
-            subject,
-            ...more,
-            "-out",
-            file(`${name}.pem`),
-        ]);
+        const key = `-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ${file(`${name}.key`)}`;
+        const made = `req -x509 -days 1 ${key} -out ${file(`${name}.pem`)}`;
+        return run("openssl", [...made.split(" "), "-subj", subject, ...more]);
     };
     await certify("ca", "/CN=Image export lab");
-    // The host is too long for a common name, which has room for 64 characters.
-    const extensions = ["-addext", `subjectAltName=DNS:${host}`, "-addext", "basicConstraints=CA:FALSE"];
-    await certify("host", "/CN=registry", "-CA", file("ca.pem"), "-CAkey", file("ca.key"), ...extensions);
+    // The hosts are too long for a common name, which has room for 64 characters.
+    const names = `subjectAltName=${hosts.map((host) => `DNS:${host}`).join(",")}`;
+    const signed = ["-CA", file("ca.pem"), "-CAkey", file("ca.key"), "-addext", "basicConstraints=CA:FALSE"];
+    await certify("host", "/CN=registry", ...signed, "-addext", names);
     const authoritiesFile = file("authorities.pem");
     const system = "/etc/ssl/certs/ca-certificates.crt";
     await run("sh", ["-c", 'cat "$@" 2>/dev/null > "$0" || true', authoritiesFile, file("ca.pem"), system]);

@@ -34,7 +34,7 @@ interface Encryption {
 }
 
 /**
- * The calls that a request comes to; undefined stands for one that the lab does not know.
+ * The calls that a request comes to; none where the lab does not know it.
  *
  * @param s3 The emulator's S3.
  */
@@ -42,10 +42,12 @@ export async function s3Calls(
     s3: S3Client,
     location: AwsLocation,
     incoming: IncomingMessage,
-): Promise<(ApiCall | undefined)[]> {
+): Promise<ApiCall[]> {
     const request = read(location, incoming);
+    const call = callToS3(request);
+    if (call === undefined) return [];
     const kmsCall = request.key === "" ? undefined : await callToKms(s3, location, request);
-    return [callToS3(request), ...(kmsCall === undefined ? [] : [kmsCall])];
+    return kmsCall === undefined ? [call] : [call, kmsCall];
 }
 
 function read({ partition }: AwsLocation, incoming: IncomingMessage): Request {

@@ -2,15 +2,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { Listening } from "./http";
 import { run, startProcess, type Stoppable } from "./processes";
 
-/** A server that listens on 127.0.0.1. */
-export interface Server extends Stoppable {
-    readonly port: number;
-}
-
 /** Starts moto, the emulator of the AWS API, for one account. */
-export async function startEmulator(command: string, accountId: string, folder: string): Promise<Server> {
+export async function startEmulator(command: string, accountId: string, folder: string): Promise<Listening> {
     const { stop, ready } = await startProcess(command, ["-H", "127.0.0.1", "-p", "0"], {
         folder,
         env: { MOTO_ACCOUNT_ID: accountId },
@@ -20,7 +16,7 @@ export async function startEmulator(command: string, accountId: string, folder: 
 }
 
 /** A registry that wants a login. */
-export interface Registry extends Server {
+export interface Registry extends Listening {
     readonly userAndPassword: string;
 }
 
@@ -85,30 +81,20 @@ export async function startDockerDaemon(
     const options = [
         ...["--host", host, "--data-root", file("data"), "--exec-root", file("exec")],
         ...["--pidfile", file("docker.pid"), "--config-file", file("daemon.json")],
-        ...[
-            "--containerd",
-            file("containerd.sock"),
-            "--bridge=none",
-            "--iptables=false",
-            "--ip6tables=false",
-        ],
+        ...["--containerd", file("containerd.sock")],
+        ...["--bridge=none", "--iptables=false", "--ip6tables=false"],
         ...further,
     ];
-    try {
-        const dockerd = await startProcess("dockerd", options, {
-            folder,
-            env: environment,
-            ready: /API listen on/,
-        });
-        return {
-            host,
-            stop: async () => {
-                await dockerd.stop();
-                await containerd.stop();
-            },
-        };
-    } catch (error) {
+    const starting = startProcess("dockerd", options, { folder, env: environment, ready: /API listen on/ });
+    const dockerd = await starting.catch(async (error: unknown) => {
         await containerd.stop();
         throw error;
-    }
+    });
+    return {
+        host,
+        stop: async () => {
+            await dockerd.stop();
+            await containerd.stop();
+        },
+    };
 }

@@ -4,21 +4,24 @@
  */
 import { randomUUID } from "node:crypto";
 
-import type { Account } from "./account";
-import { type Build, runBuild, type RunningBuild } from "./codebuild";
-import { deliver, type Delivery } from "./delivery";
-import type { Invocation } from "./events";
-import { endOf, type Execution, type ExecutionResult, Executions } from "./executions";
-import { ExecutionsApi } from "./executionsApi";
-import type { HistoryEvent } from "./stateLanguage/host";
-import { execute, type ExecutionHost, type PublishedMessage } from "./stepFunctions";
+import { S3Client } from "@aws-sdk/client-s3";
 
-/** What is reported of an execution while it runs. */
-export interface ExecutionWatcher {
-    readonly tell: (event: HistoryEvent) => void;
-    readonly log: (line: string) => void;
-    /** May change what Step Functions learns of a build. */
-    readonly build: (build: Build) => Build;
+import type { Account } from "./account";
+import { AwsApi, type Caller, type DescribeImage, type PublishedMessage } from "./awsApi";
+import { type Build, type RunningBuild, startBuild } from "./codebuild";
+import type { Invocation } from "./events";
+import { type Execution, type ExecutionResult, Executions } from "./executions";
+import type { Clock, HistoryEvent } from "./stateLanguage/host";
+import { execute } from "./stepFunctions";
+
+/** Who is told what goes on. */
+export interface Watcher {
+    /** Takes the histories of executions. */
+    tell?: (event: HistoryEvent) => void;
+    /** Takes the logs of builds. */
+    log?: (line: string) => void;
+    /** May change what becomes known of a build that has ended. */
+    build?: (build: Build) => Build;
 }
 
 /** The machine that services run on. */
@@ -31,140 +34,142 @@ export interface Machine {
     readonly folder: string;
 }
 
-/** An execution that is to be started. */
-export interface StartOptions {
-    readonly watcher?: Partial<ExecutionWatcher>;
-    readonly signal?: AbortSignal | undefined;
-    /** @default a random one */
-    readonly name?: string;
-}
+/** What became of an event at one target: an execution, or why there is none. */
+export type Delivery =
+    | { readonly execution: Execution }
+    | {
+          readonly undelivered: string;
+          /** ARN of the queue that the event is kept in; undefined where it is lost. */
+          readonly keptIn: string | undefined;
+      };
 
 /** The services of a lab. */
 export class Services {
     public readonly executions = new Executions();
-    /** What Step Functions and CodeBuild answer about executions and builds. */
-    public readonly api: ExecutionsApi;
+    public readonly api: AwsApi;
     /** Every message that was published, the first one first. */
     public readonly published: PublishedMessage[] = [];
+    public readonly watcher: Watcher = {};
     /** Known once the AWS API listens, which needs {@link api}. */
     public machine: Machine | undefined;
+    private readonly builds = new Map<string, RunningBuild>();
 
-    public constructor(private readonly account: Account) {
-        this.api = new ExecutionsApi(this.executions, (machineArn, input, name) =>
-            this.startExecution(machineArn, input, { name }),
-        );
+    public constructor(
+        private readonly account: Account,
+        describeImage: DescribeImage,
+        private readonly clock: Clock,
+    ) {
+        this.api = new AwsApi({
+            account,
+            describeImage,
+            executions: this.executions,
+            builds: this.builds,
+            published: this.published,
+            startBuild: (project, variables) => this.startBuild(project, variables),
+            startExecution: (machineArn, input, name) => this.startExecution(machineArn, input, name),
+        });
     }
 
-    /** Runs a build of a project with these variables. */
-    public async build(
-        projectName: string,
-        variables: Record<string, string>,
-        signal: AbortSignal = never,
-        tell: (line: string) => void = ignore,
-        follow: (build: RunningBuild) => void = ignore,
-    ): Promise<Build> {
+    /** Starts a build of a project with these variables. */
+    public async startBuild(projectName: string, variables: Record<string, string>): Promise<RunningBuild> {
         const project = this.account.projects.get(projectName);
         if (project === undefined) throw new Error(`The stack declares no project ${projectName}.`);
         const { iam, location } = this.account;
         const credentials = await iam.assume(project.serviceRole, "codebuild.amazonaws.com", project.arn);
         const { endpoint, buildEnvironment: environment, folder } = this.runningMachine();
-        const followed = (running: RunningBuild) => {
-            this.api.follow(running);
-            follow(running);
-        };
-        const host = { region: location.region, endpoint, environment, folder, tell, follow: followed };
-        return runBuild(host, project, variables, credentials, signal);
+        const tell = (line: string) => this.watcher.log?.(line);
+        const host = { region: location.region, endpoint, environment, folder, tell };
+        const build = startBuild(host, project, variables, credentials);
+        this.builds.set(build.description.id, build);
+        return build;
     }
 
     /** Starts an execution; undefined where its name is taken. */
     public startExecution(
         machineArn: string,
         input: unknown,
-        options: StartOptions = {},
+        name: string = randomUUID(),
     ): Execution | undefined {
-        const { name = randomUUID(), watcher = {}, signal = never } = options;
-        return this.executions.start(machineArn, name, input, (execution) =>
-            this.run(execution, name, watcher, AbortSignal.any([signal, execution.signal])),
+        return this.executions.start(
+            machineArn,
+            name,
+            input,
+            (execution) => this.run(execution),
+            (execution) => this.deliver(this.account.events.onEvent(execution.endEvent())),
         );
     }
 
-    /** Starts what rules and schedules start; what became of each. */
-    public deliver(
-        invocations: readonly Invocation[],
-        watcher: Partial<ExecutionWatcher> = {},
-    ): Promise<Delivery[]> {
-        return Promise.all(
-            invocations.map((invocation) =>
-                deliver(this.account, invocation, () => {
-                    const { targetArn, input } = invocation;
-                    const execution = this.startExecution(targetArn, input, { watcher });
-                    if (execution === undefined) throw new Error("A random name was taken.");
-                    return execution;
-                }),
-            ),
-        );
+    /** Starts what rules and schedules start. What AWS would try again for a day is tried once: nothing changes meanwhile. */
+    public deliver(invocations: readonly Invocation[]): Promise<Delivery[]> {
+        return Promise.all(invocations.map((invocation) => this.deliverOne(invocation)));
     }
 
-    private async run(
-        execution: Execution,
-        name: string,
-        watcher: Partial<ExecutionWatcher>,
-        signal: AbortSignal,
-    ): Promise<ExecutionResult> {
-        const { machineArn, input } = execution;
-        const { iam, events, location, stateMachines } = this.account;
-        const machine = stateMachines.get(machineArn);
-        if (machine === undefined) throw new Error(`The stack declares no state machine ${machineArn}.`);
+    private async deliverOne(invocation: Invocation): Promise<Delivery> {
+        const { roleArn, service, sourceArn, targetArn, input, deadLetterArn } = invocation;
+        let caller: Caller | undefined;
+        try {
+            const { accessKeyId } = await this.account.iam.assume(roleArn, service, sourceArn);
+            caller = { accessKeyId, region: this.account.location.region };
+            const fields = { stateMachineArn: targetArn, input: JSON.stringify(input) };
+            const answer = await this.api.call(caller, "states:StartExecution", fields);
+            const { executionArn } = answer as { readonly executionArn: string };
+            const execution = this.executions.byArn.get(executionArn);
+            if (execution !== undefined) return { execution };
+            throw new Error(`There is no ${executionArn}.`);
+        } catch (error) {
+            const isKept = await this.mayKeep(invocation, caller);
+            return { undelivered: String(error), keptIn: isKept ? deadLetterArn : undefined };
+        }
+    }
+
+    /** A schedule sends to the queue with its role, a rule without: the queue's policy has to let it. */
+    private async mayKeep(
+        { service, sourceArn, deadLetterArn }: Invocation,
+        caller: Caller | undefined,
+    ): Promise<boolean> {
+        const { iam, events } = this.account;
+        if (deadLetterArn === undefined) return false;
+        if (service === "scheduler.amazonaws.com") {
+            return caller !== undefined && iam.allows(caller.accessKeyId, "sqs:SendMessage", deadLetterArn);
+        }
+        const policy = events.queuePolicies.get(deadLetterArn);
+        const context = { "aws:SourceArn": sourceArn };
+        return iam.allowsService(service, "sqs:SendMessage", deadLetterArn, policy, context);
+    }
+
+    private async run(execution: Execution): Promise<ExecutionResult> {
+        const { iam, location, stateMachines } = this.account;
+        const { region } = location;
+        const machine = stateMachines.get(execution.machineArn);
+        if (machine === undefined) throw new Error(`The stack declares no ${execution.machineArn}.`);
         const credentials = await iam.assume(machine.roleArn, "states.amazonaws.com", machine.arn);
-        const host: ExecutionHost = {
-            region: location.region,
-            endpoint: this.runningMachine().endpoint,
-            credentials,
-            runBuild: async (project, variables, buildSignal) => {
-                const submitted = firstTime((running: RunningBuild) => {
-                    execution.tell("TaskSubmitted", submittedBuild(running));
-                });
-                const ended = await this.build(project, variables, buildSignal, watcher.log, submitted);
-                return watcher.build?.(ended) ?? ended;
-            },
-            refusal: (action, resource) => iam.refusal(credentials.accessKeyId, action, resource),
-            findExecution: (arn) => this.executions.byArn.get(arn),
-            publish: (message) => this.published.push(message),
-            startExecution: (other, otherName, otherInput) =>
-                this.startExecution(other, otherInput, { watcher, signal, name: otherName }),
-            countMap: (progress) => execution.mapRuns.set(progress.mapRunArn, progress),
-            tell: watcher.tell ?? ignore,
-            signal,
+        const { endpoint } = this.runningMachine();
+        const s3 = new S3Client({ region, endpoint, credentials, forcePathStyle: true, maxAttempts: 1 });
+        const host = {
+            api: this.api,
+            caller: { accessKeyId: credentials.accessKeyId, region },
+            s3,
+            clock: this.clock,
+            endOf: (id: string) => this.endOf(id),
+            tell: (event: HistoryEvent) => this.watcher.tell?.(event),
         };
-        const result = await execute(host, machine, input, name);
-        // Step Functions reports the end by itself.
-        await this.deliver(events.onEvent(endOf(machineArn, name, input, result)));
-        return result;
+        try {
+            return await execute(host, machine, execution);
+        } finally {
+            s3.destroy();
+        }
+    }
+
+    private async endOf(id: string): Promise<void> {
+        const build = this.builds.get(id);
+        await this.executions.byArn.get(id)?.result;
+        await build?.ended;
+        if (build !== undefined)
+            build.description = this.watcher.build?.(build.description) ?? build.description;
     }
 
     private runningMachine(): Machine {
         if (this.machine === undefined) throw new Error("Nothing can run before the machine is up.");
         return this.machine;
     }
-}
-
-const never = new AbortController().signal;
-
-/** What the history of an execution has of a build that was started: the answer of StartBuild, as its integrations write it. */
-function submittedBuild({ id, arn, projectName }: RunningBuild): object {
-    const output = JSON.stringify({ Build: { Id: id, Arn: arn, ProjectName: projectName } });
-    return { taskSubmittedEventDetails: { resourceType: "codebuild", resource: "startBuild.sync", output } };
-}
-
-/** Calls a function the first time only. */
-function firstTime<T>(call: (argument: T) => void): (argument: T) => void {
-    let isCalled = false;
-    return (argument) => {
-        if (!isCalled) call(argument);
-        isCalled = true;
-    };
-}
-
-function ignore(): void {
-    // Nobody watches.
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { awsTypes } from "../../lab/awsTypes";
-import { creators } from "../../lab/provision";
+import { creators } from "../../lab/creators";
 
 const sdk = dirname(require.resolve("@pulumi/aws/package.json"));
 

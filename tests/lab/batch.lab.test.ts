@@ -2,8 +2,8 @@ import * as assert from "node:assert/strict";
 
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 
-import { type Lab, startLab } from "../../lab/lab";
-import type { ExecutionResult } from "../../lab/executions";
+import type { Lab } from "../../lab/lab";
+import { failed, sharedLab, succeeded, uriOf } from "./support/sharedLab";
 
 describe("lab: a batch", () => {
     let lab: Lab;
@@ -12,18 +12,10 @@ describe("lab: a batch", () => {
     const missing = "five";
 
     before(async () => {
-        // With a KMS key: manifests and results need permissions on it, too.
-        const configuration = { "ecr-image-export:encryption": "kms" };
-        lab = await startLab({ engine: "stream", configuration, tell: () => undefined });
+        lab = await sharedLab("stream");
         bucket = String(lab.stack.outputs["artifactBucketName"]);
         for (const tag of tags) await lab.push("nginx", tag);
     });
-
-    after(async () => {
-        await lab.stop();
-    });
-
-    const uriOf = (tag: string) => lab.image.uri.replace(/:[^:]*$/, `:${tag}`);
 
     async function text(key: string): Promise<string> {
         const object = await lab.s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
@@ -44,23 +36,17 @@ describe("lab: a batch", () => {
         return rows;
     }
 
-    function failed(result: ExecutionResult): { cause: string; manifestKey: string } {
-        assert.equal(result.status, "FAILED", JSON.stringify(result));
-        assert.equal(result.error, "ExportFailed");
-        const [, manifestKey = ""] = /s3:\/\/[^/]+\/(\S+manifest\.json)/.exec(result.cause) ?? [];
-        return { cause: result.cause, manifestKey };
-    }
-
     it("exports four of five images, and says which one is missing", async () => {
-        const images = [...tags, missing].map((tag) => ({ imageUri: uriOf(tag) }));
+        const images = [...tags, missing].map((tag) => ({ imageUri: uriOf(lab, tag) }));
         const key = "batches/five.json";
         await lab.s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: JSON.stringify(images) }));
-        const { cause, manifestKey } = failed(await lab.executeBatch({ manifest: { bucket, key } }));
+        const { error, cause } = failed(await lab.executeBatch({ manifest: { bucket, key } }));
+        assert.equal(error, "ExportFailed");
         assert.match(cause, /^4 of 5 exported/);
-        const rows = await rowsOf(manifestKey);
+        const rows = await rowsOf(/s3:\/\/[^/]+\/(\S+manifest\.json)/.exec(cause)?.[1] ?? "");
         assert.deepEqual(
             rows["SUCCEEDED"]?.map(({ imageUri, skipped }) => [imageUri, skipped]),
-            tags.map((tag) => [uriOf(tag), false]),
+            tags.map((tag) => [uriOf(lab, tag), false]),
         );
         const [row, ...others] = rows["FAILED"] ?? [];
         assert.deepEqual(others, []);
@@ -73,14 +59,13 @@ describe("lab: a batch", () => {
 
     it("exports what was left when the batch is started again, and skips the rest", async () => {
         await lab.push("nginx", missing);
-        const images = [...tags, missing].map(uriOf);
-        const result = await lab.executeBatch({ images });
-        assert.equal(result.status, "SUCCEEDED", JSON.stringify(result));
-        assert.equal(result.output["text"], "5 of 5 exported");
-        const rows = await rowsOf((result.output["results"] as { key: string }).key);
+        const images = [...tags, missing].map((tag) => uriOf(lab, tag));
+        const output = succeeded(await lab.executeBatch({ images }));
+        assert.equal(output["text"], "5 of 5 exported");
+        const rows = await rowsOf((output["results"] as { key: string }).key);
         assert.deepEqual(
             rows["SUCCEEDED"]?.map(({ imageUri, skipped }) => [imageUri, skipped]),
-            [...tags.map((tag) => [uriOf(tag), true]), [uriOf(missing), false]],
+            [...tags.map((tag) => [uriOf(lab, tag), true]), [uriOf(lab, missing), false]],
         );
     });
 });

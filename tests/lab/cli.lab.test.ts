@@ -11,7 +11,8 @@ import { HeadObjectCommand } from "@aws-sdk/client-s3";
 import type { EngineName } from "../../contract/engine";
 import { buildSteps } from "../../contract/progress";
 import { permission } from "../../lab/iam";
-import { type Lab, startLab } from "../../lab/lab";
+import type { Lab } from "../../lab/lab";
+import { sharedLab, uriOf } from "./support/sharedLab";
 
 const root = join(__dirname, "../..");
 
@@ -33,13 +34,9 @@ function testCommandLine(engine: EngineName): void {
     let environment: Record<string, string>;
 
     before(async () => {
-        lab = await startLab({ engine, tell: () => undefined });
+        lab = await sharedLab(engine);
         environment = environmentOf(lab, "startExportPolicy");
         takeTime(lab);
-    });
-
-    after(async () => {
-        await lab.stop();
     });
 
     it("starts an export, shows how far it is, and reports the archive", async () => {
@@ -67,7 +64,7 @@ function testCommandLine(engine: EngineName): void {
         const skipped = await imageExport(["start"]);
         assert.equal(skipped.exitCode, 0, skipped.stderr);
         assert.match(skipped.stdout, /^status +already exported$/m);
-        const failed = await imageExport(["start", "--image", imageUri("missing")]);
+        const failed = await imageExport(["start", "--image", uriOf(lab, "missing")]);
         assert.equal(failed.exitCode, 1);
         assert.match(failed.stdout, /^error +ImageNotFound$/m);
 
@@ -87,7 +84,7 @@ function testCommandLine(engine: EngineName): void {
 
     it("stops watching at Ctrl-C without a terminal, watches again, and stops the execution", async () => {
         await lab.push(lab.image.repository.name, "slow");
-        const watching = start(["start", "--image", imageUri("slow"), "--force"]);
+        const watching = start(["start", "--image", uriOf(lab, "slow"), "--force"]);
         const output = collected(watching);
         await firstOutput(watching);
         watching.kill("SIGINT");
@@ -133,7 +130,7 @@ function testCommandLine(engine: EngineName): void {
     it("exports a batch, counts it, and lists what failed", async () => {
         await lab.push(lab.image.repository.name, "one");
         const file = join(lab.folder, "images.txt");
-        writeFileSync(file, [imageUri("one"), imageUri("nowhere")].join("\n"));
+        writeFileSync(file, [uriOf(lab, "one"), uriOf(lab, "nowhere")].join("\n"));
         // Somebody who has the outputs of the stack from Pulumi, and the policy for batches.
         const bin = mkdtempSync(join(lab.folder, "pulumi-"));
         writeFileSync(join(bin, "outputs.json"), JSON.stringify(lab.stack.outputs));
@@ -151,10 +148,6 @@ function testCommandLine(engine: EngineName): void {
         assert.match(stdout, /^batch +1 of 2 exported\. /m);
         assert.match(stdout, /\nFAILED IMAGE +ERROR +CAUSE\n\S+:nowhere +ImageNotFound +\S/);
     });
-
-    function imageUri(tag: string): string {
-        return lab.image.uri.replace(/:[^:]*$/, `:${tag}`);
-    }
 
     function start(args: readonly string[], env = environment): ChildProcess {
         return spawn(process.execPath, [join(root, "cli/launch.js"), ...args], { env });

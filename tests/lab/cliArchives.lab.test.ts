@@ -8,12 +8,13 @@ import { Readable } from "node:stream";
 import { HeadObjectCommand } from "@aws-sdk/client-s3";
 
 import { verifyArchive } from "../../exporter/archive/verify";
-import { permission, type PolicyDocument, type Role } from "../../lab/iam";
+import { type Credentials, permission } from "../../lab/iam";
 import { imageId } from "../../lab/image";
-import { type Lab, startLab } from "../../lab/lab";
+import type { Lab } from "../../lab/lab";
 import { flip, isNamed } from "../exporter/support/damage";
 import { pseudoRandom } from "../exporter/support/images";
 import { recordOf } from "../support/readRecord";
+import { exportImage, sharedLab } from "./support/sharedLab";
 
 const launcher = path.resolve(__dirname, "../../cli/launch.js");
 const key = "images/app.tar";
@@ -24,63 +25,41 @@ for (const engine of ["docker", "stream"] as const) {
         let uri: string;
         let folder: string;
         let file: string;
+        let reader: Credentials;
+        const nobody: Credentials = { accessKeyId: "nobody", secretAccessKey: "lab", sessionToken: "lab" };
 
         before(async () => {
-            const configuration = { "ecr-image-export:encryption": "kms" };
-            lab = await startLab({ engine, configuration, tell: () => undefined });
+            lab = await sharedLab(engine);
             uri = `s3://${String(lab.stack.outputs["artifactBucketName"])}/${key}`;
             folder = path.join(lab.folder, "cli");
             mkdirSync(folder);
             file = path.join(folder, "app.tar");
-            const result = await lab.execute({ artifactKey: key });
-            assert.equal(result.status, "SUCCEEDED", JSON.stringify(result));
-            // Somebody to whom readArtifactsPolicy was given, and nothing else.
-            const policy = JSON.parse(String(lab.stack.outputs["readArtifactsPolicy"])) as PolicyDocument;
-            addSession({
-                name: "reader",
-                arn: "arn:aws:iam::111122223333:role/reader",
-                trustPolicy: policy,
-                policies: [policy],
-            });
+            await exportImage(lab, { artifactKey: key });
+            reader = lab.holderOf("readArtifactsPolicy");
         });
 
-        after(async () => {
-            await lab.stop();
-        });
-
-        afterEach(() => {
-            lab.iam.removed.clear();
-        });
-
-        function addSession(role: Role): void {
-            lab.iam.addSession(role.name, role, `${role.arn.replace(":iam:", ":sts:")}/test`);
-        }
-
-        /** Runs the command line as a person would, with the credentials of a role. */
-        function cli(roleName: string, ...args: string[]) {
+        /** Runs the command line as a person would. */
+        function cli({ accessKeyId, secretAccessKey, sessionToken }: Credentials, ...args: string[]) {
             const env = {
                 ...lab.buildEnvironment,
                 HOME: folder,
                 AWS_REGION: "ap-northeast-1",
                 AWS_ENDPOINT_URL: lab.endpoint,
-                AWS_ACCESS_KEY_ID: roleName,
-                AWS_SECRET_ACCESS_KEY: "test",
+                AWS_ACCESS_KEY_ID: accessKeyId,
+                AWS_SECRET_ACCESS_KEY: secretAccessKey,
+                AWS_SESSION_TOKEN: sessionToken,
                 AWS_EC2_METADATA_DISABLED: "true",
             };
             return new Promise<{ exitCode: number; stdout: string; stderr: string }>((resolve) => {
-                execFile(
-                    process.execPath,
-                    [launcher, ...args],
-                    { env, cwd: folder },
-                    (error, stdout, stderr) => {
-                        resolve({ exitCode: error === null ? 0 : Number(error.code), stdout, stderr });
-                    },
-                );
+                const options = { env, cwd: folder };
+                execFile(process.execPath, [launcher, ...args], options, (error, stdout, stderr) => {
+                    resolve({ exitCode: error === null ? 0 : Number(error.code), stdout, stderr });
+                });
             });
         }
 
         it("gets an archive, goes on with a part of it, and loads it into Docker", async () => {
-            const { exitCode, stdout, stderr } = await cli("reader", "get", uri);
+            const { exitCode, stdout, stderr } = await cli(reader, "get", uri);
             assert.equal(exitCode, 0, stderr);
             assert.match(stdout, /downloaded and verified/);
             const bytes = await readFile(file);
@@ -90,7 +69,7 @@ for (const engine of ["docker", "stream"] as const) {
                 bucket,
                 key: from,
                 versionId,
-            } = JSON.parse((await cli("reader", "get", uri, "again.tar", "--json")).stdout) as {
+            } = JSON.parse((await cli(reader, "get", uri, "again.tar", "--json")).stdout) as {
                 bucket: string;
                 key: string;
                 versionId: string;
@@ -102,11 +81,11 @@ for (const engine of ["docker", "stream"] as const) {
             const part = path.join(folder, "part.tar.part");
             await writeFile(part, bytes.subarray(0, 1_000_000));
             await writeFile(`${part}.json`, `${JSON.stringify(bound)}\n`);
-            const resumed = await cli("reader", "get", uri, "part.tar");
+            const resumed = await cli(reader, "get", uri, "part.tar");
             assert.match(resumed.stderr, /^Going on at 1\.00 MB of part\.tar\.part\.$/m);
             assert.deepEqual(await readFile(path.join(folder, "part.tar")), bytes);
 
-            const loaded = await cli("reader", "get", uri, file, "--load");
+            const loaded = await cli(reader, "get", uri, file, "--load");
             assert.equal(loaded.exitCode, 0, loaded.stderr);
             assert.match(loaded.stdout, /already there, and verified/);
             assert.match(loaded.stdout, /^docker +Loaded image: /m);
@@ -114,22 +93,22 @@ for (const engine of ["docker", "stream"] as const) {
         });
 
         it("verifies an archive in S3 and as a file, and names what is damaged", async () => {
-            const stored = await cli("reader", "verify", uri, "--json");
+            const stored = await cli(reader, "verify", uri, "--json");
             assert.equal(stored.exitCode, 0, stored.stdout + stored.stderr);
             const found = JSON.parse(stored.stdout) as { layers: { offset: number }[]; platforms: string[] };
             assert.deepEqual([found.layers.length, found.platforms], [3, ["linux/amd64"]]);
-            assert.equal((await cli("nobody", "verify", file)).exitCode, 0);
+            assert.equal((await cli(nobody, "verify", file)).exitCode, 0);
 
             const damaged = path.join(folder, "damaged.tar");
             const at = (found.layers[2]?.offset ?? 0) + 1000;
             await writeFile(damaged, flip(await readFile(file), at, 1));
             await writeFile(`${damaged}.json`, await readFile(`${file}.json`));
-            const { exitCode, stdout } = await cli("nobody", "verify", damaged);
+            const { exitCode, stdout } = await cli(nobody, "verify", damaged);
             assert.equal(exitCode, 1);
             assert.ok(isNamed(stdout.split("\n"), at), stdout);
             await truncate(damaged, at);
             assert.match(
-                (await cli("nobody", "verify", damaged)).stdout,
+                (await cli(nobody, "verify", damaged)).stdout,
                 /^wrong the archive ends early, at byte/m,
             );
         });
@@ -150,10 +129,10 @@ for (const engine of ["docker", "stream"] as const) {
         });
 
         it("tells a reader what is not there, and what may not be read", async () => {
-            const none = await cli("reader", "get", uri.replace("app.tar", "none.tar"));
+            const none = await cli(reader, "get", uri.replace("app.tar", "none.tar"));
             assert.equal(none.exitCode, 1);
             assert.match(none.stderr, /^Error NoSuchKey: There is nothing at s3:/m);
-            const outside = await cli("reader", "get", uri.replace("images/", "others/"));
+            const outside = await cli(reader, "get", uri.replace("images/", "others/"));
             assert.match(outside.stderr, /^Error AccessDenied: /m);
             assert.match(outside.stderr, /readArtifactsPolicy/);
         });
@@ -165,7 +144,7 @@ for (const engine of ["docker", "stream"] as const) {
         ] as const) {
             it(`cannot do without ${action}`, async () => {
                 lab.iam.removed.add(permission(sid, action));
-                const { exitCode, stderr } = await cli("reader", "get", uri, "other.tar");
+                const { exitCode, stderr } = await cli(reader, "get", uri, "other.tar");
                 assert.equal(exitCode, 1);
                 assert.match(stderr, /^Error AccessDenied: /m);
             });
@@ -175,18 +154,18 @@ for (const engine of ["docker", "stream"] as const) {
             const role =
                 [...lab.iam.roles.values()].find(({ name }) => name.includes("build-role")) ??
                 assert.fail("no role of builds");
-            addSession(role);
+            const builder = lab.iam.openSession(role);
             const own = path.join(folder, "own.tar");
-            const { exitCode, stderr, stdout } = await cli(role.name, "run", lab.image.uri, own, "--json");
+            const { exitCode, stderr, stdout } = await cli(builder, "run", lab.image.uri, own, "--json");
             assert.equal(exitCode, 0, stderr);
             const { imageDigest } = JSON.parse(stdout) as { imageDigest: string };
             const described = await lab.describeImage(lab.image.repository.name, lab.image.tag ?? "");
             assert.equal(imageDigest, described?.imageDigest);
-            assert.equal((await cli("nobody", "verify", own)).exitCode, 0);
+            assert.equal((await cli(nobody, "verify", own)).exitCode, 0);
             const toS3 = uri.replace("app.tar", "own.tar");
-            const stored = await cli(role.name, "run", lab.image.uri, toS3);
+            const stored = await cli(builder, "run", lab.image.uri, toS3);
             assert.equal(stored.exitCode, 0, stored.stderr);
-            assert.equal((await cli("reader", "verify", toS3)).exitCode, 0);
+            assert.equal((await cli(reader, "verify", toS3)).exitCode, 0);
         });
     });
 }

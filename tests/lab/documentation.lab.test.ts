@@ -1,18 +1,21 @@
 import { strict as assert } from "node:assert";
-import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, request, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer } from "node:http";
 import { dirname, join } from "node:path";
-import { text } from "node:stream/consumers";
 
-import { type Lab, startLab } from "../../lab/lab";
+import { handOn, listen, type Listening } from "../../lab/http";
+import type { Lab } from "../../lab/lab";
 import { prepareMachine } from "../../lab/prerequisites";
 import { run } from "../../lab/processes";
 import { root } from "../../lab/stackFiles";
-import type { ExecutionResult } from "../../lab/executions";
 import { documentedCommands } from "../support/documentedCommands";
 import { readPage } from "../support/markdown";
+import { exportImage, sharedLab, uriOf } from "./support/sharedLab";
+
+const everything = {
+    Version: "2012-10-17",
+    Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }],
+};
 
 /** What a page's commands take for granted, and what has to be so after them. In bash. */
 interface Surroundings {
@@ -23,11 +26,8 @@ interface Surroundings {
 const surroundings: Record<string, Surroundings> = {
     "README.md": { after: 'docker image inspect "$IMAGE"' },
     "docs/engines.md": {
-        before: [
-            'export AWS_ENDPOINT_URL="$OWNER_ENDPOINT"',
-            // The exporter runs with credentials that the declared policies know.
-            'node() { AWS_ENDPOINT_URL="$JUDGING_ENDPOINT" AWS_ACCESS_KEY_ID=somebody command node "$@"; }',
-        ].join("\n"),
+        // The exporter runs with credentials that the declared policies know.
+        before: 'node() { AWS_ENDPOINT_URL="$JUDGING_ENDPOINT" AWS_ACCESS_KEY_ID="$BUILDER_KEY_ID" command node "$@"; }',
         after: "tar -tf nginx.tar | grep -qx index.json",
     },
     "docs/faq.md": {},
@@ -87,50 +87,40 @@ esac
 
 describe("lab: the commands of the documentation", () => {
     let lab: Lab;
-    let server: Server;
+    let server: Listening;
     let environment: Record<string, string>;
 
     before(async () => {
-        const repository = "arn:aws:ecr:ap-northeast-1:444455556666:repository/platform/base";
-        lab = await startLab({
-            tell: () => undefined,
-            configuration: { "ecr-image-export:crossAccountRepositoryArns": JSON.stringify([repository]) },
-        });
+        lab = await sharedLab("docker");
         server = await serveAws(lab);
         const { aws } = await prepareMachine(() => undefined);
-        const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
         const bin = join(lab.folder, "documented");
         mkdirSync(bin);
         writeFileSync(join(bin, "pulumi"), pulumi, { mode: 0o755 });
         const logGroupNames = { ...(lab.stack.outputs["logGroupNames"] as object), flows: "flows" };
         writeFileSync(join(bin, "outputs.json"), JSON.stringify({ ...lab.stack.outputs, logGroupNames }));
         writeFileSync(join(bin, "configuration.json"), JSON.stringify({ "aws:region": "ap-northeast-1" }));
+        const builder = lab.iam.roles.get(String(lab.stack.outputs["buildRoleArn"]).split("/").at(-1) ?? "");
+        assert(builder);
         environment = {
             ...lab.buildEnvironment,
             PATH: `${bin}:${dirname(aws)}:${process.env["PATH"] ?? ""}`,
             PULUMI_STUB: bin,
-            AWS_ENDPOINT_URL: endpoint,
-            OWNER_ENDPOINT: endpoint,
+            AWS_ENDPOINT_URL: `http://127.0.0.1:${server.port}`,
             JUDGING_ENDPOINT: lab.endpoint,
+            BUILDER_KEY_ID: lab.iam.openSession(builder).accessKeyId,
             AWS_REGION: "ap-northeast-1",
             AWS_DEFAULT_REGION: "ap-northeast-1",
-            AWS_ACCESS_KEY_ID: "owner",
-            AWS_SECRET_ACCESS_KEY: "owner",
+            AWS_ACCESS_KEY_ID: lab.iam.holder("owner", [everything]).accessKeyId,
+            AWS_SECRET_ACCESS_KEY: "lab",
             IMAGE: lab.image.uri,
         };
-        const role = lab.iam.roles.get(String(lab.stack.outputs["buildRoleArn"]).split("/").at(-1) ?? "");
-        assert(role);
-        lab.iam.addSession("somebody", role, `${role.arn}/somebody`);
         await lab.push(lab.image.repository.name, "1.29");
-        for (const input of [{}, { imageUri: lab.image.uri.replace(/:[^:]*$/, ":1.29") }]) {
-            assert.equal((await lab.execute(input)).status, "SUCCEEDED");
-        }
+        for (const input of [{}, { imageUri: uriOf(lab, "1.29") }]) await exportImage(lab, input);
     });
 
     after(async () => {
-        server.close();
-        server.closeAllConnections();
-        await lab.stop();
+        await server.stop();
         for (const file of ["nginx.tar", "nginx.tar.json"]) rmSync(join(root, file), { force: true });
     });
 
@@ -166,58 +156,13 @@ describe("lab: the commands of the documentation", () => {
     }
 });
 
-/** The AWS API as the owner of the account sees it: Step Functions is the lab's interpreter, all else is the emulator. */
-async function serveAws(lab: Lab): Promise<Server> {
+/** The AWS API as the owner of the account sees it: Step Functions is the lab's, all else is the emulator, which judges nobody. */
+async function serveAws(lab: Lab): Promise<Listening> {
     const emulator = await lab.s3.config.endpoint?.();
-    const executions = new Map<string, { readonly stop: () => void; ended?: ExecutionResult }>();
-    const operations: Record<string, (input: Record<string, string>) => object> = {
-        StartExecution: ({ stateMachineArn = "", input = "" }) => {
-            const executionArn = `${stateMachineArn.replace(":stateMachine:", ":execution:")}:${randomUUID()}`;
-            const controller = new AbortController();
-            const execution: { stop: () => void; ended?: ExecutionResult } = {
-                stop: () => {
-                    controller.abort();
-                },
-            };
-            const isBatch = stateMachineArn === lab.stack.outputs["batchStateMachineArn"];
-            assert(isBatch || stateMachineArn === lab.stack.outputs["stateMachineArn"], stateMachineArn);
-            const request = JSON.parse(input) as unknown;
-            const running = isBatch ? lab.executeBatch(request) : lab.execute(request, {}, controller.signal);
-            void running.then((ended) => (execution.ended = ended));
-            executions.set(executionArn, execution);
-            return { executionArn, startDate: Date.now() / 1000 };
-        },
-        DescribeExecution: ({ executionArn = "" }) => {
-            const execution = executions.get(executionArn);
-            assert(execution, executionArn);
-            const { status = "RUNNING", ...rest } = execution.ended ?? {};
-            const output = "output" in rest ? { output: JSON.stringify(rest.output) } : rest;
-            return { executionArn, status, startDate: Date.now() / 1000, ...output };
-        },
-        StopExecution: ({ executionArn = "" }) => {
-            executions.get(executionArn)?.stop();
-            return { stopDate: Date.now() / 1000 };
-        },
-    };
     const server = createServer((incoming, outgoing) => {
-        const [service, operation = ""] = String(incoming.headers["x-amz-target"]).split(".");
-        if (service === "AWSStepFunctions") {
-            void text(incoming).then((body) => {
-                const answer = operations[operation]?.(JSON.parse(body) as Record<string, string>);
-                outgoing.writeHead(answer ? 200 : 400, { "content-type": "application/x-amz-json-1.0" });
-                outgoing.end(JSON.stringify(answer ?? { __type: "UnknownOperationException" }));
-            });
-            return;
-        }
-        const { method, headers, url: path } = incoming;
-        const to = { host: emulator?.hostname, port: emulator?.port, method, headers, path };
-        incoming.pipe(
-            request(to, (response) => {
-                outgoing.writeHead(response.statusCode ?? 500, response.headers);
-                response.pipe(outgoing);
-            }),
-        );
+        const target = String(incoming.headers["x-amz-target"]);
+        const port = target.startsWith("AWSStepFunctions") ? new URL(lab.endpoint).port : emulator?.port;
+        void handOn(incoming, outgoing, { port: Number(port) });
     });
-    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-    return server;
+    return listen(server);
 }

@@ -8,8 +8,9 @@ import {
     S3Client,
 } from "@aws-sdk/client-s3";
 
-import { permission, type PolicyDocument, type Role } from "../../lab/iam";
-import { type Lab, startLab } from "../../lab/lab";
+import { type Credentials, permission, type PolicyDocument } from "../../lab/iam";
+import type { Lab } from "../../lab/lab";
+import { exportImage, failToExport, sharedLab } from "./support/sharedLab";
 
 for (const engine of ["docker", "stream"] as const) {
     describe(`lab: engine ${engine} with a KMS key`, () => {
@@ -18,18 +19,9 @@ for (const engine of ["docker", "stream"] as const) {
         let keyArn: string;
 
         before(async () => {
-            const configuration = { "ecr-image-export:encryption": "kms" };
-            lab = await startLab({ engine, configuration, tell: () => undefined });
+            lab = await sharedLab(engine);
             bucket = String(lab.stack.outputs["artifactBucketName"]);
             keyArn = String(lab.stack.outputs["encryptionKeyArn"]);
-        });
-
-        after(async () => {
-            await lab.stop();
-        });
-
-        afterEach(() => {
-            lab.iam.removed.clear();
         });
 
         /** How an object is encrypted. */
@@ -38,61 +30,34 @@ for (const engine of ["docker", "stream"] as const) {
             return [head.ServerSideEncryption, head.SSEKMSKeyId, head.BucketKeyEnabled];
         }
 
-        /** S3 as a session of a role sees it. */
-        function s3As(role: Role): S3Client {
-            const accessKeyId = `test-${role.name}`;
-            lab.iam.addSession(
-                accessKeyId,
-                role,
-                role.arn.replace(/:iam:(.*):role\//, ":sts:$1:assumed-role/") + "/test",
-            );
-            return new S3Client({
-                region: "ap-northeast-1",
-                endpoint: lab.endpoint,
-                credentials: { accessKeyId, secretAccessKey: "test" },
-                forcePathStyle: true,
-            });
-        }
-
-        /** A role of somebody to whom `readArtifactsPolicy` was given, or what is left of it. */
-        function reader(name: string, keep: (sid: unknown) => boolean = () => true): Role {
-            const policy = JSON.parse(String(lab.stack.outputs["readArtifactsPolicy"])) as PolicyDocument;
-            const left = policy.Statement.filter(({ Sid }) => keep(Sid));
-            return {
-                name,
-                arn: `arn:aws:iam::111122223333:role/${name}`,
-                trustPolicy: policy,
-                policies: [{ ...policy, Statement: left }],
-            };
+        function s3As(credentials: Credentials): S3Client {
+            const { endpoint } = lab;
+            return new S3Client({ region: "ap-northeast-1", endpoint, credentials, forcePathStyle: true });
         }
 
         it("encrypts archives with the key of the stack, and a reader decrypts them", async () => {
             const key = "images/encrypted.tar";
-            const result = await lab.execute({ artifactKey: key });
-            assert.equal(result.status, "SUCCEEDED", JSON.stringify(result));
+            const output = await exportImage(lab, { artifactKey: key });
             assert.deepEqual(await encryptionOf(key), ["aws:kms", keyArn, true]);
+            assert.deepEqual(await encryptionOf(`${key}.json`), ["aws:kms", keyArn, true]);
             if (engine === "stream") {
-                assert.deepEqual(await encryptionOf(`${key}.json`), ["aws:kms", keyArn, true]);
                 const { source } = [...lab.projects.values()][0] ?? {};
                 const exporter = source?.location?.replace(`${bucket}/`, "") ?? "";
                 assert.deepEqual(await encryptionOf(exporter), ["aws:kms", keyArn, true]);
             }
 
             const get = new GetObjectCommand({ Bucket: bucket, Key: key });
-            const { ContentLength } = await s3As(reader("reader")).send(get);
-            assert.equal(ContentLength, result.output["sizeBytes"]);
-            await assert.rejects(
-                s3As(reader("reader-without-key", (sid) => sid !== "ReadEncrypted")).send(get),
-                /AccessDenied.*kms:Decrypt on resource: arn:aws:kms:/,
-            );
+            const reader = s3As(lab.holderOf("readArtifactsPolicy"));
+            assert.equal((await reader.send(get)).ContentLength, output["sizeBytes"]);
+            lab.iam.removed.add(permission("ReadEncrypted", "kms:Decrypt"));
+            await assert.rejects(reader.send(get), /AccessDenied.*kms:Decrypt on resource: arn:aws:kms:/);
         });
 
         for (const action of ["kms:Decrypt", "kms:GenerateDataKey"]) {
             it(`fails with AccessDenied where the role lacks ${action}, and leaves nothing behind`, async () => {
                 const key = `images/without-${action.replace(":", "-")}.tar`;
                 lab.iam.removed.add(permission("WriteEncrypted", action));
-                const result = await lab.execute({ artifactKey: key });
-                assert.equal(result.status, "FAILED", JSON.stringify(result));
+                const result = await failToExport(lab, { artifactKey: key });
                 assert.match(result.cause, new RegExp(`not authorized to perform: ${action} on`));
                 // A build whose source cannot be fetched has not begun: it names no error.
                 const source = engine === "stream" && action === "kms:Decrypt";
@@ -106,10 +71,9 @@ for (const engine of ["docker", "stream"] as const) {
             assert.ok(policy);
             const elsewhere = JSON.stringify(policy).replaceAll(bucket, "another-bucket");
             lab.iam.keyPolicies.set(keyArn, JSON.parse(elsewhere) as PolicyDocument);
-            const result = await lab.execute({ artifactKey: "images/refused-by-the-key.tar" });
+            const { cause } = await failToExport(lab, { artifactKey: "images/refused-by-the-key.tar" });
             lab.iam.keyPolicies.set(keyArn, policy);
-            assert.equal(result.status, "FAILED", JSON.stringify(result));
-            assert.match(result.cause, /not authorized to perform: kms:/);
+            assert.match(cause, /not authorized to perform: kms:/);
         });
 
         it("lets CloudWatch Logs use the key for the stack's log groups alone", async () => {
@@ -157,21 +121,11 @@ for (const engine of ["docker", "stream"] as const) {
             for (const [what, allowed, headers] of uploads) {
                 it(`${allowed ? "allows" : "refuses"} ${what}`, async () => {
                     const role = [...lab.iam.roles.values()].find(({ name }) => name.includes("build-role"));
-                    assert.ok(role);
-                    const upload = s3As(role).send(
-                        new PutObjectCommand({
-                            Bucket: bucket,
-                            Key: "images/upload.tar",
-                            Body: "archive",
-                            ...headers(keyArn),
-                        }),
-                    );
-                    if (allowed) await upload;
-                    else
-                        await assert.rejects(
-                            upload,
-                            /s3:PutObject .* explicit deny in a resource-based policy/,
-                        );
+                    const s3 = s3As(lab.iam.openSession(role ?? assert.fail()));
+                    const upload = { Bucket: bucket, Key: "images/upload.tar", Body: "archive" };
+                    const sent = s3.send(new PutObjectCommand({ ...upload, ...headers(keyArn) }));
+                    const denied = /s3:PutObject .* explicit deny in a resource-based policy/;
+                    await (allowed ? sent : assert.rejects(sent, denied));
                 });
             }
         });

@@ -1,43 +1,27 @@
 import { strict as assert } from "node:assert";
 
+import type { PublishedMessage } from "../../lab/awsApi";
 import { permission } from "../../lab/iam";
-import { type Lab, startLab } from "../../lab/lab";
-import type { PublishedMessage } from "../../lab/stepFunctions";
+import type { Lab } from "../../lab/lab";
+import { endOfAll, sharedLab, uriOf } from "./support/sharedLab";
 
 describe("lab: notifications", () => {
     let lab: Lab;
 
     before(async () => {
-        const configuration = {
-            "ecr-image-export:notifications": JSON.stringify({
-                emails: ["platform@example.com"],
-                slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" },
-                onSuccess: true,
-            }),
-        };
-        lab = await startLab({ engine: "stream", configuration, tell: () => undefined });
-    });
-
-    after(async () => {
-        await lab.stop();
-    });
-
-    afterEach(() => {
-        lab.iam.removed.clear();
+        lab = await sharedLab("stream");
     });
 
     /** What is published while something runs, and until all that it has started has ended. */
     async function publishedBy(start: () => Promise<unknown>): Promise<PublishedMessage[]> {
         const before = lab.published.length;
         await start();
-        for (let ended = 0; ended < lab.executions.size;) {
-            ended = (await Promise.all([...lab.executions.values()].map(({ result }) => result))).length;
-        }
+        await endOfAll(lab);
         return lab.published.slice(before);
     }
 
     it("tell of an export that fails: what, why, and where to look", async () => {
-        const imageUri = lab.image.uri.replace(/:[^:]*$/, ":no-such-tag");
+        const imageUri = uriOf(lab, "no-such-tag");
         const [message = assert.fail(), ...others] = await publishedBy(() => lab.execute({ imageUri }));
         assert.deepEqual(others, []);
         assert.equal(message.topicArn, lab.stack.outputs["notificationTopicArn"]);
@@ -62,9 +46,7 @@ describe("lab: notifications", () => {
     });
 
     it("tell of a batch once, and not of its exports", async () => {
-        const images = ["no-such-tag-1", "no-such-tag-2"].map((tag) =>
-            lab.image.uri.replace(/:[^:]*$/, `:${tag}`),
-        );
+        const images = ["no-such-tag-1", "no-such-tag-2"].map((tag) => uriOf(lab, tag));
         const [message = assert.fail(), ...others] = await publishedBy(() => lab.executeBatch({ images }));
         assert.deepEqual(others, []);
         assert.equal(message.subject, "Batch of image exports FAILED");

@@ -1,53 +1,35 @@
 import * as assert from "node:assert/strict";
 
-import { type Lab, startLab } from "../../lab/lab";
 import { permission, type PolicyDocument } from "../../lab/iam";
+import type { Lab } from "../../lab/lab";
+import { exportImage, failToExport, foreign, sharedLab } from "./support/sharedLab";
 
-const repositoryArn = "arn:aws:ecr:eu-west-1:444455556666:repository/platform/base";
+const imageUri = "444455556666.dkr.ecr.eu-west-1.amazonaws.com/platform/elsewhere:1";
 
 for (const engine of ["docker", "stream"] as const) {
     describe(`lab: an image of another account and region, engine ${engine}`, () => {
         let lab: Lab;
+
         before(async () => {
-            lab = await startLab({
-                engine,
-                accountId: "111122223333",
-                configuration: {
-                    "ecr-image-export:imageUri":
-                        "444455556666.dkr.ecr.eu-west-1.amazonaws.com/platform/base:1",
-                },
-                tell: () => undefined,
-            });
+            lab = await sharedLab(engine);
+            await lab.push("platform/elsewhere", "1");
         });
 
-        after(async () => {
-            await lab.stop();
-        });
+        it("is exported once its owner has attached what the stack tells, and by both sides' consent only", async () => {
+            const refused = await failToExport(lab, { imageUri });
+            assert.equal(refused.error, "AccessDenied");
+            assert.match(refused.cause, /444455556666.*ecr:BatchGetImage/);
 
-        it("is refused while its owner has not attached the policy", async () => {
-            const result = await lab.execute({});
-            assert.equal(result.status, "FAILED");
-            assert.equal(result.error, "AccessDenied", JSON.stringify(result));
-            assert.match(result.cause, /444455556666.*ecr:BatchGetImage/);
-        });
-
-        it("is exported once the owner has attached what the stack tells", async () => {
             const policies = lab.stack.outputs["repositoryPolicies"] as Record<string, string>;
-            assert.deepEqual(Object.keys(policies), [repositoryArn]);
-            const policy = JSON.parse(policies[repositoryArn] ?? "") as PolicyDocument;
-            lab.iam.repositoryPolicies.set(repositoryArn, policy);
+            assert.deepEqual(Object.keys(policies).sort(), Object.values(foreign).sort());
+            const policy = JSON.parse(policies[foreign.elsewhere] ?? "") as PolicyDocument;
+            lab.iam.repositoryPolicies.set(foreign.elsewhere, policy);
+            const output = await exportImage(lab, { imageUri });
+            assert.equal(output["imageUri"], imageUri);
+            assert.equal(output["artifactKey"], "images/platform/elsewhere/1.tar");
 
-            const result = await lab.execute({});
-            assert.equal(result.status, "SUCCEEDED", JSON.stringify(result));
-            assert.equal(result.output["imageUri"], lab.image.uri);
-            assert.equal(result.output["artifactKey"], "images/platform/base/1.tar");
-        });
-
-        it("needs both sides: the owner's consent is not enough", async () => {
             lab.iam.removed.add(permission("PullImages", "ecr:BatchGetImage"));
-            const result = await lab.execute({});
-            lab.iam.removed.clear();
-            assert.equal(result.status === "FAILED" && result.error, "AccessDenied", JSON.stringify(result));
+            assert.equal((await failToExport(lab, { imageUri, force: true })).error, "AccessDenied");
         });
     });
 }
