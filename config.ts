@@ -15,13 +15,7 @@ import {
     parseRepositoryArn,
     repositoryArn,
 } from "./contract/image";
-import {
-    artifactKeyRule,
-    exporterPrefix,
-    isArtifactKey,
-    manifestPrefix,
-    resultPrefix,
-} from "./contract/keys";
+import { artifactKeyRule, exporterPrefix, isArtifactKey, manifestPrefix, resultPrefix } from "./contract/keys";
 import { allPlatforms, parsePlatform, platformRule } from "./contract/platform";
 import { requestDefaults } from "./contract/request";
 
@@ -44,9 +38,7 @@ function readBy<T>(read: (value: string) => T, expected: string) {
 }
 
 function oneOf<const Names extends readonly string[]>(names: Names, description: string) {
-    return z
-        .enum(names, `expected ${names.slice(0, -1).join(", ")} or ${names.at(-1)}`)
-        .describe(description);
+    return z.enum(names, `expected ${names.slice(0, -1).join(", ")} or ${names.at(-1)}`).describe(description);
 }
 
 function integer(least: number, most: number, usual: number, description: string) {
@@ -95,9 +87,7 @@ const imagesWithNode18 = [
 // docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
 const lambdaTimeoutMinutes = 15;
 
-const computeTypes = ["SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"].map(
-    (size) => `BUILD_GENERAL1_${size}`,
-);
+const computeTypes = ["SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"].map((size) => `BUILD_GENERAL1_${size}`);
 
 const compute = objectOf("machine and timeouts of a build", {
     type: oneOf(
@@ -118,8 +108,7 @@ const compute = objectOf("machine and timeouts of a build", {
     ),
 });
 
-const idOf = (kind: string) =>
-    stringThat(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `expected an id, ${kind}-…`);
+const idOf = (kind: string) => stringThat(new RegExp(`^${kind}-[0-9a-f]{8,17}$`), `expected an id, ${kind}-…`);
 const idsOf = (kind: string, most: number, description: string) =>
     listOf(idOf(kind), `expected a list of 1 to ${most} ids, ${kind}-…`, description, 1, most);
 
@@ -133,8 +122,7 @@ const givenVpc = objectOf("an existing VPC", {
 // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
 const openRegistries = ["public.ecr.aws", "registry.k8s.io", "quay.io"];
 const registries = [...openRegistries, "registry-1.docker.io", "ghcr.io", "registry.gitlab.com", "cgr.dev"];
-const isUpstream = (host: string): boolean =>
-    registries.includes(host) || /^[a-z0-9-]+\.azurecr\.io$/.test(host);
+const isUpstream = (host: string): boolean => registries.includes(host) || /^[a-z0-9-]+\.azurecr\.io$/.test(host);
 const upstreams = `one of ${registries.join(", ")}, NAME.azurecr.io`;
 const notEcr =
     "builds pull from every registry of ECR without a cache; name the repository in repositoryArns or crossAccountRepositoryArns";
@@ -279,12 +267,9 @@ const tags = z
     .custom<Record<string, string>>(isObject, "expected an object with a string for each tag")
     .superRefine((given, context) => {
         for (const [key, value] of Object.entries(given))
-            for (const message of tagFaults(key, value))
-                context.addIssue({ code: "custom", message, path: [key] });
+            for (const message of tagFaults(key, value)) context.addIssue({ code: "custom", message, path: [key] });
         if (Object.keys(given).length > mostTags)
-            context.addIssue(
-                `expected at most ${mostTags} tags: AWS allows ${tagLimits.perResource} on a resource`,
-            );
+            context.addIssue(`expected at most ${mostTags} tags: AWS allows ${tagLimits.perResource} on a resource`);
     });
 
 function repositoriesOf(whose: string) {
@@ -407,11 +392,7 @@ interface Identity {
  * @param of Names of project and stack.
  * @throws pulumi.RunError that lists every fault: the path of the value, what was given, what is expected.
  */
-export function parseConfig(
-    values: Readonly<Record<string, unknown>>,
-    region: unknown,
-    of: Identity,
-): StackConfig {
+export function parseConfig(values: Readonly<Record<string, unknown>>, region: unknown, of: Identity): StackConfig {
     const readings = keys.map((key) => readKey(key, Object.hasOwn(values, key) ? values[key] : undefined));
     const given = Object.fromEntries(readings.map((reading) => [reading.key, reading.given]));
     const sound = Object.fromEntries(readings.map((reading) => [reading.key, reading.sound])) as Sound;
@@ -465,9 +446,7 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
         /** Every repository that may be exported, once each: that of `imageUri` first, then the listed ones. */
         repositories: named.all,
         /** Those of the repositories that a rule of `pullThroughCache` fills. */
-        cachedRepositories: pullThroughCache.flatMap(({ prefix }) =>
-            repositoriesBelow(prefix, region, named.own),
-        ),
+        cachedRepositories: pullThroughCache.flatMap(({ prefix }) => repositoriesBelow(prefix, region, named.own)),
         compute: {
             ...compute,
             image: compute.image ?? defaultImages[lambda ? "lambda" : values.engine],
@@ -552,9 +531,7 @@ function faultsOf(at: string, given: unknown, issues: Issues): string[] {
         const value = issue.path.reduce(fieldOf, given);
         if (issue.code === "unrecognized_keys") {
             const lines = issue.message.split("\n");
-            return issue.keys.map((key, at) =>
-                faultOf(`${path}.${key}`, fieldOf(value, key), lines[at] ?? ""),
-            );
+            return issue.keys.map((key, at) => faultOf(`${path}.${key}`, fieldOf(value, key), lines[at] ?? ""));
         }
         // Of the alternatives that a value may be, the object is the last.
         const ofObject = issue.code === "invalid_union" && isObject(value) ? issue.errors.at(-1) : undefined;
@@ -653,8 +630,7 @@ function* faultsOfBuilds({ engine, compute, network, cache, isGiven }: Judged): 
         yield "cache: engine stream keeps no layers for a later build; set engine to docker, or cache to none";
     if (type === "BUILD_GENERAL1_2XLARGE")
         yield `cache: CodeBuild has no local cache on ${type}; choose a smaller compute.type, or set cache to none`;
-    if (inVpc)
-        yield "cache: CodeBuild has no local cache in a VPC; leave network public, or set cache to none";
+    if (inVpc) yield "cache: CodeBuild has no local cache in a VPC; leave network public, or set cache to none";
 }
 
 /** No credentials are good for two partitions: what is in another one can never be reached. */
@@ -662,8 +638,7 @@ function* faultsOfPartitions(judged: Judged): Generator<string> {
     const { partition, imageUri, permissionsBoundary, notifications, ...sound } = judged;
     if (partition === undefined) return;
     const own = `of the stack's own partition, ${partition}`;
-    if (imageUri?.repository && imageUri.repository.partition !== partition)
-        yield `imageUri: expected an image ${own}`;
+    if (imageUri?.repository && imageUri.repository.partition !== partition) yield `imageUri: expected an image ${own}`;
     for (const key of ["repositoryArns", "crossAccountRepositoryArns"] as const)
         for (const [index, repository] of (sound[key] ?? []).entries())
             if (repository.partition !== partition) yield `${key}[${index}]: expected a repository ${own}`;
@@ -716,16 +691,10 @@ function* faultsOfCacheRules(judged: Judged): Generator<string> {
         const secret = `arn:${partition}:secretsmanager:${region}:`;
         const isSecret =
             credentialArn?.startsWith(secret) === true &&
-            /^[0-9]{12}:secret:ecr-pullthroughcache\/[A-Za-z0-9/_+=.@-]+$/.test(
-                credentialArn.slice(secret.length),
-            );
+            /^[0-9]{12}:secret:ecr-pullthroughcache\/[A-Za-z0-9/_+=.@-]+$/.test(credentialArn.slice(secret.length));
         if (host === undefined && credentialArn !== undefined)
             yield `${path}.credentialArn: without upstreamRegistryUrl the account has the rule already, and its login; leave it out`;
-        else if (
-            host !== undefined &&
-            !isSecret &&
-            !(credentialArn === undefined && openRegistries.includes(host))
-        )
+        else if (host !== undefined && !isSecret && !(credentialArn === undefined && openRegistries.includes(host)))
             yield `${path}.credentialArn: expected a secret with a login to ${host}, of the stack's account and region: ${secret}ACCOUNT:secret:ecr-pullthroughcache/NAME`;
     }
     // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
@@ -746,8 +715,7 @@ function* faultsOfStorage(judged: Judged): Generator<string> {
     if (existingBucket === undefined) return;
     if (!isGiven("retention.archiveDays"))
         yield "existingBucket: expected retention.archiveDays as well, since S3 deletes archives that are older; 0 keeps all";
-    const mine =
-        "the stack did not make its existingBucket, so `pulumi destroy` may not delete it; leave this out";
+    const mine = "the stack did not make its existingBucket, so `pulumi destroy` may not delete it; leave this out";
     if (protect === false) yield `retention.protect: ${mine}`;
     if (emptyOnDestroy === true) yield `retention.emptyOnDestroy: ${mine}`;
 }
@@ -765,11 +733,7 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
     const arns = named?.all.map(repositoryArn);
     if (imageUri !== undefined && arns && !arns.includes(repositoryArn(parseImageUri(imageUri).repository)))
         yield `${path}.imageUri: expected an image of a repository that may be exported: ${arns.join(", ")}`;
-    if (
-        artifactKey !== undefined &&
-        artifactPrefix !== undefined &&
-        !isArtifactKey(artifactKey, artifactPrefix)
-    )
+    if (artifactKey !== undefined && artifactPrefix !== undefined && !isArtifactKey(artifactKey, artifactPrefix))
         yield `${path}.artifactKey: expected ${artifactKeyRule(artifactPrefix)}`;
     if (platform === allPlatforms && engine === "docker")
         yield `${path}.platform: engine docker exports one platform; name it, or set engine to stream`;

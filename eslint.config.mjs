@@ -7,10 +7,7 @@ function mayNotImport(files, patterns) {
     return {
         files,
         rules: {
-            "no-restricted-imports": [
-                "error",
-                { patterns: patterns.map(([group, message]) => ({ group, message })) },
-            ],
+            "no-restricted-imports": ["error", { patterns: patterns.map(([group, message]) => ({ group, message })) }],
         },
     };
 }
@@ -20,8 +17,7 @@ const jsonStringifyOfOutput = {
     message: "JSON.stringify writes the error text of an Output into the document: use pulumi.jsonStringify.",
 };
 
-const developmentOnly =
-    "For development and tests only: some of it is under AGPL-3.0, and nothing of it is deployed.";
+const developmentOnly = "For development and tests only: some of it is under AGPL-3.0, and nothing of it is deployed.";
 
 export default tseslint.config(
     { ignores: ["node_modules/", "coverage/", "**/dist/"] },
@@ -72,10 +68,7 @@ export default tseslint.config(
         ["cli/**/*.ts"],
         [
             [["@cloud-copilot/*", "**/proof/**"], developmentOnly],
-            [
-                ["@pulumi/*", "**/config", "**/lab/**"],
-                "The command line runs without Pulumi's SDK and the lab.",
-            ],
+            [["@pulumi/*", "**/config", "**/lab/**"], "The command line runs without Pulumi's SDK and the lab."],
         ],
     ),
     // Its packages are its own, and `npm ci` at the root does not install them; `npm run programs` checks its types.
@@ -86,10 +79,7 @@ export default tseslint.config(
             "@typescript-eslint/no-unsafe-member-access": "off",
         },
     },
-    mayNotImport(
-        ["policy/**/*.ts"],
-        [[["../**"], "The policy pack can be published: policy/ is all that it has."]],
-    ),
+    mayNotImport(["policy/**/*.ts"], [[["../**"], "The policy pack can be published: policy/ is all that it has."]]),
     {
         files: ["tests/**/*.ts"],
         rules: {

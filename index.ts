@@ -65,10 +65,7 @@ const runner = new BuildRunner(`${namePrefix}build`, {
     exporter: engine === "stream" ? buildExporterBundle() : undefined,
     keepLayers: config.cache === "local",
     compute: config.compute,
-    network:
-        typeof config.network === "object"
-            ? config.network
-            : (isolated?.buildNetwork ?? shielded?.buildNetwork),
+    network: typeof config.network === "object" ? config.network : (isolated?.buildNetwork ?? shielded?.buildNetwork),
 });
 
 const orchestration = new ExportOrchestration(`${namePrefix}single`, {

@@ -62,10 +62,7 @@ interface Method {
 }
 
 /** Starts a server of this directory in a process of its own. */
-async function startServer(
-    file: string,
-    ...args: string[]
-): Promise<{ port: number; stop: () => Promise<void> }> {
+async function startServer(file: string, ...args: string[]): Promise<{ port: number; stop: () => Promise<void> }> {
     const child = spawn(process.execPath, ["-r", "ts-node/register", path.join(__dirname, file), ...args], {
         stdio: ["ignore", "pipe", "inherit"],
     });
@@ -108,9 +105,7 @@ async function compare(
         for (const { name, script, watched = {}, reset } of methods) {
             reset?.();
             const result = await measure(script, watched);
-            console.log(
-                `${round === 0 ? "warm-up" : `round ${round}`}  ${name}: ${result.wallSeconds.toFixed(2)} s`,
-            );
+            console.log(`${round === 0 ? "warm-up" : `round ${round}`}  ${name}: ${result.wallSeconds.toFixed(2)} s`);
             if (round > 0) runs.get(name)?.push(result);
         }
     }
@@ -147,10 +142,7 @@ function quiet(command: string, ...args: string[]): void {
 
 async function main(): Promise<void> {
     const settings = readSettings();
-    await assertInstalled(
-        "docker-registry",
-        ...(settings.isExporterOnly ? [] : ["docker", "dockerd", "skopeo"]),
-    );
+    await assertInstalled("docker-registry", ...(settings.isExporterOnly ? [] : ["docker", "dockerd", "skopeo"]));
     const directory = await mkdtemp(path.join(tmpdir(), "export-bench-"));
     const work = path.join(directory, "work");
     await mkdir(work);
@@ -230,9 +222,7 @@ async function main(): Promise<void> {
             [names.limit, image.compressedBytes],
         ]);
         const series = await compare([...own, ...(docker ? others : [])], settings.rounds, sent);
-        const scaling = settings.isScaling
-            ? await measureScaling(settings, image, node, store.port, stopping)
-            : [];
+        const scaling = settings.isScaling ? await measureScaling(settings, image, node, store.port, stopping) : [];
         await report(settings, image, series, scaling);
     } finally {
         for (const stop of stopping) await stop();
@@ -295,8 +285,7 @@ async function report(
     const slowest = median(scaling[0]?.wallSeconds ?? []);
     const ratios = {
         dockerWayOverStream: seconds(names.docker) / seconds(names.s3),
-        fastestSkopeoOverStream:
-            Math.min(seconds(names.dockerArchive), seconds(names.ociArchive)) / seconds(names.s3),
+        fastestSkopeoOverStream: Math.min(seconds(names.dockerArchive), seconds(names.ociArchive)) / seconds(names.s3),
         streamOverLimit: seconds(names.s3) / seconds(names.limit),
         oneConnectionOverEight:
             slowest / median(scaling.find(({ concurrency }) => concurrency === 8)?.wallSeconds ?? []),

@@ -19,11 +19,7 @@ function relay(from: net.Socket, to: net.Socket): void {
     let isEnded = false;
 
     function deliver(): void {
-        for (
-            let next = underWay[0];
-            next !== undefined && next.due <= performance.now();
-            next = underWay[0]
-        ) {
+        for (let next = underWay[0]; next !== undefined && next.due <= performance.now(); next = underWay[0]) {
             underWay.shift();
             bytes -= next.chunk.length;
             to.write(next.chunk);

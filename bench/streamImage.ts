@@ -43,9 +43,7 @@ export async function makeImage(host: string, compressedMb: number, layerCount: 
         })),
     });
     const url = `http://${host}/v2/bench/app/manifests/${compressedMb}mb-${layerCount}`;
-    await expectCreated(
-        await fetch(url, { method: "PUT", body: manifest, headers: { "content-type": mediaType } }),
-    );
+    await expectCreated(await fetch(url, { method: "PUT", body: manifest, headers: { "content-type": mediaType } }));
     return {
         reference,
         compressedBytes: layers.reduce((sum, { size }) => sum + size, 0),
@@ -94,11 +92,7 @@ function fileContent(): Buffer {
     const content = Buffer.alloc(fileBytes);
     for (let at = 0; at < fileBytes; at += 3072) {
         randomFillSync(content, at, Math.min(1024, fileBytes - at));
-        content.fill(
-            "the quick brown fox jumps over the lazy dog ",
-            at + 1024,
-            Math.min(at + 3072, fileBytes),
-        );
+        content.fill("the quick brown fox jumps over the lazy dog ", at + 1024, Math.min(at + 3072, fileBytes));
     }
     return content;
 }

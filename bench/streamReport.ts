@@ -12,10 +12,7 @@ export interface Series {
 /** The value in the middle. */
 export function median(values: readonly number[]): number {
     const sorted = [...values].sort((a, b) => a - b);
-    const [low, high] = [
-        sorted[Math.floor((sorted.length - 1) / 2)],
-        sorted[Math.ceil((sorted.length - 1) / 2)],
-    ];
+    const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.ceil((sorted.length - 1) / 2)]];
     return ((low ?? NaN) + (high ?? NaN)) / 2;
 }
 
@@ -25,15 +22,7 @@ const range = (values: readonly number[]): string =>
 
 /** A Markdown table of medians, with the range of the times. */
 export function tableOf(series: readonly Series[]): string {
-    const head = [
-        "method",
-        "wall s (median)",
-        "wall s (range)",
-        "CPU s",
-        "peak RSS MB",
-        "peak disk MB",
-        "sent MB",
-    ];
+    const head = ["method", "wall s (median)", "wall s (range)", "CPU s", "peak RSS MB", "peak disk MB", "sent MB"];
     const rows = series.map((one) => [
         one.method,
         median(one.wallSeconds).toFixed(2),

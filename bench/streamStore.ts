@@ -30,11 +30,7 @@ function metadataOf({ headers }: RequestHead): Record<string, string> {
     return Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith("x-amz-meta-")));
 }
 
-function answer(
-    request: RequestHead,
-    sizeBytes: number,
-    body: Buffer | undefined,
-): [number, Stored | string] {
+function answer(request: RequestHead, sizeBytes: number, body: Buffer | undefined): [number, Stored | string] {
     const { method, url } = request;
     const uploadId = url.searchParams.get("uploadId");
     const stored = objects.get(url.pathname);
@@ -43,10 +39,7 @@ function answer(
     if (method === "POST" && uploadId === null) {
         const id = `upload-${uploads.size}`;
         uploads.set(id, { headers: metadataOf(request), sizeBytes: 0 });
-        return [
-            200,
-            `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`,
-        ];
+        return [200, `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`];
     }
     const upload = uploads.get(uploadId ?? "");
     if (method === "POST") {
@@ -71,9 +64,7 @@ function answerText(request: RequestHead, sizeBytes: number, body: Buffer | unde
         "content-length": request.method === "HEAD" && !isText ? found.sizeBytes : content.length,
     };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    const head = Buffer.from(
-        `HTTP/1.1 ${status} ${status < 300 ? "OK" : "Not Found"}\r\n${lines.join("")}\r\n`,
-    );
+    const head = Buffer.from(`HTTP/1.1 ${status} ${status < 300 ? "OK" : "Not Found"}\r\n${lines.join("")}\r\n`);
     return request.method === "HEAD" ? head : Buffer.concat([head, content]);
 }
 

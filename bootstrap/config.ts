@@ -27,12 +27,7 @@ export function loadConfig() {
     return {
         region: new pulumi.Config("aws").require("region"),
         repository,
-        branch: matching(
-            "branch",
-            config.get("branch") ?? "main",
-            /^\w[\w./-]*$/,
-            "one branch, for instance main",
-        ),
+        branch: matching("branch", config.get("branch") ?? "main", /^\w[\w./-]*$/, "one branch, for instance main"),
         deployOn: oneOf("deployOn", config.require("deployOn"), ["push", "tag"]),
         with: listOf("with", ["pulumi-deployments", "github-actions"]) ?? ["pulumi-deployments"],
         githubSubject: matching(
@@ -72,7 +67,5 @@ function matching(key: string, given: string, pattern: RegExp, expected: string)
 }
 
 function invalid(key: string, given: unknown, expected: string): pulumi.RunError {
-    return new pulumi.RunError(
-        `The configuration value ${key} is ${JSON.stringify(given)}: expected ${expected}.`,
-    );
+    return new pulumi.RunError(`The configuration value ${key} is ${JSON.stringify(given)}: expected ${expected}.`);
 }

@@ -99,10 +99,7 @@ function deployByGitHub(): Readonly<Record<string, pulumi.Output<string>>> {
 }
 
 /** Registers a provider of tokens, unless the account has it already: IAM takes each once. */
-function createProvider(
-    way: string,
-    { provider, audience }: Omit<policies.Tokens, "subjects">,
-): pulumi.Output<string> {
+function createProvider(way: string, { provider, audience }: Omit<policies.Tokens, "subjects">): pulumi.Output<string> {
     if (config.existingProviders.some((each) => each === provider)) {
         return pulumi.interpolate`arn:${partition}:iam::${accountId}:oidc-provider/${provider}`;
     }

@@ -120,8 +120,7 @@ export function deployPolicy(target: Target): Policy {
     const { here, global, named, bucket, roles, ec2, tagged, tagging, keysThrough } = partsOf(target);
     const exporter = `${bucket}/.exporter/*`;
     const keys = here("kms", "key/*");
-    const parts =
-        "elastic-ip internet-gateway natgateway route-table security-group security-group-rule subnet";
+    const parts = "elastic-ip internet-gateway natgateway route-table security-group security-group-rule subnet";
     const made = ec2(...parts.split(" "), "vpc-endpoint", "vpc-flow-log");
     return policyOf(
         allow(
@@ -173,11 +172,7 @@ export function deployPolicy(target: Target): Policy {
         // A key has no ARN before it is made.
         allow("kms:CreateKey", "*", tagging),
         allow("kms:TagResource", keys, { ...tagging, ...untagged }),
-        allow(
-            "kms:*Alias kms:EnableKey* kms:PutKeyPolicy kms:*agResource kms:UpdateKeyDescription",
-            keys,
-            tagged,
-        ),
+        allow("kms:*Alias kms:EnableKey* kms:PutKeyPolicy kms:*agResource kms:UpdateKeyDescription", keys, tagged),
         allow("kms:*Alias", here("kms", `alias/${prefix}*`)),
 
         // Networks: what is made is given the stack's tags, what exists has them.

@@ -34,11 +34,7 @@ export function uriOf({ bucket, key }: ObjectPlace): string {
 }
 
 /** Finds what a KEY means: an `s3://` URI, or a key in the bucket of the stack. @throws Failure when it is neither */
-export async function findPlace(
-    given: string,
-    options: StackOptions,
-    context: Context,
-): Promise<ObjectPlace> {
+export async function findPlace(given: string, options: StackOptions, context: Context): Promise<ObjectPlace> {
     if (given.startsWith("s3:")) return parsePlace(given);
     const { artifactBucketName, stateMachineArn } = await findOutputs(options, context);
     return { ...parsePlace(`s3://${artifactBucketName}/${given}`), region: regionOf(stateMachineArn) };
@@ -182,12 +178,7 @@ export async function* readInOrder(
     }
 }
 
-async function readPart(
-    context: Context,
-    object: ObjectVersion,
-    offset: number,
-    length: number,
-): Promise<Buffer> {
+async function readPart(context: Context, object: ObjectVersion, offset: number, length: number): Promise<Buffer> {
     const part = Buffer.allocUnsafe(length);
     let filled = 0;
     const isRead = await ask(object, context, async (s3) => {
@@ -204,8 +195,7 @@ async function readPart(
             filled += Math.min(chunk.length, length - filled);
         }
         // An error that passes.
-        if (filled < length)
-            throw Object.assign(new Error("the answer was cut off"), { name: "TimeoutError" });
+        if (filled < length) throw Object.assign(new Error("the answer was cut off"), { name: "TimeoutError" });
         return true;
     });
     if (isRead === undefined) throw nothingAt(object);
@@ -245,9 +235,7 @@ async function ask<T>(
 async function isMissing(s3: S3Client, { bucket, key }: ObjectPlace): Promise<boolean> {
     try {
         // The key itself is the first of all that begin with it.
-        const { Contents = [] } = await s3.send(
-            new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 }),
-        );
+        const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 }));
         return Contents[0]?.Key !== key;
     } catch {
         return false; // that reading was refused is what counts
@@ -266,10 +254,7 @@ function explained({ message, details }: Failure, place: ObjectPlace): Failure {
             `${uriOf(place)} is in a storage class that has to be restored before it can be read.`,
             `aws s3api restore-object --bucket ${bucket} --key ${key} --restore-request Days=1`,
         ],
-        NoSuchBucket: [
-            `There is no bucket ${bucket}.`,
-            "The stack's output artifactBucketName has its name.",
-        ],
+        NoSuchBucket: [`There is no bucket ${bucket}.`, "The stack's output artifactBucketName has its name."],
         PermanentRedirect: [`The bucket ${bucket} is in another region.`, "Set AWS_REGION to its region."],
     };
     const [said, next] = explanations[details.code ?? ""] ?? [message, details.next];

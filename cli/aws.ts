@@ -38,8 +38,7 @@ const loaders: { [S in Service]: (region: string | undefined) => Promise<ClientT
         }),
     logs: async (region) =>
         new (await import("@aws-sdk/client-cloudwatch-logs")).CloudWatchLogsClient(configuration(region)),
-    codebuild: async (region) =>
-        new (await import("@aws-sdk/client-codebuild")).CodeBuildClient(configuration(region)),
+    codebuild: async (region) => new (await import("@aws-sdk/client-codebuild")).CodeBuildClient(configuration(region)),
     sts: async (region) => new (await import("@aws-sdk/client-sts")).STSClient(configuration(region)),
 };
 

@@ -5,13 +5,7 @@ import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 
 import { recordKey } from "../contract/keys";
 import { recordText } from "../contract/record";
-import {
-    type ObjectVersion,
-    readInOrder,
-    type ReadOptions,
-    type RecordedArchive,
-    uriOf,
-} from "./archiveObject";
+import { type ObjectVersion, readInOrder, type ReadOptions, type RecordedArchive, uriOf } from "./archiveObject";
 import { type Context, Interruption } from "./context";
 import { asFailure, codeOf, Failure } from "./failure";
 import { formatBytes } from "./terminal";

@@ -34,8 +34,7 @@ export function usageFailure(message: string, next?: string): Failure {
 const expired = /^(ExpiredToken(Exception)?|RequestExpired|TokenRefreshRequired)$/;
 const denied = /^(AccessDenied(Exception)?|UnauthorizedOperation|Forbidden|403)$/;
 const throttled = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
-const unreachable =
-    /^(ENOTFOUND|EAI_AGAIN|ECONN\w+|EPIPE|ETIMEDOUT|ENETUNREACH|TimeoutError|NetworkingError)$/;
+const unreachable = /^(ENOTFOUND|EAI_AGAIN|ECONN\w+|EPIPE|ETIMEDOUT|ENETUNREACH|TimeoutError|NetworkingError)$/;
 
 /** Errors of the AWS SDK: their codes, what to do, and what to say instead of AWS. */
 const awsErrors: readonly (readonly [codes: RegExp, next: string, says?: string])[] = [
@@ -62,10 +61,7 @@ const awsErrors: readonly (readonly [codes: RegExp, next: string, says?: string]
         /^(ExecutionDoesNotExist|StateMachineDoesNotExist|ResourceNotFound|ResourceNotFoundException)$/,
         "Check ARN, region and account. `image-export list` shows what there is.",
     ],
-    [
-        unreachable,
-        "Check that this machine reaches AWS: network, proxy (HTTPS_PROXY), VPN, and the region's name.",
-    ],
+    [unreachable, "Check that this machine reaches AWS: network, proxy (HTTPS_PROXY), VPN, and the region's name."],
 ];
 
 /** Whether AWS said that the credentials are no longer valid. */

@@ -34,11 +34,7 @@ export async function describeExecution(context: Context, executionArn: string):
  * @param isLogging Whether the lines of the build's log are printed as well.
  * @returns the execution, ended
  */
-export async function followExecution(
-    context: Context,
-    executionArn: string,
-    isLogging: boolean,
-): Promise<Execution> {
+export async function followExecution(context: Context, executionArn: string, isLogging: boolean): Promise<Execution> {
     const build = new BuildFollower(context, executionArn);
     let isHidden = false;
     return poll(context, executionArn, async (print) => {

@@ -18,11 +18,7 @@ export async function main(argv: readonly string[], installation: Installation):
 }
 
 /** Runs the command line. @returns the exit code */
-export async function runCommandLine(
-    argv: readonly string[],
-    version: string,
-    context: Context,
-): Promise<number> {
+export async function runCommandLine(argv: readonly string[], version: string, context: Context): Promise<number> {
     let exitCode: number = exitCodes.success;
     const program = createProgram(context, version, (ended) => {
         exitCode = ended;

@@ -10,10 +10,7 @@ import type { Context } from "./context";
 import { stackVariables } from "./stack";
 
 const stack = new Option("--stack <NAME>", "Pulumi stack whose outputs say where to look");
-const stateMachine = new Option(
-    "--state-machine <ARN>",
-    "state machine of the exports; Pulumi is not needed then",
-);
+const stateMachine = new Option("--state-machine <ARN>", "state machine of the exports; Pulumi is not needed then");
 const json = new Option("--json", "print the outcome as JSON");
 const wait = new Option("--wait", "follow it to its end (the default)");
 const noWait = new Option("--no-wait", "only start it, and print its ARN");
@@ -262,7 +259,6 @@ function parseDuration(text: string, atMostDays = 90): number {
 /** Reads a whole number from 1 to 1000. */
 function parseCount(text: string): number {
     const count = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : 0;
-    if (count === 0 || count > 1000)
-        throw new InvalidArgumentError("Expected a whole number from 1 to 1000.");
+    if (count === 0 || count > 1000) throw new InvalidArgumentError("Expected a whole number from 1 to 1000.");
     return count;
 }

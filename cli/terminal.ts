@@ -41,8 +41,7 @@ export function outputTo(
     return {
         write: (...pieces) => void stream.write(pieces.map(render).join("")),
         // Erases the line; without wrapping around at its end while it is written (DECAWM).
-        replaceLine: (...pieces) =>
-            void stream.write(`\r\u001b[K\u001b[?7l${pieces.map(render).join("")}\u001b[?7h`),
+        replaceLine: (...pieces) => void stream.write(`\r\u001b[K\u001b[?7l${pieces.map(render).join("")}\u001b[?7h`),
         isTty,
         get columns() {
             // 0 where nobody has told the terminal its size.
@@ -165,9 +164,7 @@ export function table(rows: readonly (readonly Piece[])[]): Piece[] {
 /** A block of names and values, the values one below the other. What has no value is left out. */
 export function block(rows: readonly (readonly [name: string, value: Piece | null | undefined])[]): Piece[] {
     return table(
-        rows.flatMap(([name, value]) =>
-            value === undefined || value === null || value === "" ? [] : [[name, value]],
-        ),
+        rows.flatMap(([name, value]) => (value === undefined || value === null || value === "" ? [] : [[name, value]])),
     );
 }
 

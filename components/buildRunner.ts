@@ -283,11 +283,7 @@ function cache(keepLayers = false): { type: string; modes?: string[] } {
     return keepLayers ? { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] } : { type: "NO_CACHE" };
 }
 
-function vpcConfig({
-    vpcId,
-    subnetIds,
-    securityGroupIds,
-}: BuildNetwork): aws.types.input.codebuild.ProjectVpcConfig {
+function vpcConfig({ vpcId, subnetIds, securityGroupIds }: BuildNetwork): aws.types.input.codebuild.ProjectVpcConfig {
     return { vpcId, subnets: subnetIds, securityGroupIds };
 }
 

@@ -141,11 +141,7 @@ interface SecurityGroups {
 }
 
 /** Made without rules: neither group lets anything in or out but what {@link openTheWay} adds. */
-function createSecurityGroups(
-    name: string,
-    vpc: aws.ec2.Vpc,
-    opts: pulumi.CustomResourceOptions,
-): SecurityGroups {
+function createSecurityGroups(name: string, vpc: aws.ec2.Vpc, opts: pulumi.CustomResourceOptions): SecurityGroups {
     const group = (suffix: string, description: string) =>
         new aws.ec2.SecurityGroup(`${name}-${suffix}`, { vpcId: vpc.id, description }, opts);
     return {

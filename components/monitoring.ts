@@ -343,11 +343,7 @@ function createAlarms(
     new Alarms(`${name}-alarms`, { topicArn: topic.arn, alarms }, opts);
 }
 
-function machineAlarms(
-    plural: string,
-    { arn, name }: WatchedMachine,
-    failedSection: string,
-): Record<string, Alarm> {
+function machineAlarms(plural: string, { arn, name }: WatchedMachine, failedSection: string): Record<string, Alarm> {
     const alarm = (metricName: string, happened: string, section: string): Alarm => ({
         ...ofMachine(arn, metricName),
         description: pulumi.interpolate`An execution of the state machine ${name} ${happened}`,

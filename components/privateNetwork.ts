@@ -74,11 +74,7 @@ export class PrivateNetwork extends pulumi.ComponentResource {
 }
 
 /** One NAT gateway for both zones: should its zone fail, builds wait, and are started again. */
-function createVpc(
-    name: string,
-    { tags }: PrivateNetworkArgs,
-    opts: pulumi.ComponentResourceOptions,
-): awsx.ec2.Vpc {
+function createVpc(name: string, { tags }: PrivateNetworkArgs, opts: pulumi.ComponentResourceOptions): awsx.ec2.Vpc {
     return new awsx.ec2.Vpc(
         `${name}-vpc`,
         {

@@ -57,8 +57,7 @@ export function applyToEveryResource({ tags, permissionsBoundary }: StackDefault
             props: {
                 ...(props as Record<string, unknown>),
                 ...(!untaggableTypes.includes(type) && { tags: Object.fromEntries(all) }),
-                ...(type === "aws:iam/role:Role" &&
-                    permissionsBoundary !== undefined && { permissionsBoundary }),
+                ...(type === "aws:iam/role:Role" && permissionsBoundary !== undefined && { permissionsBoundary }),
             },
             opts,
         };

@@ -84,11 +84,7 @@ function createLogGroup(
     );
 }
 
-function createRole(
-    name: string,
-    args: LoggedStateMachineArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.iam.Role {
+function createRole(name: string, args: LoggedStateMachineArgs, opts: pulumi.CustomResourceOptions): aws.iam.Role {
     return new aws.iam.Role(
         `${name}-role`,
         {

@@ -91,9 +91,7 @@ function createStarter(
         {
             at,
             purpose: "starts exports of container images",
-            definition: pulumi.jsonStringify(
-                starterDefinition({ partition: at.partition, exportMachineArn }),
-            ),
+            definition: pulumi.jsonStringify(starterDefinition({ partition: at.partition, exportMachineArn })),
             statements: statementsOf(starterRole, { exportMachineArn }),
             encryptionKeyArn,
         },

@@ -58,10 +58,7 @@ export function parseReference(text: string): ImageReference {
     const { registry, repository } = splitHost(path);
     if (!patterns.host.test(registry)) throw invalidReference(text, `"${registry}" is not a host`);
     if (!isRepositoryName(repository)) {
-        throw invalidReference(
-            text,
-            `"${repository}" is not the name of a repository, which is in lower case`,
-        );
+        throw invalidReference(text, `"${repository}" is not the name of a repository, which is in lower case`);
     }
     const base = `${registry}/${repository}`;
     if (tag !== undefined) {
@@ -197,10 +194,7 @@ export function parseRepositoryArn(arn: string): EcrRepository {
         );
     }
     if (partition !== own) {
-        throw new ExportError(
-            "InvalidInput",
-            `the region ${region} is in the partition ${own}, not in ${partition}`,
-        );
+        throw new ExportError("InvalidInput", `the region ${region} is in the partition ${own}, not in ${partition}`);
     }
     return { partition: own, region, accountId, name };
 }

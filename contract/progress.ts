@@ -1,17 +1,7 @@
 /** What a build prints on its way: lines that a person reads in the log, and a program follows. */
 
 /** What a build does, in this order; an engine leaves some out. The word before the colon of a line. */
-export const buildSteps = [
-    "check",
-    "login",
-    "resolve",
-    "pull",
-    "save",
-    "export",
-    "upload",
-    "record",
-    "done",
-] as const;
+export const buildSteps = ["check", "login", "resolve", "pull", "save", "export", "upload", "record", "done"] as const;
 
 /** Name of a step. */
 export type BuildStep = (typeof buildSteps)[number];

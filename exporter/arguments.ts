@@ -43,10 +43,7 @@ export type ExporterValues = {
 export function readArguments(positionals: readonly string[], values: ExporterValues): ExportOptions {
     const [image, destination] = positionals;
     if (image === undefined || destination === undefined || positionals.length > 2) {
-        throw new ExportError(
-            "InvalidInput",
-            `Expected IMAGE and DESTINATION, got ${positionals.length} arguments.`,
-        );
+        throw new ExportError("InvalidInput", `Expected IMAGE and DESTINATION, got ${positionals.length} arguments.`);
     }
     const memoryMib = numberOf("--memory-mib", values["memory-mib"]);
     return {

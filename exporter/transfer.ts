@@ -62,10 +62,7 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
         const filled = await Promise.all(slices.map((slice) => fill(slice, memory).catch(fail)));
         signal.throwIfAborted();
         const checksum = combineAll(filled.filter((stretch) => stretch !== undefined));
-        await Promise.all([
-            hash(part, slices, memory).catch(fail),
-            write(part, memory, checksum).catch(fail),
-        ]);
+        await Promise.all([hash(part, slices, memory).catch(fail), write(part, memory, checksum).catch(fail)]);
     }
 
     async function fill({ segment, from, to, at }: Slice, memory: SharedArrayBuffer): Promise<Checked> {
@@ -131,9 +128,7 @@ interface Slice {
 
 function slicesOf(plan: ArchivePlan, part: Part): Slice[] {
     const partEnd = part.offset + part.length;
-    const touching = plan.segments.filter(
-        ({ offset, length }) => offset < partEnd && offset + length > part.offset,
-    );
+    const touching = plan.segments.filter(({ offset, length }) => offset < partEnd && offset + length > part.offset);
     return touching.map((segment) => {
         const from = Math.max(part.offset - segment.offset, 0);
         const to = Math.min(partEnd - segment.offset, segment.length);
@@ -149,10 +144,7 @@ function blobStretch({ segment, from, to, at }: Slice): BlobStretch[] {
 
 function assertDigest([expected, actual]: readonly [string, string]): void {
     if (expected !== actual) {
-        throw new ExportError(
-            "DigestMismatch",
-            `The blob ${expected} arrived as ${actual}. Nothing was exported.`,
-        );
+        throw new ExportError("DigestMismatch", `The blob ${expected} arrived as ${actual}. Nothing was exported.`);
     }
 }
 

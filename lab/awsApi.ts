@@ -85,8 +85,7 @@ export class AwsApi {
     public async call(caller: Caller, action: string, fields: Fields): Promise<object | undefined> {
         const { partition, accountId } = this.account.location;
         const operation = this.operations[action];
-        if (operation === undefined)
-            throw new AwsError("UnknownOperation", `The lab does not know ${action}.`);
+        if (operation === undefined) throw new AwsError("UnknownOperation", `The lab does not know ${action}.`);
         const prefix = `arn:${partition}:${action.split(":")[0] ?? ""}:${caller.region}:${accountId}:`;
         await this.require(
             caller,
@@ -201,10 +200,7 @@ function operationsOf(backends: Backends): Record<string, Operation> {
                     const run = mapRuns.get(text(fields, "mapRunArn"));
                     if (run !== undefined) return { ...mapRunDescription(run), executionArn: arn };
                 }
-                throw new AwsError(
-                    "ResourceNotFound",
-                    `Map Run Does Not Exist: '${text(fields, "mapRunArn")}'`,
-                );
+                throw new AwsError("ResourceNotFound", `Map Run Does Not Exist: '${text(fields, "mapRunArn")}'`);
             },
         },
         "states:ListExecutions": {

@@ -261,16 +261,11 @@ export const awsTypes: Record<string, AwsType | undefined> = {
  */
 export const remoteComponents: Record<
     string,
-    | ((physicalName: string, inputs: Record<string, unknown>, where: AwsLocation) => Record<string, unknown>)
-    | undefined
+    ((physicalName: string, inputs: Record<string, unknown>, where: AwsLocation) => Record<string, unknown>) | undefined
 > = { "awsx:ec2:Vpc": remoteVpc };
 
 /** github.com/pulumi/pulumi-awsx, awsx/ec2/vpc.ts: a public and a private subnet in each zone, unless the arguments say otherwise. */
-function remoteVpc(
-    name: string,
-    inputs: Record<string, unknown>,
-    where: AwsLocation,
-): Record<string, unknown> {
+function remoteVpc(name: string, inputs: Record<string, unknown>, where: AwsLocation): Record<string, unknown> {
     const zones = Number(inputs["numberOfAvailabilityZones"] ?? 3);
     const specs = (inputs["subnetSpecs"] ?? [{ type: "Private" }, { type: "Public" }]) as { type: string }[];
     const { strategy = "OnePerAz" } = (inputs["natGateways"] ?? {}) as { strategy?: string };
@@ -312,10 +307,7 @@ function remoteVpc(
 }
 
 /** The functions of the provider that the program may call, and what they answer. */
-export const awsFunctions: Record<
-    string,
-    ((where: AwsLocation) => Record<string, string | string[]>) | undefined
-> = {
+export const awsFunctions: Record<string, ((where: AwsLocation) => Record<string, string | string[]>) | undefined> = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": ({ region }) => ({
         id: region,
         names: [`${region}a`, `${region}c`, `${region}d`],

@@ -13,11 +13,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { setImmediate } from "node:timers/promises";
 
-import {
-    CloudWatchLogsClient,
-    CreateLogStreamCommand,
-    PutLogEventsCommand,
-} from "@aws-sdk/client-cloudwatch-logs";
+import { CloudWatchLogsClient, CreateLogStreamCommand, PutLogEventsCommand } from "@aws-sdk/client-cloudwatch-logs";
 import { GetObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { parse } from "yaml";
 
@@ -113,9 +109,7 @@ export function startBuild(
             logs: { groupName, streamName, deepLink },
         },
         // Begins once whoever starts it has got it.
-        ended: setImmediate().then(() =>
-            runBuild(build, host, project, overrides, credentials, stopped.signal),
-        ),
+        ended: setImmediate().then(() => runBuild(build, host, project, overrides, credentials, stopped.signal)),
         stop: () => {
             stopped.abort();
         },
@@ -232,9 +226,7 @@ class LogWriter {
         if (this.pending.length === 0) return;
         const logEvents = this.pending;
         this.pending = [];
-        this.written = this.written.then(() =>
-            this.logs.send(new PutLogEventsCommand({ ...this.stream, logEvents })),
-        );
+        this.written = this.written.then(() => this.logs.send(new PutLogEventsCommand({ ...this.stream, logEvents })));
         // Told by end().
         this.written.catch(() => undefined);
     }
@@ -295,9 +287,7 @@ async function runPhases(
         for (const command of phase.commands) if (failures.length === 0) await attempt(command);
         for (const command of phase.finally ?? []) await attempt(command);
         const passed = failures.length === 0;
-        const contexts = failures
-            .slice(0, 1)
-            .map((message) => ({ statusCode: "COMMAND_EXECUTION_ERROR", message }));
+        const contexts = failures.slice(0, 1).map((message) => ({ statusCode: "COMMAND_EXECUTION_ERROR", message }));
         ended.push({ phaseType, phaseStatus: passed ? "SUCCEEDED" : "FAILED", contexts });
         succeeding = succeeding && (passed || phase["on-failure"] === "CONTINUE");
         if (!passed && phase["on-failure"] === "ABORT") break;

@@ -96,11 +96,7 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
     "aws:iam/role:Role": (inputs: { assumeRolePolicy: PolicyDocument }, { id, arn = "" }, { account }) => {
         account.iam.roles.set(id, { name: id, arn, trustPolicy: inputs.assumeRolePolicy, policies: [] });
     },
-    "aws:iam/rolePolicy:RolePolicy": (
-        { role, policy }: { role: string; policy: PolicyDocument },
-        _,
-        { account },
-    ) => {
+    "aws:iam/rolePolicy:RolePolicy": ({ role, policy }: { role: string; policy: PolicyDocument }, _, { account }) => {
         account.iam.roles.get(role)?.policies.push(policy);
     },
     // moto would apply a Deny without its condition, to everybody and everything.
@@ -117,11 +113,7 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
     "aws:codebuild/project:Project": (inputs: DeclaredProject, { name = "", arn = "" }, { account }) => {
         account.projects.set(name, { ...inputs, name, arn });
     },
-    "aws:sfn/stateMachine:StateMachine": (
-        inputs: DeclaredStateMachine,
-        { name = "", arn = "" },
-        { account },
-    ) => {
+    "aws:sfn/stateMachine:StateMachine": (inputs: DeclaredStateMachine, { name = "", arn = "" }, { account }) => {
         account.stateMachines.set(arn, { ...inputs, name, arn });
     },
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": (

@@ -6,22 +6,11 @@
 import { setImmediate } from "node:timers/promises";
 
 import * as pulumi from "@pulumi/pulumi";
-import type {
-    RegisterResourceOutputsRequest,
-    RegisterResourceRequest,
-} from "@pulumi/pulumi/proto/resource_pb";
+import type { RegisterResourceOutputsRequest, RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
 import { MockMonitor, type MockResourceArgs } from "@pulumi/pulumi/runtime/mocks";
 
 import type { AwsLocation } from "../contract/aws";
-import {
-    type Answer,
-    at,
-    awsFunctions,
-    type AwsType,
-    awsTypes,
-    physicalNameOf,
-    remoteComponents,
-} from "./awsTypes";
+import { type Answer, at, awsFunctions, type AwsType, awsTypes, physicalNameOf, remoteComponents } from "./awsTypes";
 
 /** Stands in recorded values for what a preview cannot know. */
 export const unknown = pulumi.runtime.unknownValue;
@@ -69,8 +58,7 @@ export class Evaluation {
      */
     public resource(name: string): RecordedResource {
         const [found, ...more] = this.customResources().filter((resource) => resource.name === name);
-        if (found === undefined)
-            throw new Error(`no resource ${name} among ${this.typesAndNames().join(", ")}`);
+        if (found === undefined) throw new Error(`no resource ${name} among ${this.typesAndNames().join(", ")}`);
         if (more.length > 0) throw new Error(`${more.length + 1} resources are called ${name}`);
         return found;
     }
@@ -229,8 +217,7 @@ async function answerResource(
     const known = types[type];
     if (known === undefined) {
         // What is neither custom nor of a package is a component of the program itself.
-        if (custom !== false || !isComponent(type) || type.startsWith("awsx:"))
-            problems.push(`resource type ${type}`);
+        if (custom !== false || !isComponent(type) || type.startsWith("awsx:")) problems.push(`resource type ${type}`);
         return { id: undefined, state: {} };
     }
     if (preview) return { id: undefined, state: given };

@@ -56,10 +56,7 @@ export interface Invocation {
 export class EventBridge {
     /** Policies of queues by the ARN of the queue. */
     public readonly queuePolicies = new Map<string, PolicyDocument>();
-    private readonly rules = new Map<
-        string,
-        { matches: (event: Event) => boolean; targets: DeclaredTarget[] }
-    >();
+    private readonly rules = new Map<string, { matches: (event: Event) => boolean; targets: DeclaredTarget[] }>();
     private readonly schedules = new Map<string, DeclaredSchedule>();
 
     /** @param arnPrefix What the ARN of a service's resource begins with. */
@@ -158,10 +155,7 @@ export function compilePattern(pattern: Record<string, unknown>, path = ""): Mat
         }
         // One of the values has to match; of an array in the event, one of its elements.
         const alternatives = expected.map((each) => compileValue(each, field));
-        return [
-            name,
-            (value) => [value].flat().some((each) => alternatives.some((matches) => matches(each))),
-        ];
+        return [name, (value) => [value].flat().some((each) => alternatives.some((matches) => matches(each)))];
     });
     return (value) => isObject(value) && fields.every(([name, matches]) => matches(value[name]));
 }

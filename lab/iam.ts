@@ -117,9 +117,7 @@ export async function judge(call: Call): Promise<Judgement> {
         verdict: result.overallResult,
         allowedBy: analyses
             .flatMap(({ analysis }) => getGrantReasons(analysis))
-            .flatMap(({ policyType, ...grant }) =>
-                policyType === "identity" ? [grant.statementId ?? ""] : [],
-            ),
+            .flatMap(({ policyType, ...grant }) => (policyType === "identity" ? [grant.statementId ?? ""] : [])),
     };
 }
 

@@ -81,10 +81,7 @@ async function installPackages(commands: string[], tell: (line: string) => void)
 }
 
 /** Installs a Python program, in an environment of its own. */
-async function install(
-    { command, requirement }: PythonProgram,
-    tell: (line: string) => void,
-): Promise<string> {
+async function install({ command, requirement }: PythonProgram, tell: (line: string) => void): Promise<string> {
     const own = join(__dirname, "..", ".lab");
     const folder = join(own, requirement.replace(/\W+/g, "-"));
     const program = join(folder, "bin", command);

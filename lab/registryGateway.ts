@@ -148,10 +148,7 @@ function neededActions({ kind }: Wanted, method: string, imports: boolean): stri
     if (kind === "blobs") {
         return [method === "HEAD" ? "ecr:BatchCheckLayerAvailability" : "ecr:GetDownloadUrlForLayer"];
     }
-    return [
-        "ecr:BatchGetImage",
-        ...(imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : []),
-    ];
+    return ["ecr:BatchGetImage", ...(imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : [])];
 }
 
 function sendError(response: ServerResponse, status: number, code: string, message: string): void {

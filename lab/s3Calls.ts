@@ -38,11 +38,7 @@ interface Encryption {
  *
  * @param s3 The emulator's S3.
  */
-export async function s3Calls(
-    s3: S3Client,
-    location: AwsLocation,
-    incoming: IncomingMessage,
-): Promise<ApiCall[]> {
+export async function s3Calls(s3: S3Client, location: AwsLocation, incoming: IncomingMessage): Promise<ApiCall[]> {
     const request = read(location, incoming);
     const call = callToS3(request);
     if (call === undefined) return [];
@@ -61,9 +57,7 @@ function read({ partition }: AwsLocation, incoming: IncomingMessage): Request {
         bucket,
         key,
         parameters: new URLSearchParams(query),
-        headers: Object.fromEntries(
-            Object.entries(incoming.headers).map(([name, value]) => [name, String(value)]),
-        ),
+        headers: Object.fromEntries(Object.entries(incoming.headers).map(([name, value]) => [name, String(value)])),
         bucketArn,
         objectArn: `${bucketArn}/${key}`,
     };
@@ -104,17 +98,11 @@ function encryptionKeys(headers: Request["headers"]): Record<string, string> {
  * object's when it is read. A HEAD needs no key:
  * docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions
  */
-async function callToKms(
-    s3: S3Client,
-    { region }: AwsLocation,
-    request: Request,
-): Promise<ApiCall | undefined> {
+async function callToKms(s3: S3Client, { region }: AwsLocation, request: Request): Promise<ApiCall | undefined> {
     const { method, parameters, bucketArn, objectArn } = request;
     const writes = method === "PUT" || method === "POST";
     if (!writes && method !== "GET") return undefined;
-    const { keyArn, bucketKey } = writes
-        ? await encryptionOfUpload(s3, request)
-        : await encryptionOf(s3, request);
+    const { keyArn, bucketKey } = writes ? await encryptionOfUpload(s3, request) : await encryptionOf(s3, request);
     if (keyArn === undefined) return undefined;
     return {
         action: writes && !parameters.has("uploadId") ? "kms:GenerateDataKey" : "kms:Decrypt",

@@ -85,11 +85,7 @@ export class Services {
     }
 
     /** Starts an execution; undefined where its name is taken. */
-    public startExecution(
-        machineArn: string,
-        input: unknown,
-        name: string = randomUUID(),
-    ): Execution | undefined {
+    public startExecution(machineArn: string, input: unknown, name: string = randomUUID()): Execution | undefined {
         return this.executions.start(
             machineArn,
             name,
@@ -164,8 +160,7 @@ export class Services {
         const build = this.builds.get(id);
         await this.executions.byArn.get(id)?.result;
         await build?.ended;
-        if (build !== undefined)
-            build.description = this.watcher.build?.(build.description) ?? build.description;
+        if (build !== undefined) build.description = this.watcher.build?.(build.description) ?? build.description;
     }
 
     private runningMachine(): Machine {

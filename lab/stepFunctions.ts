@@ -44,8 +44,7 @@ export async function execute(
     return (await interpret(readMachine(JSON.parse(machine.definition), isServed), execution.input, context, {
         clock: host.clock,
         signal: execution.signal,
-        call: (resource, parameters, signal) =>
-            serve(host, execution, nameOf(resource), parameters as Fields, signal),
+        call: (resource, parameters, signal) => serve(host, execution, nameOf(resource), parameters as Fields, signal),
         tell: host.tell,
         readObject: async (Bucket, Key) => {
             const { Body } = await host.s3.send(new GetObjectCommand({ Bucket, Key }));

@@ -66,12 +66,7 @@ export const batchRole = {
         page: "step-functions/latest/dg/input-output-resultwriter.html",
         statement: ({ artifactBucketArn }) => ({
             Effect: "Allow",
-            Action: [
-                "s3:AbortMultipartUpload",
-                "s3:GetObject",
-                "s3:ListMultipartUploadParts",
-                "s3:PutObject",
-            ],
+            Action: ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"],
             Resource: pulumi.interpolate`${artifactBucketArn}/${resultPrefix}*`,
         }),
     },

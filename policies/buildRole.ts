@@ -174,12 +174,6 @@ function networkInterfaces(at: StackLocation): pulumi.Output<string> {
     return arnIn(at, "ec2", "network-interface/*");
 }
 
-function ec2Arns(
-    at: StackLocation,
-    type: string,
-    ids: pulumi.Input<pulumi.Input<string>[]>,
-): pulumi.Output<string[]> {
-    return pulumi
-        .output(ids)
-        .apply((known) => pulumi.all(known.map((id) => arnIn(at, "ec2", `${type}/${id}`))));
+function ec2Arns(at: StackLocation, type: string, ids: pulumi.Input<pulumi.Input<string>[]>): pulumi.Output<string[]> {
+    return pulumi.output(ids).apply((known) => pulumi.all(known.map((id) => arnIn(at, "ec2", `${type}/${id}`))));
 }

@@ -5,10 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { assumedBy, type PolicyTable, type StackLocation } from "./document";
 
 /** Trust of the role: the chat service, for one channel configuration. */
-export function chatTrust(
-    at: StackLocation,
-    configurationName: pulumi.Input<string>,
-): aws.iam.PolicyDocument {
+export function chatTrust(at: StackLocation, configurationName: pulumi.Input<string>): aws.iam.PolicyDocument {
     // docs.aws.amazon.com/chatbot/latest/adminguide/cross-service-confused-deputy-prevention.html
     // Without a region: the service is one for all of them.
     const channel = pulumi.interpolate`arn:${at.partition}:chatbot::${at.accountId}:chat-configuration/slack-channel/${configurationName}`;

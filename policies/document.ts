@@ -49,11 +49,7 @@ export function policyOf<Args>(table: PolicyTable<Args>, args: Args): aws.iam.Po
  *     but for a few (github.com/aws/aws-cdk, region-info/lib/default.ts), of which `logs` is the only one here: key.ts.
  * @param sourceArn ARN of the resource, or a pattern of it where Pulumi or AWS names it later.
  */
-export function assumedBy(
-    service: string,
-    at: StackLocation,
-    sourceArn: pulumi.Input<string>,
-): aws.iam.PolicyDocument {
+export function assumedBy(service: string, at: StackLocation, sourceArn: pulumi.Input<string>): aws.iam.PolicyDocument {
     return policyDocument([
         {
             Effect: "Allow",

@@ -101,11 +101,7 @@ export const keyUsers = {
             Resource: "*",
             Condition: {
                 StringLike: {
-                    "kms:EncryptionContext:aws:logs:arn": arnIn(
-                        at,
-                        "logs",
-                        `log-group:/aws/*/${namePrefix}*`,
-                    ),
+                    "kms:EncryptionContext:aws:logs:arn": arnIn(at, "logs", `log-group:/aws/*/${namePrefix}*`),
                 },
             },
         }),

@@ -37,10 +37,7 @@ export const pushRole = {
 } satisfies PolicyTable<StarterArgs>;
 
 /** Trust of the schedule's role: the group is what EventBridge Scheduler names as the source. */
-export function scheduleTrust(
-    at: StackLocation,
-    scheduleGroupArn: pulumi.Input<string>,
-): aws.iam.PolicyDocument {
+export function scheduleTrust(at: StackLocation, scheduleGroupArn: pulumi.Input<string>): aws.iam.PolicyDocument {
     // docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
     return assumedBy("scheduler", at, scheduleGroupArn);
 }

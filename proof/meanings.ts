@@ -72,19 +72,14 @@ const objects = (stack: Stack, pattern: string) => `${stack.arn("image-export-st
 const archives = (stack: Stack) => objects(stack, "images/<nginx/1.tar|nginx/1.tar.json|../other/nginx.tar>");
 const manifests = (stack: Stack) => objects(stack, "batches/<five.json|2025/five.csv>");
 const results = (stack: Stack) => objects(stack, "batch-results/<1/manifest.json|1/2/FAILED_0.jsonl>");
-const everyObject = (stack: Stack) =>
-    objects(stack, "<images/nginx/1.tar|.exporter/0a1b2c3d4e5f6071.zip|nginx.tar>");
-const buildStreams = (stack: Stack) =>
-    `${stack.arn("image-export-build-log")}:<log-stream:5f2b|log-stream:a/b>`;
+const everyObject = (stack: Stack) => objects(stack, "<images/nginx/1.tar|.exporter/0a1b2c3d4e5f6071.zip|nginx.tar>");
+const buildStreams = (stack: Stack) => `${stack.arn("image-export-build-log")}:<log-stream:5f2b|log-stream:a/b>`;
 const interfaces = own("ec2", "network-interface/<eni-0a1b2c3d|eni-1a2b3c4d>");
 const everybody = like(`arn:aws:iam::${at.accountId}:role/<somebody>`);
 const topics = own("sns", "image-export-<topic-0a1b2c3>");
 
 function ofNetwork(stack: Stack, type: string, ids: string): Scope {
-    const { [ids]: known = [] } = stack.input("image-export-build-project", "vpcConfig") as Record<
-        string,
-        string[]
-    >;
+    const { [ids]: known = [] } = stack.input("image-export-build-project", "vpcConfig") as Record<string, string[]>;
     return like(...known.map((id) => own("ec2", `${type}/${id}`)));
 }
 
@@ -119,20 +114,11 @@ const machine = ({ of }: Holder) => machineOf[of] ?? of;
 
 /** The service that assumes a role, and what for: by name of the role. */
 const trusted: Readonly<Record<string, (stack: Stack) => [service: string, source: string]>> = {
-    "image-export-build-role": () => [
-        "codebuild",
-        own("codebuild", "project/image-export-build-project<-0a1b2c3>"),
-    ],
-    "image-export-network-flows-role": () => [
-        "vpc-flow-logs",
-        own("ec2", "vpc-flow-log/<fl-0a1b2c3d|fl-1a2b3c4d>"),
-    ],
+    "image-export-build-role": () => ["codebuild", own("codebuild", "project/image-export-build-project<-0a1b2c3>")],
+    "image-export-network-flows-role": () => ["vpc-flow-logs", own("ec2", "vpc-flow-log/<fl-0a1b2c3d|fl-1a2b3c4d>")],
     "image-export-monitoring-ended-role": () => rulesOf("image-export-monitoring-ended"),
     "image-export-triggers-on-push-role": () => rulesOf("image-export-triggers-on-push"),
-    "image-export-triggers-schedule-role": (stack) => [
-        "scheduler",
-        stack.arn("image-export-triggers-schedules"),
-    ],
+    "image-export-triggers-schedule-role": (stack) => ["scheduler", stack.arn("image-export-triggers-schedules")],
     "image-export-monitoring-chat-role": (stack) => [
         "chatbot",
         `arn:${at.partition}:chatbot::${at.accountId}:chat-configuration/slack-channel/${stack.id("image-export-monitoring-topic")}`,
@@ -167,22 +153,16 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
     PullImages: ({ engine, repositories }) => may(pulls[engine], [like(...repositories)]),
     ImportImages: ({ cached }) => may("ecr:BatchImportUpstreamImage,CreateRepository", [like(...cached)]),
     LetImageExportPull: (stack) =>
-        may(
-            pulls[stack.engine],
-            stack.foreign,
-            {},
-            { principals: [like(stack.arn("image-export-build-role"))] },
-        ),
+        may(pulls[stack.engine], stack.foreign, {}, { principals: [like(stack.arn("image-export-build-role"))] }),
     ReadExporter: (stack) =>
         may("s3:GetObject,GetObjectVersion", [objects(stack, stack.id("image-export-build-exporter"))]),
     WriteArchives: (stack) => may("s3:AbortMultipartUpload,GetObject,PutObject", [archives(stack)]),
     WriteEncrypted: (stack) => may("kms:Decrypt,GenerateDataKey", [stack.key], throughS3(stack)),
     WriteLog: (stack) => may("logs:CreateLogStream,PutLogEvents", [buildStreams(stack)]),
     LookUpNetwork: () =>
-        may(
-            "ec2:DescribeDhcpOptions,DescribeNetworkInterfaces,DescribeSecurityGroups,DescribeSubnets,DescribeVpcs",
-            [noResource],
-        ),
+        may("ec2:DescribeDhcpOptions,DescribeNetworkInterfaces,DescribeSecurityGroups,DescribeSubnets,DescribeVpcs", [
+            noResource,
+        ]),
     CreateNetworkInterfaces: (stack) =>
         may("ec2:CreateNetworkInterface", [
             interfaces,
@@ -203,17 +183,11 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
             `${stack.arn("image-export-network-flows-log")}:<log-stream:eni-0a1b-all|log-stream:eni-1a2b-all>`,
         ]),
     DownloadLayers: () =>
-        may("s3:GetObject", [
-            `arn:${at.partition}:s3:::prod-${at.region}-starport-layer-bucket/<0a1b|2c3d/4e5f>`,
-        ]),
-    PassExporters: (stack) =>
-        may("s3:GetObject,GetObjectVersion", [objects(stack, ".exporter/<0a1b.zip|2c3d.zip>")]),
+        may("s3:GetObject", [`arn:${at.partition}:s3:::prod-${at.region}-starport-layer-bucket/<0a1b|2c3d/4e5f>`]),
+    PassExporters: (stack) => may("s3:GetObject,GetObjectVersion", [objects(stack, ".exporter/<0a1b.zip|2c3d.zip>")]),
     PassBuildLogs: () =>
         may("logs:CreateLogStream,PutLogEvents", [
-            own(
-                "logs",
-                "log-group:/aws/codebuild/<image-export-1:log-stream:5f2b|image-export-2:log-stream:a/b>",
-            ),
+            own("logs", "log-group:/aws/codebuild/<image-export-1:log-stream:5f2b|image-export-2:log-stream:a/b>"),
         ]),
     IdentifyCaller: () => may("sts:GetCallerIdentity", [noResource]),
 
@@ -228,9 +202,7 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
         may("xray:GetSamplingRules,GetSamplingTargets,PutTelemetryRecords,PutTraceSegments", [noResource]),
     // Of this account and region, and not from a cache, which may be older than what the tag means upstream.
     ResolveTags: ({ repositories, foreign, cached }) =>
-        may("ecr:DescribeImages", [
-            like(...repositories.filter((each) => ![...foreign, ...cached].includes(each))),
-        ]),
+        may("ecr:DescribeImages", [like(...repositories.filter((each) => ![...foreign, ...cached].includes(each)))]),
     FindExports: (stack) => may("s3:GetObject", [archives(stack)]),
     RunBuilds: (stack) =>
         may("codebuild:BatchGetBuilds,StartBuild,StopBuild", [stack.arn("image-export-build-project")]),
@@ -259,24 +231,16 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
         ]),
     PublishNotifications: (stack) => may("sns:Publish", [stack.arn("image-export-monitoring-topic")]),
     PublishEncrypted: (stack) =>
-        may(
-            "kms:Decrypt,GenerateDataKey",
-            [stack.key],
-            throughSns(stack.arn("image-export-monitoring-topic")),
-        ),
+        may("kms:Decrypt,GenerateDataKey", [stack.key], throughSns(stack.arn("image-export-monitoring-topic"))),
     ShowMetrics: () => may("cloudwatch:GetMetricStatistics,GetMetricWidgetImage", [noResource]),
     PullTrigger: (stack) => may("states:StartExecution", [stack.arn("image-export-triggers-machine")]),
-    StartTriggeredExports: (stack) =>
-        may("states:StartExecution", [stack.arn("image-export-single-machine")]),
+    StartTriggeredExports: (stack) => may("states:StartExecution", [stack.arn("image-export-single-machine")]),
     KeepUndelivered: (stack) => may("sqs:SendMessage", [stack.arn("image-export-triggers-undelivered")]),
 
     // Who requests and reads.
-    StartExports: (stack, holder) =>
-        may("states:ListExecutions,StartExecution", [stack.arn(machine(holder))]),
+    StartExports: (stack, holder) => may("states:ListExecutions,StartExecution", [stack.arn(machine(holder))]),
     FollowExports: (stack, holder) =>
-        may("states:DescribeExecution,GetExecutionHistory,StopExecution", [
-            executions(stack, machine(holder)),
-        ]),
+        may("states:DescribeExecution,GetExecutionHistory,StopExecution", [executions(stack, machine(holder))]),
     FollowBuilds: (stack) => may("codebuild:BatchGetBuilds", [stack.arn("image-export-build-project")]),
     ReadBuildLogs: (stack) => may("logs:GetLogEvents", [buildStreams(stack)]),
     FindMapRuns: (stack, holder) => may("states:ListMapRuns", [executions(stack, machine(holder))]),
@@ -299,11 +263,7 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
         ),
     DenyOtherKeys: (stack) => {
         const { key } = stack;
-        const others = [
-            key.replace(/.$/, "0"),
-            key.replace(at.region, "eu-west-1"),
-            own("kms", "alias/aws/s3"),
-        ];
+        const others = [key.replace(/.$/, "0"), key.replace(at.region, "eu-west-1"), own("kms", "alias/aws/s3")];
         return may(
             "s3:PutObject",
             [everyObject(stack)],
@@ -342,8 +302,7 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
             },
             { principals: [like("cloudwatch.amazonaws.com")] },
         ),
-    DenyInsecurePublishing: (stack) =>
-        may("sns:Publish", [stack.arn("image-export-monitoring-topic")], insecure, deny),
+    DenyInsecurePublishing: (stack) => may("sns:Publish", [stack.arn("image-export-monitoring-topic")], insecure, deny),
     LetRuleKeepUndelivered: (stack) =>
         may(
             "sqs:SendMessage",
@@ -351,8 +310,7 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
             { "aws:SourceArn": stack.arn("image-export-triggers-on-push") },
             { principals: [like("events.amazonaws.com")] },
         ),
-    DenyInsecureQueue: (stack) =>
-        may("sqs:*", [stack.arn("image-export-triggers-undelivered")], insecure, deny),
+    DenyInsecureQueue: (stack) => may("sqs:*", [stack.arn("image-export-triggers-undelivered")], insecure, deny),
 
     // The key.
     AdministerKey: ({ key }) =>

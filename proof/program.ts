@@ -18,12 +18,7 @@ export interface Variant {
     readonly changes: Readonly<Record<string, string>>;
 }
 
-function variant(
-    stack: string,
-    engine: EngineName,
-    what = "",
-    changes: Record<string, unknown> = {},
-): Variant {
+function variant(stack: string, engine: EngineName, what = "", changes: Record<string, unknown> = {}): Variant {
     const texts = Object.entries({ engine, ...changes }).map(([key, value]) => [
         key.includes(":") ? key : `ecr-image-export:${key}`,
         typeof value === "string" ? value : JSON.stringify(value),
@@ -42,9 +37,7 @@ export const variants: readonly Variant[] = [
     variant("dev", "stream"),
     variant("prod", "stream"),
     variant("prod", "docker", " with a pull-through cache, triggers and a Slack channel", {
-        repositoryArns: [
-            `arn:${at.partition}:ecr:${at.region}:${at.accountId}:repository/mirror/library/nginx`,
-        ],
+        repositoryArns: [`arn:${at.partition}:ecr:${at.region}:${at.accountId}:repository/mirror/library/nginx`],
         pullThroughCache: [{ prefix: "mirror", upstreamRegistryUrl: "public.ecr.aws" }],
         triggers: {
             onPush: { repositories: ["nginx"], tags: ["v*"] },
@@ -168,9 +161,7 @@ export function collectPolicies(
         policies.push({ where, holder, document });
         for (const { Sid } of document.Statement) {
             if (reasonOf(holder, Sid) === undefined) {
-                problems.push(
-                    `${where}: the statement ${Sid ?? "without a Sid"} is in no table of policies/`,
-                );
+                problems.push(`${where}: the statement ${Sid ?? "without a Sid"} is in no table of policies/`);
             }
         }
     }
@@ -178,10 +169,7 @@ export function collectPolicies(
 }
 
 /** Why a holder has a statement: trust has no `Sid`, and one reason. */
-export function reasonOf(
-    { reasons }: Holder,
-    sid: string | undefined,
-): Holder["reasons"][string] | undefined {
+export function reasonOf({ reasons }: Holder, sid: string | undefined): Holder["reasons"][string] | undefined {
     return reasons[sid ?? trustName];
 }
 
@@ -194,9 +182,7 @@ function documentsIn(
     path: readonly string[] = [],
 ): { readonly path: readonly string[]; readonly document: PolicyDocument }[] {
     if (typeof value === "string") {
-        return value.startsWith("{") && value.includes('"Statement"')
-            ? documentsIn(JSON.parse(value), path)
-            : [];
+        return value.startsWith("{") && value.includes('"Statement"') ? documentsIn(JSON.parse(value), path) : [];
     }
     if (typeof value !== "object" || value === null) return [];
     if ("Statement" in value) {

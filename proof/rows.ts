@@ -28,8 +28,7 @@ export interface Row {
  * A request across accounts needs both sides: the caller's policies and the resource's. Where one of them is missing, it
  * has to fail. Where one of them allows everything, the other has to decide as if it were alone.
  */
-export type Sides =
-    "no identity policy" | "no resource policy" | "open identity policy" | "open resource policy";
+export type Sides = "no identity policy" | "no resource policy" | "open identity policy" | "open resource policy";
 
 /** Why a row is in the table. */
 export type RowKind = (typeof rowKinds)[number];
@@ -144,22 +143,16 @@ class World {
     public constructor(program: Program) {
         this.grants = program.policies.flatMap((policy) => grantsOf(policy, program));
         const holders = new Map(
-            program.policies.flatMap(({ holder }) =>
-                holder.kind === "resource" ? [] : [[holder.principal, holder]],
-            ),
+            program.policies.flatMap(({ holder }) => (holder.kind === "resource" ? [] : [[holder.principal, holder]])),
         );
-        const named = this.grants.flatMap(({ principals = [] }) =>
-            principals.flatMap(({ inside }) => inside),
-        );
+        const named = this.grants.flatMap(({ principals = [] }) => principals.flatMap(({ inside }) => inside));
         const principals = new Set([...holders.keys(), ...named]);
         this.actors = [...principals].map((principal) => ({
             name: holders.get(principal)?.name ?? principal,
             principal,
             identity: principal,
             ...(holders.get(principal)?.kind === "endpoint" ? { passesEndpoint: true as const } : {}),
-            grants: this.grants.filter(
-                ({ holder }) => holder.kind !== "resource" && holder.principal === principal,
-            ),
+            grants: this.grants.filter(({ holder }) => holder.kind !== "resource" && holder.principal === principal),
         }));
     }
 
@@ -212,13 +205,11 @@ class World {
                 covers(grant, request),
         );
         const ofResource = sides === "no resource policy" || sides === "open resource policy" ? [] : matching;
-        const own =
-            actor.grants === "everything" ? [] : actor.grants.filter((grant) => covers(grant, request));
+        const own = actor.grants === "everything" ? [] : actor.grants.filter((grant) => covers(grant, request));
         const ofIdentity = sides === "no identity policy" || sides === "open identity policy" ? [] : own;
         if ([...ofResource, ...ofIdentity].some(({ denies }) => denies)) return "ExplicitlyDenied";
         const byResource = ofResource.length > 0 || sides === "open resource policy";
-        const byIdentity =
-            ofIdentity.length > 0 || sides === "open identity policy" || actor.grants === "everything";
+        const byIdentity = ofIdentity.length > 0 || sides === "open identity policy" || actor.grants === "everything";
         const allowed = this.needsBothSides(request) ? byResource && byIdentity : byResource || byIdentity;
         return allowed ? "Allowed" : "ImplicitlyDenied";
     }
@@ -231,8 +222,7 @@ function grantsOf({ holder, document }: Policy, { stack }: Program): Grant[] {
         // The policy of a resource speaks of this resource alone.
         const ownResources = meaning.resources.filter(
             ({ inside }) =>
-                holder.kind !== "resource" ||
-                inside.every((resource) => policyBearer(resource) === holder.arn),
+                holder.kind !== "resource" || inside.every((resource) => policyBearer(resource) === holder.arn),
         );
         return [{ ...meaning, resources: ownResources, holder }];
     });
@@ -327,8 +317,7 @@ async function deniedRequests(world: World, grant: Grant, rows: readonly Row[]):
     const denied = contextsOf(grant);
     const contexts = [usualContext, ...denied, ...wrongContexts(grant, denied[0] ?? {})];
     const reached = rows.filter(
-        ({ expected, resource }) =>
-            expected === "Allowed" && grant.resources.some((scope) => scope.contains(resource)),
+        ({ expected, resource }) => expected === "Allowed" && grant.resources.some((scope) => scope.contains(resource)),
     );
     const ofAdministrator = (await otherActions(world.administrator, grant)).filter(({ resource }) =>
         grant.resources.some((scope) => scope.contains(resource)),
@@ -362,10 +351,7 @@ async function everyAction(service: string): Promise<{ name: string; withoutReso
 }
 
 /** Judges a row by the declared policies; undefined when AWS knows no such action on such a resource. */
-export async function verdictOn(
-    row: Row,
-    policies: readonly Policy[],
-): Promise<Judgement["verdict"] | undefined> {
+export async function verdictOn(row: Row, policies: readonly Policy[]): Promise<Judgement["verdict"] | undefined> {
     try {
         return await verdictOf(callOf(row, policies));
     } catch (error) {
@@ -383,9 +369,7 @@ export function callOf({ actor, action, resource, context, sides }: Row, policie
     const ofResource = policies.find(
         ({ holder }) => holder.kind === "resource" && holder.arn === policyBearer(resource),
     );
-    const endpoint = policies.find(
-        ({ holder }) => holder.kind === "endpoint" && holder.principal === actor.identity,
-    );
+    const endpoint = policies.find(({ holder }) => holder.kind === "endpoint" && holder.principal === actor.identity);
     const openIdentity =
         sides === "open identity policy" || actor.grants === "everything" || actor.passesEndpoint === true;
     return {

@@ -77,9 +77,7 @@ const configuration = {
     "ecr-image-export:repositoryArns": JSON.stringify(
         toImport.map((name) => `arn:aws:ecr:ap-northeast-1:111122223333:repository/mirror/${name}`),
     ),
-    "ecr-image-export:pullThroughCache": JSON.stringify([
-        { prefix: "mirror", upstreamRegistryUrl: upstream },
-    ]),
+    "ecr-image-export:pullThroughCache": JSON.stringify([{ prefix: "mirror", upstreamRegistryUrl: upstream }]),
     "ecr-image-export:encryption": "kms",
     "ecr-image-export:triggers": JSON.stringify({ onPush: { repositories: ["nginx"] } }),
 };
@@ -131,9 +129,7 @@ const works: readonly Work[] = [
             const manifest = { bucket: bucketOf(lab), key: "batches/proof.json" };
             const result = await lab.executeBatch({ manifest });
             const failure = failureOf(result);
-            return (
-                failure && { ...failure, told: `${failure.told}\n${await failedItems(lab, failure.told)}` }
-            );
+            return failure && { ...failure, told: `${failure.told}\n${await failedItems(lab, failure.told)}` };
         },
     },
 ];
@@ -215,11 +211,7 @@ async function pushOf(lab: Lab, tag: string): Promise<Event> {
 }
 
 /** What goes wrong without a permission, in the first work where something does; a problem where nothing does. */
-async function firstShortcoming(
-    lab: Lab,
-    missing: string,
-    works: readonly Work[],
-): Promise<Shortcoming | string> {
+async function firstShortcoming(lab: Lab, missing: string, works: readonly Work[]): Promise<Shortcoming | string> {
     const [action = ""] = missing.split(" ");
     for (const work of works) {
         lab.iam.removed.add(missing);
@@ -246,9 +238,7 @@ function failureOf(result: ExecutionResult): Shortcoming | undefined {
 async function failedItems(lab: Lab, cause: string): Promise<string> {
     const [, folder] = /s3:\/\/[^/]+\/(\S+\/)manifest\.json/.exec(cause) ?? [];
     if (folder === undefined) return "";
-    const object = await lab.s3.send(
-        new GetObjectCommand({ Bucket: bucketOf(lab), Key: `${folder}FAILED_0.jsonl` }),
-    );
+    const object = await lab.s3.send(new GetObjectCommand({ Bucket: bucketOf(lab), Key: `${folder}FAILED_0.jsonl` }));
     return (await object.Body?.transformToString()) ?? "";
 }
 
@@ -278,9 +268,7 @@ function difference(claims: readonly string[], used: readonly string[]): string[
     return [
         ...claims
             .filter((each) => !used.includes(each))
-            .map(
-                (each) => `${each}: proof/running.ts says that the lab needs it, and the lab never calls it`,
-            ),
+            .map((each) => `${each}: proof/running.ts says that the lab needs it, and the lab never calls it`),
         ...used
             .filter((each) => !claims.includes(each))
             .map((each) => `${each}: the lab calls it, and proof/running.ts does not say so`),

@@ -47,9 +47,7 @@ function missesOf(parts: readonly string[]): string[] {
     const changed = parts.flatMap((part, index) =>
         index % 2 || part === ""
             ? []
-            : [...changesOf(part), `${part.slice(0, -1)}~`].flatMap((other) =>
-                  filledIn(parts.with(index, other)),
-              ),
+            : [...changesOf(part), `${part.slice(0, -1)}~`].flatMap((other) => filledIn(parts.with(index, other))),
     );
     const longer = parts.length === 1 && first.startsWith("arn:") ? [`${first}/other`] : [];
     const otherServices = ["codebuild", "states", "lambda", "ec2", "events", "cloudformation"];

@@ -30,10 +30,7 @@ export async function verdictOf(call: Call): Promise<Judgement["verdict"]> {
     pairs.set(key, pair);
     if ("impossible" in pair) throw new ImpossibleCall(pair.impossible);
     const renamed = withEncryptionContext(call);
-    const policies = [
-        ...renamed.identityPolicies,
-        ...(renamed.resourcePolicy ? [renamed.resourcePolicy] : []),
-    ];
+    const policies = [...renamed.identityPolicies, ...(renamed.resourcePolicy ? [renamed.resourcePolicy] : [])];
     // What is asked of `*`, passes an endpoint or is bounded has ways of its own through the simulator.
     const usual = !resource.includes("*") && endpointPolicy === undefined && boundary === undefined;
     return usual && policies.every(isValid) ? quickVerdict(renamed, pair.keys) : (await judge(call)).verdict;
@@ -58,9 +55,7 @@ async function quickVerdict(
     const contextVariables: Record<string, string | string[]> = {};
     for (const [name, value] of Object.entries(context)) {
         if (!comesWith(name.toLowerCase(), keys)) continue;
-        contextVariables[name] = isConditionKeyArray(await typeForContextKey(name.toLowerCase()))
-            ? [value]
-            : value;
+        contextVariables[name] = isConditionKeyArray(await typeForContextKey(name.toLowerCase())) ? [value] : value;
     }
     return runUnsafeSimulation(
         {

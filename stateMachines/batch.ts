@@ -224,10 +224,7 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
         Catch: [
             {
                 ErrorEquals: ["States.ItemReaderFailed"],
-                Assign: failure(
-                    "InvalidInput",
-                    `'The manifest ' & $key & ' cannot be read: ' & ${caughtCause}`,
-                ),
+                Assign: failure("InvalidInput", `'The manifest ' & $key & ' cannot be read: ' & ${caughtCause}`),
                 Output: {},
                 Next: "Failed",
             },

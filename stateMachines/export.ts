@@ -178,10 +178,7 @@ export function isAskable(
 
 /** The repositories by registry, so that hosts are written once. */
 function registriesOf(args: ExportDefinitionArgs): Registry[] {
-    const registries = new Map<
-        string,
-        Registry & { readonly askable: string[]; readonly others: string[] }
-    >();
+    const registries = new Map<string, Registry & { readonly askable: string[]; readonly others: string[] }>();
     for (const repository of args.repositories) {
         const { accountId, name } = repository;
         const hosts = ecrHosts(repository);
@@ -197,8 +194,7 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
     const uri = `^([^/]+)/(${grammar.repository})((?::${grammar.tag})?)((?:@${grammar.digest})?)$`;
     return {
         Type: "Pass",
-        Comment:
-            "Fills in the defaults, takes the image URI apart, finds its repository among those of the stack",
+        Comment: "Fills in the defaults, takes the image URI apart, finds its repository among those of the stack",
         Assign: {
             request: expression(`(
                 $request := $merge([$stack.defaults, $given]);
@@ -244,8 +240,7 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
     const isText = (field: string, limit: number, then: string): string =>
         `($type($request.${field}) = 'string' ? $length($request.${field}) <= ${limit} ? (${then}) : false : false)`;
     const platforms = engine === "stream" ? `${platformPattern}|${allPlatforms}` : platformPattern;
-    const platformWords =
-        engine === "stream" ? `, or ${allPlatforms}` : "; engine docker exports one platform";
+    const platformWords = engine === "stream" ? `, or ${allPlatforms}` : "; engine docker exports one platform";
     return {
         Type: "Choice",
         Choices: [
@@ -349,14 +344,10 @@ function askEcr({ at }: ExportDefinitionArgs): State {
 }
 
 /** What is known of a record that is not there: all of its metadata blank. */
-const blankRecord = JSON.stringify(
-    Object.fromEntries(Object.values(metadataNames).map((name) => [name, ""])),
-);
+const blankRecord = JSON.stringify(Object.fromEntries(Object.values(metadataNames).map((name) => [name, ""])));
 
 /** For what S3 does not answer within a moment. Without s3:ListBucket a missing object is a 403, as much else is. */
-const lookRetry = [
-    { ErrorEquals: ["S3.S3Exception", "S3.SdkClientException", "States.Timeout"], ...patience(2, 1) },
-];
+const lookRetry = [{ ErrorEquals: ["S3.S3Exception", "S3.SdkClientException", "States.Timeout"], ...patience(2, 1) }];
 
 /** The metadata of the record's object say what the archive is (contract/record.ts). */
 function lookAtRecord({ at }: ExportDefinitionArgs): State {
@@ -396,12 +387,8 @@ function lookAtArchive({ at }: ExportDefinitionArgs): State {
         TimeoutSeconds: lookUpSeconds,
         Assign: {
             archive: {
-                versionId: expression(
-                    "$exists($states.result.VersionId) ? $string($states.result.VersionId) : ''",
-                ),
-                sizeBytes: expression(
-                    "$exists($states.result.ContentLength) ? $states.result.ContentLength : 0",
-                ),
+                versionId: expression("$exists($states.result.VersionId) ? $string($states.result.VersionId) : ''"),
+                sizeBytes: expression("$exists($states.result.ContentLength) ? $states.result.ContentLength : 0"),
             },
         },
         Output: {},

@@ -33,8 +33,7 @@ export type Assign = Readonly<Record<string, Payload>>;
 export type State = PassState | ChoiceState | TaskState | MapState | SucceedState | FailState;
 
 /** Where an execution goes on. */
-type Transition =
-    { readonly Next: string; readonly End?: never } | { readonly End: true; readonly Next?: never };
+type Transition = { readonly Next: string; readonly End?: never } | { readonly End: true; readonly Next?: never };
 
 /** Sets variables, makes an output. */
 export type PassState = Transition & {
@@ -267,11 +266,7 @@ export function checkSize<T extends States>(name: string, definition: T, advice:
     refuse("The definition", sizeBytes(definition), definitionLimitBytes);
     for (const [state, fields] of Object.entries(definition.States)) {
         if (!("Assign" in fields)) continue;
-        refuse(
-            `What the state "${state}" assigns`,
-            sizeBytes(fields.Assign),
-            assignLimitBytes - runTimeBytes,
-        );
+        refuse(`What the state "${state}" assigns`, sizeBytes(fields.Assign), assignLimitBytes - runTimeBytes);
     }
     return definition;
 }

@@ -33,10 +33,7 @@ export interface StarterDefinitionArgs {
  * The definition. Its input, which a trigger makes: `trigger`, a word; `identity`, a string that two deliveries of the same event
  * share; `request`, the request.
  */
-export function starterDefinition({
-    partition,
-    exportMachineArn,
-}: StarterDefinitionArgs): StateMachineDefinition {
+export function starterDefinition({ partition, exportMachineArn }: StarterDefinitionArgs): StateMachineDefinition {
     const { trigger, identity, request } = {
         trigger: "$states.input.trigger",
         identity: "$states.input.identity",

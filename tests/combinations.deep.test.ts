@@ -38,9 +38,7 @@ const options = {
         local: { values: { cache: "local" } },
         "pull-through": {
             values: {
-                repositoryArns: [
-                    "arn:aws:ecr:ap-northeast-1:111122223333:repository/quay/prometheus/prometheus",
-                ],
+                repositoryArns: ["arn:aws:ecr:ap-northeast-1:111122223333:repository/quay/prometheus/prometheus"],
                 pullThroughCache: [{ prefix: "quay", upstreamRegistryUrl: "quay.io" }],
             },
             adds: ["PullThroughCache"],
@@ -58,8 +56,7 @@ const options = {
         kms: { values: { encryption: "kms" } },
         given: {
             values: {
-                encryption:
-                    "arn:aws:kms:ap-northeast-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+                encryption: "arn:aws:kms:ap-northeast-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab",
             },
         },
     },
@@ -100,9 +97,7 @@ function evaluateAs(combination: Combination): Promise<Evaluation> {
     return evaluateStack(
         "dev",
         false,
-        Object.fromEntries(
-            values.map(([key, value]) => [`ecr-image-export:${key}`, configurationText(value)]),
-        ),
+        Object.fromEntries(values.map(([key, value]) => [`ecr-image-export:${key}`, configurationText(value)])),
     );
 }
 
@@ -111,10 +106,7 @@ function classesOf(program: Evaluation): string[] {
 }
 
 /** What a combination makes of the project and its role: each option shows, and none takes from another. */
-function assertBuildsAs(
-    { engine, network, cache, encryption, monitoring }: Combination,
-    program: Evaluation,
-): void {
+function assertBuildsAs({ engine, network, cache, encryption, monitoring }: Combination, program: Evaluation): void {
     const project = program.resource("image-export-build-project").inputs;
     const environment = project["environment"] as Record<string, unknown>;
     assert.equal(environment["privilegedMode"], engine === "docker");
@@ -142,8 +134,7 @@ function assertBuildsAs(
     const notifies = monitoring === "notifications";
     assert.equal("notificationTopicArn" in program.result, notifies);
     const key = program.result["encryptionKeyArn"];
-    if (notifies)
-        assert.equal(program.resource("image-export-monitoring-topic").inputs["kmsMasterKeyId"], key);
+    if (notifies) assert.equal(program.resource("image-export-monitoring-topic").inputs["kmsMasterKeyId"], key);
     assert.equal(typeof key === "string", encryption !== "s3");
     assert.equal("encryptionKeyPolicy" in program.result, encryption === "given");
     assert.equal("egressAddress" in program.result, network === "private");

@@ -125,21 +125,11 @@ describe("parseConfig", () => {
             "retention",
             { archiveDays: 36500, oldVersionDays: 30, protect: true, emptyOnDestroy: false },
         ],
-        [
-            { retention: { archiveDays: 0, oldVersionDays: 0, protect: false, emptyOnDestroy: true } },
-            "retention",
-        ],
+        [{ retention: { archiveDays: 0, oldVersionDays: 0, protect: false, emptyOnDestroy: true } }, "retention"],
         [{ existingBucket: "hand-made", retention: { archiveDays: 0 } }, "existingBucket"],
         [{ notifications: { emails: [] } }, "notifications", { emails: [], onSuccess: false }],
-        [
-            { notifications: { slack, onSuccess: true } },
-            "notifications",
-            { emails: [], slack, onSuccess: true },
-        ],
-        [
-            { notifications: { emails: ["first.last+ecr@mail.example.co.jp"], onSuccess: false } },
-            "notifications",
-        ],
+        [{ notifications: { slack, onSuccess: true } }, "notifications", { emails: [], slack, onSuccess: true }],
+        [{ notifications: { emails: ["first.last+ecr@mail.example.co.jp"], onSuccess: false } }, "notifications"],
         [{ notifications: {} }, "notifications", undefined],
         [{ triggers: {} }, "triggers", undefined],
         [
@@ -278,9 +268,7 @@ describe("parseConfig", () => {
     });
 
     it("takes any tag that every service takes, 46 of them, also one that objects of JavaScript have", () => {
-        const many = Object.fromEntries(
-            Array.from({ length: 44 }, (_, index) => [`tag ${index} é@`, "v".repeat(255)]),
-        );
+        const many = Object.fromEntries(Array.from({ length: 44 }, (_, index) => [`tag ${index} é@`, "v".repeat(255)]));
         const tags = { constructor: "acme", ["k".repeat(127)]: "x", ...many };
         assert.deepEqual(Object.entries(parse({ tags }).tags).slice(3), Object.entries(tags));
     });
@@ -319,8 +307,7 @@ describe("parseConfig", () => {
 describe("a configuration is refused for", () => {
     const uri = "expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/";
     const prefix = "expected one or more folders with a closing slash";
-    const list =
-        "expected a list; write it in the stack's file, or use `pulumi config set --path 'repositoryArns[0]'";
+    const list = "expected a list; write it in the stack's file, or use `pulumi config set --path 'repositoryArns[0]'";
     const key = "expected s3, kms or the ARN of a KMS key";
     const network = "expected public, isolated, private, or an object with the fields vpcId, subnetIds and";
     const fields = "expected an object with the fields";
@@ -334,57 +321,26 @@ describe("a configuration is refused for", () => {
 
     describe("a value of the wrong form", () => {
         refuses([
-            [
-                { imageUri: undefined },
-                "imageUri is missing",
-                "set it with `pulumi config set imageUri VALUE`",
-            ],
+            [{ imageUri: undefined }, "imageUri is missing", "set it with `pulumi config set imageUri VALUE`"],
             ...each("imageUri", uri, ["", "nginx", "docker.io/library/nginx:1", `${imageUri} `]),
             ...each("imageUri", uri, [imageUri.replace(".com", ".com.cn")]),
             ...each("repositoryArns", list, [ownArn]),
             ...each("repositoryArns", "expected a list of ARNs", [{ a: ownArn }, true]),
-            [
-                { repositoryArns: [ownArn, 7] },
-                "repositoryArns[1] is 7",
-                "expected the ARN of an ECR repository",
-            ],
+            [{ repositoryArns: [ownArn, 7] }, "repositoryArns[1] is 7", "expected the ARN of an ECR repository"],
             [{ repositoryArns: [`${ownArn}*`] }, `repositoryArns[0] is "${ownArn}*"`, "without wildcards"],
-            [
-                { crossAccountRepositoryArns: [""] },
-                'crossAccountRepositoryArns[0] is ""',
-                "expected the ARN of one",
-            ],
-            ...each("artifactPrefix", prefix, [
-                "",
-                "images",
-                "/",
-                "/images/",
-                "images//",
-                "../",
-                "im*/",
-                "im?/",
-            ]),
+            [{ crossAccountRepositoryArns: [""] }, 'crossAccountRepositoryArns[0] is ""', "expected the ARN of one"],
+            ...each("artifactPrefix", prefix, ["", "images", "/", "/images/", "images//", "../", "im*/", "im?/"]),
             ...each("artifactPrefix", prefix, ["${aws:username}/", "im ages/", "images/\n", ".exporter/"]),
             ...each("artifactPrefix", prefix, [`${"i".repeat(256)}/`]),
             ...each("artifactPrefix", "belong to batches", ["batches/", "batches/images/", "batch-results/"]),
             ...each("engine", "expected docker or stream", ["", "podman", "Docker"]),
             ...each("cache", "expected none or local", ["", "s3"]),
             ...each("encryption", key, ["", "KMS", "aws:kms", keyArn.slice(0, -1), `${keyArn}/x`]),
-            ...each("encryption", "aws kms describe-key", [
-                "alias/images",
-                keyArn.replace(/key\/.*/, "alias/x"),
-            ]),
+            ...each("encryption", "aws kms describe-key", ["alias/images", keyArn.replace(/key\/.*/, "alias/x")]),
             ...each("encryption", "the stack's own region", [keyArn.replace("ap-northeast-1", "eu-west-1")]),
-            ...each("compute", "expected an object; write it in the stack's file", [
-                "BUILD_GENERAL1_SMALL",
-                "{a: 1}",
-            ]),
+            ...each("compute", "expected an object; write it in the stack's file", ["BUILD_GENERAL1_SMALL", "{a: 1}"]),
             ...each("compute", fields, [[], 5, null]),
-            compute(
-                "size",
-                "LARGE",
-                "not known; known are type, image, timeoutMinutes, queuedTimeoutMinutes",
-            ),
+            compute("size", "LARGE", "not known; known are type, image, timeoutMinutes, queuedTimeoutMinutes"),
             compute("typ", "x", "not known; did you mean type?"),
             compute("type", "SMALL", "BUILD_GENERAL1_XLARGE, BUILD_GENERAL1_2XLARGE or lambda"),
             compute("image", "ubuntu:24.04", "expected a Linux build image of CodeBuild"),
@@ -395,21 +351,9 @@ describe("a configuration is refused for", () => {
             ...each("network", network, ["", "Isolated", ["isolated"]]),
             [{ network: { ...vpc, vpcId: "vpc-*" } }, 'network.vpcId is "vpc-*"', "expected an id, vpc-…"],
             [{ network: { ...vpc, vpcId: undefined } }, "network.vpcId is missing", "expected an id, vpc-…"],
-            [
-                { network: { ...vpc, zones: 2 } },
-                "network.zones is 2",
-                "known are vpcId, subnetIds, securityGroupIds",
-            ],
-            [
-                { network: { ...vpc, subnetIds: [] } },
-                "network.subnetIds is []",
-                "a list of 1 to 16 ids, subnet-",
-            ],
-            [
-                { network: { ...vpc, subnetIds: ["sg-0a1b2c3d"] } },
-                'network.subnetIds[0] is "sg-0a1b2c3d"',
-                "subnet-",
-            ],
+            [{ network: { ...vpc, zones: 2 } }, "network.zones is 2", "known are vpcId, subnetIds, securityGroupIds"],
+            [{ network: { ...vpc, subnetIds: [] } }, "network.subnetIds is []", "a list of 1 to 16 ids, subnet-"],
+            [{ network: { ...vpc, subnetIds: ["sg-0a1b2c3d"] } }, 'network.subnetIds[0] is "sg-0a1b2c3d"', "subnet-"],
             [
                 { network: { ...vpc, securityGroupIds: ["sg-0a1b2c3d", "sg-0a1b2c3d"] } },
                 'network.securityGroupIds[1] is "sg-0a1b2c3d"',
@@ -446,19 +390,12 @@ describe("a configuration is refused for", () => {
                 `tags.team is ${JSON.stringify(value)}`,
                 "a string of 1 to 255",
             ]),
-            [
-                { tags: JSON.parse('{"__proto__":7}') as object },
-                "tags.__proto__ is 7",
-                "a string of 1 to 255",
-            ],
+            [{ tags: JSON.parse('{"__proto__":7}') as object }, "tags.__proto__ is 7", "a string of 1 to 255"],
         ]);
 
         it("more tags than AWS allows", () => {
             const tags = Object.fromEntries(Array.from({ length: 47 }, (_, index) => [`tag${index}`, "x"]));
-            assert.match(
-                faultsOf({ tags }).join("\n"),
-                /^tags is .*: expected at most 46 tags: AWS allows 50/,
-            );
+            assert.match(faultsOf({ tags }).join("\n"), /^tags is .*: expected at most 46 tags: AWS allows 50/);
         });
 
         for (const region of [undefined, "tokyo", "moon-west-1", 7]) {
@@ -489,54 +426,19 @@ describe("a configuration is refused for", () => {
             contains,
         ];
         refuses([
-            [
-                { pullThroughCache: dockerHub },
-                `pullThroughCache is ${JSON.stringify(dockerHub)}`,
-                "a list of rules",
-            ],
-            [
-                { pullThroughCache: ["x"] },
-                'pullThroughCache[0] is "x"',
-                "with the fields prefix, upstreamRegistryUrl",
-            ],
+            [{ pullThroughCache: dockerHub }, `pullThroughCache is ${JSON.stringify(dockerHub)}`, "a list of rules"],
+            [{ pullThroughCache: ["x"] }, 'pullThroughCache[0] is "x"', "with the fields prefix, upstreamRegistryUrl"],
             rule({ url: "ghcr.io" }, 'url is "ghcr.io"', "not known; known are prefix"),
             rule({ prefix: undefined }, "prefix is missing", "expected 2 to 30 lower-case letters"),
-            ...[
-                "",
-                "d",
-                "Docker",
-                "docker-hub/",
-                "/docker-hub",
-                "a//b",
-                "docker_-hub",
-                "*",
-                7,
-                "p".repeat(31),
-            ].map((value) =>
-                rule({ prefix: value }, `prefix is ${JSON.stringify(value)}`, "expected 2 to 30 lower-case"),
+            ...["", "d", "Docker", "docker-hub/", "/docker-hub", "a//b", "docker_-hub", "*", 7, "p".repeat(31)].map(
+                (value) => rule({ prefix: value }, `prefix is ${JSON.stringify(value)}`, "expected 2 to 30 lower-case"),
             ),
             ...["docker.io", "https://ghcr.io", "GHCR.IO", "gcr.io", "azurecr.io", ""].map((host) =>
-                rule(
-                    { upstreamRegistryUrl: host },
-                    `upstreamRegistryUrl is "${host}"`,
-                    "one of public.ecr.aws",
-                ),
+                rule({ upstreamRegistryUrl: host }, `upstreamRegistryUrl is "${host}"`, "one of public.ecr.aws"),
             ),
-            rule(
-                { upstreamRegistryUrl: registry },
-                `upstreamRegistryUrl is "${registry}"`,
-                "name the repository in",
-            ),
-            ...[
-                credentialArn.replace("ecr-pull", "pull"),
-                credentialArn.replace("ap-", "us-"),
-                "hunter2",
-            ].map((arn) =>
-                rule(
-                    { credentialArn: arn },
-                    `credentialArn is "${arn}"`,
-                    "ACCOUNT:secret:ecr-pullthroughcache/NAME",
-                ),
+            rule({ upstreamRegistryUrl: registry }, `upstreamRegistryUrl is "${registry}"`, "name the repository in"),
+            ...[credentialArn.replace("ecr-pull", "pull"), credentialArn.replace("ap-", "us-"), "hunter2"].map((arn) =>
+                rule({ credentialArn: arn }, `credentialArn is "${arn}"`, "ACCOUNT:secret:ecr-pullthroughcache/NAME"),
             ),
             rule({ upstreamRegistryUrl: undefined }, `credentialArn is "${credentialArn}"`, "leave it out"),
             person({ email: [] }, "email is []", "did you mean emails?"),
@@ -544,25 +446,13 @@ describe("a configuration is refused for", () => {
             person({ emails: ["a@example.com", "A <a@b.c>"] }, 'emails[1] is "A <a@b.c>"', "without a name"),
             person({ emails: ["a@b.c", "a@b.c"] }, 'emails[1] is "a@b.c"', "listed twice"),
             person({ onSuccess: "true" }, 'onSuccess is "true"', "true or false"),
-            person(
-                { slack: "C07EZ1ABC23" },
-                'slack is "C07EZ1ABC23"',
-                "with the fields workspaceId, channelId",
-            ),
-            person(
-                { slack: { ...slack, workspaceId: "my-team" } },
-                'slack.workspaceId is "my-team"',
-                "T07EA123LEP",
-            ),
+            person({ slack: "C07EZ1ABC23" }, 'slack is "C07EZ1ABC23"', "with the fields workspaceId, channelId"),
+            person({ slack: { ...slack, workspaceId: "my-team" } }, 'slack.workspaceId is "my-team"', "T07EA123LEP"),
             person({ slack: { workspaceId: "T07EA123LEP" } }, "slack.channelId is missing", "C07EZ1ABC23"),
             trigger({ onpush: {} }, "onpush is {}", "did you mean onPush?"),
             trigger({ onPush: "nginx" }, 'onPush is "nginx"', fields),
             trigger({ onPush: { repositories: [] } }, "onPush.repositories is []", "not empty"),
-            trigger(
-                { onPush: { repositories: ["nginx", "x"] } },
-                'onPush.repositories[1] is "x"',
-                "exported: nginx",
-            ),
+            trigger({ onPush: { repositories: ["nginx", "x"] } }, 'onPush.repositories[1] is "x"', "exported: nginx"),
             trigger({ onPush: { tags: ["v*", "v 1"] } }, 'onPush.tags[1] is "v 1"', "for instance v*"),
             trigger({ onPush: { tags: ["v**"] } }, 'onPush.tags[0] is "v**"', "for instance v*"),
             trigger({ schedule: {} }, "schedule.expression is missing", expression),
@@ -570,11 +460,7 @@ describe("a configuration is refused for", () => {
                 trigger({ schedule: { expression: value } }, `schedule.expression is "${value}"`, expression),
             ),
             ...["Tokyo", "+09:00"].map((timeZone) =>
-                trigger(
-                    { schedule: { expression, timeZone } },
-                    `schedule.timeZone is "${timeZone}"`,
-                    "Asia/Tokyo",
-                ),
+                trigger({ schedule: { expression, timeZone } }, `schedule.timeZone is "${timeZone}"`, "Asia/Tokyo"),
             ),
             ...(
                 [
@@ -608,11 +494,7 @@ describe("a configuration is refused for", () => {
         const china = "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/quay/app:1";
         const rules = JSON.stringify([quay]);
         refuses([
-            [
-                { compute: { type: "lambda" } },
-                'compute.type is "lambda"',
-                "no Docker daemon; set engine to stream",
-            ],
+            [{ compute: { type: "lambda" } }, 'compute.type is "lambda"', "no Docker daemon; set engine to stream"],
             ...["timeoutMinutes", "queuedTimeoutMinutes"].map((field): Refused => [
                 { ...lambda, compute: { type: "lambda", [field]: 10 } },
                 `compute.${field} is 10`,
@@ -722,10 +604,7 @@ describe("a configuration is refused for", () => {
 
         it("nothing of it with a network that leads everywhere", () => {
             for (const network of ["public", "private", vpc]) {
-                assert.deepEqual(
-                    faultsOf({ ...cached, network, crossAccountRepositoryArns: [distantArn] }),
-                    [],
-                );
+                assert.deepEqual(faultsOf({ ...cached, network, crossAccountRepositoryArns: [distantArn] }), []);
                 assert.deepEqual(faultsOf({ network, imageUri: `${fips}/nginx:1` }), []);
             }
         });
@@ -773,25 +652,12 @@ describe("a configuration is refused for", () => {
         );
         const shape = Object.keys(configuration.shape).map((name) => [name, json] as const);
         const fields = fc.dictionary(
-            fc.constantFrom(
-                "type",
-                "image",
-                "prefix",
-                "slack",
-                "emails",
-                "schedule",
-                "onPush",
-                "request",
-                "__proto__",
-            ),
+            fc.constantFrom("type", "image", "prefix", "slack", "emails", "schedule", "onPush", "request", "__proto__"),
             json,
         );
-        const values = fc.record(
-            Object.fromEntries(shape.map(([name, value]) => [name, fc.oneof(value, fields)])),
-            {
-                requiredKeys: [],
-            },
-        );
+        const values = fc.record(Object.fromEntries(shape.map(([name, value]) => [name, fc.oneof(value, fields)])), {
+            requiredKeys: [],
+        });
         fc.assert(
             fc.property(values, (given) => {
                 faultsOf(given); // throws for anything but a RunError

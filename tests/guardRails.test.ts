@@ -20,9 +20,7 @@ const configurations: Record<string, { readonly stack: string; readonly changes:
             "ecr-image-export:repositoryArns": JSON.stringify([
                 "arn:aws:ecr:ap-northeast-1:111122223333:repository/quay/prometheus/prometheus",
             ]),
-            "ecr-image-export:pullThroughCache": JSON.stringify([
-                { prefix: "quay", upstreamRegistryUrl: "quay.io" },
-            ]),
+            "ecr-image-export:pullThroughCache": JSON.stringify([{ prefix: "quay", upstreamRegistryUrl: "quay.io" }]),
         },
     },
     everything: {
@@ -83,9 +81,7 @@ type Change = (resources: Resources) => Resources;
 function change(name: string, changed: (inputs: Inputs) => Inputs): Change {
     return (resources) =>
         resources.map((resource) =>
-            resource.name === name
-                ? { ...resource, inputs: changed(structuredClone(resource.inputs)) }
-                : resource,
+            resource.name === name ? { ...resource, inputs: changed(structuredClone(resource.inputs)) } : resource,
         );
 }
 
@@ -158,21 +154,9 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
     ],
     "iam-resources-are-named": [
         ["every resource", grant(build, { ...read, Resource: "*" }), /Added allows s3:GetObject on \*:/],
-        [
-            "every bucket",
-            grant(build, { ...read, Resource: [objects, "arn:aws:s3:::*"] }),
-            /on arn:aws:s3:::\*:/,
-        ],
-        [
-            "buckets that begin alike",
-            grant(build, { ...read, Resource: "arn:aws:s3:::image-*" }),
-            /image-\*:/,
-        ],
-        [
-            "every resource but some",
-            grant(build, { Action: "s3:GetObject", NotResource: objects }),
-            /but some/,
-        ],
+        ["every bucket", grant(build, { ...read, Resource: [objects, "arn:aws:s3:::*"] }), /on arn:aws:s3:::\*:/],
+        ["buckets that begin alike", grant(build, { ...read, Resource: "arn:aws:s3:::image-*" }), /image-\*:/],
+        ["every resource but some", grant(build, { Action: "s3:GetObject", NotResource: objects }), /but some/],
         [
             "every resource, beside an action that may have it",
             grant(build, { Action: ["ecr:GetAuthorizationToken", "ecr:BatchGetImage"], Resource: "*" }),
@@ -228,11 +212,7 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             }),
             /for any account.*\n.*for any resource/,
         ],
-        [
-            "everybody",
-            trust({ ...trusted.account, ...trusted.project }, { AWS: "*" }),
-            /Everybody may assume/,
-        ],
+        ["everybody", trust({ ...trusted.account, ...trusted.project }, { AWS: "*" }), /Everybody may assume/],
     ],
     "nothing-is-public": [
         ...["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"].map(
@@ -242,11 +222,7 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
                 new RegExp(`: ${way} is not true`),
             ],
         ),
-        [
-            "a bucket policy for everybody",
-            grant(bucket, { ...read, Principal: "*" }),
-            /Added lets everybody in/,
-        ],
+        ["a bucket policy for everybody", grant(bucket, { ...read, Principal: "*" }), /Added lets everybody in/],
         [
             "a bucket policy for everybody under a condition that anybody meets",
             grant(bucket, {
@@ -274,11 +250,7 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             }),
             /No rule names an algorithm/,
         ],
-        [
-            "a queue in plain",
-            set("image-export-triggers-undelivered", { sqsManagedSseEnabled: false }),
-            /queue is not/,
-        ],
+        ["a queue in plain", set("image-export-triggers-undelivered", { sqsManagedSseEnabled: false }), /queue is not/],
         ["a key that stays the same", add("aws:kms/key:Key", { tags }), /The key is not rotated/],
     ],
     "tls-only": [
@@ -343,20 +315,12 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             set("image-export-storage-bucket", { tags: undefined }),
             /tag project.*\n.*tag stack.*\n.*tag managed-by/,
         ],
-        [
-            "an empty tag",
-            set("image-export-storage-bucket", { tags: { ...tags, stack: "" } }),
-            /tag stack is missing/,
-        ],
+        ["an empty tag", set("image-export-storage-bucket", { tags: { ...tags, stack: "" } }), /tag stack is missing/],
         ["another resource without tags", add("aws:ec2/vpc:Vpc", {}), /tag project is missing/],
     ],
     "guards-are-in-place": [
         ["no access block", remove("image-export-storage-access-block"), /no BucketPublicAccessBlock/],
-        [
-            "no encryption",
-            remove("image-export-storage-encryption"),
-            /no BucketServerSideEncryptionConfiguration/,
-        ],
+        ["no encryption", remove("image-export-storage-encryption"), /no BucketServerSideEncryptionConfiguration/],
         ["no policy", remove(bucket), /no BucketPolicy/],
         [
             "a queue without a policy",

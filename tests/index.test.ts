@@ -142,11 +142,9 @@ describe("index.ts", function () {
                 encryptionKeyArn: key,
                 logGroupNames: {
                     builds: "/aws/codebuild/image-export-build-20250101000000000000000001",
-                    executions:
-                        "/aws/vendedlogs/states/image-export-single-machine-20250101000000000000000001",
+                    executions: "/aws/vendedlogs/states/image-export-single-machine-20250101000000000000000001",
                     batches: "/aws/vendedlogs/states/image-export-batch-machine-20250101000000000000000001",
-                    notifications:
-                        "/aws/vendedlogs/states/image-export-monitoring-notifier-20250101000000000000000001",
+                    notifications: "/aws/vendedlogs/states/image-export-monitoring-notifier-20250101000000000000000001",
                 },
                 notificationTopicArn: `arn:aws:sns:${at}:image-export-monitoring-topic-0a1b2c3`,
                 stateMachineArn: `arn:aws:states:${at}:stateMachine:image-export-single-machine-0a1b2c3`,
@@ -222,15 +220,11 @@ describe("index.ts", function () {
         it("encrypts the topic with the key, whose policy admits whoever publishes to it", () => {
             const topic = prod.resource("image-export-monitoring-topic").inputs;
             assert.equal(topic["kmsMasterKeyId"], key);
-            const admitted = statementsOf(prod.resource("image-export-storage-key")).filter(
-                ({ Condition = {} }) => {
-                    const { StringLike: contexts } = Condition as { StringLike?: Record<string, string> };
-                    const pattern = contexts?.["kms:EncryptionContext:aws:sns:topicArn"];
-                    return (
-                        pattern !== undefined && covers(pattern, String(prod.result["notificationTopicArn"]))
-                    );
-                },
-            );
+            const admitted = statementsOf(prod.resource("image-export-storage-key")).filter(({ Condition = {} }) => {
+                const { StringLike: contexts } = Condition as { StringLike?: Record<string, string> };
+                const pattern = contexts?.["kms:EncryptionContext:aws:sns:topicArn"];
+                return pattern !== undefined && covers(pattern, String(prod.result["notificationTopicArn"]));
+            });
             assert.deepEqual(
                 admitted.map(({ Principal }) => Principal),
                 [{ AWS: "arn:aws:iam::111122223333:root" }, { Service: "cloudwatch.amazonaws.com" }],
@@ -419,9 +413,7 @@ describe("index.ts", function () {
                                     passing.some(
                                         (each) =>
                                             [each.Action].flat().includes(action) &&
-                                            [each.Resource ?? []]
-                                                .flat()
-                                                .some((bound) => covers(bound, resource)),
+                                            [each.Resource ?? []].flat().some((bound) => covers(bound, resource)),
                                     ),
                                     `${Sid ?? ""}: ${action} on ${resource} does not pass`,
                                 );
@@ -432,10 +424,7 @@ describe("index.ts", function () {
 
                 it("tells the name of the flow logs' group", () => {
                     const { flows } = program.result["logGroupNames"] as Record<string, string>;
-                    assert.equal(
-                        flows,
-                        "/aws/vpc-flow-logs/image-export-network-flows-20250101000000000000000001",
-                    );
+                    assert.equal(flows, "/aws/vpc-flow-logs/image-export-network-flows-20250101000000000000000001");
                 });
             });
         }
@@ -462,10 +451,7 @@ describe("index.ts", function () {
         const changes = { "ecr-image-export:encryption": key };
         const { result } = await evaluateStack("dev", true, changes);
         assert.equal(result["encryptionKeyArn"], key);
-        assert.match(
-            String(result["encryptionKeyPolicy"]),
-            /"EncryptObjects".*image-export-storage-bucket-\*/,
-        );
+        assert.match(String(result["encryptionKeyPolicy"]), /"EncryptObjects".*image-export-storage-bucket-\*/);
     });
 
     it("refuses a configuration that cannot work before it declares anything", async () => {

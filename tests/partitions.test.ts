@@ -1,13 +1,7 @@
 /** Every ARN, host and service principal of every resource and output is of the partition that the stack is in. */
 import { strict as assert } from "node:assert";
 
-import {
-    type AwsLocation,
-    domainOf,
-    dualStackDomainOf,
-    executionsUrl,
-    partitionNames,
-} from "../contract/aws";
+import { type AwsLocation, domainOf, dualStackDomainOf, executionsUrl, partitionNames } from "../contract/aws";
 import { at } from "../lab/awsTypes";
 import { evaluate, type RecordedResource } from "../lab/evaluation";
 import { loadProgram } from "../lab/program";
@@ -30,15 +24,9 @@ const missing: Readonly<Record<AwsLocation["partition"], readonly RegExp[]>> = {
 };
 
 /** Services have the same principal in every partition, but for CloudWatch Logs: policies/key.ts. */
-const principals = [
-    "chatbot",
-    "cloudwatch",
-    "codebuild",
-    "events",
-    "scheduler",
-    "states",
-    "vpc-flow-logs",
-].map((service) => `${service}.amazonaws.com`);
+const principals = ["chatbot", "cloudwatch", "codebuild", "events", "scheduler", "states", "vpc-flow-logs"].map(
+    (service) => `${service}.amazonaws.com`,
+);
 
 /** A configuration without some keys. */
 function without(keys: readonly RegExp[], changes: Readonly<Record<string, string>>): Record<string, string> {
@@ -79,9 +67,7 @@ function strangersIn(text: string, where: AwsLocation): string[] {
         .map(([arn]) => arn);
     const domains = [domainOf(partition), dualStackDomainOf(partition)];
     const hosts = [
-        ...text.matchAll(
-            /[a-z0-9.-]+\.(?:amazonaws|amazonwebservices|on\.aws|console\.aws)(?:[a-z.-]*[a-z])?/g,
-        ),
+        ...text.matchAll(/[a-z0-9.-]+\.(?:amazonaws|amazonwebservices|on\.aws|console\.aws)(?:[a-z.-]*[a-z])?/g),
     ]
         .map(([host]) => host)
         .filter((host) => !principals.includes(host))

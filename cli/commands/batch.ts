@@ -57,15 +57,15 @@ async function followBatch(context: Context, executionArn: string, total: number
     let isHidden = false;
     return poll(context, executionArn, async (print) => {
         const execution = await describeExecution(context, executionArn);
-        const counts = await (
-            isHidden ? Promise.resolve(undefined) : countItems(context, executionArn)
-        ).catch((error: unknown) => {
-            if (!isDenied(error)) throw error;
-            isHidden = true;
-            const note =
-                "How far the batch is cannot be seen with these credentials: see the output startBatchPolicy.";
-            print(styled(note, "yellow"));
-        });
+        const counts = await (isHidden ? Promise.resolve(undefined) : countItems(context, executionArn)).catch(
+            (error: unknown) => {
+                if (!isDenied(error)) throw error;
+                isHidden = true;
+                const note =
+                    "How far the batch is cannot be seen with these credentials: see the output startBatchPolicy.";
+                print(styled(note, "yellow"));
+            },
+        );
         const text = counts === undefined ? `${total} images` : countsText(counts);
         return { execution, key: text, text };
     });
@@ -151,9 +151,7 @@ function print(context: Context, execution: Execution, failed: readonly FailedIm
         ]),
     );
     if (failed.length === 0) return;
-    const rows = failed
-        .slice(0, shownFailures)
-        .map((each) => [each.imageUri, styled(each.error, "red"), each.cause]);
+    const rows = failed.slice(0, shownFailures).map((each) => [each.imageUri, styled(each.error, "red"), each.cause]);
     stdout.write("\n", ...table([["FAILED IMAGE", "ERROR", "CAUSE"], ...rows]));
     const more = failed.length - rows.length;
     if (more > 0) stdout.write(styled(`and ${more} more; --json has them all\n`, "dim"));

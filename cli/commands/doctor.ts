@@ -55,10 +55,7 @@ function probesOf(context: Context, options: StackOptions): Probe[] {
     const known = stack.catch(() => undefined);
     const attempt = <S extends Service>(
         service: S,
-        action: (
-            client: ClientTypes[S],
-            outputs: Awaited<typeof stack>,
-        ) => Promise<object | undefined> | undefined,
+        action: (client: ClientTypes[S], outputs: Awaited<typeof stack>) => Promise<object | undefined> | undefined,
     ) => {
         return async (): Promise<string | undefined> => {
             const outputs = await known;

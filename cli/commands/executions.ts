@@ -126,11 +126,7 @@ export async function stop(given: string, options: StackOptions, context: Contex
 }
 
 /** `image-export logs EXECUTION` */
-export async function logs(
-    given: string,
-    options: Flags<"follow"> & StackOptions,
-    context: Context,
-): Promise<number> {
+export async function logs(given: string, options: Flags<"follow"> & StackOptions, context: Context): Promise<number> {
     const arn = await findExecution(given, options, context);
     const build = new BuildFollower(context, arn);
     let isEmpty = true;

@@ -113,15 +113,13 @@ async function downloadWithProgress(context: Context, archive: RecordedArchive, 
 async function load({ stderr, runProcess }: Context, file: string): Promise<string> {
     stderr.write(`Loading ${file} into Docker\n`);
     const kept = `The archive is good, and is ${file}.`;
-    const result = await runProcess("docker", ["load", "--input", path.resolve(file)]).catch(
-        (error: unknown) => {
-            if (codeOf(error) !== "ENOENT") throw error;
-            throw new Failure("Docker is not installed.", {
-                next: `${kept} Podman reads it as well: podman load --input ${file}`,
-                cause: error,
-            });
-        },
-    );
+    const result = await runProcess("docker", ["load", "--input", path.resolve(file)]).catch((error: unknown) => {
+        if (codeOf(error) !== "ENOENT") throw error;
+        throw new Failure("Docker is not installed.", {
+            next: `${kept} Podman reads it as well: podman load --input ${file}`,
+            cause: error,
+        });
+    });
     if (result.exitCode !== 0) {
         throw new Failure(`\`docker load\` failed: ${result.stderr.trim()}`, {
             next: `${kept} Check that the Docker daemon runs and this user may use it: docker info`,

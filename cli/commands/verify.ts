@@ -13,9 +13,7 @@ import { block, formatBytes, styled, table, transferLine, writeJson } from "../t
 
 /** `image-export verify FILE` */
 export async function verify(given: string, options: Flags<"json">, context: Context): Promise<number> {
-    const archive = given.startsWith("s3:")
-        ? await openObject(context, given)
-        : await openFile(context, given);
+    const archive = given.startsWith("s3:") ? await openObject(context, given) : await openFile(context, given);
     const found = await verifyArchive(watched(context, archive), archive.record);
     const shown = shownOf(archive, found);
     if (options.json === true) writeJson(context.stdout, shown);
@@ -58,8 +56,7 @@ async function openFile({ signal }: Context, file: string): Promise<Archive> {
             cause,
         });
     });
-    if (!found.isFile())
-        throw new Failure(`${file} is not a file.`, { next: "Give the path of an archive." });
+    if (!found.isFile()) throw new Failure(`${file} is not a file.`, { next: "Give the path of an archive." });
     const text = await readFile(recordKey(file), "utf8").catch((error: unknown) => {
         if (codeOf(error) !== "ENOENT") throw error;
         return undefined;
@@ -101,8 +98,7 @@ async function* watched(context: Context, { bytes, sizeBytes }: Archive): AsyncI
 
 /** What nothing within an archive without a record shows. */
 function uncheckedText({ uncovered }: Verification): string {
-    const files =
-        uncovered.length === 0 ? "" : `, and whether these are as they were: ${uncovered.join(", ")}`;
+    const files = uncovered.length === 0 ? "" : `, and whether these are as they were: ${uncovered.join(", ")}`;
     return `whether it is what was exported${files}`;
 }
 

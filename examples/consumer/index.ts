@@ -72,9 +72,7 @@ export = async () => {
         role: role.name,
         policy: {
             Version: "2012-10-17",
-            Statement: [
-                { Effect: "Allow", Action: ["sqs:ReceiveMessage", "sqs:DeleteMessage"], Resource: queue.arn },
-            ],
+            Statement: [{ Effect: "Allow", Action: ["sqs:ReceiveMessage", "sqs:DeleteMessage"], Resource: queue.arn }],
         },
     });
 
@@ -98,13 +96,9 @@ async function readStack(name: string): Promise<StackOutputs> {
     const details = await Promise.all(stackOutputNames.map((output) => stack.getOutputDetails(output)));
     try {
         return readStackOutputs(
-            Object.fromEntries(
-                stackOutputNames.map((output, index) => [output, details[index]?.value as unknown]),
-            ),
+            Object.fromEntries(stackOutputNames.map((output, index) => [output, details[index]?.value as unknown])),
         );
     } catch (error) {
-        throw new pulumi.RunError(
-            `The configuration value exportStack is "${name}". ${(error as Error).message}`,
-        );
+        throw new pulumi.RunError(`The configuration value exportStack is "${name}". ${(error as Error).message}`);
     }
 }

@@ -1,11 +1,5 @@
 import * as path from "node:path";
-import {
-    type Descriptor,
-    isImageDescriptor,
-    type Manifest,
-    parseManifest,
-    parseConfig,
-} from "../registry/manifest";
+import { type Descriptor, isImageDescriptor, type Manifest, parseManifest, parseConfig } from "../registry/manifest";
 import { platformText } from "../../contract/platform";
 import { blobName } from "./plan";
 import type { ArchiveFile, ReadArchive } from "./readArchive";
@@ -48,10 +42,7 @@ export function contentsOf(files: Files): ArchiveContents {
     return {
         names: unique(images.flatMap(({ names }) => names)),
         imageDigest: root?.kind === "index" ? root.manifests[0]?.digest : undefined,
-        platforms: unique([
-            ...images.flatMap((image) => platformIn(files, image)),
-            ...platformsIn(documents),
-        ]),
+        platforms: unique([...images.flatMap((image) => platformIn(files, image)), ...platformsIn(documents)]),
         layers: [...new Set(layers)].map(({ sha256, sizeBytes, offset }) => ({
             digest: `sha256:${sha256}`,
             sizeBytes,

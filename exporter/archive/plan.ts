@@ -201,13 +201,9 @@ export function blobName(digest: string): string {
 
 function assertSameSize({ digest, size }: Descriptor, known: Entry | undefined): void {
     const expected = known?.sizeBytes ?? (digest === emptyDigest ? 0 : undefined);
-    const isContradiction =
-        (expected !== undefined && expected !== size) || (size === 0 && digest !== emptyDigest);
+    const isContradiction = (expected !== undefined && expected !== size) || (size === 0 && digest !== emptyDigest);
     if (isContradiction) {
-        throw new ExportError(
-            "InvalidInput",
-            `The image gives ${digest} the size ${size}, which is not its size.`,
-        );
+        throw new ExportError("InvalidInput", `The image gives ${digest} the size ${size}, which is not its size.`);
     }
 }
 

@@ -169,9 +169,7 @@ function isJsonBeginning(byte: number | undefined): boolean {
 
 /** Records of the form `LENGTH KEY=VALUE\n`. */
 function parseExtended(text: string): Map<string, string> {
-    return new Map(
-        [...text.matchAll(/^\d+ ([^=\n]+)=(.*)$/gm)].map(([, key = "", value = ""]) => [key, value]),
-    );
+    return new Map([...text.matchAll(/^\d+ ([^=\n]+)=(.*)$/gm)].map(([, key = "", value = ""]) => [key, value]));
 }
 
 /** The archive ends with two blocks of zeros, and has nothing but zeros after them. */
@@ -179,10 +177,7 @@ async function readEnd(cursor: Cursor, first: Buffer, offset: number, damages: s
     const what = "the end of the archive";
     const wrong = first.findIndex((byte) => byte !== 0);
     if (wrong >= 0) damages.push(notZero(what, offset + wrong));
-    damages.push(
-        ...(await readZeros(cursor, blockBytes, what)),
-        ...(await readZeros(cursor, Infinity, what)),
-    );
+    damages.push(...(await readZeros(cursor, blockBytes, what)), ...(await readZeros(cursor, Infinity, what)));
 }
 
 /** Reads bytes that have to be zero, up to the end of the archive where `length` is infinite. */

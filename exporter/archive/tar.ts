@@ -68,10 +68,7 @@ const checksumPattern = /^[0-7]{6}(\0 | \0)$/;
  */
 export function parseTarHeader(block: Buffer): TarEntry | undefined {
     if (block.every((byte) => byte === 0)) return undefined;
-    if (
-        !checksumPattern.test(block.toString("latin1", 148, 156)) ||
-        readOctal(block, 148, 8) !== checksum(block)
-    ) {
+    if (!checksumPattern.test(block.toString("latin1", 148, 156)) || readOctal(block, 148, 8) !== checksum(block)) {
         throw new Error("not a tar header: its checksum is wrong");
     }
     const prefix = readText(block, 345, 155);

@@ -1,15 +1,7 @@
 import type { ExportRecord } from "../../contract/record";
 import { configsToRead, type ImageDocument, type ResolvedImage } from "../registry/image";
 import type { Descriptor } from "../registry/manifest";
-import {
-    type ArchiveContents,
-    contentsOf,
-    documentsOf,
-    type Files,
-    fileOf,
-    imagesOf,
-    parseDocument,
-} from "./contents";
+import { type ArchiveContents, contentsOf, documentsOf, type Files, fileOf, imagesOf, parseDocument } from "./contents";
 import { blobName, planArchive, recordedImages } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 
@@ -34,10 +26,7 @@ export interface Verification {
  * @param source the archive's bytes
  * @param record what the archive has to be, if that is known
  */
-export async function verifyArchive(
-    source: AsyncIterable<Uint8Array>,
-    record?: ExportRecord,
-): Promise<Verification> {
+export async function verifyArchive(source: AsyncIterable<Uint8Array>, record?: ExportRecord): Promise<Verification> {
     const archive = await readArchive(source);
     const contents = contentsOf(archive.files);
     const { sha256, sizeBytes } = archive;
@@ -145,19 +134,13 @@ function imageOf(files: Files, { imageDigest, imageName: name }: ExportRecord): 
 }
 
 /** A document and those below it, in the order of the archive; undefined in the place of one that is missing. */
-function documentTree(
-    files: Files,
-    listed: Pick<Descriptor, "digest" | "mediaType">,
-): (ImageDocument | undefined)[] {
+function documentTree(files: Files, listed: Pick<Descriptor, "digest" | "mediaType">): (ImageDocument | undefined)[] {
     const file = files.get(blobName(listed.digest));
     const manifest = parseDocument(file, listed.mediaType);
     if (file?.content === undefined || manifest === undefined) return [undefined];
     const descriptor = { ...listed, mediaType: manifest.mediaType, size: file.sizeBytes };
     const children = manifest.kind === "index" ? manifest.manifests : [];
-    return [
-        { descriptor, bytes: file.content, manifest },
-        ...children.flatMap((child) => documentTree(files, child)),
-    ];
+    return [{ descriptor, bytes: file.content, manifest }, ...children.flatMap((child) => documentTree(files, child))];
 }
 
 function uncoveredFiles(files: Files): ArchiveFile[] {
@@ -174,9 +157,7 @@ function missingFiles(files: Files, record: ExportRecord | undefined): string[] 
     if (!files.has("index.json") && (!files.has("manifest.json") || record?.engine.name === "stream")) {
         return ["index.json is missing"];
     }
-    const unreadable = ["index.json", "manifest.json"].filter(
-        (name) => files.has(name) && !isReadable(files, name),
-    );
+    const unreadable = ["index.json", "manifest.json"].filter((name) => files.has(name) && !isReadable(files, name));
     const fromDocker = imagesOf(files).flatMap(({ config, layers }) =>
         [config, ...layers.map(({ file }) => file)].flatMap((name) =>
             fileOf(files, name) === undefined ? [`${nameOf(name)} is missing`] : [],
@@ -193,9 +174,7 @@ function missingFiles(files: Files, record: ExportRecord | undefined): string[] 
         if (found === undefined) {
             return [`blob ${digest} is missing`];
         }
-        return found.sizeBytes === size
-            ? []
-            : [`blob ${digest} has ${found.sizeBytes} bytes, expected ${size}`];
+        return found.sizeBytes === size ? [] : [`blob ${digest} has ${found.sizeBytes} bytes, expected ${size}`];
     });
     return [...unreadable.map((name) => `${name} cannot be read`), ...fromDocker, ...wrong];
 }
@@ -226,9 +205,7 @@ function differences(
     if (!isComplete) return problems;
     if (record.engine.name === "docker") {
         // Docker makes manifests anew and unpacks layers: it keeps the configurations.
-        const configs = imagesOf(files).map(
-            ({ config }) => `sha256:${fileOf(files, config)?.sha256 ?? "missing"}`,
-        );
+        const configs = imagesOf(files).map(({ config }) => `sha256:${fileOf(files, config)?.sha256 ?? "missing"}`);
         compare(
             "the image's configuration",
             String(configs),

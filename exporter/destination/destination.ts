@@ -31,10 +31,7 @@ export interface ArchiveWriter {
      * @param crc32 CRC-32 of the whole archive
      * @returns the record; undefined when another export has replaced the archive, whose record is then not written
      */
-    commit(
-        describe: (versionId: string | null) => ExportRecord,
-        crc32: number,
-    ): Promise<ExportRecord | undefined>;
+    commit(describe: (versionId: string | null) => ExportRecord, crc32: number): Promise<ExportRecord | undefined>;
     /** Takes back what was written. Called after a failure of anything, `commit` included; no write is under way. */
     abort(): Promise<void>;
 }
@@ -62,14 +59,10 @@ export type Location =
 export function parseLocation(text: string): Location {
     if (!text.startsWith("s3:")) {
         if (text !== "" && !text.endsWith("/")) return { kind: "file", path: text };
-        throw new ExportError(
-            "InvalidInput",
-            `"${text}" is not a file to write: expected a path or s3://BUCKET/KEY.`,
-        );
+        throw new ExportError("InvalidInput", `"${text}" is not a file to write: expected a path or s3://BUCKET/KEY.`);
     }
     const [, bucket, key] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/(.+)$/s.exec(text) ?? [];
-    if (bucket !== undefined && key !== undefined && isArtifactKey(key, ""))
-        return { kind: "s3", bucket, key };
+    if (bucket !== undefined && key !== undefined && isArtifactKey(key, "")) return { kind: "s3", bucket, key };
     throw new ExportError(
         "InvalidInput",
         `"${text.slice(0, 300)}" is not an S3 object to write: expected s3://BUCKET/KEY with ${artifactKeyRule("")}.`,

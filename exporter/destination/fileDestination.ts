@@ -62,11 +62,7 @@ async function begin(path: string): Promise<ArchiveWriter> {
     };
 }
 
-async function writeAll(
-    file: Awaited<ReturnType<typeof open>>,
-    bytes: Uint8Array,
-    offset: number,
-): Promise<void> {
+async function writeAll(file: Awaited<ReturnType<typeof open>>, bytes: Uint8Array, offset: number): Promise<void> {
     for (let done = 0; done < bytes.length;) {
         const { bytesWritten } = await file.write(bytes, done, bytes.length - done, offset + done);
         done += bytesWritten;

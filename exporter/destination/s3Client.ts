@@ -95,10 +95,7 @@ export function s3Error(error: unknown, what: string): TransientError | ExportEr
             error,
         );
     }
-    if (
-        transientNames.has(name) ||
-        (status !== undefined ? isTransientStatus(status) : isNetworkError(error))
-    ) {
+    if (transientNames.has(name) || (status !== undefined ? isTransientStatus(status) : isNetworkError(error))) {
         return new TransientError(message, retryAfterMs($response?.headers?.["retry-after"]));
     }
     return new ExportError("ExportFailed", message, error);

@@ -97,10 +97,7 @@ interface ArchiveHead {
 }
 
 /** What is at the key; undefined for nothing, and for a caller who may not know (403 without s3:ListBucket). */
-async function headArchive(
-    options: S3DestinationOptions,
-    signal = options.signal,
-): Promise<ArchiveHead | undefined> {
+async function headArchive(options: S3DestinationOptions, signal = options.signal): Promise<ArchiveHead | undefined> {
     const { client, bucket, key } = options;
     return attempt(options, "looking at", signal, async () => {
         try {
@@ -136,10 +133,7 @@ interface StoredRecord {
     readonly eTag: string | undefined;
 }
 
-async function readRecord(
-    options: S3DestinationOptions,
-    signal = options.signal,
-): Promise<StoredRecord | undefined> {
+async function readRecord(options: S3DestinationOptions, signal = options.signal): Promise<StoredRecord | undefined> {
     const { client, bucket, key } = options;
     return attempt(options, "reading the record of", signal, async () => {
         try {
@@ -292,9 +286,7 @@ async function abortStrayUploads(options: S3DestinationOptions, sinceMs: number)
     const clockToleranceMs = 2_000;
     try {
         const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: key });
-        const { Uploads = [] } = await attempt(options, "listing uploads of", undefined, () =>
-            client.send(command),
-        );
+        const { Uploads = [] } = await attempt(options, "listing uploads of", undefined, () => client.send(command));
         const strays = Uploads.filter(
             ({ Key, Initiated }) => Key === key && (Initiated?.getTime() ?? 0) >= sinceMs - clockToleranceMs,
         );
@@ -308,9 +300,7 @@ async function abortUpload(options: S3DestinationOptions, uploadId: string): Pro
     const { client, bucket, key } = options;
     await attempt(options, "aborting the upload of", undefined, async () => {
         try {
-            await client.send(
-                new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }),
-            );
+            await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }));
         } catch (error) {
             if (!isNamed(error, "NoSuchUpload")) throw error;
         }
@@ -357,10 +347,7 @@ async function writeRecord(
             }
             const head = await headArchive(options, never);
             if (head === undefined) {
-                throw new ExportError(
-                    "AccessDenied",
-                    "it cannot be seen. The caller needs s3:GetObject there.",
-                );
+                throw new ExportError("AccessDenied", "it cannot be seen. The caller needs s3:GetObject there.");
             }
             if (head.versionId !== versionId || head.eTag !== eTag) return undefined;
             if (await putRecord(options, record, there?.eTag)) return record;

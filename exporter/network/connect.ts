@@ -27,10 +27,7 @@ export function proxyFor(url: URL, env: NodeJS.ProcessEnv): URL | undefined {
     }
     const text = value.includes("://") ? value : `http://${value}`;
     if (!URL.canParse(text) || !/^https?:/.test(text)) {
-        throw new ExportError(
-            "InvalidInput",
-            `${name.toUpperCase()} is "${value}": expected http://HOST:PORT.`,
-        );
+        throw new ExportError("InvalidInput", `${name.toUpperCase()} is "${value}": expected http://HOST:PORT.`);
     }
     return new URL(text);
 }
@@ -116,11 +113,7 @@ async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
                 return;
             }
             socket.destroy();
-            reject(
-                new Error(
-                    `the proxy ${proxy.host} answered ${response.statusCode ?? "nothing"} for ${authority}`,
-                ),
-            );
+            reject(new Error(`the proxy ${proxy.host} answered ${response.statusCode ?? "nothing"} for ${authority}`));
         });
         request.on("error", reject);
         request.end();

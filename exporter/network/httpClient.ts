@@ -34,11 +34,7 @@ export type HttpClient = (request: DocumentRequest) => Promise<DocumentResponse>
  * @param mayVisit which URLs may be spoken to; the others end in an ExportError
  * @param idleTimeoutMs a connection without a byte for so long is stalled
  */
-export function createHttpClient(
-    agents: Agents,
-    mayVisit: (url: URL) => boolean,
-    idleTimeoutMs: number,
-): HttpClient {
+export function createHttpClient(agents: Agents, mayVisit: (url: URL) => boolean, idleTimeoutMs: number): HttpClient {
     return async function request(first: DocumentRequest): Promise<DocumentResponse> {
         let current = { ...first, url: checked(first.url, mayVisit) };
         for (let hop = 0; hop <= redirectLimit; hop++) {
@@ -50,10 +46,7 @@ export function createHttpClient(
             }
             current = redirected(current, location, mayVisit);
         }
-        throw new ExportError(
-            "ExportFailed",
-            `${first.url.origin} redirects more than ${redirectLimit} times.`,
-        );
+        throw new ExportError("ExportFailed", `${first.url.origin} redirects more than ${redirectLimit} times.`);
     };
 }
 
@@ -81,11 +74,7 @@ function checked(url: URL, mayVisit: (url: URL) => boolean): URL {
     return url;
 }
 
-function redirected(
-    request: DocumentRequest,
-    location: string,
-    mayVisit: (url: URL) => boolean,
-): DocumentRequest {
+function redirected(request: DocumentRequest, location: string, mayVisit: (url: URL) => boolean): DocumentRequest {
     const url = redirectTarget(request.url, location, mayVisit);
     const headers = Object.entries(request.headers).filter(
         ([name]) => url.origin === request.url.origin || name.toLowerCase() !== "authorization",

@@ -14,7 +14,5 @@ export function networkError(error: unknown, url: URL): TransientError | ExportE
     if (error instanceof TransientError || error instanceof ExportError) return error;
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
     const message = `${url.origin}: ${messageOf(error)}`;
-    return lastingCodes.test(code)
-        ? new ExportError("ExportFailed", message, error)
-        : new TransientError(message);
+    return lastingCodes.test(code) ? new ExportError("ExportFailed", message, error) : new TransientError(message);
 }

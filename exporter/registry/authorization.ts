@@ -82,10 +82,7 @@ async function fetchToken(
 ): Promise<string> {
     const { realm = "", service = "" } = parameters;
     if (!URL.canParse(realm)) {
-        throw new ExportError(
-            "AccessDenied",
-            `The registry names the token server "${realm}", which is not a URL.`,
-        );
+        throw new ExportError("AccessDenied", `The registry names the token server "${realm}", which is not a URL.`);
     }
     const url = new URL(realm);
     const query = { service, scope: parameters["scope"] ?? scope };
@@ -116,10 +113,7 @@ function readToken({ status, headers, body }: DocumentResponse, url: URL): strin
         throw new TransientError(`${url.origin} answered ${status}`, retryAfterMs(headers["retry-after"]));
     }
     if (status !== 200) {
-        throw new ExportError(
-            "AccessDenied",
-            `The token server ${url.origin} answered ${status}: check the login.`,
-        );
+        throw new ExportError("AccessDenied", `The token server ${url.origin} answered ${status}: check the login.`);
     }
     const { token, access_token: accessToken } = JSON.parse(body.toString("utf8")) as Record<string, unknown>;
     const found = token ?? accessToken;

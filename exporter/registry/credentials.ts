@@ -57,23 +57,16 @@ interface DockerConfig {
     readonly credsStore?: string;
 }
 
-async function dockerCredentials(
-    registry: string,
-    env: NodeJS.ProcessEnv,
-): Promise<RegistryCredentials | undefined> {
+async function dockerCredentials(registry: string, env: NodeJS.ProcessEnv): Promise<RegistryCredentials | undefined> {
     const directory = env["DOCKER_CONFIG"] ?? path.join(env["HOME"] ?? homedir(), ".docker");
     const config = await readConfig(path.join(directory, "config.json"));
     const keys =
-        registry === "docker.io"
-            ? ["https://index.docker.io/v1/", registry]
-            : [registry, `https://${registry}`];
+        registry === "docker.io" ? ["https://index.docker.io/v1/", registry] : [registry, `https://${registry}`];
     for (const key of keys) {
         const helper = config.credHelpers?.[key] ?? config.credsStore;
         const found = helper === undefined ? undefined : await askHelper(helper, key, env);
         const entry = config.auths?.[key];
-        const inFile = entry?.identitytoken
-            ? { identityToken: entry.identitytoken }
-            : decodeLogin(entry?.auth);
+        const inFile = entry?.identitytoken ? { identityToken: entry.identitytoken } : decodeLogin(entry?.auth);
         if (found ?? inFile) return found ?? inFile;
     }
     return undefined;

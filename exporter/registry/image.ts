@@ -93,11 +93,7 @@ async function readFirst(registry: Registry, { tag, digest }: ImageReference): P
     return readDocument(registry, digest ?? tag ?? "latest");
 }
 
-async function readDocument(
-    registry: Registry,
-    tagOrDigest: string,
-    listed?: Descriptor,
-): Promise<ImageDocument> {
+async function readDocument(registry: Registry, tagOrDigest: string, listed?: Descriptor): Promise<ImageDocument> {
     const { bytes, digest, contentType } = await registry.manifest(tagOrDigest);
     const manifest = parseManifest(bytes, contentType ?? listed?.mediaType);
     const platform = listed?.platform;
@@ -126,10 +122,7 @@ async function readPlatform(
 async function readTree(registry: Registry, root: ImageDocument, depth: number): Promise<ImageDocument[]> {
     if (root.manifest.kind === "image") return [root];
     if (depth === 0) {
-        throw new ExportError(
-            "InvalidInput",
-            `The image's indexes are nested deeper than ${depthLimit} levels.`,
-        );
+        throw new ExportError("InvalidInput", `The image's indexes are nested deeper than ${depthLimit} levels.`);
     }
     const branches = await Promise.all(
         root.manifest.manifests.map(async (listed) =>
@@ -141,10 +134,7 @@ async function readTree(registry: Registry, root: ImageDocument, depth: number):
 
 function assertImage(manifest: Manifest): ImageManifest {
     if (manifest.kind === "index") {
-        throw new ExportError(
-            "InvalidInput",
-            "The index names another index for this platform: export it with all.",
-        );
+        throw new ExportError("InvalidInput", "The index names another index for this platform: export it with all.");
     }
     if (!isContainerImage(manifest)) {
         throw new ExportError(
@@ -184,9 +174,7 @@ async function readConfigs(
 
 /** Which configurations are read for the platform `all`. It depends on the documents only, as the archive's bytes do. */
 export function configsToRead(documents: readonly ImageDocument[]): Descriptor[] {
-    const configs = new Map(
-        containerImages(documents).map(({ manifest: { config } }) => [config.digest, config]),
-    );
+    const configs = new Map(containerImages(documents).map(({ manifest: { config } }) => [config.digest, config]));
     let bytes = 0;
     return [...configs.values()].filter(({ size }) => (bytes += size) <= configLimitBytes);
 }
@@ -227,10 +215,7 @@ export interface ContainerImage {
 }
 
 /** The container images that were asked for, in the order of the documents; neither attestations nor other artifacts. */
-export function imagesOf({
-    documents,
-    configs,
-}: Pick<ResolvedImage, "documents" | "configs">): ContainerImage[] {
+export function imagesOf({ documents, configs }: Pick<ResolvedImage, "documents" | "configs">): ContainerImage[] {
     return containerImages(documents).map(({ document, manifest }) => {
         const config = knownConfig(configs.get(manifest.config.digest));
         return {
@@ -245,8 +230,7 @@ export function imagesOf({
 function containerImages(documents: readonly ImageDocument[]) {
     return documents.flatMap((document) => {
         const { manifest, descriptor } = document;
-        const isImage =
-            manifest.kind === "image" && isContainerImage(manifest) && isImageDescriptor(descriptor);
+        const isImage = manifest.kind === "image" && isContainerImage(manifest) && isImageDescriptor(descriptor);
         return isImage ? [{ document, manifest }] : [];
     });
 }

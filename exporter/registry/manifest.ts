@@ -58,9 +58,7 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined): M
     const document = parseObject(bytes);
     const mediaType = mediaTypeOf(document, contentType);
     if (document["schemaVersion"] === 1 || mediaType.includes("manifest.v1+prettyjws")) {
-        throw refused(
-            "it is a schema 1 manifest, which Docker gave up; push the image again with a current tool",
-        );
+        throw refused("it is a schema 1 manifest, which Docker gave up; push the image again with a current tool");
     }
     if (indexTypes.has(mediaType)) {
         return {
@@ -175,8 +173,8 @@ function descriptor(value: unknown): Descriptor {
 }
 
 function readPlatform(value: JsonObject): Platform | undefined {
-    const [os, architecture, variant, osVersion] = ["os", "architecture", "variant", "os.version"].map(
-        (name) => (typeof value[name] === "string" && value[name] !== "" ? value[name] : undefined),
+    const [os, architecture, variant, osVersion] = ["os", "architecture", "variant", "os.version"].map((name) =>
+        typeof value[name] === "string" && value[name] !== "" ? value[name] : undefined,
     );
     if (os === undefined || architecture === undefined) return undefined;
     return { os, architecture, ...(variant && { variant }), ...(osVersion && { osVersion }) };
@@ -184,9 +182,7 @@ function readPlatform(value: JsonObject): Platform | undefined {
 
 function readAnnotations(value: unknown): Record<string, string> | undefined {
     if (!isObject(value)) return undefined;
-    const texts = Object.entries(value).filter(
-        (pair): pair is [string, string] => typeof pair[1] === "string",
-    );
+    const texts = Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === "string");
     return Object.fromEntries(texts);
 }
 

@@ -293,10 +293,7 @@ function createBodyReader(
  * @throws TransientError when the answer is another range than the one asked for
  * @throws UnreadableFraming when the body has no Content-Length
  */
-function checkFraming(
-    request: RangeRequest,
-    { status, headers }: RangeResponse,
-): { skip: number; isWhole: boolean } {
+function checkFraming(request: RangeRequest, { status, headers }: RangeResponse): { skip: number; isWhole: boolean } {
     const { offset, target } = request;
     const length = headers["content-length"];
     if (length === undefined || headers["transfer-encoding"] !== undefined || headers["content-encoding"]) {
@@ -304,8 +301,7 @@ function checkFraming(
     }
     const skip = status === 200 ? offset : 0;
     const surplus = Number(length) - skip - target.length;
-    const isRange =
-        status === 200 ? surplus >= 0 : surplus === 0 && startsAt(headers["content-range"], offset);
+    const isRange = status === 200 ? surplus >= 0 : surplus === 0 && startsAt(headers["content-range"], offset);
     if (!isRange) {
         const got = headers["content-range"] ?? `${length} bytes`;
         throw new TransientError(`asked for ${target.length} bytes from ${offset} on, was sent ${got}`);
@@ -342,11 +338,7 @@ function feed(receiving: Receiving, bytes: Uint8Array): void {
 }
 
 /** The slow way, for answers in chunks. */
-function getThroughNode(
-    request: RangeRequest,
-    agents: Agents,
-    idleTimeoutMs: number,
-): Promise<RangeResponse> {
+function getThroughNode(request: RangeRequest, agents: Agents, idleTimeoutMs: number): Promise<RangeResponse> {
     const { url, headers, offset, target, signal, onBytes } = request;
     const isTls = url.protocol === "https:";
     const range = `bytes=${offset}-${offset + target.length - 1}`;
@@ -361,9 +353,7 @@ function getThroughNode(
             let skip = status === 200 ? offset : 0;
             let filled = 0;
             if (status === 206 && !startsAt(response.headers["content-range"], offset)) {
-                response.destroy(
-                    new TransientError(`was sent ${response.headers["content-range"] ?? "no range"}`),
-                );
+                response.destroy(new TransientError(`was sent ${response.headers["content-range"] ?? "no range"}`));
             }
             response.on("data", (chunk: Buffer) => {
                 if (status !== 200 && status !== 206) return; // the text of an error is not the blob's

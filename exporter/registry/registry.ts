@@ -33,12 +33,7 @@ export interface Registry {
      *
      * @param onPiece told of every piece of `target` right after it has arrived, in order, while it is in the processor's cache
      */
-    readBlob(
-        digest: string,
-        offset: number,
-        target: Uint8Array,
-        onPiece?: (piece: Uint8Array) => void,
-    ): Promise<void>;
+    readBlob(digest: string, offset: number, target: Uint8Array, onPiece?: (piece: Uint8Array) => void): Promise<void>;
     /** Closes kept connections. */
     close(): void;
 }
@@ -71,13 +66,7 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
     const http = createHttpClient(agents, mayVisit, idleTimeoutMs);
     const ranges = createRangeClient(env, agents, idleTimeoutMs);
     const source = options.credentials ?? defaultCredentials(env, agents);
-    const authorization = createAuthorization(
-        registry,
-        `repository:${repository}:pull`,
-        source,
-        http,
-        signal,
-    );
+    const authorization = createAuthorization(registry, `repository:${repository}:pull`, source, http, signal);
     const base = new URL(`/v2/${repository}/`, registryOrigin(registry, insecure));
     /** Where the registry has redirected a blob to. ECR's are URLs of S3 that expire. */
     const locations = new Map<string, URL>();
@@ -168,10 +157,7 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
             url = redirectTarget(url ?? base, location, mayVisit);
             locations.set(digest, url);
         }
-        throw new ExportError(
-            "ExportFailed",
-            `${registry} redirects a blob more than ${redirectLimit} times.`,
-        );
+        throw new ExportError("ExportFailed", `${registry} redirects a blob more than ${redirectLimit} times.`);
     }
 
     function assertBlobStatus({ status, headers }: RangeResponse, digest: string, redirectedTo?: URL): void {
@@ -205,10 +191,7 @@ function assertFound(status: number, retryAfter: string | undefined, what: strin
     }
     if (status === 404) {
         // ECR answers so for an archived image too, until it is restored.
-        throw new ExportError(
-            "ImageNotFound",
-            `${what}: not in the registry. Check the name, or restore the image.`,
-        );
+        throw new ExportError("ImageNotFound", `${what}: not in the registry. Check the name, or restore the image.`);
     }
     if (status === 401 || status === 403) {
         throw new ExportError(
@@ -233,9 +216,6 @@ function said(body: Buffer): string {
 
 function assertDigest(what: string, digest: string, expected: string | undefined): void {
     if (expected !== undefined && expected !== digest) {
-        throw new ExportError(
-            "DigestMismatch",
-            `${what}: expected ${expected}, got a document with ${digest}.`,
-        );
+        throw new ExportError("DigestMismatch", `${what}: expected ${expected}, got a document with ${digest}.`);
     }
 }

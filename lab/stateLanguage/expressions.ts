@@ -119,9 +119,7 @@ function instanceOf(source: string, field: string): jsonata.Expression {
         }
         return parsed;
     } catch (error) {
-        throw new DefinitionError(
-            `${field}: the expression '${source}' cannot be parsed: ${(error as Error).message}`,
-        );
+        throw new DefinitionError(`${field}: the expression '${source}' cannot be parsed: ${(error as Error).message}`);
     }
 }
 
@@ -147,9 +145,7 @@ function asJson(value: unknown, source: string, field: string): unknown {
         const isFunction =
             typeof each === "function" ||
             each instanceof RegExp ||
-            (typeof each === "object" &&
-                each !== null &&
-                ("_jsonata_lambda" in each || "_jsonata_function" in each));
+            (typeof each === "object" && each !== null && ("_jsonata_lambda" in each || "_jsonata_function" in each));
         const isNumber = typeof each !== "number" || Number.isFinite(each);
         if (isFunction || !isNumber) throw evaluationError(source, field, "returned what is not JSON.");
         return each;
@@ -284,8 +280,7 @@ function checkStates(part: Node | undefined, check: Check): void {
 
 /** AWS's engine of regular expressions is not known: only what all of them have. */
 function checkRegex(pattern: RegExp, check: Check): void {
-    if (/[^gi]/.test(pattern.flags))
-        refuse(check, `the regular expression ${String(pattern)} has a flag other than i`);
+    if (/[^gi]/.test(pattern.flags)) refuse(check, `the regular expression ${String(pattern)} has a flag other than i`);
     if (/\(\?[^:]|\\[1-9kpP]/.test(pattern.source)) {
         refuse(check, `the regular expression ${String(pattern)} looks around, names a group or refers back`);
     }

@@ -176,9 +176,7 @@ function isNamed(error: string, names: readonly string[]): boolean {
     if (error === "States.Runtime") return false;
     if (names.includes(error)) return true;
     if (error === "States.DataLimitExceeded") return false;
-    return (
-        names.includes("States.ALL") || (names.includes("States.TaskFailed") && error !== "States.Timeout")
-    );
+    return names.includes("States.ALL") || (names.includes("States.TaskFailed") && error !== "States.Timeout");
 }
 
 async function perform(state: AttemptedState, values: Values, execution: Running): Promise<unknown> {
@@ -192,8 +190,7 @@ async function perform(state: AttemptedState, values: Values, execution: Running
     const timeout = host.clock
         .timeout(state.timeoutSeconds * 1000, AbortSignal.any([host.signal, ended.signal]))
         .then(() => {
-            if (!host.signal.aborted && !ended.signal.aborted)
-                throw new StateError("States.Timeout", undefined);
+            if (!host.signal.aborted && !ended.signal.aborted) throw new StateError("States.Timeout", undefined);
             return call;
         });
     try {
@@ -234,12 +231,7 @@ async function performMap(map: DistributedMap, values: Values, execution: Runnin
     });
 }
 
-function valuesOf(
-    state: State,
-    input: unknown,
-    { variables, context, host }: Running,
-    retryCount: number,
-): Values {
+function valuesOf(state: State, input: unknown, { variables, context, host }: Running, retryCount: number): Values {
     const own = { Name: state.name, EnteredTime: host.clock.now().toISOString(), RetryCount: retryCount };
     return { states: { input, context: { ...context, State: own } }, variables };
 }

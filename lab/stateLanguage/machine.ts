@@ -117,11 +117,7 @@ export function readMachine(definition: unknown, isKnownResource: (resource: str
     return readStates(states, isKnownResource, new Set());
 }
 
-function readStates(
-    given: Fields,
-    isKnownResource: (resource: string) => boolean,
-    names: Set<string>,
-): Machine {
+function readStates(given: Fields, isKnownResource: (resource: string) => boolean, names: Set<string>): Machine {
     const states = fieldsOf(given["States"], "States");
     const variables = new Set(Object.values(states).flatMap(assignedNames));
     const context: Context = { names, isKnownResource, has: (name) => name in states, variables };
@@ -164,9 +160,7 @@ function assignedNames(state: unknown): string[] {
         Choices?: { Assign?: object }[];
         Catch?: { Assign?: object }[];
     };
-    return [Assign, ...[...Choices, ...Catch].map((each) => each.Assign)].flatMap((each) =>
-        Object.keys(each ?? {}),
-    );
+    return [Assign, ...[...Choices, ...Catch].map((each) => each.Assign)].flatMap((each) => Object.keys(each ?? {}));
 }
 
 function readState(name: string, given: unknown, context: Context): State {
@@ -247,10 +241,7 @@ function readMap(state: Fields, scope: Scope, context: Context): DistributedMap 
         state["ItemReader"] === undefined
             ? undefined
             : fieldsOf(state["ItemReader"], "ItemReader", ["Resource", "ReaderConfig", "Arguments"]);
-    const config = fieldsOf(reader?.["ReaderConfig"] ?? {}, "ReaderConfig", [
-        "InputType",
-        "CSVHeaderLocation",
-    ]);
+    const config = fieldsOf(reader?.["ReaderConfig"] ?? {}, "ReaderConfig", ["InputType", "CSVHeaderLocation"]);
     const inputType = config["InputType"] as "CSV" | "JSON" | "JSONL";
     if (reader !== undefined && !["CSV", "JSON", "JSONL"].includes(inputType)) {
         throw new DefinitionError(`no InputType ${inputType} is known.`);
@@ -267,10 +258,7 @@ function readMap(state: Fields, scope: Scope, context: Context): DistributedMap 
         [reader?.["Resource"], "s3:getObject"],
         [writer["Resource"], "s3:putObject"],
     ] as const) {
-        if (
-            resource !== undefined &&
-            !(typeof resource === "string" && resource.endsWith(`:states:::${call}`))
-        ) {
+        if (resource !== undefined && !(typeof resource === "string" && resource.endsWith(`:states:::${call}`))) {
             throw new DefinitionError(`expected the resource ${call}, not ${JSON.stringify(resource)}.`);
         }
     }
@@ -319,10 +307,7 @@ function readEffect(state: Fields, prefix: string, scope: Scope): Effect {
     }
     return {
         assign: assign === undefined ? undefined : parsePayload(assign, `${prefix}Assign`, scope),
-        output:
-            state["Output"] === undefined
-                ? undefined
-                : parsePayload(state["Output"], `${prefix}Output`, scope),
+        output: state["Output"] === undefined ? undefined : parsePayload(state["Output"], `${prefix}Output`, scope),
     };
 }
 

@@ -84,10 +84,7 @@ async function readItems({ map, source, host }: MapArgs): Promise<readonly unkno
         if (!Array.isArray(items)) throw new Error("The JSON file does not contain an array.");
         return items as unknown[];
     } catch (error) {
-        throw new StateError(
-            "States.ItemReaderFailed",
-            error instanceof Error ? error.message : String(error),
-        );
+        throw new StateError("States.ItemReaderFailed", error instanceof Error ? error.message : String(error));
     }
 }
 

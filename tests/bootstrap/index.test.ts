@@ -20,11 +20,7 @@ const ofRole = (way: string, policies: number) => [
     `Role ${way}-role`,
     ...Array.from({ length: policies }, (_, index) => `RolePolicy ${way}-${index + 1}`),
 ];
-const byPulumi = [
-    "DeploymentSettings settings",
-    "OpenIdConnectProvider pulumi-provider",
-    ...ofRole("pulumi", 2),
-];
+const byPulumi = ["DeploymentSettings settings", "OpenIdConnectProvider pulumi-provider", ...ofRole("pulumi", 2)];
 const byGitHub = ["OpenIdConnectProvider github-provider", ...ofRole("github", 2)];
 const previews = ofRole("github-preview", 1);
 /** Types and names of what is declared, without what they all begin with. */
@@ -52,11 +48,7 @@ const types: Record<string, AwsType | undefined> = {
 };
 
 /** Evaluates the bootstrap program as a stack, with other values in the place of its file's. */
-function evaluateBootstrap(
-    stack: string,
-    changes: Record<string, unknown> = {},
-    preview = false,
-): Promise<Evaluation> {
+function evaluateBootstrap(stack: string, changes: Record<string, unknown> = {}, preview = false): Promise<Evaluation> {
     const project = "ecr-image-export-bootstrap";
     const file = readFileSync(join(root, "bootstrap", `Pulumi.${stack}.yaml`), "utf8");
     const { config } = parse(file) as { config: Record<string, unknown> };
@@ -153,8 +145,7 @@ describe("the bootstrap program", () => {
     });
 
     describe("trusts", () => {
-        const stack =
-            "pulumi:deploy:org:octo-org:project:ecr-image-export:stack:dev:operation:update:scope:write";
+        const stack = "pulumi:deploy:org:octo-org:project:ecr-image-export:stack:dev:operation:update:scope:write";
         const repository = "repo:octo-org/ecr-image-export";
         const main = `${repository}:ref:refs/heads/main`;
         const prodJob = `${repository}:environment:prod`;

@@ -8,8 +8,7 @@ import { judge, type PolicyDocument } from "../../lab/iam";
 import { evaluateStack } from "../../lab/program";
 import { variants } from "../../proof/program";
 
-const here = (service: string, resource: string) =>
-    `arn:aws:${service}:${at.region}:${at.accountId}:${resource}`;
+const here = (service: string, resource: string) => `arn:aws:${service}:${at.region}:${at.accountId}:${resource}`;
 const iamArn = (resource: string) => `arn:${at.partition}:iam::${at.accountId}:${resource}`;
 const bucket = "arn:aws:s3:::image-export-bucket-0a1b2c3";
 const role = iamArn("role/image-export-build-role-0a1b2c3");
@@ -215,9 +214,7 @@ describe("the policies of the bootstrap", () => {
     it("reach everything of the program that has a name, and the boundary what its roles may", async () => {
         const seen = new Set<string>();
         // What is plain is in all others.
-        for (const { stack, changes: configuration } of variants.filter(({ name }) =>
-            name.includes(" with "),
-        )) {
+        for (const { stack, changes: configuration } of variants.filter(({ name }) => name.includes(" with "))) {
             const program = await evaluateStack(stack, false, configuration);
             for (const { type, name, inputs } of program.customResources()) {
                 const arn = awsTypes[type]?.answer(physicalNameOf(name), inputs)["arn"];
@@ -226,8 +223,7 @@ describe("the policies of the bootstrap", () => {
                 if (action !== undefined && arn !== undefined) calls.push([action, arn]);
                 for (const call of calls.filter((each) => !seen.has(JSON.stringify(each)))) {
                     seen.add(JSON.stringify(call));
-                    const [policies, more] =
-                        call[0] === action ? [deployments, {}] : [[everything], { boundary }];
+                    const [policies, more] = call[0] === action ? [deployments, {}] : [[everything], { boundary }];
                     const allowed = await allows(policies, call, { ...more, ...ofKey(call) });
                     assert.equal(allowed, true, `${name}: ${JSON.stringify(call)}`);
                 }
@@ -268,9 +264,7 @@ function callsOf(policy: PolicyDocument): Call[] {
         );
         return [Resource as string | string[]]
             .flat()
-            .flatMap((resource) =>
-                [Action].flat().map((action): Call => [action, instanceOf(resource), context]),
-            );
+            .flatMap((resource) => [Action].flat().map((action): Call => [action, instanceOf(resource), context]));
     });
 }
 

@@ -62,9 +62,7 @@ for (const engine of ["docker", "stream"] as const) {
             const provided = environmentVariables.map(({ name }) => name);
 
             const code = script.replaceAll(/^\s*#.*$/gm, "");
-            const read = [...code.matchAll(/\$(?:\{?[#!]?|is\.)([A-Z][A-Z0-9_]*)/g)].map(
-                ([, name]) => name ?? "",
-            );
+            const read = [...code.matchAll(/\$(?:\{?[#!]?|is\.)([A-Z][A-Z0-9_]*)/g)].map(([, name]) => name ?? "");
             const own = [...code.matchAll(/(?:^|\s)([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name ?? "");
             const given = ["BASH_REMATCH", "PWD", "SECONDS", "ENV", "ARGS", "CODEBUILD_BUILD_ID"]; // by bash, jq and CodeBuild
             const fromOutside = [...new Set(read)].filter((name) => ![...own, ...given].includes(name));

@@ -78,10 +78,7 @@ function callsOf({ calls }: BuildResult, ...command: string[]): string[][] {
 /** The arguments of the one call of a command. */
 function callOf(build: BuildResult, ...command: string[]): string[] {
     const [call, ...more] = callsOf(build, ...command);
-    assert.ok(
-        call !== undefined && more.length === 0,
-        `${command.join(" ")} in ${JSON.stringify(build.calls)}`,
-    );
+    assert.ok(call !== undefined && more.length === 0, `${command.join(" ")} in ${JSON.stringify(build.calls)}`);
     return call;
 }
 
@@ -183,10 +180,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         }
         for (const host of [`${registry}.example.org`, `x${registry}`, `${registry}:443`]) {
             it(`not to ${host}, which gets no password`, () => {
-                const build = run(
-                    { IMAGE_URI: `${host}/web/nginx:1.29` },
-                    { "docker pull": enough["docker pull"] },
-                );
+                const build = run({ IMAGE_URI: `${host}/web/nginx:1.29` }, { "docker pull": enough["docker pull"] });
                 assert.deepEqual([callsOf(build, "aws", "ecr"), callsOf(build, "docker", "login")], [[], []]);
                 assert.equal(build.curlConfig.trim(), "");
             });
@@ -307,39 +301,35 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
 
     describe("that fails says why, and leaves nothing in the bucket:", () => {
         // What 20.10.24 and 28.5.2 say, the latter with both of its image stores: case, command, message.
-        const failures: Record<"ExportFailed" | "AccessDenied" | "ImageNotFound" | "DigestMismatch", string> =
-            {
-                ExportFailed: `
+        const failures: Record<"ExportFailed" | "AccessDenied" | "ImageNotFound" | "DigestMismatch", string> = {
+            ExportFailed: `
                 a daemon that does not start | timeout | Cannot connect to the Docker daemon
                 a login that breaks off | docker login | Error: Get x: EOF
                 a pull that breaks off | docker pull | unexpected EOF
                 a lost daemon | docker image inspect | Cannot connect to the Docker daemon
                 a full disk | docker save | write /layer.tar: no space left on device
                 an upload that breaks off | aws s3 cp | Connection was closed`,
-                AccessDenied: `
+            AccessDenied: `
                 a role that may not log in | aws ecr get-login-password | An error occurred (AccessDeniedException)
                 a pull that is denied | docker pull | pull access denied for x: denied: User is not authorized
                 a registry that refuses | docker pull | unexpected status from HEAD request to x: 403 Forbidden
                 an upload that is denied | aws s3 cp | An error occurred (AccessDenied) when calling x`,
-                ImageNotFound: `
+            ImageNotFound: `
                 an absent tag | docker pull | manifest for x not found: manifest unknown: Requested image not found
                 an absent repository | docker pull | repository x not found: name unknown: The repository does not exist
                 an absent reference | docker pull | failed to resolve reference "x": x: not found
                 an absent platform | docker pull | no matching manifest for linux/s390x in the manifest list entries
                 another system | docker pull | image operating system "windows" cannot be used on this platform`,
-                DigestMismatch: `
+            DigestMismatch: `
                 another manifest | docker pull | manifest verification failed for digest ${digest}
                 a manifest of another size | docker pull | commit failed: x failed size validation: 419 != 418
                 another layer | docker pull | commit failed: unexpected commit digest ${digest}, expected x`,
-            };
+        };
         const cases = Object.entries(failures).flatMap(([error, lines]) =>
             lines
                 .trim()
                 .split("\n")
-                .map(
-                    (line) =>
-                        [error, ...line.trim().split(" | ")] as [BuildErrorName, string, string, string],
-                ),
+                .map((line) => [error, ...line.trim().split(" | ")] as [BuildErrorName, string, string, string]),
         );
         for (const [error, what, command, message] of cases) {
             it(what, () => {
@@ -413,10 +403,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         const others: Record<string, [Partial<typeof variables>, World?, (() => Objects)?]> = {
             "nothing when it is forced to export": [{ FORCE: "true" }],
             "not another tag of the same image": [{ IMAGE_URI: `${registry}/web/nginx:latest` }],
-            "not another platform": [
-                { PLATFORM: "linux/386" },
-                { "docker image inspect": inspected("linux", "386") },
-            ],
+            "not another platform": [{ PLATFORM: "linux/386" }, { "docker image inspect": inspected("linux", "386") }],
             "not another digest": [{ IMAGE_DIGEST: `sha256:${"e".repeat(64)}` }],
             "not an archive without a record": [{}, {}, () => ({ [key]: objectAt(key) })],
             "not a record without an archive": [{}, {}, () => ({ [recordKey]: objectAt(recordKey) })],
@@ -447,8 +434,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
 
         /** Bash that lets another export write an object, once. */
         function overtake(objects: Objects, name: string): string {
-            const version =
-                name === key ? { "archive-sha256": "other" } : { "archive-version-id": "other-1" };
+            const version = name === key ? { "archive-sha256": "other" } : { "archive-version-id": "other-1" };
             const object = {
                 ...(objects[name] ?? assert.fail(name)),
                 VersionId: "other-1",
@@ -492,10 +478,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         });
 
         it("is content where only the answer to writing the record was lost", () => {
-            const build = succeed(
-                {},
-                { "aws s3api put-object": `${store}; ${failing("(PreconditionFailed)")}` },
-            );
+            const build = succeed({}, { "aws s3api put-object": `${store}; ${failing("(PreconditionFailed)")}` });
             assert.equal(callsOf(build, "aws", "s3api", "put-object").length, 1);
         });
     });

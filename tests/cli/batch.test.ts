@@ -8,9 +8,7 @@ import { outputs } from "./support/outputs";
 
 const execution = "arn:aws:states:eu-west-1:111122223333:execution:batch:run";
 const mapRun = "arn:aws:states:eu-west-1:111122223333:mapRun:batch/JSON:run";
-const uris = ["one", "two", "three"].map(
-    (tag) => `111122223333.dkr.ecr.eu-west-1.amazonaws.com/nginx:${tag}`,
-);
+const uris = ["one", "two", "three"].map((tag) => `111122223333.dkr.ecr.eu-west-1.amazonaws.com/nginx:${tag}`);
 
 /** How the batch ends after 20 s. */
 const lost = {
@@ -30,8 +28,7 @@ const whole = {
 
 function batch(end: object, refused: readonly string[] = []): AwsAnswer {
     return (operation, input, nowMs = startTimeMs) => {
-        if (refused.includes(operation))
-            throw awsError("AccessDeniedException", `not authorized: ${operation}`);
+        if (refused.includes(operation)) throw awsError("AccessDeniedException", `not authorized: ${operation}`);
         const seconds = (nowMs - startTimeMs) / 1000;
         const done = Math.min(3, Math.floor(seconds / 5));
         const failedRow = JSON.stringify({
@@ -42,9 +39,7 @@ function batch(end: object, refused: readonly string[] = []): AwsAnswer {
         const objects: Record<string, string> = {
             "batch-results/run/x/manifest.json": JSON.stringify({
                 ResultFiles:
-                    end === lost
-                        ? { FAILED: [{ Key: "batch-results/run/x/FAILED_0.jsonl" }], SUCCEEDED: [] }
-                        : {},
+                    end === lost ? { FAILED: [{ Key: "batch-results/run/x/FAILED_0.jsonl" }], SUCCEEDED: [] } : {},
             }),
             "batch-results/run/x/FAILED_0.jsonl": `${failedRow}\n`,
         };
@@ -54,9 +49,7 @@ function batch(end: object, refused: readonly string[] = []): AwsAnswer {
             StopExecution: () => ({}),
             DescribeExecution: () => ({
                 startDate: new Date(startTimeMs),
-                ...(seconds < 20
-                    ? { status: "RUNNING" }
-                    : { ...end, stopDate: new Date(startTimeMs + 20_000) }),
+                ...(seconds < 20 ? { status: "RUNNING" } : { ...end, stopDate: new Date(startTimeMs + 20_000) }),
             }),
             ListMapRuns: () => ({ mapRuns: seconds < 4 ? [] : [{ mapRunArn: mapRun }] }),
             DescribeMapRun: () => ({
@@ -164,9 +157,7 @@ describe("image-export batch", () => {
         writeFileSync(table, `\uFEFFimageUri, platform\r\n${uris[0]},linux/arm64\r\n`);
         const { calls } = await start([], { args: ["batch", table, "--no-wait"] });
         assert.match(String(calls[0]?.input["Key"]), /\.json$/);
-        assert.deepEqual(JSON.parse(String(calls[0]?.input["Body"])), [
-            { imageUri: uris[0], platform: "linux/arm64" },
-        ]);
+        assert.deepEqual(JSON.parse(String(calls[0]?.input["Body"])), [{ imageUri: uris[0], platform: "linux/arm64" }]);
     });
 
     it("refuses a file that does not exist, or names no image in a row, before anything is started", async () => {

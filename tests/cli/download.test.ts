@@ -122,10 +122,7 @@ describe("download", () => {
             run(undefined, () => void (isLate = true)),
             (error) => {
                 assert.ok(error instanceof Failure);
-                assert.match(
-                    error.details.next ?? "",
-                    /app\.tar\.part has .* the same command goes on from there\.$/,
-                );
+                assert.match(error.details.next ?? "", /app\.tar\.part has .* the same command goes on from there\.$/);
                 return true;
             },
         );

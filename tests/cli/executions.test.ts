@@ -21,9 +21,7 @@ describe("image-export status", () => {
         const done = await run({ args: ["status", executionArn], aws: at(50) });
         assert.equal(done.exitCode, 0);
         assert.match(done.stdout, /^digest +sha256:a{64}$/m);
-        const failed = fakeExport([
-            { at: 0, end: { status: "FAILED", error: "ExportFailed", cause: "why" } },
-        ]);
+        const failed = fakeExport([{ at: 0, end: { status: "FAILED", error: "ExportFailed", cause: "why" } }]);
         assert.equal((await run({ args: ["status", executionArn], aws: failed })).exitCode, 1);
     });
 
@@ -50,10 +48,7 @@ describe("image-export status", () => {
             },
         });
         assert.equal(exitCode, 1);
-        assert.match(
-            stderr,
-            new RegExp(`^Error ExecutionDoesNotExist: .*\n +of ${executionArn}\n +next .*list`),
-        );
+        assert.match(stderr, new RegExp(`^Error ExecutionDoesNotExist: .*\n +of ${executionArn}\n +next .*list`));
     });
 });
 
@@ -108,8 +103,7 @@ describe("image-export list", () => {
     }));
     const aws: AwsAnswer = (operation, input) => {
         if (operation === "DescribeExecution") {
-            const failed =
-                executions.find((each) => each.executionArn === input["executionArn"])?.status === "FAILED";
+            const failed = executions.find((each) => each.executionArn === input["executionArn"])?.status === "FAILED";
             return {
                 input: JSON.stringify({ imageUri: "host/nginx:1" }),
                 error: failed ? "ImageNotFound" : undefined,

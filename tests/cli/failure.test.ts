@@ -49,10 +49,7 @@ describe("failures", () => {
         const error = Object.assign(new Error("getaddrinfo ENOTFOUND states.eu-west-9.amazonaws.com"), {
             code: "ENOTFOUND",
         });
-        assert.match(
-            printed(error),
-            /^Error ENOTFOUND: getaddrinfo.*\n +next Check that this machine reaches AWS/,
-        );
+        assert.match(printed(error), /^Error ENOTFOUND: getaddrinfo.*\n +next Check that this machine reaches AWS/);
         assert.ok(isPassing(error));
     });
 

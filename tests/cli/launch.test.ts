@@ -13,14 +13,7 @@ describe("the launcher", () => {
 
     before(() => {
         copy = mkdtempSync(join(tmpdir(), "image-export-"));
-        for (const name of [
-            "cli",
-            "contract",
-            "exporter",
-            "package.json",
-            "package-lock.json",
-            "tsconfig.json",
-        ]) {
+        for (const name of ["cli", "contract", "exporter", "package.json", "package-lock.json", "tsconfig.json"]) {
             cpSync(join(root, name), join(copy, name), { recursive: true });
         }
         symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));

@@ -8,10 +8,7 @@ const request = { imageUri: uri, platform: "linux/arm64", force: true };
 
 describe("the file of a batch", () => {
     it("is read in each of its forms", () => {
-        assert.deepEqual(readManifest("a.json", JSON.stringify([uri, request])), [
-            { imageUri: uri },
-            request,
-        ]);
+        assert.deepEqual(readManifest("a.json", JSON.stringify([uri, request])), [{ imageUri: uri }, request]);
         assert.deepEqual(readManifest("a.jsonl", `"${uri}"\n\n${JSON.stringify(request)}\n`), [
             { imageUri: uri },
             request,
@@ -25,10 +22,7 @@ describe("the file of a batch", () => {
 
     for (const [what, text] of [
         ["as it is", `imageUri,platform,force\n${uri},linux/arm64,true\n`],
-        [
-            "with Excel's byte order mark and line ends",
-            `\uFEFFimageUri,platform,force\r\n${uri},linux/arm64,TRUE\r\n`,
-        ],
+        ["with Excel's byte order mark and line ends", `\uFEFFimageUri,platform,force\r\n${uri},linux/arm64,TRUE\r\n`],
         ["with blanks around names and cells", `imageUri, platform , force\n${uri}, linux/arm64 ,true\n`],
         ["with quotes", `"imageUri","platform","force"\n"${uri}","linux/arm64","true"\n\n`],
     ] as const) {
@@ -48,11 +42,7 @@ describe("the file of a batch", () => {
         ["a.json", "[]", "a.json names no image"],
         ["a.json", '[{"image":"x"}]', "a.json element 1 has the field image: expected imageUri, "],
         ["a.json", '[{"platform":"linux/arm64"}]', "a.json element 1 has no imageUri"],
-        [
-            "a.json",
-            `["${uri}",{"imageUri":"${uri}","force":"yes"}]`,
-            'element 2 has the force "yes": expected',
-        ],
+        ["a.json", `["${uri}",{"imageUri":"${uri}","force":"yes"}]`, 'element 2 has the force "yes": expected'],
         ["a.json", `[{"imageUri":"${uri}","platform":"arm64"}]`, 'has the platform "arm64"'],
         ["a.json", '[{"imageUri":null}]', "has the imageUri null: expected a string"],
         ["a.json", "[7]", "a.json element 1 is 7"],
@@ -71,8 +61,7 @@ describe("the file of a batch", () => {
         it(`is refused: ${says}`, () => {
             assert.throws(
                 () => readManifest(name, text),
-                (error) =>
-                    error instanceof Failure && error.details.exitCode === 2 && error.message.includes(says),
+                (error) => error instanceof Failure && error.details.exitCode === 2 && error.message.includes(says),
             );
         });
     }

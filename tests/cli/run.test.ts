@@ -40,40 +40,22 @@ describe("run", () => {
         assert.equal((await runWithS3({ s3 }, "verify", file)).exitCode, 0);
         const again = await runWithS3({ s3 }, "run", image, file);
         assert.match(again.stdout, /^status {4}already exported$/m);
-        assert.match(
-            (await runWithS3({ s3 }, "run", image, file, "--force")).stdout,
-            /^status {4}exported$/m,
-        );
+        assert.match((await runWithS3({ s3 }, "run", image, file, "--force")).stdout, /^status {4}exported$/m);
     });
 
     it("exports to S3, with the settings of its environment, and prints JSON", async () => {
         const env = s3.env as Record<string, string>;
         const options = ["--platform", "linux/amd64", "--concurrency", "2", "--memory-mib", "20", "--json"];
-        const { exitCode, stdout } = await runWithS3(
-            { s3, env },
-            "run",
-            image,
-            "s3://bucket/a.tar",
-            ...options,
-        );
+        const { exitCode, stdout } = await runWithS3({ s3, env }, "run", image, "s3://bucket/a.tar", ...options);
         assert.equal(exitCode, 0);
         const result = JSON.parse(stdout) as Record<string, unknown>;
-        assert.deepEqual(
-            [result["artifactKey"], result["engine"], result["skipped"]],
-            ["a.tar", "stream", false],
-        );
+        assert.deepEqual([result["artifactKey"], result["engine"], result["skipped"]], ["a.tar", "stream", false]);
         assert.ok(s3.objects.has("bucket/a.tar") && s3.objects.has("bucket/a.tar.json"));
     });
 
     it("works from the bundle that people start, with its hashing thread", async () => {
         const launcher = path.resolve(__dirname, "../../cli/launch.js");
-        const { stdout } = await promisify(execFile)(process.execPath, [
-            launcher,
-            "run",
-            image,
-            file,
-            "--json",
-        ]);
+        const { stdout } = await promisify(execFile)(process.execPath, [launcher, "run", image, file, "--json"]);
         assert.equal((JSON.parse(stdout) as { artifactKey: string }).artifactKey, file);
         assert.ok((await readFile(file)).length > 20_000);
     });

@@ -83,11 +83,7 @@ describe("the stack", () => {
     });
 
     for (const [what, given, says] of [
-        [
-            "no outputs",
-            {},
-            /not the outputs of an ecr-image-export stack.*\n +next Deploy the stack: pulumi up/,
-        ],
+        ["no outputs", {}, /not the outputs of an ecr-image-export stack.*\n +next Deploy the stack: pulumi up/],
         ["outputs of something else", { url: "x" }, /stateMachineArn \(missing, expected string\)/],
         ["what is not JSON", "warning", /is not valid JSON/],
     ] as const) {

@@ -89,12 +89,7 @@ describe("image-export start", () => {
     });
 
     for (const [what, end, exitCode, shown] of [
-        [
-            "there already",
-            { status: "SUCCEEDED", output: { ...exported, skipped: true } },
-            0,
-            /already exported/,
-        ],
+        ["there already", { status: "SUCCEEDED", output: { ...exported, skipped: true } }, 0, /already exported/],
         [
             "failed",
             { status: "FAILED", error: "ImageNotFound", cause: "no such tag" },

@@ -47,10 +47,7 @@ describe("url", () => {
     it("tells that a link ends with the credentials that signed it", async () => {
         const credentials = { sessionToken: "token", expiration: new Date(startTimeMs + hourMs) };
         const early = await runWithS3({ s3, credentials }, "url", uri, "--expires", "2h", "--json");
-        assert.match(
-            early.stderr,
-            /^Note The credentials that signed it end before .*, and the link with them\.$/m,
-        );
+        assert.match(early.stderr, /^Note The credentials that signed it end before .*, and the link with them\.$/m);
         assert.match(early.stdout, /"expiresAt": "2026-11-25T13:00:00\.000Z"/);
         const inTime = await runWithS3({ s3, credentials }, "url", uri, "--expires", "30m");
         assert.doesNotMatch(inTime.stderr, /Note/);

@@ -70,10 +70,7 @@ describe("verify", () => {
         assert.equal(bytes[at], 0);
         await damage(at);
         const { stdout } = await runWithS3({ s3 }, "verify", file);
-        assert.match(
-            stdout,
-            new RegExp(`^wrong the padding after .* is damaged: byte ${at} is not zero$`, "m"),
-        );
+        assert.match(stdout, new RegExp(`^wrong the padding after .* is damaged: byte ${at} is not zero$`, "m"));
     });
 
     it("says without a record what could not be checked", async () => {
@@ -118,10 +115,7 @@ describe("verify", () => {
         const found = JSON.parse(stdout) as { good: boolean; problems: string[]; record: unknown };
         assert.deepEqual([exitCode, found.good], [1, false]);
         assert.deepEqual(found.record, record);
-        assert.equal(
-            found.problems[0],
-            `the end of the archive is damaged: byte ${bytes.length - 1} is not zero`,
-        );
+        assert.equal(found.problems[0], `the end of the archive is damaged: byte ${bytes.length - 1} is not zero`);
         assert.equal(stderr, "Verifying 28.2 kB\n");
     });
 
@@ -137,10 +131,7 @@ describe("verify", () => {
         headers["x-amz-version-id"] = "newer";
         const { exitCode, stdout } = await runWithS3({ s3 }, "verify", uri);
         assert.equal(exitCode, 1);
-        assert.match(
-            stdout,
-            /^wrong the archive is version newer, the record describes version version-\d+$/m,
-        );
+        assert.match(stdout, /^wrong the archive is version newer, the record describes version version-\d+$/m);
     });
 
     it("verifies an object without a record", async () => {
@@ -155,10 +146,7 @@ describe("verify", () => {
         assert.equal(none.exitCode, 1);
         assert.match(none.stderr, /none\.tar cannot be read: ENOENT.*\n +next Give the path of an archive/);
         assert.match((await runWithS3({ s3 }, "verify", folder)).stderr, /is not a file\./);
-        assert.match(
-            (await runWithS3({ s3 }, "verify", "s3://bucket/none.tar")).stderr,
-            /NoSuchKey: There is nothing/,
-        );
+        assert.match((await runWithS3({ s3 }, "verify", "s3://bucket/none.tar")).stderr, /NoSuchKey: There is nothing/);
         await writeFile(`${file}.json`, "{}");
         assert.match(
             (await runWithS3({ s3 }, "verify", file)).stderr,

@@ -142,8 +142,7 @@ describe("BatchOrchestration", () => {
     });
 
     it("encrypts manifests, results and log with a KMS key", async () => {
-        const encryptionKeyArn =
-            "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        const encryptionKeyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         const encrypted = await evaluateBatch({ encryptionKeyArn });
         assert.equal(encrypted.resource("test-machine-log").inputs["kmsKeyId"], encryptionKeyArn);
         const useKey = {

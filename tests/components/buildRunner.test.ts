@@ -16,10 +16,7 @@ const args: BuildRunnerArgs = {
     engine: "docker",
     buildspec: "version: 0.2\n",
     image,
-    repositories: [
-        image.repository,
-        parseRepositoryArn("arn:aws:ecr:eu-west-1:444455556666:repository/platform/base"),
-    ],
+    repositories: [image.repository, parseRepositoryArn("arn:aws:ecr:eu-west-1:444455556666:repository/platform/base")],
     artifactBucketName: "artifacts-0a1b2c3",
     artifactBucketArn: bucketArn,
     artifactPrefix: "images/",
@@ -64,8 +61,7 @@ describe("BuildRunner", () => {
                     Condition: {
                         StringEquals: { "aws:SourceAccount": "111122223333" },
                         ArnLike: {
-                            "aws:SourceArn":
-                                "arn:aws:codebuild:ap-northeast-1:111122223333:project/test-project*",
+                            "aws:SourceArn": "arn:aws:codebuild:ap-northeast-1:111122223333:project/test-project*",
                         },
                     },
                 },
@@ -94,11 +90,7 @@ describe("BuildRunner", () => {
                     {
                         Sid: "PullImages",
                         Effect: "Allow",
-                        Action: [
-                            "ecr:BatchCheckLayerAvailability",
-                            "ecr:BatchGetImage",
-                            "ecr:GetDownloadUrlForLayer",
-                        ],
+                        Action: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
                         Resource: [
                             "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx",
                             "arn:aws:ecr:eu-west-1:444455556666:repository/platform/base",
@@ -459,12 +451,8 @@ describe("BuildRunner with engine stream", () => {
 });
 
 describe("BuildRunner with a KMS key", () => {
-    const encryptionKeyArn =
-        "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    const engines: Partial<BuildRunnerArgs>[] = [
-        { engine: "docker" },
-        { engine: "stream", exporter: "// exporter" },
-    ];
+    const encryptionKeyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const engines: Partial<BuildRunnerArgs>[] = [{ engine: "docker" }, { engine: "stream", exporter: "// exporter" }];
     for (const engine of engines) {
         describe(`and engine ${engine.engine}`, () => {
             let runner: Evaluation;
@@ -481,9 +469,7 @@ describe("BuildRunner with a KMS key", () => {
             });
 
             it("may use the key through S3, for the bucket, and nothing else besides", () => {
-                const [before, after] = [without, runner].map((each) =>
-                    statementsOf(each.resource("test-policy")),
-                );
+                const [before, after] = [without, runner].map((each) => statementsOf(each.resource("test-policy")));
                 assert.deepEqual(
                     after?.filter(({ Sid }) => !before?.some((each) => each.Sid === Sid)),
                     [

@@ -51,10 +51,7 @@ describe("Dashboard", () => {
 
     it("fills its 24 columns, without gap and overlap", () => {
         const cells = widgets.flatMap(({ x, y, width, height }) =>
-            Array.from({ length: width * height }, (_, cell) => [
-                x + (cell % width),
-                y + Math.floor(cell / width),
-            ]),
+            Array.from({ length: width * height }, (_, cell) => [x + (cell % width), y + Math.floor(cell / width)]),
         );
         const rows = Math.max(...cells.map(([, row = 0]) => row)) + 1;
         assert.equal(new Set(cells.map(String)).size, cells.length, "no two widgets overlap");
@@ -63,20 +60,11 @@ describe("Dashboard", () => {
     });
 
     it("shows results, times, bytes and failures", () => {
-        const results = [
-            "ExecutionsSucceeded",
-            "ExecutionsFailed",
-            "ExecutionsTimedOut",
-            "ExecutionsAborted",
-        ];
+        const results = ["ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"];
         assert.deepEqual(metricsOf("Exports by result"), results);
         assert.deepEqual(metricsOf("Batches by result"), results);
         assert.deepEqual(metricsOf("Duration of exports (ms)"), Array(3).fill("ExecutionTime"));
-        assert.deepEqual(metricsOf("Queue and build time (s)"), [
-            "QueuedDuration",
-            "BuildDuration",
-            "Duration",
-        ]);
+        assert.deepEqual(metricsOf("Queue and build time (s)"), ["QueuedDuration", "BuildDuration", "Duration"]);
         assert.deepEqual(metricsOf("Builds"), ["SucceededBuilds", "FailedBuilds"]);
         assert.deepEqual(properties("Bytes stored")["metrics"], [
             [

@@ -127,12 +127,7 @@ describe("IsolatedNetwork", () => {
             ["its endpoint", "ecr.api", "test-ecr-api-endpoint"],
             ["private DNS", "ecr.dkr", "test-ecr-dkr-endpoint", { privateDnsEnabled: false }],
             ["DNS in the VPC", "logs", "test-vpc", { enableDnsHostnames: false }],
-            [
-                "an interface in each zone",
-                "sts",
-                "test-sts-endpoint",
-                { subnetIds: [idOf("subnet", "test-subnet-1")] },
-            ],
+            ["an interface in each zone", "sts", "test-sts-endpoint", { subnetIds: [idOf("subnet", "test-subnet-1")] }],
             ["the group at the endpoint", "logs", "test-logs-endpoint", { securityGroupIds: ["sg-other"] }],
             ["the rule out of the build", "ecr.api", "test-build-to-endpoints"],
             ["the rule into the endpoint", "ecr.api", "test-endpoints-from-build"],
@@ -224,10 +219,7 @@ describe("IsolatedNetwork", () => {
         process.on("unhandledRejection", collect);
         await evaluateNetwork({ zones: ["ap-northeast-1a"] }).catch(collect);
         process.off("unhandledRejection", collect);
-        assert.match(
-            String(refused[0]),
-            /needs two availability zones, and the region offers 1: ap-northeast-1a/,
-        );
+        assert.match(String(refused[0]), /needs two availability zones, and the region offers 1: ap-northeast-1a/);
     });
 
     it("logs every flow, under a role that may write to that one log group", () => {
@@ -313,11 +305,7 @@ describe("IsolatedNetwork", () => {
                     {
                         ...everybody,
                         Sid: "PullImages",
-                        Action: [
-                            "ecr:BatchCheckLayerAvailability",
-                            "ecr:BatchGetImage",
-                            "ecr:GetDownloadUrlForLayer",
-                        ],
+                        Action: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
                         Resource: repositoryArns,
                     },
                 ]);
@@ -370,9 +358,7 @@ describe("IsolatedNetwork", () => {
             const partition = partitionOf(region) ?? "aws";
             const there = await evaluateNetwork({
                 at: { partition, region, accountId: "111122223333" },
-                repositories: [
-                    parseRepositoryArn(`arn:${partition}:ecr:${region}:111122223333:repository/web/nginx`),
-                ],
+                repositories: [parseRepositoryArn(`arn:${partition}:ecr:${region}:111122223333:repository/web/nginx`)],
                 artifactBucketArn: `arn:${partition}:s3:::artifacts`,
             });
             for (const [service, serviceName] of Object.entries(names)) {

@@ -58,10 +58,7 @@ describe("Monitoring", () => {
     itKeepsTheHouseRules(() => monitoring);
 
     it("declares what those who are told need, and no more", async () => {
-        assert.deepEqual(
-            monitoring.typesAndNames(),
-            [...always, ...forSomebody, ...forEmails, ...forSlack].sort(),
-        );
+        assert.deepEqual(monitoring.typesAndNames(), [...always, ...forSomebody, ...forEmails, ...forSlack].sort());
         const nobody = await evaluateMonitoring({ notifications: undefined });
         assert.deepEqual(nobody.typesAndNames(), always);
         const subscribersOfTheirOwn = await evaluateMonitoring({
@@ -162,9 +159,7 @@ describe("Monitoring", () => {
 
         it("are written by a state machine that gets what it needs of the event", () => {
             for (const subject of ["export", "batch"]) {
-                const { inputTransformer, ...target } = monitoring.resource(
-                    `test-ended-${subject}-target`,
-                ).inputs;
+                const { inputTransformer, ...target } = monitoring.resource(`test-ended-${subject}-target`).inputs;
                 assert.deepEqual(target, {
                     rule: `test-ended-${subject}-0a1b2c3`,
                     arn: notifierArn,
@@ -188,10 +183,7 @@ describe("Monitoring", () => {
 
         it("name the project's builds and publish to the topic", () => {
             const definition = String(monitoring.resource("test-notifier").inputs["definition"]);
-            assert.match(
-                definition,
-                /\/codesuite\/codebuild\/111122223333\/projects\/export-project\/history/,
-            );
+            assert.match(definition, /\/codesuite\/codebuild\/111122223333\/projects\/export-project\/history/);
             assert(definition.includes(`"TopicArn":"${topicArn}"`));
         });
 
@@ -295,11 +287,7 @@ describe("Monitoring", () => {
                     ...ofBoth("throttled", "ExecutionThrottled"),
                     ["builds-failed", "AWS/CodeBuild FailedBuilds Sum", "ProjectName export-project"],
                     ["builds-slow", "AWS/CodeBuild Duration Maximum", "ProjectName export-project"],
-                    [
-                        "notifier-failed",
-                        "AWS/States ExecutionsFailed Sum",
-                        ofMachine("test-notifier-0a1b2c3"),
-                    ],
+                    ["notifier-failed", "AWS/States ExecutionsFailed Sum", ofMachine("test-notifier-0a1b2c3")],
                 ].sort(),
             );
         });

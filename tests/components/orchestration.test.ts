@@ -67,8 +67,7 @@ describe("ExportOrchestration", () => {
                     Condition: {
                         StringEquals: { "aws:SourceAccount": "111122223333" },
                         ArnLike: {
-                            "aws:SourceArn":
-                                "arn:aws:states:ap-northeast-1:111122223333:stateMachine:test-machine*",
+                            "aws:SourceArn": "arn:aws:states:ap-northeast-1:111122223333:stateMachine:test-machine*",
                         },
                     },
                 },
@@ -148,9 +147,7 @@ describe("ExportOrchestration", () => {
 
     it("does not ask ECR about what a pull-through cache fills", async () => {
         const cachedRepositories = [{ ...image.repository, name: "web/other" }];
-        const { inputs } = (await evaluateOrchestration({ cachedRepositories })).resource(
-            "test-machine-policy",
-        );
+        const { inputs } = (await evaluateOrchestration({ cachedRepositories })).resource("test-machine-policy");
         const { Statement } = inputs["policy"] as { Statement: { Sid: string; Resource: unknown }[] };
         assert.deepEqual(Statement.find(({ Sid }) => Sid === "ResolveTags")?.Resource, [
             "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx",
@@ -159,9 +156,7 @@ describe("ExportOrchestration", () => {
 
     it("asks ECR nothing where every repository is of another account or region", async () => {
         const [, , ...elsewhere] = args.repositories;
-        const { inputs } = (await evaluateOrchestration({ repositories: elsewhere })).resource(
-            "test-machine-policy",
-        );
+        const { inputs } = (await evaluateOrchestration({ repositories: elsewhere })).resource("test-machine-policy");
         const { Statement } = inputs["policy"] as { Statement: { Sid: string }[] };
         assert.deepEqual(
             Statement.map(({ Sid }) => Sid),
@@ -205,8 +200,7 @@ describe("ExportOrchestration", () => {
     });
 
     it("encrypts its log with a KMS key, which its role needs nothing of", async () => {
-        const encryptionKeyArn =
-            "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        const encryptionKeyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         const encrypted = await evaluateOrchestration({ encryptionKeyArn });
         assert.equal(encrypted.resource("test-machine-log").inputs["kmsKeyId"], encryptionKeyArn);
         const policyOf = (evaluation: Evaluation) => evaluation.resource("test-machine-policy").inputs;
@@ -239,11 +233,7 @@ describe("ExportOrchestration", () => {
                 {
                     Sid: "FollowExports",
                     Effect: "Allow",
-                    Action: [
-                        "states:DescribeExecution",
-                        "states:GetExecutionHistory",
-                        "states:StopExecution",
-                    ],
+                    Action: ["states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"],
                     Resource: "arn:aws:states:ap-northeast-1:111122223333:execution:test-machine-0a1b2c3:*",
                 },
                 {

@@ -70,11 +70,7 @@ describe("PrivateNetwork", () => {
         const sids = (evaluation: Evaluation) =>
             statementsOf(evaluation.resource("test-s3-endpoint")).map(({ Sid }) => Sid);
         assert.deepEqual(sids(network), ["DownloadLayers", "WriteArchives"]);
-        assert.deepEqual(sids(await evaluateNetwork("stream")), [
-            "DownloadLayers",
-            "PassExporters",
-            "WriteArchives",
-        ]);
+        assert.deepEqual(sids(await evaluateNetwork("stream")), ["DownloadLayers", "PassExporters", "WriteArchives"]);
     });
 
     it("can be previewed, when nothing of the VPC is known yet", async () => {

@@ -1,11 +1,7 @@
 import { strict as assert } from "node:assert";
 
 import { parseRepositoryArn } from "../../contract/image";
-import {
-    PullThroughCache,
-    type PullThroughCacheRule,
-    repositoriesBelow,
-} from "../../components/pullThroughCache";
+import { PullThroughCache, type PullThroughCacheRule, repositoriesBelow } from "../../components/pullThroughCache";
 import { itKeepsTheHouseRules } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 

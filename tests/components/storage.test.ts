@@ -74,9 +74,7 @@ describe("ArtifactStorage", () => {
     });
 
     it("deletes archives only where it is told to empty the bucket", async () => {
-        const resource = (await evaluateStorage({ protect: false, emptyOnDestroy: true })).resource(
-            "test-bucket",
-        );
+        const resource = (await evaluateStorage({ protect: false, emptyOnDestroy: true })).resource("test-bucket");
         assert.deepEqual(resource.inputs, { forceDestroy: true });
     });
 
@@ -265,8 +263,7 @@ function throughS3(bucketArn: string): object {
 
 /** What a key policy says of those who use the key. */
 function keyUsers(bucketArn: string): object[] {
-    const arn = (service: string, resource: string) =>
-        `arn:aws:${service}:ap-northeast-1:111122223333:${resource}`;
+    const arn = (service: string, resource: string) => `arn:aws:${service}:ap-northeast-1:111122223333:${resource}`;
     return [
         {
             Sid: "EncryptObjects",
@@ -344,8 +341,7 @@ for (const [what, encryption, keyArn] of [
         });
 
         it("lets readers decrypt, through S3 only", () => {
-            const { encryptionKeyArn, readArtifactsPolicy } =
-                storage.component("ArtifactStorage").outputs ?? {};
+            const { encryptionKeyArn, readArtifactsPolicy } = storage.component("ArtifactStorage").outputs ?? {};
             assert.equal(encryptionKeyArn, keyArn);
             const { Statement: statements } = JSON.parse(String(readArtifactsPolicy)) as {
                 Statement: object[];
@@ -366,9 +362,7 @@ describe("ArtifactStorage with a bucket that is there", () => {
     it("imports it by its name, and keeps the name", async () => {
         const adopted = await evaluateStorage({}, { existingBucket: "hand-made-archives" });
         const own = await evaluateStorage();
-        const { inputs, importId, protect, retainOnDelete } = adopted.resource(
-            "test-existing-hand-made-archives",
-        );
+        const { inputs, importId, protect, retainOnDelete } = adopted.resource("test-existing-hand-made-archives");
         assert.deepEqual(inputs, { ...own.resource("test-bucket").inputs, bucket: "hand-made-archives" });
         assert.deepEqual([importId, protect, retainOnDelete], ["hand-made-archives", true, true]);
         assert.equal(own.resource("test-bucket").importId, "");
@@ -396,10 +390,7 @@ describe("ArtifactStorage with a bucket that is there", () => {
 
     it("tells the owner of a given key of this bucket, and of no other", async () => {
         const { outputs } = (
-            await evaluateStorage(
-                {},
-                { existingBucket: "hand-made-archives", encryption: { keyArn: otherKey } },
-            )
+            await evaluateStorage({}, { existingBucket: "hand-made-archives", encryption: { keyArn: otherKey } })
         ).component("ArtifactStorage");
         const policy = String(outputs?.["encryptionKeyPolicy"]);
         assert.match(policy, /"arn:aws:s3:::hand-made-archives"/);

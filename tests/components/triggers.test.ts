@@ -65,8 +65,7 @@ describe("Triggers", () => {
     });
 
     it("encrypts its log with a KMS key", async () => {
-        const encryptionKeyArn =
-            "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        const encryptionKeyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         const { inputs } = (await evaluateTriggers({ encryptionKeyArn })).resource("test-machine-log");
         assert.equal(inputs["kmsKeyId"], encryptionKeyArn);
     });
@@ -87,9 +86,9 @@ describe("Triggers", () => {
 
     for (const tags of [["*"], ["*", "v*"], ["latest", "*"]]) {
         it(`matches every tag by ${tags.join(", ")}, but not the events of an image's parts, which have none`, async () => {
-            const { inputs } = (
-                await evaluateTriggers({ onPush: { repositories: ["nginx"], tags } })
-            ).resource("test-on-push");
+            const { inputs } = (await evaluateTriggers({ onPush: { repositories: ["nginx"], tags } })).resource(
+                "test-on-push",
+            );
             const pattern = JSON.parse(String(inputs["eventPattern"])) as Record<string, unknown>;
             const matches = compilePattern(pattern);
             const push = (tag: string) => ({
@@ -173,10 +172,7 @@ describe("Triggers", () => {
             ).Statement.map(({ Sid, Action, Resource }) => [Sid, Action, Resource]);
         const start = ["PullTrigger", "states:StartExecution", starterArn];
         assert.deepEqual(statements("test-on-push-policy"), [start]);
-        assert.deepEqual(statements("test-schedule-policy"), [
-            start,
-            ["KeepUndelivered", "sqs:SendMessage", queueArn],
-        ]);
+        assert.deepEqual(statements("test-schedule-policy"), [start, ["KeepUndelivered", "sqs:SendMessage", queueArn]]);
         assert.deepEqual(statements("test-machine-policy")[0], [
             "StartTriggeredExports",
             "states:StartExecution",
@@ -204,10 +200,7 @@ describe("Triggers", () => {
         );
         assert.deepEqual(
             trust("test-schedule-role"),
-            assumedBy(
-                "scheduler.amazonaws.com",
-                `arn:aws:scheduler:${account}:schedule-group/test-schedules-0a1b2c3`,
-            ),
+            assumedBy("scheduler.amazonaws.com", `arn:aws:scheduler:${account}:schedule-group/test-schedules-0a1b2c3`),
         );
     });
 

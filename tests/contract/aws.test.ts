@@ -15,10 +15,7 @@ const tokyo = { partition: "aws", region: "ap-northeast-1" } as const;
 describe("links into the console", () => {
     it("names pages of the console of the region", () => {
         const host = "https://ap-northeast-1.console.aws.amazon.com";
-        assert.equal(
-            executionsUrl(tokyo),
-            `${host}/states/home?region=ap-northeast-1#/v2/executions/details/`,
-        );
+        assert.equal(executionsUrl(tokyo), `${host}/states/home?region=ap-northeast-1#/v2/executions/details/`);
         assert.equal(
             buildsUrl(tokyo, "111122223333", "export"),
             `${host}/codesuite/codebuild/111122223333/projects/export/history?region=ap-northeast-1`,
@@ -62,15 +59,7 @@ describe("partitionOf", () => {
     }
     it("knows regions to come, and nothing that is no region", () => {
         assert.equal(partitionOf("eu-north-12"), "aws");
-        for (const text of [
-            "",
-            "moon-west-1",
-            "eu-west",
-            "eu-west-1a",
-            "EU-WEST-1",
-            "us-gov-west",
-            "eu-west-1\n",
-        ]) {
+        for (const text of ["", "moon-west-1", "eu-west", "eu-west-1a", "EU-WEST-1", "us-gov-west", "eu-west-1\n"]) {
             assert.equal(partitionOf(text), undefined, text);
         }
     });

@@ -19,10 +19,7 @@ describe("exit statuses", () => {
     });
     it("are handed to a build as words", () => {
         const pairs = exitStatusText.split(" ").map((word) => word.split("="));
-        assert.deepEqual(
-            Object.fromEntries(pairs.map(([name, status]) => [name, Number(status)])),
-            exitStatuses,
-        );
+        assert.deepEqual(Object.fromEntries(pairs.map(([name, status]) => [name, Number(status)])), exitStatuses);
     });
 });
 
@@ -40,14 +37,8 @@ describe("asExportError", () => {
 describe("messageOf", () => {
     it("has the errors that Node's network errors hide", () => {
         const refused = ["::1", "127.0.0.1"].map((host) => new Error(`refused by ${host}`));
-        assert.equal(
-            messageOf(new AggregateError(refused)),
-            "AggregateError (refused by ::1; refused by 127.0.0.1)",
-        );
-        assert.equal(
-            messageOf(new AggregateError(refused, "both")),
-            "both (refused by ::1; refused by 127.0.0.1)",
-        );
+        assert.equal(messageOf(new AggregateError(refused)), "AggregateError (refused by ::1; refused by 127.0.0.1)");
+        assert.equal(messageOf(new AggregateError(refused, "both")), "both (refused by ::1; refused by 127.0.0.1)");
         assert.equal(messageOf(undefined), "undefined");
     });
 });

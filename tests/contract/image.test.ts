@@ -167,10 +167,7 @@ describe("parseImageUri", () => {
             { repository: { ...nginx, partition: "aws-us-gov", region: "us-gov-west-1" } },
         ],
         ["111122223333.dkr-ecr.ap-northeast-1.on.aws/nginx", { repository: nginx }],
-        [
-            "111122223333.dkr-ecr-fips.us-east-2.on.aws/nginx",
-            { repository: { ...nginx, region: "us-east-2" } },
-        ],
+        ["111122223333.dkr-ecr-fips.us-east-2.on.aws/nginx", { repository: { ...nginx, region: "us-east-2" } }],
         [
             "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/nginx",
             { repository: { ...nginx, partition: "aws-cn", region: "cn-north-1" } },
@@ -231,10 +228,7 @@ describe("parseImageUri", () => {
     };
     for (const [what, uri] of Object.entries(refused)) {
         it(`refuses ${what}`, () => {
-            assert.throws(
-                () => parseImageUri(uri),
-                /expected an image in Amazon ECR, ACCOUNT\.dkr\.ecr\.REGION/,
-            );
+            assert.throws(() => parseImageUri(uri), /expected an image in Amazon ECR, ACCOUNT\.dkr\.ecr\.REGION/);
         });
     }
 
@@ -275,10 +269,7 @@ describe("parseRepositoryArn", () => {
     };
     for (const [what, arn] of Object.entries(refused)) {
         it(`refuses ${what}`, () => {
-            assert.throws(
-                () => parseRepositoryArn(arn),
-                /expected the ARN of one ECR repository, arn:aws:ecr:/,
-            );
+            assert.throws(() => parseRepositoryArn(arn), /expected the ARN of one ECR repository, arn:aws:ecr:/);
         });
     }
 

@@ -39,10 +39,7 @@ describe("readStackOutputs", () => {
         });
         it(`refuses ${name} of another kind`, () => {
             for (const wrong of [1, ["a"], maps.includes(name) ? { a: 1 } : {}]) {
-                assert.throws(
-                    () => readStackOutputs({ ...outputs, [name]: wrong }),
-                    new RegExp(`${name} \\(`),
-                );
+                assert.throws(() => readStackOutputs({ ...outputs, [name]: wrong }), new RegExp(`${name} \\(`));
             }
         });
     }
@@ -52,9 +49,7 @@ describe("readStackOutputs", () => {
             assert.throws(
                 () => readStackOutputs(wrong),
                 (error: Error) => {
-                    const named = stackOutputNames.filter((name) =>
-                        error.message.includes(`${name} (missing`),
-                    );
+                    const named = stackOutputNames.filter((name) => error.message.includes(`${name} (missing`));
                     return named.length === stackOutputNames.length - maybeMissing.length;
                 },
             );
@@ -73,9 +68,7 @@ describe("readStackOutputs", () => {
         it(`reads what a stack with ${JSON.stringify(changes)} exports`, async () => {
             const { result } = await evaluateStack("dev", false, changes);
             assert.deepEqual(readStackOutputs(result), result);
-            const expected = stackOutputNames.filter(
-                (name) => !maybeMissing.includes(name) || own.includes(name),
-            );
+            const expected = stackOutputNames.filter((name) => !maybeMissing.includes(name) || own.includes(name));
             assert.deepEqual(Object.keys(result).sort(), [...expected].sort());
         });
     }

@@ -183,8 +183,7 @@ describe("choosePlatform", () => {
         },
         { requiredKeys: ["os", "architecture"] },
     ) as fc.Arbitrary<Platform>;
-    const text = (each: Platform | undefined): string | undefined =>
-        each && platformText(normalPlatform(each));
+    const text = (each: Platform | undefined): string | undefined => each && platformText(normalPlatform(each));
 
     it("has normal forms that are their own, and match in both directions", () => {
         fc.assert(
@@ -215,8 +214,7 @@ describe("choosePlatform", () => {
             fc.property(fc.array(any, { maxLength: 8 }), any, (offered, request) => {
                 const found = choosePlatform(offered, (each) => each, request);
                 assert.equal(found === undefined, !offered.some((each) => platformMatches(each, request)));
-                if (offered.some((each) => text(each) === text(request)))
-                    assert.equal(text(found), text(request));
+                if (offered.some((each) => text(each) === text(request))) assert.equal(text(found), text(request));
                 if (found && text(found) !== text(request)) assert.ok(!platformMatches(request, found));
             }),
         );

@@ -29,8 +29,7 @@ describe("progress", () => {
         fc.assert(
             fc.property(bytes, bytes, fc.nat(1e6), (writtenBytes, totalBytes, tenths) => {
                 const read =
-                    parseProgress(progressText({ writtenBytes, totalBytes, seconds: tenths / 10 })) ??
-                    assert.fail();
+                    parseProgress(progressText({ writtenBytes, totalBytes, seconds: tenths / 10 })) ?? assert.fail();
                 assert.ok(Math.abs(read.writtenBytes - writtenBytes) <= 5e4 + 1);
                 assert.ok(Math.abs(read.totalBytes - totalBytes) <= 5e4 + 1);
                 assert.equal(read.seconds, tenths / 10);

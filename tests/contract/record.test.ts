@@ -1,12 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import {
-    type ExportRecord,
-    metadataNames,
-    parseRecord,
-    recordMetadata,
-    recordText,
-} from "../../contract/record";
+import { type ExportRecord, metadataNames, parseRecord, recordMetadata, recordText } from "../../contract/record";
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
 const record: ExportRecord = {
@@ -80,8 +74,7 @@ describe("parseRecord", () => {
         });
     }
     it("refuses what is not JSON", () => {
-        for (const text of ["", "{", "<html>"])
-            assert.deepEqual(parseRecord(text), { problem: "is not JSON" });
+        for (const text of ["", "{", "<html>"]) assert.deepEqual(parseRecord(text), { problem: "is not JSON" });
     });
 });
 

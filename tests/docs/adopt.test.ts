@@ -19,11 +19,7 @@ describe("docs/adopt.md", () => {
             key,
             typeof value === "string" ? value : JSON.stringify(value),
         ]);
-        program = await evaluateStack(
-            "prod",
-            false,
-            Object.fromEntries(configured) as Record<string, string>,
-        );
+        program = await evaluateStack("prod", false, Object.fromEntries(configured) as Record<string, string>);
     });
 
     const bucket = () => program.resource("image-export-storage-existing-my-image-archives");
@@ -59,8 +55,7 @@ describe("docs/adopt.md", () => {
         const sides = program
             .customResources()
             .filter(
-                ({ inputs, type }) =>
-                    inputs["bucket"] === "my-image-archives" && !/:Bucket(?:Objectv2)?$/.test(type),
+                ({ inputs, type }) => inputs["bucket"] === "my-image-archives" && !/:Bucket(?:Objectv2)?$/.test(type),
             )
             .map(({ type }) => type.split(":").at(-1) ?? "");
         assert.deepEqual(sides.sort(), Object.keys(settings));

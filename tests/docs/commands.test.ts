@@ -118,9 +118,7 @@ describe("the commands of the documentation", () => {
             for (const [command, options] of Object.entries(pulumiCommands)) {
                 const help = execFileSync("pulumi", [...command.split(" "), "--help"], { encoding: "utf8" });
                 // Of a command that does not exist, the CLI shows the help of the one above it.
-                const names = [...help.matchAll(/^(?:Usage|Aliases):\n(.*)$/gm)]
-                    .map(([, line]) => line)
-                    .join(" ");
+                const names = [...help.matchAll(/^(?:Usage|Aliases):\n(.*)$/gm)].map(([, line]) => line).join(" ");
                 const [name = ""] = command.split(" ").slice(-1);
                 assert(new RegExp(`\\b${name}\\b`).test(names), `${command}: ${names}`);
                 for (const option of options) assert(help.includes(`${option} `), `${command} ${option}`);
@@ -174,14 +172,11 @@ function set(values: Record<string, string | undefined>, { positional, options }
         values[key.includes(":") ? key : `${namespace}${key}`] = value;
         return;
     }
-    const [, name = "", index, field] =
-        /^(\w+)(?:\[(\d+)\]|\.(\w+))$/.exec(key) ?? assert.fail(`${key}: no path`);
+    const [, name = "", index, field] = /^(\w+)(?:\[(\d+)\]|\.(\w+))$/.exec(key) ?? assert.fail(`${key}: no path`);
     const before = JSON.parse(values[`${namespace}${name}`] ?? "null") as object | null;
     // Numbers and truth values are taken for what they look like.
     const typed = /^(?:\d+|true|false)$/.test(value) ? (JSON.parse(value) as unknown) : value;
     const after =
-        field === undefined
-            ? Object.assign([], before, { [Number(index)]: typed })
-            : { ...before, [field]: typed };
+        field === undefined ? Object.assign([], before, { [Number(index)]: typed }) : { ...before, [field]: typed };
     values[`${namespace}${name}`] = JSON.stringify(after);
 }

@@ -61,8 +61,7 @@ describe("examples/consumer", () => {
                     Resource: target?.inputs["arn"],
                     Condition: {
                         ArnEquals: {
-                            "aws:SourceArn":
-                                "arn:aws:events:ap-northeast-1:111122223333:rule/finished-exports-0a1b2c3",
+                            "aws:SourceArn": "arn:aws:events:ap-northeast-1:111122223333:rule/finished-exports-0a1b2c3",
                         },
                     },
                 },
@@ -86,14 +85,8 @@ describe("examples/consumer", () => {
         assert.notEqual(dropped, undefined);
         await assert.rejects(consume({ ...others, stateMachineArn: [] }), (error: Error) => {
             assert(pulumi.RunError.isInstance(error), "the CLI prints the stack trace of any other error");
-            assert.match(
-                error.message,
-                /^The configuration value exportStack is "acme\/ecr-image-export\/prod"\. /,
-            );
-            assert.match(
-                error.message,
-                /artifactBucketName \(missing, expected string\); stateMachineArn \(list,/,
-            );
+            assert.match(error.message, /^The configuration value exportStack is "acme\/ecr-image-export\/prod"\. /);
+            assert.match(error.message, /artifactBucketName \(missing, expected string\); stateMachineArn \(list,/);
             return true;
         });
     });

@@ -65,11 +65,7 @@ describe("the bundle", () => {
     });
 
     it("exports, and prints the result", async () => {
-        const { code, stdout, stderr } = await run(
-            `${registry.host}/app:1`,
-            "s3://bucket/app.tar",
-            "--progress",
-        );
+        const { code, stdout, stderr } = await run(`${registry.host}/app:1`, "s3://bucket/app.tar", "--progress");
         assert.equal(code, 0);
         const { skipped, sha256 } = JSON.parse(stdout) as { skipped: boolean; sha256: string };
         assert.deepEqual([skipped, sha256.length], [false, 64]);
@@ -89,9 +85,7 @@ describe("the bundle", () => {
     ];
     for (const [expected, name, args] of failures) {
         it(`ends with ${expected} and ${name} for ${args.join(" ") || "nothing"}`, async () => {
-            const { code, stdout, stderr } = await run(
-                ...args.map((arg) => arg.replace("HOST", registry.host)),
-            );
+            const { code, stdout, stderr } = await run(...args.map((arg) => arg.replace("HOST", registry.host)));
             assert.equal(code, expected);
             assert.equal((JSON.parse(stdout) as { error: string }).error, name);
             assert.match(stderr, new RegExp(`^${name}: `));
@@ -103,18 +97,14 @@ describe("the bundle", () => {
         assert.equal(code, 0);
         assert.match(stdout, /^Usage/);
         for (const [name, status] of Object.entries(exitStatuses)) {
-            assert.match(
-                stdout,
-                new RegExp(`^Exit codes: 0 done or skipped, .*\\b${status} ${name}\\b`, "m"),
-            );
+            assert.match(stdout, new RegExp(`^Exit codes: 0 done or skipped, .*\\b${status} ${name}\\b`, "m"));
         }
     });
 
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
         it(`takes everything back on ${signal}`, async () => {
             s3.objects.clear();
-            s3.fault = ({ url }) =>
-                url.includes("partNumber=2") ? { kind: "stall", afterBytes: 0 } : undefined;
+            s3.fault = ({ url }) => (url.includes("partNumber=2") ? { kind: "stall", afterBytes: 0 } : undefined);
             const args = [program, `${registry.host}/app:1`, "s3://bucket/app.tar"];
             const child = spawn(process.execPath, args, {
                 env: { ...process.env, ...s3.env },

@@ -160,8 +160,7 @@ describe("exportImage", () => {
     });
 
     describe("with the digest that the state machine was told", () => {
-        const tagDigest = (tag: string): string =>
-            registry.options.repository.tags.get(tag) ?? assert.fail(tag);
+        const tagDigest = (tag: string): string => registry.options.repository.tags.get(tag) ?? assert.fail(tag);
 
         it("exports exactly that under the tag's name, wherever the tag points by now", async () => {
             const env = { ...s3.env, IMAGE_DIGEST: tagDigest("small") };
@@ -191,9 +190,7 @@ describe("exportImage", () => {
 
     describe("from a pull-through cache that has yet to import the image", () => {
         const asked = () =>
-            registry.requests
-                .filter(({ url }) => url.includes("/manifests/"))
-                .map(({ url }) => url.split("/").at(-1));
+            registry.requests.filter(({ url }) => url.includes("/manifests/")).map(({ url }) => url.split("/").at(-1));
         let digest: string;
         beforeEach(() => {
             registry.options.importsByTag = true;
@@ -217,8 +214,7 @@ describe("exportImage", () => {
         });
 
         it("asks for the tag for no other reason", async () => {
-            registry.options.fault = ({ url }) =>
-                url.includes(digest) ? { kind: "status", status: 403 } : undefined;
+            registry.options.fault = ({ url }) => (url.includes(digest) ? { kind: "status", status: 403 } : undefined);
             await assert.rejects(run(`1@${digest}`), { name: "AccessDenied" });
             assert.deepEqual(asked(), [digest]);
         });
@@ -347,8 +343,7 @@ describe("exportImage", () => {
             assertNothingLeft();
         });
         it("of the store leaves nothing", async () => {
-            s3.fault = ({ url }) =>
-                url.includes("partNumber=2") ? { kind: "status", status: 503 } : undefined;
+            s3.fault = ({ url }) => (url.includes("partNumber=2") ? { kind: "status", status: 503 } : undefined);
             await assert.rejects(run("1"), { name: "ExportFailed", message: /part 2/ });
             assertNothingLeft();
         });
@@ -368,11 +363,8 @@ describe("exportImage", () => {
         });
         it("of the record says so, and the archive without it counts for nothing", async () => {
             s3.fault = ({ method, url }) =>
-                method === "PUT" && url.includes("app.tar.json")
-                    ? { kind: "status", status: 403 }
-                    : undefined;
-            const message =
-                /s3:\/\/bucket\/images\/app\.tar is complete, but its record could not be written: .*403/;
+                method === "PUT" && url.includes("app.tar.json") ? { kind: "status", status: 403 } : undefined;
+            const message = /s3:\/\/bucket\/images\/app\.tar is complete, but its record could not be written: .*403/;
             await assert.rejects(run("1"), { name: "AccessDenied", message });
             s3.fault = undefined;
             assert.equal((await run("1")).skipped, false);

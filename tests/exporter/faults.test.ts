@@ -6,14 +6,7 @@ import { verifyArchive } from "../../exporter/archive/verify";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
 import type { Fault, FaultRule } from "./support/faults";
-import {
-    addImage,
-    emptyRepository,
-    fileLayer,
-    pseudoRandom,
-    randomBytesOf,
-    type Repository,
-} from "./support/images";
+import { addImage, emptyRepository, fileLayer, pseudoRandom, randomBytesOf, type Repository } from "./support/images";
 import { quickRetries } from "./support/quick";
 import { verifyObject } from "./support/verifyExport";
 
@@ -59,17 +52,11 @@ describe("faults in random places", () => {
     let repository: Repository;
     before(() => {
         repository = emptyRepository("app");
-        const layers = [5.3, 5.3, 0.1].map((size, at) =>
-            fileLayer(`f${at}`, randomBytesOf(size * mebibyte, at)),
-        );
+        const layers = [5.3, 5.3, 0.1].map((size, at) => fileLayer(`f${at}`, randomBytesOf(size * mebibyte, at)));
         addImage(repository, { layers, tag: "1" });
     });
 
-    async function runWithFaults(
-        seed: number,
-        registry: FakeRegistry,
-        s3: FakeS3,
-    ): Promise<"done" | ExportError> {
+    async function runWithFaults(seed: number, registry: FakeRegistry, s3: FakeS3): Promise<"done" | ExportError> {
         const random = pseudoRandom(seed);
         registry.options.redirectUses = pick(random, [Infinity, 1, 2, 50]);
         registry.options.login = pick(random, ["none", "basic", "bearer"]);

@@ -4,14 +4,7 @@ import { ExportError } from "../../contract/errors";
 import { exportImage, type ExportOutcome } from "../../exporter/exportImage";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
-import {
-    addImage,
-    emptyRepository,
-    fileLayer,
-    pseudoRandom,
-    randomBytesOf,
-    type Repository,
-} from "./support/images";
+import { addImage, emptyRepository, fileLayer, pseudoRandom, randomBytesOf, type Repository } from "./support/images";
 import { quickRetries } from "./support/quick";
 import { recordOf } from "../support/readRecord";
 import { verifyObject } from "./support/verifyExport";
@@ -58,9 +51,7 @@ describe("exports that race for a key", () => {
         const { problems } = await verifyObject(s3, "app.tar");
         assert.deepEqual(problems, [], what);
         const record = recordOf(s3.objects.get("bucket/app.tar.json")?.body.toString());
-        const results = outcomes.filter(
-            (outcome): outcome is ExportOutcome => !(outcome instanceof ExportError),
-        );
+        const results = outcomes.filter((outcome): outcome is ExportOutcome => !(outcome instanceof ExportError));
         assert.ok(
             results.some(({ skipped, sha256 }) => !skipped && sha256 === record.archive.sha256),
             `${what}: nobody reports the archive that is there`,
@@ -68,10 +59,7 @@ describe("exports that race for a key", () => {
         for (const outcome of outcomes) {
             if (outcome instanceof ExportError) {
                 assert.equal(outcome.name, "ExportFailed", what);
-                assert.match(
-                    outcome.message,
-                    /^Another export wrote s3:\/\/bucket\/app\.tar at the same time/,
-                );
+                assert.match(outcome.message, /^Another export wrote s3:\/\/bucket\/app\.tar at the same time/);
             }
         }
         assert.equal(s3.uploads.size, 0, what);
@@ -90,10 +78,7 @@ describe("exports that race for a key", () => {
                     s3.objects.clear();
                     const halt = haltAt(s3, at);
                     const slow = run(first);
-                    const isOver = await Promise.race([
-                        slow.then(() => true),
-                        halt.reached.then(() => false),
-                    ]);
+                    const isOver = await Promise.race([slow.then(() => true), halt.reached.then(() => false)]);
                     if (isOver) {
                         assert.ok(at > 4, "an export takes more requests");
                         return;

@@ -111,12 +111,7 @@ function testCommandLine(engine: EngineName): void {
                 ["start", "--force"],
                 /cannot be seen.*GetExecutionHistory on/,
             ],
-            [
-                "FollowBuilds",
-                "codebuild:BatchGetBuilds",
-                ["start", "--force"],
-                /cannot be seen.*BatchGetBuilds on/,
-            ],
+            ["FollowBuilds", "codebuild:BatchGetBuilds", ["start", "--force"], /cannot be seen.*BatchGetBuilds on/],
             ["ReadBuildLogs", "logs:GetLogEvents", ["start", "--force"], /cannot be seen.*GetLogEvents on/],
         ];
         for (const [statement, action, args, says] of shown) {

@@ -74,9 +74,7 @@ for (const engine of ["docker", "stream"] as const) {
                 key: string;
                 versionId: string;
             };
-            const head = await lab.s3.send(
-                new HeadObjectCommand({ Bucket: bucket, Key: from, VersionId: versionId }),
-            );
+            const head = await lab.s3.send(new HeadObjectCommand({ Bucket: bucket, Key: from, VersionId: versionId }));
             const bound = { bucket, key: from, versionId, eTag: head.ETag, sizeBytes: bytes.length };
             const part = path.join(folder, "part.tar.part");
             await writeFile(part, bytes.subarray(0, 1_000_000));
@@ -107,10 +105,7 @@ for (const engine of ["docker", "stream"] as const) {
             assert.equal(exitCode, 1);
             assert.ok(isNamed(stdout.split("\n"), at), stdout);
             await truncate(damaged, at);
-            assert.match(
-                (await cli(nobody, "verify", damaged)).stdout,
-                /^wrong the archive ends early, at byte/m,
-            );
+            assert.match((await cli(nobody, "verify", damaged)).stdout, /^wrong the archive ends early, at byte/m);
         });
 
         it("recognizes damage anywhere in what the engine really wrote", async () => {

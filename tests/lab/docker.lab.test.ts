@@ -105,14 +105,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
             const source = join(folder, "layer");
             mkdirSync(source, { recursive: true });
             writeFileSync(join(source, "hello"), `${tag} ${JSON.stringify(platform)}`);
-            await run("tar", [
-                "--create",
-                "--file",
-                join(folder, "layer.tar"),
-                "--directory",
-                source,
-                "hello",
-            ]);
+            await run("tar", ["--create", "--file", join(folder, "layer.tar"), "--directory", source, "hello"]);
             const layer = readFileSync(join(folder, "layer.tar"));
             const rootfs = { type: "layers", diff_ids: [digestOf(layer)] };
             const config = JSON.stringify({ ...platform, config: {}, rootfs });
@@ -128,13 +121,9 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
             return { digest, config: digestOf(config), entry };
         }
 
-        async function pushIndex(
-            tag: string,
-            ...platforms: Named[]
-        ): Promise<{ digest: string; configs: string[] }> {
+        async function pushIndex(tag: string, ...platforms: Named[]): Promise<{ digest: string; configs: string[] }> {
             const images: Pushed[] = [];
-            for (const [number, each] of platforms.entries())
-                images.push(await pushImage(`${tag}-${number}`, each));
+            for (const [number, each] of platforms.entries()) images.push(await pushImage(`${tag}-${number}`, each));
             const manifests = images.map(({ entry }) => entry);
             const index = JSON.stringify({ schemaVersion: 2, mediaType: `${oci}.index.v1+json`, manifests });
             await put(`/v2/app/manifests/${tag}`, index, `${oci}.index.v1+json`);
@@ -148,11 +137,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
         }
 
         /** Runs the build's script, and ends it where that takes minutes. */
-        async function build(
-            tag: string,
-            platform: string,
-            changes: Record<string, string> = {},
-        ): Promise<Built> {
+        async function build(tag: string, platform: string, changes: Record<string, string> = {}): Promise<Built> {
             const work = mkdtempSync(join(folder, "build-"));
             writeFileSync(join(work, "export.sh"), scriptOf(readBuildspec("docker")));
             const child = spawn("bash", ["-c", "exec 2>&1; bash export.sh"], {
@@ -181,10 +166,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
         }
 
         /** Asserts that a build succeeded, and gives the record and the path of the archive that are in the bucket. */
-        async function exported(
-            tag: string,
-            result: Built,
-        ): Promise<{ record: ExportRecord; archive: string }> {
+        async function exported(tag: string, result: Built): Promise<{ record: ExportRecord; archive: string }> {
             assert.equal(result.status, 0, result.output);
             const archive = join(folder, `${tag}.tar`);
             await aws("s3", "cp", "--quiet", `s3://artifacts/images/${tag}.tar`, archive);
@@ -199,11 +181,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
         const inTar = (archive: string, name: string) => run("tar", ["xOf", archive, name]);
 
         it("says which version it is", async function () {
-            const version = await docker(
-                "version",
-                "--format",
-                "{{.Server.Version}}, API {{.Server.APIVersion}}",
-            );
+            const version = await docker("version", "--format", "{{.Server.Version}}, API {{.Server.APIVersion}}");
             assert.match(version, /^\d+\.\d+/);
             if (this.test) this.test.title += `: ${version.trim()}`;
         });
@@ -227,10 +205,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
                     assert.ok(names.includes(each), `${each} is missing`);
             }
             await docker("image", "rm", "--force", `${registry}/app:index`);
-            assert.match(
-                await docker("load", "--input", archive),
-                new RegExp(`Loaded image: ${registry}/app:index`),
-            );
+            assert.match(await docker("load", "--input", archive), new RegExp(`Loaded image: ${registry}/app:index`));
 
             const again = await build("index", "linux/arm64", { IMAGE_DIGEST: digest });
             assert.equal(again.status, 0);
@@ -248,10 +223,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
             const nested = blobs.map(async ({ digest, mediaType = "" }) => {
                 const name = `blobs/${digest.replace(":", "/")}`;
                 if (!/manifest|index/.test(mediaType)) return [name];
-                const document = JSON.parse(await inTar(archive, name)) as Record<
-                    string,
-                    Blob | Blob[] | undefined
-                >;
+                const document = JSON.parse(await inTar(archive, name)) as Record<string, Blob | Blob[] | undefined>;
                 const { manifests = [], config = [], layers = [] } = document;
                 return [name, ...(await blobsOf(archive, [manifests, config, layers].flat()))];
             });
@@ -264,19 +236,12 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
             assert.notEqual(digest, before.digest);
             const changes = { IMAGE_DIGEST: before.digest };
             const { record, archive } = await exported("moved", await build("moved", "linux/amd64", changes));
-            assert.deepEqual(
-                [record.imageDigest, record.images[0]?.configDigest],
-                [before.digest, before.config],
-            );
+            assert.deepEqual([record.imageDigest, record.images[0]?.configDigest], [before.digest, before.config]);
             assert.match(await inTar(archive, "manifest.json"), new RegExp(`"${registry}/app:moved"`));
         });
 
         const taken: Record<string, [asked: string, Named, recorded: string | null]> = {
-            "amd64-v1": [
-                "linux/amd64",
-                { os: "linux", architecture: "amd64", variant: "v1" },
-                "linux/amd64/v1",
-            ],
+            "amd64-v1": ["linux/amd64", { os: "linux", architecture: "amd64", variant: "v1" }, "linux/amd64/v1"],
             "arm64-8": ["linux/arm64", { os: "linux", architecture: "arm64", variant: "8" }, "linux/arm64/8"],
             "arm-v6": ["linux/arm", { os: "linux", architecture: "arm", variant: "v6" }, "linux/arm/v6"],
             x86_64: ["linux/amd64", { os: "linux", architecture: "x86_64" }, "linux/x86_64"],

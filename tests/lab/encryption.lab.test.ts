@@ -91,27 +91,15 @@ for (const engine of ["docker", "stream"] as const) {
             const ownKey = Buffer.alloc(32, 1).toString("base64");
             const uploads: [string, boolean, (key: string) => Partial<PutObjectCommandInput>][] = [
                 ["no encryption, which means the bucket's", true, () => ({})],
-                [
-                    "SSE-KMS with the key",
-                    true,
-                    (key) => ({ ServerSideEncryption: "aws:kms", SSEKMSKeyId: key }),
-                ],
+                ["SSE-KMS with the key", true, (key) => ({ ServerSideEncryption: "aws:kms", SSEKMSKeyId: key })],
                 ["SSE-S3", false, () => ({ ServerSideEncryption: "AES256" })],
-                [
-                    "SSE-KMS, which means the account's aws/s3 key",
-                    false,
-                    () => ({ ServerSideEncryption: "aws:kms" }),
-                ],
+                ["SSE-KMS, which means the account's aws/s3 key", false, () => ({ ServerSideEncryption: "aws:kms" })],
                 [
                     "SSE-KMS with another key",
                     false,
                     (key) => ({ ServerSideEncryption: "aws:kms", SSEKMSKeyId: key.replace(/.$/, "x") }),
                 ],
-                [
-                    "SSE-KMS in two layers",
-                    false,
-                    (key) => ({ ServerSideEncryption: "aws:kms:dsse", SSEKMSKeyId: key }),
-                ],
+                ["SSE-KMS in two layers", false, (key) => ({ ServerSideEncryption: "aws:kms:dsse", SSEKMSKeyId: key })],
                 [
                     "a key of the uploader's own",
                     false,

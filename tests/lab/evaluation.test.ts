@@ -32,10 +32,7 @@ describe("the evaluation of a program", () => {
         const evaluation = await evaluate(topic);
         assert.deepEqual(evaluation.typesAndNames(), ["aws:sns/topic:Topic news"]);
         assert.equal(evaluation.resource("news").parent, "");
-        assert.equal(
-            evaluation.resource("news").urn,
-            "urn:pulumi:dev::ecr-image-export::aws:sns/topic:Topic::news",
-        );
+        assert.equal(evaluation.resource("news").urn, "urn:pulumi:dev::ecr-image-export::aws:sns/topic:Topic::news");
     });
 
     it("answers as AWS does in the stack's location", async () => {
@@ -104,17 +101,16 @@ describe("the evaluation of a program", () => {
 
         it("answers a private and a public subnet in each zone", async () => {
             const evaluation = await evaluate(network);
-            const { vpcId, securityGroup, privateSubnets, publicSubnets, ...rest } =
-                evaluation.result as Record<string, string[]>;
+            const { vpcId, securityGroup, privateSubnets, publicSubnets, ...rest } = evaluation.result as Record<
+                string,
+                string[]
+            >;
             assert.match(String(vpcId), /^vpc-[0-9a-f]{17}$/);
             assert.match(String(securityGroup), /^sg-[0-9a-f]{17}$/);
             const subnets = [...(privateSubnets ?? []), ...(publicSubnets ?? [])];
             assert.equal(new Set(subnets).size, 4);
             for (const subnet of subnets) assert.match(subnet, /^subnet-[0-9a-f]{17}$/);
-            assert.deepEqual(
-                [rest["isolatedSubnets"], rest["routeTables"]?.length, rest["gateways"]],
-                [[], 4, 1],
-            );
+            assert.deepEqual([rest["isolatedSubnets"], rest["routeTables"]?.length, rest["gateways"]], [[], 4, 1]);
             assert.equal(evaluation.component("Vpc").inputs["numberOfAvailabilityZones"], 2);
             assert.deepEqual(evaluation.customResources(), []);
         });

@@ -33,17 +33,9 @@ describe("lab: event patterns", () => {
         ["a wildcard with another beginning", { detail: { "image-tag": [{ wildcard: "*1" }] } }, false],
         ["a dot, which is a dot", { detail: { "image-tag": [{ wildcard: "v1?2*" }, "v1x2"] } }, false],
         ["a star that stands for itself", { detail: { "image-tag": [{ wildcard: "v\\*" }] } }, false],
-        [
-            "a text that begins otherwise",
-            { detail: { result: [{ "anything-but": { prefix: "FAIL" } }] } },
-            true,
-        ],
+        ["a text that begins otherwise", { detail: { result: [{ "anything-but": { prefix: "FAIL" } }] } }, true],
         ["a text that begins so", { detail: { result: [{ "anything-but": { prefix: "SUCC" } }] } }, false],
-        [
-            "a missing field that does not begin so",
-            { detail: { x: [{ "anything-but": { prefix: "a" } }] } },
-            false,
-        ],
+        ["a missing field that does not begin so", { detail: { x: [{ "anything-but": { prefix: "a" } }] } }, false],
     ];
     for (const [what, pattern, matches] of verdicts) {
         it(`${matches ? "match" : "do not match"}: ${what}`, () => {
@@ -54,10 +46,7 @@ describe("lab: event patterns", () => {
     const refused: [object, RegExp][] = [
         [{ source: [{ prefix: "aws" }] }, /source uses prefix: the lab knows/],
         [{ detail: { result: [{ "anything-but": "FAILURE" }] } }, /detail\.result uses anything-but/],
-        [
-            { detail: { result: [{ "anything-but": { suffix: "E" } }] } },
-            /result uses anything-but \{"suffix":"E"\}/,
-        ],
+        [{ detail: { result: [{ "anything-but": { suffix: "E" } }] } }, /result uses anything-but \{"suffix":"E"\}/],
         [{ $or: [{ source: ["aws.ecr"] }] }, /uses \$or/],
         [{ source: [{ wildcard: "a*", exists: true }] }, /uses wildcard/],
         [{ source: [{}] }, /uses \{\}/],

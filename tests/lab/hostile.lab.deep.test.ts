@@ -112,9 +112,7 @@ for (const engine of ["docker", "stream"] as const) {
 
         /** Every key of the bucket that has or had an object. */
         async function keys(): Promise<Set<string>> {
-            const listed = await lab.s3.send(
-                new ListObjectVersionsCommand({ Bucket: target.artifactBucket }),
-            );
+            const listed = await lab.s3.send(new ListObjectVersionsCommand({ Bucket: target.artifactBucket }));
             return new Set(listed.Versions?.map(({ Key = "" }) => Key));
         }
 
@@ -124,8 +122,7 @@ for (const engine of ["docker", "stream"] as const) {
             if (result.status === "FAILED") return result.error;
             assert.equal(result.status, "SUCCEEDED");
             const asked = request["artifactKey"];
-            const key =
-                typeof asked === "string" ? asked : defaultArtifactKey(target.artifactPrefix, lab.image);
+            const key = typeof asked === "string" ? asked : defaultArtifactKey(target.artifactPrefix, lab.image);
             assert.equal(result.output["artifactKey"], key);
             assert.ok((await keys()).has(key));
             exports.add(key);
@@ -143,8 +140,7 @@ for (const engine of ["docker", "stream"] as const) {
         }
 
         it("gets the export of an empty request for what is no field of a request", async () => {
-            for (const request of misplacedRequests(everything))
-                assert.equal(await errorOf(request), undefined);
+            for (const request of misplacedRequests(everything)) assert.equal(await errorOf(request), undefined);
         });
 
         it("has exported something, so that the texts were put to use", () => {
@@ -164,10 +160,8 @@ for (const engine of ["docker", "stream"] as const) {
                 codebuild: ({ resource }) =>
                     resource.endsWith(`:project/${String(lab.stack.outputs["buildProjectName"])}`),
                 ecr: ({ action, resource }) =>
-                    resource ===
-                    (action === "ecr:GetAuthorizationToken" ? "*" : repositoryArn(lab.image.repository)),
-                events: ({ resource }) =>
-                    resource.endsWith(":rule/StepFunctionsGetEventForCodeBuildStartBuildRule"),
+                    resource === (action === "ecr:GetAuthorizationToken" ? "*" : repositoryArn(lab.image.repository)),
+                events: ({ resource }) => resource.endsWith(":rule/StepFunctionsGetEventForCodeBuildStartBuildRule"),
                 logs: ({ resource }) => resource.includes(":log-group:/aws/codebuild/image-export-"),
                 s3: ({ action, resource }) =>
                     resource.startsWith(`${bucket}/images/`) ||

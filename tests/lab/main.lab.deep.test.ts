@@ -49,10 +49,7 @@ describe("lab: the command", () => {
     it("reports the failure of an execution by its name, and fails", async () => {
         const { code, output } = await runLab(folder, ["--input", '{"artifactBucket":"another-bucket"}']);
         assert.equal(code, 1);
-        assert.match(
-            output,
-            /Failed with InvalidInput: artifactBucket is "another-bucket": this stack only exports/,
-        );
+        assert.match(output, /Failed with InvalidInput: artifactBucket is "another-bucket": this stack only exports/);
     });
 
     it("says where it looked for an image that exists nowhere", async () => {

@@ -27,10 +27,7 @@ describe("lab: notifications", () => {
         assert.equal(message.topicArn, lab.stack.outputs["notificationTopicArn"]);
         assert.equal(message.subject, "Image export FAILED");
         const text = message.forms["default"] ?? "";
-        assert(
-            text.startsWith(`The export of ${imageUri} ended as FAILED.\n\nError: ImageNotFound\nCause: `),
-            text,
-        );
+        assert(text.startsWith(`The export of ${imageUri} ended as FAILED.\n\nError: ImageNotFound\nCause: `), text);
         const machine = String(lab.stack.outputs["stateMachineArn"]).split(":").at(-1) ?? "";
         assert.match(text, new RegExp(`\nExecution: https://\\S+:execution:${machine}:\\S+\n`));
         const project = String(lab.stack.outputs["buildProjectName"]);

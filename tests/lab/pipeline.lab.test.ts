@@ -158,12 +158,7 @@ function testPipeline(engine: EngineName): void {
     });
 
     const wrong: [string, object, string, RegExp][] = [
-        [
-            "a field that breaks its rule",
-            { artifactKey: "images/../x.tar" },
-            "InvalidInput",
-            /^artifactKey is "images/,
-        ],
+        ["a field that breaks its rule", { artifactKey: "images/../x.tar" }, "InvalidInput", /^artifactKey is "images/],
         [
             "a tag that does not exist",
             { imageUri: "TAG:no-such-tag" },

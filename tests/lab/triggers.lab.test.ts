@@ -43,9 +43,7 @@ describe("lab: triggers", () => {
         await start();
         const machine = lab.stack.outputs["stateMachineArn"];
         await endOfAll(lab); // the starters end before what they start
-        return [...lab.executions.values()].filter(
-            ({ arn, machineArn }) => machineArn === machine && !before.has(arn),
-        );
+        return [...lab.executions.values()].filter(({ arn, machineArn }) => machineArn === machine && !before.has(arn));
     }
 
     async function outputOf(execution: Execution | undefined): Promise<Record<string, unknown>> {
@@ -109,9 +107,7 @@ describe("lab: triggers", () => {
 
     it("export the image of the stack on schedule, once for each time", async () => {
         const time = new Date("2026-11-16T18:00:00.000Z");
-        const started = await exportsOf(() =>
-            Promise.all([lab.deliverScheduled(time), lab.deliverScheduled(time)]),
-        );
+        const started = await exportsOf(() => Promise.all([lab.deliverScheduled(time), lab.deliverScheduled(time)]));
         assert.equal(started.length, 1);
         assert.equal((await outputOf(started[0]))["imageUri"], lab.image.uri);
         assert.deepEqual(await exportsOf(() => lab.deliverScheduled(time)), []);
@@ -121,10 +117,7 @@ describe("lab: triggers", () => {
 
     it("keep what they may not start in the queue of dead letters", async () => {
         lab.iam.removed.add(permission("PullTrigger", "states:StartExecution"));
-        const deliveries = [
-            ...(await lab.deliver(await pushed("v4"))),
-            ...(await lab.deliverScheduled(new Date())),
-        ];
+        const deliveries = [...(await lab.deliver(await pushed("v4"))), ...(await lab.deliverScheduled(new Date()))];
         assert.equal(deliveries.length, 2);
         for (const delivery of deliveries) {
             assert("undelivered" in delivery);

@@ -57,11 +57,7 @@ describe("the statements of policies/", () => {
         const files = globSync(["components/*.ts", "index.ts"], { cwd: root });
         assert(files.length > 5);
         for (const file of files) {
-            assert.doesNotMatch(
-                readFileSync(join(root, file), "utf8"),
-                /\bEffect:|\bAction:|getPolicyDocument/,
-                file,
-            );
+            assert.doesNotMatch(readFileSync(join(root, file), "utf8"), /\bEffect:|\bAction:|getPolicyDocument/, file);
         }
     });
 });

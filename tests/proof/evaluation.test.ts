@@ -68,9 +68,7 @@ describe("least privilege", () => {
         it("is judged by requests of every kind, hundreds of each holder", () => {
             const { program, rows } = evaluated;
             assert.deepEqual([...new Set(rows.map(({ kind }) => kind))].sort(), [...rowKinds].sort());
-            const holders = program.policies.flatMap(({ holder }) =>
-                holder.kind === "identity" ? [holder.name] : [],
-            );
+            const holders = program.policies.flatMap(({ holder }) => (holder.kind === "identity" ? [holder.name] : []));
             for (const name of new Set(holders)) {
                 const own = rows.filter(({ actor }) => actor.name === name);
                 assert(own.length > 150, `${own.length} requests of ${name}`);

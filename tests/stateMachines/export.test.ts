@@ -80,16 +80,11 @@ describe("exportDefinition", () => {
         assert.deepEqual(Object.keys(large.States), Object.keys(definitions.docker.States));
         assert(sizeBytes(large) < 100_000, `${sizeBytes(large)} bytes`);
         const imageUri = `${repositoryUris(ownRepository(names[999] ?? ""))[0] ?? ""}:1`;
-        assert.equal(
-            outputOf((await runExport({ imageUri }, { definition: large })).outcome)["imageUri"],
-            imageUri,
-        );
+        assert.equal(outputOf((await runExport({ imageUri }, { definition: large })).outcome)["imageUri"], imageUri);
     });
 
     it("refuses more repositories than a variable takes", () => {
-        const repositories = Array.from({ length: 1000 }, (_, index) =>
-            ownRepository(`${"n".repeat(240)}-${index}`),
-        );
+        const repositories = Array.from({ length: 1000 }, (_, index) => ownRepository(`${"n".repeat(240)}-${index}`));
         assert.throws(
             () => exportDefinition({ ...exportArgs, repositories }),
             /"Read input" assigns of the export state machine has \d+ bytes, and Step Functions takes \d+: name fewer repositories/,
@@ -218,10 +213,7 @@ describe("an export that succeeds", () => {
     });
 
     it("says that another build came first, which has exported the same", async () => {
-        const { outcome } = await runExport(
-            {},
-            { build: (variables) => exported(variables["ARTIFACT_KEY"]) },
-        );
+        const { outcome } = await runExport({}, { build: (variables) => exported(variables["ARTIFACT_KEY"]) });
         assert.deepEqual(outputOf(outcome), { ...output, skipped: true });
     });
 
@@ -322,10 +314,7 @@ describe("an export that is there already", () => {
 describe("an export that fails", () => {
     it("says that ECR has no such tag, or no such repository", async () => {
         for (const name of ["ImageNotFoundException", "RepositoryNotFoundException"]) {
-            const { outcome, builds } = await runExport(
-                {},
-                { describeImages: fails(`Ecr.${name}`, "AWS's words") },
-            );
+            const { outcome, builds } = await runExport({}, { describeImages: fails(`Ecr.${name}`, "AWS's words") });
             const cause = `${image.uri} does not exist in the registry. AWS's words`;
             assert.deepEqual([outcome, builds], [{ status: "FAILED", error: "ImageNotFound", cause }, []]);
         }
@@ -337,10 +326,7 @@ describe("an export that fails", () => {
                 { build: () => ({}) },
                 /^The build export-0a1b2c3:1 succeeded, but S3 does not show the record: S3\.S3Exception/,
             ],
-            [
-                { build: () => exported(key, {}, {}) },
-                /another export has written images\/web\/nginx\/1\.29\.tar/,
-            ],
+            [{ build: () => exported(key, {}, {}) }, /another export has written images\/web\/nginx\/1\.29\.tar/],
             [{ build: () => exported(key, { platform: "linux/arm64" }) }, /another export has written/],
             [
                 {
@@ -416,8 +402,7 @@ describe("a request that is refused before anything is started", () => {
     for (const name of field) {
         const values = [null, 5, [], {}, ["x"], ...(name === "force" ? ["true"] : [true, "", "\n"])];
         it(`${name} of another type, or empty`, async () => {
-            for (const value of values)
-                await assertRefused({ [name]: value }, `${name} is ${JSON.stringify(value)}: `);
+            for (const value of values) await assertRefused({ [name]: value }, `${name} is ${JSON.stringify(value)}: `);
         });
         it(`${name} with a closing line feed`, async () => {
             const good = {
@@ -431,8 +416,7 @@ describe("a request that is refused before anything is started", () => {
         });
     }
     it("what is no object", async () => {
-        for (const input of [[], [{}], "x", 5, null, true])
-            await assertRefused(input, "is not a JSON object");
+        for (const input of [[], [{}], "x", 5, null, true]) await assertRefused(input, "is not a JSON object");
     });
     it("unknown fields, by name", async () => {
         await assertRefused(
@@ -445,11 +429,7 @@ describe("a request that is refused before anything is started", () => {
     });
     it("too long a request, whatever it holds", async () => {
         await assertRefused({ AWS_X: "x".repeat(250 * 1024) }, "longer than 16384 characters");
-        await assertRefused(
-            { imageUri: "é".repeat(10_000) },
-            "imageUri is ",
-            `${"é".repeat(299)}…: expected`,
-        );
+        await assertRefused({ imageUri: "é".repeat(10_000) }, "imageUri is ", `${"é".repeat(299)}…: expected`);
     });
     it("images that are none, or elsewhere", async () => {
         const [host = ""] = image.uri.split("/");

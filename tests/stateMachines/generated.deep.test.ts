@@ -33,12 +33,7 @@ function assertNamed(outcome: Outcome): void {
 
 describe("1,000 inputs", () => {
     const failure = fc.tuple(
-        fc.constantFrom(
-            "States.TaskFailed",
-            "S3.S3Exception",
-            "CodeBuild.AWSCodeBuildException",
-            "States.Timeout",
-        ),
+        fc.constantFrom("States.TaskFailed", "S3.S3Exception", "CodeBuild.AWSCodeBuildException", "States.Timeout"),
         fc.option(fc.string({ unit: "binary" }), { nil: undefined }),
     );
     const answer = fc.oneof(
@@ -127,8 +122,7 @@ describe("1,000 inputs", () => {
                 const ended = await execute(definition, input, executions.services, { objects });
                 assertNamed(ended.outcome);
                 for (const event of ended.events) {
-                    if (event.type === "failed")
-                        assert(!event.error.startsWith("States.Query"), JSON.stringify(event));
+                    if (event.type === "failed") assert(!event.error.startsWith("States.Query"), JSON.stringify(event));
                 }
                 for (const [key, lines] of ended.objects) {
                     if (!key.includes("/FAILED_")) continue;
@@ -176,9 +170,7 @@ describe("1,000 inputs", () => {
             },
             { requiredKeys: [] },
         );
-        const sized = fc
-            .oneof(event, request)
-            .filter((each) => Buffer.byteLength(JSON.stringify(each)) <= 256 * 1024);
+        const sized = fc.oneof(event, request).filter((each) => Buffer.byteLength(JSON.stringify(each)) <= 256 * 1024);
         const described = fc.record(
             {
                 Input: request.map((each) => JSON.stringify(each)),

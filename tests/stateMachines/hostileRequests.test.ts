@@ -85,8 +85,7 @@ describe("a hostile request in a batch", () => {
             const { outcome } = await execute(batch, input, executions.services);
             assert.equal(outcome.status, "SUCCEEDED", JSON.stringify(outcome));
             const expected = [...requests, { imageUri: text }, { imageUri: image.uri }].map(asSent);
-            for (const request of executions.started)
-                assert(expected.includes(asSent(request)), asSent(request));
+            for (const request of executions.started) assert(expected.includes(asSent(request)), asSent(request));
             assert(executions.started.map(asSent).includes(asSent({ imageUri: image.uri })));
         }
     });
@@ -104,10 +103,7 @@ describe("a hostile request in a batch", () => {
             for (const input of inputs) {
                 const executions = new FakeExecutions(() => ({ sizeBytes: 1 }));
                 const { outcome } = await execute(batch, input, executions.services);
-                assert(
-                    outcome.status === "FAILED" && outcome.error === "InvalidInput",
-                    JSON.stringify(outcome),
-                );
+                assert(outcome.status === "FAILED" && outcome.error === "InvalidInput", JSON.stringify(outcome));
                 assert.deepEqual(executions.started, []);
             }
         }
@@ -141,12 +137,9 @@ function build(engine: EngineName, changes: Record<string, string>): BuildResult
 }
 
 /** Every text that a variable can have; and without those that separate the calls that the stubs write down. */
-const variable = hostileText(target).filter(
-    (text) => !["\0", "\x1e", "\x1f"].some((each) => text.includes(each)),
-);
+const variable = hostileText(target).filter((text) => !["\0", "\x1e", "\x1f"].some((each) => text.includes(each)));
 
-const reference =
-    /^[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?\/[a-z0-9][a-z0-9._/-]*(?::\w[\w.-]*)?(?:@sha256:[0-9a-f]{64})?$/;
+const reference = /^[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?\/[a-z0-9][a-z0-9._/-]*(?::\w[\w.-]*)?(?:@sha256:[0-9a-f]{64})?$/;
 
 /** What the commands of a build of engine docker were told: references, platforms and the object as they should be. */
 function assertPlainArguments({ calls }: BuildResult, key: string): void {
@@ -159,8 +152,7 @@ function assertPlainArguments({ calls }: BuildResult, key: string): void {
             assert.match(rest[2] ?? "", reference);
             assert.equal(rest.length, 3);
         }
-        if (command === "docker" && (what === "tag" || what === "save"))
-            assert.match(rest.at(-1) ?? "", reference);
+        if (command === "docker" && (what === "tag" || what === "save")) assert.match(rest.at(-1) ?? "", reference);
         if (command === "aws" && what === "s3") assert.equal(rest[2], `s3://${target.artifactBucket}/${key}`);
         if (command === "aws" && what === "s3api") {
             assert([key, `${key}.json`].includes(rest[rest.indexOf("--key") + 1] ?? ""));
@@ -235,19 +227,13 @@ describe("a hostile value in a build that was started past the state machine", (
             },
             (text) => {
                 const platform = parsePlatform(text);
-                assert(
-                    platform === "all" ||
-                        /^[\w.-]+\/[\w.-]+$/.test(`${platform.os}/${platform.architecture}`),
-                );
+                assert(platform === "all" || /^[\w.-]+\/[\w.-]+$/.test(`${platform.os}/${platform.architecture}`));
             },
             (text) => {
                 const location = parseLocation(`s3://artifacts/images/${text}`);
                 assert(location.kind === "s3" && location.bucket === "artifacts");
                 assert.equal(location.key, `images/${text}`);
-                assert(
-                    location.key.split("/").every((folder) => !["", ".", ".."].includes(folder)) ||
-                        text === "",
-                );
+                assert(location.key.split("/").every((folder) => !["", ".", ".."].includes(folder)) || text === "");
             },
         ];
         for (const read of readers) {

@@ -31,10 +31,7 @@ describe("the parts of a definition", () => {
     it("refuse a definition that Step Functions would refuse, with what to do", () => {
         const states = (count: number) =>
             Object.fromEntries(
-                Array.from({ length: count }, (_, index) => [
-                    `s${index}`,
-                    { ...pass, Comment: "x".repeat(1000) },
-                ]),
+                Array.from({ length: count }, (_, index) => [`s${index}`, { ...pass, Comment: "x".repeat(1000) }]),
             );
         const machine = (count: number) => ({ StartAt: "s0", States: states(count) });
         assert.equal(checkSize("test", machine(900), "x").StartAt, "s0");

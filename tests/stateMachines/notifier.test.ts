@@ -122,10 +122,7 @@ describe("notifierDefinition", () => {
     });
 
     it("names the stack's image and its key where the request names none", async () => {
-        const text = await textOf(
-            { status: "FAILED" },
-            { Input: " { } ", Error: "ImageNotFound", Cause: "x" },
-        );
+        const text = await textOf({ status: "FAILED" }, { Input: " { } ", Error: "ImageNotFound", Cause: "x" });
         assert.match(text, /^The export of \S+\/nginx:1\.29 ended as FAILED\./);
         assert.match(text, /\nKey: images\/nginx\/1\.29\.tar\n/);
     });

@@ -19,10 +19,7 @@ const definition = starterDefinition({ partition: "aws", exportMachineArn });
 const event = { trigger: "push", identity: "13cde686-328b", request: { imageUri: "registry/app@sha256:1" } };
 
 /** Runs an event against services that keep what was started. */
-async function run(
-    input: unknown,
-    services: Services,
-): Promise<Ended & { readonly asked: readonly StartExecution[] }> {
+async function run(input: unknown, services: Services): Promise<Ended & { readonly asked: readonly StartExecution[] }> {
     const asked: StartExecution[] = [];
     const start = services["states:startExecution"] as unknown as (call: StartExecution) => unknown;
     const ended = await execute(definition, input, {
@@ -57,12 +54,9 @@ describe("starterDefinition", () => {
 
     it("gives the same event the same name, and another event or request another", async () => {
         const names = await Promise.all(
-            [
-                event,
-                { ...event, identity: "2" },
-                { ...event, request: {} },
-                { ...event, trigger: "schedule" },
-            ].map(nameOf),
+            [event, { ...event, identity: "2" }, { ...event, request: {} }, { ...event, trigger: "schedule" }].map(
+                nameOf,
+            ),
         );
         assert.equal(await nameOf(event), names[0]);
         assert.equal(new Set(names).size, 4);
@@ -141,10 +135,7 @@ describe("starterDefinition", () => {
         await fc.assert(
             fc.asyncProperty(fc.jsonValue(), async (input) => {
                 const { outcome } = await run(input, { "states:startExecution": () => ({}) });
-                assert(
-                    outcome.status === "FAILED" && outcome.error === "InvalidInput",
-                    JSON.stringify(outcome),
-                );
+                assert(outcome.status === "FAILED" && outcome.error === "InvalidInput", JSON.stringify(outcome));
             }),
             { numRuns: 50 },
         );

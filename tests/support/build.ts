@@ -135,11 +135,7 @@ export function runBuild(
     objects: Record<string, StoredObject> = {},
 ): BuildResult {
     const folder = mkdtempSync(join(tmpdir(), "build-"));
-    const [bin, state, work] = ["bin", "state", "work"].map((name) => join(folder, name)) as [
-        string,
-        string,
-        string,
-    ];
+    const [bin, state, work] = ["bin", "state", "work"].map((name) => join(folder, name)) as [string, string, string];
     try {
         for (const each of [bin, state, work, join(state, "s3")]) mkdirSync(each);
         for (const object of Object.values(objects)) {

@@ -24,76 +24,75 @@ const startsInLab = {
 };
 
 /** By page, in the page's order: how each block of language `sh` begins, and how it is exercised. */
-export const documentedCommands: Readonly<Record<string, readonly (readonly [begins: string, Exercise])[]>> =
-    {
-        "README.md": [
-            ["npm ci\nnpm run lab", "ci"],
-            ["npm ci\npulumi stack init dev", "configuration"],
-            ["pulumi config set --stack dev --path 'repositoryArns[0]'", "configuration"],
-            ["npx image-export start --stack dev", startsInLab],
-            ["AWS_REGION=$(pulumi config get aws:region", "lab"],
-            ['while [ "$(aws stepfunctions describe-execution', "lab"],
-            ["aws stepfunctions describe-execution", "lab"],
-        ],
-        "CONTRIBUTING.md": [["npm ci", "ci"]],
-        "docs/adopt.md": [
-            ["bucket=my-image-archives", needsBucket],
-            ["pulumi preview --diff", needsPulumi],
-            ["pulumi up --stack prod", needsBucket],
-            ["aws stepfunctions list-executions", needsBucket],
-            ["urn=$(pulumi stack --show-urns", needsPulumi],
-            ["pulumi destroy --exclude-protected", needsPulumi],
-        ],
-        "docs/cli.md": [
-            ["npx image-export start --stack dev", startsInLab],
-            ["npx image-export start --json", startsInLab],
-        ],
-        "docs/deployments.md": [
-            ["cd bootstrap", needsPulumi],
-            ["cd ..", needsPulumi],
-            ["pulumi deployment settings edit", needsPulumi],
-            ["gh variable set DEPLOY", needsGitHub],
-            ["gh variable set PROD_ROLE", needsGitHub],
-            ["gh api", needsGitHub],
-        ],
-        "docs/engines.md": [
-            ['aws s3 cp "s3://$bucket/images/nginx/mainline-alpine3.22.tar.json" -', "lab"],
-            ["npm run bundle", "lab"],
-        ],
-        "docs/faq.md": [["#!/bin/bash", "lab"]],
-        "docs/lab.md": [["npm ci && npm run lab", "ci"]],
-        "docs/network.md": [
-            ["pulumi config set network isolated --stack dev", "configuration"],
-            ["aws logs tail", "lab"],
-            ["repository=arn:aws:ecr:", "lab"],
-            ["aws ecr set-repository-policy", "lab"],
-            ["aws secretsmanager create-secret", "lab"],
-        ],
-        "docs/operations.md": [
-            ["arn=$(pulumi stack output stateMachineArn", needsIncident],
-            ["aws ecr describe-images", needsIncident],
-            ["aws s3 ls --recursive", needsIncident],
-            ["aws cloudtrail lookup-events", needsIncident],
-            ["aws codebuild list-builds-for-project", needsIncident],
-            ["aws stepfunctions list-state-machines", needsIncident],
-            ["aws sqs receive-message", needsIncident],
-            ["aws sns list-subscriptions-by-topic", needsIncident],
-            ["aws logs tail", "lab"],
-            ["aws stepfunctions stop-execution", "lab"],
-            ["bucket=$(pulumi stack output artifactBucketName", "lab"],
-            ["pulumi state unprotect --all", needsPulumi],
-        ],
-        "docs/outputs.md": [
-            ["pulumi stack output startExportPolicy", "lab"],
-            ["cd examples/consumer", needsPulumi],
-        ],
-        "docs/requests.md": [
-            ["registry=111122223333.dkr.ecr.ap-northeast-1.amazonaws.com", "lab"],
-            ["aws s3 cp images.csv", "lab"],
-        ],
-        "docs/security.md": [
-            ["pulumi config set encryption arn:aws:kms:", "configuration"],
-            ["aws kms cancel-key-deletion", "lab"],
-        ],
-        "docs/versions.md": [["git fetch --tags", { notHere: "Needs a release." }]],
-    };
+export const documentedCommands: Readonly<Record<string, readonly (readonly [begins: string, Exercise])[]>> = {
+    "README.md": [
+        ["npm ci\nnpm run lab", "ci"],
+        ["npm ci\npulumi stack init dev", "configuration"],
+        ["pulumi config set --stack dev --path 'repositoryArns[0]'", "configuration"],
+        ["npx image-export start --stack dev", startsInLab],
+        ["AWS_REGION=$(pulumi config get aws:region", "lab"],
+        ['while [ "$(aws stepfunctions describe-execution', "lab"],
+        ["aws stepfunctions describe-execution", "lab"],
+    ],
+    "CONTRIBUTING.md": [["npm ci", "ci"]],
+    "docs/adopt.md": [
+        ["bucket=my-image-archives", needsBucket],
+        ["pulumi preview --diff", needsPulumi],
+        ["pulumi up --stack prod", needsBucket],
+        ["aws stepfunctions list-executions", needsBucket],
+        ["urn=$(pulumi stack --show-urns", needsPulumi],
+        ["pulumi destroy --exclude-protected", needsPulumi],
+    ],
+    "docs/cli.md": [
+        ["npx image-export start --stack dev", startsInLab],
+        ["npx image-export start --json", startsInLab],
+    ],
+    "docs/deployments.md": [
+        ["cd bootstrap", needsPulumi],
+        ["cd ..", needsPulumi],
+        ["pulumi deployment settings edit", needsPulumi],
+        ["gh variable set DEPLOY", needsGitHub],
+        ["gh variable set PROD_ROLE", needsGitHub],
+        ["gh api", needsGitHub],
+    ],
+    "docs/engines.md": [
+        ['aws s3 cp "s3://$bucket/images/nginx/mainline-alpine3.22.tar.json" -', "lab"],
+        ["npm run bundle", "lab"],
+    ],
+    "docs/faq.md": [["#!/bin/bash", "lab"]],
+    "docs/lab.md": [["npm ci && npm run lab", "ci"]],
+    "docs/network.md": [
+        ["pulumi config set network isolated --stack dev", "configuration"],
+        ["aws logs tail", "lab"],
+        ["repository=arn:aws:ecr:", "lab"],
+        ["aws ecr set-repository-policy", "lab"],
+        ["aws secretsmanager create-secret", "lab"],
+    ],
+    "docs/operations.md": [
+        ["arn=$(pulumi stack output stateMachineArn", needsIncident],
+        ["aws ecr describe-images", needsIncident],
+        ["aws s3 ls --recursive", needsIncident],
+        ["aws cloudtrail lookup-events", needsIncident],
+        ["aws codebuild list-builds-for-project", needsIncident],
+        ["aws stepfunctions list-state-machines", needsIncident],
+        ["aws sqs receive-message", needsIncident],
+        ["aws sns list-subscriptions-by-topic", needsIncident],
+        ["aws logs tail", "lab"],
+        ["aws stepfunctions stop-execution", "lab"],
+        ["bucket=$(pulumi stack output artifactBucketName", "lab"],
+        ["pulumi state unprotect --all", needsPulumi],
+    ],
+    "docs/outputs.md": [
+        ["pulumi stack output startExportPolicy", "lab"],
+        ["cd examples/consumer", needsPulumi],
+    ],
+    "docs/requests.md": [
+        ["registry=111122223333.dkr.ecr.ap-northeast-1.amazonaws.com", "lab"],
+        ["aws s3 cp images.csv", "lab"],
+    ],
+    "docs/security.md": [
+        ["pulumi config set encryption arn:aws:kms:", "configuration"],
+        ["aws kms cancel-key-deletion", "lab"],
+    ],
+    "docs/versions.md": [["git fetch --tags", { notHere: "Needs a release." }]],
+};

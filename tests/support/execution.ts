@@ -54,9 +54,7 @@ const machines = new WeakMap<StateMachineDefinition, Machine>();
 function machineOf(definition: StateMachineDefinition): Machine {
     const known = machines.get(definition);
     if (known !== undefined) return known;
-    const machine = readMachine(structuredClone(definition), (resource) =>
-        resource.startsWith("arn:aws:states:::"),
-    );
+    const machine = readMachine(structuredClone(definition), (resource) => resource.startsWith("arn:aws:states:::"));
     machines.set(definition, machine);
     return machine;
 }
@@ -156,8 +154,7 @@ export class FakeExecutions {
             },
             "aws-sdk:sfn:describeExecution": ({ ExecutionArn }: { ExecutionArn: string }) => {
                 const ended = this.ended.get(ExecutionArn.split(":").at(-1) ?? "");
-                if (ended === undefined)
-                    throw awsError("StepFunctions.ExecutionDoesNotExistException", ExecutionArn);
+                if (ended === undefined) throw awsError("StepFunctions.ExecutionDoesNotExistException", ExecutionArn);
                 return ended;
             },
         };

@@ -55,9 +55,7 @@ export interface StackRule {
      *
      * @returns what is missing, and the URN of the resource that lacks it.
      */
-    readonly judge: (
-        resources: readonly StackResource[],
-    ) => { readonly urn: string; readonly message: string }[];
+    readonly judge: (resources: readonly StackResource[]) => { readonly urn: string; readonly message: string }[];
 }
 
 /** Actions that may be granted on resources that have no name, by the reason. Everything else names its resources. */
@@ -70,8 +68,11 @@ export const unnamedResourcesAllowed: Readonly<Record<string, readonly string[]>
         "ec2:DescribeSubnets",
         "ec2:DescribeVpcs",
     ],
-    "A network interface has no name before it is made: conditions name the subnets, and the service that uses it.":
-        ["ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface"],
+    "A network interface has no name before it is made: conditions name the subnets, and the service that uses it.": [
+        "ec2:CreateNetworkInterface",
+        "ec2:CreateNetworkInterfacePermission",
+        "ec2:DeleteNetworkInterface",
+    ],
     "Who the caller is, is told to everybody.": ["sts:GetCallerIdentity"],
     "Log deliveries and resource policies of CloudWatch Logs have no resource type.": [
         "logs:CreateLogDelivery",
@@ -96,18 +97,16 @@ const requiredTags = ["component", "project", "stack", "managed-by"];
 
 const accessBlockOfBucket = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock";
 const policyOfBucket = "aws:s3/bucketPolicy:BucketPolicy";
-const encryptionOfBucket =
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration";
+const encryptionOfBucket = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration";
 const policyOfQueue = "aws:sqs/queuePolicy:QueuePolicy";
 const policyOfTopic = "aws:sns/topicPolicy:TopicPolicy";
 
 /** What a policy that asks for TLS has to deny; SNS knows no `sns:*` in the policy of a topic. */
-const deniedInPlain: Readonly<Record<string, { readonly action: string; readonly on: string } | undefined>> =
-    {
-        [policyOfBucket]: { action: "s3:*", on: "bucket and objects" },
-        [policyOfQueue]: { action: "sqs:*", on: "the queue" },
-        [policyOfTopic]: { action: "sns:Publish", on: "the topic" },
-    };
+const deniedInPlain: Readonly<Record<string, { readonly action: string; readonly on: string } | undefined>> = {
+    [policyOfBucket]: { action: "s3:*", on: "bucket and objects" },
+    [policyOfQueue]: { action: "sqs:*", on: "the queue" },
+    [policyOfTopic]: { action: "sns:Publish", on: "the topic" },
+};
 
 /** What has to stand beside a resource of each type, and the property that names the resource there. */
 const guards: Readonly<Record<string, { readonly types: readonly string[]; readonly property: string }>> = {
@@ -143,9 +142,7 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
                 const allowed = Object.values(unnamedResourcesAllowed).flat();
                 const actions = listOf(grant.Action).filter((action) => !allowed.includes(action));
                 return unnamed.flatMap((arn) =>
-                    actions.map(
-                        (action) => `${inStatement(grant)} allows ${action} on ${arn}: name the resource.`,
-                    ),
+                    actions.map((action) => `${inStatement(grant)} allows ${action} on ${arn}: name the resource.`),
                 );
             }),
     },
@@ -158,12 +155,9 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
                 const bounds = listOf(props["guardrailPolicyArns"]);
                 return bounds.length > 0 && !bounds.some(isOfAws)
                     ? []
-                    : [
-                          "The channel's bound is AWS's own: set guardrailPolicyArns to a policy of this stack.",
-                      ];
+                    : ["The channel's bound is AWS's own: set guardrailPolicyArns to a policy of this stack."];
             }
-            if (type !== "aws:iam/rolePolicyAttachment:RolePolicyAttachment" && type !== "aws:iam/role:Role")
-                return [];
+            if (type !== "aws:iam/rolePolicyAttachment:RolePolicyAttachment" && type !== "aws:iam/role:Role") return [];
             return [...listOf(props["policyArn"]), ...listOf(props["managedPolicyArns"])]
                 .filter(isOfAws)
                 .map((arn) => `${String(arn)} is attached: write a policy of the actions that are needed.`);
@@ -178,8 +172,7 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
     },
 
     "nothing-is-public": {
-        description:
-            "Buckets block public access in all four ways, and no resource policy lets everybody in.",
+        description: "Buckets block public access in all four ways, and no resource policy lets everybody in.",
         judge: (resource) => [...openWays(resource), ...publicGrants(resource)],
     },
 
@@ -209,9 +202,7 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
             }
             const denied = deniedInPlain[type];
             if (denied === undefined) return [];
-            return statementsOf(props["policy"]).some((statement) =>
-                deniesPlainHttp(statement, denied.action),
-            )
+            return statementsOf(props["policy"]).some((statement) => deniesPlainHttp(statement, denied.action))
                 ? []
                 : [
                       `The policy does not deny everybody ${denied.action} where aws:SecureTransport is false, on ${denied.on}.`,
@@ -235,9 +226,7 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
             if (type === "aws:cloudwatch/logGroup:LogGroup") {
                 const days = props["retentionInDays"];
                 // 0 stands for ever.
-                return typeof days === "number" && days > 0
-                    ? []
-                    : ["The log is kept for ever: set retentionInDays."];
+                return typeof days === "number" && days > 0 ? [] : ["The log is kept for ever: set retentionInDays."];
             }
             if (type !== "aws:codebuild/project:Project") return [];
             const { cloudwatchLogs } = (props["logsConfig"] ?? {}) as { readonly cloudwatchLogs?: object };
@@ -269,10 +258,7 @@ export const stackRules: Readonly<Record<string, StackRule>> = {
             resources.flatMap((resource) => {
                 const { types = [], property = "" } = guards[resource.type] ?? {};
                 return types
-                    .filter(
-                        (type) =>
-                            !resources.some((each) => each.type === type && isOf(each, property, resource)),
-                    )
+                    .filter((type) => !resources.some((each) => each.type === type && isOf(each, property, resource)))
                     .map((type) => ({
                         urn: resource.urn,
                         message: `It has no ${type.split(":")[2] ?? type}.`,
@@ -292,9 +278,7 @@ interface EncryptionRule {
 
 function namesAlgorithm(rules: unknown): boolean {
     return listOf(rules as EncryptionRule | readonly EncryptionRule[] | undefined).some((rule) =>
-        ["AES256", "aws:kms", "aws:kms:dsse"].includes(
-            rule.applyServerSideEncryptionByDefault?.sseAlgorithm ?? "",
-        ),
+        ["AES256", "aws:kms", "aws:kms:dsse"].includes(rule.applyServerSideEncryptionByDefault?.sseAlgorithm ?? ""),
     );
 }
 
@@ -323,14 +307,10 @@ function trustOffences(trust: Statement): string[] {
     const accounts = conditionValues(trust, ["StringEquals"], "aws:SourceAccount");
     const sources = conditionValues(trust, equalities, "aws:SourceArn");
     return services.flatMap((service) => [
-        ...(accounts.length > 0
-            ? []
-            : [`${service} may assume the role for any account: add aws:SourceAccount.`]),
+        ...(accounts.length > 0 ? [] : [`${service} may assume the role for any account: add aws:SourceAccount.`]),
         ...(sources.length > 0 && sources.every(isOfOneAccount)
             ? []
-            : [
-                  `${service} may assume the role for any resource: add aws:SourceArn with region and account.`,
-              ]),
+            : [`${service} may assume the role for any resource: add aws:SourceArn with region and account.`]),
     ]);
 }
 
@@ -359,9 +339,7 @@ function publicGrants({ type, props }: Resource): string[] {
         .filter(isAboutEverybody)
         .filter(
             (grant) =>
-                !conditionsOnCallers
-                    .flatMap((key) => conditionValues(grant, equalities, key))
-                    .some(isOfOneAccount),
+                !conditionsOnCallers.flatMap((key) => conditionValues(grant, equalities, key)).some(isOfOneAccount),
         )
         .map((grant) => `${inStatement(grant)} lets everybody in: name a principal.`);
 }
@@ -374,8 +352,7 @@ function deniesPlainHttp(statement: Statement, action: string): boolean {
         isAboutEverybody(statement) &&
         listOf(statement.Action).includes(action) &&
         // Any further condition would let some pass.
-        JSON.stringify(statement.Condition) ===
-            JSON.stringify({ Bool: { "aws:SecureTransport": "false" } }) &&
+        JSON.stringify(statement.Condition) === JSON.stringify({ Bool: { "aws:SecureTransport": "false" } }) &&
         resources.some((arn) => !arn.includes("/")) &&
         (action !== "s3:*" || resources.some((arn) => arn.endsWith("/*")))
     );

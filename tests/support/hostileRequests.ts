@@ -45,10 +45,7 @@ export interface Target {
 export type HostileRequest = Readonly<Record<string, unknown>>;
 
 /** Requests with a text in each field, with what might make it pass before and behind it. */
-export function hostileRequests(
-    { imageUri, artifactBucket, artifactPrefix }: Target,
-    text: string,
-): HostileRequest[] {
+export function hostileRequests({ imageUri, artifactBucket, artifactPrefix }: Target, text: string): HostileRequest[] {
     const [host = "", path = ""] = imageUri.split(/\/(.*)/s);
     const [repository = ""] = path.split(":");
     const digest = `sha256:${"0".repeat(64)}`;
@@ -125,10 +122,7 @@ export function anyRequest(target: Target): fc.Arbitrary<unknown> {
         fc.boolean(),
         // What regular expressions may take long over, or fail at.
         fc
-            .tuple(
-                fc.constantFrom("a", "a/", "-", ".", "é", "😀", "\n", '"', "\\", "/images"),
-                fc.nat(250_000),
-            )
+            .tuple(fc.constantFrom("a", "a/", "-", ".", "é", "😀", "\n", '"', "\\", "/images"), fc.nat(250_000))
             .map(([each, count]) => each.repeat(Math.floor(count / Buffer.byteLength(each)))),
     );
     const requests = hostileRequests(target, "").length;

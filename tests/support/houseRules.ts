@@ -50,8 +50,7 @@ export const houseRules: Record<string, Rule> = {
     "tags everything that can be tagged": (evaluation, tags) => {
         for (const resource of evaluation.customResources()) {
             const component = evaluation.components().find(({ urn }) => urn === resource.parent);
-            const expected =
-                tags && typeOf(resource).taggable ? { component: component?.name, ...tags } : undefined;
+            const expected = tags && typeOf(resource).taggable ? { component: component?.name, ...tags } : undefined;
             assert.deepEqual(resource.inputs["tags"], expected, `the tags of ${resource.name}`);
         }
     },
@@ -127,11 +126,7 @@ export function assertTied(statements: readonly Statement[], where: string): voi
         assert(!actions.some((action) => action.includes("*")), `actions of ${Sid} in ${where}`);
         assert.doesNotMatch(JSON.stringify(Principal), /"\*"/, `anybody is allowed by ${Sid} in ${where}`);
         if (actions.some((action) => cryptographic.test(action))) {
-            assert.match(
-                JSON.stringify(Condition),
-                /kms:EncryptionContext:/,
-                `${Sid} in ${where} is not tied`,
-            );
+            assert.match(JSON.stringify(Condition), /kms:EncryptionContext:/, `${Sid} in ${where} is not tied`);
         }
     }
 }

@@ -105,9 +105,7 @@ function interfaceObstacles(evaluation: Evaluation, build: VpcConfig, endpoint: 
             build.securityGroupIds.includes(String(rule["referencedSecurityGroupId"])),
     );
     return [
-        ...(privateDnsEnabled === true
-            ? []
-            : [`the usual name of the service does not lead to ${endpoint.name}`]),
+        ...(privateDnsEnabled === true ? [] : [`the usual name of the service does not lead to ${endpoint.name}`]),
         ...(vpc?.inputs["enableDnsSupport"] === true && vpc.inputs["enableDnsHostnames"] === true
             ? []
             : [`the VPC ${build.vpcId} has no private DNS`]),

@@ -45,11 +45,7 @@ export function isAboutEverybody({ Principal, NotPrincipal }: Statement): boolea
 }
 
 /** The values of a condition key under one of these operators. */
-export function conditionValues(
-    { Condition }: Statement,
-    operators: readonly string[],
-    key: string,
-): string[] {
+export function conditionValues({ Condition }: Statement, operators: readonly string[], key: string): string[] {
     return operators.flatMap((operator) =>
         Object.entries(Condition?.[operator] ?? {})
             // Condition keys are not case-sensitive.

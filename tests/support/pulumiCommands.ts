@@ -56,7 +56,6 @@ export function readPulumiCall(args: readonly string[]): PulumiCall {
 export function pulumiCallsIn(text: string): string[][] {
     const lines = text.replaceAll("\\\n", " ");
     return [...lines.matchAll(/(?<![\w/.:-])pulumi ((?:'[^']*'|"[^"]*"|[^\s|;&)>#'"]+|[ \t]+)+)/g)].map(
-        ([, args = ""]) =>
-            (args.match(/'[^']*'|"[^"]*"|\S+/g) ?? []).map((arg) => arg.replaceAll(/^['"]|['"]$/g, "")),
+        ([, args = ""]) => (args.match(/'[^']*'|"[^"]*"|\S+/g) ?? []).map((arg) => arg.replaceAll(/^['"]|['"]$/g, "")),
     );
 }

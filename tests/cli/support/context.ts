@@ -89,10 +89,7 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
         ask: options.ask && ((question) => Promise.resolve(options.ask?.(question) ?? "")),
         aws: {
             client: <S extends Service>(service: S, region?: string) => {
-                const send = async (command: {
-                    constructor: { name: string };
-                    input: Record<string, unknown>;
-                }) => {
+                const send = async (command: { constructor: { name: string }; input: Record<string, unknown> }) => {
                     const operation = command.constructor.name.replace(/Command$/, "");
                     calls.push({ service, region, operation, input: command.input });
                     if (options.aws === undefined) throw new Error(`unexpected ${service} ${operation}`);

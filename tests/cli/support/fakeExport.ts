@@ -58,10 +58,7 @@ export function fakeExport(timeline: readonly Moment[], refused: readonly string
         const { output, ...end } = last("end") ?? { status: "RUNNING" };
         return {
             startDate: new Date(startTimeMs),
-            stopDate:
-                end.status === "RUNNING"
-                    ? undefined
-                    : new Date(startTimeMs + (timeline.at(-1)?.at ?? 0) * 1000),
+            stopDate: end.status === "RUNNING" ? undefined : new Date(startTimeMs + (timeline.at(-1)?.at ?? 0) * 1000),
             input: "{}",
             ...end,
             output: output && JSON.stringify(output),

@@ -1,12 +1,6 @@
 import * as assert from "node:assert/strict";
 import * as fc from "fast-check";
-import {
-    defaultPartBytes,
-    type Outline,
-    type Part,
-    planParts,
-    s3Limits,
-} from "../../../exporter/archive/parts";
+import { defaultPartBytes, type Outline, type Part, planParts, s3Limits } from "../../../exporter/archive/parts";
 
 const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
@@ -56,14 +50,7 @@ describe("planParts", () => {
         );
     });
 
-    for (const sizeBytes of [
-        1024,
-        5 * mebibyte,
-        5 * mebibyte + 1,
-        tebibyte,
-        20 * tebibyte,
-        10_000 * 5 * gibibyte,
-    ]) {
+    for (const sizeBytes of [1024, 5 * mebibyte, 5 * mebibyte + 1, tebibyte, 20 * tebibyte, 10_000 * 5 * gibibyte]) {
         it(`keeps to them for one layer in an archive of ${sizeBytes} bytes`, () => {
             const files = [{ sizeBytes: sizeBytes - 1536, offset: 512 }];
             assertTaken(planParts({ sizeBytes, files: sizeBytes > 4096 ? files : [] }), sizeBytes);

@@ -33,9 +33,7 @@ function resolved(repository: Repository, root: Descriptor, ...rest: Descriptor[
 /** The archive's bytes, with blobs out of the repository. */
 function bytesOf(plan: ArchivePlan, repository: Repository): Buffer {
     const pieces = plan.segments.map((segment) =>
-        "bytes" in segment
-            ? segment.bytes
-            : (repository.blobs.get(segment.digest) ?? assert.fail(segment.digest)),
+        "bytes" in segment ? segment.bytes : (repository.blobs.get(segment.digest) ?? assert.fail(segment.digest)),
     );
     return Buffer.concat(pieces);
 }
@@ -267,15 +265,8 @@ describe("planArchive", () => {
             const same = tagsOf("1", [linux("amd64"), linux("amd64"), linux("amd64")]);
             assert.deepEqual(same.slice(0, 2), ["1", "1-linux-amd64"]);
             assert.match(same[2] ?? "", /^1-linux-amd64-[0-9a-f]{12}$/);
-            const strange = [
-                linux("amd64"),
-                linux("ARM 64"),
-                linux("x/../y"),
-                linux("a".repeat(100)),
-                undefined,
-            ];
-            for (const tag of tagsOf("1", strange).slice(1))
-                assert.match(tag, /^1-(?:linux-x-\.\.-y|[0-9a-f]{12})$/);
+            const strange = [linux("amd64"), linux("ARM 64"), linux("x/../y"), linux("a".repeat(100)), undefined];
+            for (const tag of tagsOf("1", strange).slice(1)) assert.match(tag, /^1-(?:linux-x-\.\.-y|[0-9a-f]{12})$/);
         });
 
         it("are different and valid for any index", () => {

@@ -16,17 +16,7 @@ async function referenceHeader(name: string, size: number): Promise<Buffer> {
 }
 
 describe("tarHeader", () => {
-    for (const size of [
-        0,
-        1,
-        511,
-        512,
-        513,
-        8 * gibibyte - 1,
-        8 * gibibyte,
-        8 * gibibyte + 1,
-        50_000 * gibibyte,
-    ]) {
+    for (const size of [0, 1, 511, 512, 513, 8 * gibibyte - 1, 8 * gibibyte, 8 * gibibyte + 1, 50_000 * gibibyte]) {
         it(`is what tar-stream writes, and reads back, for ${size} bytes`, async () => {
             const header = tarHeader("blobs/sha256/x", size);
             assert.deepEqual(header, await referenceHeader("blobs/sha256/x", size));

@@ -67,9 +67,7 @@ describe("a proxy", () => {
         });
         proxy = await listen(() => undefined);
         await proxy.close();
-        await new Promise<void>((resolve) =>
-            server.listen(Number(proxy.host.split(":")[1]), "127.0.0.1", resolve),
-        );
+        await new Promise<void>((resolve) => server.listen(Number(proxy.host.split(":")[1]), "127.0.0.1", resolve));
         proxy.close = () =>
             new Promise((resolve) => {
                 server.close(() => {

@@ -119,13 +119,10 @@ describe("createAuthorization", () => {
 
 describe("parseChallenge", () => {
     it("reads parameters with and without quotes", () => {
-        assert.deepEqual(
-            parseChallenge('Bearer realm="https://a/t?x=1,2",service=b,scope="repository:c:pull,push"'),
-            {
-                scheme: "bearer",
-                parameters: { realm: "https://a/t?x=1,2", service: "b", scope: "repository:c:pull,push" },
-            },
-        );
+        assert.deepEqual(parseChallenge('Bearer realm="https://a/t?x=1,2",service=b,scope="repository:c:pull,push"'), {
+            scheme: "bearer",
+            parameters: { realm: "https://a/t?x=1,2", service: "b", scope: "repository:c:pull,push" },
+        });
     });
     it("takes the challenge that it knows out of several", () => {
         assert.equal(parseChallenge('Negotiate, Basic realm="x"').scheme, "basic");

@@ -74,10 +74,7 @@ describe("archives are read by", () => {
                 await run("tar", "-xf", images[tag].archive, "-C", into);
                 const files = (await run("tar", "-tf", images[tag].archive)).trim().split("\n");
                 for (const file of files.filter((name) => /^blobs\/sha256\/./.test(name))) {
-                    assert.equal(
-                        digestOf(await readFile(path.join(into, file))),
-                        `sha256:${path.basename(file)}`,
-                    );
+                    assert.equal(digestOf(await readFile(path.join(into, file))), `sha256:${path.basename(file)}`);
                 }
                 assert.deepEqual((await verifyFile(images[tag].archive)).problems, []);
             });
@@ -119,20 +116,13 @@ print("\\n".join(blobs))`;
 
         for (const tag of ["docker", "oci"] as const) {
             it(`${tag}: as oci-archive it has the registry's digest`, async () => {
-                const { Digest } = JSON.parse(
-                    await run("skopeo", "inspect", `oci-archive:${images[tag].archive}`),
-                ) as {
+                const { Digest } = JSON.parse(await run("skopeo", "inspect", `oci-archive:${images[tag].archive}`)) as {
                     Digest: string;
                 };
                 assert.equal(Digest, images[tag].digest);
             });
             it(`${tag}: as docker-archive it has the layers' content`, async () => {
-                const text = await run(
-                    "skopeo",
-                    "inspect",
-                    "--config",
-                    `docker-archive:${images[tag].archive}`,
-                );
+                const text = await run("skopeo", "inspect", "--config", `docker-archive:${images[tag].archive}`);
                 const { rootfs } = JSON.parse(text) as { rootfs: { diff_ids: string[] } };
                 assert.deepEqual(
                     rootfs.diff_ids,
@@ -156,25 +146,9 @@ print("\\n".join(blobs))`;
         for (const tag of ["docker", "oci", "all"] as const) {
             it(`${tag}: back in a registry it has its digest`, async () => {
                 const target = `${registry.host}/copy:${tag}`;
-                const options = [
-                    "--preserve-digests",
-                    "--dest-tls-verify=false",
-                    ...(tag === "all" ? ["--all"] : []),
-                ];
-                await run(
-                    "skopeo",
-                    "copy",
-                    ...options,
-                    `oci-archive:${images[tag].archive}`,
-                    `docker://${target}`,
-                );
-                const raw = await run(
-                    "skopeo",
-                    "inspect",
-                    "--raw",
-                    "--tls-verify=false",
-                    `docker://${target}`,
-                );
+                const options = ["--preserve-digests", "--dest-tls-verify=false", ...(tag === "all" ? ["--all"] : [])];
+                await run("skopeo", "copy", ...options, `oci-archive:${images[tag].archive}`, `docker://${target}`);
+                const raw = await run("skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${target}`);
                 assert.equal(digestOf(Buffer.from(raw)), images[tag].digest);
             });
         }
@@ -191,35 +165,16 @@ print("\\n".join(blobs))`;
         for (const tag of ["docker", "oci", "all"] as const) {
             it(`${tag}: docker load names the image and keeps its id`, async () => {
                 const { archive, name, imageId } = images[tag];
-                assert.match(
-                    await run("docker", "--host", docker.host, "load", "--input", archive),
-                    new RegExp(name),
-                );
-                const id = await run(
-                    "docker",
-                    "--host",
-                    docker.host,
-                    "image",
-                    "inspect",
-                    "--format",
-                    "{{.Id}}",
-                    name,
-                );
+                assert.match(await run("docker", "--host", docker.host, "load", "--input", archive), new RegExp(name));
+                const id = await run("docker", "--host", docker.host, "image", "inspect", "--format", "{{.Id}}", name);
                 assert.equal(id.trim(), images[tag === "all" ? "oci" : tag].imageId);
                 assert.ok(tag === "all" || id.trim() === imageId);
             });
             it(`${tag}: ctr images import keeps name and digest`, async () => {
                 const ctr = ["--address", docker.containerd, "--namespace", `test-${tag}`, "images"];
-                await run(
-                    "ctr",
-                    ...ctr,
-                    "import",
-                    ...(tag === "all" ? ["--all-platforms"] : []),
-                    images[tag].archive,
-                );
+                await run("ctr", ...ctr, "import", ...(tag === "all" ? ["--all-platforms"] : []), images[tag].archive);
                 const listed = await run("ctr", ...ctr, "list");
-                const line =
-                    listed.split("\n").find((text) => text.startsWith(`${images[tag].name} `)) ?? listed;
+                const line = listed.split("\n").find((text) => text.startsWith(`${images[tag].name} `)) ?? listed;
                 assert.ok(line.includes(images[tag].digest), line);
             });
         }
@@ -231,14 +186,7 @@ print("\\n".join(blobs))`;
             it(`${tag}: podman load names the image and keeps its id`, async () => {
                 const storage = await scratch("podman");
                 await mkdir(path.join(storage, "run"));
-                const podman = [
-                    "--root",
-                    storage,
-                    "--runroot",
-                    path.join(storage, "run"),
-                    "--storage-driver",
-                    "vfs",
-                ];
+                const podman = ["--root", storage, "--runroot", path.join(storage, "run"), "--storage-driver", "vfs"];
                 await run("podman", ...podman, "load", "--input", images[tag].archive);
                 const format = ["--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"];
                 const listed = await run("podman", ...podman, "images", ...format);

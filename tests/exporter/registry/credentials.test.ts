@@ -76,10 +76,7 @@ describe("defaultCredentials", () => {
     });
     it("asks the credential helper of the registry", async () => {
         const helper = path.join(directory, "docker-credential-test");
-        await writeFile(
-            helper,
-            '#!/bin/sh\nread server\necho "{\\"Username\\":\\"$server\\",\\"Secret\\":\\"s\\"}"\n',
-        );
+        await writeFile(helper, '#!/bin/sh\nread server\necho "{\\"Username\\":\\"$server\\",\\"Secret\\":\\"s\\"}"\n');
         await chmod(helper, 0o755);
         const config = { credHelpers: { "registry.io": "test" } };
         assert.deepEqual(await find("registry.io", config), { username: "registry.io", password: "s" });

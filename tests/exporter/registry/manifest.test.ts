@@ -51,12 +51,7 @@ describe("parseManifest", () => {
             mediaTypes.oci.manifest,
             /md5:1/,
         ],
-        [
-            "a negative size",
-            text({ config: { ...config, size: -1 }, layers: [] }),
-            mediaTypes.oci.manifest,
-            /size -1/,
-        ],
+        ["a negative size", text({ config: { ...config, size: -1 }, layers: [] }), mediaTypes.oci.manifest, /size -1/],
     ];
     for (const [what, bytes, contentType, message] of refused) {
         it(`refuses ${what}`, () => {
@@ -94,13 +89,10 @@ describe("selectPlatform", () => {
     }
 
     it("says what there is when the platform is missing, and does not count attestations", () => {
-        assert.throws(
-            () => selectPlatform(index("linux/arm64", "unknown/unknown"), describePlatform("linux/amd64")),
-            {
-                name: "ImageNotFound",
-                message: "The image has no platform linux/amd64. It has: linux/arm64.",
-            },
-        );
+        assert.throws(() => selectPlatform(index("linux/arm64", "unknown/unknown"), describePlatform("linux/amd64")), {
+            name: "ImageNotFound",
+            message: "The image has no platform linux/amd64. It has: linux/arm64.",
+        });
     });
     it("does not take a newer variant than the one asked for", () => {
         assert.throws(() => selectPlatform(index("linux/arm/v7"), describePlatform("linux/arm/v6")), {
@@ -118,11 +110,7 @@ describe("parseConfig", () => {
         });
     });
     it("gives nothing for what is not there, or not as it has to be", () => {
-        for (const config of [
-            {},
-            { os: "linux", rootfs: { diff_ids: [1] } },
-            { architecture: "arm", rootfs: 1 },
-        ]) {
+        for (const config of [{}, { os: "linux", rootfs: { diff_ids: [1] } }, { architecture: "arm", rootfs: 1 }]) {
             assert.deepEqual(parseConfig(text(config)), { platform: undefined, diffIds: undefined });
         }
     });

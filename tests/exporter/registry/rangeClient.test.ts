@@ -10,11 +10,7 @@ import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as tls from "node:tls";
 import { createAgents } from "../../../exporter/network/connect";
-import {
-    createRangeClient,
-    type RangeClient,
-    type RangeResponse,
-} from "../../../exporter/registry/rangeClient";
+import { createRangeClient, type RangeClient, type RangeResponse } from "../../../exporter/registry/rangeClient";
 import { randomBytesOf } from "../support/images";
 import { quickIdleTimeoutMs } from "../support/quick";
 
@@ -67,43 +63,21 @@ describe("createRangeClient", () => {
             execFileSync(
                 "openssl",
                 [
-                    ...[
-                        "req",
-                        "-x509",
-                        "-newkey",
-                        "ec",
-                        "-pkeyopt",
-                        "ec_paramgen_curve:P-256",
-                        "-nodes",
-                        "-days",
-                        "2",
-                    ],
-                    ...[
-                        "-subj",
-                        "/CN=test",
-                        "-addext",
-                        "subjectAltName=IP:127.0.0.1",
-                        "-keyout",
-                        key,
-                        "-out",
-                        cert,
-                    ],
+                    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"],
+                    ...["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
                 ],
                 { stdio: "ignore" },
             );
             certificate = readFileSync(cert, "utf8");
-            server = https.createServer(
-                { key: readFileSync(key), cert: certificate },
-                (request, response) => {
-                    const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
-                    const body = content.subarray(Number(from), Number(to) + 1);
-                    response.writeHead(206, {
-                        "content-range": `bytes ${from}-${to}/x`,
-                        "content-length": body.length,
-                    });
-                    response.end(body);
-                },
-            );
+            server = https.createServer({ key: readFileSync(key), cert: certificate }, (request, response) => {
+                const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
+                const body = content.subarray(Number(from), Number(to) + 1);
+                response.writeHead(206, {
+                    "content-range": `bytes ${from}-${to}/x`,
+                    "content-length": body.length,
+                });
+                response.end(body);
+            });
             server.on("secureConnection", () => (connections += 1));
             await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
             url = new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}/blob`);
@@ -181,10 +155,7 @@ describe("createRangeClient", () => {
         });
         it("reads one after the other on the same connection", async () => {
             answers = [[`${ok}abcd`], [ok, "efgh"], [ok.slice(0, 30), ok.slice(30), "ij", "kl"]];
-            assert.deepEqual(
-                [await readText(), await readText(), await readText()],
-                ["abcd", "efgh", "ijkl"],
-            );
+            assert.deepEqual([await readText(), await readText(), await readText()], ["abcd", "efgh", "ijkl"]);
         });
         it("passes over 1xx answers", async () => {
             answers = [[`HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n${ok}ab`, "cd"]];
@@ -212,11 +183,7 @@ describe("createRangeClient", () => {
             ["what is not HTTP", "SSH-2.0-x\r\n\r\n", /not an HTTP/],
             ["another range", ok.replace("2-5", "3-6"), /was sent bytes 3-6/],
             ["a range of another length", ok.replace("Length: 4", "Length: 5"), /asked for 4 bytes/],
-            [
-                "a whole that is too short",
-                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde",
-                /was sent 5 bytes/,
-            ],
+            ["a whole that is too short", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde", /was sent 5 bytes/],
             ["a head without end", `HTTP/1.1 200 OK\r\nX: ${"x".repeat(40_000)}`, /longer than/],
             ["silence", "HTTP/1.1 206", /stalled/],
         ];

@@ -42,8 +42,7 @@ describe("openRegistry", () => {
         assert.ok(expected.equals(target), "these are not the blob's bytes");
         assert.ok(expected.equals(Buffer.concat(pieces)), "these pieces are not the blob's");
     }
-    const blobRequests = () =>
-        server.requests.filter(({ url, method }) => url.includes(digest) && method === "GET");
+    const blobRequests = () => server.requests.filter(({ url, method }) => url.includes(digest) && method === "GET");
 
     afterEach(async () => {
         registry?.close();
@@ -56,10 +55,7 @@ describe("openRegistry", () => {
                 const opened = await start({ login: kind });
                 await opened.manifest("1");
                 await Promise.all([read(opened, 0, 1000), read(opened, 1000, 1000)]);
-                assert.equal(
-                    server.requests.filter(({ authorization }) => authorization === undefined).length,
-                    1,
-                );
+                assert.equal(server.requests.filter(({ authorization }) => authorization === undefined).length, 1);
                 assert.equal(
                     server.requests.filter(({ url }) => url.startsWith("/token")).length,
                     kind === "bearer" ? 1 : 0,
@@ -104,13 +100,9 @@ describe("openRegistry", () => {
             });
         });
         it("passes on what the registry says of a refusal, where it says something", async () => {
-            const denied =
-                '{"errors":[{"code":"DENIED","message":"not authorized to perform: ecr:BatchGetImage"}]}';
+            const denied = '{"errors":[{"code":"DENIED","message":"not authorized to perform: ecr:BatchGetImage"}]}';
             const causes: [body: string, cause: RegExp][] = [
-                [
-                    denied,
-                    /the registry answered 403\. not authorized to perform: ecr:BatchGetImage For ECR the/,
-                ],
+                [denied, /the registry answered 403\. not authorized to perform: ecr:BatchGetImage For ECR the/],
                 ...["", "{", "null", "{}", '{"errors":7}', '{"errors":[{"message":7}]}'].map(
                     (body): [string, RegExp] => [body, /the registry answered 403\. For ECR the/],
                 ),

@@ -99,13 +99,7 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
             const isThere = isImported || registry.options.importsByTag !== true;
             const manifest = isThere ? repository.manifests.get(digest) : undefined;
             const headers = { "content-type": manifest?.mediaType ?? "", "docker-content-digest": digest };
-            send(
-                response,
-                manifest ? 200 : 404,
-                manifest ? headers : {},
-                manifest?.bytes ?? Buffer.from("{}"),
-                fault,
-            );
+            send(response, manifest ? 200 : 404, manifest ? headers : {}, manifest?.bytes ?? Buffer.from("{}"), fault);
         } else if (kind === "blobs" && redirectUses !== undefined && request.method === "GET") {
             const location = `/${name}?signature=${urls.size}`;
             urls.set(location, redirectUses);

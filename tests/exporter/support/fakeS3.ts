@@ -22,8 +22,7 @@ export interface FakeS3 extends TestServer {
     requests: { method: string; url: string }[];
     fault: FaultRule | undefined;
     /** Waited for before a request is carried out: how tests put requests in an order. */
-    gate:
-        ((request: { method: string; url: string; range: string | undefined }) => Promise<void>) | undefined;
+    gate: ((request: { method: string; url: string; range: string | undefined }) => Promise<void>) | undefined;
     /** Whether objects get versions, as in a bucket with versioning. Only the newest version is kept. */
     versioned: boolean;
     /** The environment that leads an AWS SDK here. */
@@ -113,9 +112,7 @@ export async function startS3(): Promise<FakeS3> {
             case "DELETE":
                 return uploadId === null ? deleteObject(key) : abortUpload(uploadId);
             case "POST":
-                return uploadId === null
-                    ? createUpload(key, headers)
-                    : complete(uploadId, headers, body.toString());
+                return uploadId === null ? createUpload(key, headers) : complete(uploadId, headers, body.toString());
             default:
                 return uploadId === null
                     ? putObject(key, headers, body)
@@ -169,10 +166,7 @@ export async function startS3(): Promise<FakeS3> {
         if (eTag !== undefined && there === undefined) {
             return refuse(404, "NoSuchKey");
         }
-        if (
-            (eTag !== undefined && there?.headers["etag"] !== eTag) ||
-            (none === "*" && there !== undefined)
-        ) {
+        if ((eTag !== undefined && there?.headers["etag"] !== eTag) || (none === "*" && there !== undefined)) {
             return refuse(412, "PreconditionFailed");
         }
         return answer(200, keep(key, headers, body));

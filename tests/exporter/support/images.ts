@@ -70,12 +70,7 @@ export function addBlob(repository: Repository, bytes: Buffer, mediaType: string
     return { mediaType, digest, size: bytes.length };
 }
 
-export function addManifest(
-    repository: Repository,
-    document: object,
-    mediaType: string,
-    tag?: string,
-): Descriptor {
+export function addManifest(repository: Repository, document: object, mediaType: string, tag?: string): Descriptor {
     const bytes = Buffer.from(JSON.stringify(document));
     const digest = digestOf(bytes);
     repository.manifests.set(digest, { bytes, mediaType });
@@ -100,11 +95,7 @@ export function addImage(repository: Repository, parts: ImageParts): Descriptor 
     const types = mediaTypes[family];
     const platform = { os, architecture, ...(variant !== undefined && { variant }) };
     const rootfs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
-    const config = addBlob(
-        repository,
-        Buffer.from(JSON.stringify({ ...platform, config: {}, rootfs })),
-        types.config,
-    );
+    const config = addBlob(repository, Buffer.from(JSON.stringify({ ...platform, config: {}, rootfs })), types.config);
     const document = {
         schemaVersion: 2,
         mediaType: types.manifest,
@@ -122,12 +113,7 @@ export function addIndex(
 ): Descriptor {
     const types = mediaTypes[options.family ?? "oci"];
     const manifests = options.attestation ? [...images, addAttestation(repository, images[0])] : images;
-    return addManifest(
-        repository,
-        { schemaVersion: 2, mediaType: types.index, manifests },
-        types.index,
-        options.tag,
-    );
+    return addManifest(repository, { schemaVersion: 2, mediaType: types.index, manifests }, types.index, options.tag);
 }
 
 function addAttestation(repository: Repository, subject: Descriptor | undefined): Descriptor {

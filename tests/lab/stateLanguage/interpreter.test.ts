@@ -25,12 +25,7 @@ function machine(states: States): StateMachineDefinition {
     } as StateMachineDefinition;
 }
 
-function run(
-    states: States,
-    input: unknown = {},
-    services: Services = {},
-    given: Given = {},
-): Promise<Ended> {
+function run(states: States, input: unknown = {}, services: Services = {}, given: Given = {}): Promise<Ended> {
     return execute(machine(states), input, services, given);
 }
 
@@ -59,9 +54,7 @@ describe("the interpreter of the states language", () => {
     it("hands on the input of a Pass, or its output", async () => {
         assert.deepEqual(outputOf(await run({ A: { Type: "Pass", End: true } }, [1])), [1]);
         assert.deepEqual(
-            outputOf(
-                await run({ A: { Type: "Pass", Output: { v: "{% $states.input[0] %}" }, End: true } }, [1]),
-            ),
+            outputOf(await run({ A: { Type: "Pass", Output: { v: "{% $states.input[0] %}" }, End: true } }, [1])),
             { v: 1 },
         );
     });
@@ -126,8 +119,7 @@ describe("the interpreter of the states language", () => {
             error: "E",
             cause: "no",
         });
-        for (const e of [1, null])
-            assert.equal(errorOf(await run(states, { e })), "States.QueryEvaluationError");
+        for (const e of [1, null]) assert.equal(errorOf(await run(states, { e })), "States.QueryEvaluationError");
     });
 
     it("gives the result of a task, which only its output and its variables see", async () => {
@@ -259,10 +251,9 @@ describe("the interpreter of the states language", () => {
             B: done,
         };
         const never = { "test:call": () => new Promise(() => undefined) };
-        assert.deepEqual(
-            outputOf(await run(states, {}, never, { clock: { timeout: () => Promise.resolve() } })),
-            { Error: "States.Timeout" },
-        );
+        assert.deepEqual(outputOf(await run(states, {}, never, { clock: { timeout: () => Promise.resolve() } })), {
+            Error: "States.Timeout",
+        });
     });
 
     const large = "x".repeat(200_000);
@@ -402,9 +393,7 @@ describe("the interpreter of the states language", () => {
             const ended = await run(map({}, child), [1, 2, 3]);
             assert.deepEqual(Object.keys(outputOf(ended) as object), ["MapRunArn", "ResultWriterDetails"]);
             assert.deepEqual(rowsOf(ended, "SUCCEEDED"), [1, 3]);
-            assert.deepEqual(rowsOf(ended, "FAILED"), [
-                { Error: "E", Cause: "c", Input: "2", Status: "FAILED" },
-            ]);
+            assert.deepEqual(rowsOf(ended, "FAILED"), [{ Error: "E", Cause: "c", Input: "2", Status: "FAILED" }]);
             assert.equal(
                 errorOf(await run(map({ ToleratedFailurePercentage: 33 }, child), [1, 2, 3])),
                 "States.ExceedToleratedFailureThreshold",
@@ -442,12 +431,7 @@ describe("the interpreter of the states language", () => {
                     { a: "2", b: "" },
                 ],
             ],
-            [
-                "CSV",
-                { CSVHeaderLocation: "FIRST_ROW" },
-                "\uFEFFa, b\n1, 2\n",
-                [{ "\uFEFFa": "1", " b": " 2" }],
-            ],
+            ["CSV", { CSVHeaderLocation: "FIRST_ROW" }, "\uFEFFa, b\n1, 2\n", [{ "\uFEFFa": "1", " b": " 2" }]],
         ] as const) {
             it(`reads ${type}: ${JSON.stringify(text)}`, async () => {
                 const ended = await run(without(map(reader(type, more))), {}, {}, { objects: { k: text } });
@@ -471,11 +455,7 @@ describe("the interpreter of the states language", () => {
         ["JSONPath fields", { A: { ...pass, Parameters: {} } }, /Pass has no field Parameters/],
         ["a field of another type", { A: { ...done, Next: "A" } }, /Succeed has no field Next/],
         ["an unknown type", { A: { Type: "Activity" } }, /no state of the type Activity/],
-        [
-            "Wait and Parallel, which nobody here uses",
-            { A: { Type: "Parallel" } },
-            /no state of the type Parallel/,
-        ],
+        ["Wait and Parallel, which nobody here uses", { A: { Type: "Parallel" } }, /no state of the type Parallel/],
         [
             "an unknown resource",
             { A: { ...call, Resource: "arn:aws:states:::nobody:call", End: true } },
@@ -512,11 +492,7 @@ describe("the interpreter of the states language", () => {
             { A: { ...call, Retry: [{ ErrorEquals: ["States.Nothing"] }], End: true } },
             /no error States\.Nothing/,
         ],
-        [
-            "a reserved variable",
-            { A: { ...pass, Assign: { states: 1 } } },
-            /cannot be the name of a variable/,
-        ],
+        ["a reserved variable", { A: { ...pass, Assign: { states: 1 } } }, /cannot be the name of a variable/],
         [
             "$states.errorOutput outside of a Catch",
             { A: { ...call, Output: "{% $states.errorOutput %}", End: true } },

@@ -52,9 +52,7 @@ function processesOf(folder: string): string[] {
                 const [environment = "", command = ""] = ["environ", "cmdline"].map((file) =>
                     readFileSync(join("/proc", pid, file), "utf8"),
                 );
-                return environment.includes(`${labVariable}=${folder}/`)
-                    ? [command.replaceAll("\0", " ")]
-                    : [];
+                return environment.includes(`${labVariable}=${folder}/`) ? [command.replaceAll("\0", " ")] : [];
             } catch {
                 return []; // It has ended.
             }

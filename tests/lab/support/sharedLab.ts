@@ -32,10 +32,7 @@ const configuration = Object.fromEntries(
             onPush: { repositories: ["nginx"], tags: ["v*", "latest"] },
             schedule: { expression: "cron(0 3 * * ? *)", timeZone: "Asia/Tokyo" },
         },
-    }).map(([key, value]) => [
-        `ecr-image-export:${key}`,
-        typeof value === "string" ? value : JSON.stringify(value),
-    ]),
+    }).map(([key, value]) => [`ecr-image-export:${key}`, typeof value === "string" ? value : JSON.stringify(value)]),
 ) as Record<string, string>;
 
 const labs = new Map<EngineName, Promise<Lab>>();
