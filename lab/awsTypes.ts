@@ -271,14 +271,11 @@ function remoteVpc(name: string, inputs: Record<string, unknown>, where: AwsLoca
     const { strategy = "OnePerAz" } = (inputs["natGateways"] ?? {}) as { strategy?: string };
     const gateways = { None: 0, Single: 1, OnePerAz: zones }[strategy] ?? zones;
     const many = (kind: string, count: number, label = kind) =>
-        Array.from({ length: count }, (_, index) => ({
-            id: networkId(kind, `${name}-${label}-${index + 1}`),
-        }));
-    const subnets = (type: string) =>
-        many("subnet", specs.some((spec) => spec.type === type) ? zones : 0, type.toLowerCase());
-    const ids = (resources: readonly { readonly id: string }[]) => resources.map(({ id }) => id);
-    const [isPrivate, isPublic, isIsolated] = [subnets("Private"), subnets("Public"), subnets("Isolated")];
-    const all = [...isPrivate, ...isPublic, ...isIsolated];
+        Array.from({ length: count }, (_, at) => ({ id: networkId(kind, `${name}-${label}-${at + 1}`) }));
+    const subnetIds = (type: string) => {
+        const count = specs.some((spec) => spec.type === type) ? zones : 0;
+        return many("subnet", count, type.toLowerCase()).map(({ id }) => id);
+    };
     const vpcId = networkId("vpc", name);
     return {
         vpcId,
@@ -288,21 +285,13 @@ function remoteVpc(name: string, inputs: Record<string, unknown>, where: AwsLoca
             cidrBlock: inputs["cidrBlock"] ?? "10.0.0.0/16",
             defaultSecurityGroupId: networkId("sg", name),
         },
-        privateSubnetIds: ids(isPrivate),
-        publicSubnetIds: ids(isPublic),
-        isolatedSubnetIds: ids(isIsolated),
-        privateSubnets: isPrivate,
-        publicSubnets: isPublic,
-        isolatedSubnets: isIsolated,
-        subnets: all,
-        routeTables: many("rtb", all.length),
-        routeTableAssociations: many("rtbassoc", all.length),
-        routes: many("r", all.length),
+        privateSubnetIds: subnetIds("Private"),
+        publicSubnetIds: subnetIds("Public"),
+        isolatedSubnetIds: subnetIds("Isolated"),
+        routeTables: many("rtb", zones * specs.length),
+        routes: many("r", zones * specs.length),
         natGateways: many("nat", gateways),
         eips: many("eipalloc", gateways),
-        internetGateway: { id: networkId("igw", name) },
-        subnetLayout: specs,
-        vpcEndpoints: many("vpce", ((inputs["vpcEndpointSpecs"] ?? []) as unknown[]).length),
     };
 }
 

@@ -7,31 +7,34 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { parseArgs } from "node:util";
 
 import { GetObjectCommand } from "@aws-sdk/client-s3";
+import { Command, CommanderError, Option } from "@commander-js/extra-typings";
 
-import type { EngineName } from "../contract/engine";
+import { engineNames } from "../contract/engine";
 import { parseStep } from "../contract/progress";
 import { storyLine } from "./stateLanguage/story";
 import { imageId } from "./image";
 import { type Lab, startLab } from "./lab";
 import { run } from "./processes";
 
-const usage = `Usage: npm run lab [-- OPTIONS]
+const program = new Command()
+    .name("npm run lab --")
+    .description(
+        "Runs the whole pipeline on this machine, without an AWS account: deploys the stack to an emulated AWS API, starts an " +
+            "execution, exports an image from a real registry with a real Docker daemon, and loads the archive back.",
+    )
+    .addOption(new Option("--engine <NAME>", "how the archive is made").choices(engineNames).default("docker" as const))
+    .addOption(
+        new Option("--encryption <NAME>", "of the bucket").choices(["s3", "kms"] as const).default("s3" as const),
+    )
+    .option("--image <REF>", "export this image, which the local Docker daemon has or can pull, not one made here")
+    .option("--input <JSON>", "input of the execution; $BUCKET in it stands for the stack's bucket")
+    .option("--quiet", "leave out the log of the build")
+    .showHelpAfterError()
+    .exitOverride();
 
-Runs the whole pipeline on this machine, without an AWS account: deploys the stack to an emulated AWS API, starts an
-execution, exports an image from a real registry with a real Docker daemon, and loads the archive back.
-
-  --engine NAME docker or stream (default: docker)
-  --encryption NAME
-                s3 or kms (default: s3)
-  --image REF   export this image, which the local Docker daemon has or can pull (default: an image made here)
-  --input JSON  input of the execution, $BUCKET in it stands for the stack's bucket
-                (default: {"artifactBucket":"$BUCKET","artifactKey":"images/NAME-TAG.tar"})
-  --quiet       leave out the log of the build
-  --help        show this text
-`;
+type Options = ReturnType<typeof program.opts>;
 
 /** The story as it goes on: a heading for each step, and how long each took. */
 class Story {
@@ -56,47 +59,8 @@ class Story {
     }
 }
 
-interface Options {
-    readonly engine: EngineName;
-    readonly encryption: "s3" | "kms";
-    readonly image?: string | undefined;
-    readonly input?: string | undefined;
-    readonly quiet: boolean;
-    readonly help: boolean;
-}
-
-function readOptions(): Options | undefined {
-    try {
-        const { engine, encryption, ...values } = parseArgs({
-            options: {
-                engine: { type: "string", default: "docker" },
-                encryption: { type: "string", default: "s3" },
-                image: { type: "string" },
-                input: { type: "string" },
-                quiet: { type: "boolean", default: false },
-                help: { type: "boolean", default: false },
-            },
-        }).values;
-        if (engine !== "docker" && engine !== "stream") {
-            throw new Error(`--engine is ${engine}: expected docker or stream`);
-        }
-        if (encryption !== "s3" && encryption !== "kms") {
-            throw new Error(`--encryption is ${encryption}: expected s3 or kms`);
-        }
-        return { engine, encryption, ...values };
-    } catch (error) {
-        console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
-        return undefined;
-    }
-}
-
 async function main(): Promise<number> {
-    const options = readOptions();
-    if (options === undefined) return 2;
-    if (options.help) {
-        console.log(usage);
-        return 0;
-    }
+    const options = program.parse().opts();
     const abort = new AbortController();
     const story = new Story("Start the lab");
     const starting = startLab({
@@ -163,29 +127,18 @@ async function exportOnce(lab: Lab, story: Story, options: Options, signal: Abor
     story.begin("Request the same again");
     delete lab.watcher.tell;
     delete lab.watcher.log;
-    const { problem, did } = await requestAgain(lab, input, signal);
-    story.tell(did);
+    const again = await lab.execute(input, signal);
+    if (again.status === "SUCCEEDED") {
+        const { skipped, buildId } = again.output;
+        const did = skipped === true ? "Skipped" : "Exported again";
+        story.tell(`${did}, with${buildId === null ? "out" : ""} a build.`);
+    } else {
+        problems.push(`the same request again did not succeed: ${JSON.stringify(again)}`);
+    }
     story.begin("Seconds");
     for (const { step, seconds } of story.finished) story.tell(`${seconds.toFixed(1).padStart(6)}  ${step}`);
-    const failures = [...problems, ...problem];
-    for (const failure of failures) console.error(`\nFAILED: ${failure}`);
-    return failures.length === 0 ? 0 : 1;
-}
-
-/** What becomes of the same request: it finds the export at its key, unless it is forced. */
-async function requestAgain(
-    lab: Lab,
-    input: unknown,
-    signal: AbortSignal,
-): Promise<{ readonly did: string; readonly problem: readonly string[] }> {
-    const result = await lab.execute(input, signal);
-    if (result.status !== "SUCCEEDED") {
-        const did = JSON.stringify(result);
-        return { did, problem: [`the same request again did not succeed: ${did}`] };
-    }
-    const { skipped, buildId } = result.output;
-    const did = skipped === true ? "Skipped" : "Exported again";
-    return { did: `${did}, with${buildId === null ? "out" : ""} a build.`, problem: [] };
+    for (const problem of problems) console.error(`\nFAILED: ${problem}`);
+    return problems.length === 0 ? 0 : 1;
 }
 
 /** Fetches the archive, compares size and sha256, loads it and compares the image's id. */
@@ -237,7 +190,8 @@ main().then(
         process.exitCode = code;
     },
     (error: unknown) => {
-        console.error(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
-        process.exitCode = 1;
+        const isUsage = error instanceof CommanderError;
+        if (!isUsage) console.error(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
+        process.exitCode = isUsage && error.exitCode !== 0 ? 2 : Number(!isUsage);
     },
 );

@@ -76,28 +76,18 @@ export interface DistributedMap {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const effects = ["Assign", "Output"];
-const transitions = ["Next", "End"];
-const attempts = [...effects, ...transitions, "Retry", "Catch"];
+const effects = "Assign Output";
+const transitions = "Next End";
+const attempts = `${effects} ${transitions} Retry Catch`;
 
 /** Which fields a state may have. `Type` and `Comment` are every state's. */
-const stateFields: Readonly<Record<State["type"], readonly string[]>> = {
-    Pass: [...effects, ...transitions],
-    Choice: [...effects, "Choices", "Default"],
-    Task: [...attempts, "Resource", "Arguments", "TimeoutSeconds"],
-    Map: [
-        ...attempts,
-        "Label",
-        "Items",
-        "ItemReader",
-        "ItemSelector",
-        "ItemProcessor",
-        "MaxConcurrency",
-        "ToleratedFailurePercentage",
-        "ResultWriter",
-    ],
-    Succeed: ["Output"],
-    Fail: ["Error", "Cause"],
+const stateFields: Readonly<Record<State["type"], string>> = {
+    Pass: `${effects} ${transitions}`,
+    Choice: `${effects} Choices Default`,
+    Task: `${attempts} Resource Arguments TimeoutSeconds`,
+    Map: `${attempts} Label Items ItemReader ItemSelector ItemProcessor MaxConcurrency ToleratedFailurePercentage ResultWriter`,
+    Succeed: "Output",
+    Fail: "Error Cause",
 };
 
 /**
@@ -107,12 +97,8 @@ const stateFields: Readonly<Record<State["type"], readonly string[]>> = {
  * @throws DefinitionError that names the state and the field.
  */
 export function readMachine(definition: unknown, isKnownResource: (resource: string) => boolean): Machine {
-    const { QueryLanguage, ...states } = fieldsOf(definition, "The definition", [
-        "Comment",
-        "QueryLanguage",
-        "StartAt",
-        "States",
-    ]);
+    const known = "Comment QueryLanguage StartAt States";
+    const { QueryLanguage, ...states } = fieldsOf(definition, "The definition", known);
     if (QueryLanguage !== "JSONata") throw new DefinitionError('QueryLanguage has to be "JSONata".');
     return readStates(states, isKnownResource, new Set());
 }
@@ -151,23 +137,19 @@ interface Context {
 }
 
 function assignedNames(state: unknown): string[] {
-    const {
-        Assign,
-        Choices = [],
-        Catch = [],
-    } = state as {
-        Assign?: object;
-        Choices?: { Assign?: object }[];
-        Catch?: { Assign?: object }[];
-    };
-    return [Assign, ...[...Choices, ...Catch].map((each) => each.Assign)].flatMap((each) => Object.keys(each ?? {}));
+    interface Assigning {
+        readonly Assign?: object;
+    }
+    const given = state as Assigning & { Choices?: Assigning[]; Catch?: Assigning[] };
+    const all = [given, ...(given.Choices ?? []), ...(given.Catch ?? [])];
+    return all.flatMap(({ Assign = {} }) => Object.keys(Assign));
 }
 
 function readState(name: string, given: unknown, context: Context): State {
     const type = (given as Fields)["Type"] as State["type"];
-    const known = stateFields[type] as readonly string[] | undefined;
+    const known = stateFields[type] as string | undefined;
     if (known === undefined) throw new DefinitionError(`no state of the type ${type} is known.`);
-    const state = fieldsOf(given, type, ["Type", "Comment", ...known]);
+    const state = fieldsOf(given, type, `Type Comment ${known}`);
     const scope = (...parts: StatesPart[]): Scope => ({
         parts: ["input", "context", ...parts],
         variables: context.variables,
@@ -178,7 +160,7 @@ function readState(name: string, given: unknown, context: Context): State {
         next: transitionOf(state, context),
         retriers: listOf(state["Retry"] ?? [], "Retry").map(readRetrier),
         catchers: listOf(state["Catch"] ?? [], "Catch").map((each, index, all) => {
-            const catcher = fieldsOf(each, `Catch[${index}]`, [...effects, "ErrorEquals", "Next"]);
+            const catcher = fieldsOf(each, `Catch[${index}]`, `${effects} ErrorEquals Next`);
             return {
                 ...readEffect(catcher, `Catch[${index}]/`, scope("errorOutput")),
                 errors: errorsOf(catcher, index === all.length - 1),
@@ -195,7 +177,7 @@ function readState(name: string, given: unknown, context: Context): State {
                 type,
                 rules: listOf(state["Choices"], "Choices").map((each, index) => {
                     const field = `Choices[${index}]`;
-                    const rule = fieldsOf(each, field, [...effects, "Condition", "Next"]);
+                    const rule = fieldsOf(each, field, `${effects} Condition Next`);
                     if (!isExpression(rule["Condition"]))
                         throw new DefinitionError(`${field}/Condition is no expression.`);
                     return {
@@ -237,38 +219,27 @@ function readState(name: string, given: unknown, context: Context): State {
 }
 
 function readMap(state: Fields, scope: Scope, context: Context): DistributedMap {
-    const reader =
-        state["ItemReader"] === undefined
-            ? undefined
-            : fieldsOf(state["ItemReader"], "ItemReader", ["Resource", "ReaderConfig", "Arguments"]);
-    const config = fieldsOf(reader?.["ReaderConfig"] ?? {}, "ReaderConfig", ["InputType", "CSVHeaderLocation"]);
-    const inputType = config["InputType"] as "CSV" | "JSON" | "JSONL";
-    if (reader !== undefined && !["CSV", "JSON", "JSONL"].includes(inputType)) {
-        throw new DefinitionError(`no InputType ${inputType} is known.`);
+    const reader = optionalFields(state, "ItemReader", "Resource ReaderConfig Arguments");
+    const { InputType: type, CSVHeaderLocation } = fieldsOf(
+        reader?.["ReaderConfig"] ?? {},
+        "ReaderConfig",
+        "InputType CSVHeaderLocation",
+    );
+    if (reader !== undefined && type !== "CSV" && type !== "JSON" && type !== "JSONL") {
+        throw new DefinitionError(`no InputType ${String(type)} is known.`);
     }
-    if ((inputType === "CSV") !== (config["CSVHeaderLocation"] === "FIRST_ROW")) {
+    if ((type === "CSV") !== (CSVHeaderLocation === "FIRST_ROW")) {
         throw new DefinitionError("CSV, and nothing else, needs CSVHeaderLocation FIRST_ROW.");
     }
-    const writer = fieldsOf(state["ResultWriter"], "ResultWriter", ["Resource", "Arguments", "WriterConfig"]);
-    const format = fieldsOf(writer["WriterConfig"], "WriterConfig", ["Transformation", "OutputType"]);
+    const writer = fieldsOf(state["ResultWriter"], "ResultWriter", "Resource Arguments WriterConfig");
+    const format = fieldsOf(writer["WriterConfig"], "WriterConfig", "Transformation OutputType");
     if (format["Transformation"] !== "COMPACT" || format["OutputType"] !== "JSONL") {
         throw new DefinitionError("results are only written as COMPACT JSONL.");
     }
-    for (const [resource, call] of [
-        [reader?.["Resource"], "s3:getObject"],
-        [writer["Resource"], "s3:putObject"],
-    ] as const) {
-        if (resource !== undefined && !(typeof resource === "string" && resource.endsWith(`:states:::${call}`))) {
-            throw new DefinitionError(`expected the resource ${call}, not ${JSON.stringify(resource)}.`);
-        }
-    }
-    const processor = fieldsOf(state["ItemProcessor"], "ItemProcessor", [
-        "ProcessorConfig",
-        "Comment",
-        "StartAt",
-        "States",
-    ]);
-    const mode = fieldsOf(processor["ProcessorConfig"], "ProcessorConfig", ["Mode", "ExecutionType"]);
+    if (reader !== undefined) requireResource(reader, "s3:getObject");
+    requireResource(writer, "s3:putObject");
+    const processor = fieldsOf(state["ItemProcessor"], "ItemProcessor", "ProcessorConfig Comment StartAt States");
+    const mode = fieldsOf(processor["ProcessorConfig"], "ProcessorConfig", "Mode ExecutionType");
     if (mode["Mode"] !== "DISTRIBUTED" || mode["ExecutionType"] !== "STANDARD") {
         throw new DefinitionError("only Distributed Maps with STANDARD executions are known.");
     }
@@ -277,15 +248,12 @@ function readMap(state: Fields, scope: Scope, context: Context): DistributedMap 
     }
     return {
         label: String(state["Label"]),
-        items: state["Items"] === undefined ? undefined : parsePayload(state["Items"], "Items", scope),
+        items: optionalPayload(state, "Items", "", scope),
         reader: reader && {
-            type: inputType,
+            type: type as "CSV" | "JSON" | "JSONL",
             arguments: parsePayload(reader["Arguments"], "ItemReader/Arguments", scope),
         },
-        selector:
-            state["ItemSelector"] === undefined
-                ? undefined
-                : parsePayload(state["ItemSelector"], "ItemSelector", scope),
+        selector: optionalPayload(state, "ItemSelector", "", scope),
         // Children of a Distributed Map see no variables of their parent.
         processor: readStates(processor, context.isKnownResource, context.names),
         maxConcurrency: optionalNumber(state, "MaxConcurrency") ?? 10_000,
@@ -294,33 +262,30 @@ function readMap(state: Fields, scope: Scope, context: Context): DistributedMap 
     };
 }
 
-const reservedNames = ["states"];
+function requireResource({ Resource }: Fields, call: string): void {
+    if (typeof Resource === "string" && Resource.endsWith(`:states:::${call}`)) return;
+    throw new DefinitionError(`expected the resource ${call}, not ${JSON.stringify(Resource)}.`);
+}
 
 function readEffect(state: Fields, prefix: string, scope: Scope): Effect {
-    const assign = state["Assign"];
-    if (assign !== undefined) {
-        for (const name of Object.keys(fieldsOf(assign, `${prefix}Assign`))) {
-            if (!/^[\p{L}_][\p{L}\p{N}_]{0,79}$/u.test(name) || reservedNames.includes(name)) {
-                throw new DefinitionError(`${prefix}Assign: "${name}" cannot be the name of a variable.`);
-            }
-        }
+    const names = Object.keys(optionalFields(state, "Assign", undefined, prefix) ?? {});
+    const wrong = names.find((name) => !/^[\p{L}_][\p{L}\p{N}_]{0,79}$/u.test(name) || name === "states");
+    if (wrong !== undefined) {
+        throw new DefinitionError(`${prefix}Assign: "${wrong}" cannot be the name of a variable.`);
     }
     return {
-        assign: assign === undefined ? undefined : parsePayload(assign, `${prefix}Assign`, scope),
-        output: state["Output"] === undefined ? undefined : parsePayload(state["Output"], `${prefix}Output`, scope),
+        assign: optionalPayload(state, "Assign", prefix, scope),
+        output: optionalPayload(state, "Output", prefix, scope),
     };
 }
 
+function optionalPayload(state: Fields, name: string, prefix: string, scope: Scope): Template | undefined {
+    return state[name] === undefined ? undefined : parsePayload(state[name], prefix + name, scope);
+}
+
 function readRetrier(given: unknown, index: number, all: readonly unknown[]): Retrier {
-    const retrier = fieldsOf(given, `Retry[${index}]`, [
-        "Comment",
-        "ErrorEquals",
-        "IntervalSeconds",
-        "BackoffRate",
-        "MaxAttempts",
-        "MaxDelaySeconds",
-        "JitterStrategy",
-    ]);
+    const known = "Comment ErrorEquals IntervalSeconds BackoffRate MaxAttempts MaxDelaySeconds JitterStrategy";
+    const retrier = fieldsOf(given, `Retry[${index}]`, known);
     return {
         errors: errorsOf(retrier, index === all.length - 1),
         intervalSeconds: optionalNumber(retrier, "IntervalSeconds") ?? 1,
@@ -331,17 +296,10 @@ function readRetrier(given: unknown, index: number, all: readonly unknown[]): Re
     };
 }
 
-const knownErrors = [
-    "ALL",
-    "DataLimitExceeded",
-    "ExceedToleratedFailureThreshold",
-    "ItemReaderFailed",
-    "Permissions",
-    "QueryEvaluationError",
-    "ResultWriterFailed",
-    "TaskFailed",
-    "Timeout",
-].map((name) => `States.${name}`);
+const knownErrors =
+    "ALL DataLimitExceeded ExceedToleratedFailureThreshold ItemReaderFailed Permissions QueryEvaluationError ResultWriterFailed TaskFailed Timeout"
+        .split(" ")
+        .map((name) => `States.${name}`);
 
 function errorsOf(fields: Fields, isLast: boolean): string[] {
     const errors = listOf(fields["ErrorEquals"], "ErrorEquals").map(String);
@@ -366,13 +324,18 @@ function nextOf(name: unknown, field: string, { has }: Context): string {
     throw new DefinitionError(`${field} names no state: ${String(name)}.`);
 }
 
-function fieldsOf(value: unknown, what: string, known?: readonly string[]): Fields {
+/** An object's fields; all that it may have are named, where `known` is given. */
+function fieldsOf(value: unknown, what: string, known?: string): Fields {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
         throw new DefinitionError(`${what} is no object.`);
     }
-    const unknown = known && Object.keys(value).find((name) => !known.includes(name));
-    if (unknown !== undefined) throw new DefinitionError(`${what} has no field ${unknown}.`);
+    const unknown = known && Object.keys(value).find((name) => !known.split(" ").includes(name));
+    if (unknown) throw new DefinitionError(`${what} has no field ${unknown}.`);
     return value as Fields;
+}
+
+function optionalFields(of: Fields, name: string, known?: string, prefix = ""): Fields | undefined {
+    return of[name] === undefined ? undefined : fieldsOf(of[name], prefix + name, known);
 }
 
 function listOf(value: unknown, what: string): readonly unknown[] {
