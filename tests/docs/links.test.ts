@@ -43,7 +43,7 @@ describe("the documentation", () => {
         const linked = new Set(links.map((link) => link.split("#")[0]));
         // docs/deep.md is the result of .ci/deep.
         const unlinked = pages.filter((page) => /^docs\/(?!deep)[^/]+\.md$/.test(page) && !linked.has(page));
-        assert.deepEqual(unlinked, [], "add these pages to the table “Read on” of README.md");
+        assert.deepEqual(unlinked, [], "add these pages to “Read on” in README.md");
     });
 
     it("would be seen to have a broken link", async () => {
