@@ -45,30 +45,6 @@ function globalArn({ partition, accountId }: AwsLocation, service: string, resou
     return `arn:${partition}:${service}::${accountId}:${resource}`;
 }
 
-/** A resource that its name identifies. */
-function identifiedByName(service: string, resourceOf: (name: string) => string): AwsType {
-    return {
-        taggable: true,
-        nameArgument: "name",
-        answer: (name, _, where = at) => ({ id: name, name, arn: arnIn(where, service, resourceOf(name)) }),
-    };
-}
-
-/** A resource that its ARN identifies. */
-function identifiedByArn(service: string, resourceOf: (name: string) => string): AwsType {
-    return {
-        taggable: true,
-        nameArgument: "name",
-        answer: (name, _, where = at) => {
-            const arn = arnIn(where, service, resourceOf(name));
-            return { id: arn, name, arn };
-        },
-    };
-}
-
-/** A side resource of a bucket: it is known by the bucket's name. */
-const ofBucket: AwsType = { taggable: false, answer: (_, inputs) => ({ id: String(inputs["bucket"]) }) };
-
 /** Why the lab creates nothing. */
 const notInLab = {
     network: "builds run in the network of this machine",
@@ -78,13 +54,25 @@ const notInLab = {
     setting: "nothing here depends on it",
 };
 
+/** A resource with tags and a name of its own, which is identified by that name, or by its ARN. */
+function named(identity: "name" | "arn", service: string, prefix = "", why?: string): AwsType {
+    const answer: AwsType["answer"] = (name, _, where = at) => {
+        const arn = arnIn(where, service, prefix + name);
+        return { id: identity === "name" ? name : arn, name, arn };
+    };
+    return { taggable: true, nameArgument: "name", answer, ...(why !== undefined && { notInLab: why }) };
+}
+
+/** A side resource, which is known by an argument. */
+function sideOf(argument: string, why?: string): AwsType {
+    const answer: AwsType["answer"] = (_, inputs) => ({ id: String(inputs[argument]) });
+    return { taggable: false, answer, ...(why !== undefined && { notInLab: why }) };
+}
+
 /** A resource of a VPC: it is known by an id of its kind, here of its name's hash. */
 function ofNetwork(kind: string): AwsType {
-    return {
-        taggable: true,
-        notInLab: notInLab.network,
-        answer: (name) => ({ id: networkId(kind, name) }),
-    };
+    const answer: AwsType["answer"] = (name) => ({ id: networkId(kind, name) });
+    return { taggable: true, notInLab: notInLab.network, answer };
 }
 
 /** The id of a resource of a VPC, by its kind (`subnet`) and the resource's physical name. */
@@ -121,16 +109,13 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             return { id: name, name, arn: arnIn(where, "logs", `log-group:${name}`) };
         },
     },
-    "aws:cloudwatch/eventRule:EventRule": identifiedByName("events", (name) => `rule/${name}`),
+    "aws:cloudwatch/eventRule:EventRule": named("name", "events", "rule/"),
     "aws:cloudwatch/eventTarget:EventTarget": {
         taggable: false,
         answer: (name, inputs) => ({ id: `${String(inputs["rule"])}-${name}` }),
     },
-    "aws:cloudwatch/metricAlarm:MetricAlarm": {
-        ...identifiedByName("cloudwatch", (name) => `alarm:${name}`),
-        notInLab: notInLab.measurement,
-    },
-    "aws:codebuild/project:Project": identifiedByArn("codebuild", (name) => `project/${name}`),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": named("name", "cloudwatch", "alarm:", notInLab.measurement),
+    "aws:codebuild/project:Project": named("arn", "codebuild", "project/"),
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": {
         taggable: false,
         // Known by its prefix, which users of the cache write in image URIs: there is no name to leave open.
@@ -197,19 +182,16 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             return { id: name, bucket: name, arn: `arn:${partition}:s3:::${name}` };
         },
     },
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": {
-        ...ofBucket,
-        notInLab: notInLab.setting,
-    },
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": sideOf("bucket", notInLab.setting),
     "aws:s3/bucketObjectv2:BucketObjectv2": {
         taggable: true,
         answer: (_, inputs) => ({ id: String(inputs["key"]) }),
     },
-    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": { ...ofBucket, notInLab: notInLab.setting },
-    "aws:s3/bucketPolicy:BucketPolicy": ofBucket,
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": { ...ofBucket, notInLab: notInLab.setting },
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": ofBucket,
-    "aws:s3/bucketVersioning:BucketVersioning": ofBucket,
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": sideOf("bucket", notInLab.setting),
+    "aws:s3/bucketPolicy:BucketPolicy": sideOf("bucket"),
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": sideOf("bucket", notInLab.setting),
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": sideOf("bucket"),
+    "aws:s3/bucketVersioning:BucketVersioning": sideOf("bucket"),
     "aws:scheduler/schedule:Schedule": {
         taggable: false,
         nameArgument: "name",
@@ -222,17 +204,10 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             };
         },
     },
-    "aws:scheduler/scheduleGroup:ScheduleGroup": {
-        ...identifiedByName("scheduler", (name) => `schedule-group/${name}`),
-        notInLab: notInLab.name,
-    },
-    "aws:sfn/stateMachine:StateMachine": identifiedByArn("states", (name) => `stateMachine:${name}`),
-    "aws:sns/topic:Topic": { ...identifiedByArn("sns", (name) => name), notInLab: notInLab.message },
-    "aws:sns/topicPolicy:TopicPolicy": {
-        taggable: false,
-        notInLab: notInLab.message,
-        answer: (_, inputs) => ({ id: String(inputs["arn"]) }),
-    },
+    "aws:scheduler/scheduleGroup:ScheduleGroup": named("name", "scheduler", "schedule-group/", notInLab.name),
+    "aws:sfn/stateMachine:StateMachine": named("arn", "states", "stateMachine:"),
+    "aws:sns/topic:Topic": named("arn", "sns", "", notInLab.message),
+    "aws:sns/topicPolicy:TopicPolicy": sideOf("arn", notInLab.message),
     "aws:sns/topicSubscription:TopicSubscription": {
         taggable: false,
         notInLab: notInLab.message,
@@ -248,10 +223,7 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             return { id: url, name, url, arn: arnIn(where, "sqs", name) };
         },
     },
-    "aws:sqs/queuePolicy:QueuePolicy": {
-        taggable: false,
-        answer: (_, inputs) => ({ id: String(inputs["queueUrl"]) }),
-    },
+    "aws:sqs/queuePolicy:QueuePolicy": sideOf("queueUrl"),
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": ofNetwork("sgr"),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": ofNetwork("sgr"),
 };

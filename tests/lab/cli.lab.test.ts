@@ -32,15 +32,21 @@ for (const engine of ["docker", "stream"] as const) {
 function testCommandLine(engine: EngineName): void {
     let lab: Lab;
     let environment: Record<string, string>;
+    let path: string;
 
     before(async () => {
         lab = await sharedLab(engine);
         environment = environmentOf(lab, "startExportPolicy");
-        takeTime(lab);
+        path = lab.buildEnvironment["PATH"] ?? "";
+    });
+
+    afterEach(() => {
+        lab.buildEnvironment["PATH"] = path;
     });
 
     it("starts an export, shows how far it is, and reports the archive", async () => {
-        const { exitCode, stdout, stderr } = await imageExport(["start", "--json", "--logs"]);
+        takeTime(lab);
+        const { exitCode, stdout, stderr } = await imageExport(["start", "--json", "--logs", "--force"]);
         assert.equal(exitCode, 0, stderr);
         const { status, output } = JSON.parse(stdout) as {
             status: string;
@@ -84,6 +90,7 @@ function testCommandLine(engine: EngineName): void {
 
     it("stops watching at Ctrl-C without a terminal, watches again, and stops the execution", async () => {
         await lab.push(lab.image.repository.name, "slow");
+        takeTime(lab);
         const watching = start(["start", "--image", uriOf(lab, "slow"), "--force"]);
         const output = collected(watching);
         await firstOutput(watching);
@@ -99,6 +106,8 @@ function testCommandLine(engine: EngineName): void {
         assert.match(stopped.stdout, /^status +stopped$/m);
         assert.match(stopped.stdout, /^error +Stopped$/m);
     });
+
+    if (engine === "docker") return; // who may call what is the same for both
 
     it("needs each permission of the policy", async () => {
         const shown: [string, string, string[], RegExp][] = [
