@@ -54,9 +54,11 @@ function flag(description: string) {
 function listOf(item: z.ZodType<string>, expected: string, description: string, least = 1, most = Infinity) {
     const list = z.array(item, expected).min(least, expected).max(most, expected).describe(description);
     return list.superRefine((values, context) => {
-        for (const [index, value] of values.entries())
-            if (values.indexOf(value) < index)
+        for (const [index, value] of values.entries()) {
+            if (values.indexOf(value) < index) {
                 context.addIssue({ code: "custom", message: "it is listed twice", path: [index] });
+            }
+        }
     });
 }
 
@@ -266,10 +268,12 @@ function tagFaults(key: string, value: unknown): string[] {
 const tags = z
     .custom<Record<string, string>>(isObject, "expected an object with a string for each tag")
     .superRefine((given, context) => {
-        for (const [key, value] of Object.entries(given))
+        for (const [key, value] of Object.entries(given)) {
             for (const message of tagFaults(key, value)) context.addIssue({ code: "custom", message, path: [key] });
-        if (Object.keys(given).length > mostTags)
+        }
+        if (Object.keys(given).length > mostTags) {
             context.addIssue(`expected at most ${mostTags} tags: AWS allows ${tagLimits.perResource} on a resource`);
+        }
     });
 
 function repositoriesOf(whose: string) {
@@ -405,8 +409,9 @@ export function parseConfig(values: Readonly<Record<string, unknown>>, region: u
     const place = placeOf(region);
     const { imageUri, repositoryArns: own, crossAccountRepositoryArns: foreign } = sound;
     const named = imageUri?.repository && own && foreign && namedBy(imageUri.repository, own, foreign);
-    if (place === undefined)
+    if (place === undefined) {
         faults.push(faultOf("aws:region", region, "expected a region of AWS, for instance ap-northeast-1"));
+    }
     const isGiven = (path: string): boolean => valueAt(given, path) !== undefined;
     for (const fault of combinations.flatMap((check) => [...check({ ...sound, ...place, named, isGiven })])) {
         const [path = "", ...expected] = fault.split(": ");
@@ -541,8 +546,9 @@ function faultsOf(at: string, given: unknown, issues: Issues): string[] {
 
 function faultOf(path: string, given: unknown, expected: string): string {
     const missing = `${path} is missing: ${expected}`;
-    if (given === undefined)
+    if (given === undefined) {
         return /[.[]/.test(path) ? missing : `${missing}; set it with \`pulumi config set ${path} VALUE\``;
+    }
     const text = JSON.stringify(given);
     return `${path} is ${text.length > 300 ? `${text.slice(0, 300)}…` : text}: ${expected}`;
 }
@@ -611,25 +617,32 @@ function* faultsOfBuilds({ engine, compute, network, cache, isGiven }: Judged): 
     const { type, image } = compute ?? {};
     const lambda = type === "lambda";
     const inVpc = network !== undefined && network !== "public";
-    if (lambda && engine === "docker")
+    if (lambda && engine === "docker") {
         yield "compute.type: Lambda compute has no Docker daemon; set engine to stream, or choose a type of BUILD_GENERAL1";
-    for (const path of ["compute.timeoutMinutes", "compute.queuedTimeoutMinutes"])
-        if (lambda && isGiven(path))
+    }
+    for (const path of ["compute.timeoutMinutes", "compute.queuedTimeoutMinutes"]) {
+        if (lambda && isGiven(path)) {
             yield `${path}: Lambda compute has its own timeout, ${lambdaTimeoutMinutes} minutes, and takes no other; leave it out`;
-    if (lambda && inVpc)
+        }
+    }
+    if (lambda && inVpc) {
         yield "network: Lambda compute runs in no VPC; choose a type of BUILD_GENERAL1, or leave network public";
+    }
     if (image !== undefined && type !== undefined && image.includes("-lambda-") !== lambda) {
         const [kind, example] = lambda ? ["Lambda", defaultImages.lambda] : ["EC2", defaultImages.stream];
         yield `compute.image: expected a build image for ${kind} compute, for instance ${example}`;
     }
-    if (engine === "stream" && imagesWithNode18.some((old) => old === image))
+    if (engine === "stream" && imagesWithNode18.some((old) => old === image)) {
         yield `compute.image: engine stream needs Node.js 22 or later as its default, for instance ${defaultImages.stream}`;
+    }
     // docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html
     if (cache !== "local") return;
-    if (engine === "stream")
+    if (engine === "stream") {
         yield "cache: engine stream keeps no layers for a later build; set engine to docker, or cache to none";
-    if (type === "BUILD_GENERAL1_2XLARGE")
+    }
+    if (type === "BUILD_GENERAL1_2XLARGE") {
         yield `cache: CodeBuild has no local cache on ${type}; choose a smaller compute.type, or set cache to none`;
+    }
     if (inVpc) yield "cache: CodeBuild has no local cache in a VPC; leave network public, or set cache to none";
 }
 
@@ -639,13 +652,17 @@ function* faultsOfPartitions(judged: Judged): Generator<string> {
     if (partition === undefined) return;
     const own = `of the stack's own partition, ${partition}`;
     if (imageUri?.repository && imageUri.repository.partition !== partition) yield `imageUri: expected an image ${own}`;
-    for (const key of ["repositoryArns", "crossAccountRepositoryArns"] as const)
-        for (const [index, repository] of (sound[key] ?? []).entries())
+    for (const key of ["repositoryArns", "crossAccountRepositoryArns"] as const) {
+        for (const [index, repository] of (sound[key] ?? []).entries()) {
             if (repository.partition !== partition) yield `${key}[${index}]: expected a repository ${own}`;
-    if (permissionsBoundary?.startsWith(`arn:${partition}:`) === false)
+        }
+    }
+    if (permissionsBoundary?.startsWith(`arn:${partition}:`) === false) {
         yield `permissionsBoundary: expected a policy ${own}, arn:${partition}:iam::ACCOUNT:policy/NAME`;
-    if (notifications?.slack && partition !== "aws")
+    }
+    if (notifications?.slack && partition !== "aws") {
         yield `notifications.slack: AWS has no chat service in the partition ${partition}; leave it out`;
+    }
 }
 
 /** An account is either the stack's own or another: one that is in both lists shows a slip. */
@@ -653,8 +670,9 @@ function* faultsOfAccounts(judged: Judged): Generator<string> {
     const { repositoryArns: own, crossAccountRepositoryArns: foreign } = judged;
     for (const [index, { accountId }] of (foreign ?? []).entries()) {
         const same = own?.find((repository) => repository.accountId === accountId);
-        if (same)
+        if (same) {
             yield `crossAccountRepositoryArns[${index}]: expected a repository of another account, and ${repositoryArn(same)} in repositoryArns is of the same one`;
+        }
     }
 }
 
@@ -666,55 +684,66 @@ function* faultsOfIsolation(judged: Judged): Generator<string> {
     const { network, region, named, imageUri, pullThroughCache: rules } = judged;
     if (network !== "isolated") return;
     const distant = region && named?.all.find((repository) => repository.region !== region);
-    if (distant)
+    if (distant) {
         yield `network: the VPC reaches ECR in ${region} only, and ${repositoryArn(distant)} is in ${distant.region}; replicate it to the region, or set network to private`;
-    if (rules && rules.length > 0)
+    }
+    if (rules && rules.length > 0) {
         yield "pullThroughCache: the first pull through a cache needs a way to the internet, and network is isolated; leave the rules out, or set network to private";
+    }
     const [host] = imageUri?.repository ? ecrHosts(imageUri.repository) : [];
     const plain = host && imageUri?.uri?.replace(/^[^/]*/, host);
-    if (plain && plain !== imageUri?.uri)
+    if (plain && plain !== imageUri?.uri) {
         yield `imageUri: an isolated network reaches ECR under its plain host name only; write ${plain}`;
+    }
 }
 
 function* faultsOfCacheRules(judged: Judged): Generator<string> {
     const { pullThroughCache: rules = [], region, partition, named, imageUri } = judged;
     if (region === undefined || rules.length === 0) return;
-    if (partition === "aws-cn" || partition === "aws-us-gov")
+    if (partition === "aws-cn" || partition === "aws-us-gov") {
         yield `pullThroughCache: ECR has no rules for registries of others in ${region}; leave it out`;
+    }
     for (const [index, { prefix, upstreamRegistryUrl: host, credentialArn }] of rules.entries()) {
         const path = `pullThroughCache[${index}]`;
-        if (rules.findIndex((rule) => rule.prefix === prefix) < index)
+        if (rules.findIndex((rule) => rule.prefix === prefix) < index) {
             yield `${path}.prefix: ECR has one rule for a prefix; leave this one out`;
-        if (named && repositoriesBelow(prefix, region, named.own).length === 0)
+        }
+        if (named && repositoriesBelow(prefix, region, named.own).length === 0) {
             yield `${path}.prefix: expected a repository of ${region} below it in imageUri or repositoryArns, for instance ${prefix}/library/nginx: builds pull only from those that are named`;
+        }
         // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-secret.html
         const secret = `arn:${partition}:secretsmanager:${region}:`;
         const isSecret =
             credentialArn?.startsWith(secret) === true &&
             /^[0-9]{12}:secret:ecr-pullthroughcache\/[A-Za-z0-9/_+=.@-]+$/.test(credentialArn.slice(secret.length));
-        if (host === undefined && credentialArn !== undefined)
+        if (host === undefined && credentialArn !== undefined) {
             yield `${path}.credentialArn: without upstreamRegistryUrl the account has the rule already, and its login; leave it out`;
-        else if (host !== undefined && !isSecret && !(credentialArn === undefined && openRegistries.includes(host)))
+        } else if (host !== undefined && !isSecret && !(credentialArn === undefined && openRegistries.includes(host))) {
             yield `${path}.credentialArn: expected a secret with a login to ${host}, of the stack's account and region: ${secret}ACCOUNT:secret:ecr-pullthroughcache/NAME`;
+        }
     }
     // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
     const cached = named && rules.flatMap(({ prefix }) => repositoriesBelow(prefix, region, named.own));
     const { repository, uri = "" } = imageUri ?? {};
-    if (repository && cached?.includes(repository) && parseEcrHost(uri.slice(0, uri.indexOf("/")))?.fips)
+    if (repository && cached?.includes(repository) && parseEcrHost(uri.slice(0, uri.indexOf("/")))?.fips) {
         yield "imageUri: ECR imports no image through a FIPS host; give the plain host, since pullThroughCache has a rule for it";
+    }
 }
 
 function* faultsOfStorage(judged: Judged): Generator<string> {
     const { encryption, retention, existingBucket, region, partition, isGiven } = judged;
     const [, ofPartition, ofRegion] = keyArnPattern.exec(encryption ?? "") ?? [];
-    if (region !== undefined && ofRegion !== undefined && (ofRegion !== region || ofPartition !== partition))
+    if (region !== undefined && ofRegion !== undefined && (ofRegion !== region || ofPartition !== partition)) {
         yield `encryption: expected a key of the stack's own region, ${region} in the partition ${partition}: S3 and CloudWatch Logs take no other`;
+    }
     const { protect, emptyOnDestroy } = retention ?? {};
-    if (emptyOnDestroy === true && protect === true)
+    if (emptyOnDestroy === true && protect === true) {
         yield "retention.emptyOnDestroy: nothing deletes a protected bucket; set retention.protect to false, or leave this out";
+    }
     if (existingBucket === undefined) return;
-    if (!isGiven("retention.archiveDays"))
+    if (!isGiven("retention.archiveDays")) {
         yield "existingBucket: expected retention.archiveDays as well, since S3 deletes archives that are older; 0 keeps all";
+    }
     const mine = "the stack did not make its existingBucket, so `pulumi destroy` may not delete it; leave this out";
     if (protect === false) yield `retention.protect: ${mine}`;
     if (emptyOnDestroy === true) yield `retention.emptyOnDestroy: ${mine}`;
@@ -723,20 +752,26 @@ function* faultsOfStorage(judged: Judged): Generator<string> {
 function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: Judged): Generator<string> {
     // ECR reports pushes in the account and the region of the registry only.
     const near = named?.own.filter((repository) => repository.region === region).map(({ name }) => name);
-    if (triggers?.onPush && region !== undefined && near?.length === 0)
+    if (triggers?.onPush && region !== undefined && near?.length === 0) {
         yield `triggers.onPush: expected a repository of this account in ${region} to be exported: ECR reports no other pushes here`;
-    for (const [index, name] of (triggers?.onPush?.repositories ?? []).entries())
-        if (near && near.length > 0 && !near.includes(name))
+    }
+    for (const [index, name] of (triggers?.onPush?.repositories ?? []).entries()) {
+        if (near && near.length > 0 && !near.includes(name)) {
             yield `triggers.onPush.repositories[${index}]: expected a repository of this account and region that may be exported: ${near.join(", ")}`;
+        }
+    }
     const { imageUri, artifactKey, platform } = triggers?.schedule?.request ?? {};
     const path = "triggers.schedule.request";
     const arns = named?.all.map(repositoryArn);
-    if (imageUri !== undefined && arns && !arns.includes(repositoryArn(parseImageUri(imageUri).repository)))
+    if (imageUri !== undefined && arns && !arns.includes(repositoryArn(parseImageUri(imageUri).repository))) {
         yield `${path}.imageUri: expected an image of a repository that may be exported: ${arns.join(", ")}`;
-    if (artifactKey !== undefined && artifactPrefix !== undefined && !isArtifactKey(artifactKey, artifactPrefix))
+    }
+    if (artifactKey !== undefined && artifactPrefix !== undefined && !isArtifactKey(artifactKey, artifactPrefix)) {
         yield `${path}.artifactKey: expected ${artifactKeyRule(artifactPrefix)}`;
-    if (platform === allPlatforms && engine === "docker")
+    }
+    if (platform === allPlatforms && engine === "docker") {
         yield `${path}.platform: engine docker exports one platform; name it, or set engine to stream`;
+    }
 }
 
 /** What each key allows and no stack can have: each check says `PATH: what is expected`. */

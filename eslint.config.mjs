@@ -2,22 +2,10 @@ import eslint from "@eslint/js";
 import pulumi from "@pulumi/eslint-plugin";
 import tseslint from "typescript-eslint";
 
-/** Forbids imports by pattern: who may import whom is part of the design (CONTRIBUTING.md). */
-function mayNotImport(files, patterns) {
-    return {
-        files,
-        rules: {
-            "no-restricted-imports": ["error", { patterns: patterns.map(([group, message]) => ({ group, message })) }],
-        },
-    };
-}
-
 const jsonStringifyOfOutput = {
     selector: "CallExpression[callee.object.name='JSON'][callee.property.name='stringify']",
     message: "JSON.stringify writes the error text of an Output into the document: use pulumi.jsonStringify.",
 };
-
-const developmentOnly = "For development and tests only: some of it is under AGPL-3.0, and nothing of it is deployed.";
 
 export default tseslint.config(
     { ignores: ["node_modules/", "coverage/", "**/dist/"] },
@@ -33,44 +21,17 @@ export default tseslint.config(
             // Numbers in messages are wanted as they are.
             "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
             eqeqeq: "error",
+            // The one dialect of the tree (CONTRIBUTING.md).
+            "func-style": ["error", "declaration", { allowArrowFunctions: true }],
+            curly: ["error", "multi-line"],
+            "@typescript-eslint/explicit-member-accessibility": "error",
+            "@typescript-eslint/prefer-readonly": "error",
         },
     },
     {
         files: ["components/**/*.ts"],
         rules: { "no-restricted-syntax": ["error", jsonStringifyOfOutput] },
     },
-    mayNotImport(
-        ["*.ts", "package/**/*.ts", "component/**/*.ts"],
-        [[["@cloud-copilot/*", "**/lab/**", "**/proof/**"], developmentOnly]],
-    ),
-    mayNotImport(
-        ["components/**/*.ts"],
-        [
-            [["@cloud-copilot/*", "**/proof/**"], developmentOnly],
-            [
-                ["../config", "../engine", "../imageExport", "**/cli/**", "**/lab/**"],
-                "components/ takes its values as arguments.",
-            ],
-            [["**/exporter/**"], "The components carry the exporter as a bundle, not as an import."],
-        ],
-    ),
-    mayNotImport(
-        ["exporter/**/*.ts"],
-        [
-            [["@cloud-copilot/*", "**/proof/**"], developmentOnly],
-            [
-                ["@pulumi/*", "../components/**", "../cli/**", "../lab/**", "../config"],
-                "The bundle is exporter/ alone.",
-            ],
-        ],
-    ),
-    mayNotImport(
-        ["cli/**/*.ts"],
-        [
-            [["@cloud-copilot/*", "**/proof/**"], developmentOnly],
-            [["@pulumi/*", "**/config", "**/lab/**"], "The command line runs without Pulumi's SDK and the lab."],
-        ],
-    ),
     // Its packages are its own, and `npm ci` at the root does not install them; `npm run programs` checks its types.
     {
         files: ["bootstrap/index.ts"],
@@ -79,7 +40,6 @@ export default tseslint.config(
             "@typescript-eslint/no-unsafe-member-access": "off",
         },
     },
-    mayNotImport(["policy/**/*.ts"], [[["../**"], "The policy pack can be published: policy/ is all that it has."]]),
     {
         files: ["tests/**/*.ts"],
         rules: {
@@ -88,7 +48,7 @@ export default tseslint.config(
         },
     },
     {
-        files: ["**/*.js"],
+        files: ["**/*.js", "**/*.cjs"],
         languageOptions: {
             sourceType: "commonjs",
             globals: {

@@ -1,10 +1,10 @@
 /** The roles of what starts exports by itself: the starter state machine, the rule for pushes, the schedule. */
 import type * as aws from "@pulumi/aws";
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 
 import { assumedBy, type PolicyTable, type StackLocation } from "./document";
 
-/** The statement of the starter's role, beside those of every state machine's. */
+/** The statements of the starter's role, beside those of every state machine's. */
 export const starterRole = {
     StartTriggeredExports: {
         why: "the state machine behind the triggers starts the export",
@@ -13,6 +13,17 @@ export const starterRole = {
             Effect: "Allow",
             Action: "states:StartExecution",
             Resource: exportMachineArn,
+        }),
+    },
+    CompareTriggeredExports: {
+        why: "where an execution of that name exists, the starter compares its request: only the same one makes the event a repeated one",
+        page: "service-authorization/latest/reference/list_awsstepfunctions.html",
+        statement: ({ exportMachineArn }) => ({
+            Effect: "Allow",
+            Action: "states:DescribeExecution",
+            Resource: pulumi
+                .output(exportMachineArn)
+                .apply((arn) => `${arn.replace(":stateMachine:", ":execution:")}:*`),
         }),
     },
 } satisfies PolicyTable<{ readonly exportMachineArn: pulumi.Input<string> }>;

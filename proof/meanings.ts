@@ -235,6 +235,8 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
     ShowMetrics: () => may("cloudwatch:GetMetricStatistics,GetMetricWidgetImage", [noResource]),
     PullTrigger: (stack) => may("states:StartExecution", [stack.arn("image-export-triggers-machine")]),
     StartTriggeredExports: (stack) => may("states:StartExecution", [stack.arn("image-export-single-machine")]),
+    CompareTriggeredExports: (stack) =>
+        may("states:DescribeExecution", [executions(stack, "image-export-single-machine")]),
     KeepUndelivered: (stack) => may("sqs:SendMessage", [stack.arn("image-export-triggers-undelivered")]),
 
     // Who requests and reads.

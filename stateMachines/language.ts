@@ -274,8 +274,9 @@ export function checkSize<T extends States>(name: string, definition: T, advice:
 /** Bytes of a value as JSON. */
 export function sizeBytes(value: unknown): number {
     if (Array.isArray(value)) return 2 + value.reduce((sum: number, each) => sum + sizeBytes(each) + 1, 0);
-    if (typeof value !== "object" || value === null)
+    if (typeof value !== "object" || value === null) {
         return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value));
+    }
     // Outputs are objects of a class of their own.
     if (Object.getPrototypeOf(value) !== Object.prototype) return outputBytes;
     return Object.entries(value).reduce((sum, [key, each]) => sum + sizeBytes(key) + sizeBytes(each) + 2, 2);

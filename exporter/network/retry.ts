@@ -28,10 +28,10 @@ export class TransientError extends Error {
      * @param retryAfterMs what the server asked for, in milliseconds
      * @param lastingName the named error this is, should it not pass
      */
-    constructor(
+    public constructor(
         message: string,
-        readonly retryAfterMs?: number,
-        readonly lastingName: BuildErrorName = "ExportFailed",
+        public readonly retryAfterMs?: number,
+        public readonly lastingName: BuildErrorName = "ExportFailed",
     ) {
         super(message);
     }

@@ -166,8 +166,9 @@ const ownFunctions: Readonly<Record<string, OwnFunction>> = {
     partition: [
         "<an:a>",
         (items: readonly unknown[], size: number) => {
-            if (!Number.isInteger(size) || size < 1)
+            if (!Number.isInteger(size) || size < 1) {
                 throw new Error("$partition: the size has to be a positive integer");
+            }
             return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
                 items.slice(index * size, (index + 1) * size),
             );
@@ -264,8 +265,9 @@ function checkNode(node: unknown, check: Check, hasContext: boolean): void {
 function checkVariable(name: string, check: Check, hasContext: boolean): void {
     if (name === "" && hasContext) return;
     if (name === "" || name === "$") refuse(check, `"$${name}" is refused at the top level`);
-    if (name === "states")
+    if (name === "states") {
         refuse(check, "$states has to be read by its parts: $states.input, .context, .result, .errorOutput");
+    }
     if (name === "eval") refuse(check, "Step Functions has no $eval");
     const isKnown =
         check.bound.has(name) || check.scope.variables.has(name) || builtIn.has(name) || name in ownFunctions;

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 
 import { buildsUrl } from "../../contract/aws";
-import { exportDefinition, type ExportDefinitionArgs } from "../../stateMachines/export";
+import { exportDefinition } from "../../stateMachines/export";
 import { parseImageUri } from "../../contract/image";
 import { ExportOrchestration, type ExportOrchestrationArgs } from "../../components/orchestration";
 import { at } from "../../lab/awsTypes";
@@ -188,7 +188,7 @@ describe("ExportOrchestration", () => {
         const expected = exportDefinition({
             ...args,
             buildsUrl: buildsUrl(at, at.accountId, "build-0a1b2c3"),
-        } as ExportDefinitionArgs);
+        });
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
     });
 

@@ -85,11 +85,12 @@ describe("the commands of the documentation", () => {
             .map((line) => line.replace(/^run /, "").replace("npm run -s", "npm run"));
         const commands = blocksFor("ci").flatMap(({ code }) => code.split(/\n| && /));
         assert(commands.length > 0);
-        for (const command of commands)
+        for (const command of commands) {
             assert(
                 ci.some((line) => line.startsWith(command)),
                 command,
             );
+        }
     });
 
     it("that a test of their own is said to run have that test", () => {

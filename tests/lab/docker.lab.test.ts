@@ -201,8 +201,9 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
             const names = (await run("tar", ["tf", archive])).split("\n");
             if (names.includes("index.json")) {
                 const { manifests } = JSON.parse(await inTar(archive, "index.json")) as { manifests: Blob[] };
-                for (const each of await blobsOf(archive, manifests))
+                for (const each of await blobsOf(archive, manifests)) {
                     assert.ok(names.includes(each), `${each} is missing`);
+                }
             }
             await docker("image", "rm", "--force", `${registry}/app:index`);
             assert.match(await docker("load", "--input", archive), new RegExp(`Loaded image: ${registry}/app:index`));

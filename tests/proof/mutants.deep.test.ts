@@ -98,8 +98,9 @@ async function unnoticed(
     for (const subject of subjects) {
         for (const mutant of await changes(subject)) {
             tried += 1;
-            if (!(await notices(subject, mutant)))
+            if (!(await notices(subject, mutant))) {
                 survivors.push(`${subject.statement.Sid ?? subject.policy.where}: ${mutant.change}`);
+            }
         }
     }
     return { tried, survivors };

@@ -25,8 +25,9 @@ const exported: Serve = (request) => ({ ...(request as object), skipped: false }
 /** Fails for the image `missing`, exports the others. */
 const allButMissing: Serve = (request) => {
     const { imageUri } = request as { imageUri: unknown };
-    if (imageUri === "registry/missing")
+    if (imageUri === "registry/missing") {
         throw awsError("ImageNotFound", 'registry/missing is "not" in C:\\ the registry');
+    }
     return exported(request);
 };
 
@@ -407,10 +408,12 @@ describe("batchDefinition", () => {
         await fc.assert(
             fc.asyncProperty(input, async (value) => {
                 const batch = await run(value, allButMissing);
-                if (batch.outcome.status !== "SUCCEEDED")
+                if (batch.outcome.status !== "SUCCEEDED") {
                     assert(failureOf(batch).error in exportErrors, JSON.stringify(batch.outcome));
-                for (const { Error: error } of batch.rows("FAILED"))
+                }
+                for (const { Error: error } of batch.rows("FAILED")) {
                     assert(String(error) in exportErrors, String(error));
+                }
             }),
             { numRuns: 100 },
         );

@@ -126,8 +126,9 @@ describe("1,000 inputs", () => {
                 }
                 for (const [key, lines] of ended.objects) {
                     if (!key.includes("/FAILED_")) continue;
-                    for (const line of lines.trim().split("\n"))
+                    for (const line of lines.trim().split("\n")) {
                         assert((JSON.parse(line) as { Error: ExportErrorName }).Error in exportErrors, line);
+                    }
                 }
             }),
             runs,

@@ -145,8 +145,9 @@ const reference = /^[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?\/[a-z0-9][a-z0-9._/-]*(?:
 function assertPlainArguments({ calls }: BuildResult, key: string): void {
     for (const [command, ...args] of calls) {
         const [what, ...rest] = args;
-        if (command === "curl")
+        if (command === "curl") {
             assert.match(args.at(-1) ?? "", /^https:\/\/[\w.:-]+\/v2\/[\w./-]+\/manifests\/[\w.:-]+$/);
+        }
         if (command === "docker" && what === "pull") {
             assert.match(rest[1] ?? "", /^[a-z0-9]+\/[a-z0-9_-]+(?:\/[a-z0-9._-]+)?$/);
             assert.match(rest[2] ?? "", reference);

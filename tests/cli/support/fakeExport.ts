@@ -92,8 +92,9 @@ export function fakeExport(timeline: readonly Moment[], refused: readonly string
         }),
         GetLogEvents: ({ nextToken }) => {
             const lines = past().flatMap(({ log = [] }) => log);
-            if (lines.length === 0)
+            if (lines.length === 0) {
                 throw awsError("ResourceNotFoundException", "The specified log stream does not exist.");
+            }
             const from = Number(nextToken ?? 0);
             return {
                 events: lines.slice(from).map((message) => ({ message: `${message}\n` })),
@@ -103,8 +104,9 @@ export function fakeExport(timeline: readonly Moment[], refused: readonly string
     };
     return (operation, input, nowMs = startTimeMs) => {
         now = nowMs;
-        if (refused.includes(operation))
+        if (refused.includes(operation)) {
             throw awsError("AccessDeniedException", `not authorized to perform ${operation}`);
+        }
         const answer = answers[operation];
         if (answer === undefined) throw new Error(`unexpected ${operation}`);
         return answer(input);

@@ -167,11 +167,12 @@ describe("what an archive holds", () => {
         assert.deepEqual(contents.names, [record.imageName, `${record.imageName}-linux-arm64`]);
         // The attestation's layer is in the archive, and is none of an image.
         assert.equal(contents.layers.length, new Set(layersOf(record).map(({ digest }) => digest)).size + 1);
-        for (const layer of layersOf(record))
+        for (const layer of layersOf(record)) {
             assert.deepEqual(
                 contents.layers.find(({ digest }) => digest === layer.digest),
                 layer,
             );
+        }
     });
     for (const layout of ["folders", "blobs"] as const) {
         it(`is told of engine docker with ${layout}, each layer once`, async () => {
