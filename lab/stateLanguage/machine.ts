@@ -179,8 +179,7 @@ function readState(name: string, given: unknown, context: Context): State {
                     const field = `Choices[${index}]`;
                     const rule = fieldsOf(each, field, `${effects} Condition Next`);
                     if (!isExpression(rule["Condition"]))
-                        throw new DefinitionError(`${field}/Condition is no expression.`);
-                    }
+                        {throw new DefinitionError(`${field}/Condition is no expression.`);}
                     return {
                         ...readEffect(rule, `${field}/`, scope()),
                         condition: parsePayload(rule["Condition"], `${field}/Condition`, scope()),
@@ -195,9 +194,8 @@ function readState(name: string, given: unknown, context: Context): State {
             };
         case "Task": {
             const resource = String(state["Resource"]);
-            if (!context.isKnownResource(resource)) {
-                throw new DefinitionError(`nobody serves the resource ${resource}.`);
-            }
+            if (!context.isKnownResource(resource))
+                {throw new DefinitionError(`nobody serves the resource ${resource}.`);}
             return {
                 ...attempted(),
                 type,
