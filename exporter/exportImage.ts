@@ -76,6 +76,8 @@ export interface ExportOptions {
     readonly env?: NodeJS.ProcessEnv | undefined;
     /** Stops the export; nothing stays at the destination. */
     readonly signal?: AbortSignal | undefined;
+    /** Called with what a person should know: why something waits, where the registry contradicts itself. */
+    readonly onNote?: ((note: string) => void) | undefined;
     /** Told of what has been done. Called often: at every piece that arrives. */
     readonly onProgress?: ((progress: ExportProgress) => void) | undefined;
 }
@@ -138,7 +140,7 @@ function withDefaults(options: ExportOptions) {
         concurrency: positive("concurrency", options.concurrency ?? 8),
         memoryBytes: positive("memoryBytes", options.memoryBytes ?? 80 * 1024 * 1024),
         partBytes: positive("partBytes", options.partBytes ?? defaultPartBytes),
-        retryPolicy: options.retryPolicy ?? defaultRetryPolicy,
+        retryPolicy: { onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
         idleTimeoutMs: positive("idleTimeoutMs", options.idleTimeoutMs ?? 30_000),
         env,
     };
@@ -173,7 +175,7 @@ async function runExport(settings: Settings, abort: AbortController): Promise<Ex
     const registry = openRegistry(reference, { ...settings, signal, onBytes: progress.fetched });
     const destination = openDestination(location, settings, signal);
     try {
-        const image = await resolveImage(registry, reference, request);
+        const image = await resolveImage(registry, reference, request, settings.onNote);
         const { digest } = image.documents[0].descriptor;
         const found = force ? undefined : await destination.find();
         if (found && isSameExport(found, digest, settings)) return resultOf(settings, found, true);

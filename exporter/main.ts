@@ -49,7 +49,10 @@ function parseArguments(argv: readonly string[]): ExportOptions | "help" {
     const { values, positionals } = parseOrRefuse(argv);
     if (values.help) return "help";
     const onProgress = values.progress ? reportProgress() : undefined;
-    return { ...readArguments(positionals, values), onProgress };
+    const onNote = (note: string): void => {
+        write(2, `${note}\n`);
+    };
+    return { ...readArguments(positionals, values), onProgress, onNote };
 }
 
 function parseOrRefuse(argv: readonly string[]) {

@@ -185,10 +185,11 @@ function blobEntries({ documents, configs }: ResolvedImage): Entry[] {
     const entries = new Map<string, Entry>();
     for (const { descriptor, bytes } of [...documents, ...referenced]) {
         const { digest, size } = descriptor;
-        const known = entries.get(digest);
-        assertSameSize(descriptor, known);
-        if (known !== undefined) continue;
-        const content = bytes ? { bytes } : { digest };
+        const entry = entries.get(digest);
+        assertSameSize(descriptor, entry);
+        if (entry !== undefined) continue;
+        const known = bytes ?? descriptor.data;
+        const content = known ? { bytes: known } : { digest };
         entries.set(digest, { name: blobName(digest), sizeBytes: size, content });
     }
     return [...entries.values()];

@@ -32,23 +32,61 @@ export function proxyFor(url: URL, env: NodeJS.ProcessEnv): URL | undefined {
     return new URL(text);
 }
 
-/** NO_PROXY: `*`, or a list of hosts and domains; a domain covers its subdomains, a port narrows it. */
+/** NO_PROXY: `*`, or a list of hosts, domains with their subdomains, addresses and networks; a port narrows an entry. */
 function isExempt(url: URL, env: NodeJS.ProcessEnv): boolean {
-    const entries = (env["no_proxy"] ?? env["NO_PROXY"] ?? "").split(",").map((entry) => entry.trim());
-    return entries.some((entry) => {
-        const [host = "", port] = entry.split(":");
-        const domain = host.replace(/^\*?\./, "");
+    const entries = (env["no_proxy"] ?? env["NO_PROXY"] ?? "").toLowerCase().split(",");
+    return entries.some((each) => {
+        const entry = each.trim();
+        if (entry === "*") return true;
+        const isPlainIpv6 = net.isIPv6(entry.replace(/\/\d+$/, ""));
+        const split = /^(?:\[(.*)\](\/\d+)?|([^:]*))(?::(\d+))?$/.exec(entry);
+        const [, inBrackets, bits = "", plain, port] = isPlainIpv6 ? ["", entry] : (split ?? []);
+        const host = inBrackets === undefined ? plain : inBrackets + bits;
         return (
-            entry === "*" ||
-            (domain !== "" &&
-                (port === undefined || port === portOf(url).toString()) &&
-                (url.hostname === domain || url.hostname.endsWith(`.${domain}`)))
+            (port === undefined || port === portOf(url).toString()) && host !== undefined && covers(host, hostOf(url))
         );
     });
 }
 
+function covers(entry: string, host: string): boolean {
+    const [address = "", bits] = entry.split("/");
+    const family = net.isIP(address);
+    if (family === 0) {
+        const domain = entry.replace(/^\*?\./, "");
+        return domain !== "" && (host === domain || host.endsWith(`.${domain}`));
+    }
+    if (family !== net.isIP(host)) return false;
+    const network = new net.BlockList();
+    const length = Number(bits ?? (family === 6 ? 128 : 32));
+    if (!Number.isInteger(length) || length < 0 || length > (family === 6 ? 128 : 32)) return false;
+    network.addSubnet(address, length, family === 6 ? "ipv6" : "ipv4");
+    return network.check(host, family === 6 ? "ipv6" : "ipv4");
+}
+
+/** A proxy that a request of plain HTTP is sent to, in absolute form (RFC 9112, 3.2.2), with these headers. */
+export interface PlainProxy {
+    readonly proxy: URL;
+    readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The proxy for a URL of plain HTTP; one of TLS goes through a tunnel, see {@link connect}. */
+export function plainProxyFor(url: URL, env: NodeJS.ProcessEnv): PlainProxy | undefined {
+    const proxy = url.protocol === "http:" ? proxyFor(url, env) : undefined;
+    return proxy && { proxy, headers: proxyLogin(proxy) };
+}
+
+function proxyLogin({ username, password }: URL): Record<string, string> {
+    if (username === "" && password === "") return {};
+    const login = decodeURIComponent(`${username}:${password}`);
+    return { "proxy-authorization": `Basic ${Buffer.from(login).toString("base64")}` };
+}
+
 /** Opens a connection to the host of a URL: TLS for https, through the proxy if there is one. */
-export async function connect(url: URL, proxy: URL | undefined, receiving?: Receiving): Promise<net.Socket> {
+export async function connect(
+    url: URL,
+    proxy: URL | undefined,
+    { receiving, lookup }: { readonly receiving?: Receiving; readonly lookup?: net.LookupFunction | undefined } = {},
+): Promise<net.Socket> {
     const onread = receiving && {
         buffer: () => receiving.room(),
         callback: (length: number) => {
@@ -57,7 +95,7 @@ export async function connect(url: URL, proxy: URL | undefined, receiving?: Rece
         },
     };
     if (proxy === undefined) {
-        return openSocket(url, onread && { onread });
+        return openSocket(url, { ...(onread && { onread }), ...(lookup && { lookup }) });
     }
     const tunnel = await openTunnel(url, proxy);
     const socket = url.protocol === "https:" ? await openTls(url, { socket: tunnel }) : tunnel;
@@ -81,9 +119,9 @@ function deliver(chunk: Buffer, receiving: Receiving): void {
     }
 }
 
-type OnRead = Pick<net.SocketConstructorOpts, "onread">;
+type SocketOptions = Pick<net.TcpNetConnectOpts, "onread" | "lookup">;
 
-function openSocket(url: URL, options: OnRead = {}): Promise<net.Socket> {
+function openSocket(url: URL, options: SocketOptions): Promise<net.Socket> {
     const address = { host: hostOf(url), port: portOf(url), ...options };
     return url.protocol === "https:" ? openTls(url, address) : ready(net.connect(address), "connect");
 }
@@ -95,8 +133,6 @@ function openTls(url: URL, options: tls.ConnectionOptions): Promise<net.Socket> 
 
 async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
     const authority = `${url.hostname}:${portOf(url)}`;
-    const login = decodeURIComponent(`${proxy.username}:${proxy.password}`);
-    const authorization = `Basic ${Buffer.from(login).toString("base64")}`;
     const client = proxy.protocol === "https:" ? https : http;
     return new Promise((resolve, reject) => {
         const request = client.request({
@@ -105,7 +141,7 @@ async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
             method: "CONNECT",
             path: authority,
             agent: false,
-            headers: { host: authority, ...(login !== ":" && { "proxy-authorization": authorization }) },
+            headers: { host: authority, ...proxyLogin(proxy) },
         });
         request.on("connect", (response: http.IncomingMessage, socket: net.Socket) => {
             if (response.statusCode === 200) {
@@ -140,11 +176,13 @@ function ready(socket: net.Socket, event: "connect" | "secureConnect"): Promise<
 
 const connectTimeoutMs = 10_000;
 
-function hostOf(url: URL): string {
+/** The host of a URL, an IPv6 address without its brackets. */
+export function hostOf(url: URL): string {
     return url.hostname.replace(/^\[|\]$/g, "");
 }
 
-function portOf(url: URL): number {
+/** The port of a URL, also where it is that of the scheme. */
+export function portOf(url: URL): number {
     return url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
 }
 
@@ -158,9 +196,10 @@ export interface Agents {
  * Keep-alive agents that honour the proxy variables.
  *
  * @param maxSockets connections at a time and host
+ * @param lookup looks up names; Node's own by default
  */
-export function createAgents(env: NodeJS.ProcessEnv, maxSockets: number): Agents {
-    const options = { keepAlive: true, maxSockets };
+export function createAgents(env: NodeJS.ProcessEnv, maxSockets: number, lookup?: net.LookupFunction): Agents {
+    const options = { keepAlive: true, maxSockets, ...(lookup && { lookup }) };
     const httpAgent = throughProxy(new http.Agent(options), "http:", env);
     const httpsAgent = throughProxy(new https.Agent(options), "https:", env);
     return { httpAgent, httpsAgent };

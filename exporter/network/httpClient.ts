@@ -1,7 +1,7 @@
 import * as http from "node:http";
 import * as https from "node:https";
-import type { Agents } from "./connect";
 import { ExportError } from "../../contract/errors";
+import { type Agents, hostOf, plainProxyFor, portOf } from "./connect";
 import { networkError } from "./networkError";
 import { TransientError } from "./retry";
 
@@ -25,82 +25,60 @@ export interface DocumentResponse {
 const documentLimitBytes = 8 * 1024 * 1024;
 const redirectLimit = 5;
 
-/** Sends requests for documents. */
-export type HttpClient = (request: DocumentRequest) => Promise<DocumentResponse>;
+/** Sends requests. It follows no redirects: {@link follow} does. */
+export interface HttpClient {
+    /** The answer as it comes; who asks for it reads its body, or destroys it. */
+    open(request: DocumentRequest): Promise<http.IncomingMessage>;
+    /** The answer as a whole. */
+    send(request: DocumentRequest): Promise<DocumentResponse>;
+}
 
 /**
- * A client for small answers that follows redirects by hand, so that credentials stay with the host they are for.
+ * A client for answers that need not be fast.
  *
- * @param mayVisit which URLs may be spoken to; the others end in an ExportError
  * @param idleTimeoutMs a connection without a byte for so long is stalled
  */
-export function createHttpClient(agents: Agents, mayVisit: (url: URL) => boolean, idleTimeoutMs: number): HttpClient {
-    return async function request(first: DocumentRequest): Promise<DocumentResponse> {
-        let current = { ...first, url: checked(first.url, mayVisit) };
-        for (let hop = 0; hop <= redirectLimit; hop++) {
-            const response = await send(current, agents, idleTimeoutMs);
-            const { location } = response.headers;
-            // Only a GET is followed: a POST carries a secret, and a HEAD has its answer (the thing exists).
-            if (current.method !== "GET" || !isRedirect(response.status) || location === undefined) {
-                return response;
-            }
-            current = redirected(current, location, mayVisit);
-        }
-        throw new ExportError("ExportFailed", `${first.url.origin} redirects more than ${redirectLimit} times.`);
-    };
-}
-
-/** Whether a status is a redirect that a GET follows. */
-export function isRedirect(status: number): boolean {
-    return [301, 302, 303, 307, 308].includes(status);
-}
-
-/**
- * Where a redirect leads.
- *
- * @throws ExportError when it may not be followed, for example from TLS to plain HTTP
- */
-export function redirectTarget(from: URL, location: string, mayVisit: (url: URL) => boolean): URL {
-    return checked(new URL(location, from), mayVisit);
-}
-
-function checked(url: URL, mayVisit: (url: URL) => boolean): URL {
-    if (!mayVisit(url)) {
-        throw new ExportError(
-            "ExportFailed",
-            `The registry leads to ${url.origin}, which is not TLS; allow it with --insecure.`,
-        );
+export function createHttpClient(env: NodeJS.ProcessEnv, agents: Agents, idleTimeoutMs: number): HttpClient {
+    function open(request: DocumentRequest): Promise<http.IncomingMessage> {
+        const { method, url, headers, body, signal } = request;
+        const via = plainProxyFor(url, env);
+        const target = via?.proxy ?? url;
+        const isTls = target.protocol === "https:";
+        const agent = via === undefined && (isTls ? agents.httpsAgent : agents.httpAgent);
+        return new Promise<http.IncomingMessage>((resolve, reject) => {
+            const options = {
+                host: hostOf(target),
+                port: portOf(target),
+                path: via === undefined ? `${url.pathname}${url.search}` : url.href,
+                method,
+                headers: { host: url.host, ...via?.headers, ...headers },
+                signal,
+                agent,
+            };
+            const sent = (isTls ? https : http).request(options, resolve);
+            sent.setTimeout(idleTimeoutMs, () => {
+                sent.destroy(new TransientError(`${url.origin}: the connection stalled`));
+            });
+            sent.on("error", reject);
+            sent.end(body);
+        }).catch((error: unknown) => {
+            signal.throwIfAborted();
+            throw networkError(error, url);
+        });
     }
-    return url;
-}
 
-function redirected(request: DocumentRequest, location: string, mayVisit: (url: URL) => boolean): DocumentRequest {
-    const url = redirectTarget(request.url, location, mayVisit);
-    const headers = Object.entries(request.headers).filter(
-        ([name]) => url.origin === request.url.origin || name.toLowerCase() !== "authorization",
-    );
-    return { ...request, url, headers: Object.fromEntries(headers) };
-}
+    async function send(request: DocumentRequest): Promise<DocumentResponse> {
+        const response = await open(request);
+        const { statusCode: status = 0, headers } = response;
+        try {
+            return { status, headers, body: await readBody(response) };
+        } catch (error) {
+            request.signal.throwIfAborted();
+            throw networkError(error, request.url);
+        }
+    }
 
-function send(request: DocumentRequest, agents: Agents, idleTimeoutMs: number): Promise<DocumentResponse> {
-    const { method, url, headers, body, signal } = request;
-    const isTls = url.protocol === "https:";
-    const options = { method, headers, signal, agent: isTls ? agents.httpsAgent : agents.httpAgent };
-    return new Promise<DocumentResponse>((resolve, reject) => {
-        const sent = (isTls ? https : http).request(url, options, (response) => {
-            readBody(response).then((bytes) => {
-                resolve({ status: response.statusCode ?? 0, headers: response.headers, body: bytes });
-            }, reject);
-        });
-        sent.setTimeout(idleTimeoutMs, () => {
-            sent.destroy(new TransientError(`${url.origin}: the connection stalled`));
-        });
-        sent.on("error", reject);
-        sent.end(body);
-    }).catch((error: unknown) => {
-        signal.throwIfAborted();
-        throw networkError(error, url);
-    });
+    return { open, send };
 }
 
 async function readBody(response: http.IncomingMessage): Promise<Buffer> {
@@ -114,4 +92,32 @@ async function readBody(response: http.IncomingMessage): Promise<Buffer> {
         chunks.push(chunk);
     }
     return Buffer.concat(chunks);
+}
+
+/** Whether a status is a redirect that a GET follows. */
+export function isRedirect(status: number | undefined): boolean {
+    return status !== undefined && [301, 302, 303, 307, 308].includes(status);
+}
+
+/**
+ * Follows the redirects of a GET.
+ *
+ * @param lead where an answer leads, or an error
+ * @param send sends the request to a URL; whoever logs in does so here, URL by URL
+ * @returns the last answer, and the URL that gave it
+ */
+export async function follow<R>(
+    first: URL,
+    lead: (from: URL, location: string) => URL,
+    send: (url: URL) => Promise<R>,
+    headOf: (response: R) => { readonly status?: number | undefined; readonly location?: string | undefined },
+): Promise<{ response: R; url: URL }> {
+    let url = first;
+    for (let hop = 0; hop <= redirectLimit; hop++) {
+        const response = await send(url);
+        const { status, location } = headOf(response);
+        if (!isRedirect(status) || location === undefined) return { response, url };
+        url = lead(url, location);
+    }
+    throw new ExportError("ExportFailed", `${first.origin} redirects more than ${redirectLimit} times.`);
 }

@@ -4,6 +4,8 @@ import { TransientError } from "./retry";
 // What no second attempt mends: names that do not exist, certificates that are not trusted, TLS spoken to plain HTTP.
 const lastingCodes = /^(ENOTFOUND|EPROTO|CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/;
 
+const untrustedCodes = /^(DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/;
+
 /**
  * Judges an error of a connection: transient (resets, refusals, stalls, passing DNS trouble), or lasting.
  *
@@ -14,5 +16,9 @@ export function networkError(error: unknown, url: URL): TransientError | ExportE
     if (error instanceof TransientError || error instanceof ExportError) return error;
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
     const message = `${url.origin}: ${messageOf(error)}`;
-    return lastingCodes.test(code) ? new ExportError("ExportFailed", message, error) : new TransientError(message);
+    if (!lastingCodes.test(code)) return new TransientError(message);
+    const advice = untrustedCodes.test(code)
+        ? ". For a certificate authority of your own, name the file with its certificate in NODE_EXTRA_CA_CERTS."
+        : "";
+    return new ExportError("ExportFailed", message + advice, error);
 }

@@ -9,8 +9,12 @@ export interface RetryPolicy {
     readonly baseDelayMs: number;
     /** Ceiling of the doubling, in milliseconds. */
     readonly maxDelayMs: number;
-    /** Ceiling of what a server's `Retry-After` may ask for, in milliseconds. */
+    /** Most that a server's `Retry-After` may ask for, in milliseconds: beyond it nothing is tried again. */
     readonly maxRetryAfterMs: number;
+    /** When everything has to be done, in milliseconds since 1970: nothing waits beyond it. */
+    readonly deadline?: number | undefined;
+    /** Called before every wait with a line that says why, and how long. */
+    readonly onWait?: ((line: string) => void) | undefined;
 }
 
 /** About 45 s of patience: long enough for a throttled registry, short against a build's timeout. */
@@ -18,7 +22,7 @@ export const defaultRetryPolicy: RetryPolicy = {
     attempts: 8,
     baseDelayMs: 200,
     maxDelayMs: 20_000,
-    maxRetryAfterMs: 60_000,
+    maxRetryAfterMs: 120_000,
 };
 
 /** A failure that may pass when the operation is tried again. */
@@ -40,7 +44,7 @@ export class TransientError extends Error {
 /**
  * Runs `action` until it succeeds, fails with anything but a {@link TransientError}, or has used up its attempts.
  * Waits with exponential backoff and full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"),
- * but never less than what the server asked for.
+ * but never less than what the server asked for; where that is more than there is time for, it gives up at once.
  *
  * @param what names the operation in the final error
  * @throws ExportError when the attempts are used up; the signal's reason when it is aborted
@@ -58,13 +62,28 @@ export async function retry<T>(
         } catch (error) {
             signal?.throwIfAborted();
             if (!(error instanceof TransientError)) throw error;
-            if (attempt >= policy.attempts) {
-                const message = `${what} failed ${attempt} times, at last: ${messageOf(error)}`;
-                throw new ExportError(error.lastingName, message, error);
+            const asked = error.retryAfterMs ?? 0;
+            const isTooLong = asked > Math.min(policy.maxRetryAfterMs, timeLeft(policy));
+            if (attempt >= policy.attempts || isTooLong) {
+                const failed = attempt === 1 ? "failed" : `failed ${attempt} times, at last`;
+                const why = isTooLong ? ` It asks to be left alone for ${seconds(asked)}: try again then.` : "";
+                throw new ExportError(error.lastingName, `${what} ${failed}: ${messageOf(error)}${why}`, error);
             }
-            await pause(delayMs(policy, attempt, error.retryAfterMs), signal);
+            const wait = Math.max(backoffMs(policy, attempt), asked);
+            policy.onWait?.(
+                `${what}: ${messageOf(error)}; attempt ${attempt + 1} of ${policy.attempts} in ${seconds(wait)}`,
+            );
+            await pause(wait, signal);
         }
     }
+}
+
+function timeLeft({ deadline = Infinity }: RetryPolicy): number {
+    return deadline - Date.now();
+}
+
+function seconds(milliseconds: number): string {
+    return `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 /** Sleeps; an abort ends the sleep with the signal's reason, not with an error of the timer's own. */
@@ -73,10 +92,8 @@ async function pause(milliseconds: number, signal: AbortSignal | undefined): Pro
     signal?.throwIfAborted();
 }
 
-function delayMs(policy: RetryPolicy, attempt: number, retryAfterMs = 0): number {
-    const ceiling = Math.min(policy.maxDelayMs, policy.baseDelayMs * 2 ** (attempt - 1));
-    const backoff = Math.random() * ceiling;
-    return Math.max(backoff, Math.min(retryAfterMs, policy.maxRetryAfterMs));
+function backoffMs(policy: RetryPolicy, attempt: number): number {
+    return Math.random() * Math.min(policy.maxDelayMs, policy.baseDelayMs * 2 ** (attempt - 1));
 }
 
 /**
@@ -90,7 +107,7 @@ export function retryAfterMs(header: string | undefined, nowMs = Date.now()): nu
     return Number.isNaN(delay) ? undefined : Math.max(0, delay);
 }
 
-/** Whether an HTTP status says that the same request may succeed later. */
+/** Whether an HTTP status says that the same request may succeed later. A server that does not know how (501, 505) will not learn it. */
 export function isTransientStatus(status: number): boolean {
-    return status === 408 || status === 425 || status === 429 || status >= 500;
+    return [408, 425, 429].includes(status) || (status >= 500 && status !== 501 && status !== 505);
 }

@@ -3,35 +3,37 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import * as path from "node:path";
 import { promisify } from "node:util";
-import type { Agents } from "../network/connect";
 import { ExportError, messageOf } from "../../contract/errors";
 import { type EcrHost, parseEcrHost } from "../../contract/image";
+import { isObject, type JsonObject, parseJsonObject } from "../../contract/json";
+import { createAgents } from "../network/connect";
 
 /** What a registry accepts as proof: a name and a password, or a refresh token of its token server. */
 export type RegistryCredentials = { username: string; password: string } | { identityToken: string };
 
 /** Finds the credentials for a registry; undefined means to go on without. Called again when they have expired. */
-export type CredentialSource = (registry: string) => Promise<RegistryCredentials | undefined>;
+export type CredentialSource = (registry: string, repository: string) => Promise<RegistryCredentials | undefined>;
 
 /**
  * The default source: for an ECR private registry an authorization token of the AWS credentials at hand, in the
  * region and partition of the host; for others, and where there are no AWS credentials, what `docker login` has
- * left in `config.json` (in `$DOCKER_CONFIG`, else `~/.docker`), credential helpers included.
+ * left in `config.json` (in `$DOCKER_CONFIG`, else `~/.docker`) or `podman login` in `auth.json`, credential helpers included.
  *
  * @throws ExportError `AccessDenied` when AWS refuses the token
  */
-export function defaultCredentials(env: NodeJS.ProcessEnv, agents: Agents): CredentialSource {
-    return async (registry) => {
+export function defaultCredentials(env: NodeJS.ProcessEnv): CredentialSource {
+    return async (registry, repository) => {
         const host = parseEcrHost(registry);
-        const token = host && (await ecrCredentials(host, agents));
-        return token ?? (await dockerCredentials(registry, env));
+        const token = host && (await ecrCredentials(host, env));
+        return token ?? (await storedCredentials(registry, repository, env));
     };
 }
 
-async function ecrCredentials(host: EcrHost, agents: Agents): Promise<RegistryCredentials | undefined> {
+async function ecrCredentials(host: EcrHost, env: NodeJS.ProcessEnv): Promise<RegistryCredentials | undefined> {
     // Loaded when needed only: it takes 30 ms and 5 MB.
     const { ECRClient, GetAuthorizationTokenCommand } = await import("@aws-sdk/client-ecr");
-    const client = new ECRClient({ region: host.region, useFipsEndpoint: host.fips, requestHandler: agents });
+    const requestHandler = createAgents(env, 1);
+    const client = new ECRClient({ region: host.region, useFipsEndpoint: host.fips, requestHandler });
     try {
         const { authorizationData } = await client.send(new GetAuthorizationTokenCommand({}));
         return decodeLogin(authorizationData?.[0]?.authorizationToken);
@@ -51,28 +53,75 @@ async function ecrCredentials(host: EcrHost, agents: Agents): Promise<RegistryCr
     }
 }
 
-interface DockerConfig {
-    readonly auths?: Record<string, { auth?: string; identitytoken?: string } | undefined>;
-    readonly credHelpers?: Record<string, string | undefined>;
-    readonly credsStore?: string;
+/** Files that logins are stored in, the first that has one counts: Docker's, then Podman's (containers-auth.json(5)). */
+function loginFiles(env: NodeJS.ProcessEnv): string[] {
+    const home = env["HOME"] ?? homedir();
+    const runtime = env["XDG_RUNTIME_DIR"];
+    const podman = env["REGISTRY_AUTH_FILE"];
+    return [
+        ...(podman ? [podman] : []),
+        path.join(env["DOCKER_CONFIG"] ?? path.join(home, ".docker"), "config.json"),
+        ...(runtime ? [path.join(runtime, "containers", "auth.json")] : []),
+        path.join(home, ".config", "containers", "auth.json"),
+    ];
 }
 
-async function dockerCredentials(registry: string, env: NodeJS.ProcessEnv): Promise<RegistryCredentials | undefined> {
-    const directory = env["DOCKER_CONFIG"] ?? path.join(env["HOME"] ?? homedir(), ".docker");
-    const config = await readConfig(path.join(directory, "config.json"));
-    const keys =
-        registry === "docker.io" ? ["https://index.docker.io/v1/", registry] : [registry, `https://${registry}`];
-    for (const key of keys) {
-        const helper = config.credHelpers?.[key] ?? config.credsStore;
-        const found = helper === undefined ? undefined : await askHelper(helper, key, env);
-        const entry = config.auths?.[key];
-        const inFile = entry?.identitytoken ? { identityToken: entry.identitytoken } : decodeLogin(entry?.auth);
-        if (found ?? inFile) return found ?? inFile;
+async function storedCredentials(
+    registry: string,
+    repository: string,
+    env: NodeJS.ProcessEnv,
+): Promise<RegistryCredentials | undefined> {
+    for (const file of loginFiles(env)) {
+        const config = await readConfig(file);
+        const auths = objectIn(config, "auths");
+        const helpers = objectIn(config, "credHelpers");
+        const server = registry === "docker.io" ? hubKey : registry;
+        const [helperKey] = matchingKeys(helpers, registry, repository);
+        const helper = helperKey === undefined ? config["credsStore"] : helpers[helperKey];
+        const found = typeof helper === "string" ? await askHelper(helper, helperKey ?? server, env) : undefined;
+        if (found !== undefined) return found;
+        for (const key of matchingKeys(auths, registry, repository)) {
+            const login = loginOf(objectIn(auths, key));
+            if (login !== undefined) return login;
+        }
     }
     return undefined;
 }
 
-async function readConfig(file: string): Promise<DockerConfig> {
+const hubKey = "https://index.docker.io/v1/";
+
+/**
+ * The keys that are those of a repository, the best first: as Docker reads them (with or without scheme, a slash, `/v1/` or `/v2/`),
+ * and Podman, where a key may go on with a namespace.
+ */
+function matchingKeys(object: JsonObject, registry: string, repository: string): string[] {
+    const hosts = registry === "docker.io" ? [registry, "index.docker.io"] : [registry];
+    const names = hosts.map((host) => `${host}/${repository}/`);
+    const matching = Object.keys(object).flatMap((key) => {
+        const plain = key.replace(/^https?:\/\//, "").replace(/(?:\/v[12])?\/*$/, "");
+        return names.some((name) => name.startsWith(`${plain}/`)) ? [{ key, length: plain.length }] : [];
+    });
+    const isExact = (key: string): number => (key === registry ? 1 : 0);
+    return matching
+        .sort((one, two) => two.length - one.length || isExact(two.key) - isExact(one.key))
+        .map(({ key }) => key);
+}
+
+function loginOf(entry: JsonObject): RegistryCredentials | undefined {
+    const { identitytoken, auth, username, password } = entry;
+    if (typeof identitytoken === "string" && identitytoken !== "") return { identityToken: identitytoken };
+    if (typeof auth === "string" && auth !== "") return decodeLogin(auth);
+    return typeof username === "string" && typeof password === "string" && username !== ""
+        ? { username, password }
+        : undefined;
+}
+
+function objectIn(object: JsonObject, name: string): JsonObject {
+    const value = object[name];
+    return isObject(value) ? value : {};
+}
+
+async function readConfig(file: string): Promise<JsonObject> {
     let text: string;
     try {
         text = await readFile(file, "utf8");
@@ -80,9 +129,9 @@ async function readConfig(file: string): Promise<DockerConfig> {
         return {}; // nobody has logged in
     }
     try {
-        return JSON.parse(text) as DockerConfig;
+        return parseJsonObject(text, []);
     } catch (error) {
-        throw new ExportError("InvalidInput", `${file} is not JSON: ${messageOf(error)}`, error);
+        throw new ExportError("InvalidInput", `${file} ${messageOf(error)}.`, error);
     }
 }
 
@@ -92,10 +141,12 @@ async function askHelper(
     server: string,
     env: NodeJS.ProcessEnv,
 ): Promise<RegistryCredentials | undefined> {
+    if (!/^[\w.-]+$/.test(helper)) return undefined;
     try {
         const asked = promisify(execFile)(`docker-credential-${helper}`, ["get"], { env, timeout: 30_000 });
         asked.child.stdin?.end(server);
-        const { Username, Secret } = JSON.parse((await asked).stdout) as { Username: string; Secret: string };
+        const { Username, Secret } = parseJsonObject((await asked).stdout, []);
+        if (typeof Username !== "string" || typeof Secret !== "string") return undefined;
         return Username === "<token>" ? { identityToken: Secret } : { username: Username, password: Secret };
     } catch {
         return undefined; // it has none for this server, or is not installed

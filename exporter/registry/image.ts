@@ -9,9 +9,14 @@ import {
     type Manifest,
     parseManifest,
     parseConfig,
-    selectPlatform,
 } from "./manifest";
-import { type Platform, platformMatches, type PlatformRequest, platformText } from "../../contract/platform";
+import {
+    choosePlatform,
+    type Platform,
+    platformMatches,
+    type PlatformRequest,
+    platformText,
+} from "../../contract/platform";
 import type { ImageReference } from "../../contract/image";
 import { createLimit } from "../network/pool";
 import type { Registry } from "./registry";
@@ -38,10 +43,16 @@ export interface ResolvedImage {
 }
 
 /** A configuration above this is refused, and of many those beyond it are not read: they are kept in memory. Docker's are a few KiB. */
-const configLimitBytes = 8 * 1024 * 1024;
+const configLimitBytes = 32 * 1024 * 1024;
 const configsAtATime = 8;
 /** An index may point to indexes; nobody nests them deeper than this. */
 const depthLimit = 4;
+/** Manifests of one image; those that are known have some dozens. */
+const documentLimit = 4096;
+const documentsAtATime = 8;
+
+/** Where manifests come from: a registry, or an archive. */
+export type ManifestSource = Pick<Registry, "manifest">;
 
 /**
  * Finds what a request means: from tag or digest to the manifest of one platform, or with `all` to the index and
@@ -54,26 +65,35 @@ export async function resolveImage(
     registry: Registry,
     reference: ImageReference,
     request: PlatformRequest,
+    onNote?: (note: string) => void,
 ): Promise<ResolvedImage> {
     const named = { name: reference.name, ...(reference.tag !== undefined && { tag: reference.tag }) };
     const first = await readFirst(registry, reference);
     if (request === "all") {
-        const documents = await readTree(registry, first, depthLimit);
+        const documents = await readTree(registry, first);
         await Promise.all(documents.map(({ manifest }) => assertHasForeignLayers(registry, manifest)));
         const configs = await readConfigs(registry, documents);
         return { ...named, documents: [first, ...documents.slice(1)], configs };
     }
-    const index = first.manifest.kind === "index" ? first.manifest : undefined;
-    const document = index ? await readPlatform(registry, index, request) : first;
-    const image = assertImage(document.manifest);
+    const chosen = await choose(registry, first, request, depthLimit);
+    const image = assertImage(chosen.document.manifest);
     await assertHasForeignLayers(registry, image);
-    const config = await readConfig(registry, image.config);
-    assertPlatform(parseConfig(config).platform ?? document.descriptor.platform, request);
+    const config = chosen.config ?? (await readConfig(registry, image.config));
+    const stated = chosen.document.descriptor.platform;
+    const { platform } = parseConfig(config);
+    const isListed = chosen.document !== first;
+    if (platform !== undefined && !platformMatches(platform, request)) {
+        // What an index says decides, as for Docker; without an index there is the configuration only.
+        if (!isListed || stated === undefined) throw missingPlatform(request, [platform]);
+        onNote?.(
+            `The index names ${image.config.digest} as ${platformText(stated)}, its configuration says ${platformText(platform)}.`,
+        );
+    }
     return {
         ...named,
-        documents: [document],
+        documents: [chosen.document],
         configs: new Map([[image.config.digest, config]]),
-        ...(index && { indexDigest: first.descriptor.digest }),
+        ...(isListed && { indexDigest: first.descriptor.digest }),
     };
 }
 
@@ -93,53 +113,117 @@ async function readFirst(registry: Registry, { tag, digest }: ImageReference): P
     return readDocument(registry, digest ?? tag ?? "latest");
 }
 
-async function readDocument(registry: Registry, tagOrDigest: string, listed?: Descriptor): Promise<ImageDocument> {
-    const { bytes, digest, contentType } = await registry.manifest(tagOrDigest);
-    const manifest = parseManifest(bytes, contentType ?? listed?.mediaType);
-    const platform = listed?.platform;
+async function readDocument(source: ManifestSource, tagOrDigest: string, listed?: Descriptor): Promise<ImageDocument> {
+    const { bytes, digest, contentType } = await source.manifest(tagOrDigest);
+    if (listed !== undefined && listed.size !== bytes.length) {
+        throw new ExportError(
+            "InvalidInput",
+            `The index gives ${digest} the size ${listed.size}, and it has ${bytes.length} bytes.`,
+        );
+    }
+    const manifest = parseManifest(bytes, listed?.mediaType, contentType);
+    const { platform, annotations } = listed ?? {};
     const descriptor = {
         mediaType: manifest.mediaType,
         digest,
         size: bytes.length,
         ...(platform && { platform }),
+        ...(annotations && { annotations }),
     };
-    return {
-        descriptor: listed?.annotations ? { ...descriptor, annotations: listed.annotations } : descriptor,
-        bytes,
-        manifest,
-    };
+    return { descriptor, bytes, manifest };
 }
 
-async function readPlatform(
-    registry: Registry,
-    index: Extract<Manifest, { kind: "index" }>,
-    request: Platform,
-): Promise<ImageDocument> {
-    const chosen = selectPlatform(index, request);
-    return readDocument(registry, chosen.digest, chosen);
+/** The document of one image, with its configuration where that had to be read to know its platform. */
+interface Choice {
+    readonly document: ImageDocument;
+    readonly config?: Buffer;
 }
 
-async function readTree(registry: Registry, root: ImageDocument, depth: number): Promise<ImageDocument[]> {
-    if (root.manifest.kind === "image") return [root];
+/** What an index offers: a descriptor with its platform, or an image whose configuration names it. */
+interface Offer extends Partial<Choice> {
+    readonly listed: Descriptor;
+    readonly platform: Platform | undefined;
+}
+
+/**
+ * The image of one platform, the best by contract/platform.ts: as the index names them, and where it names none as the
+ * configurations do; down through indexes, as containerd goes.
+ *
+ * @throws ExportError `ImageNotFound` when there is no such platform; the message lists those there are
+ */
+async function choose(registry: Registry, document: ImageDocument, request: Platform, depth: number): Promise<Choice> {
+    if (document.manifest.kind === "image") return { document };
+    const offers = await offersOf(registry, document, depth);
+    const chosen = choosePlatform(offers, ({ platform }) => platform, request);
+    if (chosen === undefined)
+        throw missingPlatform(
+            request,
+            offers.map(({ platform }) => platform),
+        );
+    const { listed, config } = chosen;
+    const next = chosen.document ?? (await readDocument(registry, listed.digest, listed));
+    return config === undefined ? choose(registry, next, request, depth - 1) : { document: next, config };
+}
+
+async function offersOf(registry: Registry, index: ImageDocument, depth: number): Promise<Offer[]> {
+    assertDepth(depth);
+    const images = index.manifest.kind === "index" ? index.manifest.manifests.filter(isImageDescriptor) : [];
+    const limit = createLimit(documentsAtATime);
+    const offers = images.map(async (listed): Promise<Offer[]> => {
+        const { platform } = listed;
+        if (platform !== undefined) return [{ listed, platform }];
+        const document = await limit.use(() => readDocument(registry, listed.digest, listed));
+        const { manifest } = document;
+        if (manifest.kind === "index") return offersOf(registry, document, depth - 1);
+        if (!isContainerImage(manifest)) return [];
+        const config = await limit.use(() => readConfig(registry, manifest.config));
+        return [{ listed, document, config, platform: parseConfig(config).platform }];
+    });
+    return (await Promise.all(offers)).flat();
+}
+
+function missingPlatform(request: Platform, available: readonly (Platform | undefined)[]): ExportError {
+    const names = available.map((platform) => (platform ? platformText(platform) : "no platform"));
+    const shown = [...new Set(names)].slice(0, 50).join(", ") || "none";
+    return new ExportError("ImageNotFound", `The image has no platform ${platformText(request)}. It has: ${shown}.`);
+}
+
+/**
+ * A document and all that it leads to, in its order.
+ *
+ * @throws ExportError `InvalidInput` for indexes that are nested too deeply or list too much, and what `source` ends in
+ */
+export async function readTree(source: ManifestSource, root: ImageDocument): Promise<ImageDocument[]> {
+    const limit = createLimit(documentsAtATime);
+    let count = 0;
+    async function below(document: ImageDocument, depth: number): Promise<ImageDocument[]> {
+        if (document.manifest.kind === "image") return [document];
+        assertDepth(depth);
+        const { manifests } = document.manifest;
+        count += manifests.length;
+        if (count > documentLimit) {
+            throw new ExportError("InvalidInput", `The image has more than ${documentLimit} manifests.`);
+        }
+        const branches = manifests.map(async (listed) =>
+            below(await limit.use(() => readDocument(source, listed.digest, listed)), depth - 1),
+        );
+        return [document, ...(await Promise.all(branches)).flat()];
+    }
+    return below(root, depthLimit);
+}
+
+function assertDepth(depth: number): void {
     if (depth === 0) {
         throw new ExportError("InvalidInput", `The image's indexes are nested deeper than ${depthLimit} levels.`);
     }
-    const branches = await Promise.all(
-        root.manifest.manifests.map(async (listed) =>
-            readTree(registry, await readDocument(registry, listed.digest, listed), depth - 1),
-        ),
-    );
-    return [root, ...branches.flat()];
 }
 
 function assertImage(manifest: Manifest): ImageManifest {
-    if (manifest.kind === "index") {
-        throw new ExportError("InvalidInput", "The index names another index for this platform: export it with all.");
-    }
-    if (!isContainerImage(manifest)) {
+    if (manifest.kind === "index" || !isContainerImage(manifest)) {
+        const type = manifest.kind === "index" ? manifest.mediaType : manifest.config.mediaType;
         throw new ExportError(
             "InvalidInput",
-            `This is no container image: its configuration is of the type "${manifest.config.mediaType}". ` +
+            `This is no container image: its configuration is of the type "${type.slice(0, 100)}". ` +
                 "Other artifacts can be exported with the platform all.",
         );
     }
@@ -179,7 +263,8 @@ export function configsToRead(documents: readonly ImageDocument[]): Descriptor[]
     return [...configs.values()].filter(({ size }) => (bytes += size) <= configLimitBytes);
 }
 
-async function readConfig(registry: Registry, { digest, size }: Descriptor): Promise<Buffer> {
+async function readConfig(registry: Registry, { digest, size, data }: Descriptor): Promise<Buffer> {
+    if (data !== undefined) return data;
     if (size > configLimitBytes) {
         throw new ExportError(
             "InvalidInput",
@@ -193,15 +278,6 @@ async function readConfig(registry: Registry, { digest, size }: Descriptor): Pro
         throw new ExportError("DigestMismatch", `The configuration ${digest} arrived as ${actual}.`);
     }
     return bytes;
-}
-
-function assertPlatform(platform: Platform | undefined, request: Platform): void {
-    if (platform !== undefined && !platformMatches(platform, request)) {
-        throw new ExportError(
-            "ImageNotFound",
-            `The image has no platform ${platformText(request)}. It has: ${platformText(platform)}.`,
-        );
-    }
 }
 
 /** A container image among the documents. */

@@ -1,6 +1,15 @@
+import { createHash } from "node:crypto";
 import { ExportError } from "../../contract/errors";
-import { choosePlatform, type Platform, platformText } from "../../contract/platform";
 import { isDigest } from "../../contract/image";
+import {
+    assertExactNames,
+    isObject,
+    isStrings,
+    JsonError,
+    type JsonObject,
+    parseJsonObject,
+} from "../../contract/json";
+import type { Platform } from "../../contract/platform";
 
 /** What points to a blob: the descriptor of the OCI image specification. */
 export interface Descriptor {
@@ -10,6 +19,8 @@ export interface Descriptor {
     readonly size: number;
     readonly platform?: Platform;
     readonly annotations?: Readonly<Record<string, string>>;
+    /** The blob itself, where the descriptor has it. */
+    readonly data?: Buffer;
 }
 
 /** The manifest of one image: its configuration and its layers, the lowest first. */
@@ -37,41 +48,82 @@ const indexTypes = new Set([
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.oci.image.index.v1+json",
 ]);
+// The last two as registries and tools of old have written them; Docker takes them too.
 const configTypes = new Set([
     "application/vnd.docker.container.image.v1+json",
     "application/vnd.oci.image.config.v1+json",
+    "application/octet-stream",
+    "",
 ]);
+/** A build cache that `docker buildx build --cache-to` has pushed: its index lists the layers themselves. */
+const cacheType = "application/vnd.buildkit.cacheconfig.v0";
 // Layers that may be distributed by their own URLs only: base layers of Windows images.
 const foreignTypePattern = /\.foreign\.diff\.|\.nondistributable\./;
 
 /** The `Accept` header of a manifest request: everything that can be exported. */
 export const acceptedManifestTypes = [...imageTypes, ...indexTypes].join(", ");
 
+const documentNames = ["schemaVersion", "mediaType", "config", "layers", "manifests", "fsLayers"];
+const descriptorNames = ["mediaType", "digest", "size", "platform", "annotations", "data"];
+const platformNames = ["os", "architecture", "variant", "os.version"];
+const configNames = [...platformNames, "rootfs", "config", "history"];
+
 /**
  * Reads and checks a manifest or an index.
  *
  * @param bytes the document as the registry sent it
- * @param contentType its `Content-Type`, for documents that do not carry their own media type
- * @throws ExportError `InvalidInput` for schema 1, for other kinds of documents and for malformed ones
+ * @param types what others call it, for a document that does not carry its media type: the index that lists it, then the
+ *     `Content-Type`
+ * @throws ExportError `InvalidInput` for schema 1, for other kinds of documents, for malformed ones, and for those that readers
+ *     read differently
  */
-export function parseManifest(bytes: Buffer, contentType: string | undefined): Manifest {
-    const document = parseObject(bytes);
-    const mediaType = mediaTypeOf(document, contentType);
-    if (document["schemaVersion"] === 1 || mediaType.includes("manifest.v1+prettyjws")) {
-        throw refused("it is a schema 1 manifest, which Docker gave up; push the image again with a current tool");
+export function parseManifest(bytes: Buffer, ...types: readonly (string | undefined)[]): Manifest {
+    const document = parseObject(bytes, documentNames, "manifest");
+    const mediaType = mediaTypeOf(document, types);
+    if (isSchema1(mediaType) || document["schemaVersion"] === 1 || given(document["fsLayers"])) {
+        throw refused(schema1Problem);
     }
     if (indexTypes.has(mediaType)) {
-        return {
-            kind: "index",
-            mediaType,
-            manifests: list(document["manifests"], "manifests").map(descriptor),
-        };
+        assertWithout(document, "index", ["config", "layers"]);
+        const manifests = list(document["manifests"], "manifests").map(descriptor);
+        if (manifests.some(({ mediaType: type }) => type === cacheType)) {
+            throw refused("it is a build cache of BuildKit, not an image");
+        }
+        return { kind: "index", mediaType, manifests };
     }
     if (imageTypes.has(mediaType)) {
+        assertWithout(document, "image manifest", ["manifests"]);
         const layers = list(document["layers"], "layers").map(descriptor);
         return { kind: "image", mediaType, config: descriptor(document["config"]), layers };
     }
-    throw refused(`its media type is "${mediaType}", which is no image manifest or index`);
+    throw refused(`its media type is "${mediaType.slice(0, 100)}", which is no image manifest or index`);
+}
+
+const schema1Problem =
+    "it is a Docker schema 1 manifest, which current tools no longer read; push the image anew, for instance with " +
+    "skopeo copy --format v2s2, or build it again";
+
+/**
+ * Refuses a schema 1 manifest by its type, before its digest is checked: that does not cover its signatures.
+ *
+ * @throws ExportError `InvalidInput`
+ */
+export function assertNotSchema1(contentType: string | undefined): void {
+    if (isSchema1(contentType ?? "")) throw refused(schema1Problem);
+}
+
+function isSchema1(mediaType: string): boolean {
+    return mediaType.includes("distribution.manifest.v1+");
+}
+
+function given(value: unknown): boolean {
+    return value !== undefined && value !== null;
+}
+
+/** A document that is both gives one image to some readers and another to others. */
+function assertWithout(document: JsonObject, kind: string, fields: readonly string[]): void {
+    const wrong = fields.find((field) => given(document[field]));
+    if (wrong !== undefined) throw refused(`it is an ${kind} and has "${wrong}" too`);
 }
 
 /** Whether the configuration is that of a container image, and not of a chart, a signature or another artifact. */
@@ -90,69 +142,54 @@ export function isImageDescriptor({ platform, annotations }: Descriptor): boolea
 }
 
 /**
- * The manifest of one platform in an index: the best by contract/platform.ts.
- *
- * @throws ExportError `ImageNotFound` when the index has no such platform; the message lists those it has
- */
-export function selectPlatform(index: ImageIndex, request: Platform): Descriptor {
-    const images = index.manifests.filter(isImageDescriptor);
-    const chosen = choosePlatform(images, ({ platform }) => platform, request);
-    if (chosen !== undefined) return chosen;
-    const available = images.map(({ platform }) => (platform ? platformText(platform) : "no platform"));
-    throw new ExportError(
-        "ImageNotFound",
-        `The image has no platform ${platformText(request)}. It has: ${available.join(", ") || "none"}.`,
-    );
-}
-
-/**
  * What an image's configuration says of its platform and of its unpacked layers, the lowest first; undefined for what it does
  * not say.
  *
- * @throws ExportError `InvalidInput` when the configuration is not JSON
+ * @throws ExportError `InvalidInput` when the configuration is not JSON, or readers read it differently
  */
 export function parseConfig(config: Buffer): {
     readonly platform: Platform | undefined;
     readonly diffIds: readonly string[] | undefined;
 } {
-    const document = parseObject(config);
-    const diffIds = isObject(document["rootfs"]) ? document["rootfs"]["diff_ids"] : undefined;
-    const isList = Array.isArray(diffIds) && diffIds.every((each) => typeof each === "string");
-    return {
-        platform: readPlatform(document),
-        diffIds: isList ? diffIds : undefined,
-    };
+    const document = parseObject(config, configNames, "configuration");
+    const { rootfs } = document;
+    if (isObject(rootfs)) exactNames(rootfs, ["type", "diff_ids"], "configuration");
+    const diffIds = isObject(rootfs) ? rootfs["diff_ids"] : undefined;
+    return { platform: readPlatform(document), diffIds: isStrings(diffIds) ? diffIds : undefined };
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
-function isObject(value: unknown): value is JsonObject {
-    return typeof value === "object" && value !== null && !Array.isArray(value);
+function parseObject(bytes: Buffer, names: readonly string[], what: string): JsonObject {
+    return readable(what, () => parseJsonObject(bytes.toString("utf8"), names));
 }
 
-function parseObject(bytes: Buffer): JsonObject {
-    let value: unknown;
+function exactNames(object: JsonObject, names: readonly string[], what = "manifest"): void {
+    readable(what, () => {
+        assertExactNames(object, names);
+    });
+}
+
+function readable<T>(what: string, read: () => T): T {
     try {
-        value = JSON.parse(bytes.toString("utf8"));
+        return read();
     } catch (error) {
-        throw refused("it is not JSON", error);
+        if (error instanceof JsonError) throw refused(`it ${error.message}`, what);
+        throw error;
     }
-    if (!isObject(value)) throw refused("it is not a JSON object");
-    return value;
 }
 
 /** The document's own word goes first: it is part of what the digest covers. An OCI document may leave it out. */
-function mediaTypeOf(document: JsonObject, contentType = ""): string {
+function mediaTypeOf(document: JsonObject, types: readonly (string | undefined)[]): string {
     const own = document["mediaType"];
-    return typeof own === "string" ? own : (contentType.split(";")[0] ?? "").trim();
+    if (typeof own === "string" && own !== "") return own;
+    const others = types.flatMap((type) => (type === undefined ? [] : [(type.split(";")[0] ?? "").trim()]));
+    const known = others.find((type) => indexTypes.has(type) || imageTypes.has(type) || isSchema1(type));
+    return known ?? others.find((type) => type !== "") ?? "";
 }
 
 /** Go writes null for an empty list, and some tools leave it out, as for an image without layers. */
 function list(value: unknown, field: string): unknown[] {
-    if (value === null || value === undefined) return [];
-    if (!Array.isArray(value)) {
-        throw refused(`its "${field}" is not a list`);
-    }
+    if (!given(value)) return [];
+    if (!Array.isArray(value)) throw refused(`its "${field}" is not a list`);
     return value;
 }
 
@@ -160,22 +197,60 @@ function descriptor(value: unknown): Descriptor {
     if (!isObject(value)) {
         throw refused("it has something that is not a descriptor where a descriptor is expected");
     }
-    const { mediaType, digest, size } = value;
+    exactNames(value, descriptorNames);
+    const { mediaType = "", digest, size } = value;
     if (typeof mediaType !== "string" || typeof digest !== "string" || !isDigest(digest)) {
-        throw refused(`it has a descriptor with the digest ${JSON.stringify(digest)}; expected sha256:…`);
+        throw refused(
+            `it has a descriptor with the digest ${shown(digest)} and the type ${shown(mediaType)}; expected sha256:… and a string`,
+        );
     }
     if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
-        throw refused(`its descriptor ${digest} has the size ${JSON.stringify(size)}`);
+        throw refused(`its descriptor ${digest} has the size ${shown(size)}`);
     }
     const platform = isObject(value["platform"]) ? readPlatform(value["platform"]) : undefined;
     const annotations = readAnnotations(value["annotations"]);
-    return { mediaType, digest, size, ...(platform && { platform }), ...(annotations && { annotations }) };
+    const data = readData(value["data"], digest, size);
+    return {
+        mediaType,
+        digest,
+        size,
+        ...(platform && { platform }),
+        ...(annotations && { annotations }),
+        ...(data && { data }),
+    };
 }
 
+function shown(value: unknown): string {
+    return value === undefined ? "undefined" : JSON.stringify(value).slice(0, 100);
+}
+
+/** A blob that the descriptor carries itself; a registry need not have it (the empty configuration of an artifact, for instance). */
+function readData(value: unknown, digest: string, size: number): Buffer | undefined {
+    if (!given(value)) return undefined;
+    const data = typeof value === "string" ? Buffer.from(value, "base64") : Buffer.alloc(0);
+    const actual = createHash("sha256").update(data).digest("hex");
+    if (digest !== `sha256:${actual}` || data.length !== size) {
+        throw refused(`its descriptor ${digest} has "data" with another content`);
+    }
+    return data;
+}
+
+/** What platforms are made of; they go into names, records and messages. */
+const platformWord = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+/**
+ * Reads the platform of an index or of a configuration.
+ *
+ * @throws ExportError `InvalidInput` for words that no platform has
+ */
 function readPlatform(value: JsonObject): Platform | undefined {
-    const [os, architecture, variant, osVersion] = ["os", "architecture", "variant", "os.version"].map((name) =>
-        typeof value[name] === "string" && value[name] !== "" ? value[name] : undefined,
-    );
+    exactNames(value, platformNames);
+    const [os, architecture, variant, osVersion] = platformNames.map((name) => {
+        const word = value[name];
+        if (typeof word !== "string" || word === "") return undefined;
+        if (platformWord.test(word)) return word;
+        throw refused(`its platform has the "${name}" ${shown(word)}`);
+    });
     if (os === undefined || architecture === undefined) return undefined;
     return { os, architecture, ...(variant && { variant }), ...(osVersion && { osVersion }) };
 }
@@ -186,6 +261,6 @@ function readAnnotations(value: unknown): Record<string, string> | undefined {
     return Object.fromEntries(texts);
 }
 
-function refused(why: string, cause?: unknown): ExportError {
-    return new ExportError("InvalidInput", `The manifest cannot be exported: ${why}.`, cause);
+function refused(why: string, what = "manifest"): ExportError {
+    return new ExportError("InvalidInput", `The ${what} cannot be exported: ${why}.`);
 }

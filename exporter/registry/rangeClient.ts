@@ -1,7 +1,6 @@
-import * as http from "node:http";
-import * as https from "node:https";
-import type { Socket } from "node:net";
-import { type Agents, connect, proxyFor, type Receiving } from "../network/connect";
+import type { LookupFunction, Socket } from "node:net";
+import { connect, plainProxyFor, type PlainProxy, proxyFor, type Receiving } from "../network/connect";
+import type { HttpClient } from "../network/httpClient";
 import { networkError } from "../network/networkError";
 import { TransientError } from "../network/retry";
 
@@ -22,12 +21,18 @@ export interface RangeRequest {
 export interface RangeResponse {
     readonly status: number;
     readonly headers: Readonly<Record<string, string>>;
+    /** What has come of the body of a failure. */
+    readonly body?: Uint8Array;
 }
+
+/** The server sends the blob as a whole, or another part of it: it has to be read from front to back. */
+export class RangeIgnored extends Error {}
 
 /** Reads ranges over kept connections. */
 export interface RangeClient {
     /**
-     * @throws TransientError when the connection breaks or stalls, or the answer is not the range asked for
+     * @throws RangeIgnored when the answer is not the range asked for
+     * @throws TransientError when the connection breaks or stalls
      * @throws ExportError when the host cannot be spoken to at all; the signal's reason when aborted
      */
     get(request: RangeRequest): Promise<RangeResponse>;
@@ -41,6 +46,23 @@ const pieceLimitBytes = 256 * 1024;
 /** Servers drop a kept connection after 5 s and more (S3, nginx, Go): one older than this is not used again. */
 const defaultKeepMs = 4_000;
 
+/** What a {@link RangeClient} needs. */
+export interface RangeClientOptions {
+    /** Names the proxies. */
+    readonly env: NodeJS.ProcessEnv;
+    /** Looks up names; Node's own by default. */
+    readonly lookup?: LookupFunction;
+    /** For answers that this client cannot read. */
+    readonly http: Pick<HttpClient, "open">;
+    /** A connection without a byte for so long is stalled. */
+    readonly idleTimeoutMs: number;
+    /**
+     * A connection that nobody uses for so long is closed.
+     * @default 4000
+     */
+    readonly keepMs?: number;
+}
+
 /**
  * A client for blob ranges that has the kernel write each body straight into its target.
  *
@@ -48,17 +70,9 @@ const defaultKeepMs = 4_000;
  * for 500 MB costs 640 to 900 ms of CPU and 100 MB of garbage; this costs 140 ms and none (bench/README.md).
  * What it speaks is small on purpose: GET, HTTP/1.1, a body with Content-Length. An answer framed otherwise is asked
  * for again through node:http.
- *
- * @param agents for answers that this client cannot read
- * @param idleTimeoutMs a connection without a byte for so long is stalled
- * @param keepMs a connection that nobody uses for so long is closed
  */
-export function createRangeClient(
-    env: NodeJS.ProcessEnv,
-    agents: Agents,
-    idleTimeoutMs: number,
-    keepMs = defaultKeepMs,
-): RangeClient {
+export function createRangeClient(options: RangeClientOptions): RangeClient {
+    const { idleTimeoutMs, keepMs = defaultKeepMs } = options;
     const kept = new Map<string, Connection[]>();
     const alive = new Set<Connection>();
 
@@ -70,7 +84,7 @@ export function createRangeClient(
     }
 
     async function open(url: URL): Promise<Connection> {
-        const connection = await openConnection(url, env);
+        const connection = await openConnection(url, options);
         alive.add(connection);
         connection.socket.once("close", () => {
             forget(url, connection);
@@ -107,7 +121,8 @@ export function createRangeClient(
         } catch (error) {
             connection.socket.destroy();
             request.signal.throwIfAborted();
-            if (error instanceof UnreadableFraming) return getThroughNode(request, agents, idleTimeoutMs);
+            if (error instanceof UnreadableFraming) return getThroughNode(request, options.http);
+            if (error instanceof RangeIgnored) throw error;
             throw networkError(error, request.url);
         }
     }
@@ -128,6 +143,8 @@ interface Connection {
      * received, so between two answers it already holds this one.
      */
     readonly head: Buffer;
+    /** The proxy that it leads to, for plain HTTP. */
+    readonly via: PlainProxy | undefined;
     reader?: (Receiving & { failed(error: Error): void }) | undefined;
 }
 
@@ -139,9 +156,13 @@ interface Outcome {
 
 class UnreadableFraming extends Error {}
 
-async function openConnection(url: URL, env: NodeJS.ProcessEnv): Promise<Connection> {
-    const connection: Partial<Connection> & Pick<Connection, "head"> = { head: Buffer.alloc(headLimitBytes) };
-    const socket = await connect(url, proxyFor(url, env), {
+async function openConnection(url: URL, { env, lookup }: RangeClientOptions): Promise<Connection> {
+    const via = plainProxyFor(url, env);
+    const connection: Partial<Connection> & Pick<Connection, "head" | "via"> = {
+        head: Buffer.alloc(headLimitBytes),
+        via,
+    };
+    const receiving: Receiving = {
         room: () => connection.reader?.room() ?? connection.head,
         received: (length) => {
             if (connection.reader) {
@@ -150,7 +171,11 @@ async function openConnection(url: URL, env: NodeJS.ProcessEnv): Promise<Connect
                 connection.socket?.destroy(); // bytes that nobody asked for
             }
         },
-    });
+    };
+    const socket =
+        via === undefined
+            ? await connect(url, proxyFor(url, env), { receiving, lookup })
+            : await connect(via.proxy, undefined, { receiving });
     connection.socket = socket;
     let failure = new Error("the connection was closed");
     socket.on("error", (error: Error) => {
@@ -183,7 +208,7 @@ async function exchange(connection: Connection, request: RangeRequest): Promise<
                 reject(new Error("the connection was closed"));
                 return;
             }
-            socket.write(requestHead(request));
+            socket.write(requestHead(request, connection.via));
         });
     } finally {
         request.signal.removeEventListener("abort", abort);
@@ -191,11 +216,21 @@ async function exchange(connection: Connection, request: RangeRequest): Promise<
     }
 }
 
-function requestHead({ url, headers, offset, target }: RangeRequest): string {
-    const range = `bytes=${offset}-${offset + target.length - 1}`;
-    const fields = Object.entries({ host: url.host, range, "accept-encoding": "identity", ...headers });
+function requestHead(request: RangeRequest, via: PlainProxy | undefined): string {
+    const { url, headers } = request;
+    const fields = Object.entries({
+        host: url.host,
+        ...rangeHeaders(request),
+        ...via?.headers,
+        ...headers,
+    });
     const lines = fields.map(([name, value]) => `${name}: ${value.replace(/[\r\n]/g, "")}\r\n`).join("");
-    return `GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines}\r\n`;
+    const target = `${via === undefined ? "" : url.origin}${url.pathname}${url.search}`;
+    return `GET ${target} HTTP/1.1\r\n${lines}\r\n`;
+}
+
+function rangeHeaders({ offset, target }: RangeRequest): Record<string, string> {
+    return { range: `bytes=${offset}-${offset + target.length - 1}`, "accept-encoding": "identity" };
 }
 
 /** Reads one answer: its head into a buffer of its own, its body into the target. */
@@ -227,7 +262,8 @@ function createReader(
         const outcome = { response, reusable: response.headers["connection"]?.toLowerCase() !== "close" };
         if (response.status !== 200 && response.status !== 206) {
             const isWhole = response.headers["content-length"] === rest.length.toString();
-            resolve({ response, reusable: outcome.reusable && isWhole });
+            const failure = { ...response, body: Uint8Array.from(rest) };
+            resolve({ response: failure, reusable: outcome.reusable && isWhole });
             return;
         }
         body = createBodyReader(head, request, outcome, resolve);
@@ -252,10 +288,7 @@ function createReader(
     };
 }
 
-/**
- * Puts the wanted bytes into the target, and into `spare` what an answer without range support sends before and
- * after them.
- */
+/** Puts the wanted bytes into the target. */
 function createBodyReader(
     spare: Buffer,
     request: RangeRequest,
@@ -263,50 +296,33 @@ function createBodyReader(
     resolve: (outcome: Outcome) => void,
 ): Receiving {
     const { target, onBytes } = request;
-    const { skip, isWhole } = checkFraming(request, outcome.response);
-    let skipped = 0;
+    assertFraming(request, outcome.response);
     let filled = 0;
 
     return {
-        room: () => {
-            if (skipped < skip) return spare.subarray(0, Math.min(skip - skipped, spare.length));
-            return filled < target.length ? target.subarray(filled, filled + pieceLimitBytes) : spare;
-        },
+        room: () => (filled < target.length ? target.subarray(filled, filled + pieceLimitBytes) : spare),
         received: (length) => {
-            if (skipped < skip) {
-                skipped += length;
-                return;
-            }
             if (filled === target.length) return;
             filled += length;
             onBytes(length);
-            if (filled === target.length) {
-                resolve({ ...outcome, reusable: outcome.reusable && isWhole });
-            }
+            if (filled === target.length) resolve(outcome);
         },
     };
 }
 
 /**
- * How the body lies around the wanted bytes.
- *
- * @throws TransientError when the answer is another range than the one asked for
+ * @throws RangeIgnored when the answer is not the range asked for
  * @throws UnreadableFraming when the body has no Content-Length
  */
-function checkFraming(request: RangeRequest, { status, headers }: RangeResponse): { skip: number; isWhole: boolean } {
-    const { offset, target } = request;
+function assertFraming({ offset, target }: RangeRequest, { status, headers }: RangeResponse): void {
     const length = headers["content-length"];
     if (length === undefined || headers["transfer-encoding"] !== undefined || headers["content-encoding"]) {
         throw new UnreadableFraming();
     }
-    const skip = status === 200 ? offset : 0;
-    const surplus = Number(length) - skip - target.length;
-    const isRange = status === 200 ? surplus >= 0 : surplus === 0 && startsAt(headers["content-range"], offset);
-    if (!isRange) {
-        const got = headers["content-range"] ?? `${length} bytes`;
-        throw new TransientError(`asked for ${target.length} bytes from ${offset} on, was sent ${got}`);
-    }
-    return { skip, isWhole: surplus === 0 };
+    const isRange = status === 200 ? offset === 0 : startsAt(headers["content-range"], offset);
+    if (isRange && Number(length) === target.length) return;
+    const got = headers["content-range"] ?? `${length} bytes`;
+    throw new RangeIgnored(`asked for ${target.length} bytes from ${offset} on, was sent ${got}`);
 }
 
 function startsAt(contentRange: string | undefined, offset: number): boolean {
@@ -323,7 +339,13 @@ function parseHead(text: string): RangeResponse {
         const colon = line.indexOf(":");
         return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
     });
-    return { status: Number(status), headers: Object.fromEntries(fields) };
+    const headers: Record<string, string> = {};
+    for (const [name, value] of fields) {
+        // A list of challenges may come as several headers; of others the last counts, as for Node.
+        const before = name === "www-authenticate" ? headers[name] : undefined;
+        headers[name] = before === undefined ? value : `${before}, ${value}`;
+    }
+    return { status: Number(status), headers };
 }
 
 /** Gives bytes that came with the head to the reader of the body. */
@@ -338,46 +360,28 @@ function feed(receiving: Receiving, bytes: Uint8Array): void {
 }
 
 /** The slow way, for answers in chunks. */
-function getThroughNode(request: RangeRequest, agents: Agents, idleTimeoutMs: number): Promise<RangeResponse> {
-    const { url, headers, offset, target, signal, onBytes } = request;
-    const isTls = url.protocol === "https:";
-    const range = `bytes=${offset}-${offset + target.length - 1}`;
-    const options = {
-        agent: isTls ? agents.httpsAgent : agents.httpAgent,
-        headers: { ...headers, range, "accept-encoding": "identity" },
-        signal,
-    };
-    return new Promise<RangeResponse>((resolve, reject) => {
-        const sent = (isTls ? https : http).get(url, options, (response) => {
-            const status = response.statusCode ?? 0;
-            let skip = status === 200 ? offset : 0;
-            let filled = 0;
-            if (status === 206 && !startsAt(response.headers["content-range"], offset)) {
-                response.destroy(new TransientError(`was sent ${response.headers["content-range"] ?? "no range"}`));
-            }
-            response.on("data", (chunk: Buffer) => {
-                if (status !== 200 && status !== 206) return; // the text of an error is not the blob's
-                const wanted = chunk.subarray(Math.min(skip, chunk.length), skip + target.length - filled);
-                skip -= Math.min(skip, chunk.length);
-                target.set(wanted, filled);
-                filled += wanted.length;
-                onBytes(wanted.length);
-            });
-            response.on("error", reject);
-            response.on("close", () => {
-                if (filled === target.length || (status !== 200 && status !== 206)) {
-                    resolve({ status, headers: {} });
-                } else {
-                    reject(new Error("the answer is shorter than the range asked for"));
-                }
-            });
-        });
-        sent.setTimeout(idleTimeoutMs, () => {
-            sent.destroy(new Error("the connection stalled"));
-        });
-        sent.on("error", reject);
-    }).catch((error: unknown) => {
+async function getThroughNode(request: RangeRequest, http: Pick<HttpClient, "open">): Promise<RangeResponse> {
+    const { url, offset, target, signal, onBytes } = request;
+    const headers = { ...request.headers, ...rangeHeaders(request) };
+    const response = await http.open({ method: "GET", url, headers, signal });
+    const { statusCode: status = 0 } = response;
+    if (status !== 206 || !startsAt(response.headers["content-range"], offset)) {
+        response.destroy();
+        if (status !== 200 && status !== 206) return { status, headers: {} };
+        throw new RangeIgnored(`was sent ${response.headers["content-range"] ?? "no range"}`);
+    }
+    let filled = 0;
+    try {
+        for await (const chunk of response as AsyncIterable<Buffer>) {
+            const wanted = chunk.subarray(0, target.length - filled);
+            target.set(wanted, filled);
+            filled += wanted.length;
+            onBytes(wanted.length);
+        }
+    } catch (error) {
         signal.throwIfAborted();
         throw networkError(error, url);
-    });
+    }
+    if (filled === target.length) return { status, headers: {} };
+    throw new TransientError("the answer is shorter than the range asked for");
 }

@@ -1,14 +1,18 @@
 import { createHash } from "node:crypto";
-import { createAuthorization } from "./authorization";
-import { type Agents, createAgents } from "../network/connect";
-import { type CredentialSource, defaultCredentials } from "./credentials";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { ExportError } from "../../contract/errors";
-import { createHttpClient, type DocumentResponse, isRedirect, redirectTarget } from "../network/httpClient";
-import { acceptedManifestTypes } from "./manifest";
-import { createRangeClient, type RangeResponse } from "./rangeClient";
 import type { ImageReference } from "../../contract/image";
-import { isLoopback, registryOrigin } from "../network/origin";
+import { type Agents, createAgents } from "../network/connect";
+import { createHttpClient, type DocumentResponse, follow, isRedirect } from "../network/httpClient";
+import { networkError } from "../network/networkError";
+import { createLeads, registryOrigin } from "../network/origin";
 import { isTransientStatus, retry, retryAfterMs, type RetryPolicy, TransientError } from "../network/retry";
+import { type Authorization, createAuthorization } from "./authorization";
+import { type CredentialSource, defaultCredentials } from "./credentials";
+import { createFrontToBack, type FrontToBack } from "./frontToBack";
+import { acceptedManifestTypes, assertNotSchema1 } from "./manifest";
+import { createRangeClient, RangeIgnored, type RangeRequest, type RangeResponse } from "./rangeClient";
+import { said } from "./words";
 
 /** A manifest or index as the registry sent it. */
 export interface RegistryDocument {
@@ -55,61 +59,103 @@ export interface RegistryOptions {
     readonly onBytes?: ((length: number) => void) | undefined;
 }
 
-const redirectLimit = 5;
+/** What is known of a blob. */
+interface KnownBlob {
+    /** Where the registry has redirected it to. ECR's are URLs of S3 that expire. */
+    location?: URL | undefined;
+    /** Whether the server has not sent a range that it was asked for. */
+    isWhole?: boolean;
+    readonly stretches: FrontToBack;
+}
 
 /** Opens the repository of a reference. Nothing is sent before the first operation. */
 export function openRegistry(reference: ImageReference, options: RegistryOptions): Registry {
     const { env, signal, insecure, retryPolicy, idleTimeoutMs } = options;
     const { registry, repository } = reference;
-    const agents: Agents = createAgents(env, options.concurrency);
-    const mayVisit = (url: URL): boolean => url.protocol === "https:" || insecure || isLoopback(url.hostname);
-    const http = createHttpClient(agents, mayVisit, idleTimeoutMs);
-    const ranges = createRangeClient(env, agents, idleTimeoutMs);
-    const source = options.credentials ?? defaultCredentials(env, agents);
-    const authorization = createAuthorization(registry, `repository:${repository}:pull`, source, http, signal);
-    const base = new URL(`/v2/${repository}/`, registryOrigin(registry, insecure));
-    /** Where the registry has redirected a blob to. ECR's are URLs of S3 that expire. */
-    const locations = new Map<string, URL>();
+    const origin = registryOrigin(registry, insecure);
+    const leads = createLeads(origin, insecure);
+    const agents: Agents = createAgents(env, options.concurrency, leads.lookup);
+    const http = createHttpClient(env, agents, idleTimeoutMs);
+    const ranges = createRangeClient({ env, lookup: leads.lookup, http, idleTimeoutMs });
+    const source = options.credentials ?? defaultCredentials(env);
+    const base = new URL(`/v2/${repository}/`, origin);
+    const authorizations = new Map<string, Authorization>();
+    const blobs = new Map<string, KnownBlob>();
 
-    async function authorized<R extends { status: number; headers: RangeResponse["headers"] | object }>(
-        send: (header: Record<string, string>) => Promise<R>,
-    ): Promise<R> {
-        const used = await authorization.current();
-        const response = await send(used === undefined ? {} : { authorization: used });
-        if (response.status !== 401) return response;
-        const challenge = (response.headers as Record<string, string | undefined>)["www-authenticate"];
-        return send({ authorization: await authorization.renew(used, challenge) });
+    /** The login was made for the registry's own origin: where it leads, there is an anonymous token at most. */
+    function authorizationAt(url: URL): Authorization {
+        const isOwn = url.origin === origin.origin;
+        const known =
+            authorizations.get(url.origin) ??
+            createAuthorization({
+                origin: url,
+                registry: isOwn ? registry : url.host,
+                scope: `repository:${repository}:pull`,
+                credentials: () => (isOwn ? source(registry, repository) : Promise.resolve(undefined)),
+                lead: leads.follow,
+                http,
+                signal,
+            });
+        authorizations.set(url.origin, known);
+        return known;
     }
 
-    function document(method: "GET" | "HEAD", path: string): Promise<DocumentResponse> {
-        const url = new URL(path, base);
-        return authorized((header) =>
-            http({ method, url, headers: { accept: acceptedManifestTypes, ...header }, signal }),
-        );
+    async function authorized<R>(
+        url: URL,
+        send: (url: URL, headers: Record<string, string>) => Promise<R>,
+        headOf: (response: R) => Head,
+    ): Promise<R> {
+        const authorization = authorizationAt(url);
+        const used = await authorization.current();
+        const response = await send(url, used === undefined ? {} : { authorization: used });
+        const { status, challenge } = headOf(response);
+        if (status !== 401) return response;
+        return send(url, { authorization: await authorization.renew(used, challenge) });
+    }
+
+    function visit<R>(
+        first: URL,
+        send: (url: URL, headers: Record<string, string>) => Promise<R>,
+        headOf: (response: R) => Head,
+    ): Promise<{ response: R; url: URL }> {
+        return follow(first, leads.follow, (url) => authorized(url, send, headOf), headOf);
     }
 
     async function manifest(tagOrDigest: string): Promise<RegistryDocument> {
         const what = `${registry}/${repository}, manifest ${tagOrDigest}`;
+        const headers = { accept: acceptedManifestTypes };
         return retry(what, retryPolicy, signal, async () => {
-            const response = await document("GET", `manifests/${tagOrDigest}`);
-            assertFound(response.status, response.headers["retry-after"], what, said(response.body));
+            const { response } = await visit(
+                new URL(`manifests/${tagOrDigest}`, base),
+                (url, login) => http.send({ method: "GET", url, headers: { ...headers, ...login }, signal }),
+                headOfDocument,
+            );
+            assertFound(response.status, response.headers["retry-after"], what, response.body);
+            const contentType = response.headers["content-type"];
+            assertNotSchema1(contentType);
             const digest = `sha256:${createHash("sha256").update(response.body).digest("hex")}`;
             const stated = response.headers["docker-content-digest"]?.toString();
             assertDigest(what, digest, tagOrDigest.startsWith("sha256:") ? tagOrDigest : stated);
-            return { bytes: response.body, digest, contentType: response.headers["content-type"] };
+            return { bytes: response.body, digest, contentType };
         });
     }
 
     async function hasBlob(digest: string): Promise<boolean> {
         const what = `${registry}/${repository}, blob ${digest}`;
         return retry(what, retryPolicy, signal, async () => {
-            const { status, headers } = await document("HEAD", `blobs/${digest}`);
-            if (status === 404 || isRedirect(status)) {
-                return status !== 404; // a redirect leads to where the blob is
-            }
+            const { status, headers } = await authorized(
+                blobUrl(digest),
+                (url, login) => http.send({ method: "HEAD", url, headers: login, signal }),
+                headOfDocument,
+            );
+            if (status === 404 || isRedirect(status)) return status !== 404; // a redirect leads to where the blob is
             assertFound(status, headers["retry-after"], what);
             return true;
         });
+    }
+
+    function blobUrl(digest: string): URL {
+        return new URL(`blobs/${digest}`, base);
     }
 
     async function readBlob(
@@ -118,57 +164,88 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
         target: Uint8Array,
         onPiece?: (piece: Uint8Array) => void,
     ): Promise<void> {
+        const blob = blobs.get(digest) ?? { stretches: createFrontToBack() };
+        blobs.set(digest, blob);
         let done = 0;
         const onBytes = (length: number): void => {
             onPiece?.(target.subarray(done, done + length));
             done += length;
             options.onBytes?.(length);
         };
-        await retry(`${registry}/${repository}, blob ${digest}`, retryPolicy, signal, async () => {
-            if (done < target.length) await readOnce(digest, offset + done, target.subarray(done), onBytes);
-        });
-    }
-
-    async function readOnce(
-        digest: string,
-        offset: number,
-        target: Uint8Array,
-        onBytes: (length: number) => void,
-    ): Promise<void> {
-        let url = locations.get(digest);
-        for (let hop = 0; hop <= redirectLimit; hop++) {
-            const response: RangeResponse = await (url === undefined
-                ? authorized((headers) =>
-                      ranges.get({
-                          url: new URL(`blobs/${digest}`, base),
-                          headers,
-                          offset,
-                          target,
-                          signal,
-                          onBytes,
-                      }),
-                  )
-                : ranges.get({ url, headers: {}, offset, target, signal, onBytes }));
-            const { location } = response.headers;
-            if (!isRedirect(response.status) || location === undefined) {
-                assertBlobStatus(response, digest, url);
-                return;
+        const readRest = async (): Promise<void> => {
+            const [from, rest] = [offset + done, target.subarray(done)];
+            if (rest.length === 0) return;
+            if (blob.isWhole !== true) {
+                try {
+                    await readRange(digest, blob, { offset: from, target: rest, signal, onBytes });
+                    return;
+                } catch (error) {
+                    if (!(error instanceof RangeIgnored)) throw error;
+                    blob.isWhole = true;
+                }
             }
-            url = redirectTarget(url ?? base, location, mayVisit);
-            locations.set(digest, url);
-        }
-        throw new ExportError("ExportFailed", `${registry} redirects a blob more than ${redirectLimit} times.`);
+            await blob.stretches.read(offset, from, rest, () => openWhole(digest, blob), onBytes);
+        };
+        const what = `${registry}/${repository}, blob ${digest}`;
+        await blob.stretches.during(offset, () => retry(what, retryPolicy, signal, readRest));
     }
 
-    function assertBlobStatus({ status, headers }: RangeResponse, digest: string, redirectedTo?: URL): void {
-        if (redirectedTo !== undefined && status >= 400) {
-            // A signed URL that has expired answers 400 or 403: the next attempt asks the registry for a new one.
-            locations.delete(digest);
-            const lasting = status === 403 ? "AccessDenied" : "ExportFailed";
-            const message = `${redirectedTo.origin}, where the registry keeps the blob, answered ${status}`;
-            throw new TransientError(message, retryAfterMs(headers["retry-after"]), lasting);
+    async function readRange(
+        digest: string,
+        blob: KnownBlob,
+        range: Omit<RangeRequest, "url" | "headers">,
+    ): Promise<void> {
+        await visitBlob(digest, blob, (url, headers) => ranges.get({ ...range, url, headers }), headOfRange);
+    }
+
+    async function openWhole(digest: string, blob: KnownBlob): Promise<AsyncIterable<Uint8Array>> {
+        const response = await visitBlob(
+            digest,
+            blob,
+            (url, login) =>
+                http.open({
+                    method: "GET",
+                    url,
+                    headers: { "accept-encoding": "identity", ...login },
+                    signal,
+                }),
+            headOfMessage,
+        );
+        return named(response, new URL(origin));
+    }
+
+    /** An answer whose breaks are told as those of other answers are. */
+    async function* named(response: IncomingMessage, url: URL): AsyncIterable<Uint8Array> {
+        try {
+            for await (const chunk of response as AsyncIterable<Buffer>) yield chunk;
+        } catch (error) {
+            signal.throwIfAborted();
+            throw networkError(error, url);
         }
-        assertFound(status, headers["retry-after"], `${registry}/${repository}, blob ${digest}`);
+    }
+
+    async function visitBlob<R>(
+        digest: string,
+        blob: KnownBlob,
+        send: (url: URL, headers: Record<string, string>) => Promise<R>,
+        headOf: (response: R) => Head,
+    ): Promise<R> {
+        const own = blobUrl(digest);
+        const { response, url } = await visit(blob.location ?? own, send, headOf);
+        const { status, retryAfter, body } = headOf(response);
+        const isElsewhere = url.href !== own.href;
+        blob.location = isElsewhere && status < 400 ? url : undefined;
+        // A signed URL that has expired answers 400 or 403: the next attempt asks the registry for a new one.
+        if (isElsewhere && (status === 400 || status === 403)) {
+            const message = `${url.origin}, where the registry keeps the blob, answered ${status}.${said(body)}`;
+            throw new TransientError(
+                message,
+                retryAfterMs(retryAfter),
+                status === 403 ? "AccessDenied" : "ExportFailed",
+            );
+        }
+        assertFound(status, retryAfter, `${registry}/${repository}, blob ${digest}`, body);
+        return response;
     }
 
     return {
@@ -183,15 +260,48 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
     };
 }
 
+/** What is asked of an answer of any client. */
+interface Head {
+    readonly status: number;
+    readonly location: string | undefined;
+    readonly challenge: string | undefined;
+    readonly retryAfter: string | undefined;
+    readonly body?: Uint8Array | undefined;
+}
+
+function headOfDocument({ status, headers, body }: DocumentResponse): Head {
+    return { status, body, ...headOf(headers) };
+}
+
+function headOfMessage({ statusCode: status = 0, headers }: IncomingMessage): Head {
+    return { status, ...headOf(headers) };
+}
+
+function headOfRange({ status, headers, body }: RangeResponse): Head {
+    return { status, body, ...headOf(headers) };
+}
+
+function headOf(headers: IncomingHttpHeaders) {
+    return {
+        location: headers.location,
+        challenge: headers["www-authenticate"],
+        retryAfter: headers["retry-after"],
+    };
+}
+
 /** Turns the status of an answer that is not the thing asked for into the error that it means. */
-function assertFound(status: number, retryAfter: string | undefined, what: string, words = ""): void {
+function assertFound(status: number, retryAfter: string | undefined, what: string, body?: Uint8Array): void {
     if (status === 200 || status === 206) return;
+    const words = said(body);
     if (isTransientStatus(status)) {
-        throw new TransientError(`the registry answered ${status}`, retryAfterMs(retryAfter));
+        throw new TransientError(`the registry answered ${status}.${words}`, retryAfterMs(retryAfter));
     }
     if (status === 404) {
         // ECR answers so for an archived image too, until it is restored.
-        throw new ExportError("ImageNotFound", `${what}: not in the registry. Check the name, or restore the image.`);
+        throw new ExportError(
+            "ImageNotFound",
+            `${what}: not in the registry.${words} Check the name, or restore the image.`,
+        );
     }
     if (status === 401 || status === 403) {
         throw new ExportError(
@@ -200,18 +310,7 @@ function assertFound(status: number, retryAfter: string | undefined, what: strin
                 "ecr:BatchGetImage and ecr:GetDownloadUrlForLayer.",
         );
     }
-    throw new ExportError("ExportFailed", `${what}: the registry answered ${status}.`);
-}
-
-/** What the registry says of an error (github.com/opencontainers/distribution-spec, "Error Codes"), after a space. */
-function said(body: Buffer): string {
-    try {
-        const { errors } = JSON.parse(body.toString()) as { errors?: { message?: unknown }[] };
-        const message = errors?.[0]?.message;
-        return typeof message === "string" && message !== "" ? ` ${message.slice(0, 500)}` : "";
-    } catch {
-        return "";
-    }
+    throw new ExportError("ExportFailed", `${what}: the registry answered ${status}.${words}`);
 }
 
 function assertDigest(what: string, digest: string, expected: string | undefined): void {

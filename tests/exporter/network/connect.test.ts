@@ -1,6 +1,7 @@
 import * as assert from "node:assert/strict";
+import { once } from "node:events";
 import * as http from "node:http";
-import * as net from "node:net";
+import type * as net from "node:net";
 import { proxyFor } from "../../../exporter/network/connect";
 import { parseReference } from "../../../contract/image";
 import { openRegistry } from "../../../exporter/registry/registry";
@@ -24,6 +25,16 @@ describe("proxyFor", () => {
         ["https://ba.io/", { HTTPS_PROXY: proxy, NO_PROXY: "a.io" }, proxy],
         ["https://a.io/", { HTTPS_PROXY: proxy, NO_PROXY: "a.io:8443" }, proxy],
         ["https://a.io:8443/", { HTTPS_PROXY: proxy, NO_PROXY: "a.io:8443" }, undefined],
+        ["https://10.1.2.3/", { HTTPS_PROXY: proxy, NO_PROXY: "10.0.0.0/8" }, undefined],
+        ["https://11.1.2.3/", { HTTPS_PROXY: proxy, NO_PROXY: "10.0.0.0/8" }, proxy],
+        ["https://10.1.2.3/", { HTTPS_PROXY: proxy, NO_PROXY: "10.1.2.3:443" }, undefined],
+        ["https://10.1.2.3/", { HTTPS_PROXY: proxy, NO_PROXY: "10.0.0.0/33,10.0.0.0/x" }, proxy],
+        ["https://a.io/", { HTTPS_PROXY: proxy, NO_PROXY: "A.IO" }, undefined],
+        ["https://[fd00::1]/", { HTTPS_PROXY: proxy, NO_PROXY: "[fd00::1]" }, undefined],
+        ["https://[fd00::1]/", { HTTPS_PROXY: proxy, NO_PROXY: "[fd00::1]:8443" }, proxy],
+        ["https://[fd00::1]/", { HTTPS_PROXY: proxy, NO_PROXY: "fd00::1" }, undefined],
+        ["https://[fd00::1]/", { HTTPS_PROXY: proxy, NO_PROXY: "fd00::/8" }, undefined],
+        ["https://[fd00::1]/", { HTTPS_PROXY: proxy, NO_PROXY: "[fe00::]/8, 10.0.0.0/8" }, proxy],
         ["http://127.0.0.1:5000/", { HTTP_PROXY: proxy }, undefined],
     ];
     for (const [url, env, expected] of cases) {
@@ -50,41 +61,30 @@ describe("a proxy", () => {
         addBlob(repository, blob, "application/octet-stream");
         registry = await startRegistry({ repository });
         asked = [];
-        const server = http.createServer();
-        server.on("connect", (request, client: net.Socket) => {
-            asked.push({ url: request.url, login: request.headers["proxy-authorization"] });
-            if (request.headers["proxy-authorization"] === undefined) {
-                client.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+        // Whatever name was asked for, the registry is what is there. As Squid does by default, it has no tunnels but to 443.
+        proxy = await listen((request, response) => {
+            const { "proxy-authorization": login, ...headers } = request.headers;
+            asked.push({ url: request.url, login });
+            if (login === undefined) {
+                response.writeHead(407).end();
                 return;
             }
-            // Whatever name was asked for, the registry is what is there.
-            const upstream = net.connect(Number(registry.host.split(":")[1]), "127.0.0.1", () => {
-                client.write("HTTP/1.1 200 OK\r\n\r\n");
-                client.pipe(upstream).pipe(client);
+            const { pathname } = new URL(request.url ?? "");
+            http.get(new URL(pathname, registry.origin), { headers }, (answer) => {
+                response.writeHead(answer.statusCode ?? 0, answer.headers);
+                answer.pipe(response);
             });
-            upstream.on("error", () => client.destroy());
-            client.on("error", () => upstream.destroy());
         });
-        proxy = await listen(() => undefined);
-        await proxy.close();
-        await new Promise<void>((resolve) => server.listen(Number(proxy.host.split(":")[1]), "127.0.0.1", resolve));
-        proxy.close = () =>
-            new Promise((resolve) => {
-                server.close(() => {
-                    resolve();
-                });
-                server.closeAllConnections();
-            });
     });
     afterEach(async () => {
         await Promise.all([registry.close(), proxy.close()]);
     });
 
-    function open(login: string) {
-        return openRegistry(parseReference("registry.lan:5000/app:1"), {
-            env: { HTTP_PROXY: `http://${login}${proxy.host}` },
+    function open(login: string, image = "registry.lan:5000/app:1") {
+        return openRegistry(parseReference(image), {
+            env: { HTTP_PROXY: `http://${login}${proxy.host}`, HTTPS_PROXY: `http://${login}${proxy.host}` },
             concurrency: 2,
-            insecure: true,
+            insecure: image.includes("5000"),
             retryPolicy: quickRetries,
             idleTimeoutMs: quickIdleTimeoutMs,
             signal: new AbortController().signal,
@@ -101,17 +101,28 @@ describe("a proxy", () => {
         assert.ok(blob.equals(target));
         const login = `Basic ${Buffer.from("me:p@ss").toString("base64")}`;
         assert.deepEqual(asked, [
-            { url: "registry.lan:5000", login },
-            { url: "registry.lan:5000", login },
+            { url: "http://registry.lan:5000/v2/app/manifests/1", login },
+            { url: `http://registry.lan:5000/v2/app/blobs/${digestOf(blob)}`, login },
         ]);
     });
 
     it("that refuses is named in the error", async () => {
-        const opened = open("");
+        const plain = open("");
+        await assert.rejects(plain.manifest("1"), { message: /answered 407/ });
+        plain.close();
+        // TLS goes through a tunnel.
+        const tunnels = http.createServer().on("connect", (_, client: net.Socket) => {
+            client.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+        });
+        await proxy.close();
+        tunnels.listen(Number(proxy.host.split(":")[1]), "127.0.0.1");
+        await once(tunnels, "listening");
+        const opened = open("", "registry.lan/app:1");
         await assert.rejects(opened.manifest("1"), {
             name: "ExportFailed",
             message: /proxy .* answered 407/,
         });
         opened.close();
+        tunnels.close();
     });
 });

@@ -1,8 +1,8 @@
 import * as assert from "node:assert/strict";
-import { createAuthorization, parseChallenge } from "../../../exporter/registry/authorization";
+import { createAuthorization, parseChallenges } from "../../../exporter/registry/authorization";
 import { createAgents } from "../../../exporter/network/connect";
-import { createHttpClient, type HttpClient } from "../../../exporter/network/httpClient";
-import { isLoopback } from "../../../exporter/network/origin";
+import { createHttpClient, follow, type HttpClient } from "../../../exporter/network/httpClient";
+import { createLeads } from "../../../exporter/network/origin";
 import { listen, readBody, type TestServer } from "../support/faults";
 import { quickIdleTimeoutMs } from "../support/quick";
 
@@ -11,17 +11,13 @@ const { signal } = new AbortController();
 describe("createHttpClient", () => {
     let first: TestServer;
     let second: TestServer;
-    let seen: (string | undefined)[];
     let client: HttpClient;
 
     beforeEach(async () => {
-        seen = [];
-        second = await listen((request, response) => {
-            seen.push(request.headers.authorization);
+        second = await listen((_, response) => {
             response.end("there");
         });
         first = await listen((request, response) => {
-            seen.push(request.headers.authorization);
             const location = {
                 "/away": second.origin,
                 "/here": "/end",
@@ -35,30 +31,24 @@ describe("createHttpClient", () => {
                 .writeHead(location === undefined ? 200 : 307, location === undefined ? {} : { location })
                 .end("end");
         });
-        client = createHttpClient(
-            createAgents({}, 2),
-            (url) => url.protocol === "https:" || isLoopback(url.hostname),
-            quickIdleTimeoutMs,
-        );
+        client = createHttpClient({}, createAgents({}, 2), quickIdleTimeoutMs);
     });
     afterEach(async () => {
         await Promise.all([first.close(), second.close()]);
     });
-    const get = (path: string) =>
-        client({
-            method: "GET",
-            url: new URL(path, first.origin),
-            headers: { Authorization: "secret" },
-            signal,
-        });
+    const get = async (path: string) => {
+        const { follow: lead } = createLeads(new URL(first.origin), false);
+        const send = (url: URL) => client.send({ method: "GET", url, headers: {}, signal });
+        const { response } = await follow(new URL(path, first.origin), lead, send, ({ status, headers }) => ({
+            status,
+            location: headers.location,
+        }));
+        return response;
+    };
 
-    it("keeps the login on its host", async () => {
+    it("follows redirects, relative ones and to other origins", async () => {
         assert.equal((await get("/here")).body.toString(), "end");
-        assert.deepEqual(seen, ["secret", "secret"]);
-    });
-    it("does not carry the login to another host", async () => {
         assert.equal((await get("/away")).body.toString(), "there");
-        assert.deepEqual(seen, ["secret", undefined]);
     });
     it("does not follow redirects without end", async () => {
         await assert.rejects(get("/loop"), { name: "ExportFailed", message: /more than 5 times/ });
@@ -66,7 +56,7 @@ describe("createHttpClient", () => {
     it("does not go on without TLS", async () => {
         await assert.rejects(get("/unsafe"), {
             name: "ExportFailed",
-            message: /registry\.lan, which is not TLS/,
+            message: /registry\.lan, which is not TLS; allow it with --insecure/,
         });
     });
     it("sees a stall", async () => {
@@ -75,22 +65,28 @@ describe("createHttpClient", () => {
     it("does not try again what cannot pass", async () => {
         const url = new URL("https://127.0.0.1:1/");
         url.port = new URL(first.origin).port; // TLS spoken to a server of plain HTTP
-        await assert.rejects(client({ method: "GET", url, headers: {}, signal }), { name: "ExportFailed" });
+        await assert.rejects(client.send({ method: "GET", url, headers: {}, signal }), {
+            name: "ExportFailed",
+        });
     });
 });
 
 describe("createAuthorization", () => {
+    const http = createHttpClient({}, createAgents({}, 1), quickIdleTimeoutMs);
+    const origin = new URL("http://127.0.0.1:5000");
+    const options = { origin, registry: "registry.io", scope: "repository:app:pull", http, signal };
+    const { follow: lead } = createLeads(origin, false);
+
     it("gives a refresh token to the token server, and only there", async () => {
         let form = new URLSearchParams();
         const server = await listen((request, response) => {
             void readBody(request).then((body) => {
                 form = new URLSearchParams(body.toString());
-                response.end('{"access_token":"granted"}');
+                response.end('{"token":"","access_token":"granted"}');
             });
         });
-        const http = createHttpClient(createAgents({}, 1), () => true, quickIdleTimeoutMs);
-        const source = () => Promise.resolve({ identityToken: "refresh" });
-        const authorization = createAuthorization("registry.io", "repository:app:pull", source, http, signal);
+        const credentials = () => Promise.resolve({ identityToken: "refresh" });
+        const authorization = createAuthorization({ ...options, lead, credentials });
         const header = await authorization.renew(undefined, `Bearer realm="${server.origin}/t",service="s"`);
         await server.close();
         assert.equal(header, "Bearer granted");
@@ -103,9 +99,8 @@ describe("createAuthorization", () => {
         });
     });
     it("refuses a login of a kind that it does not know", async () => {
-        const http = createHttpClient(createAgents({}, 1), () => true, quickIdleTimeoutMs);
-        const source = () => Promise.resolve({ username: "a", password: "b" });
-        const authorization = createAuthorization("registry.io", "", source, http, signal);
+        const credentials = () => Promise.resolve({ username: "a", password: "b" });
+        const authorization = createAuthorization({ ...options, lead, credentials });
         await assert.rejects(authorization.renew(undefined, "Negotiate"), {
             name: "AccessDenied",
             message: /negotiate/,
@@ -115,16 +110,62 @@ describe("createAuthorization", () => {
             message: /"x"/,
         });
     });
+    it("says what a token server sends that is no token", async () => {
+        let answer = "";
+        const server = await listen((_, response) => response.end(answer));
+        const credentials = () => Promise.resolve(undefined);
+        for (const each of [
+            "<html>",
+            "null",
+            "[]",
+            "{}",
+            '{"token":7}',
+            '{"token":"a\\nb"}',
+            '{"token":"a","token":"b"}',
+        ]) {
+            answer = each;
+            const authorization = createAuthorization({ ...options, lead, credentials });
+            await assert.rejects(authorization.renew(undefined, `Bearer realm="${server.origin}/t"`), {
+                name: "AccessDenied",
+                message: new RegExp(`^The token server ${server.origin} `),
+            });
+        }
+        await server.close();
+    });
 });
 
-describe("parseChallenge", () => {
-    it("reads parameters with and without quotes", () => {
-        assert.deepEqual(parseChallenge('Bearer realm="https://a/t?x=1,2",service=b,scope="repository:c:pull,push"'), {
-            scheme: "bearer",
-            parameters: { realm: "https://a/t?x=1,2", service: "b", scope: "repository:c:pull,push" },
+describe("parseChallenges", () => {
+    const bearer = (realm: string) => ({ scheme: "bearer", parameters: { realm } });
+    const cases: [string, unknown[]][] = [
+        [
+            'Bearer realm="https://a/t?x=1,2",service=b,scope="repository:c:pull,push"',
+            [
+                {
+                    scheme: "bearer",
+                    parameters: { realm: "https://a/t?x=1,2", service: "b", scope: "repository:c:pull,push" },
+                },
+            ],
+        ],
+        [
+            'Negotiate, Basic realm="x"',
+            [
+                { scheme: "negotiate", parameters: {} },
+                { scheme: "basic", parameters: { realm: "x" } },
+            ],
+        ],
+        [
+            'Basic realm="x", Bearer realm = "https://a"',
+            [{ scheme: "basic", parameters: { realm: "x" } }, bearer("https://a")],
+        ],
+        [
+            'Digest realm="basic zone \\"q\\", Bearer", nonce="x", Bearer realm="https://a"',
+            [{ scheme: "digest", parameters: { realm: 'basic zone "q", Bearer', nonce: "x" } }, bearer("https://a")],
+        ],
+        ["", []],
+    ];
+    for (const [header, expected] of cases) {
+        it(`tells apart ${header}`, () => {
+            assert.deepEqual(parseChallenges(header), expected);
         });
-    });
-    it("takes the challenge that it knows out of several", () => {
-        assert.equal(parseChallenge('Negotiate, Basic realm="x"').scheme, "basic");
-    });
+    }
 });

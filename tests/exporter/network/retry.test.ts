@@ -1,5 +1,11 @@
 import * as assert from "node:assert/strict";
-import { retry, retryAfterMs, type RetryPolicy, TransientError } from "../../../exporter/network/retry";
+import {
+    isTransientStatus,
+    retry,
+    retryAfterMs,
+    type RetryPolicy,
+    TransientError,
+} from "../../../exporter/network/retry";
 import { quickRetries } from "../support/quick";
 
 describe("retry", () => {
@@ -32,14 +38,27 @@ describe("retry", () => {
         assert.equal(count, 1);
     });
 
-    it("waits as long as the server asks, up to the ceiling", async () => {
-        const policy: RetryPolicy = { attempts: 2, baseDelayMs: 1, maxDelayMs: 1, maxRetryAfterMs: 60 };
+    it("waits as long as the server asks, and says so", async () => {
+        const lines: string[] = [];
+        const onWait = (line: string): void => void lines.push(line);
+        const policy: RetryPolicy = { ...quickRetries, attempts: 2, onWait };
         const started = performance.now();
-        await assert.rejects(
-            retry("it", policy, undefined, () => Promise.reject(new TransientError("429", 3_600_000))),
-        );
-        const waited = performance.now() - started;
-        assert.ok(waited >= 55 && waited < 1000, `waited ${waited} ms`);
+        await assert.rejects(retry("it", policy, undefined, () => Promise.reject(new TransientError("429", 20))));
+        assert.ok(performance.now() - started >= 19);
+        assert.deepEqual(lines, ["it: 429; attempt 2 of 2 in 0.0 s"]);
+    });
+
+    it("gives up at once where the server asks for more time than there is", async () => {
+        const patient = { ...quickRetries, maxRetryAfterMs: 10_000_000 };
+        for (const policy of [quickRetries, { ...patient, deadline: Date.now() + 3_500_000 }]) {
+            let count = 0;
+            const failing = retry("it", policy, undefined, () => {
+                count += 1;
+                return Promise.reject(new TransientError("429", 3_600_000));
+            });
+            await assert.rejects(failing, { name: "ExportFailed", message: /^it failed: 429.*3600\.0 s/ });
+            assert.equal(count, 1);
+        }
     });
 
     it("ends at once when aborted, with the reason", async () => {
@@ -64,5 +83,12 @@ describe("retryAfterMs", () => {
             [undefined, "", "soon"].map((header) => retryAfterMs(header)),
             [undefined, undefined, undefined],
         );
+    });
+});
+
+describe("isTransientStatus", () => {
+    it("does not hope for what a server does not know", () => {
+        const statuses = [400, 401, 404, 408, 429, 500, 501, 502, 503, 505];
+        assert.deepEqual(statuses.filter(isTransientStatus), [408, 429, 500, 502, 503]);
     });
 });

@@ -1,8 +1,7 @@
 import * as assert from "node:assert/strict";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import { createAgents } from "../../../exporter/network/connect";
 import { defaultCredentials, type RegistryCredentials } from "../../../exporter/registry/credentials";
 import { listen, readBody, type TestServer } from "../support/faults";
 
@@ -46,8 +45,12 @@ describe("defaultCredentials", () => {
         if (config) {
             await writeFile(path.join(directory, "config.json"), JSON.stringify(config));
         }
-        const env = { DOCKER_CONFIG: directory, PATH: `${directory}:${process.env["PATH"] ?? ""}` };
-        return defaultCredentials(env, createAgents(env, 1))(registry);
+        const env = {
+            HOME: directory,
+            DOCKER_CONFIG: directory,
+            PATH: `${directory}:${process.env["PATH"] ?? ""}`,
+        };
+        return defaultCredentials(env)(registry, "team/app");
     }
     const auth = Buffer.from("me:pass:word").toString("base64");
 
@@ -70,6 +73,40 @@ describe("defaultCredentials", () => {
         const config = { auths: { "https://index.docker.io/v1/": { auth } } };
         assert.deepEqual(await find("docker.io", config), { username: "me", password: "pass:word" });
     });
+    const keys = ["", "https://", "http://"].flatMap((scheme) =>
+        ["", "/", "/v1/", "/v2/", "/team"].map((path) => `${scheme}registry.io${path}`),
+    );
+    for (const key of keys) {
+        it(`takes the key ${key} for the registry's`, async () => {
+            const found = await find("registry.io", { auths: { "other.io": { auth: "" }, [key]: { auth } } });
+            assert.deepEqual(found, { username: "me", password: "pass:word" });
+        });
+    }
+    it("takes no key of another host or of another namespace", async () => {
+        for (const key of [
+            "registry.io:443",
+            "a.registry.io",
+            "registry.io.evil",
+            "registry.io/tea",
+            "registry.io/other",
+        ]) {
+            assert.equal(await find("registry.io", { auths: { [key]: { auth } } }), undefined, key);
+        }
+    });
+    it("prefers the login of the namespace", async () => {
+        const auths = { "registry.io": { auth }, "registry.io/team": { username: "team", password: "x" } };
+        assert.deepEqual(await find("registry.io", { auths }), { username: "team", password: "x" });
+    });
+    it("reads what podman login has left", async () => {
+        const config = { auths: { "registry.io": { auth } } };
+        await mkdir(path.join(directory, "containers"));
+        await writeFile(path.join(directory, "containers", "auth.json"), JSON.stringify(config));
+        const env = { HOME: directory, XDG_RUNTIME_DIR: directory };
+        assert.deepEqual(await defaultCredentials(env)("registry.io", "app"), {
+            username: "me",
+            password: "pass:word",
+        });
+    });
     it("reads a refresh token", async () => {
         const config = { auths: { "registry.io": { auth: "", identitytoken: "refresh" } } };
         assert.deepEqual(await find("registry.io", config), { identityToken: "refresh" });
@@ -89,7 +126,7 @@ describe("defaultCredentials", () => {
         await writeFile(path.join(directory, "config.json"), "{");
         await assert.rejects(find("registry.io"), {
             name: "InvalidInput",
-            message: /config\.json is not JSON/,
+            message: /config\.json is not JSON\./,
         });
     });
 });

@@ -1,7 +1,6 @@
 import * as assert from "node:assert/strict";
-import { parseConfig, parseManifest, selectPlatform } from "../../../exporter/registry/manifest";
-import { parsePlatform, type Platform, platformText } from "../../../contract/platform";
-import { mediaTypes } from "../support/images";
+import { parseConfig, parseManifest } from "../../../exporter/registry/manifest";
+import { digestOf, mediaTypes } from "../support/images";
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
 const text = (document: unknown): Buffer => Buffer.from(JSON.stringify(document));
@@ -39,7 +38,66 @@ describe("parseManifest", () => {
         assert.deepEqual(index.kind === "index" && index.manifests, []);
     });
 
+    it("takes the word of the index before that of the answer", () => {
+        const bytes = text({ config, layers: [] });
+        const types = ["application/octet-stream", mediaTypes.oci.manifest, mediaTypes.docker.manifest];
+        assert.equal(parseManifest(bytes, ...types).mediaType, mediaTypes.oci.manifest);
+    });
+
+    it("reads a blob that a descriptor carries", () => {
+        const empty = {
+            mediaType: "application/vnd.oci.empty.v1+json",
+            digest: digestOf(Buffer.from("{}")),
+            size: 2,
+        };
+        const manifest = parseManifest(text({ config: { ...empty, data: "e30=" } }), mediaTypes.oci.manifest);
+        assert.equal(manifest.kind === "image" && manifest.config.data?.toString(), "{}");
+    });
+
+    /** A manifest whose first descriptor, or itself, has a name twice. */
+    function double(name: string): Buffer {
+        const once = JSON.stringify({ config, layers: [] });
+        return Buffer.from(once.replace(`"${name}":`, `"${name}":0,"${name}":`));
+    }
+
     const refused: [string, Buffer, string | undefined, RegExp][] = [
+        ["a name that is there twice", double("layers"), mediaTypes.oci.manifest, /"layers" twice/],
+        ["a double name deep within", double("size"), mediaTypes.oci.manifest, /"size" twice/],
+        ["Layers", text({ config, layers: [], Layers: [config] }), mediaTypes.oci.manifest, /"Layers".*"layers"/],
+        ["a long s", text({ config, layerſ: [config] }), mediaTypes.oci.manifest, /"layerſ".*"layers"/],
+        ["Digest", text({ config: { ...config, Digest: digest("2") } }), mediaTypes.oci.manifest, /"Digest"/],
+        [
+            "an image that is an index too",
+            text({ config, manifests: [config] }),
+            mediaTypes.oci.manifest,
+            /"manifests" too/,
+        ],
+        [
+            "an index that is an image too",
+            text({ layers: [config], manifests: [] }),
+            mediaTypes.oci.index,
+            /"layers" too/,
+        ],
+        ["data of another blob", text({ config: { ...config, data: "e30=" } }), mediaTypes.oci.manifest, /"data"/],
+        [
+            "words that no platform has",
+            text({ manifests: [{ ...config, platform: { os: "linux", architecture: "a:b\n" } }] }),
+            mediaTypes.oci.index,
+            /"architecture" "a:b\\n"/,
+        ],
+        [
+            "a build cache",
+            text({ manifests: [{ ...config, mediaType: "application/vnd.buildkit.cacheconfig.v0" }] }),
+            mediaTypes.oci.index,
+            /build cache of BuildKit/,
+        ],
+        [
+            "signed schema 1",
+            text({ name: "a" }),
+            "application/vnd.docker.distribution.manifest.v1+prettyjws",
+            /schema 1.*skopeo copy/,
+        ],
+        ["a million values", Buffer.from(`[${"[],".repeat(600_000)}1]`), mediaTypes.oci.manifest, /more than 1000000/],
         ["schema 1", text({ schemaVersion: 1, fsLayers: [] }), undefined, /schema 1/],
         ["an unknown type", text({ schemaVersion: 2 }), "application/x", /application\/x/],
         ["what is not JSON", Buffer.from("<html>"), mediaTypes.oci.manifest, /not JSON/],
@@ -58,47 +116,6 @@ describe("parseManifest", () => {
             assert.throws(() => parseManifest(bytes, contentType), { name: "InvalidInput", message });
         });
     }
-});
-
-describe("selectPlatform", () => {
-    const describePlatform = (platform: string): Platform => parsePlatform(platform) as Platform;
-    const index = (...platforms: string[]) => ({
-        kind: "index" as const,
-        mediaType: mediaTypes.oci.index,
-        manifests: platforms.map((platform, at) => ({
-            mediaType: mediaTypes.oci.manifest,
-            digest: digest(at.toString()),
-            size: 1,
-            platform: describePlatform(platform),
-        })),
-    });
-    const cases: [string[], string, string][] = [
-        [["linux/arm64", "linux/amd64"], "linux/amd64", "linux/amd64"],
-        [["linux/arm/v6", "linux/arm/v7"], "linux/arm/v6", "linux/arm/v6"],
-        [["linux/arm/v6", "linux/arm/v7"], "linux/arm", "linux/arm/v7"],
-        [["linux/arm64/v8"], "linux/arm64", "linux/arm64/v8"],
-        [["linux/arm64"], "linux/arm64/v8", "linux/arm64"],
-        [["linux/amd64/v3", "linux/amd64"], "linux/amd64", "linux/amd64"],
-        [["linux/arm/v5"], "linux/arm", "linux/arm/v5"],
-    ];
-    for (const [available, request, expected] of cases) {
-        it(`finds ${request} among ${available.join(", ")}`, () => {
-            const { platform } = selectPlatform(index(...available), describePlatform(request));
-            assert.equal(platform && platformText(platform), expected);
-        });
-    }
-
-    it("says what there is when the platform is missing, and does not count attestations", () => {
-        assert.throws(() => selectPlatform(index("linux/arm64", "unknown/unknown"), describePlatform("linux/amd64")), {
-            name: "ImageNotFound",
-            message: "The image has no platform linux/amd64. It has: linux/arm64.",
-        });
-    });
-    it("does not take a newer variant than the one asked for", () => {
-        assert.throws(() => selectPlatform(index("linux/arm/v7"), describePlatform("linux/arm/v6")), {
-            name: "ImageNotFound",
-        });
-    });
 });
 
 describe("parseConfig", () => {

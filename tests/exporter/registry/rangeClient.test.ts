@@ -10,6 +10,7 @@ import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as tls from "node:tls";
 import { createAgents } from "../../../exporter/network/connect";
+import { createHttpClient } from "../../../exporter/network/httpClient";
 import { createRangeClient, type RangeClient, type RangeResponse } from "../../../exporter/registry/rangeClient";
 import { randomBytesOf } from "../support/images";
 import { quickIdleTimeoutMs } from "../support/quick";
@@ -21,10 +22,15 @@ function read(client: RangeClient, url: URL, offset: number, target: Uint8Array)
     return client.get({ url, headers: {}, offset, target, signal, onBytes: () => undefined });
 }
 
+function open(idleTimeoutMs: number, keepMs?: number): RangeClient {
+    const http = createHttpClient({}, createAgents({}, 2), idleTimeoutMs);
+    return createRangeClient({ env: {}, http, idleTimeoutMs, ...(keepMs && { keepMs }) });
+}
+
 describe("createRangeClient", () => {
     let client: RangeClient;
     beforeEach(() => {
-        client = createRangeClient({}, createAgents({}, 2), quickIdleTimeoutMs);
+        client = open(quickIdleTimeoutMs);
     });
     afterEach(() => {
         client.close();
@@ -39,7 +45,7 @@ describe("createRangeClient", () => {
         await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
         const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
         const keepMs = 100;
-        const forgetful = createRangeClient({}, createAgents({}, 2), 10_000, keepMs);
+        const forgetful = open(10_000, keepMs);
         try {
             const readOnce = () => read(forgetful, url, 0, new Uint8Array(10));
             await Promise.all(Array.from({ length: 4 }, readOnce));
@@ -179,19 +185,19 @@ describe("createRangeClient", () => {
             assert.equal(await readText(), "abcd");
         });
 
-        const wrong: [string, string, RegExp][] = [
-            ["what is not HTTP", "SSH-2.0-x\r\n\r\n", /not an HTTP/],
-            ["another range", ok.replace("2-5", "3-6"), /was sent bytes 3-6/],
-            ["a range of another length", ok.replace("Length: 4", "Length: 5"), /asked for 4 bytes/],
-            ["a whole that is too short", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde", /was sent 5 bytes/],
-            ["a head without end", `HTTP/1.1 200 OK\r\nX: ${"x".repeat(40_000)}`, /longer than/],
-            ["silence", "HTTP/1.1 206", /stalled/],
+        const wrong: [string, string, RegExp, string][] = [
+            ["what is not HTTP", "SSH-2.0-x\r\n\r\n", /not an HTTP/, "TransientError"],
+            ["another range", ok.replace("2-5", "3-6"), /was sent bytes 3-6/, "RangeIgnored"],
+            ["a range of another length", ok.replace("Length: 4", "Length: 5"), /asked for 4 bytes/, "RangeIgnored"],
+            ["the whole", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabcde", /was sent 9 bytes/, "RangeIgnored"],
+            ["a head without end", `HTTP/1.1 200 OK\r\nX: ${"x".repeat(40_000)}`, /longer than/, "TransientError"],
+            ["silence", "HTTP/1.1 206", /stalled/, "TransientError"],
         ];
-        for (const [what, text, message] of wrong) {
-            it(`takes ${what} for a failure that may pass`, async () => {
+        for (const [what, text, message, kind] of wrong) {
+            it(`says of ${what} that it is a ${kind}`, async () => {
                 answers = [[text]];
                 await assert.rejects(readText(), (error: Error) => {
-                    assert.equal(error.constructor.name, "TransientError");
+                    assert.equal(error.constructor.name, kind);
                     assert.match(error.message, message);
                     return true;
                 });
