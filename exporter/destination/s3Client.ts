@@ -95,7 +95,9 @@ export function s3Error(error: unknown, what: string): TransientError | ExportEr
             error,
         );
     }
-    if (transientNames.has(name) || (status !== undefined ? isTransientStatus(status) : isNetworkError(error))) {
+    // What fails with a 2xx is an answer that could not be read: it was cut off, or damaged.
+    const mayPass = status === undefined ? isNetworkError(error) : status < 300 || isTransientStatus(status);
+    if (mayPass || transientNames.has(name)) {
         return new TransientError(message, retryAfterMs($response?.headers?.["retry-after"]));
     }
     return new ExportError("ExportFailed", message, error);

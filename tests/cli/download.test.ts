@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 import { findArchive, readInOrder } from "../../cli/archiveObject";
 import { Interruption } from "../../cli/context";
@@ -71,9 +72,13 @@ describe("download", () => {
     it("reads several ranges at a time, and no more than it may", async () => {
         let open = 0;
         let most = 0;
+        let fill = (): void => undefined;
+        const filled = new Promise<void>((resolve) => (fill = resolve));
         s3.gate = async () => {
             most = Math.max(most, ++open);
-            await new Promise((resolve) => setTimeout(resolve, 5));
+            if (open === options.concurrency) fill();
+            await filled; // the first wait until as many as may are there
+            await setTimeout(5); // time for one more, which there must not be
             open--;
         };
         await run();

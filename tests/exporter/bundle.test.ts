@@ -1,5 +1,5 @@
 import * as assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
@@ -10,6 +10,7 @@ import { parseProgress } from "../../contract/progress";
 import { engineVersion } from "../../exporter/createRecord";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
+import type { FaultRule } from "./support/faults";
 import { addImage, digestOf, emptyRepository, fileLayer, randomBytesOf } from "./support/images";
 
 const mebibyte = 1024 ** 2;
@@ -101,38 +102,37 @@ describe("the bundle", () => {
         }
     });
 
+    /** Starts an export, and sends it a signal once a request that never gets an answer has come. */
+    async function stopAtStall(signal: "SIGTERM" | "SIGINT", args: string[], on: (rule: FaultRule) => void) {
+        const child = await new Promise<ChildProcess>((resolve) => {
+            const env = { ...process.env, ...s3.env };
+            const started = spawn(process.execPath, [program, ...args], { env, stdio: "ignore" });
+            on(({ url }) => {
+                if (!url.includes("partNumber=2") && !url.endsWith(digestOf(layer.bytes))) return undefined;
+                resolve(started);
+                return { kind: "stall", afterBytes: 0 };
+            });
+        });
+        child.kill(signal);
+        const code = await new Promise((resolve) => child.once("exit", resolve));
+        on(() => undefined);
+        return code;
+    }
+
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
         it(`takes everything back on ${signal}`, async () => {
             s3.objects.clear();
-            s3.fault = ({ url }) => (url.includes("partNumber=2") ? { kind: "stall", afterBytes: 0 } : undefined);
-            const args = [program, `${registry.host}/app:1`, "s3://bucket/app.tar"];
-            const child = spawn(process.execPath, args, {
-                env: { ...process.env, ...s3.env },
-                stdio: "ignore",
-            });
-            while (![...s3.uploads.values()].some(({ parts }) => parts.size > 0)) {
-                await new Promise((resolve) => setTimeout(resolve, 10));
-            }
-            child.kill(signal);
-            const code = await new Promise((resolve) => child.once("exit", resolve));
-            s3.fault = undefined;
+            const args = [`${registry.host}/app:1`, "s3://bucket/app.tar"];
+            const code = await stopAtStall(signal, args, (rule) => (s3.fault = rule));
             assert.deepEqual([code, s3.uploads.size, s3.objects.size], [1, 0, 0]);
+            assert.equal(s3.requests.at(-1)?.method, "DELETE");
         });
     }
 
     it("leaves no partial file behind when stopped", async () => {
-        registry.options.fault = ({ url }) =>
-            url.endsWith(digestOf(layer.bytes)) ? { kind: "stall", afterBytes: 9 } : undefined;
-        const target = path.join(directory, "out.tar");
-        const child = spawn(process.execPath, [program, `${registry.host}/app:1`, target], {
-            stdio: "ignore",
-        });
-        while (!(await readdir(directory)).some((file) => file.includes(".partial"))) {
-            await new Promise((resolve) => setTimeout(resolve, 10));
-        }
-        child.kill("SIGTERM");
-        assert.equal(await new Promise((resolve) => child.once("exit", resolve)), 1);
-        registry.options.fault = () => undefined;
+        const args = [`${registry.host}/app:1`, path.join(directory, "out.tar")];
+        const code = await stopAtStall("SIGTERM", args, (rule) => (registry.options.fault = rule));
+        assert.equal(code, 1);
         assert.deepEqual(await readdir(directory), [bundleFileName]);
     });
 });

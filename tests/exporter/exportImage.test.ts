@@ -6,6 +6,7 @@ import { type ExportOptions, exportImage, type ExportOutcome } from "../../expor
 import { verifyArchive } from "../../exporter/archive/verify";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
+import type { Fault } from "./support/faults";
 import {
     addImage,
     addIndex,
@@ -415,16 +416,19 @@ describe("exportImage", () => {
             assert.equal((await run("1")).skipped, false);
             assert.equal(s3.uploads.size, 0);
         });
-        it("to hear that an upload was created leaves no upload", async () => {
-            let isLost = false;
-            s3.fault = ({ method, url }) => {
-                const isNow = !isLost && method === "POST" && url.includes("uploads");
-                isLost ||= isNow;
-                return isNow ? { kind: "lostAnswer" } : undefined;
-            };
-            await run("1");
-            assert.equal(s3.uploads.size, 0);
-        });
+        const ofListing: Record<string, Fault | undefined> = {
+            "": undefined,
+            ", though the list of uploads arrives damaged": { kind: "corrupt", atByte: 0 },
+            ", though the list of uploads is cut off": { kind: "short", bytes: 30 },
+        };
+        for (const [what, fault] of Object.entries(ofListing)) {
+            it(`to hear that an upload was created leaves no upload${what}`, async () => {
+                const faults: (Fault | undefined)[] = [{ kind: "lostAnswer" }, fault];
+                s3.fault = ({ url }) => (/[?&]uploads/.test(url) ? faults.shift() : undefined);
+                await run("1");
+                assert.deepEqual([faults.length, s3.uploads.size], [0, 0]);
+            });
+        }
     });
 
     describe("to a file", () => {

@@ -1,5 +1,5 @@
 import * as assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate } from "node:timers/promises";
 import { ExportError } from "../../contract/errors";
 import { transfer } from "../../exporter/transfer";
 
@@ -11,12 +11,24 @@ const segments = ["sha256:first", "sha256:second"].map((digest, at) => ({
 }));
 const parts = segments.map(({ offset, length }, at) => ({ number: at + 1, offset, length }));
 
-/** Moves the archive while the first blob, for which the second has to wait, arrives as told. */
+/** Moves the archive; the first blob, for which the second has to wait, arrives as told once the second is there. */
 function move(abort: AbortController, first: () => Promise<void>): Promise<unknown> {
+    let arrive = (): void => undefined;
+    const second = new Promise<void>((resolve) => (arrive = resolve));
     const options = {
         plan: { sizeBytes: 20, segments, files: [] },
         parts,
-        registry: { readBlob: (digest: string) => (digest === "sha256:first" ? first() : Promise.resolve()) },
+        registry: {
+            readBlob: async (digest: string) => {
+                if (digest === "sha256:second") {
+                    arrive();
+                    return;
+                }
+                await second;
+                await setImmediate();
+                await first();
+            },
+        },
         writer: { write: () => Promise.resolve() },
         concurrency: 2,
         memoryBytes: 1_000,
@@ -29,20 +41,16 @@ function move(abort: AbortController, first: () => Promise<void>): Promise<unkno
 describe("transfer", () => {
     it("ends when an early part fails after later ones have arrived", async () => {
         const gone = new ExportError("ImageNotFound", "gone");
-        const moving = move(new AbortController(), async () => {
-            await sleep(100);
-            throw gone;
-        });
+        const moving = move(new AbortController(), () => Promise.reject(gone));
         await assert.rejects(moving, gone);
     });
 
     it("ends when it is stopped while an early part is on its way", async () => {
         const abort = new AbortController();
         const stopped = new ExportError("ExportFailed", "Stopped by SIGTERM.");
-        const moving = move(abort, async () => {
-            await sleep(100);
+        const moving = move(abort, () => {
             abort.abort(stopped);
-            throw stopped;
+            return Promise.reject(stopped);
         });
         await assert.rejects(moving, stopped);
     });

@@ -64,10 +64,12 @@ describe("retry", () => {
     it("ends at once when aborted, with the reason", async () => {
         const abort = new AbortController();
         const policy = { ...quickRetries, baseDelayMs: 60_000, maxDelayMs: 60_000 };
-        const failing = retry("it", policy, abort.signal, () => Promise.reject(new TransientError("no")));
-        setTimeout(() => {
-            abort.abort(new Error("stopped"));
-        }, 5);
+        const failing = retry("it", policy, abort.signal, () => {
+            setImmediate(() => {
+                abort.abort(new Error("stopped"));
+            });
+            return Promise.reject(new TransientError("no"));
+        });
         await assert.rejects(failing, /stopped/);
     });
 });

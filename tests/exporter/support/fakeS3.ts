@@ -43,8 +43,8 @@ export async function startS3(): Promise<FakeS3> {
         requests.push({ method, url });
         count += 1;
         const fault = store.fault?.({ method, url, count });
-        // When an object is read, it is the answer's body that breaks, and else the request's.
-        const isRead = method === "GET" && !url.includes("?uploads");
+        // When objects are read or listed, it is the answer's body that breaks, and else the request's.
+        const isRead = method === "GET";
         if (fault?.kind === "status") {
             request.resume();
             sendError(response, fault.status, fault.status === 403 ? "AccessDenied" : "SlowDown", fault);
@@ -52,8 +52,8 @@ export async function startS3(): Promise<FakeS3> {
         }
         if (fault?.kind === "reset" && !isRead) {
             // The connection breaks while the body is still coming: the request is not carried out.
-            request.once("data", () => request.destroy());
-            request.once("end", () => request.destroy());
+            const reset = (): unknown => request.socket.destroy();
+            request.once("data", reset).once("end", reset);
             return;
         }
         if (fault?.kind === "stall" && !isRead) {
