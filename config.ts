@@ -238,10 +238,10 @@ const retention = objectOf("how long archives are kept, and how well they are gu
     archiveDays: integer(0, 36500, 90, "days until an archive expires; 0 keeps it"),
     oldVersionDays: integer(0, 36500, 30, "days until an old version of an archive is deleted; 0 keeps it"),
     protect: flag(
-        "whether `pulumi destroy` refuses to delete the bucket and the stack's own KMS key; `false` lets it delete the key, and the bucket where it is empty",
+        "whether `pulumi destroy` refuses to delete the bucket and the stack's own KMS key; `false` lets it delete the bucket where it is empty, and leaves the key in AWS",
     ).default(true),
     emptyOnDestroy: flag(
-        "whether `pulumi destroy` deletes the archives with the bucket; only with `protect: false`",
+        "whether whatever deletes the bucket deletes its archives, and the key; only with `protect: false`",
     ).default(false),
 });
 

@@ -22,6 +22,7 @@ export const untaggableTypes: readonly string[] = [
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule",
     "aws:iam/rolePolicy:RolePolicy",
     "aws:kms/alias:Alias",
+    "aws:kms/keyPolicy:KeyPolicy",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
     "aws:s3/bucketPolicy:BucketPolicy",

@@ -23,11 +23,14 @@ export interface Retention {
     /** Days until an old version of an archive (overwritten or deleted) expires; 0 keeps it for ever. */
     readonly oldVersionDays: number;
     /**
-     * Whether bucket and key are protected: `true` refuses to delete them, `false` lets a destroy delete the bucket where it is
-     * empty, and the key 30 days later.
+     * Whether bucket and key are protected: `true` refuses to delete them or let them go, `false` lets a destroy delete the bucket
+     * where it is empty, and leaves the key in AWS.
      */
     readonly protect: boolean;
-    /** Whether a destroy deletes the archives together with the bucket. Nothing else does, and no change of configuration. */
+    /**
+     * Whether archives may be deleted: whatever deletes the bucket then deletes what is in it, and whatever deletes the key
+     * does so 30 days later. Without it neither a destroy nor a change of configuration can.
+     */
     readonly emptyOnDestroy: boolean;
 }
 
@@ -86,9 +89,12 @@ export class ArtifactStorage extends pulumi.ComponentResource {
 
         const bucket = createBucket(name, args, child);
         const keyArn = encryptionKey(name, bucket, args, child);
-        const policy = keepPrivate(name, bucket, keyArn, child);
-        encrypt(name, bucket, keyArn, child);
-        const versioning = keepVersions(name, bucket, child);
+        // A bucket takes its settings with it. To delete them first would leave it open where S3 then refuses to delete it.
+        const setting = { ...child, deletedWith: bucket };
+        const policy = keepPrivate(name, bucket, keyArn, setting);
+        encrypt(name, bucket, keyArn, setting);
+        const versioning = keepVersions(name, bucket, setting);
+        // These are deleted, on the other hand: a bucket that the stack has let go must not expire any archives.
         expire(name, bucket, args, { ...child, dependsOn: [versioning] });
 
         // By way of versioning and policy. What is put in the bucket is put there once it keeps versions, since an object
@@ -152,15 +158,24 @@ function encryptionKey(
         `${name}-key`,
         {
             description: "Encrypts exported container images, and the logs and notifications of their export",
-            policy: pulumi.jsonStringify(policyOf(keyPolicy, { ...args, bucketArn: bucket.arn })),
             enableKeyRotation: true,
             // The longest: time to notice that archives are still needed.
             deletionWindowInDays: 30,
         },
-        { ...opts, protect: args.retention.protect },
+        // Archives that it has encrypted may outlive it in the stack, and cannot be read without it.
+        { ...opts, protect: args.retention.protect, retainOnDelete: !args.retention.emptyOnDestroy },
     );
     new aws.kms.Alias(`${name}-key-alias`, { namePrefix: `alias/${name}-`, targetKeyId: key.keyId }, opts);
-    return key.arn;
+    // Of its own, so that the key does not depend on the bucket: a refused destroy names what is protected and not what that depends on.
+    const policy = new aws.kms.KeyPolicy(
+        `${name}-key-policy`,
+        {
+            keyId: key.keyId,
+            policy: pulumi.jsonStringify(policyOf(keyPolicy, { ...args, bucketArn: bucket.arn })),
+        },
+        { ...opts, deletedWith: key },
+    );
+    return pulumi.all([key.arn, policy.keyId]).apply(([arn]) => arn);
 }
 
 /** The bucket by its pattern, for whoever has to admit it before it exists: Pulumi adds random digits to its name. */

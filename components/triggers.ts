@@ -70,9 +70,10 @@ export class Triggers extends pulumi.ComponentResource {
 
         const starter = createStarter(name, args, child);
         const queue = createQueue(name, child);
-        const rule = args.onPush && createPushRule(name, args.onPush, starter, queue, args, child);
+        const rule = args.onPush && createPushRule(name, args.onPush, child);
+        const admitted = createQueuePolicy(name, queue, rule, child);
+        if (rule) createPushTarget(name, rule, starter, queue, args, { ...child, admitted });
         if (args.schedule) createSchedule(name, args.schedule, starter, queue, args, child);
-        createQueuePolicy(name, queue, rule, child);
         createAlarms(name, starter, queue, args, child);
 
         this.logGroupName = starter.logGroupName;
@@ -113,8 +114,8 @@ function createQueuePolicy(
     queue: aws.sqs.Queue,
     rule: aws.cloudwatch.EventRule | undefined,
     opts: pulumi.CustomResourceOptions,
-): void {
-    new aws.sqs.QueuePolicy(
+): aws.sqs.QueuePolicy {
+    return new aws.sqs.QueuePolicy(
         `${name}-undelivered-policy`,
         {
             queueUrl: queue.url,
@@ -128,14 +129,10 @@ function createQueuePolicy(
 function createPushRule(
     name: string,
     { repositories, tags }: PushTrigger,
-    starter: LoggedStateMachine,
-    queue: aws.sqs.Queue,
-    args: TriggersArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.cloudwatch.EventRule {
-    const ruleName = `${name}-on-push`;
-    const rule = new aws.cloudwatch.EventRule(
-        ruleName,
+    return new aws.cloudwatch.EventRule(
+        `${name}-on-push`,
         {
             description: "An image that is to be exported was pushed to Amazon ECR",
             eventPattern: pulumi.jsonStringify({
@@ -151,10 +148,21 @@ function createPushRule(
         },
         opts,
     );
-    const role = createRole(
+}
+
+/** What the rule does, once the queue admits what it cannot deliver. */
+function createPushTarget(
+    name: string,
+    rule: aws.cloudwatch.EventRule,
+    starter: LoggedStateMachine,
+    queue: aws.sqs.Queue,
+    { at }: TriggersArgs,
+    { admitted, ...opts }: pulumi.CustomResourceOptions & { readonly admitted: aws.sqs.QueuePolicy },
+): void {
+    const { role, policy } = createRole(
         `${name}-on-push`,
         "Role of the rule that starts an export on a push",
-        ruleRoleTrust(args.at, ruleName),
+        ruleRoleTrust(at, `${name}-on-push`),
         policyOf(pushRole, { starterArn: starter.arn }),
         opts,
     );
@@ -178,16 +186,15 @@ function createPushRule(
                     trigger: "push",
                     identity: "<id>",
                     request: {
-                        imageUri: `<account>.dkr.ecr.<region>.${domainOf(args.at.partition)}/<repository>:<tag>@<digest>`,
+                        imageUri: `<account>.dkr.ecr.<region>.${domainOf(at.partition)}/<repository>:<tag>@<digest>`,
                     },
                 }),
             },
             retryPolicy: { maximumEventAgeInSeconds: 24 * 3600, maximumRetryAttempts: 185 },
             deadLetterConfig: { arn: queue.arn },
         },
-        opts,
+        { ...opts, dependsOn: [admitted, policy] },
     );
-    return rule;
 }
 
 /**
@@ -210,7 +217,7 @@ function createSchedule(
 ): void {
     // Of its own: the group is what the role's trust can be limited to, and what can be tagged.
     const group = new aws.scheduler.ScheduleGroup(`${name}-schedules`, {}, opts);
-    const role = createRole(
+    const { role, policy } = createRole(
         `${name}-schedule`,
         "Role of the schedule that starts exports",
         scheduleTrust(args.at, group.arn),
@@ -238,7 +245,7 @@ function createSchedule(
                 deadLetterConfig: { arn: queue.arn },
             },
         },
-        opts,
+        { ...opts, dependsOn: [policy] },
     );
 }
 
@@ -248,10 +255,9 @@ function createRole(
     assumeRolePolicy: aws.iam.PolicyDocument,
     policy: aws.iam.PolicyDocument,
     opts: pulumi.CustomResourceOptions,
-): aws.iam.Role {
+): { readonly role: aws.iam.Role; readonly policy: aws.iam.RolePolicy } {
     const role = new aws.iam.Role(`${name}-role`, { description, assumeRolePolicy }, opts);
-    new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts);
-    return role;
+    return { role, policy: new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts) };
 }
 
 function createAlarms(

@@ -36,7 +36,8 @@ export interface Answer {
     readonly [property: string]: string;
 }
 
-function arnIn({ partition, region, accountId }: AwsLocation, service: string, resource: string): string {
+/** An ARN of a service in a region. */
+export function arnIn({ partition, region, accountId }: AwsLocation, service: string, resource: string): string {
     return `arn:${partition}:${service}:${region}:${accountId}:${resource}`;
 }
 
@@ -173,6 +174,10 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             const keyId = "1234abcd-12ab-34cd-56ef-1234567890ab";
             return { id: keyId, keyId, arn: arnIn(where, "kms", `key/${keyId}`) };
         },
+    },
+    "aws:kms/keyPolicy:KeyPolicy": {
+        taggable: false,
+        answer: (_, inputs) => ({ id: String(inputs["keyId"]) }),
     },
     "aws:s3/bucket:Bucket": {
         taggable: true,

@@ -14,7 +14,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { domainOf } from "../contract/aws";
 import type { Account, DeclaredProject, DeclaredStateMachine } from "./account";
-import type { Answer } from "./awsTypes";
+import { type Answer, arnIn } from "./awsTypes";
 import type { DeclaredSchedule, DeclaredTarget } from "./events";
 import type { PolicyDocument } from "./iam";
 import { zip } from "./zip";
@@ -107,7 +107,8 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
     ) => {
         account.iam.bucketPolicies.set(bucket, policy);
     },
-    "aws:kms/key:Key": ({ policy }: { policy: string }, { arn = "" }, { account }) => {
+    "aws:kms/keyPolicy:KeyPolicy": ({ keyId, policy }: { keyId: string; policy: string }, _, { account }) => {
+        const arn = arnIn(account.location, "kms", `key/${keyId}`);
         account.iam.keyPolicies.set(arn, JSON.parse(policy) as PolicyDocument);
     },
     "aws:codebuild/project:Project": (inputs: DeclaredProject, { name = "", arn = "" }, { account }) => {

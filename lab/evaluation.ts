@@ -31,6 +31,8 @@ export interface RecordedResource {
     readonly protect: boolean;
     /** Whether a deletion leaves the resource in AWS. */
     readonly retainOnDelete: boolean;
+    /** URN of the resource whose deletion deletes this one, too; empty where there is none. */
+    readonly deletedWith: string;
     /** Id of the resource that is taken over instead of made; empty where one is made. */
     readonly importId?: string;
     readonly deleteBeforeReplace: boolean;
@@ -279,6 +281,7 @@ function recordedAs(urn: string, request: RegisterResourceRequest): RecordedReso
         ),
         protect: request.getProtect() ?? false,
         retainOnDelete: request.getRetainondelete() ?? false,
+        deletedWith: request.getDeletedwith(),
         importId: request.getImportid(),
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),

@@ -9,15 +9,24 @@ import { evaluate, type Evaluation } from "./evaluation";
 const load = createRequire(__filename);
 
 /**
+ * Runs index.ts with the configuration that is set.
+ *
+ * @returns the stack's outputs.
+ */
+export function runIndex(): Record<string, unknown> {
+    const program = load.resolve("../index");
+    Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
+    return { ...(load(program) as Record<string, unknown>) };
+}
+
+/**
  * Runs index.ts with a configuration by full key. To be called under {@link evaluate}.
  *
  * @returns the stack's outputs.
  */
 export function runProgram(configuration: Record<string, string>): Record<string, unknown> {
     pulumi.runtime.setAllConfig(configuration);
-    const program = load.resolve("../index");
-    Reflect.deleteProperty(load.cache, program); // a program runs when it is loaded, and is loaded once
-    return { ...(load(program) as Record<string, unknown>) };
+    return runIndex();
 }
 
 /**

@@ -37,10 +37,18 @@ export function stackConfiguration(stack: string, folder = "."): Record<string, 
     const defaults = Object.entries(project.config)
         .filter(([, declaration]) => declaration.default !== undefined)
         .map(([key, declaration]): [string, unknown] => [`${project.name}:${key}`, declaration.default]);
-    const { config } = readYaml(join(folder, `Pulumi.${stack}.yaml`)) as { config: Record<string, unknown> };
     return Object.fromEntries(
-        [...defaults, ...Object.entries(config)].map(([key, value]) => [key, configurationText(value)]),
+        [...defaults, ...Object.entries(stackFile(stack, folder))].map(([key, value]) => [
+            key,
+            configurationText(value),
+        ]),
     );
+}
+
+/** The keys of a stack's own file, as they are written there. */
+export function stackFile(stack: string, folder = "."): Record<string, unknown> {
+    const { config } = readYaml(join(folder, `Pulumi.${stack}.yaml`)) as { config: Record<string, unknown> };
+    return config;
 }
 
 /** A configuration value as Pulumi hands it over: structured values are JSON texts. */

@@ -1,5 +1,5 @@
 /** What each policy of the program is attached to, or published for, and the table of policies/ that it is made of. */
-import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";
+import { arnIn, at, awsTypes, physicalNameOf } from "../lab/awsTypes";
 import type { Evaluation, RecordedResource } from "../lab/evaluation";
 import { batchMapRole, batchRole } from "../policies/batchRole";
 import { bucketPolicy } from "../policies/bucket";
@@ -126,10 +126,8 @@ const inResources: Record<string, (resource: RecordedResource, evaluation: Evalu
             principal: roleArn(`passing-${name}`),
         };
     },
-    "aws:kms/key:Key policy": ofResource(
-        "the key",
-        keyPolicy,
-        ({ type, name, inputs }) => awsTypes[type]?.answer(physicalNameOf(name), inputs)["arn"] ?? "",
+    "aws:kms/keyPolicy:KeyPolicy policy": ofResource("the key", keyPolicy, ({ inputs }) =>
+        arnIn(at, "kms", `key/${String(inputs["keyId"])}`),
     ),
     "aws:s3/bucketPolicy:BucketPolicy policy": ofResource(
         "the bucket",

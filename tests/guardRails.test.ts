@@ -100,6 +100,7 @@ function add(type: string, inputs: Inputs): Change {
         propertyDependencies: {},
         protect: false,
         retainOnDelete: false,
+        deletedWith: "",
         deleteBeforeReplace: false,
         ignoreChanges: [],
     };
@@ -438,7 +439,7 @@ describe("the guard rails", () => {
         const granted = [...programs.values()]
             .flat()
             // In the policy of a key `*` is the key.
-            .filter(({ type }) => type !== "aws:kms/key:Key")
+            .filter(({ type }) => type !== "aws:kms/keyPolicy:KeyPolicy")
             .flatMap(statementsOf)
             .filter(
                 ({ Effect, Resource }) =>

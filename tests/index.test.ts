@@ -85,6 +85,7 @@ const stacks = {
             ...resources,
             "aws:kms/alias:Alias image-export-storage-key-alias",
             "aws:kms/key:Key image-export-storage-key",
+            "aws:kms/keyPolicy:KeyPolicy image-export-storage-key-policy",
             ...notifying("image-export-monitoring"),
             "aws:sns/topicSubscription:TopicSubscription image-export-monitoring-email-container-platform@example.com",
         ].sort(),
@@ -93,7 +94,7 @@ const stacks = {
 };
 
 describe("index.ts", function () {
-    this.timeout(10_000); // the first evaluation loads the whole SDK
+    this.timeout(60_000); // the first evaluation loads the whole SDK
 
     for (const [stack, expected] of Object.entries(stacks)) {
         for (const preview of [false, true]) {
@@ -203,7 +204,7 @@ describe("index.ts", function () {
         });
 
         it("encrypts every log group with the key, whose policy admits each of them", () => {
-            const logs = statementsOf(prod.resource("image-export-storage-key")).find(
+            const logs = statementsOf(prod.resource("image-export-storage-key-policy")).find(
                 ({ Sid }) => Sid === "EncryptLogs",
             );
             const { StringLike: names } = logs?.Condition as { StringLike: Record<string, string> };
@@ -220,11 +221,13 @@ describe("index.ts", function () {
         it("encrypts the topic with the key, whose policy admits whoever publishes to it", () => {
             const topic = prod.resource("image-export-monitoring-topic").inputs;
             assert.equal(topic["kmsMasterKeyId"], key);
-            const admitted = statementsOf(prod.resource("image-export-storage-key")).filter(({ Condition = {} }) => {
-                const { StringLike: contexts } = Condition as { StringLike?: Record<string, string> };
-                const pattern = contexts?.["kms:EncryptionContext:aws:sns:topicArn"];
-                return pattern !== undefined && covers(pattern, String(prod.result["notificationTopicArn"]));
-            });
+            const admitted = statementsOf(prod.resource("image-export-storage-key-policy")).filter(
+                ({ Condition = {} }) => {
+                    const { StringLike: contexts } = Condition as { StringLike?: Record<string, string> };
+                    const pattern = contexts?.["kms:EncryptionContext:aws:sns:topicArn"];
+                    return pattern !== undefined && covers(pattern, String(prod.result["notificationTopicArn"]));
+                },
+            );
             assert.deepEqual(
                 admitted.map(({ Principal }) => Principal),
                 [{ AWS: "arn:aws:iam::111122223333:root" }, { Service: "cloudwatch.amazonaws.com" }],
@@ -248,7 +251,10 @@ describe("index.ts", function () {
 
         it("protects bucket and key and nothing else; dev protects nothing", async () => {
             const guarded = ({ resources: all }: Evaluation) =>
-                all.filter(({ protect }) => protect).map(({ name }) => name);
+                all
+                    .filter(({ protect }) => protect)
+                    .map(({ name }) => name)
+                    .sort();
             assert.deepEqual(guarded(prod), ["image-export-storage-bucket", "image-export-storage-key"]);
             assert.deepEqual(guarded(await evaluateStack("dev", false)), []);
         });
@@ -291,6 +297,38 @@ describe("index.ts", function () {
                 "arn:aws:states:ap-northeast-1:111122223333:stateMachine:image-export-single-machine-0a1b2c3",
             ]),
         );
+    });
+
+    it("has whoever uses a role wait for the policies of the role", async () => {
+        const program = await evaluateStack("prod", false, {
+            "ecr-image-export:network": "isolated",
+            "ecr-image-export:triggers": JSON.stringify({
+                onPush: { repositories: ["backend/api"] },
+                schedule: { expression: "rate(1 day)" },
+            }),
+        });
+        const policies = program.customResources().filter(({ type }) => type === "aws:iam/rolePolicy:RolePolicy");
+        assert(policies.length >= 8);
+        for (const policy of policies) {
+            const [role] = policy.propertyDependencies["role"] ?? [];
+            const users = program
+                .customResources()
+                .filter(({ type }) => type !== policy.type)
+                .filter((user) => Object.values(user.propertyDependencies).some((from) => from.includes(role ?? "")));
+            const late = users.filter(({ dependencies }) => !dependencies.includes(policy.name));
+            assert.deepEqual(
+                late.map(({ name }) => name),
+                [],
+                `${policy.name} may not be there yet`,
+            );
+        }
+    });
+
+    it("has the rule wait for the queue that keeps what it cannot deliver", async () => {
+        const triggers = JSON.stringify({ onPush: { repositories: ["backend/api"] } });
+        const program = await evaluateStack("prod", false, { "ecr-image-export:triggers": triggers });
+        const { dependencies } = program.resource("image-export-triggers-on-push-target");
+        assert(dependencies.includes("image-export-triggers-undelivered-policy"));
     });
 
     it("starts exports by itself where it is told to", async () => {

@@ -83,6 +83,15 @@ describe("ArtifactStorage", () => {
         assert.deepEqual(names, ["test-bucket"]);
     });
 
+    it("leaves its settings to the bucket that is deleted, but for the rules by which archives expire", () => {
+        const settings = storage.customResources().filter(({ name }) => name !== "test-bucket");
+        const kept = settings.filter(({ deletedWith }) => deletedWith !== storage.resource("test-bucket").urn);
+        assert.deepEqual(
+            kept.map(({ name }) => name),
+            ["test-lifecycle"],
+        );
+    });
+
     it("encrypts with AES256", () => {
         assert.deepEqual(storage.resource("test-encryption").inputs["rules"], [
             { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } },
@@ -404,18 +413,20 @@ describe("ArtifactStorage with a key of its own", () => {
         storage = await evaluateStorage({}, { encryption: "kms" });
     });
 
-    it("makes a key and an alias, and nothing else besides", async () => {
+    it("makes a key, an alias and a policy, and nothing else besides", async () => {
         const without = (await evaluateStorage()).typesAndNames();
         assert.deepEqual(
             storage.typesAndNames().filter((each) => !without.includes(each)),
-            ["aws:kms/alias:Alias test-key-alias", "aws:kms/key:Key test-key"],
+            [
+                "aws:kms/alias:Alias test-key-alias",
+                "aws:kms/key:Key test-key",
+                "aws:kms/keyPolicy:KeyPolicy test-key-policy",
+            ],
         );
     });
 
     it("rotates the key, and keeps it for 30 days after it was deleted", () => {
-        const { policy, ...rest } = storage.resource("test-key").inputs;
-        assert.equal(typeof policy, "string");
-        assert.deepEqual(rest, {
+        assert.deepEqual(storage.resource("test-key").inputs, {
             description: "Encrypts exported container images, and the logs and notifications of their export",
             enableKeyRotation: true,
             deletionWindowInDays: 30,
@@ -428,14 +439,30 @@ describe("ArtifactStorage with a key of its own", () => {
 
     it("protects the key as it protects the bucket", async () => {
         const guardedBy = ({ resources }: Evaluation) =>
-            resources.filter(({ protect }) => protect).map(({ name }) => name);
+            resources
+                .filter(({ protect }) => protect)
+                .map(({ name }) => name)
+                .sort();
         assert.deepEqual(guardedBy(storage), ["test-bucket", "test-key"]);
         const unprotected = await evaluateStorage({ protect: false }, { encryption: "kms" });
         assert.deepEqual(guardedBy(unprotected), []);
     });
 
+    it("leaves the key in AWS, which archives need, but where these are deleted as well", async () => {
+        const isLeft = async (retention: Partial<Retention>) => {
+            const resources = await evaluateStorage({ protect: false, ...retention }, { encryption: "kms" });
+            return resources.resource("test-key").retainOnDelete;
+        };
+        assert.equal(await isLeft({}), true);
+        assert.equal(await isLeft({ emptyOnDestroy: true }), false);
+    });
+
+    it("has a key that does not depend on the bucket, so that a refused destroy names both", () => {
+        assert.deepEqual(storage.resource("test-key").dependencies, []);
+    });
+
     it("lets the account administer the key, S3 use it for the bucket, Logs and SNS for what is the stack's", () => {
-        const [administer, ...users] = statementsOf(storage.resource("test-key"));
+        const [administer, ...users] = statementsOf(storage.resource("test-key-policy"));
         assert.deepEqual(administer, {
             Sid: "AdministerKey",
             Effect: "Allow",

@@ -17,6 +17,7 @@ function resource(type: string, inputs: Record<string, unknown>): RecordedResour
         propertyDependencies: {},
         protect: false,
         retainOnDelete: false,
+        deletedWith: "",
         ignoreChanges: [],
         deleteBeforeReplace: false,
         aliases: [],

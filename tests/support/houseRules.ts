@@ -64,7 +64,7 @@ export const houseRules: Record<string, Rule> = {
     "allows no action by a wildcard, and every resource only where AWS knows none": (evaluation) => {
         for (const resource of evaluation.customResources()) {
             const statements = statementsOf(resource);
-            if (resource.type === "aws:kms/key:Key") {
+            if (resource.type === "aws:kms/keyPolicy:KeyPolicy") {
                 assertTied(statements, resource.name);
                 continue;
             }
