@@ -178,8 +178,9 @@ function readState(name: string, given: unknown, context: Context): State {
                 rules: listOf(state["Choices"], "Choices").map((each, index) => {
                     const field = `Choices[${index}]`;
                     const rule = fieldsOf(each, field, `${effects} Condition Next`);
-                    if (!isExpression(rule["Condition"]))
-                        {throw new DefinitionError(`${field}/Condition is no expression.`);}
+                    if (!isExpression(rule["Condition"])) {
+                        throw new DefinitionError(`${field}/Condition is no expression.`);
+                    }
                     return {
                         ...readEffect(rule, `${field}/`, scope()),
                         condition: parsePayload(rule["Condition"], `${field}/Condition`, scope()),
@@ -194,8 +195,9 @@ function readState(name: string, given: unknown, context: Context): State {
             };
         case "Task": {
             const resource = String(state["Resource"]);
-            if (!context.isKnownResource(resource))
-                {throw new DefinitionError(`nobody serves the resource ${resource}.`);}
+            if (!context.isKnownResource(resource)) {
+                throw new DefinitionError(`nobody serves the resource ${resource}.`);
+            }
             return {
                 ...attempted(),
                 type,
