@@ -183,7 +183,6 @@ async function runBuild(
     const names = buildspec.env?.["exported-variables"] ?? [];
     const exportedEnvironmentVariables = exportedVariables(join(state, "values"), names);
     const isComplete = await own("FINALIZING", () => log.end());
-    log.stop();
     logs.destroy();
     rmSync(folder, { recursive: true, force: true });
     const ending = succeeds && isComplete ? "SUCCEEDED" : "FAILED";
@@ -195,11 +194,9 @@ async function runBuild(
 
 /** Writes the log of a build while the build goes on, as CodeBuild does. */
 class LogWriter {
-    private pending: { readonly timestamp: number; readonly message: string }[] = [];
+    private readonly pending: { readonly timestamp: number; readonly message: string }[] = [];
     private written: Promise<unknown> = Promise.resolve();
-    private readonly timer = setInterval(() => {
-        this.flush();
-    }, 500);
+    private readonly timer = setInterval(() => void this.flush().catch(() => undefined), 500); // told by end()
 
     public constructor(
         private readonly logs: CloudWatchLogsClient,
@@ -212,23 +209,18 @@ class LogWriter {
     }
 
     /** Writes what is left. Throws when anything could not be written. */
-    public async end(): Promise<void> {
-        this.flush();
-        await this.written;
-    }
-
-    public stop(): void {
+    public end(): Promise<unknown> {
         clearInterval(this.timer);
-        this.written.catch(() => undefined);
+        return this.flush();
     }
 
-    private flush(): void {
-        if (this.pending.length === 0) return;
-        const logEvents = this.pending;
-        this.pending = [];
-        this.written = this.written.then(() => this.logs.send(new PutLogEventsCommand({ ...this.stream, logEvents })));
-        // Told by end().
-        this.written.catch(() => undefined);
+    private flush(): Promise<unknown> {
+        const logEvents = this.pending.splice(0);
+        if (logEvents.length > 0) {
+            const command = new PutLogEventsCommand({ ...this.stream, logEvents });
+            this.written = this.written.then(() => this.logs.send(command));
+        }
+        return this.written;
     }
 }
 

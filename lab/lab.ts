@@ -50,12 +50,6 @@ export interface LabOptions {
      */
     readonly configuration?: Record<string, string>;
     /**
-     * Account of the stack.
-     *
-     * @default that of its image
-     */
-    readonly accountId?: string;
-    /**
      * How time passes for state machines: tests need not wait between attempts.
      *
      * @default as on the wall
@@ -152,13 +146,13 @@ async function start(
     // What is deployed, and where.
     const configuration = configure(options);
     const image = parseImageUri(configuration["ecr-image-export:imageUri"] ?? "");
-    const { partition, accountId: registryId, name: repository } = image.repository;
+    const { partition, accountId, name: repository } = image.repository;
     const region = configuration["aws:region"] ?? "";
-    const account = openAccount({ partition, region, accountId: options.accountId ?? registryId });
+    const account = openAccount({ partition, region, accountId });
     const { iam, events } = account;
 
     // The servers, and what judges each call to them.
-    const emulator = keep(await startEmulator(commands.motoServer, account.location.accountId, folder));
+    const emulator = keep(await startEmulator(commands.motoServer, accountId, folder));
     const emulatorUrl = `http://127.0.0.1:${emulator.port}`;
     const registry = keep(await startRegistry(`lab:${randomUUID()}`, folder));
     const describeImage: DescribeImage = (name, tag) => describeInRegistry(registry, name, tag);

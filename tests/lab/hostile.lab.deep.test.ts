@@ -139,8 +139,10 @@ for (const engine of ["docker", "stream"] as const) {
             });
         }
 
-        it("gets the export of an empty request for what is no field of a request", async () => {
-            for (const request of misplacedRequests(everything)) assert.equal(await errorOf(request), undefined);
+        it("is refused what is no field of a request", async () => {
+            for (const request of misplacedRequests(everything)) {
+                assert.equal(await errorOf(request), "InvalidInput", JSON.stringify(request));
+            }
         });
 
         it("has exported something, so that the texts were put to use", () => {
@@ -167,7 +169,7 @@ for (const engine of ["docker", "stream"] as const) {
                     resource.startsWith(`${bucket}/images/`) ||
                     `${action} of ${resource.slice(bucket.length + 1)}`.startsWith(exporter),
             };
-            assert.ok(calls.length > 500);
+            assert.ok(calls.length > 100, String(calls.length));
             for (const call of calls) {
                 const isHarmless = harmless[call.action.split(":")[0] ?? ""]?.(call) ?? false;
                 assert.ok(isHarmless && call.refusal === undefined, JSON.stringify(call));
