@@ -3,14 +3,20 @@ import * as path from "node:path";
 /** Name of the bundle in an archive, a bucket or a directory. */
 export const bundleFileName = "exporter.mjs";
 
+let built: Promise<string> | undefined;
+
 /**
  * Bundles the exporter with all that it uses into one ES module for Node 22 and later. It has no native modules and
  * reads no other file. The same sources and the same locked dependencies give the same bytes: no time, no absolute
- * path and no random name enters it.
+ * path and no random name enters it. A process bundles once.
  *
  * @returns the text of `exporter.mjs`
  */
-export async function buildExporterBundle(): Promise<string> {
+export function buildExporterBundle(): Promise<string> {
+    return (built ??= bundle());
+}
+
+async function bundle(): Promise<string> {
     // Loaded here, since programs that bundle nothing import this file too.
     const { build } = await import("esbuild");
     const root = path.resolve(__dirname, "..");

@@ -45,12 +45,17 @@ export function loadProgram(
     return runProgram({ ...stackConfiguration(stack, folder), ...changes });
 }
 
-/** Evaluates index.ts as a stack; its result are the stack's outputs. */
+const evaluations = new Map<string, Promise<Evaluation>>();
+
+/** Evaluates index.ts as a stack, once in a process for each configuration; its result are the stack's outputs. */
 export function evaluateStack(
     stack: string,
     preview: boolean,
     changes: Record<string, string> = {},
     folder = ".",
 ): Promise<Evaluation> {
-    return evaluate(() => loadProgram(stack, changes, folder), { stack, preview });
+    const key = JSON.stringify([stack, preview, Object.entries(changes).sort(), folder]);
+    const evaluation = evaluations.get(key) ?? evaluate(() => loadProgram(stack, changes, folder), { stack, preview });
+    evaluations.set(key, evaluation);
+    return evaluation;
 }

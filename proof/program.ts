@@ -2,9 +2,9 @@
 import type { EngineName } from "../contract/engine";
 import { parseImageUri, repositoryArn } from "../contract/image";
 import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";
-import { evaluate, type Evaluation } from "../lab/evaluation";
+import type { Evaluation } from "../lab/evaluation";
 import type { PolicyDocument } from "../lab/iam";
-import { loadProgram } from "../lab/program";
+import { evaluateStack } from "../lab/program";
 import { stackConfiguration } from "../lab/stackFiles";
 import { foreignGrantsIn, givenKeyArn, type Holder, holderInOutput, holderInResource } from "./holders";
 
@@ -122,15 +122,12 @@ export class Stack {
 
 /** Evaluates a variant and collects its policies. */
 export async function evaluateVariant(variant: Variant): Promise<Program> {
-    const evaluation = await evaluate(() => ({ outputs: loadProgram(variant.stack, variant.changes) }), {
-        stack: variant.stack,
-    });
-    const { outputs } = evaluation.result as { outputs: Record<string, unknown> };
+    const evaluation = await evaluateStack(variant.stack, false, variant.changes);
     const configuration = { ...stackConfiguration(variant.stack), ...variant.changes };
     return {
         variant,
         stack: new Stack(evaluation, variant.engine, configuration),
-        ...collectPolicies(evaluation, outputs),
+        ...collectPolicies(evaluation, evaluation.result),
     };
 }
 

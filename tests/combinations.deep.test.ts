@@ -1,6 +1,5 @@
 import { strict as assert } from "node:assert";
 
-import * as exporterBundle from "../exporter/bundle";
 import type { Evaluation } from "../lab/evaluation";
 import { evaluateStack } from "../lab/program";
 import { configurationText } from "../lab/stackFiles";
@@ -144,23 +143,11 @@ function assertBuildsAs({ engine, network, cache, encryption, monitoring }: Comb
 }
 
 describe("every combination of options", () => {
-    const { stackTraceLimit } = Error;
-    const bundling: { buildExporterBundle: () => Promise<string> } = exporterBundle;
-    const { buildExporterBundle } = bundling;
     let base: string[];
 
     before(async () => {
-        // The text of the exporter is of no interest here, and esbuild takes longer than the program.
-        bundling.buildExporterBundle = () => Promise.resolve("// exporter");
-        // Pulumi takes a stack trace for every promise, and source maps make each of them dear.
-        Error.stackTraceLimit = 0;
         // What is declared without options is held by the tests of index.ts.
         base = classesOf(await evaluateStack("dev", false));
-    });
-
-    after(() => {
-        Error.stackTraceLimit = stackTraceLimit;
-        bundling.buildExporterBundle = buildExporterBundle;
     });
 
     for (const combination of combinations()) {
