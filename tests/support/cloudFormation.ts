@@ -166,13 +166,14 @@ const parts: Readonly<
 };
 
 /** Variants of the proof that declare what others do not. */
-const variantNames = /^prod, |^prod with a pull|^dev, engine docker|private/;
+const variantNames = /^prod, |^prod with a pull|private/;
 
 /** The stacks that the tools see. */
 const stacks: readonly (readonly [name: string, changes: Readonly<Record<string, string>>, folder: string])[] = [
     ...variants
         .filter(({ name }) => variantNames.test(name))
         .map(({ stack, changes }) => [stack, changes, "."] as const),
+    ["dev", { "ecr-image-export:accessLogs": '{"bucket":"logs-of-buckets","prefix":"image-export/"}' }, "."],
     ...["cross-account", "isolated", "lambda"].map((stack) => [stack, {}, "examples/stacks"] as const),
 ];
 
