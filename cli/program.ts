@@ -185,6 +185,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
                 "record, FILE.json, it says what could not be checked.",
         )
         .argument("<FILE>", "file, for which nothing else is needed, or s3://BUCKET/KEY")
+        .option("--digest <sha256:…>", "digest that the image must have")
+        .option("--image <NAME>", "name that the image must have")
+        .option("--deep", "unpack the layers too, and compare them with their images")
         .addOption(json)
         .addHelpText(...example("verify nginx.tar --json | jq -r '.layers[].digest'"))
         .action((file, options) => load.verify().verify(file, options, context).then(end));

@@ -3,6 +3,8 @@
  * docs/export-record.schema.json is its contract with other programs.
  */
 import { type EngineName, engineNames } from "./engine";
+import { messageOf } from "./errors";
+import { assertExactNames, isObject, parseJson } from "./json";
 
 /** Version of the record's schema. A reader refuses one that it does not know. */
 export const schemaVersion = 1;
@@ -112,9 +114,10 @@ export function recordText(record: ExportRecord): string {
 export function parseRecord(text: string): { record: ExportRecord } | { problem: string } {
     let value: unknown;
     try {
-        value = JSON.parse(text);
-    } catch {
-        return { problem: "is not JSON" };
+        value = parseJson(text);
+        if (isObject(value)) assertExactNames(value, Object.keys(checks));
+    } catch (error) {
+        return { problem: messageOf(error) };
     }
     const problem = problemOf(value);
     return problem === undefined ? { record: value as ExportRecord } : { problem };

@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 
 import { messageOf } from "../../contract/errors";
+import { isDigest } from "../../contract/image";
 import { recordKey } from "../../contract/keys";
 import type { ExportRecord } from "../../contract/record";
 import { type Verification, verifyArchive } from "../../exporter/archive/verify";
@@ -11,24 +12,38 @@ import { codeOf, Failure } from "../failure";
 import { archiveRows } from "../result";
 import { block, formatBytes, styled, table, transferLine, writeJson } from "../terminal";
 
+/** The options of {@link verify}. */
+export interface VerifyFlags extends Flags<"json"> {
+    readonly digest?: string | undefined;
+    readonly image?: string | undefined;
+    readonly deep?: boolean | undefined;
+}
+
 /** `image-export verify FILE` */
-export async function verify(given: string, options: Flags<"json">, context: Context): Promise<number> {
+export async function verify(given: string, options: VerifyFlags, context: Context): Promise<number> {
+    if (options.digest !== undefined && !isDigest(options.digest)) {
+        throw new Failure(`--digest is "${options.digest}".`, { next: "Give sha256: and 64 hexadecimal digits." });
+    }
     const archive = given.startsWith("s3:") ? await openObject(context, given) : await openFile(context, given);
-    const found = await verifyArchive(watched(context, archive), archive.record);
-    const shown = shownOf(archive, found);
+    const found = await verifyArchive(watched(context, archive), archive.record, options);
+    const shown = shownOf(archive, found, options);
     if (options.json === true) writeJson(context.stdout, shown);
     else print(context, given, shown);
     return shown.good ? exitCodes.success : exitCodes.failed;
 }
 
 /** What verifying has shown. */
-function shownOf({ record, problems: before }: Archive, found: Verification) {
+function shownOf({ record, problems: before }: Archive, found: Verification, { deep }: VerifyFlags) {
     const { names, platforms, layers } = found.contents;
     const problems = [...before, ...found.problems];
     return {
         good: problems.length === 0,
         problems,
-        unchecked: record === undefined ? [uncheckedText(found)] : [],
+        unchecked: [
+            ...(record === undefined ? [uncheckedText(found)] : []),
+            ...(deep === true ? [] : ["what is in the layers (--deep): one that does not fit its image ends a load"]),
+        ],
+        fromRecord: statementsOf(record),
         imageUri: record?.imageUri ?? null,
         imageDigest: record?.imageDigest ?? found.imageDigest ?? null,
         names,
@@ -38,6 +53,14 @@ function shownOf({ record, problems: before }: Archive, found: Verification) {
         sha256: found.sha256,
         record: record ?? null,
     };
+}
+
+/** What the archive's own bytes do not show: only the record says it. */
+function statementsOf(record: ExportRecord | undefined): string[] {
+    if (record === undefined) return [];
+    // Docker makes the manifest anew, so the registry's is not in its archives.
+    const fields = record.engine.name === "docker" ? ["imageDigest", "imageUri"] : ["imageUri"];
+    return [...fields, ...(record.indexDigest === null ? [] : ["indexDigest"]), "time", "executionId", "buildId"];
 }
 
 /** An archive that can be read. */
@@ -126,5 +149,8 @@ function print({ stdout }: Context, given: string, shown: ReturnType<typeof show
     if (rows.length > 0) stdout.write("\n", ...table([["LAYER", "SIZE", "AT BYTE"], ...rows]));
     if (problems.length > 0) stdout.write("\n");
     for (const problem of problems) stdout.write(styled("wrong", "red"), ` ${problem}\n`);
+    if (shown.fromRecord.length > 0) {
+        stdout.write("\n", styled("only the record says", "dim"), ` ${shown.fromRecord.join(", ")}\n`);
+    }
     for (const each of shown.unchecked) stdout.write("\n", styled("not checked", "dim"), ` ${each}\n`);
 }

@@ -1,12 +1,33 @@
 import * as path from "node:path";
-import { type Descriptor, isImageDescriptor, type Manifest, parseManifest, parseConfig } from "../registry/manifest";
-import { platformText } from "../../contract/platform";
+import { ExportError, messageOf } from "../../contract/errors";
+import { isDigest, parseReference } from "../../contract/image";
+import { assertExactNames, isObject, isStrings, parseJson } from "../../contract/json";
+import { type Platform, platformText } from "../../contract/platform";
+import {
+    type Descriptor,
+    isContainerImage,
+    isImageDescriptor,
+    isManifestType,
+    type Manifest,
+    parseConfig,
+    parseManifest,
+} from "../registry/manifest";
 import { blobName } from "./plan";
 import type { ArchiveFile, ReadArchive } from "./readArchive";
 
+/** An image of an archive, as one of its lists has it. */
+export interface ArchivedImage {
+    /** Names of the files. */
+    readonly config: string;
+    readonly layers: readonly string[];
+    /** As the configuration has them; undefined where it does not say, or cannot be read. */
+    readonly diffIds: readonly string[] | undefined;
+    readonly platform: Platform | undefined;
+}
+
 /** What an archive holds, as it says itself. */
 export interface ArchiveContents {
-    /** Names that `docker load` gives to the images. */
+    /** Names that loaders give to the images, of `manifest.json` and `index.json`. */
     readonly names: readonly string[];
     /** Digest of the document that `index.json` names; undefined where there is none. */
     readonly imageDigest: string | undefined;
@@ -14,125 +35,186 @@ export interface ArchiveContents {
     readonly platforms: readonly string[];
     /** Every layer once, in the form that the archive has it in. */
     readonly layers: readonly { digest: string; sizeBytes: number; offset: number }[];
-}
-
-/** An image of `manifest.json`, with the digests of its unpacked layers as its configuration has them. */
-export interface LoadableImage {
-    readonly config: string;
-    readonly names: readonly string[];
-    readonly layers: readonly { file: string; diffId: string | undefined }[];
+    /** The images that `manifest.json` lists; undefined where there is no such file. */
+    readonly listed: readonly ArchivedImage[] | undefined;
+    /** The container images that `index.json` leads to; undefined where there is no such file. */
+    readonly indexed: readonly ArchivedImage[] | undefined;
+    /** Everything that `index.json` leads to, with the name of the file that leads there. */
+    readonly blobs: readonly Descriptor[];
+    /** What `index.json` lists itself. */
+    readonly roots: readonly Descriptor[];
+    /** The manifests and indexes, by the names of their files; `index.json` among them. */
+    readonly documents: ReadonlyMap<string, Manifest>;
+    /** What cannot be read, or readers read differently; each with the name of the file. */
+    readonly problems: readonly string[];
 }
 
 /** The files of an archive by their names. */
 export type Files = ReadArchive["files"];
 
-/** Tells what an archive holds. */
+const listNames = ["Config", "RepoTags", "Layers", "Parent", "LayerSources"];
+const nameAnnotations = ["io.containerd.image.name", "com.apple.containerization.image.name"];
+
+/** Reads what an archive holds. */
 export function contentsOf(files: Files): ArchiveContents {
-    const images = imagesOf(files);
-    const documents = documentsOf(files);
-    const root = documents.find(({ name }) => name === "index.json")?.manifest;
-    const manifests = documents.flatMap(({ manifest }) => (manifest.kind === "image" ? [manifest] : []));
-    const layers = [
-        ...images.flatMap((image) => image.layers.map(({ file }) => file)),
-        ...manifests.flatMap((manifest) => manifest.layers.map(({ digest }) => blobName(digest))),
-    ].flatMap((name) => {
-        const file = fileOf(files, name);
-        return file === undefined ? [] : [file];
-    });
+    const problems: string[] = [];
+    /** Reads one file; what it cannot be read for is a problem. */
+    function attempt<T>(name: string, read: () => T): T | undefined {
+        try {
+            return read();
+        } catch (error) {
+            const why = error instanceof ExportError ? `cannot be read: ${messageOf(error)}` : messageOf(error);
+            problems.push(`${name} ${why}`);
+            return undefined;
+        }
+    }
+
+    const configs = new Map<string, ReturnType<typeof parseConfig> | undefined>();
+    function imageOf(config: string, layers: readonly string[]): ArchivedImage {
+        const content = fileOf(files, config)?.content;
+        if (content !== undefined && !configs.has(config)) {
+            configs.set(
+                config,
+                attempt(config, () => parseConfig(content)),
+            );
+        }
+        const { diffIds, platform } = configs.get(config) ?? {};
+        return { config, layers, diffIds, platform };
+    }
+
+    const documents = new Map<string, Manifest>();
+    const blobs: Descriptor[] = [];
+    const isAttestation = new Set<string>();
+    const index = "application/vnd.oci.image.index.v1+json";
+    const queue = new Map<string, string>(files.has("index.json") ? [["index.json", index]] : []);
+    for (const [name, mediaType] of queue) {
+        // The loop goes on to what is added here.
+        const file = files.get(name);
+        if (file === undefined) continue;
+        const manifest = attempt(name, () => readManifest(file, mediaType));
+        if (manifest === undefined) continue;
+        documents.set(name, manifest);
+        if (manifest.kind === "image") {
+            blobs.push(manifest.config, ...manifest.layers);
+            continue;
+        }
+        // Docker saves an index with the one image of it that it has.
+        const there = manifest.manifests.filter(({ digest }) => files.has(blobName(digest)));
+        blobs.push(...(there.length === 0 ? manifest.manifests : there));
+        for (const child of manifest.manifests) {
+            if (isManifestType(child.mediaType)) queue.set(blobName(child.digest), child.mediaType);
+            if (!isImageDescriptor(child)) isAttestation.add(blobName(child.digest));
+        }
+    }
+    const indexed = [...documents].flatMap(([name, manifest]) =>
+        manifest.kind === "image" && isContainerImage(manifest) && !isAttestation.has(name)
+            ? [
+                  imageOf(
+                      blobName(manifest.config.digest),
+                      manifest.layers.map(({ digest }) => blobName(digest)),
+                  ),
+              ]
+            : [],
+    );
+    const list = files.has("manifest.json") ? (attempt("manifest.json", () => readList(files)) ?? []) : undefined;
+    const listed = list?.map(({ config, layers }) => imageOf(config, layers));
+
+    const root = documents.get("index.json");
+    const roots = root?.kind === "index" ? root.manifests : [];
+    const annotated = roots.flatMap(({ annotations = {} }) =>
+        nameAnnotations.flatMap((each) => annotations[each] ?? []),
+    );
+    const listedNames = (list ?? []).flatMap(({ names }) => names.map(fullName));
+    for (const name of annotated) {
+        const isListed = listedNames.length === 0 || listedNames.includes(fullName(name));
+        if (!isListed) problems.push(`index.json names an image ${JSON.stringify(name)}, which manifest.json does not`);
+    }
+    const manifests = [...documents.values()].flatMap((each) => (each.kind === "image" ? [each] : []));
+    const layerFiles = [
+        ...(listed ?? []).flatMap(({ layers }) => layers),
+        ...manifests.flatMap(({ layers }) => layers.map(({ digest }) => blobName(digest))),
+    ].flatMap((name) => fileOf(files, name) ?? []);
+    const platforms = [...(listed ?? []), ...indexed].flatMap(({ platform }) => platform ?? []);
+    const stated = [...documents.values()].flatMap((each) =>
+        each.kind === "index" ? each.manifests.filter(isImageDescriptor).flatMap(({ platform }) => platform ?? []) : [],
+    );
     return {
-        names: unique(images.flatMap(({ names }) => names)),
-        imageDigest: root?.kind === "index" ? root.manifests[0]?.digest : undefined,
-        platforms: unique([...images.flatMap((image) => platformIn(files, image)), ...platformsIn(documents)]),
-        layers: [...new Set(layers)].map(({ sha256, sizeBytes, offset }) => ({
+        names: unique([
+            ...(list ?? []).flatMap(({ names }) => names),
+            ...annotated.map((name) => familiar(name, list)),
+        ]),
+        imageDigest: roots[0]?.digest,
+        platforms: unique([...platforms, ...stated].map(platformText)),
+        layers: [...new Set(layerFiles)].map(({ sha256, sizeBytes, offset }) => ({
             digest: `sha256:${sha256}`,
             sizeBytes,
             offset,
         })),
+        listed,
+        indexed: files.has("index.json") ? indexed : undefined,
+        blobs,
+        roots,
+        documents,
+        problems,
     };
 }
 
-/** The images of `manifest.json`; none where there is no such file, or it cannot be read. */
-export function imagesOf(files: Files): LoadableImage[] {
-    const list = parseJson(files.get("manifest.json"));
-    return (Array.isArray(list) ? list : []).flatMap((each: unknown): LoadableImage[] => {
-        const { Config, RepoTags, Layers } = (each ?? {}) as Record<string, unknown>;
-        if (typeof Config !== "string" || !isTexts(Layers)) return [];
-        const config = parseJson(fileOf(files, Config)) as { rootfs?: { diff_ids?: unknown } } | undefined;
-        const diffIds = config?.rootfs?.diff_ids;
-        return [
-            {
-                config: Config,
-                names: isTexts(RepoTags) ? RepoTags : [],
-                layers: Layers.map((file, at) => ({
-                    file,
-                    diffId: isTexts(diffIds) ? diffIds[at] : undefined,
-                })),
-            },
-        ];
+interface ListedImage {
+    readonly config: string;
+    readonly names: readonly string[];
+    readonly layers: readonly string[];
+}
+
+/** The images of `manifest.json` (github.com/moby/moby, image/tarexport). */
+function readList(files: Files): ListedImage[] {
+    const list = parseJson(contentOf(files.get("manifest.json")));
+    if (!Array.isArray(list)) throw new Error("is not a list of images");
+    return list.map((each: unknown) => {
+        if (!isObject(each)) throw new Error("lists something that is not an image");
+        assertExactNames(each, listNames);
+        const { Config: config, RepoTags, Layers } = each;
+        const [names, layers] = [RepoTags ?? [], Layers ?? []];
+        if (typeof config !== "string" || !isStrings(names) || !isStrings(layers)) {
+            throw new Error("lists an image whose Config, RepoTags or Layers cannot be read");
+        }
+        return { config, names, layers };
     });
 }
 
-/** The manifests and indexes of an archive, `index.json` among them. */
-export function documentsOf(files: Files): { name: string; manifest: Manifest }[] {
-    const mediaTypes = new Map<string, string>([["index.json", "application/vnd.oci.image.index.v1+json"]]);
-    const documents: { name: string; manifest: Manifest }[] = [];
-    for (const [name, mediaType] of mediaTypes) {
-        // The loop goes on to what is added here.
-        const manifest = parseDocument(files.get(name), mediaType);
-        if (manifest !== undefined) {
-            documents.push({ name, manifest });
-        }
-        for (const child of manifest?.kind === "index" ? manifest.manifests : []) {
-            mediaTypes.set(blobName(child.digest), child.mediaType);
-        }
-    }
-    return documents;
+function readManifest(file: ArchiveFile, mediaType: string): Manifest {
+    if (file.content === undefined) throw new Error("is no JSON document, or too large");
+    return parseManifest(file.content, mediaType);
 }
 
-/** A manifest or an index; undefined for what is none. */
-export function parseDocument(file: ArchiveFile | undefined, mediaType: string): Manifest | undefined {
-    try {
-        return file?.content === undefined ? undefined : parseManifest(file.content, mediaType);
-    } catch {
-        return undefined; // a document that its digest says is wrong, or of another kind
-    }
+function contentOf(file: ArchiveFile | undefined): string {
+    if (file?.content === undefined) throw new Error("is no JSON document, or too large");
+    return file.content.toString("utf8");
 }
 
 /** The file of a name; a link leads to what it points to, as in archives of Docker before 25. */
 export function fileOf(files: Files, name: string): ArchiveFile | undefined {
     const file = files.get(name);
-    if (file?.linkName === undefined) return file;
-    const target = path.posix.join(file.type === "2" ? path.posix.dirname(name) : "", file.linkName);
-    return files.get(target);
+    if (file === undefined || !["1", "2"].includes(file.type)) return file;
+    const target = path.posix.join(file.type === "2" ? path.posix.dirname(name) : "", file.linkName ?? "");
+    const found = files.get(target);
+    return found?.type === "0" ? found : undefined;
 }
 
-function platformIn(files: Files, { config }: LoadableImage): string[] {
+/** A name in full, so that two forms of it are the same; undefined for what is none. */
+export function fullName(name: string): string | undefined {
     try {
-        const platform = parseConfig(fileOf(files, config)?.content ?? Buffer.alloc(0)).platform;
-        return platform === undefined ? [] : [platformText(platform)];
-    } catch {
-        return []; // the configuration is damaged, which its digest says
-    }
-}
-
-/** The platforms of an index; Docker loads Linux images alone, the layout may have more. */
-function platformsIn(documents: readonly { manifest: Manifest }[]): string[] {
-    const listed = documents.flatMap(({ manifest }): readonly Descriptor[] =>
-        manifest.kind === "index" ? manifest.manifests.filter(isImageDescriptor) : [],
-    );
-    return listed.flatMap(({ platform }) => (platform === undefined ? [] : [platformText(platform)]));
-}
-
-function parseJson(file: ArchiveFile | undefined): unknown {
-    try {
-        return file?.content === undefined ? undefined : JSON.parse(file.content.toString());
+        const { registry, repository, tag, digest } = parseReference(name);
+        const end = tag === undefined ? `@${digest ?? ""}` : `:${tag}`;
+        return isDigest(name) ? undefined : `${registry}/${repository}${end}`;
     } catch {
         return undefined;
     }
 }
 
-function isTexts(value: unknown): value is string[] {
-    return Array.isArray(value) && value.every((each) => typeof each === "string");
+/** A name of `index.json` in the form that `manifest.json` has it in, if it is there. */
+function familiar(name: string, list: readonly ListedImage[] = []): string {
+    const full = fullName(name);
+    return list.flatMap(({ names }) => names).find((each) => fullName(each) === full) ?? name;
 }
 
 function unique(texts: readonly string[]): string[] {

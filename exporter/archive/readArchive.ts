@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { messageOf } from "../../contract/errors";
-import { blockBytes, paddingBytes, parseTarHeader, type TarEntry } from "./tar";
+import { ambiguityOf, blockBytes, paddingBytes, parseTarHeader, type TarEntry } from "./tar";
+import { createUnpackedHash } from "./unpackedHash";
 
 /** A file of an archive, as it was found there. */
 export interface ArchiveFile {
@@ -16,6 +17,10 @@ export interface ArchiveFile {
     readonly content?: Buffer;
     /** What a link points to. */
     readonly linkName?: string;
+    /** Its header, the last where there are several. */
+    readonly header: Buffer;
+    /** SHA-256 of what is packed in it, in hexadecimal, or why it cannot be unpacked; where that was asked for. */
+    readonly unpacked?: { readonly sha256: string } | { readonly problem: string };
 }
 
 /** What reading an archive to its last byte has shown. */
@@ -31,13 +36,25 @@ export interface ReadArchive {
     readonly isComplete: boolean;
 }
 
-/** Configurations, manifests and indexes are some KiB; a registry's limit for a manifest is 4 MiB. */
-const documentLimitBytes = 8 * 1024 * 1024;
+/** Configurations, manifests and indexes are some KiB, and this engine reads none that is larger. */
+const documentLimitBytes = 32 * 1024 * 1024;
+/** Of all documents together, in the order of the archive; those beyond it cannot be read. */
+const documentsLimitBytes = 40 * 1024 * 1024;
+/** An extended header has a name and a size. */
+const extendedLimitBytes = 64 * 1024;
+/** Files, folders and links; an image of 100 platforms with 100 layers each has fewer. */
+const fileLimit = 20_000;
+/** Of what is wrong, as much as anybody reads. */
+const damageLimit = 100;
 /** A header has more bytes than these in its numbers alone; a damaged block of zeros has few. */
 const fewBytes = 16;
 
-/** Reads an archive. Needs memory for its documents only. */
-export async function readArchive(source: AsyncIterable<Uint8Array>): Promise<ReadArchive> {
+/**
+ * Reads an archive. Needs memory for its documents only.
+ *
+ * @param unpack whether files are unpacked, and what is in them hashed
+ */
+export async function readArchive(source: AsyncIterable<Uint8Array>, unpack = false): Promise<ReadArchive> {
     const hash = createHash("sha256");
     let sizeBytes = 0;
     async function* counted(): AsyncIterable<Uint8Array> {
@@ -53,7 +70,7 @@ export async function readArchive(source: AsyncIterable<Uint8Array>): Promise<Re
     const cursor = createCursor(counted());
     let isComplete = true;
     try {
-        await readFiles(cursor, files, damages);
+        await readFiles(cursor, files, damages, unpack);
     } catch (error) {
         if (!(error instanceof TarDamage)) throw error;
         damages.push(messageOf(error));
@@ -96,29 +113,54 @@ function createCursor(source: AsyncIterable<Uint8Array>): Cursor {
     return cursor;
 }
 
-async function readFiles(cursor: Cursor, files: Map<string, ArchiveFile>, damages: string[]): Promise<void> {
+async function readFiles(
+    cursor: Cursor,
+    files: Map<string, ArchiveFile>,
+    damages: string[],
+    unpack: boolean,
+): Promise<void> {
     /** What an extended header says of the file after it (POSIX pax): Docker writes one for 8 GiB and more. */
-    let extended: ReadonlyMap<string, string> = new Map();
-    for (;;) {
+    let extended: Extended | undefined;
+    const names = new Set<string>();
+    let keptBytes = 0;
+    const report = (problem: string): void => {
+        if (damages.length < damageLimit) damages.push(problem);
+    };
+    for (let count = 0; ; count++) {
         const headerOffset = cursor.position;
-        const block = await readBlock(cursor);
-        const entry = parseHeader(block, headerOffset);
+        const header = await readBlock(cursor);
+        const entry = parseHeader(header, headerOffset);
         if (entry === undefined) {
-            await readEnd(cursor, block, headerOffset, damages);
+            if (extended !== undefined) report(`an extended header at the end of the archive (byte ${headerOffset})`);
+            damages.push(...(await readEnd(cursor, header, headerOffset)));
             return;
         }
-        const name = extended.get("path") ?? entry.name;
-        const size = Number(extended.get("size") ?? entry.sizeBytes);
-        const file = await readFile(cursor, { ...entry, name, sizeBytes: size });
-        if (entry.type === "x") {
-            extended = parseExtended(file.content?.toString() ?? "");
-        } else {
-            extended = new Map();
-            files.set(name, file);
+        if (count > fileLimit) throw new TarDamage(`the archive has more than ${fileLimit} files`);
+        const { name = entry.name, sizeBytes = entry.sizeBytes } = extended ?? {};
+        const place = `the header at byte ${headerOffset}`;
+        const ambiguity = ambiguityOf(header, entry, name, sizeBytes);
+        if (ambiguity !== undefined) report(`${shown(name)} ${ambiguity} (${place})`);
+        const isExtended = entry.type === "x";
+        const keep = isExtended ? extendedLimitBytes : Math.min(documentLimitBytes, documentsLimitBytes - keptBytes);
+        const file = await readFile(cursor, { ...entry, name, sizeBytes }, header, keep, unpack && !isExtended);
+        (await readZeros(cursor, paddingBytes(sizeBytes), `the padding after ${shown(name)}`)).forEach(report);
+        if (isExtended) {
+            if (extended !== undefined) report(`two extended headers for one file (${place})`);
+            extended = parseExtended(file.content);
+            if (extended.isStrange) report(`an extended header says more than a name and a size (${place})`);
+            continue;
         }
-        const padding = await readZeros(cursor, paddingBytes(size), `the padding after ${name}`);
-        damages.push(...padding);
+        extended = undefined;
+        const plain = name.replace(/\/$/, "").toLowerCase();
+        if (names.has(plain)) report(`${shown(name)} is there twice (${place})`);
+        names.add(plain);
+        files.set(name, file);
+        keptBytes += file.content?.length ?? 0;
     }
+}
+
+function shown(name: string): string {
+    return /^[ -~]{1,200}$/.test(name) ? name : JSON.stringify(name.slice(0, 200));
 }
 
 /** Undefined for the end of the archive, where one byte may be damaged, too. */
@@ -141,16 +183,24 @@ async function readBlock(cursor: Cursor): Promise<Buffer> {
     return Buffer.concat(block);
 }
 
-async function readFile(cursor: Cursor, entry: TarEntry): Promise<ArchiveFile> {
+async function readFile(
+    cursor: Cursor,
+    entry: TarEntry,
+    header: Buffer,
+    keepBytes: number,
+    unpack: boolean,
+): Promise<ArchiveFile> {
     const { name, sizeBytes, type, linkName } = entry;
     const offset = cursor.position;
     const hash = createHash("sha256");
+    const unpacked = unpack && sizeBytes > 0 ? createUnpackedHash() : undefined;
     const kept: Uint8Array[] = [];
-    let isKept = sizeBytes <= documentLimitBytes;
-    await readExactly(cursor, sizeBytes, name, (bytes) => {
+    let isKept = sizeBytes <= keepBytes;
+    await readExactly(cursor, sizeBytes, shown(name), async (bytes) => {
         hash.update(bytes);
         isKept &&= kept.length > 0 || type === "x" || isJsonBeginning(bytes[0]);
         if (isKept) kept.push(Uint8Array.from(bytes));
+        await unpacked?.update(bytes);
     });
     return {
         name,
@@ -158,8 +208,10 @@ async function readFile(cursor: Cursor, entry: TarEntry): Promise<ArchiveFile> {
         sizeBytes,
         offset,
         sha256: hash.digest("hex"),
+        header,
         ...(kept.length > 0 && { content: Buffer.concat(kept) }),
         ...(linkName !== undefined && { linkName }),
+        ...(unpacked && { unpacked: await unpacked.end() }),
     };
 }
 
@@ -167,17 +219,46 @@ function isJsonBeginning(byte: number | undefined): boolean {
     return byte !== undefined && "{[ \t\r\n".includes(String.fromCharCode(byte));
 }
 
-/** Records of the form `LENGTH KEY=VALUE\n`. */
-function parseExtended(text: string): Map<string, string> {
-    return new Map([...text.matchAll(/^\d+ ([^=\n]+)=(.*)$/gm)].map(([, key = "", value = ""]) => [key, value]));
+/** What an extended header says. */
+interface Extended {
+    readonly name?: string;
+    readonly sizeBytes?: number;
+    /** Whether it says something else too, or not as the standard has it. */
+    readonly isStrange: boolean;
+}
+
+/** Reads records of the form `LENGTH KEY=VALUE\n`: a name, a size, and times, which change nothing. */
+function parseExtended(content: Buffer | undefined): Extended {
+    const found = new Map<string, string>();
+    let rest = content?.toString("latin1") ?? "";
+    let isStrange = content === undefined;
+    for (let record = nextRecord(rest); record !== undefined; record = nextRecord(rest)) {
+        const [whole, digits, key = "", value = ""] = record;
+        isStrange ||= whole.length !== Number(digits) || found.has(key) || !extendedKeys.has(key);
+        found.set(key, value);
+        rest = rest.slice(whole.length);
+    }
+    const [name, size] = [found.get("path"), found.get("size")];
+    const isSize = size !== undefined && /^[1-9]\d{0,14}$/.test(size);
+    isStrange ||= rest !== "" || name === "" || (size !== undefined && !isSize);
+    return { ...(name && { name }), ...(isSize && { sizeBytes: Number(size) }), isStrange };
+}
+
+const extendedKeys = new Set(["path", "size", "mtime", "atime", "ctime"]);
+
+function nextRecord(text: string): RegExpExecArray | undefined {
+    return /^(\d{1,9}) ([^=\n]+)=([^\n\0]*)\n/.exec(text) ?? undefined;
 }
 
 /** The archive ends with two blocks of zeros, and has nothing but zeros after them. */
-async function readEnd(cursor: Cursor, first: Buffer, offset: number, damages: string[]): Promise<void> {
+async function readEnd(cursor: Cursor, first: Buffer, offset: number): Promise<string[]> {
     const what = "the end of the archive";
     const wrong = first.findIndex((byte) => byte !== 0);
-    if (wrong >= 0) damages.push(notZero(what, offset + wrong));
-    damages.push(...(await readZeros(cursor, blockBytes, what)), ...(await readZeros(cursor, Infinity, what)));
+    return [
+        ...(wrong < 0 ? [] : [notZero(what, offset + wrong)]),
+        ...(await readZeros(cursor, blockBytes, what)),
+        ...(await readZeros(cursor, Infinity, what)),
+    ];
 }
 
 /** Reads bytes that have to be zero, up to the end of the archive where `length` is infinite. */
@@ -199,7 +280,7 @@ async function readExactly(
     cursor: Cursor,
     length: number,
     what: string,
-    take: (bytes: Uint8Array) => void,
+    take: (bytes: Uint8Array) => unknown,
 ): Promise<void> {
     for (let left = length; left > 0;) {
         const bytes = await cursor.read(left);
@@ -207,7 +288,7 @@ async function readExactly(
         if (bytes === undefined) {
             throw new TarDamage(`the archive ends early, at byte ${cursor.position}, within ${what}`);
         }
-        take(bytes);
+        await take(bytes);
         left -= bytes.length;
     }
 }

@@ -57,6 +57,34 @@ export interface TarEntry {
     readonly linkName?: string;
 }
 
+/** Types of entries that `docker save` and this program write: files, hard and symbolic links, folders, extended headers. */
+const knownTypes = ["0", "1", "2", "5", "x"];
+
+/** Names that every reader takes alike: relative, of printable ASCII, without empty segments, `.` and `..`. */
+const canonicalName = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[!-.0-[\]-~]+(?:\/[!-.0-[\]-~]+)*\/?$/;
+
+/**
+ * What readers may take differently in a header that {@link parseTarHeader} has read, as the second half of a sentence;
+ * undefined for nothing.
+ *
+ * @param name the name that counts, and the size: an extended header may have given them
+ */
+export function ambiguityOf(block: Buffer, entry: TarEntry, name: string, sizeBytes: number): string | undefined {
+    const magic = block.toString("latin1", 257, 265);
+    const isGnu = magic === "ustar  \0";
+    if (!isGnu && magic !== "ustar\u000000") return "has a header that is neither POSIX's nor GNU's";
+    if (isGnu && block.subarray(345, 500).some((byte) => byte !== 0)) return "has a prefix that GNU does not know";
+    if (!knownTypes.includes(entry.type)) return `is of the type ${JSON.stringify(entry.type)}`;
+    const isOctal = /^[0-7]{11}[\0 ]$/.test(block.toString("latin1", 124, 136));
+    const isBinary = block.readUInt32BE(124) === 0x80000000 && entry.sizeBytes > largestOctalSize;
+    if (!isOctal && !isBinary) return "has a size that is not written as tar writes sizes";
+    if (sizeBytes !== entry.sizeBytes && sizeBytes <= largestOctalSize) return "has two sizes";
+    if (sizeBytes !== 0 && ["1", "2", "5"].includes(entry.type)) return "is no file and has a size";
+    if (!canonicalName.test(name)) return "has a name that readers may take for another";
+    if (entry.type !== "x" && name.endsWith("/") !== (entry.type === "5")) return "has the name of a folder, or is one";
+    return undefined;
+}
+
 /** Six digits, then a zero byte and a space as Go and GNU tar write them, or the other way round as this program does. */
 const checksumPattern = /^[0-7]{6}(\0 | \0)$/;
 

@@ -1,9 +1,27 @@
+import * as path from "node:path";
+import { ExportError } from "../../contract/errors";
+import { isObject, parseJson } from "../../contract/json";
 import type { ExportRecord } from "../../contract/record";
-import { configsToRead, type ImageDocument, type ResolvedImage } from "../registry/image";
-import type { Descriptor } from "../registry/manifest";
-import { type ArchiveContents, contentsOf, documentsOf, type Files, fileOf, imagesOf, parseDocument } from "./contents";
+import { configsToRead, type ImageDocument, readTree, type ResolvedImage } from "../registry/image";
+import { parseManifest } from "../registry/manifest";
+import { type ArchiveContents, type ArchivedImage, contentsOf, type Files, fileOf, fullName } from "./contents";
 import { blobName, planArchive, recordedImages } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
+import { folderHeader, tarHeader } from "./tar";
+
+/** What the caller asks for beside the record. */
+export interface VerifyOptions {
+    /** The digest of the image that the caller trusts. */
+    readonly digest?: string | undefined;
+    /** The name of the image that the caller expects. */
+    readonly image?: string | undefined;
+    /**
+     * Whether layers are unpacked, and what is in them is compared with their images' configurations. Without it a layer of another
+     * content ends a load; it cannot load another image.
+     * @default false
+     */
+    readonly deep?: boolean | undefined;
+}
 
 /** What reading an archive has shown. */
 export interface Verification {
@@ -19,26 +37,37 @@ export interface Verification {
     readonly uncovered: readonly string[];
 }
 
+/** Of what is wrong, as much as anybody reads. */
+const problemLimit = 1000;
+
 /**
- * Reads an archive of either engine to its end and says what is wrong with it: every byte belongs to a header, to
- * padding, to a file that a digest covers, or to one that the record covers. Needs memory for its JSON documents only.
+ * Reads an archive of either engine to its end and says what is wrong with it. Good is only what every loader reads alike: of
+ * engine `stream` each byte has to be the one that the engine writes for the record; otherwise each file has to have one name, to be
+ * of one of the images, and each list has to name the same images. Needs memory for its JSON documents only.
  *
  * @param source the archive's bytes
  * @param record what the archive has to be, if that is known
  */
-export async function verifyArchive(source: AsyncIterable<Uint8Array>, record?: ExportRecord): Promise<Verification> {
-    const archive = await readArchive(source);
-    const contents = contentsOf(archive.files);
-    const { sha256, sizeBytes } = archive;
-    const uncovered = uncoveredFiles(archive.files);
-    const isOther = record !== undefined && record.archive.sha256 !== sha256;
-    const wrong = [...archive.damages, ...wrongFiles(archive.files)];
-    const damages = record && wrong.length === 0 ? unplanned(archive, record) : wrong;
+export async function verifyArchive(
+    source: AsyncIterable<Uint8Array>,
+    record?: ExportRecord,
+    options: VerifyOptions = {},
+): Promise<Verification> {
+    const { deep = false } = options;
+    const archive = await readArchive(source, deep);
+    const { files, sha256, sizeBytes, isComplete } = archive;
+    const contents = contentsOf(files);
+    const uncovered = uncoveredFiles(files, contents);
+    const wrong = [...archive.damages, ...wrongFiles(files, contents)];
+    const damages = record && wrong.length === 0 ? [...wrong, ...(await unplanned(archive, contents, record))] : wrong;
     const problems = [
         ...damages,
-        ...(archive.isComplete ? missingFiles(archive.files, record) : []),
+        ...(isComplete ? [...missingFiles(files, contents, record), ...ambiguities(files, contents, record)] : []),
+        ...(deep && isComplete ? unlikeLayers(files, contents) : []),
         ...(record ? differences(record, archive, contents) : []),
+        ...(isComplete ? unexpected(contents, record, options) : []),
     ];
+    const isOther = record !== undefined && record.archive.sha256 !== sha256;
     if (damages.length === 0 && isOther && record.archive.sizeBytes === sizeBytes) {
         const places = uncovered.map((file) => `${file.name} (${placeOf(file)})`).join(" or ");
         problems.push(`all that has a digest is as it was, so the damage is in ${places || "the headers"}`);
@@ -47,34 +76,39 @@ export async function verifyArchive(source: AsyncIterable<Uint8Array>, record?: 
         sha256,
         sizeBytes,
         imageDigest: contents.imageDigest,
-        problems: [...new Set(problems)],
+        problems: [...new Set(problems)].slice(0, problemLimit),
         contents,
         uncovered: uncovered.map(({ name }) => name),
     };
 }
 
+/** The images of both lists. */
+function imagesOf({ listed = [], indexed = [] }: ArchiveContents): readonly ArchivedImage[] {
+    return [...listed, ...indexed];
+}
+
 /** The digest that a file must have: of its name, or as the configuration of its image says. */
-function expectedDigests(files: Files): Map<ArchiveFile, string> {
+function expectedDigests(files: Files, contents: ArchiveContents): Map<ArchiveFile, string> {
     const expected = new Map<ArchiveFile, string>();
     for (const file of files.values()) {
         // Docker before 25 names configurations `DIGEST.json`.
         const [, digest] = /^(?:blobs\/sha256\/)?([0-9a-f]{64})(?:\.json)?$/.exec(file.name) ?? [];
         if (digest !== undefined && file.type === "0") expected.set(file, digest);
     }
-    for (const { layers } of imagesOf(files)) {
-        for (const { file: name, diffId } of layers) {
-            const file = fileOf(files, name);
+    for (const { layers, diffIds } of imagesOf(contents)) {
+        layers.forEach((name, at) => {
+            const [file, diffId] = [fileOf(files, name), diffIds?.[at]];
             // A blob's own digest is that of the layer as it is in the archive, which may be compressed.
             if (file !== undefined && diffId !== undefined && !expected.has(file)) {
                 expected.set(file, diffId.replace(/^sha256:/, ""));
             }
-        }
+        });
     }
     return expected;
 }
 
-function wrongFiles(files: Files): string[] {
-    return [...expectedDigests(files)].flatMap(([file, expected]) => {
+function wrongFiles(files: Files, contents: ArchiveContents): string[] {
+    return [...expectedDigests(files, contents)].flatMap(([file, expected]) => {
         if (file.sha256 === expected) return [];
         const isNamed = file.name.includes(expected);
         return [
@@ -88,63 +122,84 @@ function wrongFiles(files: Files): string[] {
  * Where an archive of engine `stream` is not what the engine writes: its bytes follow from the record and the documents, so the
  * plan is made again. So every loader finds just the image that the record names, whichever of the files it reads.
  */
-function unplanned({ files, isComplete }: ReadArchive, record: ExportRecord): string[] {
+async function unplanned(
+    { files, isComplete, sizeBytes }: ReadArchive,
+    contents: ArchiveContents,
+    record: ExportRecord,
+): Promise<string[]> {
     if (record.engine.name !== "stream" || !isComplete) return [];
-    const image = imageOf(files, record);
-    if (image === undefined) return [`${record.imageDigest} is not in the archive as a whole`];
-    const plan = planArchive(image);
-    const planned = new Map(plan.files.map((file) => [file.name, file]));
-    const wrong = [...files.values()].flatMap((file): string[] => {
-        const { name, offset, content, sizeBytes } = file;
-        const expected = planned.get(name);
-        const type = name.endsWith("/") ? "5" : "0";
-        if (expected?.offset !== offset || expected.sizeBytes !== sizeBytes || file.type !== type) {
-            return [`${name} (${placeOf(file)}) is not what the engine writes there`];
-        }
-        const bytes = "bytes" in expected.content ? expected.content.bytes : [];
-        const at = bytes.findIndex((byte, index) => byte !== content?.[index]);
-        return at < 0 ? [] : [`${name} is damaged: byte ${offset + at} is not what the engine writes`];
-    });
-    // The platform of an image that was chosen from an index may be known from there only.
-    const [found, recorded] = [recordedImages(image, plan), record.images].map((images) =>
-        JSON.stringify(images.map((each) => ({ ...each, platform: null }))),
-    );
-    return [...wrong, ...(found === recorded ? [] : ["the record's images are not those of the archive"])];
+    try {
+        const image = await imageOf(files, contents, record);
+        const plan = planArchive(image);
+        const planned = new Map(plan.files.map((file) => [file.name, file]));
+        const wrong = [...files.values()].flatMap((file): string[] => {
+            const { name, offset, content, header } = file;
+            const expected = planned.get(name);
+            const isFolder = name.endsWith("/");
+            const same =
+                expected?.offset === offset &&
+                expected.sizeBytes === file.sizeBytes &&
+                header.equals(isFolder ? folderHeader(name) : tarHeader(name, file.sizeBytes));
+            if (!same) return [`${name} (${placeOf(file)}) is not what the engine writes there`];
+            const bytes = "bytes" in expected.content ? expected.content.bytes : [];
+            const at = bytes.findIndex((byte, index) => byte !== content?.[index]);
+            return at < 0 ? [] : [`${name} is damaged: byte ${offset + at} is not what the engine writes`];
+        });
+        const missing = plan.files.flatMap(({ name }) => (files.has(name) ? [] : [`${nameOf(name)} is missing`]));
+        const isLong = wrong.length + missing.length === 0 && plan.sizeBytes !== sizeBytes;
+        // The platform of an image that was chosen from an index may be known from there only.
+        const [found, recorded] = [recordedImages(image, plan), record.images].map((images) =>
+            JSON.stringify(images.map((each) => ({ ...each, platform: null }))),
+        );
+        return [
+            ...wrong,
+            ...missing,
+            ...(isLong ? [`the archive has ${sizeBytes} bytes, the engine writes ${plan.sizeBytes}`] : []),
+            ...(found === recorded ? [] : ["the record's images are not those of the archive"]),
+        ];
+    } catch (error) {
+        if (error instanceof ExportError) return [error.message];
+        throw error;
+    }
 }
 
-/** What an archive was planned from; undefined where a document is missing or damaged. */
-function imageOf(files: Files, { imageDigest, imageName: name }: ExportRecord): ResolvedImage | undefined {
-    const listed = documentsOf(files)
-        .flatMap(({ manifest }) => (manifest.kind === "index" ? manifest.manifests : []))
-        .find(({ digest }) => digest === imageDigest);
+/**
+ * What an archive was planned from.
+ *
+ * @throws ExportError where a document is missing, or is none that the engine takes
+ */
+async function imageOf(files: Files, contents: ArchiveContents, record: ExportRecord): Promise<ResolvedImage> {
+    const { imageDigest, imageName: name } = record;
+    const manifest = (digest: string) => {
+        const bytes = files.get(blobName(digest))?.content;
+        if (bytes === undefined) throw new ExportError("InvalidInput", `${digest} is not in the archive as a whole`);
+        return Promise.resolve({ bytes, digest, contentType: undefined });
+    };
+    const listed = contents.roots.find(({ digest }) => digest === imageDigest);
+    const { bytes } = await manifest(imageDigest);
     // An OCI document may leave its type out; where index.json is damaged, its fields say what it is.
-    const types = listed
-        ? [listed.mediaType]
-        : ["manifest", "index"].map((each) => `application/vnd.oci.image.${each}.v1+json`);
-    const trees = types.map((mediaType) => documentTree(files, { digest: imageDigest, mediaType }));
-    const [root, ...others] = trees.find(([first]) => first !== undefined) ?? [];
-    if (root === undefined || others.includes(undefined)) return undefined;
-    const documents = [root, ...others.filter((document) => document !== undefined)] as const;
-    const configs = configsToRead(documents).flatMap(({ digest }): [string, Buffer][] => {
-        const content = files.get(blobName(digest))?.content;
+    const text = bytes.toString("latin1");
+    const kind = text.includes('"manifests"') ? "index" : "manifest";
+    const root = parseManifest(bytes, listed?.mediaType ?? `application/vnd.oci.image.${kind}.v1+json`);
+    const descriptor = { mediaType: root.mediaType, digest: imageDigest, size: bytes.length };
+    const first: ImageDocument = { descriptor, bytes, manifest: root };
+    const documents =
+        record.platform === "all" || root.kind === "image" ? await readTree({ manifest }, first) : [first];
+    const configs = configsToRead(documents).flatMap(({ digest, data }): [string, Buffer][] => {
+        const content = data ?? files.get(blobName(digest))?.content;
         return content ? [[digest, content]] : [];
     });
     const tag = name.includes("@") ? undefined : name.slice(name.lastIndexOf(":") + 1);
-    return { name, ...(tag !== undefined && { tag }), documents, configs: new Map(configs) };
+    return {
+        name,
+        ...(tag !== undefined && { tag }),
+        documents: [first, ...documents.slice(1)],
+        configs: new Map(configs),
+    };
 }
 
-/** A document and those below it, in the order of the archive; undefined in the place of one that is missing. */
-function documentTree(files: Files, listed: Pick<Descriptor, "digest" | "mediaType">): (ImageDocument | undefined)[] {
-    const file = files.get(blobName(listed.digest));
-    const manifest = parseDocument(file, listed.mediaType);
-    if (file?.content === undefined || manifest === undefined) return [undefined];
-    const descriptor = { ...listed, mediaType: manifest.mediaType, size: file.sizeBytes };
-    const children = manifest.kind === "index" ? manifest.manifests : [];
-    return [{ descriptor, bytes: file.content, manifest }, ...children.flatMap((child) => documentTree(files, child))];
-}
-
-function uncoveredFiles(files: Files): ArchiveFile[] {
-    const covered = expectedDigests(files);
+function uncoveredFiles(files: Files, contents: ArchiveContents): ArchiveFile[] {
+    const covered = expectedDigests(files, contents);
     return [...files.values()].filter((file) => file.sizeBytes > 0 && !covered.has(file));
 }
 
@@ -153,64 +208,165 @@ function placeOf({ offset, sizeBytes }: ArchiveFile): string {
 }
 
 /** Files that a document names and the archive has not, or not in that size. */
-function missingFiles(files: Files, record: ExportRecord | undefined): string[] {
+function missingFiles(files: Files, contents: ArchiveContents, record: ExportRecord | undefined): string[] {
     if (!files.has("index.json") && (!files.has("manifest.json") || record?.engine.name === "stream")) {
         return ["index.json is missing"];
     }
-    const unreadable = ["index.json", "manifest.json"].filter((name) => files.has(name) && !isReadable(files, name));
-    const fromDocker = imagesOf(files).flatMap(({ config, layers }) =>
-        [config, ...layers.map(({ file }) => file)].flatMap((name) =>
+    const fromList = (contents.listed ?? []).flatMap(({ config, layers }) =>
+        [config, ...layers].flatMap((name) =>
             fileOf(files, name) === undefined ? [`${nameOf(name)} is missing`] : [],
         ),
     );
-    const fromLayout = documentsOf(files).flatMap(({ manifest }) => {
-        if (manifest.kind === "image") return [manifest.config, ...manifest.layers];
-        // Docker saves an index with the one image of it that it has.
-        const there = manifest.manifests.filter(({ digest }) => files.has(blobName(digest)));
-        return record?.engine.name === "stream" || there.length === 0 ? manifest.manifests : there;
-    });
-    const wrong = fromLayout.flatMap(({ digest, size }) => {
+    const wrong = contents.blobs.flatMap(({ digest, size }) => {
         const found = files.get(blobName(digest));
-        if (found === undefined) {
-            return [`blob ${digest} is missing`];
-        }
+        if (found === undefined) return [`blob ${digest} is missing`];
         return found.sizeBytes === size ? [] : [`blob ${digest} has ${found.sizeBytes} bytes, expected ${size}`];
     });
-    return [...unreadable.map((name) => `${name} cannot be read`), ...fromDocker, ...wrong];
+    return [...fromList, ...wrong];
 }
 
-function isReadable(files: Files, name: string): boolean {
-    return name === "index.json"
-        ? documentsOf(files).some((document) => document.name === name)
-        : imagesOf(files).length > 0 || files.get(name)?.content?.toString() === "[]";
+/**
+ * What one loader may read otherwise than another. An archive of engine `stream` with its record needs none of this: it has been
+ * compared with its plan.
+ */
+function ambiguities(files: Files, contents: ArchiveContents, record: ExportRecord | undefined): string[] {
+    const { listed, indexed, problems } = contents;
+    if (record?.engine.name === "stream") return [...problems];
+    const keyOf = ({ config, layers }: ArchivedImage): string =>
+        [config, ...layers].map((name) => fileOf(files, name)?.sha256).join(" ");
+    const known = new Set((indexed ?? []).map(keyOf));
+    const configs = new Set((listed ?? []).map(({ config }) => fileOf(files, config)?.sha256));
+    const isLinux = ({ platform }: ArchivedImage): boolean => (platform?.os ?? "linux") === "linux";
+    const some = indexed?.some(isLinux) === true;
+    const onlyListed = indexed === undefined ? [] : (listed ?? []).filter((image) => !known.has(keyOf(image)));
+    // Docker refuses an archive for an image of another operating system, so beside Linux images others are in index.json only.
+    const onlyIndexed =
+        listed === undefined
+            ? []
+            : (indexed ?? []).filter(
+                  (each) => !configs.has(fileOf(files, each.config)?.sha256) && (isLinux(each) || !some),
+              );
+    return [
+        ...problems,
+        ...onlyListed.map(({ config }) => `manifest.json lists an image that index.json does not lead to: ${config}`),
+        ...onlyIndexed.map(({ config }) => `index.json leads to an image that manifest.json does not list: ${config}`),
+        ...imagesOf(contents).flatMap(({ config, layers, diffIds }) =>
+            layers.length === (diffIds ?? []).length
+                ? []
+                : [
+                      `${config} says of ${(diffIds ?? []).length} layers what is in them, its image has ${layers.length}`,
+                  ],
+        ),
+        ...unreached(files, contents),
+        ...wrongNames(contents),
+    ];
+}
+
+/** Files that belong to none of the images. */
+function unreached(files: Files, contents: ArchiveContents): string[] {
+    const reached = new Set([
+        "oci-layout",
+        "index.json",
+        "manifest.json",
+        "repositories",
+        ...contents.documents.keys(),
+    ]);
+    for (const { digest } of contents.blobs) reached.add(blobName(digest));
+    for (const { config, layers } of contents.listed ?? []) {
+        for (const name of [config, ...layers]) {
+            reached.add(name).add(fileOf(files, name)?.name ?? name);
+            // Docker before 25 has a folder for each layer, with what it said of it in its first years.
+            const folder = path.posix.dirname(name);
+            if (name.endsWith("/layer.tar")) reached.add(`${folder}/VERSION`).add(`${folder}/json`);
+        }
+    }
+    const folders = new Set([...reached].map((name) => `${path.posix.dirname(name)}/`).concat("blobs/"));
+    return [...files.values()].flatMap((file) =>
+        reached.has(file.name) || folders.has(file.name) || isFirstFormat(file)
+            ? []
+            : [`${file.name} (${placeOf(file)}) is of none of the images`],
+    );
+}
+
+/** Docker since 25 keeps what its first years said of a layer as blobs that nothing points to, and nothing reads. */
+function isFirstFormat({ name, content }: ArchiveFile): boolean {
+    if (!name.startsWith("blobs/sha256/") || content === undefined) return false;
+    try {
+        const value = parseJson(content.toString("utf8"));
+        return (
+            isObject(value) &&
+            /^[0-9a-f]{64}$/.test(String(value["id"])) &&
+            !("layers" in value || "manifests" in value)
+        );
+    } catch {
+        return false;
+    }
+}
+
+/** Names that are none; every reader gives images those of one of the two lists. */
+function wrongNames({ names }: ArchiveContents): string[] {
+    return names.flatMap((name) =>
+        fullName(name) === undefined ? [`${JSON.stringify(name.slice(0, 300))} is no name`] : [],
+    );
+}
+
+/** Layers that hold something else than the configurations of their images say. */
+function unlikeLayers(files: Files, contents: ArchiveContents): string[] {
+    return imagesOf(contents).flatMap(({ layers, diffIds }) =>
+        layers.flatMap((name, at) => {
+            const unpacked = fileOf(files, name)?.unpacked;
+            if (unpacked === undefined) return [];
+            if ("problem" in unpacked) return [`${nameOf(name)} cannot be unpacked: ${unpacked.problem}`];
+            const diffId = `sha256:${unpacked.sha256}`;
+            return diffId === diffIds?.[at]
+                ? []
+                : [`${nameOf(name)} unpacks to ${diffId}, its image's configuration says ${String(diffIds?.[at])}`];
+        }),
+    );
 }
 
 function nameOf(file: string): string {
     return file.replace(/^blobs\/(sha256)\//, "blob $1:");
 }
 
+/** Where the archive is not what the caller expects. */
+function unexpected(
+    { names, imageDigest }: ArchiveContents,
+    record: ExportRecord | undefined,
+    { digest, image }: VerifyOptions,
+): string[] {
+    const problems: string[] = [];
+    // The manifest of the registry is not in an archive of engine docker: its digest is the record's word.
+    const found = record?.engine.name === "docker" ? record.imageDigest : imageDigest;
+    if (digest !== undefined && digest !== found) {
+        problems.push(`the image's digest is ${found ?? "not known"}, expected ${digest}`);
+    }
+    const known = names.length > 0 ? names : record ? [record.imageName] : [];
+    if (image !== undefined && !known.some((name) => fullName(name) === fullName(image))) {
+        problems.push(`the image's name is ${known.join(", ") || "not known"}, expected ${image}`);
+    }
+    return problems;
+}
+
 function differences(
     record: ExportRecord,
     { files, sha256, sizeBytes, isComplete }: ReadArchive,
-    { imageDigest }: ArchiveContents,
+    { imageDigest, listed = [], names }: ArchiveContents,
 ): string[] {
     const problems: string[] = [];
     const compare = (what: string, actual: unknown, expected: unknown): void => {
-        if (actual !== expected) {
-            problems.push(`${what} is ${String(actual)}, the record says ${String(expected)}`);
-        }
+        if (actual !== expected) problems.push(`${what} is ${String(actual)}, the record says ${String(expected)}`);
     };
     compare("the archive's size", sizeBytes, record.archive.sizeBytes);
     compare("the archive's sha256", sha256, record.archive.sha256);
     if (!isComplete) return problems;
     if (record.engine.name === "docker") {
         // Docker makes manifests anew and unpacks layers: it keeps the configurations.
-        const configs = imagesOf(files).map(({ config }) => `sha256:${fileOf(files, config)?.sha256 ?? "missing"}`);
-        compare(
-            "the image's configuration",
-            String(configs),
-            String(record.images.map(({ configDigest }) => configDigest)),
-        );
+        const configs = listed.map(({ config }) => `sha256:${fileOf(files, config)?.sha256 ?? "missing"}`);
+        const recorded = record.images.map(({ configDigest }) => configDigest);
+        compare("the image's configuration", String(configs), String(recorded));
+        const others = names.filter((name) => fullName(name) !== fullName(record.imageName));
+        if (others.length > 0) compare("the image's name", others.join(", "), record.imageName);
         return problems;
     }
     compare("the image's digest", imageDigest, record.imageDigest);

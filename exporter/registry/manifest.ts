@@ -126,6 +126,11 @@ function assertWithout(document: JsonObject, kind: string, fields: readonly stri
     if (wrong !== undefined) throw refused(`it is an ${kind} and has "${wrong}" too`);
 }
 
+/** Whether a media type is that of a manifest or an index that can be exported. */
+export function isManifestType(mediaType: string): boolean {
+    return imageTypes.has(mediaType) || indexTypes.has(mediaType);
+}
+
 /** Whether the configuration is that of a container image, and not of a chart, a signature or another artifact. */
 export function isContainerImage(manifest: ImageManifest): boolean {
     return configTypes.has(manifest.config.mediaType);

@@ -48,8 +48,23 @@ describe("verify", () => {
         assert.match(stdout, new RegExp(`^names {6}${record.imageName}$`, "m"));
         assert.match(stdout, /^platforms {2}linux\/amd64$/m);
         assert.match(stdout, new RegExp(`^${layer?.digest} +20\\.\\d kB +${layer?.offset}$`, "m"));
-        assert.doesNotMatch(stdout, /wrong|not checked/);
+        assert.doesNotMatch(stdout, /wrong/);
+        assert.match(stdout, /^only the record says imageUri, time, executionId, buildId$/m);
+        assert.match(stdout, /^not checked what is in the layers/m);
         assert.equal(s3.requests.length, 0);
+    });
+
+    it("compares with what the caller trusts, and unpacks layers", async () => {
+        const trusted = ["--digest", record.imageDigest, "--image", record.imageName, "--deep"];
+        const good = await runWithS3({ s3 }, "verify", file, ...trusted);
+        assert.equal(good.exitCode, 0, good.stdout);
+        assert.doesNotMatch(good.stdout, /not checked/);
+        const other = ["--digest", `sha256:${"1".repeat(64)}`, "--image", "app:2"];
+        const { exitCode, stdout } = await runWithS3({ s3 }, "verify", file, ...other);
+        assert.equal(exitCode, 1);
+        assert.match(stdout, /^wrong the image's digest is sha256:.*, expected sha256:1+$/m);
+        assert.match(stdout, /^wrong the image's name is .*app:1, expected app:2$/m);
+        assert.match((await runWithS3({ s3 }, "verify", file, "--digest", "md5:1")).stderr, /--digest is "md5:1"/);
     });
 
     it("names the damaged blob and its place, and fails", async () => {
@@ -97,7 +112,7 @@ describe("verify", () => {
                 layers: { sizeBytes: number; offset: number }[];
                 unchecked: string[];
             };
-            assert.deepEqual([names, platforms, unchecked.length], [["app:1"], ["linux/arm64/v8"], 1]);
+            assert.deepEqual([names, platforms, unchecked.length], [["app:1"], ["linux/arm64/v8"], 2]);
             const [layer = assert.fail()] = layers;
             await damage(layer.offset + layer.sizeBytes - 1);
             const { exitCode, stdout } = await runWithS3({ s3 }, "verify", file);

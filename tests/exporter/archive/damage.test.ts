@@ -43,7 +43,7 @@ async function streamed(tag: "one" | "all"): Promise<Archive> {
 /** An archive of engine `docker`. */
 async function saved(layout: "folders" | "blobs"): Promise<Archive> {
     const { record } = await streamed("one");
-    const bytes = await dockerSave(layout);
+    const bytes = await dockerSave(layout, record.imageName);
     const sha256 = createHash("sha256").update(bytes).digest("hex");
     const archive = { ...record.archive, sha256, sizeBytes: bytes.length };
     const engine = { name: "docker", version: "28.2.2" } as const;
@@ -176,10 +176,10 @@ describe("what an archive holds", () => {
     });
     for (const layout of ["folders", "blobs"] as const) {
         it(`is told of engine docker with ${layout}, each layer once`, async () => {
-            const { bytes } = await saved(layout);
+            const { bytes, record } = await saved(layout);
             const { contents, problems } = await verify(bytes);
             assert.deepEqual(problems, []);
-            assert.deepEqual([contents.names, contents.platforms], [["app:1"], ["linux/arm64/v8"]]);
+            assert.deepEqual([contents.names, contents.platforms], [[record.imageName], ["linux/arm64/v8"]]);
             assert.deepEqual(
                 contents.layers.map(({ sizeBytes }) => sizeBytes),
                 [3000, 1024],

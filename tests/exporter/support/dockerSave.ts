@@ -24,8 +24,8 @@ export const savedImage: RecordedImage = {
 };
 
 /** An archive as `docker save` writes it, with two layers; the first of them is in it twice. */
-export async function dockerSave(layout: DockerLayout): Promise<Buffer> {
-    const files = layout === "folders" ? folders(config, layers) : blobs(config, layers);
+export async function dockerSave(layout: DockerLayout, name = "app:1"): Promise<Buffer> {
+    const files = layout === "folders" ? folders(config, layers, name) : blobs(config, layers, name);
     const tar = pack();
     for (const [name, content, more = {}] of files) {
         const isFolder = name.endsWith("/");
@@ -38,7 +38,7 @@ export async function dockerSave(layout: DockerLayout): Promise<Buffer> {
 type File = readonly [name: string, content: Buffer, more?: Partial<Header>];
 const none = Buffer.alloc(0);
 
-function folders(config: Buffer, [first, second]: readonly [Buffer, Buffer]): File[] {
+function folders(config: Buffer, [first, second]: readonly [Buffer, Buffer], name: string): File[] {
     const [one, two, three] = ["1", "2", "3"].map((digit) => digit.repeat(64));
     const configName = `${hex(config)}.json`;
     const layer = (id = "", content: Buffer = none, more: Partial<Header> = {}): File[] => [
@@ -57,13 +57,14 @@ function folders(config: Buffer, [first, second]: readonly [Buffer, Buffer]): Fi
             manifestJson(
                 configName,
                 [one, two, three].map((id) => `${id ?? ""}/layer.tar`),
+                name,
             ),
         ],
         ["repositories", json({ app: { "1": three } })],
     ];
 }
 
-function blobs(config: Buffer, layers: readonly [Buffer, Buffer]): File[] {
+function blobs(config: Buffer, layers: readonly [Buffer, Buffer], name: string): File[] {
     const [first, second] = layers;
     const descriptor = (bytes: Buffer, mediaType: string) => ({
         mediaType: `application/vnd.oci.image.${mediaType}`,
@@ -83,13 +84,13 @@ function blobs(config: Buffer, layers: readonly [Buffer, Buffer]): File[] {
         ["blobs/sha256/", none],
         ...[config, ...layers, manifest].map((bytes): File => [path(bytes), bytes]),
         ["index.json", index],
-        ["manifest.json", manifestJson(path(config), [first, second, first].map(path))],
+        ["manifest.json", manifestJson(path(config), [first, second, first].map(path), name)],
         ["oci-layout", json({ imageLayoutVersion: "1.0.0" })],
     ];
 }
 
-function manifestJson(Config: string, Layers: readonly string[]): Buffer {
-    return json([{ Config, RepoTags: ["app:1"], Layers }]);
+function manifestJson(Config: string, Layers: readonly string[], name: string): Buffer {
+    return json([{ Config, RepoTags: [name], Layers }]);
 }
 
 function json(value: unknown): Buffer {
