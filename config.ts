@@ -8,12 +8,15 @@ import { z } from "zod";
 import { partitionOf, tagLimits } from "./contract/aws";
 import { engineNames } from "./contract/engine";
 import {
+    covers,
     type EcrRepository,
     ecrHosts,
+    isNameOrPattern,
     parseEcrHost,
     parseImageUri,
     parseRepositoryArn,
     repositoryArn,
+    withoutCovered,
 } from "./contract/image";
 import { artifactKeyRule, exporterPrefix, isArtifactKey, manifestPrefix, resultPrefix } from "./contract/keys";
 import { allPlatforms, parsePlatform, platformRule } from "./contract/platform";
@@ -186,9 +189,9 @@ const notifications = objectOf(
 
 const onPush = objectOf("exports what is pushed to ECR", {
     repositories: listOf(
-        z.string("expected a name"),
+        stringThat(isNameOrPattern, "expected the name of a repository, or all below one, as in backend/*"),
         "expected a list of names, not empty",
-        "names of repositories of this account and region that may be exported; by default all of them",
+        "names of repositories of this account and region that may be exported, or `NAME/*`; by default all of them",
     ).optional(),
     tags: listOf(
         // EventBridge refuses two wildcards in a row: eb-create-pattern-operators.html
@@ -245,23 +248,6 @@ const retention = objectOf("how long archives are kept, and how well they are gu
     ).default(false),
 });
 
-function bucketName(description: string) {
-    const expected = "expected the name of a bucket of this account, not an ARN or an address";
-    return stringThat(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, expected, description);
-}
-
-// docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
-const accessLogs = objectOf("where S3 logs the requests to the bucket, as far as it can (best effort)", {
-    bucket: bucketName(
-        "name of another bucket of the account and region, without a KMS key and Object Lock by default; its policy lets `logging.s3.amazonaws.com` do `s3:PutObject` below the prefix, with the archives' bucket as `aws:SourceArn` and the account as `aws:SourceAccount`",
-    ),
-    prefix: stringThat(
-        /^[A-Za-z0-9/_.-]{1,256}$/,
-        "expected 1 to 256 letters, digits, '/', '_', '.' and '-', for instance image-export/",
-        "what the keys of the logs begin with",
-    ),
-});
-
 /** Tags that the program sets: three in {@link complete}, `component` by components/stackDefaults.ts. */
 const ownTags = ["project", "stack", "managed-by", "component"];
 const mostTags = tagLimits.perResource - ownTags.length;
@@ -298,7 +284,9 @@ function repositoriesOf(whose: string) {
     return z
         .array(arn, "expected a list of ARNs of ECR repositories")
         .prefault([])
-        .describe(`ARNs of ECR repositories of ${whose} that may be exported, whole and without wildcards`);
+        .describe(
+            `ARNs of ECR repositories of ${whose} that may be exported; a name may end in \`/*\`, for all below it (\`backend/*\`)`,
+        );
 }
 
 /**
@@ -349,10 +337,11 @@ export const configuration = z.strictObject({
         "what encrypts archives, logs and notifications, s3 (S3's own keys), kms (a key of the stack's own) or the ARN of a symmetric KMS key of the region, of any account",
     ).default("s3"),
     retention: retention.prefault({}),
-    existingBucket: bucketName(
+    existingBucket: stringThat(
+        /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+        "expected the name of a bucket of this account, not an ARN or an address",
         "name of a bucket of this account that becomes the stack's with its archives; needs `retention.archiveDays`",
     ).optional(),
-    accessLogs: accessLogs.optional(),
     notifications: notifications.optional(),
     batch: objectOf("how batches are exported", {
         // The most that Step Functions runs: docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
@@ -464,7 +453,7 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
         partition,
         /** Image that is exported when a request names none. */
         image: imageUri,
-        /** Every repository that may be exported, once each: that of `imageUri` first, then the listed ones. */
+        /** Every repository that may be exported, once each, and none that a pattern among them covers: that of `imageUri` first. */
         repositories: named.all,
         /** Those of the repositories that a rule of `pullThroughCache` fills. */
         cachedRepositories: pullThroughCache.flatMap(({ prefix }) => repositoriesBelow(prefix, region, named.own)),
@@ -480,7 +469,10 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
             : undefined,
         /** Undefined where there is neither. */
         triggers: (onPush ?? schedule) && {
-            onPush: onPush && { tags: onPush.tags, repositories: onPush.repositories ?? near },
+            onPush: onPush && {
+                tags: onPush.tags,
+                repositories: withoutCovered(onPush.repositories ?? near, (name) => name),
+            },
             schedule,
         },
         /** Those of the configuration, and which project and stack they are of. `component` is left for the components. */
@@ -490,17 +482,21 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
 
 type Repositories = readonly EcrRepository[];
 
-/** The repositories that a configuration names, once each: all of them, and those of the stack's own account. */
+/** The repositories that a configuration names, as briefly as it can be said: all, and those of the stack's own account. */
 function namedBy(image: EcrRepository, listed: Repositories, foreign: Repositories) {
-    const arns = new Map([image, ...listed, ...foreign].map((each) => [repositoryArn(each), each]));
-    const all = [...arns.values()];
+    const all = withoutCovered([image, ...listed, ...foreign], repositoryArn);
     const own = all.filter(({ accountId }) => !foreign.some((other) => other.accountId === accountId));
     return { all, own };
 }
 
 /** The repositories that a pull-through cache rule fills: those below its prefix, in the registry that has the rule. */
 function repositoriesBelow(prefix: string, region: string, own: Repositories): Repositories {
-    return own.filter((each) => each.region === region && each.name.startsWith(`${prefix}/`));
+    const filled = `${prefix}/*`;
+    return own.flatMap((each) => {
+        if (each.region !== region) return [];
+        if (covers(filled, each.name)) return [each];
+        return covers(each.name, filled) ? [{ ...each, name: filled }] : [];
+    });
 }
 
 /** What one key was given, what of it can be used, and what is wrong with the rest. */
@@ -741,13 +737,14 @@ function* faultsOfCacheRules(judged: Judged): Generator<string> {
     // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
     const cached = named && rules.flatMap(({ prefix }) => repositoriesBelow(prefix, region, named.own));
     const { repository, uri = "" } = imageUri ?? {};
-    if (repository && cached?.includes(repository) && parseEcrHost(uri.slice(0, uri.indexOf("/")))?.fips) {
+    const isCached = repository && cached?.some((each) => covers(repositoryArn(each), repositoryArn(repository)));
+    if (isCached && parseEcrHost(uri.slice(0, uri.indexOf("/")))?.fips) {
         yield "imageUri: ECR imports no image through a FIPS host; give the plain host, since pullThroughCache has a rule for it";
     }
 }
 
 function* faultsOfStorage(judged: Judged): Generator<string> {
-    const { encryption, retention, existingBucket, accessLogs, region, partition, isGiven } = judged;
+    const { encryption, retention, existingBucket, region, partition, isGiven } = judged;
     const [, ofPartition, ofRegion] = keyArnPattern.exec(encryption ?? "") ?? [];
     if (region !== undefined && ofRegion !== undefined && (ofRegion !== region || ofPartition !== partition)) {
         yield `encryption: expected a key of the stack's own region, ${region} in the partition ${partition}: S3 and CloudWatch Logs take no other`;
@@ -757,8 +754,6 @@ function* faultsOfStorage(judged: Judged): Generator<string> {
         yield "retention.emptyOnDestroy: nothing deletes a protected bucket; set retention.protect to false, or leave this out";
     }
     if (existingBucket === undefined) return;
-    if (accessLogs?.bucket === existingBucket)
-        yield "accessLogs.bucket: expected another bucket than existingBucket: each log would be logged again";
     if (!isGiven("retention.archiveDays")) {
         yield "existingBucket: expected retention.archiveDays as well, since S3 deletes archives that are older; 0 keeps all";
     }
@@ -774,14 +769,15 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
         yield `triggers.onPush: expected a repository of this account in ${region} to be exported: ECR reports no other pushes here`;
     }
     for (const [index, name] of (triggers?.onPush?.repositories ?? []).entries()) {
-        if (near && near.length > 0 && !near.includes(name)) {
+        if (near && near.length > 0 && !near.some((listed) => covers(listed, name))) {
             yield `triggers.onPush.repositories[${index}]: expected a repository of this account and region that may be exported: ${near.join(", ")}`;
         }
     }
     const { imageUri, artifactKey, platform } = triggers?.schedule?.request ?? {};
     const path = "triggers.schedule.request";
     const arns = named?.all.map(repositoryArn);
-    if (imageUri !== undefined && arns && !arns.includes(repositoryArn(parseImageUri(imageUri).repository))) {
+    const wanted = imageUri === undefined ? undefined : repositoryArn(parseImageUri(imageUri).repository);
+    if (wanted !== undefined && arns && !arns.some((arn) => covers(arn, wanted))) {
         yield `${path}.imageUri: expected an image of a repository that may be exported: ${arns.join(", ")}`;
     }
     if (artifactKey !== undefined && artifactPrefix !== undefined && !isArtifactKey(artifactKey, artifactPrefix)) {

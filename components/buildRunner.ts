@@ -4,7 +4,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { buildRole, buildRoleTrust } from "../policies/buildRole";
-import { policyOf, type StackLocation } from "../policies/document";
+import { policyDocument, type StackLocation } from "../policies/document";
 import type { EngineName } from "../contract/engine";
 import { exitStatusText } from "../contract/errors";
 import { type EcrImage, type EcrRepository } from "../contract/image";
@@ -12,6 +12,7 @@ import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
 import type { RequestVariable } from "../contract/request";
 import { repositoryPolicies } from "../policies/repositories";
+import { fittingStatements } from "../policies/sizes";
 import { logRetentionDays } from "./stackDefaults";
 
 /** The machine that a build runs on, and how long it may take. */
@@ -31,9 +32,9 @@ export interface BuildNetwork {
     /** Id of the VPC. */
     readonly vpcId: pulumi.Input<string>;
     /** Ids of the subnets, private ones, 1 to 16: builds get no public address. */
-    readonly subnetIds: pulumi.Input<pulumi.Input<string>[]>;
+    readonly subnetIds: readonly pulumi.Input<string>[];
     /** Ids of the security groups of the builds, 1 to 5. */
-    readonly securityGroupIds: pulumi.Input<pulumi.Input<string>[]>;
+    readonly securityGroupIds: readonly pulumi.Input<string>[];
 }
 
 /** Arguments of {@link BuildRunner}. */
@@ -107,7 +108,7 @@ export class BuildRunner extends pulumi.ComponentResource {
     public readonly roleArn: pulumi.Output<string>;
     /** Name of the builds' log group. */
     public readonly logGroupName: pulumi.Output<string>;
-    /** JSON policy that the owner of each other account's repository has to attach, by ARN of the repository. */
+    /** JSON policies that owners of other accounts' repositories have to attach: contract/outputs.ts. */
     public readonly repositoryPolicies: pulumi.Output<Record<string, string>>;
 
     public constructor(name: string, args: BuildRunnerArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -215,8 +216,13 @@ function attachPolicy(
     args: BuildRunnerArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.iam.RolePolicy {
-    const policy = policyOf(buildRole, { ...args, exporterKey: exporter?.key, logGroupArn: logGroup.arn });
-    return new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts);
+    const statements = fittingStatements(
+        "the role of builds",
+        buildRole,
+        { ...args, exporterKey: exporter?.key, logGroupArn: logGroup.arn },
+        args.repositories,
+    );
+    return new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy: policyDocument(statements) }, opts);
 }
 
 function createProject(
@@ -284,7 +290,7 @@ function cache(keepLayers = false): { type: string; modes?: string[] } {
 }
 
 function vpcConfig({ vpcId, subnetIds, securityGroupIds }: BuildNetwork): aws.types.input.codebuild.ProjectVpcConfig {
-    return { vpcId, subnets: subnetIds, securityGroupIds };
+    return { vpcId, subnets: [...subnetIds], securityGroupIds: [...securityGroupIds] };
 }
 
 /** Every variable that a build reads, so that one started by hand, without a state machine, works too. */

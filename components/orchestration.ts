@@ -6,6 +6,8 @@ import { exportDefinition, type ExportDefinitionArgs, isAskable } from "../state
 import { startExport } from "../policies/callers";
 import { policyOf, statementsOf } from "../policies/document";
 import { exportRole } from "../policies/exportRole";
+import { fittingStatements } from "../policies/sizes";
+import { stateMachineRole } from "../policies/stateMachineRole";
 import { LoggedStateMachine } from "./stateMachine";
 
 /** Arguments of {@link ExportOrchestration}. */
@@ -85,11 +87,13 @@ export class ExportOrchestration extends pulumi.ComponentResource {
 }
 
 function statements(args: ExportOrchestrationArgs): pulumi.Output<aws.iam.PolicyStatement[]> {
+    // Those of other accounts are among them until the stack's own is known.
+    const near = args.repositories.filter((repository) => isAskable(args, repository));
+    const longest = { ...args, askedRepositories: near };
+    fittingStatements("the role of the export state machine", exportRole, longest, near, stateMachineRole);
     return pulumi.output(args.at.accountId).apply((accountId) => {
         // Another account would have to let it.
-        const askedRepositories = args.repositories.filter(
-            (repository) => repository.accountId === accountId && isAskable(args, repository),
-        );
+        const askedRepositories = near.filter((repository) => repository.accountId === accountId);
         return pulumi.output(statementsOf(exportRole, { ...args, askedRepositories }));
     });
 }

@@ -60,7 +60,7 @@ export class PrivateNetwork extends pulumi.ComponentResource {
         const ready = [s3.id, rule.id, vpc.natGateways, vpc.routes];
         this.buildNetwork = {
             vpcId: pulumi.all([vpc.vpcId, ready]).apply(([id]) => id),
-            subnetIds: vpc.privateSubnetIds,
+            subnetIds: [0, 1].map((zone) => vpc.privateSubnetIds.apply((ids) => ids[zone] ?? "")),
             securityGroupIds: [group.id],
         };
         this.flowLogGroupName = flows.logGroupName;

@@ -1,8 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { EcrRepository } from "../contract/image";
-
 /** A rule of ECR by which repositories below a prefix are filled from another registry when somebody pulls from them. */
 export interface PullThroughCacheRule {
     /** What the names of the repositories begin with, without the slash that follows, for instance `docker-hub`. */
@@ -51,21 +49,5 @@ function createRule(name: string, rule: PullThroughCacheRule, opts: pulumi.Custo
         },
         // A prefix takes one rule: that of the new registry cannot be made beside that of the old.
         { ...opts, deleteBeforeReplace: true },
-    );
-}
-
-/**
- * The repositories that a rule fills: those below its prefix, in the registry that has the rule.
- *
- * @param region Region of the stack, and so of its rules.
- * @param repositories Repositories of the stack's own account.
- */
-export function repositoriesBelow(
-    prefix: string,
-    region: string,
-    repositories: readonly EcrRepository[],
-): EcrRepository[] {
-    return repositories.filter(
-        (repository) => repository.region === region && repository.name.startsWith(`${prefix}/`),
     );
 }

@@ -2,9 +2,11 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { domainOf } from "../contract/aws";
+import { isPattern, prefixOf } from "../contract/image";
 import { policyOf, type StackLocation, statementsOf } from "../policies/document";
 import { ruleRoleTrust } from "../policies/notifierRole";
 import { queuePolicy } from "../policies/queue";
+import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
 import { pushRole, scheduleRole, scheduleTrust, starterRole } from "../policies/triggerRoles";
 import { starterDefinition } from "../stateMachines/starter";
 import { Alarms } from "./alarms";
@@ -12,7 +14,7 @@ import { LoggedStateMachine } from "./stateMachine";
 
 /** Exports what is pushed. */
 export interface PushTrigger {
-    /** Names of repositories of the stack's own account and region. */
+    /** Names of repositories of the stack's own account and region, or patterns of them, `backend/*`. */
     readonly repositories: readonly string[];
     /** Tags, `*` standing for any characters. */
     readonly tags: readonly string[];
@@ -131,20 +133,22 @@ function createPushRule(
     { repositories, tags }: PushTrigger,
     opts: pulumi.CustomResourceOptions,
 ): aws.cloudwatch.EventRule {
+    const pattern = {
+        source: ["aws.ecr"],
+        "detail-type": ["ECR Image Action"],
+        detail: {
+            "action-type": ["PUSH"],
+            result: ["SUCCESS"],
+            "repository-name": repositories.map((name) => (isPattern(name) ? { prefix: prefixOf(name) } : name)),
+            "image-tag": tagPattern(tags),
+        },
+    };
+    checkDocumentSize("The event pattern of triggers.onPush", pattern, eventPatternLimit, repositories);
     return new aws.cloudwatch.EventRule(
         `${name}-on-push`,
         {
             description: "An image that is to be exported was pushed to Amazon ECR",
-            eventPattern: pulumi.jsonStringify({
-                source: ["aws.ecr"],
-                "detail-type": ["ECR Image Action"],
-                detail: {
-                    "action-type": ["PUSH"],
-                    result: ["SUCCESS"],
-                    "repository-name": repositories,
-                    "image-tag": tagPattern(tags),
-                },
-            }),
+            eventPattern: pulumi.jsonStringify(pattern),
         },
         opts,
     );

@@ -130,9 +130,9 @@ export function ecrHosts({ partition, region, accountId }: AwsLocation): [string
     ];
 }
 
-/** A repository of a private ECR registry. */
+/** A repository of a private ECR registry; in lists of what may be exported also all those below a name. */
 export interface EcrRepository extends AwsLocation {
-    /** Name of the repository with its namespaces, for instance `team/app`. */
+    /** Name of the repository with its namespaces, for instance `team/app`; in lists also a pattern, `team/*`. */
     readonly name: string;
 }
 
@@ -175,22 +175,86 @@ export function parseImageUri(uri: string): EcrImage {
 
 const imagePattern = new RegExp(`^(${grammar.repository})(?::(${grammar.tag}))?(?:@(${grammar.digest}))?$`);
 
-const repositoryArnPattern = new RegExp(
-    `^arn:([a-z-]+):ecr:([a-z0-9-]+):([0-9]{12}):repository/(${grammar.repository})$`,
-);
+/** What every pattern ends in: for all repositories below a name. */
+const everythingBelow = "/*";
+
+/** Whether a name or an ARN is a pattern: `backend/*` stands for every repository below `backend/`, at any depth. */
+export function isPattern(listed: string): boolean {
+    return listed.endsWith(everythingBelow);
+}
+
+/** What the names begin with that a pattern stands for: `backend/` for `backend/*`. */
+export function prefixOf(pattern: string): string {
+    return pattern.slice(0, -1);
+}
 
 /**
- * Takes the ARN of an ECR repository apart. Wildcards are refused: policies name each repository.
+ * Whether what is listed stands for a repository, or for all those of another pattern. Both are names, or both are ARNs, in
+ * which IAM reads the pattern the same way.
+ */
+export function covers(listed: string, other: string): boolean {
+    return listed === other || (isPattern(listed) && other.startsWith(prefixOf(listed)));
+}
+
+/** Whether this is the name of a repository, or a pattern of such names. */
+export function isNameOrPattern(text: string): boolean {
+    const name = isPattern(text) ? text.slice(0, -everythingBelow.length) : text;
+    return patterns.repository.test(name) && isEcrName(text);
+}
+
+/** A list without what is in it twice, and without what a pattern in it covers. */
+export function withoutCovered<T>(listed: readonly T[], nameOf: (each: T) => string): T[] {
+    const byName = new Map(listed.map((each) => [nameOf(each), each]));
+    const wide = [...byName.keys()].filter(isPattern);
+    return [...byName].flatMap(([name, each]) =>
+        wide.some((other) => other !== name && covers(other, name)) ? [] : [each],
+    );
+}
+
+/**
+ * What to do about a list that is too long: the pattern, of those that save enough, that covers the fewest repositories, or else
+ * the one that saves most.
  *
- * @throws ExportError `InvalidInput` when `arn` is not the ARN of one repository; the message says what is expected.
+ * @param listed Names, or ARNs.
+ * @param excess How many characters are too many.
+ */
+export function shorterList(listed: readonly string[], excess: number): string {
+    const saved = new Map<string, { count: number; characters: number }>();
+    for (const name of listed) {
+        // Not the slash of `:repository/`, below which are all.
+        for (const { index } of name.matchAll(/(?<!:repository)\/(?!\*$)/g)) {
+            const pattern = `${name.slice(0, index)}${everythingBelow}`;
+            // As JSON, with quotation marks and a comma.
+            const { count, characters } = saved.get(pattern) ?? { count: 0, characters: -pattern.length - 3 };
+            saved.set(pattern, { count: count + 1, characters: characters + name.length + 3 });
+        }
+    }
+    const useful = [...saved].filter(([, { count }]) => count > 1);
+    const enough = useful
+        .filter(([, { characters }]) => characters >= excess)
+        .sort(([, a], [, b]) => a.count - b.count);
+    const [best] = [...enough, ...useful.sort(([, a], [, b]) => b.characters - a.characters)];
+    if (best === undefined) return "shorten the list, or split it between two stacks";
+    const [pattern, { count }] = best;
+    return `${count} repositories begin with ${prefixOf(pattern).replace(/^arn:.*:repository\//, "")}: write ${pattern} for them`;
+}
+
+const repositoryArnPattern = /^arn:([a-z-]+):ecr:([a-z0-9-]+):([0-9]{12}):repository\/(.+)$/;
+
+/**
+ * Takes the ARN of an ECR repository apart, or of all those below a name, which ends in `/*`. Other wildcards are refused: `api*`
+ * would grant `api-secrets` as well.
+ *
+ * @throws ExportError `InvalidInput` when `arn` is neither; the message says what is expected.
  */
 export function parseRepositoryArn(arn: string): EcrRepository {
-    const [, partition, region = "", accountId, name] = repositoryArnPattern.exec(arn) ?? [];
+    const [, partition, region = "", accountId, name = ""] = repositoryArnPattern.exec(arn) ?? [];
     const own = partitionOf(region);
-    if (accountId === undefined || name === undefined || !isEcrName(name) || own === undefined) {
+    if (accountId === undefined || !isNameOrPattern(name) || own === undefined) {
         throw new ExportError(
             "InvalidInput",
-            "expected the ARN of one ECR repository, arn:aws:ecr:REGION:ACCOUNT:repository/NAME, without wildcards",
+            "expected the ARN of an ECR repository, arn:aws:ecr:REGION:ACCOUNT:repository/NAME; NAME may end in /* (backend/* is " +
+                "every repository below backend/), and has no other wildcard",
         );
     }
     if (partition !== own) {

@@ -42,7 +42,10 @@ export interface StackOutputs {
     readonly startBatchPolicy: string;
     /** JSON policy that lets a principal list and read archives. */
     readonly readArtifactsPolicy: string;
-    /** JSON policy that the owner of each other account's repository has to attach, by ARN of the repository. */
+    /**
+     * JSON policies that owners in other accounts have to attach: by ARN of a repository its own policy, by ARN of a pattern, which
+     * ends in `/*`, statements for the policy of its registry.
+     */
     readonly repositoryPolicies: Readonly<Record<string, string>>;
 }
 

@@ -162,11 +162,12 @@ export async function evaluate(
 
     const result = await withoutFailures(async () => {
         let returned: Record<string, unknown> = {};
-        await pulumi.runtime.runInPulumiStack(async () => {
+        const run = pulumi.runtime.runInPulumiStack(async () => {
             returned = await program();
             return {};
         });
-        await pulumi.runtime.disconnect(); // waits for every registration
+        // Waits for every registration: of a program that fails, too, or they reach the next one.
+        await run.finally(() => pulumi.runtime.disconnect());
         return (await pulumi.runtime.serializeProperties("result", returned)) as Record<string, unknown>;
     });
 

@@ -138,7 +138,7 @@ type Matcher = (value: unknown) => boolean;
 
 /**
  * Reads an event pattern. Of the operators of EventBridge it knows those that this program uses: exact values,
- * `wildcard`, and `anything-but` with a list or a prefix (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
+ * `prefix`, `wildcard`, and `anything-but` with a list or a prefix (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
  * All fields have to match; one that the event lacks does not.
  *
  * @returns whether an event matches
@@ -163,6 +163,9 @@ export function compilePattern(pattern: Record<string, unknown>, path = ""): Mat
 function compileValue(expected: unknown, field: string): Matcher {
     if (!isObject(expected)) return (value) => value === expected;
     const [[operator, operand] = ["{}", undefined], ...others] = Object.entries(expected);
+    if (operator === "prefix" && typeof operand === "string" && others.length === 0) {
+        return (value) => typeof value === "string" && value.startsWith(operand);
+    }
     if (operator === "wildcard" && typeof operand === "string" && others.length === 0) {
         const wildcard = compileWildcard(operand, field);
         return (value) => typeof value === "string" && wildcard.test(value);
@@ -190,7 +193,7 @@ function compileWildcard(wildcard: string, field: string): RegExp {
 
 function unknownOperator(operator: string, field: string): Error {
     return new Error(
-        `The event pattern's ${field} uses ${operator}: the lab knows exact values, "wildcard" and "anything-but" with a prefix. Teach lab/events.ts what it means.`,
+        `The event pattern's ${field} uses ${operator}: the lab knows exact values, "prefix", "wildcard" and "anything-but". Teach lab/events.ts what it means.`,
     );
 }
 

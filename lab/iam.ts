@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto";
 import { type EvaluationResult, getGrantReasons, runSimulation } from "@cloud-copilot/iam-simulate";
 
 import type { AwsLocation } from "../contract/aws";
+import { covers } from "../contract/image";
 
 /** Credentials of a session. */
 export interface Credentials {
@@ -298,7 +299,8 @@ export class IdentityAndAccess {
         context: Record<string, string>,
     ): Promise<Judgement> {
         const bucket = /^arn:[a-z-]+:s3:::([^/]+)/.exec(resource)?.[1];
-        const ofResource = this.repositoryPolicies.get(resource) ?? this.keyPolicies.get(resource);
+        const ofResource =
+            [...this.repositoryPolicies].find(([arn]) => covers(arn, resource))?.[1] ?? this.keyPolicies.get(resource);
         return judge({
             principal: arn,
             action,

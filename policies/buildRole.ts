@@ -1,10 +1,10 @@
 /** The service role of builds: pull from ECR, write archives, write a log, and in a VPC use its network. */
 import type * as aws from "@pulumi/aws";
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 
 import type { EngineName } from "../contract/engine";
 import { type EcrRepository, repositoryArn } from "../contract/image";
-import { arnIn, assumedBy, type PolicyTable, type StackLocation } from "./document";
+import { arnIn, assumedBy, joined, type PolicyTable, type StackLocation } from "./document";
 import { type KeyUse, writeEncrypted } from "./key";
 
 /** What of ECR builds pull from. */
@@ -23,8 +23,8 @@ export interface ArchiveArgs {
 
 /** Where in a VPC builds run. */
 interface NetworkArgs {
-    readonly subnetIds: pulumi.Input<pulumi.Input<string>[]>;
-    readonly securityGroupIds: pulumi.Input<pulumi.Input<string>[]>;
+    readonly subnetIds: readonly pulumi.Input<string>[];
+    readonly securityGroupIds: readonly pulumi.Input<string>[];
 }
 
 /** What {@link buildRole} depends on. */
@@ -88,7 +88,7 @@ export const buildRole = {
             exporterKey !== undefined && {
                 Effect: "Allow",
                 Action: ["s3:GetObject", "s3:GetObjectVersion"],
-                Resource: pulumi.interpolate`${artifactBucketArn}/${exporterKey}`,
+                Resource: joined`${artifactBucketArn}/${exporterKey}`,
             },
     },
     WriteArchives: {
@@ -97,7 +97,7 @@ export const buildRole = {
         statement: ({ artifactBucketArn, artifactPrefix }: ArchiveArgs) => ({
             Effect: "Allow",
             Action: ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
-            Resource: pulumi.interpolate`${artifactBucketArn}/${artifactPrefix}*`,
+            Resource: joined`${artifactBucketArn}/${artifactPrefix}*`,
         }),
     },
     WriteEncrypted: writeEncrypted,
@@ -107,7 +107,7 @@ export const buildRole = {
         statement: ({ logGroupArn }) => ({
             Effect: "Allow",
             Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
-            Resource: pulumi.interpolate`${logGroupArn}:*`,
+            Resource: joined`${logGroupArn}:*`,
         }),
     },
     LookUpNetwork: {
@@ -133,13 +133,11 @@ export const buildRole = {
             network !== undefined && {
                 Effect: "Allow",
                 Action: "ec2:CreateNetworkInterface",
-                Resource: pulumi
-                    .all([
-                        networkInterfaces(at),
-                        ec2Arns(at, "subnet", network.subnetIds),
-                        ec2Arns(at, "security-group", network.securityGroupIds),
-                    ])
-                    .apply(([interfaces, subnets, groups]) => [interfaces, ...subnets, ...groups]),
+                Resource: [
+                    networkInterfaces(at),
+                    ...ec2Arns(at, "subnet", network.subnetIds),
+                    ...ec2Arns(at, "security-group", network.securityGroupIds),
+                ],
             },
     },
     LendNetworkInterfaces: {
@@ -170,10 +168,10 @@ export const buildRole = {
 } satisfies PolicyTable<BuildRoleArgs>;
 
 /** AWS names network interfaces when a build starts. */
-function networkInterfaces(at: StackLocation): pulumi.Output<string> {
+function networkInterfaces(at: StackLocation): pulumi.Input<string> {
     return arnIn(at, "ec2", "network-interface/*");
 }
 
-function ec2Arns(at: StackLocation, type: string, ids: pulumi.Input<pulumi.Input<string>[]>): pulumi.Output<string[]> {
-    return pulumi.output(ids).apply((known) => pulumi.all(known.map((id) => arnIn(at, "ec2", `${type}/${id}`))));
+function ec2Arns(at: StackLocation, type: string, ids: readonly pulumi.Input<string>[]): pulumi.Input<string>[] {
+    return ids.map((id) => arnIn(at, "ec2", joined`${type}/${id}`));
 }

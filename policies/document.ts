@@ -63,11 +63,18 @@ export function assumedBy(service: string, at: StackLocation, sourceArn: pulumi.
     ]);
 }
 
+/** `pulumi.interpolate`, but a string where every part is one: sizes.ts measures what is known before anything is declared. */
+export function joined(parts: TemplateStringsArray, ...values: readonly pulumi.Input<string>[]): pulumi.Input<string> {
+    return values.every((value) => typeof value === "string")
+        ? String.raw({ raw: parts }, ...values)
+        : pulumi.interpolate(parts, ...values);
+}
+
 /** An ARN of the stack's own partition, region and account. */
 export function arnIn(
     { partition, region, accountId }: StackLocation,
     service: string,
     resource: pulumi.Input<string>,
-): pulumi.Output<string> {
-    return pulumi.interpolate`arn:${partition}:${service}:${region}:${accountId}:${resource}`;
+): pulumi.Input<string> {
+    return joined`arn:${partition}:${service}:${region}:${accountId}:${resource}`;
 }

@@ -1,9 +1,9 @@
 /** The role of the state machine that exports one image. */
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 
 import { type EcrRepository, repositoryArn } from "../contract/image";
 import type { ArchiveArgs } from "./buildRole";
-import { arnIn, type PolicyTable, type StackLocation } from "./document";
+import { arnIn, joined, type PolicyTable, type StackLocation } from "./document";
 
 /** What {@link exportRole} depends on. */
 export interface ExportRoleArgs extends ArchiveArgs {
@@ -32,7 +32,7 @@ export const exportRole = {
         statement: ({ artifactBucketArn, artifactPrefix }) => ({
             Effect: "Allow",
             Action: "s3:GetObject",
-            Resource: pulumi.interpolate`${artifactBucketArn}/${artifactPrefix}*`,
+            Resource: joined`${artifactBucketArn}/${artifactPrefix}*`,
         }),
     },
     RunBuilds: {

@@ -1,7 +1,7 @@
-/** Policies for the owners of other accounts' repositories, as outputs of the stack. */
+/** Policies for the owners of other accounts' repositories and registries, as outputs of the stack. */
 import * as pulumi from "@pulumi/pulumi";
 
-import { repositoryArn } from "../contract/image";
+import { type EcrRepository, isPattern, repositoryArn } from "../contract/image";
 import { pullActions, type PullArgs } from "./buildRole";
 import { policyOf, type PolicyTable, type StackLocation } from "./document";
 
@@ -9,17 +9,20 @@ import { policyOf, type PolicyTable, type StackLocation } from "./document";
 export interface ForeignRepositoryArgs extends Pick<PullArgs, "engine"> {
     /** ARN of the builds' service role. */
     readonly buildRoleArn: pulumi.Input<string>;
+    /** What a registry's policy is about; none for a repository's, which is about itself. */
+    readonly patterns?: readonly EcrRepository[];
 }
 
-/** The statement of a repository of another account. */
+/** The statement of a repository of another account, or of its registry for patterns: a repository's policy belongs to one. */
 export const foreignRepository = {
     LetImageExportPull: {
         why: "a pull across accounts needs the consent of both sides: this build role may pull, and do nothing else",
         page: "AmazonECR/latest/userguide/repository-policy-examples.html",
-        statement: ({ engine, buildRoleArn }) => ({
+        statement: ({ engine, buildRoleArn, patterns = [] }) => ({
             Effect: "Allow",
             Principal: { AWS: buildRoleArn },
             Action: pullActions[engine],
+            ...(patterns.length > 0 && { Resource: patterns.map(repositoryArn) }),
         }),
     },
 } satisfies PolicyTable<ForeignRepositoryArgs>;
@@ -28,21 +31,23 @@ export const foreignRepository = {
  * The policies that the owners of other accounts' repositories have to attach.
  *
  * @param args.at Where the stack lives: repositories of its own account need no policy.
- * @returns JSON policy by ARN of the repository.
+ * @returns JSON policy by ARN: for a repository its own, for a pattern that of its registry with all patterns of it.
  */
 export function repositoryPolicies({
     at,
     repositories,
     ...args
 }: ForeignRepositoryArgs & PullArgs & { readonly at: StackLocation }): pulumi.Output<Record<string, string>> {
-    const policy = pulumi.jsonStringify(policyOf(foreignRepository, args));
-    return pulumi
-        .all([at.accountId, policy])
-        .apply(([own, json]) =>
-            Object.fromEntries(
-                repositories
-                    .filter(({ accountId }) => accountId !== own)
-                    .map((repository) => [repositoryArn(repository), json]),
-            ),
-        );
+    return pulumi.output(at.accountId).apply((own) => {
+        const foreign = repositories.filter(({ accountId }) => accountId !== own);
+        const policies = foreign.map((repository) => {
+            const patterns = foreign.filter(
+                ({ name, region, accountId }) =>
+                    isPattern(name) && region === repository.region && accountId === repository.accountId,
+            );
+            const about = isPattern(repository.name) ? { ...args, patterns } : args;
+            return [repositoryArn(repository), pulumi.jsonStringify(policyOf(foreignRepository, about))];
+        });
+        return pulumi.output(Object.fromEntries(policies) as Record<string, pulumi.Output<string>>);
+    });
 }

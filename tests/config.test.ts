@@ -4,6 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import fc from "fast-check";
 
 import { configuration, configurationSchema, loadConfig, parseConfig, type StackConfig } from "../config";
+import { repositoryArn } from "../contract/image";
 import { evaluate } from "../lab/evaluation";
 import { configurationText, readProject, stackConfiguration } from "../lab/stackFiles";
 
@@ -101,7 +102,6 @@ describe("parseConfig", () => {
             encryption: "s3",
             retention: { archiveDays: 90, oldVersionDays: 30, protect: true, emptyOnDestroy: false },
             existingBucket: undefined,
-            accessLogs: undefined,
             permissionsBoundary: undefined,
             notifications: undefined,
             batch: { maxConcurrency: 10 },
@@ -128,7 +128,6 @@ describe("parseConfig", () => {
         ],
         [{ retention: { archiveDays: 0, oldVersionDays: 0, protect: false, emptyOnDestroy: true } }, "retention"],
         [{ existingBucket: "hand-made", retention: { archiveDays: 0 } }, "existingBucket"],
-        [{ accessLogs: { bucket: "logs-of-buckets", prefix: "image-export/" } }, "accessLogs"],
         [{ notifications: { emails: [] } }, "notifications", { emails: [], onSuccess: false }],
         [{ notifications: { slack, onSuccess: true } }, "notifications", { emails: [], slack, onSuccess: true }],
         [{ notifications: { emails: ["first.last+ecr@mail.example.co.jp"], onSuccess: false } }, "notifications"],
@@ -215,9 +214,67 @@ describe("parseConfig", () => {
         );
     });
 
+    const arn = (name: string, region = "ap-northeast-1", account = "111122223333"): string =>
+        `arn:aws:ecr:${region}:${account}:repository/${name}`;
+
+    it("lists a pattern in the place of what it covers, in its own registry", () => {
+        const { repositories, triggers } = parse({
+            imageUri: `${registry}/backend/api:1`,
+            repositoryArns: [
+                arn("backend/*"),
+                ownArn,
+                arn("backend/jobs/*"),
+                arn("backend-x"),
+                arn("backend/api", "eu-west-1"),
+            ],
+            crossAccountRepositoryArns: [arn("backend/api", "ap-northeast-1", "444455556666")],
+            triggers: { onPush: { repositories: ["backend/api", "backend/jobs/*", "backend/jobs/nightly"] } },
+        });
+        assert.deepEqual(
+            repositories.map((repository) => repositoryArn(repository)),
+            [
+                arn("backend/*"),
+                arn("backend-x"),
+                arn("backend/api", "eu-west-1"),
+                arn("backend/api", "ap-northeast-1", "444455556666"),
+            ],
+        );
+        assert.deepEqual(triggers?.onPush?.repositories, ["backend/api", "backend/jobs/*"]);
+    });
+
+    it("exports every push that patterns cover, where no repositories are named, and what they cover on a schedule", () => {
+        const { triggers } = parse({
+            repositoryArns: [arn("backend/*"), arn("web/*", "eu-west-1")],
+            triggers: {
+                onPush: {},
+                schedule: { expression: "rate(1 day)", request: { imageUri: `${registry}/backend/a/b:1` } },
+            },
+        });
+        assert.deepEqual(triggers?.onPush?.repositories, ["nginx", "backend/*"]);
+    });
+
+    it("finds what a pull-through cache fills of patterns: all of one below its prefix, a part of one above it", () => {
+        for (const [listed, filled] of [
+            ["docker-hub/library/*", "docker-hub/library/*"],
+            ["docker-hub/*", "docker-hub/*"],
+        ] as const) {
+            const { cachedRepositories } = parse({ repositoryArns: [arn(listed)], pullThroughCache: [dockerHub] });
+            assert.deepEqual(
+                cachedRepositories.map(({ name }) => name),
+                [filled],
+            );
+        }
+        const { cachedRepositories } = parse({
+            repositoryArns: [arn("mirror/*")],
+            pullThroughCache: [{ ...quay, prefix: "mirror/quay" }],
+        });
+        assert.deepEqual(
+            cachedRepositories.map(({ name }) => name),
+            ["mirror/quay/*"],
+        );
+    });
+
     it("finds the repositories that a pull-through cache fills", () => {
-        const arn = (name: string, region = "ap-northeast-1", account = "111122223333"): string =>
-            `arn:aws:ecr:${region}:${account}:repository/${name}`;
         const config = parse({
             imageUri: `${registry}/docker-hub/library/nginx:1.29`,
             repositoryArns: [
@@ -329,8 +386,12 @@ describe("a configuration is refused for", () => {
             ...each("repositoryArns", list, [ownArn]),
             ...each("repositoryArns", "expected a list of ARNs", [{ a: ownArn }, true]),
             [{ repositoryArns: [ownArn, 7] }, "repositoryArns[1] is 7", "expected the ARN of an ECR repository"],
-            [{ repositoryArns: [`${ownArn}*`] }, `repositoryArns[0] is "${ownArn}*"`, "without wildcards"],
-            [{ crossAccountRepositoryArns: [""] }, 'crossAccountRepositoryArns[0] is ""', "expected the ARN of one"],
+            [{ repositoryArns: [`${ownArn}*`] }, `repositoryArns[0] is "${ownArn}*"`, "no other wildcard"],
+            [
+                { crossAccountRepositoryArns: [""] },
+                'crossAccountRepositoryArns[0] is ""',
+                "expected the ARN of an ECR repository",
+            ],
             ...each("artifactPrefix", prefix, ["", "images", "/", "/images/", "images//", "../", "im*/", "im?/"]),
             ...each("artifactPrefix", prefix, ["${aws:username}/", "im ages/", "images/\n", ".exporter/"]),
             ...each("artifactPrefix", prefix, [`${"i".repeat(256)}/`]),
@@ -371,12 +432,6 @@ describe("a configuration is refused for", () => {
             [{ retention: { oldVersionDays: 0.5 } }, "retention.oldVersionDays is 0.5", "a whole number"],
             [{ retention: { protect: "true" } }, 'retention.protect is "true"', "expected true or false"],
             ...each("existingBucket", "expected the name of a bucket", ["arn:aws:s3:::x", "s3://hand-made"]),
-            [
-                { accessLogs: { bucket: "logs-of-buckets" } },
-                "accessLogs.prefix is missing",
-                "for instance image-export/",
-            ],
-            [{ accessLogs: { bucket: "Logs", prefix: "a/" } }, 'accessLogs.bucket is "Logs"', "the name of a bucket"],
             ...each("permissionsBoundary", "the ARN of a managed policy", [
                 "boundary",
                 "arn:aws:iam::111122223333:role/x",
@@ -460,7 +515,9 @@ describe("a configuration is refused for", () => {
             trigger({ onpush: {} }, "onpush is {}", "did you mean onPush?"),
             trigger({ onPush: "nginx" }, 'onPush is "nginx"', fields),
             trigger({ onPush: { repositories: [] } }, "onPush.repositories is []", "not empty"),
-            trigger({ onPush: { repositories: ["nginx", "x"] } }, 'onPush.repositories[1] is "x"', "exported: nginx"),
+            trigger({ onPush: { repositories: ["nginx", "xy"] } }, 'onPush.repositories[1] is "xy"', "exported: nginx"),
+            trigger({ onPush: { repositories: ["web/*"] } }, 'onPush.repositories[0] is "web/*"', "exported: nginx"),
+            trigger({ onPush: { repositories: ["ngin*"] } }, 'onPush.repositories[0] is "ngin*"', "as in backend/*"),
             trigger({ onPush: { tags: ["v*", "v 1"] } }, 'onPush.tags[1] is "v 1"', "for instance v*"),
             trigger({ onPush: { tags: ["v**"] } }, 'onPush.tags[0] is "v**"', "for instance v*"),
             trigger({ schedule: {} }, "schedule.expression is missing", expression),
@@ -594,15 +651,6 @@ describe("a configuration is refused for", () => {
                 { existingBucket: "hand-made", retention: { archiveDays: 0, protect: false } },
                 "retention.protect is false",
                 "did not make its existingBucket",
-            ],
-            [
-                {
-                    existingBucket: "hand-made",
-                    retention: { archiveDays: 0 },
-                    accessLogs: { bucket: "hand-made", prefix: "logs/" },
-                },
-                'accessLogs.bucket is "hand-made"',
-                "expected another bucket than existingBucket",
             ],
             [
                 { imageUri: imageUri.replace("ap-northeast-1", "eu-west-1"), triggers: { onPush: {} } },

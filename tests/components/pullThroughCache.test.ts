@@ -1,7 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import { parseRepositoryArn } from "../../contract/image";
-import { PullThroughCache, type PullThroughCacheRule, repositoriesBelow } from "../../components/pullThroughCache";
+import { PullThroughCache, type PullThroughCacheRule } from "../../components/pullThroughCache";
 import { itKeepsTheHouseRules } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 
@@ -50,25 +49,5 @@ describe("PullThroughCache", () => {
 
     it("makes nothing where every rule exists already", async () => {
         assert.deepEqual((await evaluateCache({ prefix: "docker-hub" })).customResources(), []);
-    });
-});
-
-describe("repositoriesBelow", () => {
-    const named = (name: string, region = "ap-northeast-1") =>
-        parseRepositoryArn(`arn:aws:ecr:${region}:111122223333:repository/${name}`);
-    const below = [named("docker-hub/library/nginx"), named("docker-hub/team/app")];
-
-    it("are those below the prefix, in the region of the rule, and no other", () => {
-        const others = [
-            named("docker-hub"),
-            named("docker-hub2/app"),
-            named("team/docker-hub/app"),
-            named("docker-hub/library/nginx", "eu-west-1"),
-        ];
-        assert.deepEqual(repositoriesBelow("docker-hub", "ap-northeast-1", [...others, ...below]), below);
-    });
-
-    it("are found below a prefix of several parts", () => {
-        assert.deepEqual(repositoriesBelow("docker-hub/library", "ap-northeast-1", below), [below[0]]);
     });
 });

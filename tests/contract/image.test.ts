@@ -3,15 +3,19 @@ import { strict as assert } from "node:assert";
 import * as fc from "fast-check";
 
 import {
+    covers,
     type EcrImage,
     grammar,
     isDigest,
+    isNameOrPattern,
     parseEcrHost,
     parseImageUri,
     parseReference,
     parseRepositoryArn,
     repositoryArn,
     repositoryUris,
+    shorterList,
+    withoutCovered,
 } from "../../contract/image";
 
 const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
@@ -244,6 +248,11 @@ describe("parseRepositoryArn", () => {
         assert.deepEqual(parseRepositoryArn(arn), { ...nginx, name: "web/nginx" });
     });
 
+    it("takes that of all those below a name", () => {
+        const arn = "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/*";
+        assert.deepEqual(parseRepositoryArn(arn), { ...nginx, name: "web/*" });
+    });
+
     it("takes what repositoryArn makes, in every partition", () => {
         fc.assert(
             fc.property(repositories, (repository) => {
@@ -255,7 +264,10 @@ describe("parseRepositoryArn", () => {
     const refused = {
         "no text": "",
         "a wildcard": "arn:aws:ecr:ap-northeast-1:111122223333:repository/*",
-        "a wildcard at the end": "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/*",
+        "a wildcard at the end of a name": "arn:aws:ecr:ap-northeast-1:111122223333:repository/web*",
+        "a wildcard in the middle": "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/*/nginx",
+        "two wildcards": "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/*/*",
+        "a pattern of 257 characters": `arn:aws:ecr:ap-northeast-1:111122223333:repository/${"n".repeat(255)}/*`,
         "a wildcard of one character": "arn:aws:ecr:ap-northeast-1:111122223333:repository/ngin?",
         "every region": "arn:aws:ecr:*:111122223333:repository/nginx",
         "every account": "arn:aws:ecr:ap-northeast-1:*:repository/nginx",
@@ -269,7 +281,10 @@ describe("parseRepositoryArn", () => {
     };
     for (const [what, arn] of Object.entries(refused)) {
         it(`refuses ${what}`, () => {
-            assert.throws(() => parseRepositoryArn(arn), /expected the ARN of one ECR repository, arn:aws:ecr:/);
+            assert.throws(
+                () => parseRepositoryArn(arn),
+                /expected the ARN of an ECR repository, arn:aws:ecr:.*no other wildcard/,
+            );
         });
     }
 
@@ -278,6 +293,59 @@ describe("parseRepositoryArn", () => {
             message: "the region cn-north-1 is in the partition aws-cn, not in aws",
         });
     });
+});
+
+describe("a list of repositories", () => {
+    const covered: [listed: string, other: string, isCovered: boolean][] = [
+        ["backend", "backend", true],
+        ["backend", "backend/api", false],
+        ["backend/*", "backend/api", true],
+        ["backend/*", "backend/jobs/nightly", true],
+        ["backend/*", "backend/jobs/*", true],
+        ["backend/*", "backend/*", true],
+        ["backend/*", "backend", false],
+        ["backend/*", "backend-x", false],
+        ["backend/*", "backend-x/api", false],
+        ["backend/*", "team/backend/api", false],
+        ["backend/jobs/*", "backend/*", false],
+    ];
+    for (const [listed, other, isCovered] of covered) {
+        it(`with ${listed} has ${isCovered ? "" : "not "}${other}`, () => {
+            assert.equal(covers(listed, other), isCovered);
+        });
+    }
+
+    it("takes names, and patterns that end in /*", () => {
+        for (const name of ["a/b", "a/*", "team/app", "team/app/*"]) assert(isNameOrPattern(name), name);
+        for (const name of ["", "*", "/*", "a", "a*", "a/*/*", "a/*/b", "A/*", "a//*"])
+            assert(!isNameOrPattern(name), name);
+    });
+
+    it("is as short as it can be, in its order", () => {
+        const long = ["x", "b/c/d", "b/*", "x", "b/c/*", "b", "b/*"];
+        assert.deepEqual(
+            withoutCovered(long, (name) => name),
+            ["x", "b/*", "b"],
+        );
+    });
+
+    const many = ["a/x/1", "a/x/2", "a/x/3", "a/y/1", "a/y/2", "b"];
+    const arns = many.map((name) => repositoryArn({ ...nginx, name }));
+    const none = "shorten the list, or split it between two stacks";
+    const advice: [listed: readonly string[], excess: number, advice: string][] = [
+        [many, 1, "2 repositories begin with a/y/: write a/y/* for them"],
+        [many, 10, "3 repositories begin with a/x/: write a/x/* for them"],
+        [many, 30, "5 repositories begin with a/: write a/* for them"],
+        [many, 1000, "5 repositories begin with a/: write a/* for them"],
+        [arns, 250, `5 repositories begin with a/: write ${repositoryArn({ ...nginx, name: "a/*" })} for them`],
+        [["a/1", "b/1", "c"], 1, none],
+        [["a/*", "b/*", "c/d/*"], 1, none],
+    ];
+    for (const [listed, excess, expected] of advice) {
+        it(`of ${listed.length} that is ${excess} characters too long: ${expected}`, () => {
+            assert.equal(shorterList(listed, excess), expected);
+        });
+    }
 });
 
 describe("repositoryUris", () => {

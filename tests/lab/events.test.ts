@@ -28,6 +28,8 @@ describe("lab: event patterns", () => {
         ["a field that is missing", { detail: { "action-type": ["PUSH"] } }, false],
         ["a missing field against any text", { detail: { "action-type": [{ wildcard: "*" }] } }, false],
         ["what is nested where nothing is", { detail: { result: { code: [0] } } }, false],
+        ["a prefix", { detail: { "image-tag": [{ prefix: "v1" }] } }, true],
+        ["another prefix", { detail: { "image-tag": [{ prefix: "v2" }] } }, false],
         ["a wildcard", { detail: { "image-tag": [{ wildcard: "v*" }] } }, true],
         ["a wildcard for nothing", { detail: { "image-tag": [{ wildcard: "v1.2*" }] } }, true],
         ["a wildcard with another beginning", { detail: { "image-tag": [{ wildcard: "*1" }] } }, false],
@@ -44,7 +46,7 @@ describe("lab: event patterns", () => {
     }
 
     const refused: [object, RegExp][] = [
-        [{ source: [{ prefix: "aws" }] }, /source uses prefix: the lab knows/],
+        [{ source: [{ suffix: "ecr" }] }, /source uses suffix: the lab knows/],
         [{ detail: { result: [{ "anything-but": "FAILURE" }] } }, /detail\.result uses anything-but/],
         [{ detail: { result: [{ "anything-but": { suffix: "E" } }] } }, /result uses anything-but \{"suffix":"E"\}/],
         [{ $or: [{ source: ["aws.ecr"] }] }, /uses \$or/],

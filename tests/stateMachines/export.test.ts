@@ -87,7 +87,7 @@ describe("exportDefinition", () => {
         const repositories = Array.from({ length: 1000 }, (_, index) => ownRepository(`${"n".repeat(240)}-${index}`));
         assert.throws(
             () => exportDefinition({ ...exportArgs, repositories }),
-            /"Read input" assigns of the export state machine has \d+ bytes, and Step Functions takes \d+: name fewer repositories/,
+            /"Read input" assigns of the export state machine has \d+ bytes, and Step Functions takes \d+: shorten the list, or split it/,
         );
     });
 
