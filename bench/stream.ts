@@ -1,31 +1,21 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, fork } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import * as path from "node:path";
 import { parseArgs } from "node:util";
+
 import { buildExporterBundle, bundleFileName } from "../exporter/bundle";
 import { assertInstalled, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
 import { type BenchImage, makeImage } from "./streamImage";
-import { measure, type Measurement, type Watched } from "./streamMeter";
+import { measure, type Watched } from "./streamMeter";
 import { median, type Series, tableOf } from "./streamReport";
 
 const usage = `Usage: npm run bench -- [--mb 500] [--layers 6] [--rounds 5] [--cap-mb 20] [--delay-ms 30] [--only exporter]
            [--no-scaling]
 Measures engine stream against docker, skopeo and the limit (bench/README.md). Results go to bench/results.`;
 
-interface Settings {
-    readonly mb: number;
-    readonly layers: number;
-    readonly rounds: number;
-    readonly capMb: number;
-    readonly delayMs: number;
-    /** Whether the other methods are left out. */
-    readonly isExporterOnly: boolean;
-    /** Whether the scenario of slow connections is run. */
-    readonly isScaling: boolean;
-}
-
-function readSettings(): Settings {
+function readSettings() {
     const { values } = parseArgs({
         options: {
             mb: { type: "string", default: "500" },
@@ -48,42 +38,39 @@ function readSettings(): Settings {
         rounds: Number(values.rounds),
         capMb: Number(values["cap-mb"]),
         delayMs: Number(values["delay-ms"]),
+        /** Whether the other methods are left out. */
         isExporterOnly: values.only === "exporter",
+        /** Whether the scenario of slow connections is run. */
         isScaling: !values["no-scaling"],
     };
 }
 
+type Settings = ReturnType<typeof readSettings>;
+
 interface Method {
     readonly name: string;
     readonly script: string;
-    readonly watched?: Watched;
+    readonly watched: Watched;
     /** What is undone before every run, not measured. */
-    readonly reset?: () => void;
+    readonly reset: () => void;
+    /** Bytes that it sends to the object store. */
+    readonly movedBytes: number;
 }
 
-/** Starts a server of this directory in a process of its own. */
-async function startServer(file: string, ...args: string[]): Promise<{ port: number; stop: () => Promise<void> }> {
-    const child = spawn(process.execPath, ["-r", "ts-node/register", path.join(__dirname, file), ...args], {
-        stdio: ["ignore", "pipe", "inherit"],
+/** What is undone at the end, the last first. */
+type Cleanup = (() => Promise<unknown>)[];
+
+/** Starts a server of this directory in a process of its own. @returns its port */
+async function startServer(cleanup: Cleanup, file: string, ...args: readonly (number | string)[]): Promise<number> {
+    const child = fork(path.join(__dirname, file), args.map(String));
+    cleanup.push(async () => {
+        child.kill();
+        await once(child, "exit");
     });
-    const port = await new Promise<number>((resolve) => {
-        child.stdout.once("data", (chunk: Buffer) => {
-            resolve(Number(chunk.toString()));
-        });
-    });
-    return {
-        port,
-        stop: () =>
-            new Promise((resolve) => {
-                child.once("exit", () => {
-                    resolve();
-                });
-                child.kill();
-            }),
-    };
+    const [port] = (await once(child, "message")) as [number];
+    return port;
 }
 
-const portOf = (host: string): string => host.split(":")[1] ?? "";
 const s3Env = (port: number): NodeJS.ProcessEnv => ({
     ...process.env,
     AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`,
@@ -95,28 +82,22 @@ const s3Env = (port: number): NodeJS.ProcessEnv => ({
 });
 
 /** Runs the methods in turns, so that a noisy minute hits all of them, and drops the first, cold turn. */
-async function compare(
-    methods: readonly Method[],
-    rounds: number,
-    sent: ReadonlyMap<string, number>,
-): Promise<Series[]> {
-    const runs = new Map<string, Measurement[]>(methods.map(({ name }) => [name, []]));
+async function compare(methods: readonly Method[], rounds: number): Promise<Series[]> {
+    const series = methods.map(({ name: method, movedBytes }): Series => {
+        return { method, wallSeconds: [], cpuSeconds: [], peakRssBytes: [], peakDiskBytes: [], movedBytes };
+    });
     for (let round = 0; round <= rounds; round++) {
-        for (const { name, script, watched = {}, reset } of methods) {
-            reset?.();
+        for (const [at, { name, script, watched, reset }] of methods.entries()) {
+            reset();
             const result = await measure(script, watched);
             console.log(`${round === 0 ? "warm-up" : `round ${round}`}  ${name}: ${result.wallSeconds.toFixed(2)} s`);
-            if (round > 0) runs.get(name)?.push(result);
+            if (round === 0) continue;
+            for (const key of ["wallSeconds", "cpuSeconds", "peakRssBytes", "peakDiskBytes"] as const) {
+                series[at]?.[key].push(result[key]);
+            }
         }
     }
-    return [...runs].map(([method, results]) => ({
-        method,
-        wallSeconds: results.map(({ wallSeconds }) => wallSeconds),
-        cpuSeconds: results.map(({ cpuSeconds }) => cpuSeconds),
-        peakRssBytes: results.map(({ peakRssBytes }) => peakRssBytes),
-        peakDiskBytes: results.map(({ peakDiskBytes }) => peakDiskBytes),
-        movedBytes: sent.get(method) ?? 0,
-    }));
+    return series;
 }
 
 const names = {
@@ -130,10 +111,12 @@ const names = {
 } as const;
 
 /** How a registry's blobs come and go at best: one pipe that reads, hashes and sends them. */
-function limitScript({ reference, layers }: BenchImage, storePort: number): string {
+function limitScript({ reference, layers, compressedBytes }: BenchImage, storePort: number): string {
     const [host = ""] = reference.split("/");
     const urls = layers.map((digest) => `http://${host}/v2/bench/app/blobs/${digest}`).join(" ");
-    return `curl -fsS ${urls} | tee >(openssl dgst -sha256 >/dev/null) | curl -fsS -T - http://127.0.0.1:${storePort}/bucket/limit`;
+    const length = `-H Transfer-Encoding: -H Content-Length:${compressedBytes}`;
+    const send = `curl -fsS ${length} -T - http://127.0.0.1:${storePort}/bucket/limit`;
+    return `curl -fsS ${urls} | tee >(openssl dgst -sha256 >/dev/null) | ${send}`;
 }
 
 function quiet(command: string, ...args: string[]): void {
@@ -144,89 +127,64 @@ async function main(): Promise<void> {
     const settings = readSettings();
     await assertInstalled("docker-registry", ...(settings.isExporterOnly ? [] : ["docker", "dockerd", "skopeo"]));
     const directory = await mkdtemp(path.join(tmpdir(), "export-bench-"));
-    const work = path.join(directory, "work");
-    await mkdir(work);
-    const program = path.join(directory, bundleFileName);
-    await writeFile(program, await buildExporterBundle());
-    const registry = await startDockerRegistry(directory);
-    const store = await startServer("streamStore.ts");
-    const docker = settings.isExporterOnly ? undefined : await startDocker(directory, "overlay2");
-    const stopping: (() => Promise<void>)[] = [
-        () => registry.stop(),
-        () => store.stop(),
-        ...(docker ? [() => docker.stop()] : []),
-    ];
+    const cleanup: Cleanup = [() => rm(directory, { recursive: true, force: true })];
     try {
-        const image = await makeImage(registry.host, settings.mb, settings.layers);
-        console.log(`${image.reference}: ${(image.compressedBytes / 1e6).toFixed(0)} MB compressed`);
-        const env = s3Env(store.port);
+        const work = path.join(directory, "work");
+        await mkdir(work);
+        const program = path.join(directory, bundleFileName);
+        await writeFile(program, await buildExporterBundle());
         const node = `${process.execPath} ${program}`;
-        const tar = path.join(work, "image.tar");
-        const upload = `aws s3 cp --quiet ${tar} s3://bucket/image.tar`;
-        const watched: Watched = { env: { ...env, TMPDIR: work }, directories: [work] };
-        const clear = (): void => {
+        const registry = await startDockerRegistry(directory);
+        cleanup.push(() => registry.stop());
+        const storePort = await startServer(cleanup, "streamStore.ts");
+        const image = await makeImage(registry.host, settings.mb, settings.layers);
+        const { reference, compressedBytes, uncompressedBytes } = image;
+        console.log(`${reference}: ${(compressedBytes / 1e6).toFixed(0)} MB compressed`);
+        const watched: Watched = { env: { ...s3Env(storePort), TMPDIR: work }, directories: [work] };
+        const reset = (): void => {
             // What the method before has left to be written to disk must not slow this one down.
             quiet("sh", "-c", `rm -rf ${work}/* && sync`);
         };
-        const client = docker && `docker --host ${docker.host}`;
-        const skopeo = (kind: string): string =>
-            `skopeo --tmpdir ${work} copy --quiet --src-tls-verify=false docker://${image.reference} ${kind}:${tar}`;
-        const others: Method[] = [
-            {
-                name: names.docker,
-                script: `${client ?? ""} pull -q ${image.reference} && ${client ?? ""} save -o ${tar} ${image.reference} && ${upload}`,
-                watched: {
-                    ...watched,
-                    daemons: [docker?.processId ?? 0],
-                    directories: [work, path.join(directory, "docker")],
-                },
-                reset: () => {
-                    quiet("docker", "--host", docker?.host ?? "", "system", "prune", "--all", "--force");
-                    clear();
-                },
-            },
-            {
-                name: names.dockerArchive,
-                script: `${skopeo("docker-archive")} && ${upload}`,
-                watched,
-                reset: clear,
-            },
-            {
-                name: names.ociArchive,
-                script: `${skopeo("oci-archive")} && ${upload}`,
-                watched,
-                reset: clear,
-            },
-            { name: names.limit, script: limitScript(image, store.port), watched, reset: clear },
+        const tar = path.join(work, "image.tar");
+        const upload = `aws s3 cp --quiet ${tar} s3://bucket/image.tar`;
+        const method = (name: string, script: string, movedBytes: number): Method => {
+            return { name, script, watched, reset, movedBytes };
+        };
+        const methods = [
+            method(names.file, `${node} ${reference} ${tar}`, 0),
+            method(names.s3, `${node} ${reference} s3://bucket/s.tar --force`, compressedBytes),
+            method(names.skip, `${node} ${reference} s3://bucket/s.tar`, 0),
         ];
-        const own: Method[] = [
-            { name: names.file, script: `${node} ${image.reference} ${tar}`, watched, reset: clear },
-            {
-                name: names.s3,
-                script: `${node} ${image.reference} s3://bucket/s.tar --force`,
-                watched,
-                reset: clear,
-            },
-            {
-                name: names.skip,
-                script: `${node} ${image.reference} s3://bucket/s.tar`,
-                watched,
-                reset: clear,
-            },
-        ];
-        const sent = new Map<string, number>([
-            [names.docker, image.uncompressedBytes],
-            [names.dockerArchive, image.uncompressedBytes],
-            [names.ociArchive, image.compressedBytes],
-            [names.s3, image.compressedBytes],
-            [names.limit, image.compressedBytes],
-        ]);
-        const series = await compare([...own, ...(docker ? others : [])], settings.rounds, sent);
-        const scaling = settings.isScaling ? await measureScaling(settings, image, node, store.port, stopping) : [];
+        if (!settings.isExporterOnly) {
+            const docker = await startDocker(directory, "overlay2");
+            cleanup.push(() => docker.stop());
+            const client = `docker --host ${docker.host}`;
+            const pull = `${client} pull -q ${reference} && ${client} save -o ${tar} ${reference} && ${upload}`;
+            const skopeo = (kind: string): string =>
+                `skopeo --tmpdir ${work} copy --quiet --src-tls-verify=false docker://${reference} ${kind}:${tar} && ${upload}`;
+            methods.push(
+                {
+                    ...method(names.docker, pull, uncompressedBytes),
+                    watched: {
+                        ...watched,
+                        daemons: [docker.processId],
+                        directories: [work, path.join(directory, "docker")],
+                    },
+                    reset: () => {
+                        quiet("docker", "--host", docker.host, "system", "prune", "--all", "--force");
+                        reset();
+                    },
+                },
+                method(names.dockerArchive, skopeo("docker-archive"), uncompressedBytes),
+                method(names.ociArchive, skopeo("oci-archive"), compressedBytes),
+                method(names.limit, limitScript(image, storePort), compressedBytes),
+            );
+        }
+        const series = await compare(methods, settings.rounds);
+        const scaling = settings.isScaling ? await measureScaling(settings, image, node, storePort, cleanup) : [];
         await report(settings, image, series, scaling);
     } finally {
-        for (const stop of stopping) await stop();
-        await rm(directory, { recursive: true, force: true });
+        for (const undo of cleanup.reverse()) await undo();
     }
 }
 
@@ -237,26 +195,21 @@ interface ScalingPoint {
 
 /** The same export with every connection delayed and capped, at several concurrencies, in turns. */
 async function measureScaling(
-    settings: Settings,
+    { delayMs, capMb, rounds }: Settings,
     image: BenchImage,
     node: string,
     storePort: number,
-    stopping: (() => Promise<void>)[],
+    cleanup: Cleanup,
 ): Promise<ScalingPoint[]> {
-    const link = [settings.delayMs.toString(), (settings.capMb * 1e6).toString()];
-    const [host = ""] = image.reference.split("/");
-    const slowRegistry = await startServer("streamCap.ts", portOf(host), ...link);
-    const slowStore = await startServer("streamCap.ts", storePort.toString(), ...link);
-    stopping.push(
-        () => slowRegistry.stop(),
-        () => slowStore.stop(),
-    );
-    const reference = image.reference.replace(host, `127.0.0.1:${slowRegistry.port}`);
+    const { host, port } = new URL(`http://${image.reference}`);
+    const slowRegistry = await startServer(cleanup, "streamCap.ts", port, delayMs, capMb * 1e6);
+    const env = s3Env(await startServer(cleanup, "streamCap.ts", storePort, delayMs, capMb * 1e6));
+    const reference = image.reference.replace(host, `127.0.0.1:${slowRegistry}`);
     const points: ScalingPoint[] = [1, 2, 4, 8, 16].map((concurrency) => ({ concurrency, wallSeconds: [] }));
-    for (let round = 0; round < Math.min(settings.rounds, 3); round++) {
+    for (let round = 0; round < Math.min(rounds, 3); round++) {
         for (const { concurrency, wallSeconds } of points) {
             const script = `${node} ${reference} s3://bucket/slow.tar --force --concurrency ${concurrency}`;
-            const result = await measure(script, { env: s3Env(slowStore.port) });
+            const result = await measure(script, { env });
             console.log(`capped, ${concurrency} connections: ${result.wallSeconds.toFixed(2)} s`);
             wallSeconds.push(result.wallSeconds);
         }
@@ -270,55 +223,53 @@ async function report(
     series: readonly Series[],
     scaling: readonly ScalingPoint[],
 ): Promise<void> {
-    const [cpu] = cpus();
+    const { rounds, delayMs, capMb } = settings;
     const machine = {
-        cpu: `${cpus().length} × ${cpu?.model ?? "unknown"}`,
+        cpu: `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`,
         memoryGb: Math.round(totalmem() / 1e9),
         kernel: release(),
         node: process.version,
         date: new Date().toISOString().slice(0, 10),
     };
-    const seconds = (method: string): number => {
-        const found = series.find((one) => one.method === method);
-        return found ? median(found.wallSeconds) : NaN;
-    };
-    const slowest = median(scaling[0]?.wallSeconds ?? []);
+    const seconds = (name: string): number => median(series.find(({ method }) => method === name)?.wallSeconds ?? []);
+    const slowSeconds = (connections: number): number =>
+        median(scaling.find(({ concurrency }) => concurrency === connections)?.wallSeconds ?? []);
     const ratios = {
         dockerWayOverStream: seconds(names.docker) / seconds(names.s3),
         fastestSkopeoOverStream: Math.min(seconds(names.dockerArchive), seconds(names.ociArchive)) / seconds(names.s3),
         streamOverLimit: seconds(names.s3) / seconds(names.limit),
-        oneConnectionOverEight:
-            slowest / median(scaling.find(({ concurrency }) => concurrency === 8)?.wallSeconds ?? []),
+        oneConnectionOverEight: slowSeconds(1) / slowSeconds(8),
     };
-    const name = `stream-${settings.mb}mb${settings.isExporterOnly ? "-exporter-only" : ""}`;
-    const file = (extension: string): string => path.join(__dirname, "results", `${name}${extension}`);
-    const size = `${(image.compressedBytes / 1e6).toFixed(0)} MB compressed, ${(image.uncompressedBytes / 1e6).toFixed(0)} MB not, ${image.layers.length} layers`;
+    const measuredRatios = Object.entries(ratios).filter(([, value]) => !Number.isNaN(value));
     const scalingRows = scaling.map(({ concurrency, wallSeconds }) => {
         const time = median(wallSeconds);
-        return `| ${concurrency} | ${time.toFixed(2)} | ${(slowest / time).toFixed(1)} |`;
+        return `| ${concurrency} | ${time.toFixed(2)} | ${(slowSeconds(1) / time).toFixed(1)} |`;
     });
-    const markdown = [
-        `# Engine stream, ${size}`,
-        `${machine.cpu}, ${machine.memoryGb} GB, Linux ${machine.kernel}, Node ${machine.node}, ${machine.date}. ${settings.rounds} rounds, interleaved.`,
-        tableOf(series),
-        Object.entries(ratios)
-            .filter(([, value]) => !Number.isNaN(value))
-            .map(([key, value]) => `- ${key}: ${value.toFixed(2)}`)
-            .join("\n"),
-        ...(settings.isScaling ? scalingSection(settings, scalingRows) : []),
-    ].join("\n\n");
-    await mkdir(path.join(__dirname, "results"), { recursive: true });
-    await writeFile(
-        file(".json"),
-        `${JSON.stringify({ settings, machine, image, ratios, series, scaling }, null, 2)}\n`,
+    const scalingHead = ["| connections each way | wall s (median) | times faster |", "| --- | --- | --- |"];
+    const [compressed, uncompressed] = [image.compressedBytes, image.uncompressedBytes].map((bytes) =>
+        (bytes / 1e6).toFixed(0),
     );
-    await writeFile(file(".md"), `${markdown}\n`);
+    const markdown = [
+        `# Engine stream, ${compressed} MB compressed, ${uncompressed} MB not, ${image.layers.length} layers`,
+        `${machine.cpu}, ${machine.memoryGb} GB, Linux ${machine.kernel}, Node ${machine.node}, ${machine.date}. ${rounds} rounds, interleaved.`,
+        tableOf(series),
+        measuredRatios.map(([key, value]) => `- ${key}: ${value.toFixed(2)}`).join("\n"),
+        ...(settings.isScaling
+            ? [
+                  `## Every connection with ${delayMs} ms delay and ${capMb} MB/s`,
+                  [...scalingHead, ...scalingRows].join("\n"),
+              ]
+            : []),
+    ].join("\n\n");
+    const results = path.join(
+        __dirname,
+        "results",
+        `stream-${settings.mb}mb${settings.isExporterOnly ? "-exporter-only" : ""}`,
+    );
+    const numbers = { settings, machine, image, ratios, series, scaling };
+    await writeFile(`${results}.json`, `${JSON.stringify(numbers, null, 2)}\n`);
+    await writeFile(`${results}.md`, `${markdown}\n`);
     console.log(markdown);
-}
-
-function scalingSection({ delayMs, capMb }: Settings, rows: readonly string[]): string[] {
-    const head = ["| connections each way | wall s (median) | times faster |", "| --- | --- | --- |"];
-    return [`## Every connection with ${delayMs} ms delay and ${capMb} MB/s`, [...head, ...rows].join("\n")];
 }
 
 void main();

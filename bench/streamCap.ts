@@ -3,7 +3,7 @@ import * as net from "node:net";
 /*
  * What a connection to ECR or S3 is like and one on this machine is not: every connection through this relay has a
  * delay and a bandwidth of its own, in each direction.
- * A process of its own: `node -r ts-node/register bench/streamCap.ts PORT DELAY_MS BYTES_PER_SECOND`; it prints its port.
+ * A process of its own, with the arguments PORT DELAY_MS BYTES_PER_SECOND, which sends its parent its port.
  */
 
 const [target = "", delay = "", rate = ""] = process.argv.slice(2);
@@ -51,7 +51,4 @@ const server = net.createServer({ noDelay: true }, (client) => {
     relay(client, upstream);
     relay(upstream, client);
 });
-server.listen(0, "127.0.0.1", () => {
-    const address = server.address();
-    console.log(typeof address === "object" ? address?.port : address);
-});
+server.listen(0, "127.0.0.1", () => process.send?.((server.address() as net.AddressInfo).port));

@@ -1,6 +1,7 @@
 import { createHash, randomFillSync } from "node:crypto";
-import { createGzip } from "node:zlib";
-import { paddingBytes, tarHeader, trailer } from "../exporter/archive/tar";
+import { gzipSync } from "node:zlib";
+
+import { tarHeader, trailer } from "../exporter/archive/tar";
 
 /** The image that is measured. */
 export interface BenchImage {
@@ -12,6 +13,7 @@ export interface BenchImage {
     readonly layers: readonly string[];
 }
 
+/** A multiple of the blocks of a tar: nothing has to be padded. */
 const fileBytes = 64 * 1024;
 
 /**
@@ -28,19 +30,13 @@ export async function makeImage(host: string, compressedMb: number, layerCount: 
     const config = Buffer.from(JSON.stringify({ os: "linux", architecture: "amd64", config: {}, rootfs }));
     await pushBlob(host, config);
     const mediaType = "application/vnd.docker.distribution.manifest.v2+json";
+    const configType = "application/vnd.docker.container.image.v1+json";
+    const layerType = "application/vnd.docker.image.rootfs.diff.tar.gzip";
     const manifest = JSON.stringify({
         schemaVersion: 2,
         mediaType,
-        config: {
-            mediaType: "application/vnd.docker.container.image.v1+json",
-            digest: digestOf(config),
-            size: config.length,
-        },
-        layers: layers.map(({ digest, size }) => ({
-            mediaType: "application/vnd.docker.image.rootfs.diff.tar.gzip",
-            digest,
-            size,
-        })),
+        config: { mediaType: configType, digest: digestOf(config), size: config.length },
+        layers: layers.map(({ digest, size }) => ({ mediaType: layerType, digest, size })),
     });
     const url = `http://${host}/v2/bench/app/manifests/${compressedMb}mb-${layerCount}`;
     await expectCreated(await fetch(url, { method: "PUT", body: manifest, headers: { "content-type": mediaType } }));
@@ -52,38 +48,26 @@ export async function makeImage(host: string, compressedMb: number, layerCount: 
     };
 }
 
-interface Layer {
-    readonly digest: string;
-    readonly diffId: string;
-    readonly size: number;
-    readonly uncompressedBytes: number;
-}
-
-async function pushLayer(host: string, compressedBytes: number): Promise<Layer> {
+/** Makes a layer of about a compressed size and pushes it. */
+async function pushLayer(host: string, compressedBytes: number) {
     const diff = createHash("sha256");
-    const gzip = createGzip({ level: 1 });
-    const compressed: Buffer[] = [];
+    const members: Buffer[] = [];
     let size = 0;
     let uncompressedBytes = 0;
-    gzip.on("data", (chunk: Buffer) => {
-        compressed.push(chunk);
-        size += chunk.length;
-    });
-    const ended = new Promise((resolve) => gzip.once("end", resolve));
-    const write = async (bytes: Uint8Array): Promise<void> => {
+    // Each piece is a member of the gzip stream (RFC 1952), so that the size is known at once.
+    const add = (...pieces: Uint8Array[]): void => {
+        const bytes = Buffer.concat(pieces);
+        const member = gzipSync(bytes, { level: 1 });
         diff.update(bytes);
+        members.push(member);
+        size += member.length;
         uncompressedBytes += bytes.length;
-        if (!gzip.write(bytes)) await new Promise((resolve) => gzip.once("drain", resolve));
     };
-    for (let at = 0; size < compressedBytes - fileBytes / 3; at++) {
-        await write(tarHeader(`data/${process.hrtime.bigint()}-${at}`, fileBytes));
-        await write(fileContent());
-        await write(new Uint8Array(paddingBytes(fileBytes)));
+    for (let at = 0; size < compressedBytes; at++) {
+        add(tarHeader(`data/${process.hrtime.bigint()}-${at}`, fileBytes), fileContent());
     }
-    await write(trailer);
-    gzip.end();
-    await ended;
-    const bytes = Buffer.concat(compressed);
+    add(trailer);
+    const bytes = Buffer.concat(members);
     await pushBlob(host, bytes);
     return { digest: digestOf(bytes), diffId: `sha256:${diff.digest("hex")}`, size, uncompressedBytes };
 }
@@ -106,9 +90,7 @@ async function pushBlob(host: string, bytes: Buffer): Promise<void> {
 }
 
 async function expectCreated(response: Response): Promise<void> {
-    if (response.status !== 201) {
-        throw new Error(`The registry answered ${response.status}: ${await response.text()}`);
-    }
+    if (response.status !== 201) throw new Error(`The registry answered ${response.status}: ${await response.text()}`);
 }
 
 function digestOf(bytes: Uint8Array): string {

@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import * as path from "node:path";
+import { text } from "node:stream/consumers";
 
 /** What one run of a command has cost. */
 export interface Measurement {
@@ -28,34 +30,26 @@ const ticksPerSecond = 100; // USER_HZ, the same on every Linux architecture tha
 /** Runs a shell script and measures it. Linux only: it reads /proc. */
 export async function measure(script: string, watched: Watched): Promise<Measurement> {
     const { env = process.env, daemons = [], directories = [] } = watched;
-    const diskBefore = sizeOf(directories);
-    const cpuBefore = cpuOf(daemons);
-    const selfBefore = reapedCpu();
+    const diskOf = (): number => directories.reduce((sum, directory) => sum + sizeOf(directory), 0);
+    const cpuOf = (): number => reapedCpu() + sumOver(daemons, "cpuSeconds");
+    const diskBefore = diskOf();
+    const cpuBefore = cpuOf();
     const started = performance.now();
-    const child = spawn("bash", ["-euc", `set -o pipefail; ${script}`], {
-        env,
-        stdio: ["ignore", "ignore", "pipe"],
-    });
-    let log = "";
-    child.stderr.on("data", (chunk: Buffer) => {
-        log += chunk.toString();
-    });
+    const child = spawn("bash", ["-euc", `set -o pipefail; ${script}`], { env, stdio: ["ignore", "ignore", "pipe"] });
+    const log = text(child.stderr);
     let peakRssBytes = 0;
     let peakDiskBytes = 0;
     let count = 0;
     const timer = setInterval(() => {
-        peakRssBytes = Math.max(peakRssBytes, rssOf([child.pid ?? 0, ...daemons]));
-        if (count++ % 2 === 0) peakDiskBytes = Math.max(peakDiskBytes, sizeOf(directories) - diskBefore);
+        peakRssBytes = Math.max(peakRssBytes, sumOver([child.pid ?? 0, ...daemons], "rssBytes"));
+        if (count++ % 2 === 0) peakDiskBytes = Math.max(peakDiskBytes, diskOf() - diskBefore);
     }, sampleMs);
-    const code = await new Promise((resolve) => child.once("close", resolve));
+    const [code] = (await once(child, "close")) as [number | null];
     const wallSeconds = (performance.now() - started) / 1000;
     clearInterval(timer);
-    if (code !== 0) {
-        throw new Error(`"${script}" ended with ${String(code)}:\n${log}`);
-    }
-    peakDiskBytes = Math.max(peakDiskBytes, sizeOf(directories) - diskBefore);
-    const cpuSeconds = reapedCpu() - selfBefore + cpuOf(daemons) - cpuBefore;
-    return { wallSeconds, cpuSeconds, peakRssBytes, peakDiskBytes };
+    if (code !== 0) throw new Error(`"${script}" ended with ${String(code)}:\n${await log}`);
+    peakDiskBytes = Math.max(peakDiskBytes, diskOf() - diskBefore);
+    return { wallSeconds, cpuSeconds: cpuOf() - cpuBefore, peakRssBytes, peakDiskBytes };
 }
 
 interface ProcessStat {
@@ -66,74 +60,54 @@ interface ProcessStat {
     readonly rssBytes: number;
 }
 
-function statOf(pid: number | "self"): ProcessStat | undefined {
+/** The numbers of a process after its name: man proc_pid_stat, from field 4 on. */
+function fieldsOf(pid: string): number[] {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const [, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields.map(Number);
+}
+
+function cpuSecondsIn(fields: readonly number[]): number {
+    return fields.reduce((sum, ticks) => sum + ticks, 0) / ticksPerSecond;
+}
+
+/** Time of the ended children of this process. */
+function reapedCpu(): number {
+    return cpuSecondsIn(fieldsOf("self").slice(12, 14));
+}
+
+function statOf(pid: string): ProcessStat | undefined {
     try {
-        const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-        const fields = text
-            .slice(text.lastIndexOf(")") + 2)
-            .split(" ")
-            .map(Number);
-        const [, parent = 0] = fields;
-        const ticks = fields.slice(11, 15).reduce((sum, value) => sum + value, 0);
-        const rssBytes = (fields[21] ?? 0) * 4096;
-        return { pid: Number(pid), parent, cpuSeconds: ticks / ticksPerSecond, rssBytes };
+        const fields = fieldsOf(pid);
+        const [parent = 0] = fields;
+        const cpuSeconds = cpuSecondsIn(fields.slice(10, 14));
+        return { pid: Number(pid), parent, cpuSeconds, rssBytes: (fields[20] ?? 0) * 4096 };
     } catch {
         return undefined; // it has ended
     }
 }
 
-/** Time of the ended children of this process. */
-function reapedCpu(): number {
-    const text = readFileSync("/proc/self/stat", "utf8");
-    const fields = text
-        .slice(text.lastIndexOf(")") + 2)
-        .split(" ")
-        .map(Number);
-    return ((fields[13] ?? 0) + (fields[14] ?? 0)) / ticksPerSecond;
-}
-
-/** The processes and everything below them. */
-function treeOf(roots: readonly number[]): ProcessStat[] {
+/** What processes and everything below them have together. */
+function sumOver(roots: readonly number[], what: "cpuSeconds" | "rssBytes"): number {
     const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-    const all = pids.flatMap((pid) => statOf(Number(pid)) ?? []);
+    const all = pids.flatMap((pid) => statOf(pid) ?? []);
     const members = new Set(roots);
     for (let before = 0; before !== members.size;) {
         before = members.size;
         all.filter(({ parent }) => members.has(parent)).forEach(({ pid }) => members.add(pid));
     }
-    return all.filter(({ pid }) => members.has(pid));
+    return all.filter(({ pid }) => members.has(pid)).reduce((sum, each) => sum + each[what], 0);
 }
 
-function rssOf(roots: readonly number[]): number {
-    return treeOf(roots).reduce((sum, { rssBytes }) => sum + rssBytes, 0);
-}
-
-function cpuOf(roots: readonly number[]): number {
-    return roots.length === 0 ? 0 : treeOf(roots).reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
-}
-
-function sizeOf(directories: readonly string[]): number {
-    return directories.reduce((sum, directory) => sum + sizeOfOne(directory), 0);
-}
-
-function sizeOfOne(directory: string): number {
+function sizeOf(directory: string): number {
     try {
         return readdirSync(directory, { withFileTypes: true }).reduce((sum, entry) => {
             const name = path.join(directory, entry.name);
-            if (entry.isDirectory()) {
-                return entry.name === "merged" ? sum : sum + sizeOfOne(name); // a mount of what is beside it
-            }
-            return entry.isFile() ? sum + blocksOf(name) : sum;
+            if (entry.isFile()) return sum + 512 * (statSync(name, { throwIfNoEntry: false })?.blocks ?? 0);
+            // "merged" is a mount of what is beside it.
+            return entry.isDirectory() && entry.name !== "merged" ? sum + sizeOf(name) : sum;
         }, 0);
     } catch {
         return 0; // it has been removed meanwhile
-    }
-}
-
-function blocksOf(file: string): number {
-    try {
-        return statSync(file).blocks * 512;
-    } catch {
-        return 0;
     }
 }

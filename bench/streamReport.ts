@@ -1,19 +1,19 @@
 /** Runs of one method. */
 export interface Series {
     readonly method: string;
-    readonly wallSeconds: readonly number[];
-    readonly cpuSeconds: readonly number[];
-    readonly peakRssBytes: readonly number[];
-    readonly peakDiskBytes: readonly number[];
+    readonly wallSeconds: number[];
+    readonly cpuSeconds: number[];
+    readonly peakRssBytes: number[];
+    readonly peakDiskBytes: number[];
     /** Bytes that the method sends to the object store. */
     readonly movedBytes: number;
 }
 
 /** The value in the middle. */
 export function median(values: readonly number[]): number {
-    const sorted = [...values].sort((a, b) => a - b);
-    const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.ceil((sorted.length - 1) / 2)]];
-    return ((low ?? NaN) + (high ?? NaN)) / 2;
+    const sorted = values.toSorted((a, b) => a - b);
+    const middle = (sorted.length - 1) / 2;
+    return ((sorted[Math.floor(middle)] ?? NaN) + (sorted[Math.ceil(middle)] ?? NaN)) / 2;
 }
 
 const megabytes = (bytes: number): string => Math.round(bytes / 1e6).toString();

@@ -115,12 +115,7 @@ export function asFailure(error: unknown, arn?: string): Failure {
     }
     const code = codeOf(error);
     const [, next, says = message] = awsErrors.find(([codes]) => codes.test(code)) ?? [];
-    return new Failure(says, {
-        code,
-        arn: arn ?? /arn:[\w-]+:[^\s"',]+/.exec(message)?.[0],
-        next,
-        cause: error,
-    });
+    return new Failure(says, { code, arn: arn ?? /arn:[\w-]+:[^\s"',]+/.exec(message)?.[0], next, cause: error });
 }
 
 /** Prints an error. The only place that does. */

@@ -50,10 +50,7 @@ function readJson(name: string, text: string): readonly Row[] {
 }
 
 function linesOf(name: string, text: string) {
-    const lines = text.split("\n").map((line, index) => ({
-        where: `${name} line ${index + 1}`,
-        value: line.trim(),
-    }));
+    const lines = text.split("\n").map((line, index) => ({ where: `${name} line ${index + 1}`, value: line.trim() }));
     return lines.filter(({ value }) => value !== "");
 }
 

@@ -11,10 +11,7 @@ export interface StackOptions {
 }
 
 /** Variables that say the same; an option goes before them. */
-export const stackVariables = {
-    stateMachine: "IMAGE_EXPORT_STATE_MACHINE_ARN",
-    stack: "IMAGE_EXPORT_STACK",
-} as const;
+export const stackVariables = { stateMachine: "IMAGE_EXPORT_STATE_MACHINE_ARN", stack: "IMAGE_EXPORT_STACK" } as const;
 
 /**
  * Finds the outputs of the stack that was asked for: `--state-machine`, `--stack`, the variables, and else the stack that

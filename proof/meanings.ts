@@ -88,17 +88,11 @@ const subnets = (stack: Stack) => ofNetwork(stack, "subnet", "subnets");
 
 /** S3 works for the caller, on the stack's bucket: with a Bucket Key, which has the bucket as its context. */
 function throughS3(stack: Stack, bucket = stack.arn("image-export-storage-bucket")): Record<string, string> {
-    return {
-        "kms:ViaService": `s3.${at.region}.amazonaws.com`,
-        "kms:EncryptionContext:aws:s3:arn": bucket,
-    };
+    return { "kms:ViaService": `s3.${at.region}.amazonaws.com`, "kms:EncryptionContext:aws:s3:arn": bucket };
 }
 
 function throughSns(topic: string): Record<string, string> {
-    return {
-        "kms:ViaService": `sns.${at.region}.amazonaws.com`,
-        "kms:EncryptionContext:aws:sns:topicArn": topic,
-    };
+    return { "kms:ViaService": `sns.${at.region}.amazonaws.com`, "kms:EncryptionContext:aws:sns:topicArn": topic };
 }
 
 const pulls: Record<Stack["engine"], string> = {
@@ -277,10 +271,7 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
             [everyObject(stack)],
             {
                 "s3:x-amz-server-side-encryption": "aws:kms",
-                "s3:x-amz-server-side-encryption-aws-kms-key-id": {
-                    ...otherThan(key, ...others),
-                    orMissing: true,
-                },
+                "s3:x-amz-server-side-encryption-aws-kms-key-id": { ...otherThan(key, ...others), orMissing: true },
             },
             deny,
         );
@@ -289,12 +280,7 @@ const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meanin
         may(
             "s3:PutObject",
             [everyObject(stack)],
-            {
-                "s3:x-amz-server-side-encryption-customer-algorithm": {
-                    ...otherThan("", "AES256"),
-                    outside: [],
-                },
-            },
+            { "s3:x-amz-server-side-encryption-customer-algorithm": { ...otherThan("", "AES256"), outside: [] } },
             deny,
         ),
     LetAlarmsPublish: (stack) =>

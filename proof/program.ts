@@ -44,10 +44,7 @@ export const variants: readonly Variant[] = [
             (name) => `arn:${at.partition}:ecr:${at.region}:444455556666:repository/platform/${name}`,
         ),
         pullThroughCache: [{ prefix: "mirror", upstreamRegistryUrl: "public.ecr.aws" }],
-        triggers: {
-            onPush: { repositories: ["nginx"], tags: ["v*"] },
-            schedule: { expression: "rate(1 day)" },
-        },
+        triggers: { onPush: { repositories: ["nginx"], tags: ["v*"] }, schedule: { expression: "rate(1 day)" } },
         notifications: { slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" } },
     }),
     variant("dev", "docker", " with an isolated network", { network: "isolated" }),
