@@ -11,6 +11,8 @@ import { exportErrors } from "../contract/errors";
 import { manifestPrefix, resultPrefix } from "../contract/keys";
 import { batchExecutionPrefix, foreignFieldPrefix, requestFields } from "../contract/request";
 import {
+    caught,
+    caughtAll,
     caughtCause,
     caughtError,
     checkSize,
@@ -21,15 +23,17 @@ import {
     jsonString,
     literal,
     matches,
-    patience,
     quoted,
     readCause,
     regex,
+    retry,
+    rule,
     sameRequest,
     startRetry,
     type State,
     type StateMachineDefinition,
     type States,
+    task,
 } from "./language";
 
 /** Arguments of {@link batchDefinition}. */
@@ -69,10 +73,7 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
         States: {
             "Read batch": readBatch(args),
             "Check batch": checkBatch(),
-            "Nothing to export": {
-                Type: "Succeed",
-                Output: { total: 0, exported: 0, text: "0 of 0 exported" },
-            },
+            "Nothing to export": { Type: "Succeed", Output: { total: 0, exported: 0, text: "0 of 0 exported" } },
             "Export images": exportEach(args, "images", { Items: expression("$states.input") }),
             ...Object.fromEntries(
                 manifestForms.map(({ form, config }) => [
@@ -81,10 +82,7 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
                         ItemReader: {
                             Resource: `arn:${args.partition}:states:::s3:getObject`,
                             ReaderConfig: config,
-                            Arguments: {
-                                Bucket: expression("$stack.artifactBucket"),
-                                Key: expression("$key"),
-                            },
+                            Arguments: { Bucket: expression("$stack.artifactBucket"), Key: expression("$key") },
                         },
                     }),
                 ]),
@@ -92,12 +90,7 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
             "Count results": countResults(args),
             "Were all exported?": {
                 Type: "Choice",
-                Choices: [
-                    {
-                        Condition: expression("$counts.exported = $counts.total or $allowFailures"),
-                        Next: "Done",
-                    },
-                ],
+                Choices: [rule("$counts.exported = $counts.total or $allowFailures", "Done")],
                 Default: "Failed",
             },
             Done: {
@@ -117,11 +110,9 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
 
 /** Reads the fields of a batch. Its images stay in the output: they may be larger than what a variable takes. */
 function readBatch({ artifactBucket, exportMachineArn }: BatchDefinitionArgs): State {
-    const [images, manifest, allowFailures] = batchFields.map((field) => `$states.input.${field}`) as [
-        string,
-        string,
-        string,
-    ];
+    const images = "$states.input.images";
+    const manifest = "$states.input.manifest";
+    const allowFailures = "$states.input.allowFailures";
     const isObject = "$type($states.input) = 'object'";
     const textOf = (field: string): string =>
         `${isObject} ? $type(${manifest}) = 'object' ? $type(${manifest}.${field}) = 'string' ? $substring(${manifest}.${field}, 0, 1025) : '' : '' : ''`;
@@ -156,30 +147,21 @@ function readBatch({ artifactBucket, exportMachineArn }: BatchDefinitionArgs): S
 /** Refuses what is no batch, and finds the Map that reads it. */
 function checkBatch(): State {
     const endings = manifestForms.map(({ ending }) => ending).join(", ");
+    const below = `${manifestPrefix.replace(".", "\\.")}[^\\u0000-\\u001f\\u007f]*`;
+    const wrong = `'manifest is ' & $manifest & ': expected an object of the bucket ' & $stack.artifactBucket & ' whose key begins with ${manifestPrefix} and ends with ${endings}.'`;
     return {
         Type: "Choice",
         Choices: [
-            {
-                Condition: expression("$problem != ''"),
-                Assign: failure("InvalidInput", "$problem"),
-                Next: "Failed",
-            },
-            { Condition: expression("$hasImages and $count($states.input) = 0"), Next: "Nothing to export" },
-            { Condition: expression("$hasImages"), Next: "Export images" },
-            ...manifestForms.map(({ ending, form }) => ({
-                Condition: expression(
-                    `$bucket = $stack.artifactBucket and $length($key) <= 1024 and ${matches("$key", `${manifestPrefix.replace(".", "\\.")}[^\\u0000-\\u001f\\u007f]*\\${ending}`)}`,
+            rule("$problem != ''", "Failed", failure("InvalidInput", "$problem")),
+            rule("$hasImages and $count($states.input) = 0", "Nothing to export"),
+            rule("$hasImages", "Export images"),
+            ...manifestForms.map(({ ending, form }) =>
+                rule(
+                    `$bucket = $stack.artifactBucket and $length($key) <= 1024 and ${matches("$key", `${below}\\${ending}`)}`,
+                    `Export images of ${form}`,
                 ),
-                Next: `Export images of ${form}`,
-            })),
-            {
-                Condition: expression("true"),
-                Assign: failure(
-                    "InvalidInput",
-                    `'manifest is ' & $manifest & ': expected an object of the bucket ' & $stack.artifactBucket & ' whose key begins with ${manifestPrefix} and ends with ${endings}.'`,
-                ),
-                Next: "Failed",
-            },
+            ),
+            rule("true", "Failed", failure("InvalidInput", wrong)),
         ],
         Default: "Failed",
     };
@@ -222,18 +204,12 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
         },
         Output: {},
         Catch: [
-            {
-                ErrorEquals: ["States.ItemReaderFailed"],
-                Assign: failure("InvalidInput", `'The manifest ' & $key & ' cannot be read: ' & ${caughtCause}`),
-                Output: {},
-                Next: "Failed",
-            },
-            {
-                ErrorEquals: ["States.ALL"],
-                Assign: failure("ExportFailed", caughtError),
-                Output: {},
-                Next: "Failed",
-            },
+            caught(
+                ["States.ItemReaderFailed"],
+                "Failed",
+                failure("InvalidInput", `'The manifest ' & $key & ' cannot be read: ' & ${caughtCause}`),
+            ),
+            caught(["States.ALL"], "Failed", failure("ExportFailed", caughtError)),
         ],
         Next: "Count results",
     };
@@ -252,54 +228,37 @@ function exportOne({ partition }: BatchDefinitionArgs, suffix: string): States {
             [named("Read row")]: {
                 Type: "Pass",
                 Comment: "Takes a request, an image URI, or the cells of a row",
-                Assign: {
-                    machine: expression("$states.input.machine"),
-                    row: expression(readRow),
-                },
+                Assign: { machine: expression("$states.input.machine"), row: expression(readRow) },
                 Output: {},
                 Next: named("Is it a request?"),
             },
             [named("Is it a request?")]: {
                 Type: "Choice",
-                Choices: [
-                    {
-                        Condition: expression("$row.problem != ''"),
-                        Assign: failure("InvalidInput", "$row.problem"),
-                        Next: named("Not exported"),
-                    },
-                ],
+                Choices: [rule("$row.problem != ''", named("Not exported"), failure("InvalidInput", "$row.problem"))],
                 Default: named("Export"),
             },
             [named("Export")]: {
-                Type: "Task",
-                Resource: `arn:${partition}:states:::states:startExecution.sync:2`,
-                Arguments: {
+                ...task(partition, "states:startExecution.sync:2", {
                     StateMachineArn: expression("$machine"),
                     Name: expression("$row.name"),
                     Input: expression("$row.request"),
-                },
+                }),
                 Output: expression(`$exists(${description}.Output) ? ${description}.Output : {}`),
                 Retry: startRetry,
                 Catch: [
-                    {
-                        ErrorEquals: ["StepFunctions.ExecutionAlreadyExistsException"],
-                        Output: {},
-                        Next: named("Look at the execution of that name"),
-                    },
-                    {
-                        ErrorEquals: ["States.ALL"],
-                        Assign: { failure: expression(whyItFailed) },
-                        Output: {},
-                        Next: named("Not exported"),
-                    },
+                    caught(
+                        ["StepFunctions.ExecutionAlreadyExistsException"],
+                        named("Look at the execution of that name"),
+                    ),
+                    caught(["States.ALL"], named("Not exported"), { failure: expression(whyItFailed) }),
                 ],
                 End: true,
             },
             // The same request twice in a batch is one execution; that of somebody else does not count.
             [named("Look at the execution of that name")]: {
-                Type: "Task",
-                Resource: `arn:${partition}:states:::aws-sdk:sfn:describeExecution`,
-                Arguments: { ExecutionArn: expression(executionArnOf("$machine", "$row.name")) },
+                ...task(partition, "aws-sdk:sfn:describeExecution", {
+                    ExecutionArn: expression(executionArnOf("$machine", "$row.name")),
+                }),
                 Assign: {
                     isTwin: expression(
                         `${sameRequest(description, "$row.request")} ? ${description}.Status = 'SUCCEEDED' : false`,
@@ -315,21 +274,19 @@ function exportOne({ partition }: BatchDefinitionArgs, suffix: string): States {
                 Output: expression(
                     `$merge([$exists(${description}.Output) ? $parse(${description}.Output) : {}, { 'duplicate': true }])`,
                 ),
-                Retry: [{ ErrorEquals: ["States.ALL"], ...patience(3, 2) }],
-                Catch: ["States.DataLimitExceeded", "States.ALL"].map((error) => ({
-                    ErrorEquals: [error],
-                    Assign: failure(
+                Retry: [retry(["States.ALL"], 3, 2)],
+                Catch: caughtAll(
+                    named("Not exported"),
+                    failure(
                         "ExportFailed",
                         `'The execution ' & $row.name & ' exists, and cannot be read. ' & ${caughtError}`,
                     ),
-                    Output: {},
-                    Next: named("Not exported"),
-                })),
+                ),
                 Next: named("Has its twin exported it?"),
             },
             [named("Has its twin exported it?")]: {
                 Type: "Choice",
-                Choices: [{ Condition: expression("$isTwin"), Next: named("Exported with its twin") }],
+                Choices: [rule("$isTwin", named("Exported with its twin"))],
                 Default: named("Not exported"),
             },
             [named("Exported with its twin")]: { Type: "Succeed" },
@@ -381,34 +338,30 @@ const whyItFailed = `(
 
 /** Asks the Map Run how many images were exported. */
 function countResults({ partition }: BatchDefinitionArgs): State {
-    const { total, exported } = {
-        total: "$states.result.ItemCounts.Total",
-        exported: "$states.result.ItemCounts.Succeeded",
-    };
+    const total = "$states.result.ItemCounts.Total";
+    const exported = "$states.result.ItemCounts.Succeeded";
     const text = `$string(${exported}) & ' of ' & $string(${total}) & ' exported'`;
+    const list = "s3://' & $stack.artifactBucket & '/' & $run.key & '";
     return {
-        Type: "Task",
-        Resource: `arn:${partition}:states:::aws-sdk:sfn:describeMapRun`,
-        Arguments: { MapRunArn: expression("$run.arn") },
+        ...task(partition, "aws-sdk:sfn:describeMapRun", { MapRunArn: expression("$run.arn") }),
         Assign: {
             counts: { total: expression(total), exported: expression(exported), text: expression(text) },
             ...failure(
                 "ExportFailed",
-                `${text} & '. Which ones failed and why is listed by s3://' & $stack.artifactBucket & '/' & $run.key & '. Start the same batch again to export what is left.'`,
+                `${text} & '. Which ones failed and why is listed by ${list}. Start the same batch again to export what is left.'`,
             ),
         },
         Output: {},
-        Retry: [{ ErrorEquals: ["States.ALL"], ...patience(5, 2) }],
+        Retry: [retry(["States.ALL"], 5, 2)],
         Catch: [
-            {
-                ErrorEquals: ["States.ALL"],
-                Assign: failure(
+            caught(
+                ["States.ALL"],
+                "Failed",
+                failure(
                     "ExportFailed",
-                    `'Every image was tried, but the results cannot be counted: ' & ${caughtError} & '. They are listed by s3://' & $stack.artifactBucket & '/' & $run.key & '.'`,
+                    `'Every image was tried, but the results cannot be counted: ' & ${caughtError} & '. They are listed by ${list}.'`,
                 ),
-                Output: {},
-                Next: "Failed",
-            },
+            ),
         ],
         Next: "Were all exported?",
     };

@@ -29,6 +29,8 @@ import {
     requestVariables,
 } from "../contract/request";
 import {
+    type Assign,
+    caught,
     caughtCause,
     caughtError,
     checkSize,
@@ -40,12 +42,14 @@ import {
     jsonString,
     literal,
     matches,
-    patience,
     quoted,
     readCause,
     regex,
+    retry,
+    rule,
     type State,
     type StateMachineDefinition,
+    task,
 } from "./language";
 
 /** Arguments of {@link exportDefinition}. */
@@ -126,11 +130,7 @@ function readInput(args: ExportDefinitionArgs): State {
                 accountId: args.at.accountId,
                 projectName: args.projectName,
                 buildsUrl: args.buildsUrl,
-                defaults: {
-                    imageUri: args.imageUri,
-                    artifactBucket: args.artifactBucket,
-                    ...requestDefaults,
-                },
+                defaults: { imageUri: args.imageUri, artifactBucket: args.artifactBucket, ...requestDefaults },
                 registries: registriesOf(args),
             },
             given: expression(`(
@@ -254,14 +254,10 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
 
 /** Refuses what cannot work, before anything is started. */
 function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
-    const refuse = (field: (typeof requestFields)[number], isGood: string, expected: string): ChoiceRule => ({
-        Condition: expression(`$not(${isGood})`),
-        Assign: failure(
-            "InvalidInput",
-            `${literal(`${field} is `)} & ${quoted(`$request.${field}`)} & ': ' & ${expected} & '.'`,
-        ),
-        Next: "Failed",
-    });
+    const refuse = (field: (typeof requestFields)[number], isGood: string, expected: string): ChoiceRule => {
+        const cause = `${literal(`${field} is `)} & ${quoted(`$request.${field}`)} & ': ' & ${expected} & '.'`;
+        return rule(`$not(${isGood})`, "Failed", failure("InvalidInput", cause));
+    };
     const isText = (field: string, limit: number, then: string): string =>
         `($type($request.${field}) = 'string' ? $length($request.${field}) <= ${limit} ? (${then}) : false : false)`;
     const platforms = engine === "stream" ? `${platformPattern}|${allPlatforms}` : platformPattern;
@@ -269,11 +265,7 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
     return {
         Type: "Choice",
         Choices: [
-            {
-                Condition: expression("$problem != ''"),
-                Assign: failure("InvalidInput", "$problem"),
-                Next: "Failed",
-            },
+            rule("$problem != ''", "Failed", failure("InvalidInput", "$problem")),
             refuse(
                 "imageUri",
                 "$request.image.isRead",
@@ -306,12 +298,8 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
                     `expected ${artifactKeyRule(artifactPrefix)}. Leave the field out for a key made of repository and tag`,
                 ),
             ),
-            {
-                Condition: expression("$request.image.digest != ''"),
-                Assign: { digest: expression("$request.image.digest") },
-                Next: "Look at record",
-            },
-            { Condition: expression("$request.image.isAskable"), Next: "Ask ECR" },
+            rule("$request.image.digest != ''", "Look at record", { digest: expression("$request.image.digest") }),
+            rule("$request.image.isAskable", "Ask ECR"),
         ],
         // The build asks the registry, and finds out whether the export is there.
         Default: "Export image",
@@ -341,28 +329,23 @@ function isArtifactKey(artifactPrefix: string): string {
 /** Asks which digest a tag means. A tag that ECR does not have ends the execution; whatever else it says, the build finds out. */
 function askEcr({ at }: ExportDefinitionArgs): State {
     const told = "$states.result.ImageDetails[0].ImageDigest";
+    const missing = `$request.imageUri & ' does not exist in the registry. ' & ${caughtCause}`;
     return {
-        Type: "Task",
-        Resource: `arn:${at.partition}:states:::aws-sdk:ecr:describeImages`,
-        Arguments: {
+        ...task(at.partition, "aws-sdk:ecr:describeImages", {
             RepositoryName: expression("$request.image.repository"),
             ImageIds: [{ ImageTag: expression("$request.image.tag") }],
-        },
+        }),
         TimeoutSeconds: lookUpSeconds,
         Assign: { digest: expression(`$exists(${told}) ? $string(${told}) : ''`) },
         Output: {},
-        Retry: [{ ErrorEquals: ["Ecr.EcrException", "Ecr.ServerException"], ...patience(2, 1) }],
+        Retry: [retry(["Ecr.EcrException", "Ecr.ServerException"], 2, 1)],
         Catch: [
-            {
-                ErrorEquals: ["Ecr.ImageNotFoundException", "Ecr.RepositoryNotFoundException"],
-                Assign: failure(
-                    "ImageNotFound",
-                    `$request.imageUri & ' does not exist in the registry. ' & ${caughtCause}`,
-                ),
-                Output: {},
-                Next: "Failed",
-            },
-            { ErrorEquals: ["States.ALL"], Output: {}, Next: "Export image" },
+            caught(
+                ["Ecr.ImageNotFoundException", "Ecr.RepositoryNotFoundException"],
+                "Failed",
+                failure("ImageNotFound", missing),
+            ),
+            caught(["States.ALL"], "Export image"),
         ],
         Next: "Look at record",
     };
@@ -371,63 +354,40 @@ function askEcr({ at }: ExportDefinitionArgs): State {
 /** What is known of a record that is not there: all of its metadata blank. */
 const blankRecord = JSON.stringify(Object.fromEntries(Object.values(metadataNames).map((name) => [name, ""])));
 
-/** For what S3 does not answer within a moment. Without s3:ListBucket a missing object is a 403, as much else is. */
-const lookRetry = [{ ErrorEquals: ["S3.S3Exception", "S3.SdkClientException", "States.Timeout"], ...patience(2, 1) }];
+/** Asks S3 for an object of the request's bucket; an answer of S3 that shows none is left in `looked`. */
+function lookAt(partition: string, what: string, key: string, seen: Assign, next: string): State {
+    return {
+        ...task(partition, "aws-sdk:s3:headObject", {
+            Bucket: expression("$request.artifactBucket"),
+            Key: expression(key),
+        }),
+        TimeoutSeconds: lookUpSeconds,
+        Assign: seen,
+        Output: {},
+        // What S3 does not answer within a moment. Without s3:ListBucket a missing object is a 403, as much else is.
+        Retry: [retry(["S3.S3Exception", "S3.SdkClientException", "States.Timeout"], 2, 1)],
+        Catch: [caught(["States.ALL"], "Is it exported?", { looked: expression(`'the ${what}: ' & ${caughtError}`) })],
+        Next: next,
+    };
+}
 
 /** The metadata of the record's object say what the archive is (contract/record.ts). */
 function lookAtRecord({ at }: ExportDefinitionArgs): State {
     const metadata = "$states.result.Metadata";
-    return {
-        Type: "Task",
-        Resource: `arn:${at.partition}:states:::aws-sdk:s3:headObject`,
-        Arguments: {
-            Bucket: expression("$request.artifactBucket"),
-            Key: expression(`$request.artifactKey & ${literal(recordSuffix)}`),
-        },
-        TimeoutSeconds: lookUpSeconds,
-        Assign: {
-            record: expression(`$merge([${blankRecord}, $exists(${metadata}) ? ${metadata} : {}])`),
-            looked: expression("''"),
-        },
-        Output: {},
-        Retry: lookRetry,
-        Catch: [
-            {
-                ErrorEquals: ["States.ALL"],
-                Assign: { looked: expression(`'the record: ' & ${caughtError}`) },
-                Output: {},
-                Next: "Is it exported?",
-            },
-        ],
-        Next: "Look at archive",
+    const seen = {
+        record: expression(`$merge([${blankRecord}, $exists(${metadata}) ? ${metadata} : {}])`),
+        looked: expression("''"),
     };
+    return lookAt(at.partition, "record", `$request.artifactKey & ${literal(recordSuffix)}`, seen, "Look at archive");
 }
 
 /** The record is bound to a version of the archive (decision 0010). */
 function lookAtArchive({ at }: ExportDefinitionArgs): State {
-    return {
-        Type: "Task",
-        Resource: `arn:${at.partition}:states:::aws-sdk:s3:headObject`,
-        Arguments: { Bucket: expression("$request.artifactBucket"), Key: expression("$request.artifactKey") },
-        TimeoutSeconds: lookUpSeconds,
-        Assign: {
-            archive: {
-                versionId: expression("$exists($states.result.VersionId) ? $string($states.result.VersionId) : ''"),
-                sizeBytes: expression("$exists($states.result.ContentLength) ? $states.result.ContentLength : 0"),
-            },
-        },
-        Output: {},
-        Retry: lookRetry,
-        Catch: [
-            {
-                ErrorEquals: ["States.ALL"],
-                Assign: { looked: expression(`'the archive: ' & ${caughtError}`) },
-                Output: {},
-                Next: "Is it exported?",
-            },
-        ],
-        Next: "Is it exported?",
+    const archive = {
+        versionId: expression("$exists($states.result.VersionId) ? $string($states.result.VersionId) : ''"),
+        sizeBytes: expression("$exists($states.result.ContentLength) ? $states.result.ContentLength : 0"),
     };
+    return lookAt(at.partition, "archive", "$request.artifactKey", { archive }, "Is it exported?");
 }
 
 /** The value of a field of the record's metadata. */
@@ -451,23 +411,15 @@ function isItExported({ engine }: ExportDefinitionArgs): State {
         // Where nobody knew the digest beforehand, the build has compared it.
         `(${isDigest("imageDigest")} or ${isDigest("indexDigest")} or ($digest = '' and $buildId != ''))`,
     ].join(" and ");
+    const unseen =
+        "'The build ' & $buildId & ' succeeded, but S3 does not show ' & $looked & ' (Builds and their logs: ' & $stack.buildsUrl & ')'";
     return {
         Type: "Choice",
         Choices: [
-            {
-                Condition: expression("$buildId = '' and ($digest = '' or $request.force)"),
-                Next: "Export image",
-            },
-            { Condition: expression(isSame), Next: "Done" },
-            { Condition: expression("$buildId = ''"), Next: "Export image" },
-            {
-                Condition: expression("$looked != ''"),
-                Assign: failure(
-                    "ExportFailed",
-                    `'The build ' & $buildId & ' succeeded, but S3 does not show ' & $looked & ' (Builds and their logs: ' & $stack.buildsUrl & ')'`,
-                ),
-                Next: "Failed",
-            },
+            rule("$buildId = '' and ($digest = '' or $request.force)", "Export image"),
+            rule(isSame, "Done"),
+            rule("$buildId = ''", "Export image"),
+            rule("$looked != ''", "Failed", failure("ExportFailed", unseen)),
         ],
         Default: "Failed",
     };
@@ -486,9 +438,7 @@ function exportImage(args: ExportDefinitionArgs): State {
     };
     const id = "$states.result.Build.Id";
     return {
-        Type: "Task",
-        Resource: `arn:${args.at.partition}:states:::codebuild:startBuild.sync`,
-        Arguments: {
+        ...task(args.at.partition, "codebuild:startBuild.sync", {
             ProjectName: expression("$stack.projectName"),
             EnvironmentVariablesOverride: requestVariables.map((name) => ({
                 Name: name,
@@ -496,39 +446,24 @@ function exportImage(args: ExportDefinitionArgs): State {
                 Type: "PLAINTEXT",
                 Value: expression(variables[name]),
             })),
-        },
+        }),
         TimeoutSeconds: totalMinutes(args) * 60,
         Assign: {
             buildId: expression(`$exists(${id}) ? $string(${id}) : '(unknown)'`),
             // Unless the next look says otherwise.
-            failure: {
-                error: "ExportFailed",
-                cause: expression(
-                    `'The build ' & ($exists(${id}) ? $string(${id}) : '') & ' succeeded, but another export has written ' & $request.artifactKey & ' since. Give the two exports keys of their own, or start this one again.'`,
-                ),
-            },
+            ...failure(
+                "ExportFailed",
+                `'The build ' & ($exists(${id}) ? $string(${id}) : '') & ' succeeded, but another export has written ' & $request.artifactKey & ' since. Give the two exports keys of their own, or start this one again.'`,
+            ),
         },
         Output: {},
         Retry: [
             // 5, 10, 20 and 40 s, then a minute each: in all at most as long as a build may wait in the queue.
-            {
-                ErrorEquals: ["CodeBuild.AccountLimitExceededException"],
-                ...patience(args.queuedTimeoutMinutes + 2),
-            },
+            retry(["CodeBuild.AccountLimitExceededException"], args.queuedTimeoutMinutes + 2),
             // Throttled, dropped, or denied.
-            {
-                ErrorEquals: ["CodeBuild.AWSCodeBuildException", "CodeBuild.SdkClientException"],
-                ...patience(4),
-            },
+            retry(["CodeBuild.AWSCodeBuildException", "CodeBuild.SdkClientException"], 4),
         ],
-        Catch: [
-            {
-                ErrorEquals: ["States.ALL"],
-                Assign: { failure: expression(whyItFailed(args)) },
-                Output: {},
-                Next: "Failed",
-            },
-        ],
+        Catch: [caught(["States.ALL"], "Failed", { failure: expression(whyItFailed(args)) })],
         Next: "Look at record",
     };
 }

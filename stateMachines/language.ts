@@ -23,114 +23,63 @@ export interface States {
     readonly States: Readonly<Record<string, State>>;
 }
 
-/** A value of JSON in which strings may be expressions, and in which Outputs may stand for strings. */
-export type Payload = unknown;
+/** Variables that a state sets, by name: JSON in which strings may be expressions or Outputs, evaluated with the values from before. */
+export type Assign = Readonly<Record<string, unknown>>;
 
-/** Variables that a state sets, by name. They are evaluated with the values from before the state. */
-export type Assign = Readonly<Record<string, Payload>>;
-
-/** One state. */
-export type State = PassState | ChoiceState | TaskState | MapState | SucceedState | FailState;
-
-/** Where an execution goes on. */
-type Transition = { readonly Next: string; readonly End?: never } | { readonly End: true; readonly Next?: never };
-
-/** Sets variables, makes an output. */
-export type PassState = Transition & {
-    readonly Type: "Pass";
+/** One state. Which type has which fields, lab/stateLanguage holds: it refuses all others. */
+export interface State {
+    readonly Type: "Pass" | "Choice" | "Task" | "Map" | "Succeed" | "Fail";
     readonly Comment?: string;
     readonly Assign?: Assign;
-    /** @default the state's input */
-    readonly Output?: Payload;
-};
-
-/** Goes where the first condition that is true leads. */
-export interface ChoiceState {
-    readonly Type: "Choice";
-    readonly Comment?: string;
-    readonly Choices: readonly ChoiceRule[];
-    readonly Default: string;
+    /** @default the state's input, or its result */
+    readonly Output?: unknown;
+    readonly Next?: string;
+    readonly End?: true;
+    /** Of a Choice; the first whose condition is true leads on. */
+    readonly Choices?: readonly ChoiceRule[];
+    readonly Default?: string;
+    /** What a Task calls. */
+    readonly Resource?: string;
+    readonly Arguments?: unknown;
+    readonly TimeoutSeconds?: number;
+    readonly Retry?: readonly Retrier[];
+    readonly Catch?: readonly Catcher[];
+    /** Of a Map, a Distributed one: each item is an execution of its own. */
+    readonly Label?: string;
+    readonly Items?: string;
+    readonly ItemReader?: object;
+    readonly ItemSelector?: object;
+    readonly ItemProcessor?: States & { readonly ProcessorConfig: object };
+    readonly MaxConcurrency?: number;
+    readonly ToleratedFailurePercentage?: number;
+    readonly ResultWriter?: object;
+    /** Of a Fail. */
+    readonly Error?: string;
+    readonly Cause?: string;
 }
 
 /** A rule of a Choice. */
 export interface ChoiceRule {
-    /** An expression that gives true or false. */
     readonly Condition: string;
     readonly Assign?: Assign;
     readonly Next: string;
 }
 
-/** What Task and Map have in common: they can fail, and be tried again. */
-interface Attempt {
-    readonly Comment?: string;
-    readonly Assign?: Assign;
-    /** @default the result */
-    readonly Output?: Payload;
-    readonly Retry?: readonly Retrier[];
-    readonly Catch?: readonly Catcher[];
-}
-
-/** Calls a service. */
-export type TaskState = Transition &
-    Attempt & {
-        readonly Type: "Task";
-        readonly Resource: string;
-        readonly Arguments: Payload;
-        readonly TimeoutSeconds?: number;
-    };
-
-/** Runs states for each item, each in an execution of its own: a Distributed Map, the only one that is used here. */
-export type MapState = Transition &
-    Attempt & {
-        readonly Type: "Map";
-        readonly Label: string;
-        readonly Items?: Payload;
-        readonly ItemReader?: {
-            readonly Resource: string;
-            readonly ReaderConfig: object;
-            readonly Arguments: Payload;
-        };
-        readonly ItemSelector?: Payload;
-        readonly ItemProcessor: States & {
-            readonly ProcessorConfig: { readonly Mode: "DISTRIBUTED"; readonly ExecutionType: "STANDARD" };
-        };
-        readonly MaxConcurrency: number;
-        readonly ToleratedFailurePercentage: number;
-        readonly ResultWriter: {
-            readonly Resource: string;
-            readonly Arguments: Payload;
-            readonly WriterConfig: object;
-        };
-    };
-
-/** Ends the execution with an output. */
-export interface SucceedState {
-    readonly Type: "Succeed";
-    readonly Output?: Payload;
-}
-
-/** Ends the execution with an error. */
-export interface FailState {
-    readonly Type: "Fail";
-    readonly Error: string;
-    readonly Cause: string;
-}
-
 /** When to try again, and how often. */
-export interface Retrier {
+interface Retrier {
     readonly ErrorEquals: readonly string[];
-    readonly IntervalSeconds?: number;
-    readonly BackoffRate?: number;
-    readonly MaxAttempts?: number;
-    readonly MaxDelaySeconds?: number;
-    readonly JitterStrategy?: "FULL" | "NONE";
+    readonly IntervalSeconds: number;
+    readonly BackoffRate: number;
+    readonly MaxAttempts: number;
+    readonly MaxDelaySeconds: number;
+    readonly JitterStrategy: "FULL";
 }
 
 /** Where to go on after an error; only here expressions may read `$states.errorOutput`. */
-export interface Catcher {
+interface Catcher {
     readonly ErrorEquals: readonly string[];
     readonly Assign?: Assign;
-    readonly Output?: Payload;
+    readonly Output: object;
     readonly Next: string;
 }
 
@@ -138,7 +87,7 @@ export interface Catcher {
 export const quoteLimit = 300;
 
 /** Characters of a cause that an error hands on. */
-export const causeLimit = 4000;
+const causeLimit = 4000;
 
 /** An expression; line breaks and indentation of the source go. */
 export function expression(jsonata: string): string {
@@ -197,15 +146,22 @@ export function failure(error: string, cause: string): Assign {
 }
 
 /** Ends an execution as the variable `failure` says. */
-export const failed: FailState = {
-    Type: "Fail",
-    Error: expression("$failure.error"),
-    Cause: expression("$failure.cause"),
-};
+export const failed: State = { Type: "Fail", Error: expression("$failure.error"), Cause: expression("$failure.cause") };
 
-/** Waits between attempts: twice as long each time, up to a minute, and each time a random part of that. */
-export function patience(attempts: number, intervalSeconds = 5): Omit<Retrier, "ErrorEquals"> {
+/** Where a Choice goes if the source of an expression gives true. */
+export function rule(condition: string, next: string, assign?: Assign): ChoiceRule {
+    return { Condition: expression(condition), ...(assign && { Assign: assign }), Next: next };
+}
+
+/** A call of a service. */
+export function task(partition: string, integration: string, args: object): State {
+    return { Type: "Task", Resource: `arn:${partition}:states:::${integration}`, Arguments: args };
+}
+
+/** Tries again after errors: after twice as long each time, up to a minute, and each time a random part of that. */
+export function retry(errors: readonly string[], attempts: number, intervalSeconds = 5): Retrier {
     return {
+        ErrorEquals: errors,
         IntervalSeconds: intervalSeconds,
         BackoffRate: 2,
         MaxAttempts: attempts,
@@ -215,16 +171,26 @@ export function patience(attempts: number, intervalSeconds = 5): Omit<Retrier, "
 }
 
 /** For the start of an execution: what passes if one waits. Throttling has no name of its own. */
-export const startRetry: readonly Retrier[] = [
-    {
-        ErrorEquals: [
+export const startRetry = [
+    retry(
+        [
             "StepFunctions.ExecutionLimitExceededException",
             "StepFunctions.AWSStepFunctionsException",
             "StepFunctions.SdkClientException",
         ],
-        ...patience(8),
-    },
+        8,
+    ),
 ];
+
+/** Goes on after errors. */
+export function caught(errors: readonly string[], next: string, assign?: Assign): Catcher {
+    return { ErrorEquals: errors, ...(assign && { Assign: assign }), Output: {}, Next: next };
+}
+
+/** Goes on after every error, the one that `States.ALL` does not stand for, too. */
+export function caughtAll(next: string, assign?: Assign): Catcher[] {
+    return ["States.DataLimitExceeded", "States.ALL"].map((error) => caught([error], next, assign));
+}
 
 /** The ARN of an execution of a state machine, both expressions. */
 export function executionArnOf(machineArn: string, name: string): string {

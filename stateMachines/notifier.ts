@@ -8,14 +8,16 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { type AwsLocation, executionsUrl } from "../contract/aws";
 import {
+    caughtAll,
     checkSize,
     expression,
     literal,
-    patience,
     quoted,
     quoteLimit,
+    retry,
     type State,
     type StateMachineDefinition,
+    task,
 } from "./language";
 
 /** Arguments of {@link notifierDefinition}. */
@@ -87,9 +89,7 @@ function askExecution({ at }: NotifierDefinitionArgs): State {
     const parsed = (field: string): string =>
         `( $length($string(${answer}.${field})) > 20000 ? {} : ( $value := $exists(${answer}.${field}) ? $parse(${answer}.${field}) : {}; $type($value) = 'object' ? $value : {} ) )`;
     return {
-        Type: "Task",
-        Resource: `arn:${at.partition}:states:::aws-sdk:sfn:describeExecution`,
-        Arguments: { ExecutionArn: expression("$executionArn") },
+        ...task(at.partition, "aws-sdk:sfn:describeExecution", { ExecutionArn: expression("$executionArn") }),
         Assign: {
             told: {
                 error: expression(text(answer, "Error", "'(none)'")),
@@ -99,13 +99,9 @@ function askExecution({ at }: NotifierDefinitionArgs): State {
             },
         },
         Output: {},
-        Retry: [{ ErrorEquals: ["States.ALL"], ...patience(5, 2) }],
+        Retry: [retry(["States.ALL"], 5, 2)],
         // The link says what the message cannot.
-        Catch: ["States.DataLimitExceeded", "States.ALL"].map((error) => ({
-            ErrorEquals: [error],
-            Output: {},
-            Next: "Write message",
-        })),
+        Catch: caughtAll("Write message"),
         Next: "Write message",
     };
 }
@@ -155,15 +151,13 @@ function publish({ at, topicArn }: NotifierDefinitionArgs): State {
         }
     })`;
     return {
-        Type: "Task",
-        Resource: `arn:${at.partition}:states:::sns:publish`,
-        Arguments: {
+        ...task(at.partition, "sns:publish", {
             TopicArn: topicArn,
             Subject: expression("$message.title"),
             MessageStructure: "json",
             Message: { default: expression("$message.text"), https: expression(chat) },
-        },
-        Retry: [{ ErrorEquals: ["States.ALL"], ...patience(8, 2) }],
+        }),
+        Retry: [retry(["States.ALL"], 8, 2)],
         End: true,
     };
 }

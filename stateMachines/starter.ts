@@ -10,15 +10,21 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { batchExecutionPrefix } from "../contract/request";
 import {
+    caught,
+    caughtAll,
     checkSize,
     executionArnOf,
     expression,
     failed,
-    patience,
+    failure,
     quoted,
+    retry,
+    rule,
     sameRequest,
     startRetry,
+    type State,
     type StateMachineDefinition,
+    task,
 } from "./language";
 
 /** Arguments of {@link starterDefinition}. */
@@ -34,17 +40,15 @@ export interface StarterDefinitionArgs {
  * share; `request`, the request.
  */
 export function starterDefinition({ partition, exportMachineArn }: StarterDefinitionArgs): StateMachineDefinition {
-    const { trigger, identity, request } = {
-        trigger: "$states.input.trigger",
-        identity: "$states.input.identity",
-        request: "$states.input.request",
-    };
-    const start = (name: string): object => ({
-        StateMachineArn: expression("$machine"),
-        Name: expression(name),
-        Input: expression("$event.request"),
-    });
-    const resource = `arn:${partition}:states:::states:startExecution`;
+    const trigger = "$states.input.trigger";
+    const identity = "$states.input.identity";
+    const request = "$states.input.request";
+    const start = (name: string): State =>
+        task(partition, "states:startExecution", {
+            StateMachineArn: expression("$machine"),
+            Name: expression(name),
+            Input: expression("$event.request"),
+        });
     const definition: StateMachineDefinition = {
         Comment: "Starts the export that a push or a schedule asks for, once",
         QueryLanguage: "JSONata",
@@ -65,68 +69,41 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
                             'name': ${trigger} & '-' & $hash($string([${identity}, ${request}]), 'SHA-256')
                         } : { 'isEvent': false, 'request': {}, 'name': '' }
                     )`),
-                    failure: {
-                        error: "InvalidInput",
-                        cause: expression(
-                            `'The input of the execution is ' & ${quoted("$states.input")} & ': expected { "trigger": a word, "identity": a string, "request": the request }, at most 9,000 characters.'`,
-                        ),
-                    },
+                    ...failure(
+                        "InvalidInput",
+                        `'The input of the execution is ' & ${quoted("$states.input")} & ': expected { "trigger": a word, "identity": a string, "request": the request }, at most 9,000 characters.'`,
+                    ),
                 },
                 Output: {},
                 Next: "Is it an event?",
             },
-            "Is it an event?": {
-                Type: "Choice",
-                Choices: [{ Condition: expression("$event.isEvent"), Next: "Start export" }],
-                Default: "Failed",
-            },
+            "Is it an event?": { Type: "Choice", Choices: [rule("$event.isEvent", "Start export")], Default: "Failed" },
             "Start export": {
-                Type: "Task",
-                Resource: resource,
-                Arguments: start("$event.name"),
+                ...start("$event.name"),
                 Retry: startRetry,
                 Catch: [
-                    {
-                        ErrorEquals: ["StepFunctions.ExecutionAlreadyExistsException"],
-                        Output: {},
-                        Next: "Look at the execution of that name",
-                    },
+                    caught(["StepFunctions.ExecutionAlreadyExistsException"], "Look at the execution of that name"),
                 ],
                 End: true,
             },
             "Look at the execution of that name": {
-                Type: "Task",
-                Resource: `arn:${partition}:states:::aws-sdk:sfn:describeExecution`,
-                Arguments: { ExecutionArn: expression(executionArnOf("$machine", "$event.name")) },
+                ...task(partition, "aws-sdk:sfn:describeExecution", {
+                    ExecutionArn: expression(executionArnOf("$machine", "$event.name")),
+                }),
                 Assign: { isSame: expression(sameRequest("$states.result", "$event.request")) },
                 Output: {},
-                Retry: [{ ErrorEquals: ["States.ALL"], ...patience(3, 2) }],
-                Catch: [
-                    {
-                        ErrorEquals: ["States.DataLimitExceeded"],
-                        Assign: { isSame: false },
-                        Output: {},
-                        Next: "Is it this export?",
-                    },
-                    {
-                        ErrorEquals: ["States.ALL"],
-                        Assign: { isSame: false },
-                        Output: {},
-                        Next: "Is it this export?",
-                    },
-                ],
+                Retry: [retry(["States.ALL"], 3, 2)],
+                Catch: caughtAll("Is it this export?", { isSame: false }),
                 Next: "Is it this export?",
             },
             "Is it this export?": {
                 Type: "Choice",
-                Choices: [{ Condition: expression("$isSame"), Next: "Already started" }],
+                Choices: [rule("$isSame", "Already started")],
                 Default: "Start export under another name",
             },
             "Already started": { Type: "Succeed" },
             "Start export under another name": {
-                Type: "Task",
-                Resource: resource,
-                Arguments: start(
+                ...start(
                     "$substringBefore($event.name, '-') & '-' & $hash($event.name & $states.context.Execution.Id, 'SHA-256')",
                 ),
                 Retry: startRetry,
