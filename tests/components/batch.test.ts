@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { BatchOrchestration, type BatchOrchestrationArgs } from "../../components/batch";
 import { batchDefinition } from "../../stateMachines/batch";
 import { at } from "../../lab/awsTypes";
-import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
+import { itKeepsTheHouseRules, sidsOf } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 
 const states = "arn:aws:states:ap-northeast-1:111122223333";
@@ -16,6 +16,13 @@ const args: BatchOrchestrationArgs = {
     artifactBucketArn,
     maxConcurrency: 25,
 };
+
+/** What the role may do, and what a person needs to start a batch. */
+const own = [
+    ...["ExportEachImage", "FollowEachExport", "AwaitExports", "ReadManifests", "WriteResults"],
+    ...["DeliverExecutionLog", "TraceExecutions"],
+];
+const starting = [...["StartExports", "FollowExports", "FindMapRuns", "CountResults", "PutManifests", "ReadResults"]];
 
 function evaluateBatch(changes: Partial<BatchOrchestrationArgs> = {}): Promise<Evaluation> {
     return evaluate(() => ({ machine: new BatchOrchestration("test", { ...args, ...changes }).urn }));
@@ -51,63 +58,9 @@ describe("BatchOrchestration", () => {
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
     });
 
-    it("lets the role export, read manifests and write results, each in its own place", () => {
-        const { policy } = batch.resource("test-machine-policy").inputs as {
-            policy: { Statement: { Sid: string; Action: unknown; Resource: unknown }[] };
-        };
-        const own = policy.Statement.slice(0, 5).map(({ Sid, Action, Resource }) => [Sid, Action, Resource]);
-        assert.deepEqual(own, [
-            ["ExportEachImage", "states:StartExecution", `${states}:stateMachine:export-0a1b2c3`],
-            [
-                "FollowEachExport",
-                ["states:DescribeExecution", "states:StopExecution"],
-                `${states}:execution:export-0a1b2c3:*`,
-            ],
-            [
-                "AwaitExports",
-                ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
-                "arn:aws:events:ap-northeast-1:111122223333:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule",
-            ],
-            ["ReadManifests", "s3:GetObject", `${artifactBucketArn}/batches/*`],
-            [
-                "WriteResults",
-                ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"],
-                `${artifactBucketArn}/batch-results/*`,
-            ],
-        ]);
-        assert.deepEqual(
-            policy.Statement.slice(5).map(({ Sid }) => Sid),
-            ["DeliverExecutionLog", "TraceExecutions"],
-        );
-    });
-
-    it("lets the role run its own Maps, and count what they did", () => {
-        assert.deepEqual(batch.resource("test-map-policy").inputs["policy"], {
-            Version: "2012-10-17",
-            Statement: [
-                {
-                    Sid: "RunMap",
-                    Effect: "Allow",
-                    Action: "states:StartExecution",
-                    Resource: `${states}:stateMachine:test-machine-0a1b2c3`,
-                },
-                {
-                    Sid: "FollowMap",
-                    Effect: "Allow",
-                    Action: ["states:DescribeExecution", "states:StopExecution"],
-                    Resource: [
-                        `${states}:execution:test-machine-0a1b2c3:*`,
-                        `${states}:execution:test-machine-0a1b2c3/*`,
-                    ],
-                },
-                {
-                    Sid: "CountResults",
-                    Effect: "Allow",
-                    Action: "states:DescribeMapRun",
-                    Resource: `${states}:mapRun:test-machine-0a1b2c3/*`,
-                },
-            ],
-        });
+    it("lets the role export, read manifests and write results, and run its own Maps", () => {
+        assert.deepEqual(sidsOf(batch.resource("test-machine-policy")), own);
+        assert.deepEqual(sidsOf(batch.resource("test-map-policy")), ["RunMap", "FollowMap", "CountResults"]);
     });
 
     it("publishes what a person needs to start a batch", () => {
@@ -117,47 +70,15 @@ describe("BatchOrchestration", () => {
             stateMachineName: "test-machine-0a1b2c3",
             logGroupName: "/aws/vendedlogs/states/test-machine-20250101000000000000000001",
         });
-        const { Statement: statements } = JSON.parse(String(startBatchPolicy)) as {
-            Statement: { Sid: string; Action: unknown; Resource: unknown }[];
-        };
-        assert.deepEqual(
-            statements.map(({ Sid, Action, Resource }) => [Sid, Action, Resource]),
-            [
-                [
-                    "StartExports",
-                    ["states:ListExecutions", "states:StartExecution"],
-                    `${states}:stateMachine:test-machine-0a1b2c3`,
-                ],
-                [
-                    "FollowExports",
-                    ["states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"],
-                    `${states}:execution:test-machine-0a1b2c3:*`,
-                ],
-                ["FindMapRuns", "states:ListMapRuns", `${states}:execution:test-machine-0a1b2c3:*`],
-                ["CountResults", "states:DescribeMapRun", `${states}:mapRun:test-machine-0a1b2c3/*`],
-                ["PutManifests", "s3:PutObject", `${artifactBucketArn}/batches/*`],
-                ["ReadResults", "s3:GetObject", `${artifactBucketArn}/batch-results/*`],
-            ],
-        );
+        assert.deepEqual(sidsOf(String(startBatchPolicy)), starting);
     });
 
     it("encrypts manifests, results and log with a KMS key", async () => {
         const encryptionKeyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         const encrypted = await evaluateBatch({ encryptionKeyArn });
         assert.equal(encrypted.resource("test-machine-log").inputs["kmsKeyId"], encryptionKeyArn);
-        const useKey = {
-            Sid: "WriteEncrypted",
-            Effect: "Allow",
-            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
-            Resource: encryptionKeyArn,
-            Condition: {
-                StringEquals: { "kms:ViaService": "s3.ap-northeast-1.amazonaws.com" },
-                StringLike: { "kms:EncryptionContext:aws:s3:arn": artifactBucketArn },
-            },
-        };
-        assert.deepEqual(statementsOf(encrypted.resource("test-machine-policy"))[5], useKey);
+        assert.deepEqual(sidsOf(encrypted.resource("test-machine-policy")), own.toSpliced(5, 0, "WriteEncrypted"));
         const { startBatchPolicy } = encrypted.component("BatchOrchestration").outputs ?? {};
-        const published = JSON.parse(String(startBatchPolicy)) as { Statement: unknown[] };
-        assert.deepEqual(published.Statement.at(-1), useKey);
+        assert.deepEqual(sidsOf(String(startBatchPolicy)), [...starting, "WriteEncrypted"]);
     });
 });

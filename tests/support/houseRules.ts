@@ -95,6 +95,15 @@ export function statementsOf({ inputs }: RecordedResource): Statement[] {
     return (document as { Statement: Statement[] }).Statement;
 }
 
+/** What names the statements of a resource's policy, or of one in an output. */
+export function sidsOf(policy: RecordedResource | string): (string | undefined)[] {
+    const statements =
+        typeof policy === "string"
+            ? (JSON.parse(policy) as { readonly Statement: readonly Statement[] }).Statement
+            : statementsOf(policy);
+    return statements.map(({ Sid }) => Sid);
+}
+
 /** Fails on an Allow that is wider than it has to be. */
 export function assertNarrow(statements: readonly Statement[], where: string): void {
     for (const { Effect, Action, Resource = [], Principal } of statements) {
