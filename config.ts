@@ -248,6 +248,23 @@ const retention = objectOf("how long archives are kept, and how well they are gu
     ).default(false),
 });
 
+function bucketName(description: string) {
+    const expected = "expected the name of a bucket of this account, not an ARN or an address";
+    return stringThat(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, expected, description);
+}
+
+// docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
+const accessLogs = objectOf("where S3 logs the requests to the bucket, as far as it can (best effort)", {
+    bucket: bucketName(
+        "name of another bucket of the account and region, without a KMS key and Object Lock by default; its policy lets `logging.s3.amazonaws.com` do `s3:PutObject` below the prefix, with the archives' bucket as `aws:SourceArn` and the account as `aws:SourceAccount`",
+    ),
+    prefix: stringThat(
+        /^[A-Za-z0-9/_.-]{1,256}$/,
+        "expected 1 to 256 letters, digits, '/', '_', '.' and '-', for instance image-export/",
+        "what the keys of the logs begin with",
+    ),
+});
+
 /** Tags that the program sets: three in {@link complete}, `component` by components/stackDefaults.ts. */
 const ownTags = ["project", "stack", "managed-by", "component"];
 const mostTags = tagLimits.perResource - ownTags.length;
@@ -337,11 +354,10 @@ export const configuration = z.strictObject({
         "what encrypts archives, logs and notifications, s3 (S3's own keys), kms (a key of the stack's own) or the ARN of a symmetric KMS key of the region, of any account",
     ).default("s3"),
     retention: retention.prefault({}),
-    existingBucket: stringThat(
-        /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
-        "expected the name of a bucket of this account, not an ARN or an address",
+    existingBucket: bucketName(
         "name of a bucket of this account that becomes the stack's with its archives; needs `retention.archiveDays`",
     ).optional(),
+    accessLogs: accessLogs.optional(),
     notifications: notifications.optional(),
     batch: objectOf("how batches are exported", {
         // The most that Step Functions runs: docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
@@ -744,7 +760,7 @@ function* faultsOfCacheRules(judged: Judged): Generator<string> {
 }
 
 function* faultsOfStorage(judged: Judged): Generator<string> {
-    const { encryption, retention, existingBucket, region, partition, isGiven } = judged;
+    const { encryption, retention, existingBucket, accessLogs, region, partition, isGiven } = judged;
     const [, ofPartition, ofRegion] = keyArnPattern.exec(encryption ?? "") ?? [];
     if (region !== undefined && ofRegion !== undefined && (ofRegion !== region || ofPartition !== partition)) {
         yield `encryption: expected a key of the stack's own region, ${region} in the partition ${partition}: S3 and CloudWatch Logs take no other`;
@@ -754,6 +770,8 @@ function* faultsOfStorage(judged: Judged): Generator<string> {
         yield "retention.emptyOnDestroy: nothing deletes a protected bucket; set retention.protect to false, or leave this out";
     }
     if (existingBucket === undefined) return;
+    if (accessLogs?.bucket === existingBucket)
+        yield "accessLogs.bucket: expected another bucket than existingBucket: each log would be logged again";
     if (!isGiven("retention.archiveDays")) {
         yield "existingBucket: expected retention.archiveDays as well, since S3 deletes archives that are older; 0 keeps all";
     }

@@ -24,6 +24,7 @@ export const untaggableTypes: readonly string[] = [
     "aws:kms/alias:Alias",
     "aws:kms/keyPolicy:KeyPolicy",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+    "aws:s3/bucketLogging:BucketLogging",
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
     "aws:s3/bucketPolicy:BucketPolicy",
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",

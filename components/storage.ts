@@ -51,6 +51,8 @@ export interface ArtifactStorageArgs {
      * @default a bucket of the component's own, named by Pulumi
      */
     readonly existingBucket?: string | undefined;
+    /** Another bucket, and the key prefix in it, where S3 logs the requests to this one. Its owner lets S3 write there. */
+    readonly accessLogs?: { readonly bucket: string; readonly prefix: string } | undefined;
     /**
      * How the names of the stack's log groups and topics begin, those of other components as well: the component's own key
      * encrypts these and no others.
@@ -93,6 +95,7 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         const setting = { ...child, deletedWith: bucket };
         const policy = keepPrivate(name, bucket, keyArn, setting);
         encrypt(name, bucket, keyArn, setting);
+        if (args.accessLogs) logAccess(name, bucket, args.accessLogs, setting);
         const versioning = keepVersions(name, bucket, setting);
         // These are deleted, on the other hand: a bucket that the stack has let go must not expire any archives.
         expire(name, bucket, args, { ...child, dependsOn: [versioning] });
@@ -237,6 +240,19 @@ function encrypt(
     new aws.s3.BucketServerSideEncryptionConfiguration(
         `${name}-encryption`,
         { bucket: bucket.bucket, rules: [rule] },
+        opts,
+    );
+}
+
+function logAccess(
+    name: string,
+    bucket: aws.s3.Bucket,
+    to: NonNullable<ArtifactStorageArgs["accessLogs"]>,
+    opts: pulumi.CustomResourceOptions,
+): void {
+    new aws.s3.BucketLogging(
+        `${name}-access-logs`,
+        { bucket: bucket.bucket, targetBucket: to.bucket, targetPrefix: to.prefix },
         opts,
     );
 }

@@ -188,6 +188,7 @@ export const awsTypes: Record<string, AwsType | undefined> = {
         },
     },
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": sideOf("bucket", notInLab.setting),
+    "aws:s3/bucketLogging:BucketLogging": sideOf("bucket", notInLab.setting),
     "aws:s3/bucketObjectv2:BucketObjectv2": {
         taggable: true,
         answer: (_, inputs) => ({ id: String(inputs["key"]) }),

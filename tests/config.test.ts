@@ -102,6 +102,7 @@ describe("parseConfig", () => {
             encryption: "s3",
             retention: { archiveDays: 90, oldVersionDays: 30, protect: true, emptyOnDestroy: false },
             existingBucket: undefined,
+            accessLogs: undefined,
             permissionsBoundary: undefined,
             notifications: undefined,
             batch: { maxConcurrency: 10 },
@@ -128,6 +129,7 @@ describe("parseConfig", () => {
         ],
         [{ retention: { archiveDays: 0, oldVersionDays: 0, protect: false, emptyOnDestroy: true } }, "retention"],
         [{ existingBucket: "hand-made", retention: { archiveDays: 0 } }, "existingBucket"],
+        [{ accessLogs: { bucket: "logs-of-buckets", prefix: "image-export/" } }, "accessLogs"],
         [{ notifications: { emails: [] } }, "notifications", { emails: [], onSuccess: false }],
         [{ notifications: { slack, onSuccess: true } }, "notifications", { emails: [], slack, onSuccess: true }],
         [{ notifications: { emails: ["first.last+ecr@mail.example.co.jp"], onSuccess: false } }, "notifications"],
@@ -432,6 +434,12 @@ describe("a configuration is refused for", () => {
             [{ retention: { oldVersionDays: 0.5 } }, "retention.oldVersionDays is 0.5", "a whole number"],
             [{ retention: { protect: "true" } }, 'retention.protect is "true"', "expected true or false"],
             ...each("existingBucket", "expected the name of a bucket", ["arn:aws:s3:::x", "s3://hand-made"]),
+            [
+                { accessLogs: { bucket: "logs-of-buckets" } },
+                "accessLogs.prefix is missing",
+                "for instance image-export/",
+            ],
+            [{ accessLogs: { bucket: "Logs", prefix: "a/" } }, 'accessLogs.bucket is "Logs"', "the name of a bucket"],
             ...each("permissionsBoundary", "the ARN of a managed policy", [
                 "boundary",
                 "arn:aws:iam::111122223333:role/x",
@@ -651,6 +659,15 @@ describe("a configuration is refused for", () => {
                 { existingBucket: "hand-made", retention: { archiveDays: 0, protect: false } },
                 "retention.protect is false",
                 "did not make its existingBucket",
+            ],
+            [
+                {
+                    existingBucket: "hand-made",
+                    retention: { archiveDays: 0 },
+                    accessLogs: { bucket: "hand-made", prefix: "logs/" },
+                },
+                'accessLogs.bucket is "hand-made"',
+                "expected another bucket than existingBucket",
             ],
             [
                 { imageUri: imageUri.replace("ap-northeast-1", "eu-west-1"), triggers: { onPush: {} } },

@@ -94,6 +94,15 @@ describe("ArtifactStorage", () => {
         );
     });
 
+    it("has S3 log requests to another bucket where one is given", async () => {
+        const accessLogs = { bucket: "logs-of-buckets", prefix: "image-export/" };
+        assert.deepEqual((await evaluateStorage({}, { accessLogs })).resource("test-access-logs").inputs, {
+            bucket,
+            targetBucket: "logs-of-buckets",
+            targetPrefix: "image-export/",
+        });
+    });
+
     it("encrypts with AES256", () => {
         assert.deepEqual(storage.resource("test-encryption").inputs["rules"], [
             { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } },

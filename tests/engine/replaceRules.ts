@@ -105,6 +105,10 @@ export const replaceRules: Readonly<Record<string, ReplaceRules | undefined>> = 
         source: "s3/bucket_lifecycle_configuration.go",
         replacedBy: ["bucket", "expectedBucketOwner"],
     },
+    "aws:s3/bucketLogging:BucketLogging": {
+        source: "s3/bucket_logging.go",
+        replacedBy: ["bucket", "expectedBucketOwner"],
+    },
     "aws:s3/bucketObjectv2:BucketObjectv2": { source: "s3/object.go", replacedBy: ["bucket", "key"] },
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls": {
         source: "s3/bucket_ownership_controls.go",

@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { physicalNameOf } from "../../lab/awsTypes";
+import { awsTypes, physicalNameOf } from "../../lab/awsTypes";
 import type { RecordedResource } from "../../lab/evaluation";
 import { evaluateStack } from "../../lab/program";
 import { variants } from "../../proof/program";
@@ -85,7 +85,7 @@ const shapes: Readonly<Record<string, Shape>> = {
         type: "KMS::Alias",
         names: { namePrefix: "AliasName" },
     },
-    Key: { type: "KMS::Key", names: { policy: "KeyPolicy", deletionWindowInDays: "PendingWindowInDays" } },
+    Key: { type: "KMS::Key", names: { deletionWindowInDays: "PendingWindowInDays" } },
     Bucket: { type: "S3::Bucket", names: { forceDestroy: undefined, bucket: "BucketName" } },
     BucketPolicy: { type: "S3::BucketPolicy", names: documented },
     Schedule: { type: "Scheduler::Schedule" },
@@ -161,17 +161,19 @@ const parts: Readonly<
         },
         reshape: ({ Rules }) => ({ BucketEncryption: { ServerSideEncryptionConfiguration: Rules } }),
     },
+    KeyPolicy: { of: "keyId", names: { policy: "KeyPolicy" }, reshape: (policy) => policy },
     BucketVersioning: { of: "bucket", reshape: (versioning) => versioning },
 };
 
 /** Variants of the proof that declare what others do not. */
-const variantNames = /^prod, |^prod with a pull|^dev, engine docker|private/;
+const variantNames = /^prod, |^prod with a pull|private/;
 
 /** The stacks that the tools see. */
 const stacks: readonly (readonly [name: string, changes: Readonly<Record<string, string>>, folder: string])[] = [
     ...variants
         .filter(({ name }) => variantNames.test(name))
         .map(({ stack, changes }) => [stack, changes, "."] as const),
+    ["dev", { "ecr-image-export:accessLogs": '{"bucket":"logs-of-buckets","prefix":"image-export/"}' }, "."],
     ...["cross-account", "isolated", "lambda"].map((stack) => [stack, {}, "examples/stacks"] as const),
 ];
 
@@ -216,8 +218,8 @@ export function templateOf(resources: readonly RecordedResource[]): Template {
                 Type: `AWS::${shape.type}`,
                 Properties,
             };
-            const given = kind === "Bucket" ? inputs["bucket"] : undefined; // of an existing one
-            owners.set(given ?? physicalNameOf(name), Properties);
+            const id = awsTypes[type]?.answer(physicalNameOf(name), inputs).id;
+            if (!owners.has(id)) owners.set(id, Properties);
         } else if (!unknownToIt.includes(kind)) {
             throw new Error(`tests/support/cloudFormation.ts does not know how CloudFormation writes ${type}.`);
         }
