@@ -4,6 +4,7 @@
  * S3 deletes empty buckets only.
  */
 import { randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
 import { isDeepStrictEqual } from "node:util";
 
 import * as grpc from "@grpc/grpc-js";
@@ -40,6 +41,9 @@ const unknown = pulumi.runtime.unknownValue;
 /** Types whose resources are settings of another one: setting them again is no conflict. */
 const settings =
     /:(?:Bucket(?!Object).+|TopicPolicy|KeyPolicy|QueuePolicy|EventTarget|DefaultSecurityGroup|RouteTableAssociation)$/;
+
+/** That of the SDK, which the engine expects. */
+const { version } = createRequire(__filename)("@pulumi/aws/package.json") as { readonly version: string };
 
 /** The provider, listening, and the account that it works on. */
 export class AwsStandIn {
@@ -110,7 +114,7 @@ export class AwsStandIn {
         return {
             attach: answering(() => new Empty()),
             cancel: answering(() => new Empty()),
-            getPluginInfo: answering(() => new PluginInfo().setVersion("0.0.0")),
+            getPluginInfo: answering(() => new PluginInfo().setVersion(version)),
             getSchema: answering(() => new proto.GetSchemaResponse().setSchema("{}")),
             checkConfig: answering((request: proto.CheckRequest) =>
                 new proto.CheckResponse().setInputs(request.getNews()),

@@ -197,7 +197,8 @@ async function operate(run: (onEvent: (event: EngineEvent) => void) => Promise<u
         events
             .flatMap(({ diagnosticEvent }) => (diagnosticEvent?.severity === severity ? [diagnosticEvent] : []))
             .map(({ message }) => message.trim());
-    const errors = messages("error");
+    // An inline program's error comes twice: from the program, and from the engine that ran it.
+    const errors = [...new Set(messages("error"))];
     return {
         succeeded: failure === undefined,
         steps: events.flatMap(stepsOf),

@@ -25,7 +25,7 @@ const name = ["name", "namePrefix"];
 export const replaceRules: Readonly<Record<string, ReplaceRules | undefined>> = {
     "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration": {
         source: "chatbot/slack_channel_configuration.go",
-        replacedBy: ["slackTeamId"],
+        replacedBy: [],
     },
     "aws:cloudwatch/dashboard:Dashboard": {
         source: "cloudwatch/dashboard.go",
@@ -96,7 +96,7 @@ export const replaceRules: Readonly<Record<string, ReplaceRules | undefined>> = 
         source: "kms/key.go",
         replacedBy: ["customKeyStoreId", "customerMasterKeySpec", "keyUsage", "multiRegion", "xksKeyId"],
     },
-    "aws:kms/keyPolicy:KeyPolicy": { source: "kms/key_policy.go", replacedBy: ["keyId"] },
+    "aws:kms/keyPolicy:KeyPolicy": { source: "kms/key_policy.go", replacedBy: [] },
     "aws:s3/bucket:Bucket": {
         source: "s3/bucket.go",
         replacedBy: ["bucket", "bucketPrefix", "objectLockEnabled"],
