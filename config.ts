@@ -771,7 +771,7 @@ function* faultsOfStorage(judged: Judged): Generator<string> {
     }
     if (existingBucket === undefined) return;
     if (accessLogs?.bucket === existingBucket)
-        yield "accessLogs.bucket: expected another bucket than existingBucket: each log would be logged again";
+        {yield "accessLogs.bucket: expected another bucket than existingBucket: each log would be logged again";}
     if (!isGiven("retention.archiveDays")) {
         yield "existingBucket: expected retention.archiveDays as well, since S3 deletes archives that are older; 0 keeps all";
     }

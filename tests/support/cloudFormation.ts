@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { awsTypes, physicalNameOf } from "../../lab/awsTypes";
-import type { RecordedResource } from "../../lab/evaluation";
+import type { Evaluation, RecordedResource } from "../../lab/evaluation";
 import { evaluateStack } from "../../lab/program";
 import { variants } from "../../proof/program";
 
@@ -168,30 +168,42 @@ const parts: Readonly<
 /** Variants of the proof that declare what others do not. */
 const variantNames = /^prod, |^prod with a pull|private/;
 
-/** The stacks that the tools see. */
-const stacks: readonly (readonly [name: string, changes: Readonly<Record<string, string>>, folder: string])[] = [
+/** The stack with every guard that is off by default. */
+const guards = {
+    "ecr-image-export:encryption": "kms",
+    "ecr-image-export:accessLogs": '{"bucket":"logs-of-buckets","prefix":"image-export/"}',
+};
+
+/** The stacks that the tools see, by name. */
+const stacks: readonly (readonly [name: string, evaluated: () => Promise<Evaluation>])[] = [
     ...variants
         .filter(({ name }) => variantNames.test(name))
-        .map(({ stack, changes }) => [stack, changes, "."] as const),
-    ["dev", { "ecr-image-export:accessLogs": '{"bucket":"logs-of-buckets","prefix":"image-export/"}' }, "."],
-    ...["cross-account", "isolated", "lambda"].map((stack) => [stack, {}, "examples/stacks"] as const),
+        .map(({ name, stack, changes }) => [name, () => evaluateStack(stack, false, changes)] as const),
+    ["guarded", () => evaluateStack("dev", false, guards)],
+    ...["cross-account", "isolated", "lambda"].map(
+        (name) => [name, () => evaluateStack(name, false, {}, "examples/stacks")] as const,
+    ),
 ];
 
-/**
- * Writes the template of every stack to a folder of its own below the system's folder for temporary files.
- *
- * @returns the templates by their files.
- */
-export async function writeTemplates(): Promise<Map<string, Template>> {
+/** Templates in a folder of their own. */
+export interface WrittenTemplates {
+    /** Below the system's folder for temporary files. */
+    readonly folder: string;
+    /** By file name. */
+    readonly templates: ReadonlyMap<string, Template>;
+}
+
+/** Writes the template of every stack. */
+export async function writeTemplates(): Promise<WrittenTemplates> {
     const folder = mkdtempSync(join(tmpdir(), "templates-"));
     const templates = new Map<string, Template>();
-    for (const [index, [stack, changes, from]] of stacks.entries()) {
-        const template = templateOf((await evaluateStack(stack, false, changes, from)).customResources());
-        const file = join(folder, `${index}-${stack}.json`);
-        writeFileSync(file, JSON.stringify(template));
+    for (const [name, evaluated] of stacks) {
+        const template = templateOf((await evaluated()).customResources());
+        const file = `${name.replaceAll(/[^a-z]+/g, "-")}.json`;
+        writeFileSync(join(folder, file), JSON.stringify(template));
         templates.set(file, template);
     }
-    return templates;
+    return { folder, templates };
 }
 
 /** What CloudFormation has no type for: the security group that AWS gives to every VPC, and an object in a bucket. */
@@ -237,8 +249,9 @@ function properties(inputs: Properties, names: Shape["names"] = {}): Properties 
 }
 
 function valueOf(key: string, value: unknown, names: Shape["names"]): unknown {
-    if (/^(?:policy|assumeRolePolicy|eventPattern|definition)$/.test(key))
+    if (/^(?:policy|assumeRolePolicy|eventPattern|definition)$/.test(key)) {
         return typeof value === "string" ? JSON.parse(value) : value;
+    }
     if (Array.isArray(value)) return value.map((item) => valueOf("", item, names));
     if (typeof value !== "object" || value === null || key === "inputPaths") return value;
     if (key === "tags") return Object.entries(value).map(([Key, Value]) => ({ Key, Value: Value as unknown }));
