@@ -66,7 +66,7 @@ describe("a pattern of repositories", () => {
             await allows(machinePolicy(stack), "ecr:DescribeImages"),
             await allows({ ...endpoint, Statement: withoutPrincipal }, "ecr:BatchGetImage"),
             outcome.status === "SUCCEEDED",
-            matches({ source: "aws.ecr", "detail-type": "ECR Image Action", detail } as never),
+            matches({ source: "aws.ecr", "detail-type": "ECR Image Action", detail }),
         ];
     }
 
@@ -134,8 +134,9 @@ describe("many single repositories", () => {
             const stack = await evaluateWith(names(fitting), changes);
             for (const { inputs } of stack
                 .customResources()
-                .filter(({ type }) => type === "aws:iam/rolePolicy:RolePolicy"))
+                .filter(({ type }) => type === "aws:iam/rolePolicy:RolePolicy")) {
                 assert(JSON.stringify(inputs["policy"]).length <= 10_240);
+            }
         });
 
         for (const preview of [true, false]) {

@@ -317,8 +317,9 @@ describe("a list of repositories", () => {
 
     it("takes names, and patterns that end in /*", () => {
         for (const name of ["a/b", "a/*", "team/app", "team/app/*"]) assert(isNameOrPattern(name), name);
-        for (const name of ["", "*", "/*", "a", "a*", "a/*/*", "a/*/b", "A/*", "a//*"])
+        for (const name of ["", "*", "/*", "a", "a*", "a/*/*", "a/*/b", "A/*", "a//*"]) {
             assert(!isNameOrPattern(name), name);
+        }
     });
 
     it("is as short as it can be, in its order", () => {
