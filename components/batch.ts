@@ -56,11 +56,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
                 ...args,
                 purpose: "exports container images in batches",
                 definition: pulumi.jsonStringify(
-                    batchDefinition({
-                        ...args,
-                        partition: args.at.partition,
-                        artifactBucket: args.artifactBucketName,
-                    }),
+                    batchDefinition({ ...args, partition: args.at.partition, artifactBucket: args.artifactBucketName }),
                 ),
                 statements: statementsOf(batchRole, args),
             },
@@ -70,10 +66,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
         // Of its own, since it names the state machine, which needs the other one to be made.
         new aws.iam.RolePolicy(
             `${name}-map-policy`,
-            {
-                role: machine.roleName,
-                policy: policyOf(batchMapRole, itself),
-            },
+            { role: machine.roleName, policy: policyOf(batchMapRole, itself) },
             { parent: this },
         );
 

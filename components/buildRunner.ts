@@ -13,7 +13,8 @@ import { defaultPlatform } from "../contract/platform";
 import type { RequestVariable } from "../contract/request";
 import { repositoryPolicies } from "../policies/repositories";
 import { fittingStatements } from "../policies/sizes";
-import { logRetentionDays } from "./stackDefaults";
+import { createRole } from "./role";
+import { createLogGroup } from "./stackDefaults";
 
 /** The machine that a build runs on, and how long it may take. */
 export interface Compute {
@@ -116,15 +117,25 @@ export class BuildRunner extends pulumi.ComponentResource {
         const child = { parent: this };
 
         const projectResourceName = `${name}-project`;
-        const logGroup = createLogGroup(name, args, child);
+        const logGroup = createLogGroup(`${name}-log`, `/aws/codebuild/${name}-`, args.encryptionKeyArn, child);
         const exporter = uploadExporter(name, args, child);
-        const role = createRole(name, projectResourceName, args, child);
-        const policy = attachPolicy(name, role, logGroup, exporter, args, child);
-        const project = createProject(projectResourceName, role, logGroup, exporter, args, {
-            ...child,
-            // IAM is eventually consistent: a project is only made once its role may do its work.
-            dependsOn: [policy],
-        });
+        const statements = fittingStatements(
+            "the role of builds",
+            buildRole,
+            { ...args, exporterKey: exporter?.key, logGroupArn: logGroup.arn },
+            args.repositories,
+        );
+        const { role, policy } = createRole(
+            name,
+            "Service role of the builds that export container images",
+            // Pulumi names the project: its resource name, then random digits.
+            buildRoleTrust(args.at, projectResourceName),
+            policyDocument(statements),
+            child,
+        );
+        // IAM is eventually consistent: a project is only made once its role may do its work.
+        const afterPolicy = { ...child, dependsOn: [policy] };
+        const project = createProject(projectResourceName, role, logGroup, exporter, args, afterPolicy);
 
         this.projectName = project.name;
         this.projectArn = project.arn;
@@ -139,22 +150,6 @@ export class BuildRunner extends pulumi.ComponentResource {
             repositoryPolicies: this.repositoryPolicies,
         });
     }
-}
-
-function createLogGroup(
-    name: string,
-    args: BuildRunnerArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.cloudwatch.LogGroup {
-    return new aws.cloudwatch.LogGroup(
-        `${name}-log`,
-        {
-            namePrefix: `/aws/codebuild/${name}-`,
-            retentionInDays: logRetentionDays,
-            kmsKeyId: args.encryptionKeyArn,
-        },
-        opts,
-    );
 }
 
 /**
@@ -181,48 +176,10 @@ function uploadExporter(
             // stays encrypted with a key that is gone cannot be read.
             ...(args.encryptionKeyArn === undefined
                 ? { serverSideEncryption: "AES256" }
-                : {
-                      serverSideEncryption: "aws:kms",
-                      kmsKeyId: args.encryptionKeyArn,
-                      bucketKeyEnabled: true,
-                  }),
+                : { serverSideEncryption: "aws:kms", kmsKeyId: args.encryptionKeyArn, bucketKeyEnabled: true }),
         },
         opts,
     );
-}
-
-function createRole(
-    name: string,
-    projectResourceName: string,
-    args: BuildRunnerArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.iam.Role {
-    return new aws.iam.Role(
-        `${name}-role`,
-        {
-            description: "Service role of the builds that export container images",
-            // Pulumi names the project: its resource name, then random digits.
-            assumeRolePolicy: buildRoleTrust(args.at, projectResourceName),
-        },
-        opts,
-    );
-}
-
-function attachPolicy(
-    name: string,
-    role: aws.iam.Role,
-    logGroup: aws.cloudwatch.LogGroup,
-    exporter: aws.s3.BucketObjectv2 | undefined,
-    args: BuildRunnerArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.iam.RolePolicy {
-    const statements = fittingStatements(
-        "the role of builds",
-        buildRole,
-        { ...args, exporterKey: exporter?.key, logGroupArn: logGroup.arn },
-        args.repositories,
-    );
-    return new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy: policyDocument(statements) }, opts);
 }
 
 function createProject(
@@ -239,14 +196,12 @@ function createProject(
         {
             description: "Exports one container image from Amazon ECR to S3 as a tar archive",
             serviceRole: role.arn,
-            source:
-                exporter === undefined
-                    ? { type: "NO_SOURCE", buildspec }
-                    : {
-                          type: "S3",
-                          location: pulumi.interpolate`${args.artifactBucketName}/${exporter.key}`,
-                          buildspec,
-                      },
+            source: {
+                ...(exporter
+                    ? { type: "S3", location: pulumi.interpolate`${args.artifactBucketName}/${exporter.key}` }
+                    : { type: "NO_SOURCE" }),
+                buildspec,
+            },
             artifacts: { type: "NO_ARTIFACTS" },
             environment: {
                 ...machine(compute),
@@ -258,9 +213,20 @@ function createProject(
                     value,
                 })),
             },
-            ...timeouts(compute),
-            cache: cache(args.keepLayers),
-            ...(network === undefined ? {} : { vpcConfig: vpcConfig(network) }),
+            // Lambda compute has its own timeout, 15 minutes, and takes no other.
+            ...(compute.type !== "lambda" && {
+                buildTimeout: compute.timeoutMinutes,
+                queuedTimeout: compute.queuedTimeoutMinutes,
+            }),
+            // Always said, also when there is none: the provider takes a cache that is no longer declared for one to leave alone.
+            cache: args.keepLayers ? { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] } : { type: "NO_CACHE" },
+            ...(network && {
+                vpcConfig: {
+                    vpcId: network.vpcId,
+                    subnets: [...network.subnetIds],
+                    securityGroupIds: [...network.securityGroupIds],
+                },
+            }),
             badgeEnabled: false,
             logsConfig: { cloudwatchLogs: { groupName: logGroup.name, status: "ENABLED" } },
         },
@@ -275,22 +241,6 @@ function machine(compute: Compute): { type: string; computeType: string } {
         ? // Two vCPUs: the exporter hashes in two threads.
           { type: arm ? "ARM_LAMBDA_CONTAINER" : "LINUX_LAMBDA_CONTAINER", computeType: "BUILD_LAMBDA_4GB" }
         : { type: arm ? "ARM_CONTAINER" : "LINUX_CONTAINER", computeType: compute.type };
-}
-
-/** Lambda compute has its own timeout, 15 minutes, and takes no other. */
-function timeouts(compute: Compute): { buildTimeout?: number; queuedTimeout?: number } {
-    return compute.type === "lambda"
-        ? {}
-        : { buildTimeout: compute.timeoutMinutes, queuedTimeout: compute.queuedTimeoutMinutes };
-}
-
-/** Always said, also when there is none: the provider takes a cache that is no longer declared for one to leave alone. */
-function cache(keepLayers = false): { type: string; modes?: string[] } {
-    return keepLayers ? { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] } : { type: "NO_CACHE" };
-}
-
-function vpcConfig({ vpcId, subnetIds, securityGroupIds }: BuildNetwork): aws.types.input.codebuild.ProjectVpcConfig {
-    return { vpcId, subnets: [...subnetIds], securityGroupIds: [...securityGroupIds] };
 }
 
 /** Every variable that a build reads, so that one started by hand, without a state machine, works too. */

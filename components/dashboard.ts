@@ -144,12 +144,7 @@ function dashboardBody(shown: Shown): object {
     ];
     const failures: Widget = {
         type: "log",
-        properties: {
-            title: "Recent failures",
-            view: "table",
-            region,
-            query: failuresQuery(shown.executionLogs),
-        },
+        properties: { title: "Recent failures", view: "table", region, query: failuresQuery(shown.executionLogs) },
     };
     const [width, height] = [12, 6];
     return {

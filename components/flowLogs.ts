@@ -3,7 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { policyOf, type StackLocation } from "../policies/document";
 import { flowLogRole, flowLogTrust } from "../policies/flowLogRole";
-import { logRetentionDays } from "./stackDefaults";
+import { createRole } from "./role";
+import { createLogGroup } from "./stackDefaults";
 
 /** Arguments of {@link FlowLogs}. */
 export interface FlowLogsArgs {
@@ -32,36 +33,17 @@ export class FlowLogs extends pulumi.ComponentResource {
         super("ecr-image-export:index:FlowLogs", name, args, opts);
         const child = { parent: this };
 
-        const logGroup = new aws.cloudwatch.LogGroup(
-            `${name}-log`,
-            {
-                namePrefix: `/aws/vpc-flow-logs/${name}-`,
-                retentionInDays: logRetentionDays,
-                kmsKeyId: args.encryptionKeyArn,
-            },
-            child,
-        );
-        const role = new aws.iam.Role(
-            `${name}-role`,
-            {
-                description: "Writes the flow logs of the builds' VPC",
-                assumeRolePolicy: flowLogTrust(args.at),
-            },
-            child,
-        );
-        const policy = new aws.iam.RolePolicy(
-            `${name}-policy`,
-            { role: role.name, policy: policyOf(flowLogRole, { logGroupArn: logGroup.arn }) },
+        const logGroup = createLogGroup(`${name}-log`, `/aws/vpc-flow-logs/${name}-`, args.encryptionKeyArn, child);
+        const { role, policy } = createRole(
+            name,
+            "Writes the flow logs of the builds' VPC",
+            flowLogTrust(args.at),
+            policyOf(flowLogRole, { logGroupArn: logGroup.arn }),
             child,
         );
         new aws.ec2.FlowLog(
             name,
-            {
-                vpcId: args.vpcId,
-                trafficType: "ALL",
-                logDestination: logGroup.arn,
-                iamRoleArn: role.arn,
-            },
+            { vpcId: args.vpcId, trafficType: "ALL", logDestination: logGroup.arn, iamRoleArn: role.arn },
             { ...child, dependsOn: [policy] },
         );
 

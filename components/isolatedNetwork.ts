@@ -171,12 +171,7 @@ function openTheWay(
         ),
         new aws.vpc.SecurityGroupEgressRule(
             `${name}-build-to-s3`,
-            {
-                ...https,
-                description: "HTTPS to S3",
-                securityGroupId: builds.id,
-                prefixListId: s3.prefixListId,
-            },
+            { ...https, description: "HTTPS to S3", securityGroupId: builds.id, prefixListId: s3.prefixListId },
             opts,
         ),
         new aws.vpc.SecurityGroupIngressRule(

@@ -10,6 +10,7 @@ import { policyOf, type StackLocation, statementsOf } from "../policies/document
 import { endedRuleRole, notifierRole, ruleRoleTrust } from "../policies/notifierRole";
 import { topicPolicy } from "../policies/topic";
 import { notifierDefinition, type Subject } from "../stateMachines/notifier";
+import { createRole } from "./role";
 import { LoggedStateMachine } from "./stateMachine";
 
 /** Who is notified, and of what. */
@@ -154,10 +155,7 @@ function createTopic(name: string, args: MonitoringArgs, opts: pulumi.CustomReso
     );
     new aws.sns.TopicPolicy(
         `${name}-topic-policy`,
-        {
-            arn: topic.arn,
-            policy: pulumi.jsonStringify(policyOf(topicPolicy, { ...args, topicArn: topic.arn })),
-        },
+        { arn: topic.arn, policy: pulumi.jsonStringify(policyOf(topicPolicy, { ...args, topicArn: topic.arn })) },
         opts,
     );
     return topic;
@@ -174,21 +172,16 @@ function createChannel(
     const mayDo = policyOf(chatRole, {});
     const guardrail = new aws.iam.Policy(
         `${name}-chat-guardrail`,
-        {
-            description: "The most that anybody can do from the Slack channel of image exports",
-            policy: mayDo,
-        },
+        { description: "The most that anybody can do from the Slack channel of image exports", policy: mayDo },
         opts,
     );
-    const role = new aws.iam.Role(
-        `${name}-chat-role`,
-        {
-            description: "Role of the Slack channel for image exports",
-            assumeRolePolicy: chatTrust(args.at, topic.name),
-        },
+    const { role, policy } = createRole(
+        `${name}-chat`,
+        "Role of the Slack channel for image exports",
+        chatTrust(args.at, topic.name),
+        mayDo,
         opts,
     );
-    const policy = new aws.iam.RolePolicy(`${name}-chat-policy`, { role: role.name, policy: mayDo }, opts);
     new aws.chatbot.SlackChannelConfiguration(
         `${name}-chat`,
         {
@@ -212,31 +205,22 @@ function createNotifier(
     args: MonitoringArgs,
     opts: pulumi.CustomResourceOptions,
 ): LoggedStateMachine {
-    const { at, encryptionKeyArn } = args;
+    const { at, exportMachine, batchMachine } = args;
+    const given = { ...args, topicArn: topic.arn, encryptionKeyArn: args.encryptionKeyArn };
+    const url = pulumi
+        .all([at.accountId, args.projectName])
+        .apply(([accountId, projectName]) => buildsUrl(at, accountId, projectName));
     return new LoggedStateMachine(
         `${name}-notifier`,
         {
             at,
+            encryptionKeyArn: args.encryptionKeyArn,
             purpose: "reports how exports of container images ended",
-            definition: pulumi.jsonStringify(
-                notifierDefinition({
-                    at,
-                    topicArn: topic.arn,
-                    imageUri: args.imageUri,
-                    artifactKey: args.artifactKey,
-                    artifactBucket: args.artifactBucket,
-                    buildsUrl: pulumi
-                        .all([at.accountId, args.projectName])
-                        .apply(([accountId, projectName]) => buildsUrl(at, accountId, projectName)),
-                }),
-            ),
+            definition: pulumi.jsonStringify(notifierDefinition({ ...given, buildsUrl: url })),
             statements: statementsOf(notifierRole, {
-                at,
-                stateMachineNames: [args.exportMachine.name, args.batchMachine.name],
-                topicArn: topic.arn,
-                encryptionKeyArn,
+                ...given,
+                stateMachineNames: [exportMachine.name, batchMachine.name],
             }),
-            encryptionKeyArn,
         },
         opts,
     );
@@ -253,17 +237,11 @@ function createRules(
     args: MonitoringArgs,
     opts: pulumi.CustomResourceOptions,
 ): void {
-    const role = new aws.iam.Role(
-        `${name}-ended-role`,
-        {
-            description: "Role of the rules that report the end of an execution",
-            assumeRolePolicy: ruleRoleTrust(args.at, `${name}-ended`),
-        },
-        opts,
-    );
-    const policy = new aws.iam.RolePolicy(
-        `${name}-ended-policy`,
-        { role: role.name, policy: policyOf(endedRuleRole, { notifierArn: notifier.arn }) },
+    const { role, policy } = createRole(
+        `${name}-ended`,
+        "Role of the rules that report the end of an execution",
+        ruleRoleTrust(args.at, `${name}-ended`),
+        policyOf(endedRuleRole, { notifierArn: notifier.arn }),
         opts,
     );
     const status = ["FAILED", "TIMED_OUT", "ABORTED", ...(onSuccess ? ["SUCCEEDED"] : [])];
@@ -377,10 +355,5 @@ function ofMachine(
     machineArn: pulumi.Input<string>,
     metricName: string,
 ): Pick<Alarm, "namespace" | "metricName" | "statistic" | "dimensions"> {
-    return {
-        namespace: "AWS/States",
-        metricName,
-        statistic: "Sum",
-        dimensions: { StateMachineArn: machineArn },
-    };
+    return { namespace: "AWS/States", metricName, statistic: "Sum", dimensions: { StateMachineArn: machineArn } };
 }

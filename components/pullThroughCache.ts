@@ -42,11 +42,7 @@ function createRule(name: string, rule: PullThroughCacheRule, opts: pulumi.Custo
     if (upstreamRegistryUrl === undefined) return;
     new aws.ecr.PullThroughCacheRule(
         `${name}-${prefix}`,
-        {
-            ecrRepositoryPrefix: prefix,
-            upstreamRegistryUrl,
-            ...(credentialArn === undefined ? {} : { credentialArn }),
-        },
+        { ecrRepositoryPrefix: prefix, upstreamRegistryUrl, ...(credentialArn === undefined ? {} : { credentialArn }) },
         // A prefix takes one rule: that of the new registry cannot be made beside that of the old.
         { ...opts, deleteBeforeReplace: true },
     );

@@ -1,10 +1,22 @@
-/** What every resource of the stack gets, set at one place: tags, and the permissions boundary of roles. */
+/** What every resource of the stack gets, set at one place: tags, the permissions boundary of roles, what a log group is like. */
+import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { tagLimits } from "../contract/aws";
 
-/** Days that every log of the stack is kept. */
-export const logRetentionDays = 90;
+/**
+ * Makes a log group, which keeps what is written for 90 days.
+ *
+ * @param keyArn ARN of the KMS key that encrypts it; undefined where AWS's own keys do.
+ */
+export function createLogGroup(
+    name: string,
+    namePrefix: string,
+    keyArn: pulumi.Input<string> | undefined,
+    opts: pulumi.CustomResourceOptions,
+): aws.cloudwatch.LogGroup {
+    return new aws.cloudwatch.LogGroup(name, { namePrefix, retentionInDays: 90, kmsKeyId: keyArn }, opts);
+}
 
 /** Arguments of {@link applyToEveryResource}. */
 export interface StackDefaults {
@@ -37,9 +49,7 @@ export const untaggableTypes: readonly string[] = [
 ];
 
 /** Tags that a resource of a type may have, where that is not AWS's usual 50: docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html */
-const tagCounts: Readonly<Record<string, number>> = {
-    "aws:s3/bucketObjectv2:BucketObjectv2": tagLimits.perObject,
-};
+const tagCounts: Readonly<Record<string, number>> = { "aws:s3/bucketObjectv2:BucketObjectv2": tagLimits.perObject };
 
 /**
  * Applies to every resource of the stack that is registered from now on, those of components included. The children of a

@@ -3,7 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { policyDocument, type StackLocation, statementsOf } from "../policies/document";
 import { stateMachineRole, stateMachineTrust } from "../policies/stateMachineRole";
-import { logRetentionDays } from "./stackDefaults";
+import { createRole } from "./role";
+import { createLogGroup } from "./stackDefaults";
 
 /** Arguments of {@link LoggedStateMachine}. */
 export interface LoggedStateMachineArgs {
@@ -44,14 +45,37 @@ export class LoggedStateMachine extends pulumi.ComponentResource {
         super("ecr-image-export:index:LoggedStateMachine", name, args, opts);
         const child = { parent: this };
 
-        const logGroup = createLogGroup(name, args, child);
-        const role = createRole(name, args, child);
-        const policy = attachPolicy(name, role, args, child);
-        const machine = createMachine(name, role, logGroup, args, {
-            ...child,
+        // This prefix keeps the resource policy of CloudWatch Logs from growing with every state machine:
+        // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
+        const logPrefix = `/aws/vendedlogs/states/${name}-`;
+        const logGroup = createLogGroup(`${name}-log`, logPrefix, args.encryptionKeyArn, child);
+        const { role, policy } = createRole(
+            name,
+            `Role of the state machine that ${args.purpose}`,
+            // Pulumi names the state machine: its resource name, then random digits.
+            stateMachineTrust(args.at, name),
+            pulumi
+                .output(args.statements)
+                .apply((statements) => policyDocument([...statements, ...statementsOf(stateMachineRole, {})])),
+            child,
+        );
+        const machine = new aws.sfn.StateMachine(
+            name,
+            {
+                type: "STANDARD",
+                roleArn: role.arn,
+                definition: args.definition,
+                tracingConfiguration: { enabled: true },
+                loggingConfiguration: {
+                    level: "ERROR",
+                    // Requests may name what nobody else should read.
+                    includeExecutionData: false,
+                    logDestination: pulumi.interpolate`${logGroup.arn}:*`,
+                },
+            },
             // Step Functions checks at creation that the role may deliver the log.
-            dependsOn: [policy],
-        });
+            { ...child, dependsOn: [policy] },
+        );
 
         this.arn = machine.arn;
         this.name = machine.name;
@@ -64,71 +88,4 @@ export class LoggedStateMachine extends pulumi.ComponentResource {
             logGroupName: this.logGroupName,
         });
     }
-}
-
-function createLogGroup(
-    name: string,
-    args: LoggedStateMachineArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.cloudwatch.LogGroup {
-    return new aws.cloudwatch.LogGroup(
-        `${name}-log`,
-        {
-            // This prefix keeps the resource policy of CloudWatch Logs from growing with every state machine:
-            // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
-            namePrefix: `/aws/vendedlogs/states/${name}-`,
-            retentionInDays: logRetentionDays,
-            kmsKeyId: args.encryptionKeyArn,
-        },
-        opts,
-    );
-}
-
-function createRole(name: string, args: LoggedStateMachineArgs, opts: pulumi.CustomResourceOptions): aws.iam.Role {
-    return new aws.iam.Role(
-        `${name}-role`,
-        {
-            description: `Role of the state machine that ${args.purpose}`,
-            // Pulumi names the state machine: its resource name, then random digits.
-            assumeRolePolicy: stateMachineTrust(args.at, name),
-        },
-        opts,
-    );
-}
-
-function attachPolicy(
-    name: string,
-    role: aws.iam.Role,
-    args: LoggedStateMachineArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.iam.RolePolicy {
-    const policy = pulumi
-        .output(args.statements)
-        .apply((statements) => policyDocument([...statements, ...statementsOf(stateMachineRole, {})]));
-    return new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts);
-}
-
-function createMachine(
-    name: string,
-    role: aws.iam.Role,
-    logGroup: aws.cloudwatch.LogGroup,
-    args: LoggedStateMachineArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.sfn.StateMachine {
-    return new aws.sfn.StateMachine(
-        name,
-        {
-            type: "STANDARD",
-            roleArn: role.arn,
-            definition: args.definition,
-            tracingConfiguration: { enabled: true },
-            loggingConfiguration: {
-                level: "ERROR",
-                // Requests may name what nobody else should read.
-                includeExecutionData: false,
-                logDestination: pulumi.interpolate`${logGroup.arn}:*`,
-            },
-        },
-        opts,
-    );
 }

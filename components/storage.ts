@@ -172,10 +172,7 @@ function encryptionKey(
     // Of its own, so that the key does not depend on the bucket: a refused destroy names what is protected and not what that depends on.
     const policy = new aws.kms.KeyPolicy(
         `${name}-key-policy`,
-        {
-            keyId: key.keyId,
-            policy: pulumi.jsonStringify(policyOf(keyPolicy, { ...args, bucketArn: bucket.arn })),
-        },
+        { keyId: key.keyId, policy: pulumi.jsonStringify(policyOf(keyPolicy, { ...args, bucketArn: bucket.arn })) },
         { ...opts, deletedWith: key },
     );
     return pulumi.all([key.arn, policy.keyId]).apply(([arn]) => arn);
@@ -214,10 +211,7 @@ function keepPrivate(
     );
     return new aws.s3.BucketPolicy(
         `${name}-policy`,
-        {
-            bucket: bucket.bucket,
-            policy: policyOf(bucketPolicy, { bucketArn: bucket.arn, encryptionKeyArn: keyArn }),
-        },
+        { bucket: bucket.bucket, policy: policyOf(bucketPolicy, { bucketArn: bucket.arn, encryptionKeyArn: keyArn }) },
         // S3 answers OperationAborted when both are changed at the same time.
         { ...opts, dependsOn: [accessBlock] },
     );
@@ -315,11 +309,7 @@ function expire(
                               noncurrentVersionExpiration: { noncurrentDays: oldVersionDays },
                           })),
                           // What an expired archive leaves behind once its versions are gone.
-                          {
-                              ...archives,
-                              id: "remove-delete-markers",
-                              expiration: { expiredObjectDeleteMarker: true },
-                          },
+                          { ...archives, id: "remove-delete-markers", expiration: { expiredObjectDeleteMarker: true } },
                       ]
                     : []),
             ],

@@ -10,6 +10,7 @@ import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
 import { pushRole, scheduleRole, scheduleTrust, starterRole } from "../policies/triggerRoles";
 import { starterDefinition } from "../stateMachines/starter";
 import { Alarms } from "./alarms";
+import { createRole } from "./role";
 import { LoggedStateMachine } from "./stateMachine";
 
 /** Exports what is pushed. */
@@ -70,10 +71,33 @@ export class Triggers extends pulumi.ComponentResource {
         super("ecr-image-export:index:Triggers", name, args, opts);
         const child = { parent: this };
 
-        const starter = createStarter(name, args, child);
-        const queue = createQueue(name, child);
+        // It names executions after events, and starts them.
+        const starter = new LoggedStateMachine(
+            `${name}-machine`,
+            {
+                at: args.at,
+                encryptionKeyArn: args.encryptionKeyArn,
+                purpose: "starts exports of container images",
+                definition: pulumi.jsonStringify(starterDefinition({ ...args, partition: args.at.partition })),
+                statements: statementsOf(starterRole, args),
+            },
+            child,
+        );
+        // The dead-letter queue: what a trigger could not deliver, for as long as SQS keeps anything.
+        const queue = new aws.sqs.Queue(
+            `${name}-undelivered`,
+            { messageRetentionSeconds: 14 * 24 * 3600, sqsManagedSseEnabled: true },
+            child,
+        );
         const rule = args.onPush && createPushRule(name, args.onPush, child);
-        const admitted = createQueuePolicy(name, queue, rule, child);
+        const admitted = new aws.sqs.QueuePolicy(
+            `${name}-undelivered-policy`,
+            {
+                queueUrl: queue.url,
+                policy: pulumi.jsonStringify(policyOf(queuePolicy, { queueArn: queue.arn, ruleArn: rule?.arn })),
+            },
+            child,
+        );
         if (rule) createPushTarget(name, rule, starter, queue, args, { ...child, admitted });
         if (args.schedule) createSchedule(name, args.schedule, starter, queue, args, child);
         createAlarms(name, starter, queue, args, child);
@@ -81,50 +105,6 @@ export class Triggers extends pulumi.ComponentResource {
         this.logGroupName = starter.logGroupName;
         this.registerOutputs({ logGroupName: this.logGroupName });
     }
-}
-
-/** The state machine that names executions after events, and starts them. */
-function createStarter(
-    name: string,
-    { at, exportMachineArn, encryptionKeyArn }: TriggersArgs,
-    opts: pulumi.ComponentResourceOptions,
-): LoggedStateMachine {
-    return new LoggedStateMachine(
-        `${name}-machine`,
-        {
-            at,
-            purpose: "starts exports of container images",
-            definition: pulumi.jsonStringify(starterDefinition({ partition: at.partition, exportMachineArn })),
-            statements: statementsOf(starterRole, { exportMachineArn }),
-            encryptionKeyArn,
-        },
-        opts,
-    );
-}
-
-/** The dead-letter queue: what a trigger could not deliver, for as long as SQS keeps anything. */
-function createQueue(name: string, opts: pulumi.CustomResourceOptions): aws.sqs.Queue {
-    return new aws.sqs.Queue(
-        `${name}-undelivered`,
-        { messageRetentionSeconds: 14 * 24 * 3600, sqsManagedSseEnabled: true },
-        opts,
-    );
-}
-
-function createQueuePolicy(
-    name: string,
-    queue: aws.sqs.Queue,
-    rule: aws.cloudwatch.EventRule | undefined,
-    opts: pulumi.CustomResourceOptions,
-): aws.sqs.QueuePolicy {
-    return new aws.sqs.QueuePolicy(
-        `${name}-undelivered-policy`,
-        {
-            queueUrl: queue.url,
-            policy: pulumi.jsonStringify(policyOf(queuePolicy, { queueArn: queue.arn, ruleArn: rule?.arn })),
-        },
-        opts,
-    );
 }
 
 /** docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
@@ -251,17 +231,6 @@ function createSchedule(
         },
         { ...opts, dependsOn: [policy] },
     );
-}
-
-function createRole(
-    name: string,
-    description: string,
-    assumeRolePolicy: aws.iam.PolicyDocument,
-    policy: aws.iam.PolicyDocument,
-    opts: pulumi.CustomResourceOptions,
-): { readonly role: aws.iam.Role; readonly policy: aws.iam.RolePolicy } {
-    const role = new aws.iam.Role(`${name}-role`, { description, assumeRolePolicy }, opts);
-    return { role, policy: new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts) };
 }
 
 function createAlarms(
