@@ -36,14 +36,9 @@ export interface Answer {
     readonly [property: string]: string;
 }
 
-/** An ARN of a service in a region. */
+/** An ARN of a service in a region, or, where the region is empty, of one that knows none. */
 export function arnIn({ partition, region, accountId }: AwsLocation, service: string, resource: string): string {
     return `arn:${partition}:${service}:${region}:${accountId}:${resource}`;
-}
-
-/** An ARN of a service that knows no regions. */
-function globalArn({ partition, accountId }: AwsLocation, service: string, resource: string): string {
-    return `arn:${partition}:${service}::${accountId}:${resource}`;
 }
 
 /** Why the lab creates nothing. */
@@ -55,25 +50,41 @@ const notInLab = {
     setting: "nothing here depends on it",
 };
 
-/** A resource with tags and a name of its own, which is identified by that name, or by its ARN. */
-function named(identity: "name" | "arn", service: string, prefix = "", why?: string): AwsType {
-    const answer: AwsType["answer"] = (name, _, where = at) => {
-        const arn = arnIn(where, service, prefix + name);
+type Inputs = Record<string, unknown>;
+
+/** A resource type, with tags unless it says otherwise. */
+function typeOf(
+    answer: (physicalName: string, inputs: Inputs, where: AwsLocation) => Answer,
+    rest: Partial<AwsType> = {},
+): AwsType {
+    return { taggable: true, answer: (name, inputs, where = at) => answer(name, inputs, where), ...rest };
+}
+
+/** A resource with a name of its own, which is identified by that name, or by its ARN. */
+function named(identity: "name" | "arn", service: string, prefix = "", rest: Partial<AwsType> = {}): AwsType {
+    const answer = (name: string, _: Inputs, where: AwsLocation) => {
+        const arn = arnIn(service === "iam" ? { ...where, region: "" } : where, service, prefix + name);
         return { id: identity === "name" ? name : arn, name, arn };
     };
-    return { taggable: true, nameArgument: "name", answer, ...(why !== undefined && { notInLab: why }) };
+    return typeOf(answer, { nameArgument: "name", ...rest });
+}
+
+/** A resource whose name the provider makes of `namePrefix`. */
+function namedByPrefix(service: string, prefix: string, rest: Partial<AwsType> = {}): AwsType {
+    const ofName = named("name", service, prefix, rest);
+    const answer: AwsType["answer"] = (_, { namePrefix }, where) =>
+        ofName.answer(`${String(namePrefix)}20250101000000000000000001`, {}, where);
+    return { ...ofName, answer };
 }
 
 /** A side resource, which is known by an argument. */
-function sideOf(argument: string, why?: string): AwsType {
-    const answer: AwsType["answer"] = (_, inputs) => ({ id: String(inputs[argument]) });
-    return { taggable: false, answer, ...(why !== undefined && { notInLab: why }) };
+function sideOf(argument: string, rest: Partial<AwsType> = {}): AwsType {
+    return typeOf((_, inputs) => ({ id: String(inputs[argument]) }), { taggable: false, ...rest });
 }
 
 /** A resource of a VPC: it is known by an id of its kind, here of its name's hash. */
-function ofNetwork(kind: string): AwsType {
-    const answer: AwsType["answer"] = (name) => ({ id: networkId(kind, name) });
-    return { taggable: true, notInLab: notInLab.network, answer };
+function ofNetwork(kind: string, rest: Partial<AwsType> = {}): AwsType {
+    return typeOf((name) => ({ id: networkId(kind, name) }), { notInLab: notInLab.network, ...rest });
 }
 
 /** The id of a resource of a VPC, by its kind (`subnet`) and the resource's physical name. */
@@ -81,154 +92,92 @@ export function networkId(kind: string, physicalName: string): string {
     return `${kind}-${createHash("sha256").update(physicalName).digest("hex").slice(0, 17)}`;
 }
 
+const untagged = { taggable: false };
+const measurement = { notInLab: notInLab.measurement };
+const message = { notInLab: notInLab.message };
+const setting = { notInLab: notInLab.setting };
+const nameOnly = { notInLab: notInLab.name };
+
 /** Every resource type that is known, by its token. */
 export const awsTypes: Record<string, AwsType | undefined> = {
-    "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration": {
-        taggable: true,
-        notInLab: notInLab.message,
-        // Its name is the topic's, which Pulumi makes.
-        answer: (_, inputs, where = at) => {
-            const name = `chat-configuration/slack-channel/${String(inputs["configurationName"])}`;
-            const arn = globalArn(where, "chatbot", name);
-            return { id: arn, chatConfigurationArn: arn };
-        },
-    },
-    "aws:cloudwatch/dashboard:Dashboard": {
-        taggable: false,
-        notInLab: notInLab.measurement,
-        // Its name is the state machine's, which Pulumi makes.
-        answer: (_, inputs, where = at) => {
-            const name = String(inputs["dashboardName"]);
-            return { id: name, dashboardArn: globalArn(where, "cloudwatch", `dashboard/${name}`) };
-        },
-    },
-    "aws:cloudwatch/logGroup:LogGroup": {
-        taggable: true,
-        nameArgument: "name",
-        answer: (_, inputs, where = at) => {
-            const name = prefixed(inputs);
-            return { id: name, name, arn: arnIn(where, "logs", `log-group:${name}`) };
-        },
-    },
+    // Its name is the topic's, which Pulumi makes.
+    "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration": typeOf((_, { configurationName }, where) => {
+        const name = `chat-configuration/slack-channel/${String(configurationName)}`;
+        const arn = arnIn({ ...where, region: "" }, "chatbot", name);
+        return { id: arn, chatConfigurationArn: arn };
+    }, message),
+    // Its name is the state machine's, which Pulumi makes.
+    "aws:cloudwatch/dashboard:Dashboard": sideOf("dashboardName", measurement),
+    "aws:cloudwatch/logGroup:LogGroup": namedByPrefix("logs", "log-group:"),
     "aws:cloudwatch/eventRule:EventRule": named("name", "events", "rule/"),
-    "aws:cloudwatch/eventTarget:EventTarget": {
-        taggable: false,
-        answer: (name, inputs) => ({ id: `${String(inputs["rule"])}-${name}` }),
-    },
-    "aws:cloudwatch/metricAlarm:MetricAlarm": named("name", "cloudwatch", "alarm:", notInLab.measurement),
+    "aws:cloudwatch/eventTarget:EventTarget": typeOf((name, { rule }) => ({ id: `${String(rule)}-${name}` }), untagged),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": named("name", "cloudwatch", "alarm:", measurement),
     "aws:codebuild/project:Project": named("arn", "codebuild", "project/"),
-    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": {
-        taggable: false,
-        // Known by its prefix, which users of the cache write in image URIs: there is no name to leave open.
-        answer: (_, inputs, where = at) => ({
-            id: String(inputs["ecrRepositoryPrefix"]),
-            registryId: where.accountId,
-        }),
-    },
+    // Known by its prefix, which users of the cache write in image URIs: there is no name to leave open.
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": sideOf("ecrRepositoryPrefix"),
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": ofNetwork("sg"),
     "aws:ec2/flowLog:FlowLog": ofNetwork("fl"),
     "aws:ec2/routeTable:RouteTable": ofNetwork("rtb"),
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": { ...ofNetwork("rtbassoc"), taggable: false },
-    "aws:ec2/securityGroup:SecurityGroup": { ...ofNetwork("sg"), nameArgument: "name" },
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": ofNetwork("rtbassoc", untagged),
+    "aws:ec2/securityGroup:SecurityGroup": ofNetwork("sg", { nameArgument: "name" }),
     "aws:ec2/subnet:Subnet": ofNetwork("subnet"),
     "aws:ec2/vpc:Vpc": ofNetwork("vpc"),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": {
-        taggable: true,
-        notInLab: notInLab.network,
-        answer: (name, inputs) => ({
+    "aws:ec2/vpcEndpoint:VpcEndpoint": typeOf(
+        (name, { vpcEndpointType }) => ({
             id: networkId("vpce", name),
-            ...(inputs["vpcEndpointType"] === "Gateway" ? { prefixListId: networkId("pl", name) } : {}),
+            ...(vpcEndpointType === "Gateway" && { prefixListId: networkId("pl", name) }),
         }),
-    },
-    "aws:iam/policy:Policy": {
-        taggable: true,
-        notInLab: notInLab.message,
-        nameArgument: "name",
-        answer: (name, _, where = at) => {
-            const arn = globalArn(where, "iam", `policy/${name}`);
-            return { id: arn, name, arn };
-        },
-    },
-    "aws:iam/role:Role": {
-        taggable: true,
-        nameArgument: "name",
-        answer: (name, _, where = at) => ({ id: name, name, arn: globalArn(where, "iam", `role/${name}`) }),
-    },
-    "aws:iam/rolePolicy:RolePolicy": {
+        { notInLab: notInLab.network },
+    ),
+    "aws:iam/policy:Policy": named("arn", "iam", "policy/", message),
+    "aws:iam/role:Role": named("name", "iam", "role/"),
+    "aws:iam/rolePolicy:RolePolicy": typeOf((name, { role }) => ({ id: `${String(role)}:${name}`, name }), {
         taggable: false,
         nameArgument: "name",
-        answer: (name, inputs) => ({ id: `${String(inputs["role"])}:${name}`, name }),
-    },
-    "aws:kms/alias:Alias": {
-        taggable: false,
-        notInLab: notInLab.name,
-        nameArgument: "name",
-        answer: (_, inputs, where = at) => {
-            const name = prefixed(inputs);
-            return { id: name, name, arn: arnIn(where, "kms", name) };
-        },
-    },
-    "aws:kms/key:Key": {
-        taggable: true,
-        answer: (_, __, where = at) => {
-            const keyId = "1234abcd-12ab-34cd-56ef-1234567890ab";
-            return { id: keyId, keyId, arn: arnIn(where, "kms", `key/${keyId}`) };
-        },
-    },
-    "aws:kms/keyPolicy:KeyPolicy": {
-        taggable: false,
-        answer: (_, inputs) => ({ id: String(inputs["keyId"]) }),
-    },
-    "aws:s3/bucket:Bucket": {
-        taggable: true,
-        nameArgument: "bucket",
-        answer: (physicalName, inputs, { partition } = at) => {
-            const name = "bucket" in inputs ? String(inputs["bucket"]) : physicalName;
+    }),
+    "aws:kms/alias:Alias": namedByPrefix("kms", "", { ...nameOnly, ...untagged }),
+    "aws:kms/key:Key": typeOf((_, __, where) => {
+        const keyId = "1234abcd-12ab-34cd-56ef-1234567890ab";
+        return { id: keyId, keyId, arn: arnIn(where, "kms", `key/${keyId}`) };
+    }, nameOnly),
+    "aws:kms/keyPolicy:KeyPolicy": sideOf("keyId"),
+    "aws:s3/bucket:Bucket": typeOf(
+        (physicalName, { bucket = physicalName }, { partition }) => {
+            const name = String(bucket);
             return { id: name, bucket: name, arn: `arn:${partition}:s3:::${name}` };
         },
-    },
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": sideOf("bucket", notInLab.setting),
-    "aws:s3/bucketLogging:BucketLogging": sideOf("bucket", notInLab.setting),
-    "aws:s3/bucketObjectv2:BucketObjectv2": {
-        taggable: true,
-        answer: (_, inputs) => ({ id: String(inputs["key"]) }),
-    },
-    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": sideOf("bucket", notInLab.setting),
+        { nameArgument: "bucket" },
+    ),
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": sideOf("bucket", setting),
+    "aws:s3/bucketLogging:BucketLogging": sideOf("bucket", setting),
+    "aws:s3/bucketObjectv2:BucketObjectv2": sideOf("key", { taggable: true }),
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": sideOf("bucket", setting),
     "aws:s3/bucketPolicy:BucketPolicy": sideOf("bucket"),
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": sideOf("bucket", notInLab.setting),
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": sideOf("bucket", setting),
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": sideOf("bucket"),
     "aws:s3/bucketVersioning:BucketVersioning": sideOf("bucket"),
-    "aws:scheduler/schedule:Schedule": {
-        taggable: false,
-        nameArgument: "name",
-        answer: (name, inputs, where = at) => {
-            const group = String(inputs["groupName"]);
-            return {
-                id: `${group}/${name}`,
-                name,
-                arn: arnIn(where, "scheduler", `schedule/${group}/${name}`),
-            };
+    "aws:scheduler/schedule:Schedule": typeOf(
+        (name, { groupName }, where) => {
+            const id = `${String(groupName)}/${name}`;
+            return { id, name, arn: arnIn(where, "scheduler", `schedule/${id}`) };
         },
-    },
-    "aws:scheduler/scheduleGroup:ScheduleGroup": named("name", "scheduler", "schedule-group/", notInLab.name),
+        { taggable: false, nameArgument: "name" },
+    ),
+    "aws:scheduler/scheduleGroup:ScheduleGroup": named("name", "scheduler", "schedule-group/", nameOnly),
     "aws:sfn/stateMachine:StateMachine": named("arn", "states", "stateMachine:"),
-    "aws:sns/topic:Topic": named("arn", "sns", "", notInLab.message),
-    "aws:sns/topicPolicy:TopicPolicy": sideOf("arn", notInLab.message),
-    "aws:sns/topicSubscription:TopicSubscription": {
-        taggable: false,
-        notInLab: notInLab.message,
-        answer: (name, inputs) => ({ id: `${String(inputs["topic"])}:${name}` }),
-    },
-    "aws:sqs/queue:Queue": {
-        taggable: true,
-        notInLab: notInLab.name,
-        nameArgument: "name",
-        answer: (name, _, where = at) => {
-            const { partition, region, accountId } = where;
-            const url = `https://sqs.${region}.${domainOf(partition)}/${accountId}/${name}`;
+    "aws:sns/topic:Topic": named("arn", "sns", "", message),
+    "aws:sns/topicPolicy:TopicPolicy": sideOf("arn", message),
+    "aws:sns/topicSubscription:TopicSubscription": typeOf((name, { topic }) => ({ id: `${String(topic)}:${name}` }), {
+        ...message,
+        ...untagged,
+    }),
+    "aws:sqs/queue:Queue": typeOf(
+        (name, _, where) => {
+            const url = `https://sqs.${where.region}.${domainOf(where.partition)}/${where.accountId}/${name}`;
             return { id: url, name, url, arn: arnIn(where, "sqs", name) };
         },
-    },
+        { ...nameOnly, nameArgument: "name" },
+    ),
     "aws:sqs/queuePolicy:QueuePolicy": sideOf("queueUrl"),
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": ofNetwork("sgr"),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": ofNetwork("sgr"),
@@ -239,11 +188,11 @@ export const awsTypes: Record<string, AwsType | undefined> = {
  */
 export const remoteComponents: Record<
     string,
-    ((physicalName: string, inputs: Record<string, unknown>, where: AwsLocation) => Record<string, unknown>) | undefined
+    ((physicalName: string, inputs: Inputs, where: AwsLocation) => Record<string, unknown>) | undefined
 > = { "awsx:ec2:Vpc": remoteVpc };
 
 /** github.com/pulumi/pulumi-awsx, awsx/ec2/vpc.ts: a public and a private subnet in each zone, unless the arguments say otherwise. */
-function remoteVpc(name: string, inputs: Record<string, unknown>, where: AwsLocation): Record<string, unknown> {
+function remoteVpc(name: string, inputs: Inputs): Record<string, unknown> {
     const zones = Number(inputs["numberOfAvailabilityZones"] ?? 3);
     const specs = (inputs["subnetSpecs"] ?? [{ type: "Private" }, { type: "Public" }]) as { type: string }[];
     const { strategy = "OnePerAz" } = (inputs["natGateways"] ?? {}) as { strategy?: string };
@@ -254,15 +203,8 @@ function remoteVpc(name: string, inputs: Record<string, unknown>, where: AwsLoca
         const count = specs.some((spec) => spec.type === type) ? zones : 0;
         return many("subnet", count, type.toLowerCase()).map(({ id }) => id);
     };
-    const vpcId = networkId("vpc", name);
     return {
-        vpcId,
-        vpc: {
-            id: vpcId,
-            arn: arnIn(where, "ec2", `vpc/${vpcId}`),
-            cidrBlock: inputs["cidrBlock"] ?? "10.0.0.0/16",
-            defaultSecurityGroupId: networkId("sg", name),
-        },
+        vpcId: networkId("vpc", name),
         privateSubnetIds: subnetIds("Private"),
         publicSubnetIds: subnetIds("Public"),
         isolatedSubnetIds: subnetIds("Isolated"),
@@ -281,21 +223,13 @@ export const awsFunctions: Record<string, ((where: AwsLocation) => Record<string
     }),
     "aws:index/getCallerIdentity:getCallerIdentity": (where) => ({
         accountId: where.accountId,
-        arn: globalArn(where, "iam", "user/deployer"),
+        arn: arnIn({ ...where, region: "" }, "iam", "user/deployer"),
         id: where.accountId,
         userId: "AIDAEXAMPLE",
     }),
     // Of bootstrap/ only.
-    "aws:index/getPartition:getPartition": ({ partition }) => ({
-        partition,
-        dnsSuffix: domainOf(partition),
-    }),
+    "aws:index/getPartition:getPartition": ({ partition }) => ({ partition, dnsSuffix: domainOf(partition) }),
 };
-
-/** What the provider makes of `namePrefix`. */
-function prefixed(inputs: Record<string, unknown>): string {
-    return `${String(inputs["namePrefix"])}20250101000000000000000001`;
-}
 
 /** What Pulumi's autonaming makes of a resource's name. */
 export function physicalNameOf(name: string): string {

@@ -36,64 +36,60 @@ export interface Values {
     readonly variables: Readonly<Record<string, unknown>>;
 }
 
-/** A payload whose expressions were parsed. */
-export type Template = (values: Values) => Promise<unknown>;
-
 /** Whether a string is an expression. */
 export function isExpression(value: unknown): value is string {
     return typeof value === "string" && value.startsWith("{%") && value.endsWith("%}");
 }
 
 /**
- * Parses the expressions of a payload.
+ * Refuses an expression that cannot work.
  *
  * @param field Where it stands in its state, as causes name it.
  * @throws DefinitionError
  */
-export function parsePayload(payload: unknown, field: string, scope: Scope): Template {
-    if (isExpression(payload)) return parseExpression(payload, field, scope);
-    if (Array.isArray(payload)) {
-        const items = payload.map((each, index) => parsePayload(each, `${field}[${index}]`, scope));
-        return async (values) => {
-            const result: unknown[] = [];
-            for (const item of items) result.push(await item(values));
-            return result;
-        };
-    }
-    if (typeof payload === "object" && payload !== null) {
-        const fields = Object.entries(payload).map(
-            ([key, each]) => [key, parsePayload(each, `${field}/${key}`, scope)] as const,
-        );
-        return async (values) => {
-            const result: [string, unknown][] = [];
-            for (const [key, each] of fields) result.push([key, await each(values)]);
-            return Object.fromEntries(result);
-        };
-    }
-    return () => Promise.resolve(payload);
+export function checkExpression(text: string, field: string, scope: Scope): void {
+    const source = sourceOf(text);
+    const ast = instanceOf(source, field).ast();
+    checkNode(ast, { source, field, scope, bound: boundNames(ast) }, false);
 }
 
-/** Parses one expression; a bare JSONata text is none. */
-function parseExpression(text: string, field: string, scope: Scope): Template {
-    const source = text.slice(2, -2).trim();
-    const parsed = instanceOf(source, field);
-    checkNode(parsed.ast(), { source, field, scope, bound: boundNames(parsed.ast()) }, false);
-    // An evaluation of its own for each that runs at the same time, since the depth is counted in it.
-    const idle = [parsed];
-    return async ({ states, variables }) => {
-        const own = idle.pop() ?? instanceOf(source, field);
-        try {
-            countDepth(own);
-            const result: unknown = await own.evaluate(undefined, { ...variables, states });
-            return asJson(result, source, field);
-        } catch (error) {
-            if (error instanceof StateError) throw error;
-            const { code = "", message = String(error) } = error as { code?: string; message?: string };
-            throw evaluationError(source, field, `threw an error during evaluation. ${code}: ${message}`);
-        } finally {
-            idle.push(own);
-        }
-    };
+/**
+ * Evaluates the expressions of a payload, one after the other.
+ *
+ * @throws StateError
+ */
+export async function evaluate(payload: unknown, field: string, values: Values): Promise<unknown> {
+    if (isExpression(payload)) return evaluateExpression(sourceOf(payload), field, values);
+    if (typeof payload !== "object" || payload === null) return payload;
+    const isArray = Array.isArray(payload);
+    const result: [string, unknown][] = [];
+    for (const [key, each] of Object.entries(payload)) {
+        result.push([key, await evaluate(each, isArray ? `${field}[${key}]` : `${field}/${key}`, values)]);
+    }
+    return isArray ? result.map(([, each]) => each) : Object.fromEntries(result);
+}
+
+/** Parsed expressions that nobody evaluates now, by source: one evaluation counts the depth of one instance. */
+const idle = new Map<string, jsonata.Expression[]>();
+
+async function evaluateExpression(source: string, field: string, { states, variables }: Values): Promise<unknown> {
+    const instances = idle.get(source) ?? [];
+    idle.set(source, instances);
+    const own = instances.pop() ?? instanceOf(source, field);
+    try {
+        countDepth(own);
+        return asJson(await own.evaluate(undefined, { ...variables, states }), source, field);
+    } catch (error) {
+        if (error instanceof StateError) throw error;
+        const { code = "", message = String(error) } = error as { code?: string; message?: string };
+        throw evaluationError(source, field, `threw an error during evaluation. ${code}: ${message}`);
+    } finally {
+        instances.push(own);
+    }
+}
+
+function sourceOf(expression: string): string {
+    return expression.slice(2, -2).trim();
 }
 
 function evaluationError(source: string, field: string, what: string): StateError {

@@ -14,7 +14,7 @@ export interface Clock {
 
 /** What happened in an execution, one step of its history. */
 export type HistoryEvent =
-    | { readonly type: "entered"; readonly state: string; readonly kind: State["type"] }
+    | { readonly type: "entered"; readonly state: string; readonly kind: State["Type"] }
     | {
           readonly type: "failed";
           readonly state: string;

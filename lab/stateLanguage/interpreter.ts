@@ -2,10 +2,12 @@
  * Runs a machine of the states language as Step Functions does: variables and their sizes, Retry and Catch, what escapes them,
  * Distributed Maps; and tells its history. What a Task calls is served by its host.
  */
-import { type Template, typeError, type Values } from "./expressions";
+import { setTimeout } from "node:timers/promises";
+
+import { evaluate, typeError, type Values } from "./expressions";
 import type { Clock, ExecutionContext, Host, Outcome } from "./host";
-import type { DistributedMap, Effect, Machine, Retrier, State } from "./machine";
-import { type MapItem, runMap } from "./map";
+import type { Machine, State } from "./machine";
+import { runMap } from "./map";
 import { StateError } from "./stateError";
 
 /** The clock on the wall. */
@@ -16,21 +18,9 @@ export const realClock: Clock = {
     random: Math.random,
 };
 
-function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-        if (signal.aborted) {
-            resolve();
-            return;
-        }
-        const end = () => {
-            clearTimeout(timer);
-            signal.removeEventListener("abort", end);
-            resolve();
-        };
-        // Longer waits than a timer takes are as good as none.
-        const timer = setTimeout(end, Math.min(milliseconds, 2 ** 31 - 1));
-        signal.addEventListener("abort", end);
-    });
+async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+    // Longer waits than a timer takes are as good as none.
+    await setTimeout(Math.min(milliseconds, 2 ** 31 - 1), undefined, { signal }).catch(() => undefined);
 }
 
 /** Bytes of an input, an output, of one variable, and of all that one state assigns. */
@@ -52,16 +42,16 @@ export async function execute(
         variables,
         context: { ...context, Execution: { ...context.Execution, Input: input } },
     };
-    let name: string | undefined = machine.startAt;
+    let name: string | undefined = machine.StartAt;
     let value = input;
     try {
         limit(input, "The input");
         while (name !== undefined) {
             if (host.signal.aborted) return { status: "ABORTED" };
-            const state = machine.states.get(name);
+            const state = machine.States[name];
             if (state === undefined) throw new Error(`There is no state ${name}.`);
-            host.tell({ type: "entered", state: name, kind: state.type });
-            const left: Left = await step(state, value, execution);
+            host.tell({ type: "entered", state: name, kind: state.Type });
+            const left: Left = await step(name, state, value, execution);
             if ("error" in left) return { status: "FAILED", ...left };
             Object.assign(variables, left.assigned);
             if (byteLength(variables) > variablesLimitBytes) {
@@ -98,77 +88,84 @@ type Left =
       }
     | { readonly error: string; readonly cause: string };
 
-async function step(state: State, input: unknown, execution: Running): Promise<Left> {
-    const values = valuesOf(state, input, execution, 0);
-    switch (state.type) {
+async function step(name: string, state: State, input: unknown, execution: Running): Promise<Left> {
+    const values = valuesOf(name, input, execution, 0);
+    switch (state.Type) {
         case "Pass":
-            return { ...(await takeEffect(state.effect, input, values)), next: state.next };
+            return { ...(await takeEffect(state, "", input, values)), next: state.Next };
         case "Succeed":
-            return { ...(await takeEffect(state.effect, input, values)), next: undefined };
+            return { ...(await takeEffect(state, "", input, values)), next: undefined };
         case "Choice": {
-            for (const rule of state.rules) {
-                const isMet = await rule.condition(values);
-                if (typeof isMet !== "boolean") throw typeError(rule.field, "boolean", isMet);
-                if (isMet) return { ...(await takeEffect(rule, input, values)), next: rule.next };
+            for (const [index, rule] of state.Choices.entries()) {
+                const field = `Choices[${index}]/`;
+                const isMet = await evaluate(rule.Condition, `${field}Condition`, values);
+                if (typeof isMet !== "boolean") throw typeError(`${field}Condition`, "boolean", isMet);
+                if (isMet) return { ...(await takeEffect(rule, field, input, values)), next: rule.Next };
             }
-            return { ...(await takeEffect(state.otherwise, input, values)), next: state.otherwise.next };
+            return { ...(await takeEffect(state, "", input, values)), next: state.Default };
         }
         case "Fail":
             return {
-                error: await stringOf(state.error, "Error", values),
-                cause: await stringOf(state.cause, "Cause", values),
+                error: await stringOf(state.Error, "Error", values),
+                cause: await stringOf(state.Cause, "Cause", values),
             };
         case "Task":
         case "Map":
-            return attempt(state, input, execution);
+            return attempt(name, state, input, execution);
     }
 }
 
-type AttemptedState = Extract<State, { readonly type: "Task" | "Map" }>;
+type AttemptedState = Extract<State, { readonly Type: "Task" | "Map" }>;
+type MapState = Extract<State, { readonly Type: "Map" }>;
+type Retrier = AttemptedState["Retry"][number];
+
+/** What a state leaves: variables, and an output where it does not hand on what it has. */
+interface Effect {
+    readonly Assign?: Readonly<Record<string, unknown>> | undefined;
+    readonly Output?: unknown;
+}
 
 /** Tries a state until it succeeds, its Retry is used up, or nothing catches its error. */
-async function attempt(state: AttemptedState, input: unknown, execution: Running): Promise<Left> {
+async function attempt(name: string, state: AttemptedState, input: unknown, execution: Running): Promise<Left> {
     const { host } = execution;
     const used = new Map<Retrier, number>();
     for (let retryCount = 0; ; retryCount++) {
-        const values = valuesOf(state, input, execution, retryCount);
+        const values = valuesOf(name, input, execution, retryCount);
         try {
             const result = await perform(state, values, execution);
             limit(result, "The result");
             const done = { ...values, states: { ...values.states, result } };
-            return { ...(await takeEffect(state.effect, result, done)), next: state.next };
+            return { ...(await takeEffect(state, "", result, done)), next: state.Next };
         } catch (error) {
             if (!(error instanceof StateError) || host.signal.aborted) throw error;
-            host.tell({ type: "failed", state: state.name, error: error.error, cause: error.reason });
-            const retrier = state.retriers.find(({ errors }) => isNamed(error.error, errors));
+            host.tell({ type: "failed", state: name, error: error.error, cause: error.reason });
+            const retrier = state.Retry.find(({ ErrorEquals }) => isNamed(error.error, ErrorEquals));
             const attempts = retrier && (used.get(retrier) ?? 0);
-            if (retrier !== undefined && attempts !== undefined && attempts < retrier.maxAttempts) {
+            if (retrier !== undefined && attempts !== undefined && attempts < retrier.MaxAttempts) {
                 used.set(retrier, attempts + 1);
                 const afterSeconds = delaySeconds(retrier, attempts, host.clock);
-                host.tell({ type: "retried", state: state.name, error: error.error, afterSeconds });
+                host.tell({ type: "retried", state: name, error: error.error, afterSeconds });
                 await host.clock.wait(afterSeconds * 1000, host.signal);
                 continue;
             }
-            const catcher = state.catchers.find(({ errors }) => isNamed(error.error, errors));
+            const index = state.Catch.findIndex(({ ErrorEquals }) => isNamed(error.error, ErrorEquals));
+            const catcher = state.Catch[index];
             if (catcher === undefined) throw error;
-            host.tell({ type: "caught", state: state.name, error: error.error, next: catcher.next });
+            host.tell({ type: "caught", state: name, error: error.error, next: catcher.Next });
             const errorOutput = {
                 Error: error.error,
                 ...(error.reason !== undefined && { Cause: error.reason }),
             };
             const caught = { ...values, states: { ...values.states, errorOutput } };
-            return { ...(await takeEffect(catcher, errorOutput, caught)), next: catcher.next };
+            return { ...(await takeEffect(catcher, `Catch[${index}]/`, errorOutput, caught)), next: catcher.Next };
         }
     }
 }
 
-function delaySeconds(
-    { intervalSeconds, backoffRate, maxDelaySeconds, hasJitter }: Retrier,
-    attempts: number,
-    clock: Clock,
-): number {
-    const seconds = Math.min(intervalSeconds * backoffRate ** attempts, maxDelaySeconds);
-    return hasJitter ? seconds * clock.random() : seconds;
+function delaySeconds(retrier: Retrier, attempts: number, clock: Clock): number {
+    const { IntervalSeconds, BackoffRate, MaxDelaySeconds, JitterStrategy } = retrier;
+    const seconds = Math.min(IntervalSeconds * BackoffRate ** attempts, MaxDelaySeconds);
+    return JitterStrategy === "FULL" ? seconds * clock.random() : seconds;
 }
 
 /** What escapes `States.ALL` and `States.TaskFailed`: docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html */
@@ -181,14 +178,14 @@ function isNamed(error: string, names: readonly string[]): boolean {
 
 async function perform(state: AttemptedState, values: Values, execution: Running): Promise<unknown> {
     const { host } = execution;
-    if (state.type === "Map") return performMap(state.map, values, execution);
-    const parameters = await state.arguments(values);
+    if (state.Type === "Map") return performMap(state, values, execution);
+    const parameters = await evaluate(state.Arguments, "Arguments", values);
     limit(parameters, "Arguments");
-    if (state.timeoutSeconds === undefined) return host.call(state.resource, parameters, host.signal);
+    if (state.TimeoutSeconds === undefined) return host.call(state.Resource, parameters, host.signal);
     const ended = new AbortController();
-    const call = host.call(state.resource, parameters, AbortSignal.any([host.signal, ended.signal]));
+    const call = host.call(state.Resource, parameters, AbortSignal.any([host.signal, ended.signal]));
     const timeout = host.clock
-        .timeout(state.timeoutSeconds * 1000, AbortSignal.any([host.signal, ended.signal]))
+        .timeout(state.TimeoutSeconds * 1000, AbortSignal.any([host.signal, ended.signal]))
         .then(() => {
             if (!host.signal.aborted && !ended.signal.aborted) throw new StateError("States.Timeout", undefined);
             return call;
@@ -200,56 +197,52 @@ async function perform(state: AttemptedState, values: Values, execution: Running
     }
 }
 
-async function performMap(map: DistributedMap, values: Values, execution: Running): Promise<unknown> {
+async function performMap(map: MapState, values: Values, execution: Running): Promise<unknown> {
     const { host, context } = execution;
-    const itemsOf = async (): Promise<unknown> => {
-        const items = await map.items?.(values);
-        if (!Array.isArray(items)) throw typeError("Items", "array", items);
-        return items;
-    };
-    const child = async (input: unknown, executionArn: string): Promise<Outcome> => {
-        const own = { Id: executionArn, Name: executionArn.split(":").at(-1) ?? "" };
-        return execute(map.processor, input, { ...context, Execution: own }, host);
-    };
-    const select = async (item: MapItem): Promise<unknown> => {
-        const inner = { ...(values.states.context as object), Map: { Item: item } };
-        const selected = map.selector
-            ? await map.selector({ ...values, states: { ...values.states, context: inner } })
-            : item.Value;
-        limit(selected, "The input of an item");
-        return selected;
-    };
+    const items = map.Items === undefined ? undefined : await evaluate(map.Items, "Items", values);
+    if (items !== undefined && !Array.isArray(items)) throw typeError("Items", "array", items);
+    const source = await evaluate(map.ItemReader?.Arguments, "ItemReader/Arguments", values);
+    const target = await evaluate(map.ResultWriter.Arguments, "ResultWriter/Arguments", values);
     return runMap({
         map,
         stateMachineArn: context.StateMachine.Id,
-        items: map.reader === undefined ? ((await itemsOf()) as unknown[]) : undefined,
-        source: (await map.reader?.arguments(values)) as { Bucket: string; Key: string } | undefined,
-        target: (await map.writer(values)) as { Bucket: string; Prefix: string },
-        select,
-        child,
+        items,
+        source: source as { Bucket: string; Key: string } | undefined,
+        target: target as { Bucket: string; Prefix: string },
+        select: async (Item) => {
+            const states = { ...values.states, context: { ...(values.states.context as object), Map: { Item } } };
+            const selected = await evaluate(map.ItemSelector ?? Item.Value, "ItemSelector", { ...values, states });
+            limit(selected, "The input of an item");
+            return selected;
+        },
+        child: (input, Id) => {
+            const own = { Id, Name: Id.split(":").at(-1) ?? "" };
+            return execute(map.ItemProcessor, input, { ...context, Execution: own }, host);
+        },
         host,
     });
 }
 
-function valuesOf(state: State, input: unknown, { variables, context, host }: Running, retryCount: number): Values {
-    const own = { Name: state.name, EnteredTime: host.clock.now().toISOString(), RetryCount: retryCount };
+function valuesOf(Name: string, input: unknown, { variables, context, host }: Running, retryCount: number): Values {
+    const own = { Name, EnteredTime: host.clock.now().toISOString(), RetryCount: retryCount };
     return { states: { input, context: { ...context, State: own } }, variables };
 }
 
 async function takeEffect(
-    { assign, output }: Effect,
+    { Assign, Output }: Effect,
+    field: string,
     otherwise: unknown,
     values: Values,
 ): Promise<{ assigned: Record<string, unknown>; output: unknown }> {
-    const assigned = ((await assign?.(values)) ?? {}) as Record<string, unknown>;
+    const assigned = (await evaluate(Assign ?? {}, `${field}Assign`, values)) as Record<string, unknown>;
     limit(assigned, "Assign");
-    const result = output === undefined ? otherwise : await output(values);
-    limit(result, "The output");
-    return { assigned, output: result };
+    const output = Output === undefined ? otherwise : await evaluate(Output, `${field}Output`, values);
+    limit(output, "The output");
+    return { assigned, output };
 }
 
-async function stringOf(template: Template, field: string, values: Values): Promise<string> {
-    const value = await template(values);
+async function stringOf(payload: string, field: string, values: Values): Promise<string> {
+    const value = await evaluate(payload, field, values);
     if (typeof value === "string") return value;
     throw typeError(field, "string", value);
 }

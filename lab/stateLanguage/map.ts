@@ -5,34 +5,24 @@
  */
 import { randomUUID } from "node:crypto";
 
-import type { Host, Outcome } from "./host";
-import type { DistributedMap } from "./machine";
-import { StateError } from "./stateError";
+import { parse } from "csv-parse/sync";
 
-/** An item and its place. */
-export interface MapItem {
-    readonly Index: number;
-    readonly Value: unknown;
-}
+import type { Host, Outcome } from "./host";
+import type { State } from "./machine";
+import { StateError } from "./stateError";
 
 /** What a Map runs with. */
 interface MapArgs {
-    readonly map: DistributedMap;
+    readonly map: Extract<State, { readonly Type: "Map" }>;
     readonly stateMachineArn: string;
     /** The items; undefined where they are read from `source`. */
     readonly items: readonly unknown[] | undefined;
     readonly source: { readonly Bucket: string; readonly Key: string } | undefined;
     readonly target: { readonly Bucket: string; readonly Prefix: string };
     /** Makes the input of an execution. */
-    readonly select: (item: MapItem) => Promise<unknown>;
+    readonly select: (item: { readonly Index: number; readonly Value: unknown }) => Promise<unknown>;
     readonly child: (input: unknown, executionArn: string) => Promise<Outcome>;
     readonly host: Pick<Host, "readObject" | "writeObject" | "startChild" | "countMap" | "signal">;
-}
-
-/** The execution of an item that has ended. */
-interface Child {
-    readonly input: unknown;
-    readonly outcome: Outcome;
 }
 
 /** Runs a Map to its end; its result is that of a Map with a ResultWriter. */
@@ -41,8 +31,8 @@ export async function runMap(args: MapArgs): Promise<unknown> {
     const items = args.items ?? (await readItems(args));
     const executions = stateMachineArn.replace(":stateMachine:", ":execution:");
     const run = randomUUID();
-    const mapRunArn = `${stateMachineArn.replace(":stateMachine:", ":mapRun:")}/${map.label}:${run}`;
-    const children: Child[] = [];
+    const mapRunArn = `${stateMachineArn.replace(":stateMachine:", ":mapRun:")}/${map.Label}:${run}`;
+    const children: { readonly input: unknown; readonly outcome: Outcome }[] = [];
     const counts = { SUCCEEDED: 0, FAILED: 0, ABORTED: 0 };
     let next = 0;
     const count = (isEnded = false) => {
@@ -55,7 +45,7 @@ export async function runMap(args: MapArgs): Promise<unknown> {
             const item = { Index: next, Value: items[next++] };
             count();
             const input = await args.select(item);
-            const executionArn = `${executions}/${map.label}:${randomUUID()}`;
+            const executionArn = `${executions}/${map.Label}:${randomUUID()}`;
             await host.startChild(executionArn);
             const outcome = await args.child(input, executionArn);
             children[item.Index] = { input, outcome };
@@ -63,12 +53,12 @@ export async function runMap(args: MapArgs): Promise<unknown> {
         }
     };
     count();
-    await Promise.all(Array.from({ length: Math.min(map.maxConcurrency, items.length) }, worker));
+    await Promise.all(Array.from({ length: Math.min(map.MaxConcurrency, items.length) }, worker));
     if (host.signal.aborted) throw new StateError("States.TaskFailed", undefined);
     const key = await writeResults(host, target, run, children);
     count(true);
     const lost = counts.FAILED + counts.ABORTED;
-    if (lost * 100 > map.toleratedPercentage * items.length) {
+    if (lost * 100 > map.ToleratedFailurePercentage * items.length) {
         throw new StateError(
             "States.ExceedToleratedFailureThreshold",
             "The specified tolerated failure threshold was exceeded",
@@ -80,7 +70,7 @@ export async function runMap(args: MapArgs): Promise<unknown> {
 async function readItems({ map, source, host }: MapArgs): Promise<readonly unknown[]> {
     try {
         const text = await host.readObject(String(source?.Bucket), String(source?.Key));
-        const items = parseItems(map.reader?.type ?? "JSON", text);
+        const items = parseItems(map.ItemReader?.ReaderConfig.InputType ?? "JSON", text);
         if (!Array.isArray(items)) throw new Error("The JSON file does not contain an array.");
         return items as unknown[];
     } catch (error) {
@@ -95,19 +85,9 @@ function parseItems(type: "CSV" | "JSON" | "JSONL", text: string): unknown {
         const lines = text.split(/\r?\n/).filter((line) => line !== "");
         return lines.map((line): unknown => JSON.parse(line));
     }
-    const [header = [], ...rows] = rowsOf(text);
+    const lines = { record_delimiter: ["\r\n", "\n"], skip_empty_lines: true, relax_column_count: true };
+    const [header = [], ...rows] = parse(text, lines);
     return rows.map((row) => Object.fromEntries(header.map((name, index) => [name, row[index] ?? ""])));
-}
-
-/** The rows of a CSV file; a quoted cell may hold commas, line breaks and doubled quotes. Empty lines are none. */
-function rowsOf(text: string): string[][] {
-    const rows: string[][] = [[]];
-    for (const [, quoted, bare, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/g)) {
-        const row = rows.at(-1) ?? [];
-        row.push(quoted?.replaceAll('""', '"') ?? bare ?? "");
-        if (end !== ",") rows.push([]);
-    }
-    return rows.filter((row) => row.length > 1 || (row[0] ?? "") !== "");
 }
 
 /** The files of a ResultWriter with `COMPACT` and `JSONL`; gives the key of their manifest. */
@@ -115,7 +95,7 @@ async function writeResults(
     host: MapArgs["host"],
     { Bucket, Prefix }: MapArgs["target"],
     run: string,
-    children: readonly Child[],
+    children: readonly { readonly input: unknown; readonly outcome: Outcome }[],
 ): Promise<string> {
     const lines = { SUCCEEDED: [] as string[], FAILED: [] as string[] };
     for (const { input, outcome } of children) {

@@ -90,7 +90,6 @@ describe("the evaluation of a program", () => {
             });
             return {
                 vpcId: vpc.vpcId,
-                securityGroup: vpc.vpc.defaultSecurityGroupId,
                 privateSubnets: vpc.privateSubnetIds,
                 publicSubnets: vpc.publicSubnetIds,
                 isolatedSubnets: vpc.isolatedSubnetIds,
@@ -101,12 +100,8 @@ describe("the evaluation of a program", () => {
 
         it("answers a private and a public subnet in each zone", async () => {
             const evaluation = await evaluate(network);
-            const { vpcId, securityGroup, privateSubnets, publicSubnets, ...rest } = evaluation.result as Record<
-                string,
-                string[]
-            >;
+            const { vpcId, privateSubnets, publicSubnets, ...rest } = evaluation.result as Record<string, string[]>;
             assert.match(String(vpcId), /^vpc-[0-9a-f]{17}$/);
-            assert.match(String(securityGroup), /^sg-[0-9a-f]{17}$/);
             const subnets = [...(privateSubnets ?? []), ...(publicSubnets ?? [])];
             assert.equal(new Set(subnets).size, 4);
             for (const subnet of subnets) assert.match(subnet, /^subnet-[0-9a-f]{17}$/);

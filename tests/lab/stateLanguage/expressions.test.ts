@@ -4,7 +4,7 @@
  */
 import { strict as assert } from "node:assert";
 
-import { parsePayload, type Scope } from "../../../lab/stateLanguage/expressions";
+import { checkExpression, evaluate as evaluatePayload, type Scope } from "../../../lab/stateLanguage/expressions";
 import { DefinitionError, StateError } from "../../../lab/stateLanguage/stateError";
 
 const scope: Scope = { parts: ["input", "context"], variables: new Set(["x", "list"]) };
@@ -23,7 +23,7 @@ const values = {
 };
 
 function evaluate(source: string): Promise<unknown> {
-    return parsePayload(`{% ${source} %}`, "Output/v", scope)(values);
+    return evaluatePayload(`{% ${source} %}`, "Output/v", values);
 }
 
 const answers: readonly (readonly [source: string, value: unknown])[] = [
@@ -136,7 +136,9 @@ describe("an expression of the states language", () => {
     for (const [source, words] of refused) {
         it(`${source} is refused before anything runs`, () => {
             assert.throws(
-                () => parsePayload(`{% ${source} %}`, "Output", scope),
+                () => {
+                    checkExpression(`{% ${source} %}`, "Output", scope);
+                },
                 (error) => {
                     assert(error instanceof DefinitionError);
                     assert.match(error.message, words);
@@ -153,17 +155,16 @@ describe("an expression of the states language", () => {
             deep: { b: "{% $x %}" },
         };
         const expected = { a: [1, "{% not", "x {% 1 %}"], n: null, deep: { b: "value" } };
-        assert.deepEqual(await parsePayload(payload, "Output", scope)(values), expected);
+        assert.deepEqual(await evaluatePayload(payload, "Output", values), expected);
     });
 
     it("is named by its field where it fails", async () => {
         const payload = { list: [1, { v: "{% $states.input.nothing %}" }] };
-        await assert.rejects(parsePayload(payload, "Assign", scope)(values), /'Assign\/list\[1\]\/v'/);
+        await assert.rejects(evaluatePayload(payload, "Assign", values), /'Assign\/list\[1\]\/v'/);
     });
 
     it("counts its depth by itself while others are evaluated", async () => {
         const chain = Array.from({ length: 60 }, () => "1").join(" + ");
-        const template = parsePayload(`{% ${chain} %}`, "Output", scope);
-        assert.deepEqual(await Promise.all([1, 2, 3].map(() => template(values))), [60, 60, 60]);
+        assert.deepEqual(await Promise.all([1, 2, 3].map(() => evaluate(chain))), [60, 60, 60]);
     });
 });
