@@ -6,7 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
 import { partitionOf, tagLimits } from "./contract/aws";
-import { engineNames } from "./contract/engine";
+import { engineNames, lambdaTimeoutMinutes } from "./contract/engine";
 import {
     covers,
     type EcrRepository,
@@ -88,9 +88,6 @@ const imagesWithNode18 = [
     "aws/codebuild/amazonlinux-x86_64-standard:5.0",
     "aws/codebuild/amazonlinux-aarch64-standard:3.0",
 ];
-
-// docs.aws.amazon.com/codebuild/latest/userguide/lambda.html
-const lambdaTimeoutMinutes = 15;
 
 const computeTypes = ["SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"].map((size) => `BUILD_GENERAL1_${size}`);
 

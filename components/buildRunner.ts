@@ -5,7 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { buildRole, buildRoleTrust } from "../policies/buildRole";
 import { policyDocument, type StackLocation } from "../policies/document";
-import type { EngineName } from "../contract/engine";
+import { type EngineName, lambdaTimeoutMinutes } from "../contract/engine";
 import { exitStatusText } from "../contract/errors";
 import { type EcrImage, type EcrRepository } from "../contract/image";
 import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
@@ -258,6 +258,12 @@ function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<stri
         ...request,
         ARTIFACT_PREFIX: args.artifactPrefix,
         EXIT_STATUSES: exitStatusText,
-        ...(args.engine === "docker" && { ARCHIVE_FILE: "image.tar" }),
+        ...(args.engine === "docker"
+            ? { ARCHIVE_FILE: "image.tar" }
+            : {
+                  TIMEOUT_MINUTES: String(
+                      args.compute.type === "lambda" ? lambdaTimeoutMinutes : args.compute.timeoutMinutes,
+                  ),
+              }),
     };
 }

@@ -8,3 +8,6 @@ export const engineNames = ["docker", "stream"] as const;
  * without a daemon.
  */
 export type EngineName = (typeof engineNames)[number];
+
+/** Minutes that a build of Lambda compute may run; it takes no other timeout: docs.aws.amazon.com/codebuild/latest/userguide/lambda.html */
+export const lambdaTimeoutMinutes = 15;

@@ -5,8 +5,8 @@
 
 /** One named error. */
 interface NamedError {
-    /** Exit status of a build, and of the exporter, that ends so; none where no build can tell of it. */
-    readonly exitStatus?: number;
+    /** Exit status of a build, and of the exporter, that ends so. */
+    readonly exitStatus: number;
     /** What has happened. */
     readonly means: string;
     /** The first thing to do about it. */
@@ -41,6 +41,7 @@ export const exportErrors = {
         remedy: "start the export again; if it happens again, do not trust the registry or the network path to it",
     },
     BuildTimedOut: {
+        exitStatus: 6,
         means: "the build reached its timeout, or CodeBuild had no capacity for it in time",
         remedy: "the cause says which: raise `compute.timeoutMinutes` or choose a larger `compute.type`; for capacity, request a higher quota of concurrent builds or start fewer exports at a time",
     },
@@ -49,14 +50,12 @@ export const exportErrors = {
 /** Name of an error, as executions show it. */
 export type ExportErrorName = keyof typeof exportErrors;
 
-/** Name of an error that a build can end in. */
-export type BuildErrorName = Exclude<ExportErrorName, "BuildTimedOut">;
+/** Name of an error that a build can end in: any. */
+export type BuildErrorName = ExportErrorName;
 
 /** The exit status of a build for each error that a build can tell, in ascending order. */
 export const exitStatuses = Object.fromEntries(
-    Object.entries<NamedError>(exportErrors).flatMap(([name, { exitStatus }]) =>
-        exitStatus === undefined ? [] : [[name, exitStatus]],
-    ),
+    Object.entries<NamedError>(exportErrors).map(([name, { exitStatus }]) => [name, exitStatus]),
 ) as Readonly<Record<BuildErrorName, number>>;
 
 /** {@link exitStatuses} as a build is handed them, in a variable: `ExportFailed=1 InvalidInput=2 …`. */

@@ -70,7 +70,12 @@ export interface ExportOptions {
      */
     readonly credentials?: CredentialSource | undefined;
     /**
-     * Environment: AWS settings of S3's endpoint and region, proxies, `DOCKER_CONFIG`, execution and build id, `IMAGE_DIGEST`.
+     * Milliseconds after which the export ends by itself with `BuildTimedOut`, nothing left at the destination.
+     * @default those of `TIMEOUT_MINUTES`, less what taking back needs; without it none
+     */
+    readonly timeoutMs?: number | undefined;
+    /**
+     * Environment: AWS settings of S3's endpoint and region, proxies, `DOCKER_CONFIG`, execution and build id, `IMAGE_DIGEST`, `TIMEOUT_MINUTES`.
      * @default process.env
      */
     readonly env?: NodeJS.ProcessEnv | undefined;
@@ -118,18 +123,30 @@ export async function exportImage(options: ExportOptions): Promise<ExportOutcome
         abort.abort(asExportError(settings.signal?.reason));
     };
     settings.signal?.addEventListener("abort", stop);
+    const progress = createProgress(options.onProgress);
+    const { timeoutMs } = settings;
+    const endInTime = (): void => {
+        const { writtenBytes, totalBytes } = progress.soFar();
+        const done = totalBytes === 0 ? "nothing" : `${writtenBytes} of ${totalBytes} bytes`;
+        const message = `The export had ${((timeoutMs ?? 0) / 60_000).toFixed(1)} minutes, and ${done} had been written. Give it more time, or a larger machine.`;
+        abort.abort(new ExportError("BuildTimedOut", message));
+    };
+    const timer = timeoutMs === undefined ? undefined : setTimeout(endInTime, timeoutMs);
     try {
         settings.signal?.throwIfAborted();
-        return await runExport(settings, abort);
+        return await runExport(settings, abort, progress);
     } catch (error) {
         throw asExportError(error);
     } finally {
+        clearTimeout(timer);
         settings.signal?.removeEventListener("abort", stop);
     }
 }
 
 function withDefaults(options: ExportOptions) {
     const env = options.env ?? process.env;
+    const timeoutMs = options.timeoutMs ?? timeoutIn(env);
+    const deadline = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
     return {
         ...options,
         reference: referenceOf(options.image, env),
@@ -140,10 +157,25 @@ function withDefaults(options: ExportOptions) {
         concurrency: positive("concurrency", options.concurrency ?? 8),
         memoryBytes: positive("memoryBytes", options.memoryBytes ?? 80 * 1024 * 1024),
         partBytes: positive("partBytes", options.partBytes ?? defaultPartBytes),
-        retryPolicy: { onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
+        retryPolicy: { deadline, onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
+        timeoutMs,
         idleTimeoutMs: positive("idleTimeoutMs", options.idleTimeoutMs ?? 30_000),
         env,
     };
+}
+
+/** What taking an upload back, and the build around it, need before CodeBuild ends the build: 5 %, between 1 and 3 minutes. */
+function timeoutIn(env: NodeJS.ProcessEnv): number | undefined {
+    const minutes = env["TIMEOUT_MINUTES"] ?? "";
+    if (minutes === "") return undefined;
+    if (!/^[1-9]\d{0,3}$/.test(minutes)) {
+        throw new ExportError(
+            "InvalidInput",
+            `TIMEOUT_MINUTES is "${minutes}": expected minutes from 1 on, or nothing.`,
+        );
+    }
+    const reserve = Math.min(Math.max(Number(minutes) * 0.05, 1), 3);
+    return Math.max(Number(minutes) - reserve, 0.5) * 60_000;
 }
 
 /**
@@ -168,10 +200,13 @@ function positive(name: string, value: number): number {
     return value;
 }
 
-async function runExport(settings: Settings, abort: AbortController): Promise<ExportOutcome> {
+async function runExport(
+    settings: Settings,
+    abort: AbortController,
+    progress: ReturnType<typeof createProgress>,
+): Promise<ExportOutcome> {
     const { reference, request, location, force } = settings;
     const { signal } = abort;
-    const progress = createProgress(settings.onProgress);
     const registry = openRegistry(reference, { ...settings, signal, onBytes: progress.fetched });
     const destination = openDestination(location, settings, signal);
     try {
@@ -197,6 +232,7 @@ function createProgress(onProgress: ExportOptions["onProgress"]) {
         onProgress?.(progress);
     }
     return {
+        soFar: () => progress,
         begin: (totalBytes: number): void => {
             progress = { ...progress, totalBytes };
         },
