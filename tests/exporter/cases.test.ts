@@ -181,14 +181,13 @@ describe("exportImage", () => {
         const server = await listen((request, response) => {
             const url = new URL(request.url ?? "", registry.origin);
             if (answer(request, response, url)) return;
-            const { host: _, authorization: __, ...headers } = request.headers;
-            void fetch(url, { method: request.method ?? "GET", headers: headers as Record<string, string> }).then(
-                async (passed) => {
-                    const kept = [...passed.headers].filter(([name]) => name !== "connection");
-                    response.writeHead(passed.status, Object.fromEntries(kept));
-                    response.end(Buffer.from(await passed.arrayBuffer()));
-                },
-            );
+            const { accept = "", range } = request.headers;
+            const headers = { accept, ...(range !== undefined && { range }) };
+            void fetch(url, { method: request.method ?? "GET", headers }).then(async (passed) => {
+                const kept = [...passed.headers].filter(([name]) => name !== "connection");
+                response.writeHead(passed.status, Object.fromEntries(kept));
+                response.end(Buffer.from(await passed.arrayBuffer()));
+            });
         });
         servers.push(server);
         return server;
@@ -251,9 +250,9 @@ describe("exportImage", () => {
                 return true;
             });
             const vanity = await before((request, response, url) => {
-                if (request.headers.authorization === login)
+                if (request.headers.authorization === login) {
                     response.writeHead(307, { location: `${real.origin}${url.pathname}` }).end();
-                else response.writeHead(401, { "www-authenticate": 'Basic realm="x"' }).end();
+                } else response.writeHead(401, { "www-authenticate": 'Basic realm="x"' }).end();
                 return true;
             });
             await run("1", { host: vanity.host, credentials });
