@@ -5,7 +5,14 @@ import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
 import type { EngineName } from "../contract/engine";
 import { policyOf, type PolicyTable, type StackLocation } from "../policies/document";
-import { ecrEndpoint, type EndpointArgs, logsEndpoint, s3Endpoint, stsEndpoint } from "../policies/endpoints";
+import {
+    ecrEndpoint,
+    type EndpointArgs,
+    logsEndpoint,
+    s3Endpoint,
+    type S3EndpointArgs,
+    stsEndpoint,
+} from "../policies/endpoints";
 import type { EcrRepository } from "../contract/image";
 
 /** Arguments of {@link IsolatedNetwork}. */
@@ -51,43 +58,35 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
         super("ecr-image-export:index:IsolatedNetwork", name, args, opts);
         const child = { parent: this };
 
-        const vpc = createVpc(name, child);
-        closeDefaultGroup(name, vpc, child);
+        // Nothing routes to the VPC, so its addresses may be in use elsewhere; Docker's own, 172.17.0.0/16, may not.
+        const vpc = new aws.ec2.Vpc(
+            `${name}-vpc`,
+            // Private DNS, by which the services' usual names lead to the endpoints, needs both.
+            { cidrBlock: "10.0.0.0/23", enableDnsSupport: true, enableDnsHostnames: true },
+            child,
+        );
+        // AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away.
+        new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId: vpc.id }, child);
         const { subnetIds, routeTable } = createSubnets(name, vpc, args, child);
-        const groups = createSecurityGroups(name, vpc, child);
-        const s3 = createS3Endpoint(name, vpc, routeTable, args, child);
-        const endpoints = createInterfaceEndpoints(name, vpc, subnetIds, groups.endpoints, args, child);
-        const rules = openTheWay(name, groups, s3, child);
+        // Without rules: neither group lets anything in or out but what openTheWay adds.
+        const group = (suffix: string, description: string) =>
+            new aws.ec2.SecurityGroup(`${name}-${suffix}`, { vpcId: vpc.id, description }, child);
+        const builds = group("build-group", "Builds that export container images");
+        const endpointGroup = group("endpoint-group", "Interface endpoints that the builds use");
+        const s3 = createS3Endpoint(name, vpc.id, [routeTable.id], args, child);
+        const endpoints = createInterfaceEndpoints(name, vpc, subnetIds, endpointGroup, args, child);
+        const rules = openTheWay(name, builds, endpointGroup, s3, child);
         const flows = new FlowLogs(`${name}-flows`, { ...args, vpcId: vpc.id }, child);
 
         const ready = [s3, ...endpoints, ...rules].map(({ id }) => id);
         this.buildNetwork = {
             vpcId: pulumi.all([vpc.id, ready]).apply(([id]) => id),
             subnetIds,
-            securityGroupIds: [groups.builds.id],
+            securityGroupIds: [builds.id],
         };
         this.flowLogGroupName = flows.logGroupName;
         this.registerOutputs({ buildNetwork: this.buildNetwork, flowLogGroupName: this.flowLogGroupName });
     }
-}
-
-/** Nothing routes to the VPC, so its addresses may be in use elsewhere; Docker's own, 172.17.0.0/16, may not. */
-function createVpc(name: string, opts: pulumi.CustomResourceOptions): aws.ec2.Vpc {
-    return new aws.ec2.Vpc(
-        `${name}-vpc`,
-        {
-            cidrBlock: "10.0.0.0/23",
-            // Private DNS, by which the services' usual names lead to the endpoints, needs both.
-            enableDnsSupport: true,
-            enableDnsHostnames: true,
-        },
-        opts,
-    );
-}
-
-/** AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away. */
-function closeDefaultGroup(name: string, vpc: aws.ec2.Vpc, opts: pulumi.CustomResourceOptions): void {
-    new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId: vpc.id }, opts);
 }
 
 /** Two subnets of 251 addresses each, of which the endpoints take four and every running build one. */
@@ -97,12 +96,8 @@ function createSubnets(
     args: IsolatedNetworkArgs,
     opts: pulumi.CustomResourceOptions,
 ): { subnetIds: pulumi.Output<string>[]; routeTable: aws.ec2.RouteTable } {
-    const routeTable = new aws.ec2.RouteTable(
-        `${name}-route-table`,
-        // An empty list, unlike none, takes out again what others add. The S3 endpoint's route is not among these.
-        { vpcId: vpc.id, routes: [] },
-        opts,
-    );
+    // An empty list, unlike none, takes out again what others add. The S3 endpoint's route is not among these.
+    const routeTable = new aws.ec2.RouteTable(`${name}-route-table`, { vpcId: vpc.id, routes: [] }, opts);
     const subnetIds = [0, 1].map((index) => {
         const subnet = new aws.ec2.Subnet(
             `${name}-subnet-${index + 1}`,
@@ -135,29 +130,17 @@ function zoneAt(index: number, zones: string[]): string {
     return zone;
 }
 
-interface SecurityGroups {
-    readonly builds: aws.ec2.SecurityGroup;
-    readonly endpoints: aws.ec2.SecurityGroup;
-}
-
-/** Made without rules: neither group lets anything in or out but what {@link openTheWay} adds. */
-function createSecurityGroups(name: string, vpc: aws.ec2.Vpc, opts: pulumi.CustomResourceOptions): SecurityGroups {
-    const group = (suffix: string, description: string) =>
-        new aws.ec2.SecurityGroup(`${name}-${suffix}`, { vpcId: vpc.id, description }, opts);
-    return {
-        builds: group("build-group", "Builds that export container images"),
-        endpoints: group("endpoint-group", "Interface endpoints that the builds use"),
-    };
-}
+/** What a rule of a security group lets pass. */
+export const https = { ipProtocol: "tcp", fromPort: 443, toPort: 443 };
 
 /** HTTPS from the builds to the endpoints and to S3, and nothing else in any direction. */
 function openTheWay(
     name: string,
-    { builds, endpoints }: SecurityGroups,
+    builds: aws.ec2.SecurityGroup,
+    endpoints: aws.ec2.SecurityGroup,
     s3: aws.ec2.VpcEndpoint,
     opts: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource[] {
-    const https = { ipProtocol: "tcp", fromPort: 443, toPort: 443 };
     return [
         new aws.vpc.SecurityGroupEgressRule(
             `${name}-build-to-endpoints`,
@@ -187,21 +170,21 @@ function openTheWay(
     ];
 }
 
-/** The archives, the exporter and the layers of ECR: a gateway, which costs nothing. */
-function createS3Endpoint(
+/** To the archives, the exporter and the layers of ECR: a gateway, which costs nothing. */
+export function createS3Endpoint(
     name: string,
-    vpc: aws.ec2.Vpc,
-    routeTable: aws.ec2.RouteTable,
-    args: IsolatedNetworkArgs,
+    vpcId: pulumi.Input<string>,
+    routeTableIds: pulumi.Input<pulumi.Input<string>[]>,
+    args: S3EndpointArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.ec2.VpcEndpoint {
     return new aws.ec2.VpcEndpoint(
         `${name}-s3-endpoint`,
         {
-            vpcId: vpc.id,
+            vpcId,
             vpcEndpointType: "Gateway",
             serviceName: `com.amazonaws.${args.at.region}.s3`,
-            routeTableIds: [routeTable.id],
+            routeTableIds,
             policy: pulumi.jsonStringify(policyOf(s3Endpoint, args)),
         },
         opts,

@@ -3,10 +3,10 @@ import * as awsx from "@pulumi/awsx";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { EngineName } from "../contract/engine";
-import { policyOf, type StackLocation } from "../policies/document";
-import { s3Endpoint } from "../policies/endpoints";
+import type { StackLocation } from "../policies/document";
 import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
+import { createS3Endpoint, https } from "./isolatedNetwork";
 
 /** Arguments of {@link PrivateNetwork}. */
 export interface PrivateNetworkArgs {
@@ -53,8 +53,24 @@ export class PrivateNetwork extends pulumi.ComponentResource {
         const vpc = createVpc(name, args, child);
         // AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away.
         new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId: vpc.vpcId }, child);
-        const s3 = createS3Endpoint(name, vpc, args, child);
-        const { group, rule } = createBuildGroup(name, vpc, child);
+        const routeTableIds = vpc.routeTables.apply((tables) => pulumi.all(tables.map(({ id }) => id)));
+        const s3 = createS3Endpoint(name, vpc.vpcId, routeTableIds, args, child);
+        const group = new aws.ec2.SecurityGroup(
+            `${name}-build-group`,
+            { vpcId: vpc.vpcId, description: "Builds that export container images" },
+            child,
+        );
+        // HTTPS to anywhere, and nothing else in any direction.
+        const rule = new aws.vpc.SecurityGroupEgressRule(
+            `${name}-build-to-anywhere`,
+            {
+                ...https,
+                securityGroupId: group.id,
+                description: "HTTPS to registries and to AWS",
+                cidrIpv4: "0.0.0.0/0",
+            },
+            child,
+        );
         const flows = new FlowLogs(`${name}-flows`, { ...args, vpcId: vpc.vpcId }, child);
 
         const ready = [s3.id, rule.id, vpc.natGateways, vpc.routes];
@@ -93,49 +109,4 @@ function createVpc(name: string, { tags }: PrivateNetworkArgs, opts: pulumi.Comp
         },
         opts,
     );
-}
-
-function createS3Endpoint(
-    name: string,
-    vpc: awsx.ec2.Vpc,
-    args: PrivateNetworkArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.ec2.VpcEndpoint {
-    return new aws.ec2.VpcEndpoint(
-        `${name}-s3-endpoint`,
-        {
-            vpcId: vpc.vpcId,
-            vpcEndpointType: "Gateway",
-            serviceName: `com.amazonaws.${args.at.region}.s3`,
-            routeTableIds: vpc.routeTables.apply((tables) => pulumi.all(tables.map(({ id }) => id))),
-            policy: pulumi.jsonStringify(policyOf(s3Endpoint, args)),
-        },
-        opts,
-    );
-}
-
-/** HTTPS to anywhere, and nothing else in any direction. */
-function createBuildGroup(
-    name: string,
-    vpc: awsx.ec2.Vpc,
-    opts: pulumi.CustomResourceOptions,
-): { group: aws.ec2.SecurityGroup; rule: aws.vpc.SecurityGroupEgressRule } {
-    const group = new aws.ec2.SecurityGroup(
-        `${name}-build-group`,
-        { vpcId: vpc.vpcId, description: "Builds that export container images" },
-        opts,
-    );
-    const rule = new aws.vpc.SecurityGroupEgressRule(
-        `${name}-build-to-anywhere`,
-        {
-            securityGroupId: group.id,
-            description: "HTTPS to registries and to AWS",
-            ipProtocol: "tcp",
-            fromPort: 443,
-            toPort: 443,
-            cidrIpv4: "0.0.0.0/0",
-        },
-        opts,
-    );
-    return { group, rule };
 }

@@ -270,47 +270,31 @@ function expire(
     opts: pulumi.CustomResourceOptions,
 ): void {
     const { archiveDays, oldVersionDays } = args.retention;
-    const archives = { filter: { prefix: args.artifactPrefix }, status: "Enabled" };
-    const batches = [
-        { id: "manifests", filter: { prefix: manifestPrefix }, status: "Enabled" },
-        { id: "results", filter: { prefix: resultPrefix }, status: "Enabled" },
+    const rule = (id: string, prefix: string, action: object) => ({
+        id,
+        filter: { prefix },
+        status: "Enabled",
+        ...action,
+    });
+    const ofArchives = (id: string, action: object) => rule(id, args.artifactPrefix, action);
+    const ofAll = (kind: string, archives: string, action: object) => [
+        ofArchives(`${kind}-${archives}`, action),
+        rule(`${kind}-manifests`, manifestPrefix, action),
+        rule(`${kind}-results`, resultPrefix, action),
     ];
+    const old = { noncurrentVersionExpiration: { noncurrentDays: oldVersionDays } };
     new aws.s3.BucketLifecycleConfiguration(
         `${name}-lifecycle`,
         {
             bucket: bucket.bucket,
             rules: [
                 // A build that was killed leaves its parts behind: invisible, and billed.
-                {
-                    ...archives,
-                    id: "abort-incomplete-uploads",
-                    abortIncompleteMultipartUpload: { daysAfterInitiation: 1 },
-                },
-                ...(archiveDays > 0
-                    ? [
-                          { ...archives, id: "expire-archives", expiration: { days: archiveDays } },
-                          ...batches.map((batch) => ({
-                              ...batch,
-                              id: `expire-${batch.id}`,
-                              expiration: { days: archiveDays },
-                          })),
-                      ]
-                    : []),
+                ofArchives("abort-incomplete-uploads", { abortIncompleteMultipartUpload: { daysAfterInitiation: 1 } }),
+                ...(archiveDays > 0 ? ofAll("expire", "archives", { expiration: { days: archiveDays } }) : []),
+                ...(oldVersionDays > 0 ? ofAll("expire-old", "versions", old) : []),
+                // What an expired archive leaves behind once its versions are gone.
                 ...(oldVersionDays > 0
-                    ? [
-                          {
-                              ...archives,
-                              id: "expire-old-versions",
-                              noncurrentVersionExpiration: { noncurrentDays: oldVersionDays },
-                          },
-                          ...batches.map((batch) => ({
-                              ...batch,
-                              id: `expire-old-${batch.id}`,
-                              noncurrentVersionExpiration: { noncurrentDays: oldVersionDays },
-                          })),
-                          // What an expired archive leaves behind once its versions are gone.
-                          { ...archives, id: "remove-delete-markers", expiration: { expiredObjectDeleteMarker: true } },
-                      ]
+                    ? [ofArchives("remove-delete-markers", { expiration: { expiredObjectDeleteMarker: true } })]
                     : []),
             ],
         },
