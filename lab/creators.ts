@@ -107,6 +107,8 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
     ) => {
         account.iam.bucketPolicies.set(bucket, policy);
     },
+    // Nothing but its policy counts, and that is a resource of its own.
+    "aws:kms/key:Key": () => undefined,
     "aws:kms/keyPolicy:KeyPolicy": ({ keyId, policy }: { keyId: string; policy: string }, _, { account }) => {
         const arn = arnIn(account.location, "kms", `key/${keyId}`);
         account.iam.keyPolicies.set(arn, JSON.parse(policy) as PolicyDocument);
