@@ -22,16 +22,21 @@ export interface KeyUse {
 function throughS3(
     at: StackLocation,
     bucketArn: pulumi.Input<string>,
-): Record<string, Record<string, pulumi.Input<string>>> {
+): Record<string, Record<string, pulumi.Input<string> | string[]>> {
     return {
         StringEquals: { "kms:ViaService": viaService(at, "s3") },
         StringLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
     };
 }
 
-/** What `kms:ViaService` calls a service: docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service */
-export function viaService({ partition, region }: StackLocation, service: string): string {
-    return `${service}.${region}.${domainOf(partition)}`;
+/**
+ * What `kms:ViaService` calls a service: docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+ * It names the domain of the partition `aws` only. Elsewhere the partition's own is admitted as well: both mean this service.
+ */
+export function viaService({ partition, region }: StackLocation, service: string): string | string[] {
+    const named = (domain: string): string => `${service}.${region}.${domain}`;
+    const [own, usual] = [named(domainOf(partition)), named(domainOf("aws"))];
+    return own === usual ? own : [own, usual];
 }
 
 /** For those who write to the bucket. */

@@ -71,6 +71,8 @@ function strangersIn(text: string, where: AwsLocation): string[] {
     ]
         .map(([host]) => host)
         .filter((host) => !principals.includes(host))
+        // Values of kms:ViaService: policies/key.ts
+        .filter((host) => ![`s3.${region}.amazonaws.com`, `sns.${region}.amazonaws.com`].includes(host))
         .filter((host) => host !== new URL(executionsUrl(where)).host)
         .filter((host) => !domains.some((domain) => host.endsWith(`.${region}.${domain}`)));
     return [...arns, ...hosts, ...(text.includes(at.region) ? [at.region] : [])];
