@@ -89,10 +89,6 @@ function set(name: string, inputs: Inputs): Change {
     return change(name, (before) => ({ ...before, ...inputs }));
 }
 
-function remove(name: string): Change {
-    return (resources) => resources.filter((resource) => resource.name !== name);
-}
-
 function add(type: string, inputs: Inputs): Change {
     const resource = { urn: "urn:added", type, name: "added", inputs, parent: "" };
     const rest = {
@@ -141,28 +137,11 @@ const bucket = "image-export-storage-policy";
 const offences: Record<string, [what: string, done: Change, says: RegExp, engine?: string][]> = {
     "iam-actions-are-named": [
         ["a wildcard in an action", grant(build, { ...read, Action: "s3:Get*" }), /Added allows s3:Get\*/],
-        ["a wildcard among actions", grant(build, { ...read, Action: ["s3:GetObject", "*"] }), /allows \*/],
         ["all actions but some", grant(build, { NotAction: "iam:*", Resource: objects }), /all actions but/],
-        [
-            "a wildcard in a policy inside of a role, as text",
-            set("image-export-build-role", {
-                inlinePolicies: [
-                    { policy: JSON.stringify({ Statement: { Effect: "Allow", ...read, Action: "s3:*" } }) },
-                ],
-            }),
-            /A statement allows s3:\*/,
-        ],
     ],
     "iam-resources-are-named": [
-        ["every resource", grant(build, { ...read, Resource: "*" }), /Added allows s3:GetObject on \*:/],
-        ["every bucket", grant(build, { ...read, Resource: [objects, "arn:aws:s3:::*"] }), /on arn:aws:s3:::\*:/],
         ["buckets that begin alike", grant(build, { ...read, Resource: "arn:aws:s3:::image-*" }), /image-\*:/],
         ["every resource but some", grant(build, { Action: "s3:GetObject", NotResource: objects }), /but some/],
-        [
-            "every resource, beside an action that may have it",
-            grant(build, { Action: ["ecr:GetAuthorizationToken", "ecr:BatchGetImage"], Resource: "*" }),
-            /allows ecr:BatchGetImage on \*/,
-        ],
     ],
     "iam-policies-are-written-out": [
         [
@@ -174,110 +153,26 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
             /AdministratorAccess is attached/,
         ],
         [
-            "a policy of AWS in a role",
-            set("image-export-build-role", {
-                managedPolicyArns: ["arn:aws-cn:iam::aws:policy/ReadOnlyAccess"],
-            }),
-            /ReadOnlyAccess is attached/,
-        ],
-        [
             "a chat channel that is bound by AdministratorAccess alone",
             set("image-export-monitoring-chat", { guardrailPolicyArns: undefined }),
-            /channel's bound is AWS's own/,
-        ],
-        [
-            "a chat channel that AWS's own policy is added to the bound of",
-            set("image-export-monitoring-chat", {
-                guardrailPolicyArns: [
-                    "arn:aws:iam::111122223333:policy/bound",
-                    "arn:aws:iam::aws:policy/ReadOnlyAccess",
-                ],
-            }),
             /channel's bound is AWS's own/,
         ],
     ],
     "iam-trust-names-its-source": [
         ["no condition", trust({}), /for any account.*\n.*for any resource/],
-        ["no account", trust(trusted.project), /for any account/],
-        ["no resource", trust(trusted.account), /for any resource/],
-        [
-            "resources of any account",
-            trust({ ...trusted.account, ArnLike: { "aws:SourceArn": "arn:aws:codebuild:*:*:project/x" } }),
-            /for any resource/,
-        ],
-        [
-            "conditions that need not be met",
-            trust({
-                StringEqualsIfExists: trusted.account.StringEquals,
-                ArnLikeIfExists: trusted.project.ArnLike,
-            }),
-            /for any account.*\n.*for any resource/,
-        ],
         ["everybody", trust({ ...trusted.account, ...trusted.project }, { AWS: "*" }), /Everybody may assume/],
     ],
     "nothing-is-public": [
-        ...["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"].map(
-            (way): [string, Change, RegExp] => [
-                `${way} switched off`,
-                set("image-export-storage-access-block", { [way]: false }),
-                new RegExp(`: ${way} is not true`),
-            ],
-        ),
+        ["no block", set("image-export-storage-access-block", { blockPublicAcls: false }), /: blockPublicAcls is not/],
         ["a bucket policy for everybody", grant(bucket, { ...read, Principal: "*" }), /Added lets everybody in/],
-        [
-            "a bucket policy for everybody under a condition that anybody meets",
-            grant(bucket, {
-                ...read,
-                Principal: { AWS: ["*"] },
-                Condition: { ArnLike: { "aws:SourceArn": "*" } },
-            }),
-            /Added lets everybody in/,
-        ],
-        [
-            "a repository for everybody, as text",
-            add("aws:ecr/repositoryPolicy:RepositoryPolicy", {
-                tags,
-                policy: '{"Statement":{"Effect":"Allow","Principal":"*","Action":"ecr:BatchGetImage"}}',
-            }),
-            /A statement lets everybody in/,
-        ],
     ],
     "encryption-is-on": [
         ["no rule", set("image-export-storage-encryption", { rules: [] }), /No rule names an algorithm/],
-        [
-            "an unknown algorithm",
-            set("image-export-storage-encryption", {
-                rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: "none" } }],
-            }),
-            /No rule names an algorithm/,
-        ],
         ["a queue in plain", set("image-export-triggers-undelivered", { sqsManagedSseEnabled: false }), /queue is not/],
         ["a key that stays the same", add("aws:kms/key:Key", { tags }), /The key is not rotated/],
     ],
     "tls-only": [
-        ["nothing denied", set(bucket, { policy: { Statement: [] } }), /does not deny/],
-        ...Object.entries({
-            "denied with TLS": { Condition: { Bool: { "aws:SecureTransport": "true" } } },
-            "denied under one more condition": {
-                Condition: { Bool: { "aws:SecureTransport": "false", "aws:ViaAWSService": "false" } },
-            },
-            "denied to somebody": { Principal: { AWS: "arn:aws:iam::111122223333:root" } },
-            "denied to all but one": {
-                Principal: undefined,
-                NotPrincipal: { AWS: "arn:aws:iam::111122223333:root" },
-            },
-            "one action denied": { Action: "s3:GetObject" },
-            "the objects left out": { Resource: "arn:aws:s3:::image-export-storage-bucket-0a1b2c3" },
-            "the bucket left out": { Resource: "arn:aws:s3:::image-export-storage-bucket-0a1b2c3/*" },
-            "allowed instead": { Effect: "Allow", Principal: { AWS: "arn:aws:iam::111122223333:root" } },
-        }).map(([what, changed]): [string, Change, RegExp] => [
-            what,
-            change(bucket, (inputs) => {
-                const [statement] = (inputs["policy"] as { Statement: object[] }).Statement;
-                return { ...inputs, policy: { Statement: [{ ...statement, ...changed }] } };
-            }),
-            /does not deny/,
-        ]),
+        ["a bucket that denies nothing", set(bucket, { policy: { Statement: [] } }), /does not deny everybody s3:\*/],
         [
             "a queue that denies nothing",
             set("image-export-triggers-undelivered-policy", { policy: { Statement: [] } }),
@@ -300,89 +195,20 @@ const offences: Record<string, [what: string, done: Change, says: RegExp, engine
     "logs-expire": [
         ["a log for ever", set("image-export-build-log", { retentionInDays: 0 }), /kept for ever/],
         [
-            "a log without a word",
-            set("image-export-single-machine-log", { retentionInDays: undefined }),
-            /kept for ever/,
-        ],
-        [
             "a log group of CodeBuild's own",
             set("image-export-build-project", { logsConfig: {} }),
             /a log group of its own/,
         ],
     ],
-    "tags-are-set": [
-        [
-            "no tags",
-            set("image-export-storage-bucket", { tags: undefined }),
-            /tag project.*\n.*tag stack.*\n.*tag managed-by/,
-        ],
-        ["an empty tag", set("image-export-storage-bucket", { tags: { ...tags, stack: "" } }), /tag stack is missing/],
-        ["another resource without tags", add("aws:ec2/vpc:Vpc", {}), /tag project is missing/],
-    ],
+    "tags-are-set": [["another resource without tags", add("aws:ec2/vpc:Vpc", {}), /tag project is missing/]],
     "guards-are-in-place": [
-        ["no access block", remove("image-export-storage-access-block"), /no BucketPublicAccessBlock/],
-        ["no encryption", remove("image-export-storage-encryption"), /no BucketServerSideEncryptionConfiguration/],
-        ["no policy", remove(bucket), /no BucketPolicy/],
-        [
-            "a queue without a policy",
-            add("aws:sqs/queue:Queue", { tags, sqsManagedSseEnabled: true }),
-            /added: It has no QueuePolicy/,
-        ],
-        ["a topic without a policy", add("aws:sns/topic:Topic", { tags }), /added: It has no TopicPolicy/],
         [
             "a second bucket",
             add("aws:s3/bucket:Bucket", { tags }),
             /no BucketPublicAccessBlock.*\n.*no BucketServerSide.*\n.*no BucketPolicy/,
         ],
+        ["a topic without a policy", add("aws:sns/topic:Topic", { tags }), /added: It has no TopicPolicy/],
     ],
-};
-
-/** What a rule must not take for an offence. */
-const harmless: Record<string, Change> = {
-    "a bucket that is encrypted with a key": set("image-export-storage-encryption", {
-        rules: [
-            {
-                applyServerSideEncryptionByDefault: { sseAlgorithm: "aws:kms", kmsMasterKeyId: "key" },
-                bucketKeyEnabled: true,
-            },
-        ],
-    }),
-    "the policy of a key, whose resource is the key itself": add("aws:kms/key:Key", {
-        tags,
-        enableKeyRotation: true,
-        policy: {
-            Statement: [
-                {
-                    Effect: "Allow",
-                    Principal: { AWS: "arn:aws:iam::111122223333:root" },
-                    Action: "kms:*",
-                    Resource: "*",
-                },
-                {
-                    Effect: "Allow",
-                    Principal: { AWS: "*" },
-                    Action: "kms:Decrypt",
-                    Resource: "*",
-                    Condition: { StringEquals: { "kms:CallerAccount": "111122223333" } },
-                },
-            ],
-        },
-    }),
-    "the policy of an endpoint, which narrows and grants nothing": add("aws:ec2/vpcEndpoint:VpcEndpoint", {
-        tags,
-        policy: { Statement: [{ Effect: "Allow", Principal: "*", ...read }] },
-    }),
-    "a role of another account that is named": trust({}, { AWS: "arn:aws:iam::444455556666:role/reader" }),
-    "a statement that denies": grant(build, { Effect: "Deny", Action: "*", Resource: "*" }),
-    "a policy of the account's own": add("aws:iam/rolePolicyAttachment:RolePolicyAttachment", {
-        tags,
-        policyArn: "arn:aws:iam::111122223333:policy/own",
-    }),
-    "a resource of another provider": add("random:index/randomId:RandomId", {}),
-    "a bucket policy as text": change(bucket, (inputs) => ({
-        ...inputs,
-        policy: JSON.stringify(inputs["policy"]),
-    })),
 };
 
 describe("the guard rails", () => {
@@ -422,12 +248,6 @@ describe("the guard rails", () => {
                 );
             });
         }
-    }
-
-    for (const [what, done] of Object.entries(harmless)) {
-        it(`say nothing against ${what}`, () => {
-            assert.deepEqual(violations(done(everything()), "docker"), []);
-        });
     }
 
     it("know which types take no tags", () => {

@@ -77,10 +77,6 @@ describe("BuildRunner", () => {
         assert.deepEqual(inputs["cache"], { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] });
     });
 
-    it("makes the project once its role may do its work", () => {
-        assert(runner.resource("test-project").dependencies.includes("test-policy"));
-    });
-
     it("declares the project of the design", () => {
         assert.deepEqual(runner.resource("test-project").inputs, {
             description: "Exports one container image from Amazon ECR to S3 as a tar archive",
@@ -116,11 +112,6 @@ describe("BuildRunner", () => {
                 },
             },
         });
-    });
-
-    it("runs in no VPC, and may not touch one", () => {
-        assert(!("vpcConfig" in runner.resource("test-project").inputs));
-        assert.doesNotMatch(JSON.stringify(runner.resource("test-policy").inputs), /ec2:/);
     });
 
     describe("in a VPC", () => {
@@ -177,20 +168,6 @@ describe("BuildRunner", () => {
         assert.equal((inputs["environment"] as Record<string, unknown>)["type"], "ARM_CONTAINER");
     });
 
-    it("keeps its log for 90 days", () => {
-        assert.deepEqual(runner.resource("test-log").inputs, {
-            namePrefix: "/aws/codebuild/test-",
-            retentionInDays: 90,
-        });
-    });
-
-    it("protects nothing, so that the stack can be destroyed", () => {
-        assert.deepEqual(
-            runner.resources.filter(({ protect }) => protect),
-            [],
-        );
-    });
-
     it("registers names and ARNs as its outputs", () => {
         const { repositoryPolicies, ...names } = runner.component("BuildRunner").outputs ?? {};
         assert.deepEqual(Object.keys(repositoryPolicies as object), [
@@ -244,12 +221,6 @@ describe("BuildRunner with engine stream", () => {
         assert.equal(again.resource("test-exporter").inputs["key"], bundleKey, "the same text, the same key");
         const other = await evaluateRunner({ ...stream, exporter: "// other" });
         assert.notEqual(other.resource("test-exporter").inputs["key"], bundleKey);
-    });
-
-    it("leaves the lock of objects alone", () => {
-        const { inputs } = runner.resource("test-exporter");
-        assert.deepEqual(Object.keys(inputs).sort(), ["bucket", "key", "serverSideEncryption", "source"]);
-        assert.equal(inputs["serverSideEncryption"], "AES256");
     });
 
     it("runs the exporter without privilege", () => {
@@ -315,10 +286,6 @@ describe("BuildRunner with a KMS key", () => {
 
             itKeepsTheHouseRules(() => runner);
 
-            it("declares no resource more", () => {
-                assert.deepEqual(runner.typesAndNames(), without.typesAndNames());
-            });
-
             it("may use the key", () => {
                 const [before, after] = [without, runner].map((each) => sidsOf(each.resource("test-policy")));
                 assert.deepEqual(
@@ -326,12 +293,6 @@ describe("BuildRunner with a KMS key", () => {
                     before,
                 );
                 assert.equal(after?.length, (before?.length ?? 0) + 1);
-            });
-
-            it("encrypts its log with the key, and nothing of the project: builds have no artifacts", () => {
-                assert.equal(runner.resource("test-log").inputs["kmsKeyId"], encryptionKeyArn);
-                assert(!("kmsKeyId" in without.resource("test-log").inputs));
-                assert(!("encryptionKey" in runner.resource("test-project").inputs));
             });
         });
     }

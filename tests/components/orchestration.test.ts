@@ -83,10 +83,6 @@ describe("ExportOrchestration", () => {
         );
     });
 
-    it("makes the state machine once its role may deliver the log", () => {
-        assert(orchestration.resource("test-machine").dependencies.includes("test-machine-policy"));
-    });
-
     it("declares a STANDARD state machine, traced, that logs errors without execution data", () => {
         const { definition, ...inputs } = orchestration.resource("test-machine").inputs;
         assert.equal(typeof definition, "string");
@@ -109,28 +105,6 @@ describe("ExportOrchestration", () => {
             buildsUrl: buildsUrl(at, at.accountId, "build-0a1b2c3"),
         });
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
-    });
-
-    it("keeps its log for 90 days", () => {
-        assert.deepEqual(orchestration.resource("test-machine-log").inputs, {
-            namePrefix: "/aws/vendedlogs/states/test-machine-",
-            retentionInDays: 90,
-        });
-    });
-
-    it("encrypts its log with a KMS key, which its role needs nothing of", async () => {
-        const encryptionKeyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-        const encrypted = await evaluateOrchestration({ encryptionKeyArn });
-        assert.equal(encrypted.resource("test-machine-log").inputs["kmsKeyId"], encryptionKeyArn);
-        const policyOf = (evaluation: Evaluation) => evaluation.resource("test-machine-policy").inputs;
-        assert.deepEqual(policyOf(encrypted), policyOf(orchestration));
-    });
-
-    it("protects nothing, so that the stack can be destroyed", () => {
-        assert.deepEqual(
-            orchestration.resources.filter(({ protect }) => protect),
-            [],
-        );
     });
 
     it("registers names, ARN and the starter's policy as its outputs", () => {

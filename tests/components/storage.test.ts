@@ -68,21 +68,14 @@ describe("ArtifactStorage", () => {
         }
     });
 
-    it("refuses to destroy a protected bucket", () => {
-        const resource = storage.resource("test-bucket");
-        assert.equal(resource.protect, true);
-        assert.deepEqual(resource.inputs, { forceDestroy: false });
-    });
-
-    it("lets an unprotected bucket be deleted where it is empty", async () => {
-        const resource = (await evaluateStorage({ protect: false })).resource("test-bucket");
-        assert.equal(resource.protect, false);
-        assert.deepEqual(resource.inputs, { forceDestroy: false });
-    });
-
-    it("deletes archives only where it is told to empty the bucket", async () => {
-        const resource = (await evaluateStorage({ protect: false, emptyOnDestroy: true })).resource("test-bucket");
-        assert.deepEqual(resource.inputs, { forceDestroy: true });
+    it("deletes an unprotected bucket where it is empty, and archives only where it is told to", async () => {
+        const fateOf = async (retention: Partial<Retention>) => {
+            const { protect, inputs } = (await evaluateStorage(retention)).resource("test-bucket");
+            return [protect, inputs];
+        };
+        assert.deepEqual(await fateOf({}), [true, { forceDestroy: false }]);
+        assert.deepEqual(await fateOf({ protect: false }), [false, { forceDestroy: false }]);
+        assert.deepEqual(await fateOf({ protect: false, emptyOnDestroy: true }), [false, { forceDestroy: true }]);
     });
 
     it("leaves its settings to the bucket that is deleted, but for the rules by which archives expire", () => {
@@ -103,39 +96,24 @@ describe("ArtifactStorage", () => {
         });
     });
 
-    it("encrypts with AES256", () => {
-        assert.deepEqual(storage.resource("test-encryption").inputs["rules"], [
-            { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } },
+    it("encrypts, keeps versions, owns every object, and blocks public access on all four counts", () => {
+        const settings = ["encryption", "versioning", "ownership", "access-block"].map(
+            (name) => storage.resource(`test-${name}`).inputs,
+        );
+        assert.deepEqual(settings, [
+            { bucket, rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }] },
+            { bucket, versioningConfiguration: { status: "Enabled" } },
+            { bucket, rule: { objectOwnership: "BucketOwnerEnforced" } },
+            {
+                bucket,
+                ...{ blockPublicAcls: true, blockPublicPolicy: true },
+                ...{ ignorePublicAcls: true, restrictPublicBuckets: true },
+            },
         ]);
     });
 
-    it("blocks public access on all four counts", () => {
-        assert.deepEqual(storage.resource("test-access-block").inputs, {
-            bucket,
-            blockPublicAcls: true,
-            blockPublicPolicy: true,
-            ignorePublicAcls: true,
-            restrictPublicBuckets: true,
-        });
-    });
-
-    it("owns every object and knows no ACLs", () => {
-        assert.deepEqual(storage.resource("test-ownership").inputs["rule"], {
-            objectOwnership: "BucketOwnerEnforced",
-        });
-    });
-
-    it("keeps versions", () => {
-        assert.deepEqual(storage.resource("test-versioning").inputs["versioningConfiguration"], {
-            status: "Enabled",
-        });
-    });
-
-    it("changes the bucket policy after the access block, since S3 refuses both at once", () => {
+    it("changes what S3 refuses to change at once one after the other", () => {
         assert(storage.resource("test-policy").dependencies.includes("test-access-block"));
-    });
-
-    it("writes the lifecycle after versioning, which its rules are about", () => {
         assert(storage.resource("test-lifecycle").dependencies.includes("test-versioning"));
     });
 

@@ -64,12 +64,6 @@ describe("Triggers", () => {
         assert.deepEqual(schedules.typesAndNames(), [...always, ...forSchedules].sort());
     });
 
-    it("encrypts its log with a KMS key", async () => {
-        const encryptionKeyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-        const { inputs } = (await evaluateTriggers({ encryptionKeyArn })).resource("test-machine-log");
-        assert.equal(inputs["kmsKeyId"], encryptionKeyArn);
-    });
-
     it("matches pushes that went well, of these repositories and tags", () => {
         const { eventPattern } = triggers.resource("test-on-push").inputs;
         assert.deepEqual(JSON.parse(String(eventPattern)), {

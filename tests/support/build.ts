@@ -194,7 +194,7 @@ function writeStubs(bin: string, world: Record<string, string>): void {
         writeFileSync(
             join(bin, program),
             `#!/bin/bash
-            call=$(printf '%s\\037' ${program} "$@")
+            printf -v call '%s\\037' ${program} "$@"
             printf '%s\\036' "$call" >>"$STATE/calls" # in one write: calls of a pipe come at the same time
             # The value of an option of the call.
             option() {
@@ -205,17 +205,19 @@ function writeStubs(bin: string, world: Record<string, string>): void {
             }
             # The file of an object: object KEY. Keys may be longer than names of files.
             object() {
-                printf '%s/s3/%s' "$STATE" "$(printf '%s' "$1" | sha256sum | cut -d ' ' -f 1)"
+                local name
+                name=$(printf '%s' "$1" | sha256sum)
+                printf '%s/s3/%s' "$STATE" "\${name%% *}"
             }
             # Keeps an object: store KEY METADATA FILE, with the metadata as NAME=VALUE,NAME=VALUE.
             store() {
-                local number metadata
-                metadata=$(jq -nc '[$ARGS.positional[0] | split(",")[] | split("=") | {(.[0]): .[1]}] | add' --args "$2")
-                number=$(($(cat "$STATE/number" 2>/dev/null || echo 0) + 1))
-                echo "$number" >"$STATE/number"
+                local number=0
+                [[ ! -f $STATE/number ]] || number=$(<"$STATE/number")
+                echo "$((++number))" >"$STATE/number"
                 jq -n --arg key "$1" --arg version "version-$number" --arg etag "\\"etag-$number\\"" \\
-                    --argjson metadata "$metadata" --argjson size "$(stat --format %s "$3")" --rawfile body <(tr -d '\\000' <"$3") \\
-                    '{Key: $key, VersionId: $version, ETag: $etag, ContentLength: $size, Metadata: $metadata, Body: $body}' \\
+                    --arg metadata "$2" --argjson size "$(stat --format %s "$3")" --rawfile body <(tr -d '\\000' <"$3") \\
+                    '{Key: $key, VersionId: $version, ETag: $etag, ContentLength: $size, Body: $body,
+                        Metadata: [$metadata | split(",")[] | split("=") | {(.[0]): .[1]}] | add}' \\
                     >"$(object "$1")"
             }
             arguments=("$@")
