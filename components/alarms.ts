@@ -38,49 +38,45 @@ export interface AlarmsArgs {
 /**
  * Alarms as all of this program are: each says what to do, and silence is good.
  *
- * @example
- * new Alarms("export-alarms", {
- *     alarms: {
- *         failed: {
- *             description: "An export has failed. Its error and cause say what to do.",
- *             section: "When an export fails",
- *             namespace: "AWS/States",
- *             metricName: "ExecutionsFailed",
- *             dimensions: { StateMachineArn: machine.arn },
- *             statistic: "Sum",
- *         },
- *     },
- * });
+ * @example new Alarms("export-alarms", { topicArn: topic.arn, alarms: { failed } });
  */
 export class Alarms extends pulumi.ComponentResource {
     public constructor(name: string, args: AlarmsArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:Alarms", name, args, opts);
-        for (const [suffix, alarm] of Object.entries(args.alarms)) {
-            createAlarm(`${name}-${suffix}`, alarm, args.topicArn, { parent: this });
+        for (const [suffix, { description, section, atLeast = 1, ...metric }] of Object.entries(args.alarms)) {
+            new aws.cloudwatch.MetricAlarm(
+                `${name}-${suffix}`,
+                {
+                    ...metric,
+                    alarmDescription: pulumi.interpolate`${description} See "${section}" in docs/operations.md.`,
+                    comparisonOperator: "GreaterThanOrEqualToThreshold",
+                    threshold: atLeast,
+                    evaluationPeriods: 1,
+                    period: 300,
+                    // Of what does not happen there are no values.
+                    treatMissingData: "notBreaching",
+                    ...(args.topicArn !== undefined && { alarmActions: [args.topicArn] }),
+                },
+                { parent: this },
+            );
         }
         this.registerOutputs();
     }
 }
 
-function createAlarm(
-    name: string,
-    { description, section, atLeast = 1, ...metric }: Alarm,
-    topicArn: pulumi.Input<string> | undefined,
-    opts: pulumi.CustomResourceOptions,
-): void {
-    new aws.cloudwatch.MetricAlarm(
-        name,
-        {
-            ...metric,
-            alarmDescription: pulumi.interpolate`${description} See "${section}" in docs/operations.md.`,
-            comparisonOperator: "GreaterThanOrEqualToThreshold",
-            threshold: atLeast,
-            evaluationPeriods: 1,
-            period: 300,
-            // Of what does not happen there are no values.
-            treatMissingData: "notBreaching",
-            ...(topicArn === undefined ? {} : { alarmActions: [topicArn] }),
-        },
-        opts,
-    );
+/** An alarm of how often something happened to executions of a state machine. */
+export function executionAlarm(
+    stateMachineArn: pulumi.Input<string>,
+    metricName: string,
+    description: pulumi.Input<string>,
+    section: string,
+): Alarm {
+    return {
+        namespace: "AWS/States",
+        metricName,
+        statistic: "Sum",
+        dimensions: { StateMachineArn: stateMachineArn },
+        description,
+        section,
+    };
 }

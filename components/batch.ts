@@ -28,15 +28,7 @@ export interface BatchOrchestrationArgs {
 /**
  * The state machine that exports many images, each by an execution of the export state machine.
  *
- * @example
- * const batch = new BatchOrchestration("export-batch", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     exportMachineArn: orchestration.stateMachineArn,
- *     exportMachineName: orchestration.stateMachineName,
- *     artifactBucketName: storage.bucketName,
- *     artifactBucketArn: storage.bucketArn,
- *     maxConcurrency: 10,
- * });
+ * @example new BatchOrchestration("export-batch", { ...storage, at, ...exportMachine, maxConcurrency: 10 });
  */
 export class BatchOrchestration extends pulumi.ComponentResource {
     /** ARN of the state machine. */

@@ -87,18 +87,7 @@ export interface BuildRunnerArgs {
  * The CodeBuild project that exports one image a build, with its service role, its log group and, for engine `stream`, the
  * exporter.
  *
- * @example
- * const runner = new BuildRunner("export", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     engine: "docker",
- *     buildspec: readFileSync("buildspec/docker.yml", "utf8"),
- *     image,
- *     repositories: [image.repository],
- *     artifactBucketName: storage.bucketName,
- *     artifactBucketArn: storage.bucketArn,
- *     artifactPrefix: "images/",
- *     compute,
- * });
+ * @example new BuildRunner("export", { ...archives, at, engine: "docker", buildspec, image, repositories, compute });
  */
 export class BuildRunner extends pulumi.ComponentResource {
     /** Name of the project. */

@@ -24,16 +24,7 @@ export interface DashboardArgs {
 /**
  * The CloudWatch dashboard: results, times, what is stored, what went wrong.
  *
- * @example
- * const dashboard = new Dashboard("export-dashboard", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     exportMachine,
- *     batchMachine,
- *     projectName: runner.projectName,
- *     timeoutMinutes: 30,
- *     artifactBucket: storage.bucketName,
- *     executionLogs: [orchestration.logGroupName, batch.logGroupName],
- * });
+ * @example new Dashboard("export-dashboard", { ...args, executionLogs: [single.logGroupName, batch.logGroupName] });
  */
 export class Dashboard extends pulumi.ComponentResource {
     /** The dashboard in the console. */

@@ -19,11 +19,7 @@ export interface FlowLogsArgs {
 /**
  * A log of every connection that was tried in a VPC, the refused ones too.
  *
- * @example
- * const flows = new FlowLogs("export-flows", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     vpcId: vpc.id,
- * });
+ * @example new FlowLogs("export-flows", { at, vpcId: vpc.id });
  */
 export class FlowLogs extends pulumi.ComponentResource {
     /** Name of the log group. */

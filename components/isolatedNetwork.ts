@@ -38,15 +38,7 @@ export interface IsolatedNetworkArgs {
  * reaches ECR, S3, CloudWatch Logs and STS of the stack's region, and of them only what the stack is about: its
  * repositories, its bucket, the log groups of its account's builds. What is refused or strange shows in the flow logs.
  *
- * @example
- * const network = new IsolatedNetwork("export", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     zones: ["ap-northeast-1a", "ap-northeast-1c"],
- *     engine: "docker",
- *     repositories: [image.repository],
- *     artifactBucketArn: storage.bucketArn,
- *     artifactPrefix: "images/",
- * });
+ * @example new IsolatedNetwork("export", { ...archives, at, zones, engine: "docker", repositories });
  */
 export class IsolatedNetwork extends pulumi.ComponentResource {
     /** VPC, subnets and security group for builds. Known once the endpoints exist: a build would hang without them. */

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { batchExecutionPrefix } from "../contract/request";
 import { buildsUrl } from "../contract/aws";
-import { Alarms, type Alarm } from "./alarms";
+import { type Alarm, Alarms, executionAlarm } from "./alarms";
 import { Dashboard } from "./dashboard";
 import { chatRole, chatTrust } from "../policies/chatRole";
 import { policyOf, type StackLocation, statementsOf } from "../policies/document";
@@ -76,19 +76,7 @@ const closeToTimeout = 0.8;
  * Shows exports on a dashboard and, with `notifications`, reports what goes wrong: alarms, and a message for each execution
  * that does not succeed, go to a topic, and from there to e-mail and Slack.
  *
- * @example
- * const monitoring = new Monitoring("export", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     notifications: { emails: ["platform@example.com"], slack: undefined, onSuccess: false },
- *     exportMachine,
- *     batchMachine,
- *     projectName: runner.projectName,
- *     timeoutMinutes: 30,
- *     artifactBucket: storage.bucketName,
- *     imageUri: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:latest",
- *     artifactKey: "images/nginx/latest.tar",
- *     namePrefix: "export-",
- * });
+ * @example new Monitoring("export", { ...args, notifications: { emails: ["platform@example.com"], onSuccess: false } });
  */
 export class Monitoring extends pulumi.ComponentResource {
     /** ARN of the topic; undefined without notifications. */
@@ -312,21 +300,24 @@ function createAlarms(
             description: pulumi.interpolate`A build of the project ${projectName} took more than ${closeToTimeout * 100} % of its ${timeoutMinutes} minutes. A larger image will time out: raise compute.timeoutMinutes or take a larger compute.type; Lambda compute has no more than its 15 minutes.`,
             section: "When builds come close to their timeout",
         },
-        "notifier-failed": {
-            ...ofMachine(notifier.arn, "ExecutionsFailed"),
-            description: pulumi.interpolate`The state machine ${notifier.name} could not send its message. Its failed execution names the reason, and the execution that it was to report.`,
-            section: "When a message could not be sent",
-        },
+        "notifier-failed": executionAlarm(
+            notifier.arn,
+            "ExecutionsFailed",
+            pulumi.interpolate`The state machine ${notifier.name} could not send its message. Its failed execution names the reason, and the execution that it was to report.`,
+            "When a message could not be sent",
+        ),
     };
     new Alarms(`${name}-alarms`, { topicArn: topic.arn, alarms }, opts);
 }
 
 function machineAlarms(plural: string, { arn, name }: WatchedMachine, failedSection: string): Record<string, Alarm> {
-    const alarm = (metricName: string, happened: string, section: string): Alarm => ({
-        ...ofMachine(arn, metricName),
-        description: pulumi.interpolate`An execution of the state machine ${name} ${happened}`,
-        section,
-    });
+    const alarm = (metricName: string, happened: string, section: string): Alarm =>
+        executionAlarm(
+            arn,
+            metricName,
+            pulumi.interpolate`An execution of the state machine ${name} ${happened}`,
+            section,
+        );
     return {
         [`${plural}-failed`]: alarm(
             "ExecutionsFailed",
@@ -349,11 +340,4 @@ function machineAlarms(plural: string, { arn, name }: WatchedMachine, failedSect
             "When executions are throttled",
         ),
     };
-}
-
-function ofMachine(
-    machineArn: pulumi.Input<string>,
-    metricName: string,
-): Pick<Alarm, "namespace" | "metricName" | "statistic" | "dimensions"> {
-    return { namespace: "AWS/States", metricName, statistic: "Sum", dimensions: { StateMachineArn: machineArn } };
 }

@@ -25,21 +25,7 @@ export interface ExportOrchestrationArgs extends Omit<ExportDefinitionArgs, "bui
 /**
  * The state machine that people and programs start exports with, its role and its log group.
  *
- * @example
- * const orchestration = new ExportOrchestration("export", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     projectName: runner.projectName,
- *     projectArn: runner.projectArn,
- *     buildLogGroupName: runner.logGroupName,
- *     engine: "docker",
- *     imageUri: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/nginx:latest",
- *     repositories,
- *     artifactBucket: storage.bucketName,
- *     artifactBucketArn: storage.bucketArn,
- *     artifactPrefix: "images/",
- *     timeoutMinutes: 30,
- *     queuedTimeoutMinutes: 60,
- * });
+ * @example new ExportOrchestration("export", { ...archives, ...timeouts, at, ...project, engine, imageUri, repositories });
  */
 export class ExportOrchestration extends pulumi.ComponentResource {
     /** ARN of the state machine. */

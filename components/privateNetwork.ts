@@ -29,14 +29,7 @@ export interface PrivateNetworkArgs {
  * regions and those that a pull-through cache fills from, under one address; nothing reaches builds. What goes to S3 in the
  * stack's region, layers and archives, takes a gateway endpoint, since NAT is billed by the byte.
  *
- * @example
- * const network = new PrivateNetwork("export-network", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     engine: "docker",
- *     artifactBucketArn: storage.bucketArn,
- *     artifactPrefix: "images/",
- *     tags: { project: "ecr-image-export" },
- * });
+ * @example new PrivateNetwork("export", { ...archives, at, engine: "docker", tags: { project: "ecr-image-export" } });
  */
 export class PrivateNetwork extends pulumi.ComponentResource {
     /** VPC, subnets and security group for builds. Known once the way out is open. */

@@ -24,26 +24,20 @@ export interface PullThroughCacheArgs {
  * Pull-through cache rules in the registry of the stack's own account and region. ECR makes the repositories below a
  * prefix by itself, with its own defaults, and leaves them behind when the rule is deleted.
  *
- * @example
- * new PullThroughCache("export", {
- *     rules: [{ prefix: "quay", upstreamRegistryUrl: "quay.io" }],
- * });
+ * @example new PullThroughCache("export", { rules: [{ prefix: "quay", upstreamRegistryUrl: "quay.io" }] });
  */
 export class PullThroughCache extends pulumi.ComponentResource {
     public constructor(name: string, args: PullThroughCacheArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:PullThroughCache", name, args, opts);
-        for (const rule of args.rules) createRule(name, rule, { parent: this });
+        for (const { prefix, upstreamRegistryUrl, credentialArn } of args.rules) {
+            if (upstreamRegistryUrl === undefined) continue;
+            new aws.ecr.PullThroughCacheRule(
+                `${name}-${prefix}`,
+                { ecrRepositoryPrefix: prefix, upstreamRegistryUrl, ...(credentialArn && { credentialArn }) },
+                // A prefix takes one rule: that of the new registry cannot be made beside that of the old.
+                { parent: this, deleteBeforeReplace: true },
+            );
+        }
         this.registerOutputs();
     }
-}
-
-function createRule(name: string, rule: PullThroughCacheRule, opts: pulumi.CustomResourceOptions): void {
-    const { prefix, upstreamRegistryUrl, credentialArn } = rule;
-    if (upstreamRegistryUrl === undefined) return;
-    new aws.ecr.PullThroughCacheRule(
-        `${name}-${prefix}`,
-        { ecrRepositoryPrefix: prefix, upstreamRegistryUrl, ...(credentialArn === undefined ? {} : { credentialArn }) },
-        // A prefix takes one rule: that of the new registry cannot be made beside that of the old.
-        { ...opts, deleteBeforeReplace: true },
-    );
 }

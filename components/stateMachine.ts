@@ -23,13 +23,7 @@ export interface LoggedStateMachineArgs {
 /**
  * A state machine with what every one of this program has: a role of its own, a log group, traces.
  *
- * @example
- * const machine = new LoggedStateMachine("export-machine", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     purpose: "exports container images",
- *     definition: pulumi.jsonStringify(definition),
- *     statements: statementsOf(exportRole, exportRoleArgs),
- * });
+ * @example new LoggedStateMachine("export", { at, purpose: "exports container images", definition, statements });
  */
 export class LoggedStateMachine extends pulumi.ComponentResource {
     /** ARN of the state machine. */

@@ -64,14 +64,7 @@ export interface ArtifactStorageArgs {
  * The bucket of the archives: private, encrypted, versioned, reached by TLS only, and cleaned by lifecycle rules. With
  * it, where it is asked for, a KMS key, which also serves the log groups and topics of the stack.
  *
- * @example
- * const storage = new ArtifactStorage("artifacts", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     artifactPrefix: "images/",
- *     encryption: "kms",
- *     retention: { archiveDays: 90, oldVersionDays: 30, protect: true, emptyOnDestroy: false },
- *     namePrefix: "export-",
- * });
+ * @example new ArtifactStorage("artifacts", { at, artifactPrefix: "images/", encryption: "kms", retention, namePrefix });
  */
 export class ArtifactStorage extends pulumi.ComponentResource {
     /** Name of the bucket. */

@@ -9,7 +9,7 @@ import { queuePolicy } from "../policies/queue";
 import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
 import { pushRole, scheduleRole, scheduleTrust, starterRole } from "../policies/triggerRoles";
 import { starterDefinition } from "../stateMachines/starter";
-import { Alarms } from "./alarms";
+import { Alarms, executionAlarm } from "./alarms";
 import { createRole } from "./role";
 import { LoggedStateMachine } from "./stateMachine";
 
@@ -56,12 +56,7 @@ export interface TriggersArgs {
  * execution after the event, so that an event that is delivered twice starts one export. What cannot be delivered is
  * kept in a dead-letter queue for 14 days, and an alarm is raised.
  *
- * @example
- * const triggers = new Triggers("export-triggers", {
- *     at: { partition: "aws", region: "ap-northeast-1", accountId: "111122223333" },
- *     onPush: { repositories: ["backend/api"], tags: ["v*"] },
- *     exportMachineArn: orchestration.stateMachineArn,
- * });
+ * @example new Triggers("export", { at, onPush: { repositories: ["backend/api"], tags: ["v*"] }, exportMachineArn });
  */
 export class Triggers extends pulumi.ComponentResource {
     /** Name of the log group of the state machine that starts exports. */
@@ -248,13 +243,11 @@ function createAlarms(
         statistic: "Maximum" as const,
         dimensions: { QueueName: queue.name },
     };
-    const failed = {
-        description: pulumi.interpolate`The state machine ${starter.name}, which starts exports on a push or a schedule, has failed. Its failed execution names the reason and has the request as its input: start that export by hand.`,
-        section: "When a trigger could not start its export",
-        namespace: "AWS/States",
-        metricName: "ExecutionsFailed",
-        statistic: "Sum" as const,
-        dimensions: { StateMachineArn: starter.arn },
-    };
+    const failed = executionAlarm(
+        starter.arn,
+        "ExecutionsFailed",
+        pulumi.interpolate`The state machine ${starter.name}, which starts exports on a push or a schedule, has failed. Its failed execution names the reason and has the request as its input: start that export by hand.`,
+        "When a trigger could not start its export",
+    );
     new Alarms(`${name}-alarms`, { topicArn, alarms: { undelivered, failed } }, opts);
 }
