@@ -45,11 +45,8 @@ export async function proveAllByEvaluation(): Promise<{
 }> {
     const evaluated: Evaluated[] = [];
     for (const variant of variants) evaluated.push(await proveByEvaluation(variant));
-    const declared = new Set(
-        evaluated.flatMap(({ program }) =>
-            program.policies.flatMap(({ document }) => document.Statement.map(({ Sid }) => Sid)),
-        ),
-    );
+    const policies = evaluated.flatMap(({ program }) => program.policies);
+    const declared = new Set(policies.flatMap(({ document }) => document.Statement.map(({ Sid }) => Sid)));
     const unused = knownStatements
         .filter((sid) => !declared.has(sid))
         .map((sid) => `${sid}: no variant of the program declares this statement`);

@@ -48,13 +48,11 @@ export async function offencesOfStatement(
 
 async function offencesOfActions(statement: PolicyStatement, accounted: readonly string[]): Promise<string[]> {
     const declared = actionsIn(statement);
+    const unaccounted = declared.filter((action) => !accounted.includes(action));
+    const undeclared = accounted.filter((action) => !declared.includes(action));
     const offences = [
-        ...declared
-            .filter((action) => !accounted.includes(action))
-            .map((action) => `${action} is not accounted for in proof/meanings.ts`),
-        ...accounted
-            .filter((action) => !declared.includes(action))
-            .map((action) => `${action} is accounted for in proof/meanings.ts and not declared`),
+        ...unaccounted.map((action) => `${action} is not accounted for in proof/meanings.ts`),
+        ...undeclared.map((action) => `${action} is accounted for in proof/meanings.ts and not declared`),
     ];
     for (const action of declared) {
         const [service = "", name = ""] = action.split(":");

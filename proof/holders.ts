@@ -27,23 +27,15 @@ export type Holder = {
     readonly of: string;
     /** Why each statement is there, by its `Sid`. */
     readonly reasons: Readonly<Record<string, Reason>>;
-} & (
-    | {
-          /** It says what a principal may do. */
-          readonly kind: "identity";
-          readonly principal: string;
-      }
-    | {
-          /** It says who may do what to a resource. Trust is one of these: the resource is the role. */
-          readonly kind: "resource";
-          readonly arn: string;
-      }
-    | {
-          /** It says what may pass a VPC endpoint, and grants nothing. The principal stands for one who may do everything. */
-          readonly kind: "endpoint";
-          readonly principal: string;
-      }
-);
+} &
+    /** It says what a principal may do. */
+    (
+        | { readonly kind: "identity"; readonly principal: string }
+        /** It says who may do what to a resource. Trust is one of these: the resource is the role. */
+        | { readonly kind: "resource"; readonly arn: string }
+        /** It says what may pass a VPC endpoint, and grants nothing. The principal stands for one who may do everything. */
+        | { readonly kind: "endpoint"; readonly principal: string }
+    );
 
 /** Why a statement is there. */
 interface Reason {
@@ -92,72 +84,48 @@ const trust: Reason = {
     page: "IAM/latest/UserGuide/confused-deputy.html",
 };
 
+function resource(name: string, of: string, reasons: Holder["reasons"], arn: string): Holder {
+    return { kind: "resource", name, of, reasons, arn };
+}
+
+function identity(name: string, of: string, reasons: Table, roleName: string): Holder {
+    return { kind: "identity", name, of, reasons, principal: roleArn(roleName) };
+}
+
 /** Policies that are part of a resource, by its type and the argument that they are in. */
 const inResources: Record<string, (resource: RecordedResource, evaluation: Evaluation) => Holder> = {
-    "aws:iam/role:Role assumeRolePolicy": ({ name }) => ({
-        kind: "resource",
-        name: `trust of role ${name}`,
-        of: name,
-        reasons: { trust },
-        arn: roleArn(physicalNameOf(name)),
-    }),
+    "aws:iam/role:Role assumeRolePolicy": ({ name }) =>
+        resource(`trust of role ${name}`, name, { trust }, roleArn(physicalNameOf(name))),
     "aws:iam/rolePolicy:RolePolicy policy": ({ inputs }, evaluation) => {
         const physicalName = String(inputs["role"]);
         const role = evaluation
             .customResources()
             .find(({ type, name }) => type === "aws:iam/role:Role" && physicalNameOf(name) === physicalName);
         const of = role?.name ?? physicalName;
-        const reasons = ofRoles[of] ?? {};
-        return { kind: "identity", name: `role ${of}`, of, reasons, principal: roleArn(physicalName) };
+        return identity(`role ${of}`, of, ofRoles[of] ?? {}, physicalName);
     },
-    "aws:iam/policy:Policy policy": ({ name }) => ({
-        kind: "identity",
-        name: `bound ${name}`,
-        of: name,
-        reasons: chatRole,
-        principal: roleArn(`bound-by-${name}`),
-    }),
+    "aws:iam/policy:Policy policy": ({ name }) => identity(`bound ${name}`, name, chatRole, `bound-by-${name}`),
     "aws:ec2/vpcEndpoint:VpcEndpoint policy": ({ name, inputs }) => {
         const service = String(inputs["serviceName"]).split(".").slice(3).join(".");
-        return {
-            kind: "endpoint",
-            name: `endpoint ${service}`,
-            of: name,
-            reasons: ofEndpoints[service] ?? {},
-            principal: roleArn(`passing-${name}`),
-        };
+        const reasons = ofEndpoints[service] ?? {};
+        const principal = roleArn(`passing-${name}`);
+        return { kind: "endpoint", name: `endpoint ${service}`, of: name, reasons, principal };
     },
-    "aws:kms/keyPolicy:KeyPolicy policy": ofResource("the key", keyPolicy, ({ inputs }) =>
-        arnIn(at, "kms", `key/${String(inputs["keyId"])}`),
-    ),
-    "aws:s3/bucketPolicy:BucketPolicy policy": ofResource(
-        "the bucket",
-        bucketPolicy,
-        ({ inputs }) => `arn:${at.partition}:s3:::${String(inputs["bucket"])}`,
-    ),
-    "aws:sns/topicPolicy:TopicPolicy policy": ofResource("the topic", topicPolicy, ({ inputs }) =>
-        String(inputs["arn"]),
-    ),
-    "aws:sqs/queuePolicy:QueuePolicy policy": ofResource("the dead-letter queue", queuePolicy, ({ inputs }) => {
+    "aws:kms/keyPolicy:KeyPolicy policy": ({ name, inputs }) =>
+        resource("the key", name, keyPolicy, arnIn(at, "kms", `key/${String(inputs["keyId"])}`)),
+    "aws:s3/bucketPolicy:BucketPolicy policy": ({ name, inputs }) =>
+        resource("the bucket", name, bucketPolicy, `arn:${at.partition}:s3:::${String(inputs["bucket"])}`),
+    "aws:sns/topicPolicy:TopicPolicy policy": ({ name, inputs }) =>
+        resource("the topic", name, topicPolicy, String(inputs["arn"])),
+    "aws:sqs/queuePolicy:QueuePolicy policy": ({ name, inputs }) => {
         const queue = String(inputs["queueUrl"]).split("/").at(-1) ?? "";
-        return `arn:${at.partition}:sqs:${at.region}:${at.accountId}:${queue}`;
-    }),
+        return resource("the dead-letter queue", name, queuePolicy, arnIn(at, "sqs", queue));
+    },
 };
-
-/** A policy of a resource that there is one of. */
-function ofResource(name: string, reasons: Table, arnOf: (resource: RecordedResource) => string) {
-    return (resource: RecordedResource): Holder => ({
-        kind: "resource",
-        name,
-        of: resource.name,
-        reasons,
-        arn: arnOf(resource),
-    });
-}
 
 /** Somebody in the stack's account who was given a published policy, and nothing else. */
 function givenTo(of: string, reasons: Table): Holder {
-    return { kind: "identity", name: `holder of ${of}`, of, reasons, principal: roleArn(`holder-of-${of}`) };
+    return identity(`holder of ${of}`, of, reasons, `holder-of-${of}`);
 }
 
 /** Policies that are outputs of the stack, by the output's name. */
@@ -165,21 +133,17 @@ const inOutputs: Record<string, (path: readonly string[]) => Holder> = {
     startExportPolicy: () => givenTo("startExportPolicy", startExport),
     startBatchPolicy: () => givenTo("startBatchPolicy", startBatch),
     readArtifactsPolicy: () => givenTo("readArtifactsPolicy", readArtifacts),
-    encryptionKeyPolicy: ([of = ""]) => ({
-        kind: "resource",
-        name: "the given key",
-        of,
-        reasons: keyUsers,
-        arn: givenKeyArn,
-    }),
-    repositoryPolicies: ([of = "", arn = ""]) => ({
-        kind: "resource",
-        name: `${isPattern(arn) ? "registries" : "repositories"} of other accounts`,
-        of,
-        reasons: foreignRepository,
-        // A registry's policy is asked about each of its repositories.
-        arn: isPattern(arn) ? arn.replace(/:repository\/.*/, ":repository/*") : arn,
-    }),
+    encryptionKeyPolicy: ([of = ""]) => resource("the given key", of, keyUsers, givenKeyArn),
+    repositoryPolicies: ([of = "", arn = ""]) =>
+        isPattern(arn)
+            ? // A registry's policy is asked about each of its repositories.
+              resource(
+                  "registries of other accounts",
+                  of,
+                  foreignRepository,
+                  arn.replace(/:repository\/.*/, ":repository/*"),
+              )
+            : resource("repositories of other accounts", of, foreignRepository, arn),
 };
 
 /** Every statement of policies/, by `Sid`. */

