@@ -5,7 +5,7 @@ import type { S3Client } from "@aws-sdk/client-s3";
 import type { SFNClient } from "@aws-sdk/client-sfn";
 import type { STSClient } from "@aws-sdk/client-sts";
 
-/** The client of each service that the command line uses. */
+/** The clients that the command line uses, by service. */
 export interface ClientTypes {
     readonly sfn: SFNClient;
     readonly s3: S3Client;
@@ -26,25 +26,23 @@ export interface AwsClients {
 }
 
 // Each is loaded when it is first asked for: that takes longer than `--help` may.
-const loaders: { [S in Service]: (region: string | undefined) => Promise<ClientTypes[S]> } = {
-    sfn: async (region) => new (await import("@aws-sdk/client-sfn")).SFNClient(configuration(region)),
-    s3: async (region) =>
+const loaders: {
+    [S in Service]: (configuration: { region?: string; maxAttempts: number }) => Promise<ClientTypes[S]>;
+} = {
+    sfn: async (configuration) => new (await import("@aws-sdk/client-sfn")).SFNClient(configuration),
+    s3: async (configuration) =>
         new (await import("@aws-sdk/client-s3")).S3Client({
-            ...configuration(region),
+            ...configuration,
             // A connection without a byte for so long is stalled.
             requestHandler: { socketTimeout: 30_000 },
             // An emulator or another store has no host name for each bucket.
             forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
         }),
-    logs: async (region) =>
-        new (await import("@aws-sdk/client-cloudwatch-logs")).CloudWatchLogsClient(configuration(region)),
-    codebuild: async (region) => new (await import("@aws-sdk/client-codebuild")).CodeBuildClient(configuration(region)),
-    sts: async (region) => new (await import("@aws-sdk/client-sts")).STSClient(configuration(region)),
+    logs: async (configuration) =>
+        new (await import("@aws-sdk/client-cloudwatch-logs")).CloudWatchLogsClient(configuration),
+    codebuild: async (configuration) => new (await import("@aws-sdk/client-codebuild")).CodeBuildClient(configuration),
+    sts: async (configuration) => new (await import("@aws-sdk/client-sts")).STSClient(configuration),
 };
-
-function configuration(region: string | undefined) {
-    return { ...(region !== undefined && { region }), maxAttempts: 4 };
-}
 
 /** Clients with the credentials of the environment: variables, profile, SSO, role of the machine. */
 export function environmentClients(): AwsClients {
@@ -52,7 +50,8 @@ export function environmentClients(): AwsClients {
     return {
         client: <S extends Service>(service: S, region?: string) => {
             const key = `${service} ${region ?? ""}`;
-            const client = clients.get(key) ?? loaders[service](region);
+            const client =
+                clients.get(key) ?? loaders[service]({ ...(region !== undefined && { region }), maxAttempts: 4 });
             clients.set(key, client);
             return client as Promise<ClientTypes[S]>;
         },

@@ -8,12 +8,6 @@ import type { Context } from "./context";
 import { codeOf } from "./failure";
 import { followLog, type Stage, stageOfBuild } from "./stage";
 
-/** Where a build writes its log. */
-interface Log {
-    readonly logGroupName: string | undefined;
-    readonly logStreamName: string;
-}
-
 /** Follows the build that an execution started last. */
 export class BuildFollower {
     /** Its ARN; undefined as long as the execution has started none. */
@@ -22,7 +16,7 @@ export class BuildFollower {
     public stage: Stage = { name: "checking" };
     private phase: string | undefined;
     private logged: Stage | undefined;
-    private log: Log | undefined;
+    private log: { readonly logGroupName: string | undefined; readonly logStreamName: string } | undefined;
     private nextToken: string | undefined;
 
     public constructor(
@@ -35,7 +29,7 @@ export class BuildFollower {
         this.arn ??= await this.find();
         if (this.arn === undefined) return [];
         await this.describe(this.arn);
-        const lines = this.log === undefined ? [] : await this.read(this.log, this.arn);
+        const lines = await this.read(this.arn);
         this.logged = followLog(this.logged, lines);
         this.stage = stageOfBuild(this.phase, this.logged);
         return lines;
@@ -66,8 +60,10 @@ export class BuildFollower {
         if (logStreamName !== undefined) this.log = { logGroupName, logStreamName };
     }
 
-    private async read(log: Log, buildArn: string): Promise<readonly string[]> {
+    private async read(buildArn: string): Promise<readonly string[]> {
+        const { log } = this;
         const lines: string[] = [];
+        if (log === undefined) return lines;
         const place = buildArn.replace(/:codebuild:/, ":logs:").replace(/:build\/.*$/, "");
         const arn = `${place}:log-group:${log.logGroupName}:log-stream:${log.logStreamName}`;
         for (;;) {

@@ -1,7 +1,6 @@
 /** All that a command touches: a test gives it something else. */
-import { spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createInterface } from "node:readline/promises";
-import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { type AwsClients, environmentClients } from "./aws";
@@ -88,20 +87,18 @@ export function processContext(root: string): Context {
         signal,
         ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
         aws: environmentClients(),
-        runProcess: async (command, args) => {
-            const child = spawn(command, args, { cwd: root, signal, stdio: ["ignore", "pipe", "pipe"] });
-            const exit = new Promise<number>((resolve, reject) => {
-                child.once("error", reject).once("close", (code) => {
-                    resolve(code ?? 1);
+        runProcess: (command, args) =>
+            new Promise<ProcessResult>((resolve, reject) => {
+                const options = { cwd: root, signal, maxBuffer: Infinity };
+                const child = execFile(command, args, options, (error, stdout, stderr) => {
+                    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is one, but not by its type
+                    if (typeof error?.code === "string") reject(error);
+                    else resolve({ exitCode: error === null ? 0 : (error.code ?? 1), stdout, stderr });
                 });
-            });
-            try {
-                const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), exit]);
-                return { exitCode: await exit, stdout, stderr };
-            } finally {
+                child.stdin?.end();
+            }).finally(() => {
                 signal.throwIfAborted();
-            }
-        },
+            }),
     };
 }
 

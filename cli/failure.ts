@@ -118,6 +118,14 @@ export function asFailure(error: unknown, arn?: string): Failure {
     return new Failure(says, { code, arn: arn ?? /arn:[\w-]+:[^\s"',]+/.exec(message)?.[0], next, cause: error });
 }
 
+/** To catch what starting a program rejects with: explains that there is no such program. */
+export function explainMissing(message: string, next: string): (error: unknown) => never {
+    return (error) => {
+        if (codeOf(error) !== "ENOENT") throw error;
+        throw new Failure(message, { next, cause: error });
+    };
+}
+
 /** Prints an error. The only place that does. */
 export function printFailure(stderr: Output, { message, details }: Failure): void {
     const { code = "", arn, next } = details;
@@ -129,4 +137,9 @@ export function printFailure(stderr: Output, { message, details }: Failure): voi
 /** Prints what to do about something. */
 export function printNext(output: Output, next: string | undefined): void {
     for (const line of next?.split("\n") ?? []) output.write(styled("    next", "dim"), ` ${line}\n`);
+}
+
+/** Prints what is worth knowing, and no failure. */
+export function printNote(stderr: Output, text: string): void {
+    stderr.write(styled("Note", "yellow"), ` ${text}\n`);
 }

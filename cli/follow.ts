@@ -11,7 +11,7 @@ import { call } from "./call";
 import { type Context, Interruption } from "./context";
 import { isDenied } from "./failure";
 import { stageText } from "./stage";
-import { formatDuration, type StatusLine, statusLine, styled } from "./terminal";
+import { formatDuration, type Piece, statusLine, styled } from "./terminal";
 
 // Each look is three calls. AWS lets an account make 15 to 25 of each kind a second, for everybody in it.
 const firstPollMs = 1000;
@@ -62,7 +62,7 @@ export async function followExecution(context: Context, executionArn: string, is
 export async function poll(
     context: Context,
     executionArn: string,
-    look: (print: StatusLine["print"]) => Promise<{ execution: Execution; key: string; text: string }>,
+    look: (print: (line: Piece) => void) => Promise<{ execution: Execution; key: string; text: string }>,
 ): Promise<Execution> {
     const status = statusLine(context.stderr);
     let lastKey: string | undefined;

@@ -13,8 +13,8 @@ export interface Installation {
 }
 
 /** Runs the command line in this process. */
-export async function main(argv: readonly string[], installation: Installation): Promise<number> {
-    return runCommandLine(argv, installation.version, processContext(installation.root));
+export async function main(argv: readonly string[], { root, version }: Installation): Promise<number> {
+    return runCommandLine(argv, version, processContext(root));
 }
 
 /** Runs the command line. @returns the exit code */

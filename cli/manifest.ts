@@ -1,4 +1,6 @@
 /** The file of a batch: read in any of its forms, checked, and turned into the one form that is uploaded. Pure. */
+import * as path from "node:path";
+
 import { parse as parseCsv } from "csv-parse/sync";
 
 import { messageOf } from "../contract/errors";
@@ -24,7 +26,7 @@ interface Row {
  * @throws Failure that names the row
  */
 export function readManifest(name: string, text: string): BatchRequest[] {
-    const { read = readUris } = forms.find(({ ending }) => name.endsWith(ending)) ?? {};
+    const read = forms[path.extname(name)] ?? readUris;
     // Excel marks UTF-8 with a byte order mark.
     const rows = read(name, text.replace(/^\uFEFF/, ""));
     if (rows.length === 0) throw usageFailure(`${name} names no image.`);
@@ -35,11 +37,12 @@ function readUris(name: string, text: string): readonly Row[] {
     return linesOf(name, text).filter(({ value }) => !value.startsWith("#"));
 }
 
-const forms: readonly { ending: string; read: (name: string, text: string) => readonly Row[] }[] = [
-    { ending: ".json", read: readJson },
-    { ending: ".jsonl", read: (name, text) => linesOf(name, text).map(parseLine) },
-    { ending: ".csv", read: readCsv },
-];
+/** By the ending of the file's name. */
+const forms: Readonly<Record<string, (name: string, text: string) => readonly Row[]>> = {
+    ".json": readJson,
+    ".jsonl": (name, text) => linesOf(name, text).map(parseLine),
+    ".csv": readCsv,
+};
 
 function readJson(name: string, text: string): readonly Row[] {
     const { value: values } = parseLine({ where: name, value: text });
@@ -81,16 +84,12 @@ function readCsv(name: string, text: string): readonly Row[] {
     });
 }
 
-/** A row of CSV, and the last line of the file that belongs to it. */
-interface CsvRow {
-    readonly record: readonly string[];
-    readonly info: { readonly lines: number };
-}
-
-function parseRows(name: string, text: string): CsvRow[] {
+/** Rows of CSV, each with the last line of the file that belongs to it. */
+function parseRows(name: string, text: string) {
     try {
+        const rows: unknown = parseCsv(text, { trim: true, skip_empty_lines: true, info: true });
         // The types of csv-parse do not know what `info` changes.
-        return parseCsv(text, { trim: true, skip_empty_lines: true, info: true }) as unknown as CsvRow[];
+        return rows as { readonly record: readonly string[]; readonly info: { readonly lines: number } }[];
     } catch (error) {
         throw usageFailure(`${name} is not CSV: ${messageOf(error)}`);
     }

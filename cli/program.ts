@@ -68,12 +68,24 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
             getErrHelpWidth: () => context.stderr.columns,
         });
 
-    program
-        .command("start")
-        .description(
-            "Export an image and follow the export to its end. The status goes to stderr, the outcome to stdout. Ctrl-C asks whether " +
-                "to stop the export as well; without a terminal it goes on. What has been exported already is not exported again.",
-        )
+    /** A command, with examples of it. */
+    const add = (name: string, description: string, ...examples: readonly string[]) => {
+        const text = examples.map((example) => `\nExample: image-export ${name} ${example}`);
+        return program.command(name).description(description).addHelpText("after", text.join("\n"));
+    };
+    /** A command about the exports of a stack. */
+    const addAboutStack = (...args: Parameters<typeof add>) =>
+        add(...args)
+            .addOption(stack)
+            .addOption(stateMachine);
+
+    addAboutStack(
+        "start",
+        "Export an image and follow the export to its end. The status goes to stderr, the outcome to stdout. Ctrl-C asks whether " +
+            "to stop the export as well; without a terminal it goes on. What has been exported already is not exported again.",
+        "--image $REGISTRY/nginx:1.29 --stack dev",
+        "--json | jq -r .output.artifactKey",
+    )
         .option("--image <URI>", "image in Amazon ECR; by default that of the stack")
         .option("--key <KEY>", "key of the archive in the stack's bucket; by default from repository and tag")
         .option("--platform <OS/ARCH>", "platform, linux/amd64 by default; all with engine stream")
@@ -82,127 +94,110 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addOption(noWait)
         .addOption(withLogs)
         .addOption(json)
-        .addOption(stack)
-        .addOption(stateMachine)
-        .addHelpText(...example("start --image $REGISTRY/nginx:1.29 --stack dev"))
-        .addHelpText(...example("start --json | jq -r .output.artifactKey"))
         .action((options) => load.start().start(options, context).then(end));
 
-    program
-        .command("batch")
-        .description(
-            "Export many images and report which ones failed. FILE is a JSON array (.json), JSON Lines (.jsonl) or CSV with a header " +
-                "(.csv) of requests, or any other file with one image URI a line; - reads such lines from stdin. What was checked is " +
-                `uploaded under ${manifestPrefix} in the stack's bucket. The same batch again exports what is left.`,
-        )
+    add(
+        "batch",
+        "Export many images and report which ones failed. FILE is a JSON array (.json), JSON Lines (.jsonl) or CSV with a header " +
+            "(.csv) of requests, or any other file with one image URI a line; - reads such lines from stdin. What was checked is " +
+            `uploaded under ${manifestPrefix} in the stack's bucket. The same batch again exports what is left.`,
+        "release.csv --json > outcome.json",
+    )
         .argument("<FILE>")
         .option("--allow-failures", "succeed whatever becomes of the images")
         .addOption(wait)
         .addOption(noWait)
         .addOption(json)
         .addOption(stack)
-        .addHelpText(...example("batch release.csv --json > outcome.json"))
         .action((file, options) => load.batch().batch(file, options, context).then(end));
 
-    program
-        .command("status")
-        .description("Report how far an export is, or how it ended. The exit code is that of start.")
+    addAboutStack(
+        "status",
+        "Report how far an export is, or how it ended. The exit code is that of start.",
+        "4f0c --stack dev --wait",
+    )
         .addArgument(execution)
         .option("--wait", "follow the export to its end, as start does")
         .addOption(withLogs)
         .addOption(json)
-        .addOption(stack)
-        .addOption(stateMachine)
-        .addHelpText(...example("status 4f0c --stack dev --wait"))
         .action((name, options) => load.executions().status(name, options, context).then(end));
 
-    program
-        .command("list")
-        .description("List the exports of a stack, the newest first. Step Functions keeps them for 90 days.")
+    addAboutStack(
+        "list",
+        "List the exports of a stack, the newest first. Step Functions keeps them for 90 days.",
+        "--failed --since 7d",
+    )
         .option("--failed", "only those that failed, timed out or were stopped")
         .addOption(since)
         .option("--limit <N>", "at most so many, the newest", parseCount, 20)
         .addOption(json)
-        .addOption(stack)
-        .addOption(stateMachine)
-        .addHelpText(...example("list --failed --since 7d"))
         .action((options) => load.executions().list(options, context).then(end));
 
-    program
-        .command("logs")
-        .description("Print what the build of an export wrote. One that was skipped or refused has no build.")
+    addAboutStack(
+        "logs",
+        "Print what the build of an export wrote. One that was skipped or refused has no build.",
+        "4f0c --follow",
+    )
         .addArgument(execution)
         .option("-f, --follow", "go on until the export has ended")
-        .addOption(stack)
-        .addOption(stateMachine)
-        .addHelpText(...example("logs 4f0c --follow"))
         .action((name, options) => load.executions().logs(name, options, context).then(end));
 
-    program
-        .command("stop")
-        .description("Stop a running export, and with it its build. Nothing is left at the key.")
+    addAboutStack(
+        "stop",
+        "Stop a running export, and with it its build. Nothing is left at the key.",
+        "4f0c --stack dev",
+    )
         .addArgument(execution)
-        .addOption(stack)
-        .addOption(stateMachine)
-        .addHelpText(...example("stop 4f0c --stack dev"))
         .action((name, options) => load.executions().stop(name, options, context).then(end));
 
-    program
-        .command("get")
-        .description(
-            "Download an archive and its record, and verify it. Until its sha256 is that of the record it is FILE.part, where the " +
-                "same command goes on after an interruption. Needs the stack's output readArtifactsPolicy.",
-        )
+    addAboutStack(
+        "get",
+        "Download an archive and its record, and verify it. Until its sha256 is that of the record it is FILE.part, where the " +
+            "same command goes on after an interruption. Needs the stack's output readArtifactsPolicy.",
+        "s3://my-bucket/images/nginx/1.29.tar /srv/ --load",
+    )
         .addArgument(key)
         .argument("[FILE]", "file or folder; by default the last part of the key, here")
         .option("--load", "hand the archive to `docker load` once it is verified")
         .option("--force", "replace FILE if it exists and is something else")
         .addOption(json)
-        .addOption(stack)
-        .addOption(stateMachine)
-        .addHelpText(...example("get s3://my-bucket/images/nginx/1.29.tar /srv/ --load"))
         .action((name, file, options) => load.get().get(name, file, options, context).then(end));
 
-    program
-        .command("url")
-        .description(
-            "Print a link with which anybody can download an archive. It needs no credentials until it expires, and is to the " +
-                "version that the archive's record describes. It ends early with the credentials that signed it: those of roles " +
-                "and of SSO are valid for some hours only. Needs the stack's output readArtifactsPolicy.",
-        )
+    addAboutStack(
+        "url",
+        "Print a link with which anybody can download an archive. It needs no credentials until it expires, and is to the " +
+            "version that the archive's record describes. It ends early with the credentials that signed it: those of roles " +
+            "and of SSO are valid for some hours only. Needs the stack's output readArtifactsPolicy.",
+        "images/nginx/1.29.tar --expires 2d",
+    )
         .addArgument(key)
         .addOption(expires)
         .addOption(json)
-        .addOption(stack)
-        .addOption(stateMachine)
-        .addHelpText(...example("url images/nginx/1.29.tar --expires 2d"))
         .action((name, options) => load.url().url(name, options, context).then(end));
 
-    program
-        .command("verify")
-        .description(
-            "Check an archive against its record and its digests, and show what it holds. It is read to its last byte. Without a " +
-                "record, FILE.json, it says what could not be checked.",
-        )
+    add(
+        "verify",
+        "Check an archive against its record and its digests, and show what it holds. It is read to its last byte. Without a " +
+            "record, FILE.json, it says what could not be checked.",
+        "nginx.tar --json | jq -r '.layers[].digest'",
+    )
         .argument("<FILE>", "file, for which nothing else is needed, or s3://BUCKET/KEY")
         .option("--digest <sha256:…>", "digest that the image must have")
         .option("--image <NAME>", "name that the image must have")
         .option("--deep", "unpack the layers too, and compare them with their images")
         .addOption(json)
-        .addHelpText(...example("verify nginx.tar --json | jq -r '.layers[].digest'"))
         .action((file, options) => load.verify().verify(file, options, context).then(end));
 
-    const run = program
-        .command("run")
-        .description(
-            "Export an image on this machine, without a stack and without Docker. It is what the builds of engine stream do. The " +
-                "login is ECR's with the AWS credentials at hand, otherwise that of `docker login`. Nothing is at the destination " +
-                "before the archive is whole and verified.",
-        )
+    const run = add(
+        "run",
+        "Export an image on this machine, without a stack and without Docker. It is what the builds of engine stream do. The " +
+            "login is ECR's with the AWS credentials at hand, otherwise that of `docker login`. Nothing is at the destination " +
+            "before the archive is whole and verified.",
+        "registry.example.com/app:1 app.tar --platform all",
+    )
         .argument("<IMAGE>", "HOST/REPOSITORY[:TAG][@sha256:DIGEST] of any registry")
         .argument("<DESTINATION>", "file, or s3://BUCKET/KEY")
         .addOption(json)
-        .addHelpText(...example("run registry.example.com/app:1 app.tar --platform all"))
         .action((image, destination, options) => {
             // Commander names them as JavaScript does, the exporter as they are written.
             const names = run.options.map((option) => [option.name(), option.attributeName()] as const);
@@ -215,36 +210,28 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         run.option("value" in option ? `--${name} <${option.value}>` : `--${name}`, option.description);
     }
 
-    program
-        .command("doctor")
-        .description(
-            "Find what is missing to start exports and fetch archives. It says what to do, and changes nothing: permissions are " +
-                "tried with calls that only read, and what cannot be tried so is reported as unknown.",
-        )
+    addAboutStack(
+        "doctor",
+        "Find what is missing to start exports and fetch archives. It says what to do, and changes nothing: permissions are " +
+            "tried with calls that only read, and what cannot be tried so is reported as unknown.",
+        "--stack dev",
+    )
         .addOption(json)
-        .addOption(stack)
-        .addOption(stateMachine)
-        .addHelpText(...example("doctor --stack dev"))
         .action((options) => load.doctor().doctor(options, context).then(end));
 
-    program
-        .command("completion")
-        .description(
-            "Print a script that completes commands and options. It completes the word image-export: make that a command with " +
-                "alias image-export='npx image-export'.",
-        )
+    add(
+        "completion",
+        "Print a script that completes commands and options. It completes the word image-export: make that a command with " +
+            "alias image-export='npx image-export'.",
+        "bash >> ~/.bashrc",
+        "zsh >> ~/.zshrc",
+        "fish > ~/.config/fish/completions/image-export.fish",
+    )
         .addArgument(new Argument("<SHELL>").choices(["bash", "zsh", "fish"]))
-        .addHelpText(...example("completion bash >> ~/.bashrc"))
-        .addHelpText(...example("completion zsh >> ~/.zshrc"))
-        .addHelpText(...example("completion fish > ~/.config/fish/completions/image-export.fish"))
         .action((shell) => {
             context.stdout.write(completionScript(shell, program));
         });
     return program;
-}
-
-function example(command: string): ["after", string] {
-    return ["after", `\nExample: image-export ${command}`];
 }
 
 const unitsMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

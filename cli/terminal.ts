@@ -25,11 +25,7 @@ export interface Output {
 
 /** Writes to a stream; with styles where it is a terminal, unless NO_COLOR is set (no-color.org) or TERM is `dumb`. */
 export function outputTo(
-    stream: {
-        readonly write: (text: string) => unknown;
-        readonly isTTY?: boolean;
-        readonly columns?: number;
-    },
+    stream: { readonly write: (text: string) => unknown; readonly isTTY?: boolean; readonly columns?: number },
     env: Readonly<Record<string, string | undefined>>,
 ): Output {
     const isTty = stream.isTTY === true;
@@ -77,32 +73,25 @@ function width(...pieces: readonly Piece[]): number {
 }
 
 /** A status that is replaced while something goes on. */
-export interface StatusLine {
-    /** Shows a status: a terminal in the place of the last one; elsewhere a line is written when `key` changes. */
-    readonly show: (key: string, ...pieces: readonly Piece[]) => void;
-    /** Writes a line that stays, above the status. */
-    readonly print: (line: Piece) => void;
-    /** Takes the status away. */
-    readonly clear: () => void;
-}
-
-/** The status line of an output. */
-export function statusLine(output: Output): StatusLine {
+export function statusLine(output: Output) {
     let shown: readonly Piece[] = [];
     let lastKey: string | undefined;
     return {
-        show: (key, ...pieces) => {
+        /** Shows a status: a terminal in the place of the last one; elsewhere a line is written when `key` changes. */
+        show: (key: string, ...pieces: readonly Piece[]): void => {
             shown = pieces;
             if (output.isTty) output.replaceLine(...pieces);
             else if (key !== lastKey) output.write(...pieces, "\n");
             lastKey = key;
         },
-        print: (line) => {
+        /** Writes a line that stays, above the status. */
+        print: (line: Piece): void => {
             if (output.isTty) output.replaceLine();
             output.write(line, "\n");
             if (output.isTty) output.replaceLine(...shown);
         },
-        clear: () => {
+        /** Takes the status away. */
+        clear: (): void => {
             if (output.isTty && shown.length > 0) output.replaceLine();
             shown = [];
         },

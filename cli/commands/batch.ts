@@ -77,10 +77,8 @@ async function countItems(context: Context, executionArn: string): Promise<MapRu
     );
     if (mapRun === undefined) return undefined;
     const { mapRunArn } = mapRun;
-    const described = await call(context, "sfn", executionArn, (sfn) =>
-        sfn.send(new DescribeMapRunCommand({ mapRunArn })),
-    );
-    return described.itemCounts;
+    return (await call(context, "sfn", executionArn, (sfn) => sfn.send(new DescribeMapRunCommand({ mapRunArn }))))
+        .itemCounts;
 }
 
 function countsText({ total, succeeded, failed, timedOut, aborted, running }: MapRunItemCounts): string {
@@ -89,13 +87,8 @@ function countsText({ total, succeeded, failed, timedOut, aborted, running }: Ma
 }
 
 /** Output of the state machine of batches. */
-interface BatchOutput {
-    readonly text?: string;
-    readonly results?: { readonly bucket: string; readonly key: string };
-}
-
-function parsed(text = "{}"): unknown {
-    return JSON.parse(text);
+function outputOf({ output = "{}" }: Execution) {
+    return JSON.parse(output) as { text?: string; results?: { bucket: string; key: string } };
 }
 
 /** An image that was not exported, and why. */
@@ -123,24 +116,28 @@ async function failedImages(context: Context, execution: Execution): Promise<Fai
 }
 
 /** A batch that succeeded names its results in its output, one that failed in its cause. */
-function resultsOf({ output, cause = "" }: Execution): { bucket: string; key: string } | undefined {
-    const named = (parsed(output) as BatchOutput).results;
-    const [, bucket, key] = /s3:\/\/([^/\s]+)\/(\S+\/manifest\.json)/.exec(cause) ?? [];
-    return named ?? (bucket === undefined || key === undefined ? undefined : { bucket, key });
+function resultsOf(execution: Execution): { bucket: string; key: string } | undefined {
+    const [, bucket, key] = /s3:\/\/([^/\s]+)\/(\S+\/manifest\.json)/.exec(execution.cause ?? "") ?? [];
+    const inCause = bucket === undefined || key === undefined ? undefined : { bucket, key };
+    return outputOf(execution).results ?? inCause;
 }
 
 function failedImage(line: string): FailedImage {
-    const row = parsed(line) as { Error?: string; Cause?: string; Input?: string };
+    const {
+        Error: error = "ExportFailed",
+        Cause: cause = "",
+        Input = "{}",
+    } = JSON.parse(line) as { Error?: string; Cause?: string; Input?: string };
     // As the Map hands it to each image: stateMachines/batch.ts
-    const { request } = parsed(row.Input) as { request?: string | { imageUri?: string } };
+    const { request } = JSON.parse(Input) as { request?: string | { imageUri?: string } };
     const imageUri = typeof request === "string" ? request : (request?.imageUri ?? "(the stack's)");
-    return { imageUri, error: row.Error ?? "ExportFailed", cause: row.Cause ?? "" };
+    return { imageUri, error, cause };
 }
 
 function print(context: Context, execution: Execution, failed: readonly FailedImage[]): void {
     const { stdout } = context;
-    const { status, output, error, cause, executionArn } = execution;
-    const { text: summary } = parsed(output) as BatchOutput;
+    const { status, error, cause, executionArn } = execution;
+    const { text: summary } = outputOf(execution);
     const colour = failed.length === 0 && status === "SUCCEEDED" ? "green" : "red";
     stdout.write(
         ...block([

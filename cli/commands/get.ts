@@ -5,7 +5,7 @@ import { recordKey } from "../../contract/keys";
 import { findArchive, findPlace, type RecordedArchive, uriOf } from "../archiveObject";
 import { type Context, exitCodes, type Flags, Interruption } from "../context";
 import { download, partOf, sha256Of } from "../download";
-import { codeOf, Failure } from "../failure";
+import { explainMissing, Failure, printNote } from "../failure";
 import { archiveRows } from "../result";
 import type { StackOptions } from "../stack";
 import { block, formatBytes, formatDuration, styled, transferLine, writeJson } from "../terminal";
@@ -23,7 +23,7 @@ export async function get(
     const file = await fileFor(place.key, wanted);
     if (archive.isReplaced) {
         const version = `version ${String(object.versionId)}, which the record describes`;
-        note(context, `Something newer without a record is at the key. Using ${version}.`);
+        printNote(context.stderr, `Something newer without a record is at the key. Using ${version}.`);
     }
     const startedMs = context.now();
     const isThere = await isAlreadyThere(context, archive, file, options.force === true);
@@ -51,10 +51,6 @@ export async function get(
         ]),
     );
     return exitCodes.success;
-}
-
-function note({ stderr }: Context, text: string): void {
-    stderr.write(styled("Note", "yellow"), ` ${text}\n`);
 }
 
 async function fileFor(key: string, wanted: string | undefined): Promise<string> {
@@ -88,7 +84,7 @@ async function downloadWithProgress(context: Context, archive: RecordedArchive, 
     try {
         await download(context, archive, file, {
             begin: ({ bytes, isOther }) => {
-                if (isOther) note(context, `${part} is of something else: beginning again.`);
+                if (isOther) printNote(context.stderr, `${part} is of something else: beginning again.`);
                 if (bytes > 0) context.stderr.write(`Going on at ${formatBytes(bytes)} of ${part}.\n`);
                 line = transferLine(context, "Downloading", bytes);
                 line.show(bytes, object.sizeBytes);
@@ -113,13 +109,9 @@ async function downloadWithProgress(context: Context, archive: RecordedArchive, 
 async function load({ stderr, runProcess }: Context, file: string): Promise<string> {
     stderr.write(`Loading ${file} into Docker\n`);
     const kept = `The archive is good, and is ${file}.`;
-    const result = await runProcess("docker", ["load", "--input", path.resolve(file)]).catch((error: unknown) => {
-        if (codeOf(error) !== "ENOENT") throw error;
-        throw new Failure("Docker is not installed.", {
-            next: `${kept} Podman reads it as well: podman load --input ${file}`,
-            cause: error,
-        });
-    });
+    const result = await runProcess("docker", ["load", "--input", path.resolve(file)]).catch(
+        explainMissing("Docker is not installed.", `${kept} Podman reads it as well: podman load --input ${file}`),
+    );
     if (result.exitCode !== 0) {
         throw new Failure(`\`docker load\` failed: ${result.stderr.trim()}`, {
             next: `${kept} Check that the Docker daemon runs and this user may use it: docker info`,

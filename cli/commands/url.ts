@@ -5,7 +5,7 @@ import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import { findArchive, findPlace, type ObjectVersion } from "../archiveObject";
 import { type Context, exitCodes, type Flags } from "../context";
-import { asFailure } from "../failure";
+import { asFailure, printNote } from "../failure";
 import type { StackOptions } from "../stack";
 import { formatTime, styled, writeJson } from "../terminal";
 
@@ -27,7 +27,7 @@ export async function url(given: string, options: UrlOptions, context: Context):
     else stdout.write(`${link.url}\n`);
     stderr.write(styled("expires", "dim"), ` ${formatTime(expiresAt)}\n`);
     stderr.write(styled("sha256 ", "dim"), ` ${sha256}\n`);
-    if (link.note !== undefined) stderr.write(styled("Note", "yellow"), ` ${link.note}\n`);
+    if (link.note !== undefined) printNote(stderr, link.note);
     return exitCodes.success;
 }
 
@@ -52,12 +52,10 @@ async function presign(context: Context, object: ObjectVersion, expiresMs: numbe
     const signed = await getSignedUrl(client, request, { expiresIn: Math.floor(expiresMs / 1000) });
     const { sessionToken, expiration } = await client.config.credentials();
     const endMs = expiration?.getTime() ?? (sessionToken === undefined ? Infinity : undefined);
-    if (endMs === undefined) {
-        const note =
-            "Temporary credentials signed it, whose end is not known here: the link ends with them, if that is earlier.";
-        return { url: signed, expiresAtMs, note };
-    }
-    if (endMs >= expiresAtMs) return { url: signed, expiresAtMs };
-    const note = `The credentials that signed it end before ${formatTime(expiresAtMs)}, and the link with them.`;
-    return { url: signed, expiresAtMs: endMs, note };
+    if (endMs !== undefined && endMs >= expiresAtMs) return { url: signed, expiresAtMs };
+    const note =
+        endMs === undefined
+            ? "Temporary credentials signed it, whose end is not known here: the link ends with them, if that is earlier."
+            : `The credentials that signed it end before ${formatTime(expiresAtMs)}, and the link with them.`;
+    return { url: signed, expiresAtMs: endMs ?? expiresAtMs, note };
 }
