@@ -10,7 +10,7 @@ import { root, stackConfiguration } from "../../lab/stackFiles";
 import { isInstalled } from "../support/build";
 import { documentedCommands, type Exercise } from "../support/documentedCommands";
 import { type CodeBlock, listPages, type Page, readPage } from "../support/markdown";
-import { type PulumiCall, pulumiCallsIn, pulumiCommands, readPulumiCall } from "../support/pulumiCommands";
+import { type PulumiCall, pulumiCallsIn, readPulumiCall } from "../support/pulumiCommands";
 
 /** README.ja.md has the commands of README.md, which another test compares. */
 const files = listPages().filter((file) => !file.endsWith(".ja.md"));
@@ -112,18 +112,6 @@ describe("the commands of the documentation", () => {
                 }
             }
             assert(count > 50);
-        });
-
-        it("exist in the CLI (skipped where that is not installed)", function () {
-            if (spawnSync("pulumi", ["version"]).status !== 0) this.skip();
-            for (const [command, options] of Object.entries(pulumiCommands)) {
-                const help = execFileSync("pulumi", [...command.split(" "), "--help"], { encoding: "utf8" });
-                // Of a command that does not exist, the CLI shows the help of the one above it.
-                const names = [...help.matchAll(/^(?:Usage|Aliases):\n(.*)$/gm)].map(([, line]) => line).join(" ");
-                const [name = ""] = command.split(" ").slice(-1);
-                assert(new RegExp(`\\b${name}\\b`).test(names), `${command}: ${names}`);
-                for (const option of options) assert(help.includes(`${option} `), `${command} ${option}`);
-            }
         });
     });
 

@@ -124,7 +124,7 @@ export class AwsStandIn {
             configure: answering((request: proto.ConfigureRequest) => {
                 const { region } = read(request.getArgs());
                 if (typeof region === "string") this.region = region;
-                return new proto.ConfigureResponse().setSupportspreview(true);
+                return new proto.ConfigureResponse().setSupportspreview(true).setAcceptsecrets(true);
             }),
             invoke: answering((request: proto.InvokeRequest) => this.invoke(request)),
             check: answering((request: proto.CheckRequest) => this.check(request)),

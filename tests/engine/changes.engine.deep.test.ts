@@ -1,6 +1,6 @@
 /**
  * Every stack file of the project on Pulumi's own engine, and each key changed there, to and fro. What comes of it is listed in
- * docs/changes.md, which WRITE_CHANGES=1 writes.
+ * docs/changes.md, which WRITE_CHANGES=1 writes, then by previews only.
  */
 import { strict as assert } from "node:assert";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -27,7 +27,7 @@ describe("docs/changes.md", () => {
         const text = readFileSync(page, "utf8");
         const [before = "", rest = ""] = text.split(marks[0]);
         const [listed = "", after = ""] = rest.split(marks[1]);
-        const rowOf = ({ change, operation }: Outcome) => `${headOf(change)} ${resultOf(operation)} |`;
+        const rowOf = ({ change, preview }: Outcome) => `${headOf(change)} ${resultOf(preview)} |`;
         // Of stacks that have not run, the rows of before.
         const rows = all.flatMap((change) => {
             const outcome = outcomes.find((each) => each.change === change);

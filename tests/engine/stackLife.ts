@@ -12,10 +12,10 @@ const keyType = "aws:kms/key:Key";
 /** What a change of configuration may never delete or replace, since archives are in it or need it. */
 const holdsData = [bucketType, keyType];
 
-/** A change, and what came of it. */
+/** A change, and what its preview shows. */
 export interface Outcome {
     readonly change: Change;
-    readonly operation: Operation;
+    readonly preview: Operation;
 }
 
 /** Makes index.ts a stack by one of the project's files. */
@@ -70,18 +70,19 @@ export function describeStack(
         for (const change of changes) {
             it(`takes a change of ${change.what}`, async () => {
                 const before = [...engine.aws.account.keys()];
-                const operation = await stack.up(withProject(change.to));
-                log(`up ${name}, ${change.what}`, operation);
-                report({ change, operation });
-                if (operation.succeeded) {
-                    assertKeepsData(operation);
-                    assert.deepEqual((await stack.preview(withProject(change.to))).steps, [], "no diff after it");
-                } else {
-                    assert.deepEqual([...engine.aws.account.keys()], before, "nothing was begun");
-                }
-                if (operation.succeeded) {
-                    assertKeepsData(succeeded(await stack.upWithoutPreview(), `up ${name}, back`));
-                }
+                const preview = await stack.preview(withProject(change.to));
+                log(`preview ${name}, ${change.what}`, preview);
+                report({ change, preview });
+                assert.deepEqual([...engine.aws.account.keys()], before, "nothing is begun");
+                if (!preview.succeeded) assert.match(reasonOf(preview.errors), /^protected: /);
+                if (process.env["WRITE_CHANGES"] || !preview.succeeded) return;
+                const operation = succeeded(
+                    await stack.upWithoutPreview(withProject(change.to)),
+                    `up ${name}, ${change.what}`,
+                );
+                assertKeepsData(operation);
+                assert.deepEqual((await stack.preview(withProject(change.to))).steps, [], "no diff after it");
+                assertKeepsData(succeeded(await stack.upWithoutPreview(), `up ${name}, back`));
                 const deleted = engine.aws.deletions.filter((each) => holdsData.includes(each.split(" ")[0] ?? ""));
                 assert.deepEqual(deleted, []);
             });
@@ -94,8 +95,9 @@ export function describeStack(
             log(`destroy ${name}`, operation);
             if (guarded.length > 0) {
                 assert.equal(operation.succeeded, false);
-                for (const urn of guarded)
-                    {assert(operation.errors.join("\n").includes(`${urn}" cannot be deleted`), urn);}
+                for (const urn of guarded) {
+                    assert(operation.errors.join("\n").includes(`${urn}" cannot be deleted`), urn);
+                }
                 assert.equal((await stack.resources()).length, resources.length);
             } else {
                 assert.deepEqual(operation.errors, []);

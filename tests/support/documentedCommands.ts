@@ -41,7 +41,7 @@ export const documentedCommands: Readonly<Record<string, readonly (readonly [beg
         ["pulumi up --stack prod", needsBucket],
         ["aws stepfunctions list-executions", needsBucket],
         ["urn=$(pulumi stack --show-urns", needsPulumi],
-        ["pulumi destroy --exclude-protected", needsPulumi],
+        ["pulumi state unprotect --all", needsPulumi],
     ],
     "docs/cli.md": [
         ["npx image-export start --stack dev", startsInLab],
