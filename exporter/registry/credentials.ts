@@ -72,20 +72,42 @@ async function storedCredentials(
     env: NodeJS.ProcessEnv,
 ): Promise<RegistryCredentials | undefined> {
     for (const file of loginFiles(env)) {
-        const config = await readConfig(file);
-        const auths = objectIn(config, "auths");
-        const helpers = objectIn(config, "credHelpers");
-        const server = registry === "docker.io" ? hubKey : registry;
-        const [helperKey] = matchingKeys(helpers, registry, repository);
-        const helper = helperKey === undefined ? config["credsStore"] : helpers[helperKey];
-        const found = typeof helper === "string" ? await askHelper(helper, helperKey ?? server, env) : undefined;
-        if (found !== undefined) return found;
-        for (const key of matchingKeys(auths, registry, repository)) {
-            const login = loginOf(objectIn(auths, key));
-            if (login !== undefined) return login;
-        }
+        const text = await readFile(file, "utf8").catch(() => undefined); // nobody has logged in
+        const found = text === undefined ? undefined : loginIn(text, file, registry, repository);
+        if (found === undefined) continue;
+        const { helper, server, login } = found;
+        const asked = helper === undefined ? undefined : await askHelper(helper, server, env);
+        if (asked ?? login) return asked ?? login;
     }
     return undefined;
+}
+
+/** What a file of logins has for a repository. */
+export interface StoredLogin {
+    /** Name of the credential helper to ask first, and of the server to ask it for. */
+    readonly helper: string | undefined;
+    readonly server: string;
+    readonly login: RegistryCredentials | undefined;
+}
+
+/**
+ * Reads a file of logins.
+ *
+ * @throws ExportError `InvalidInput` when it is not a JSON object
+ */
+export function loginIn(text: string, file: string, registry: string, repository: string): StoredLogin {
+    const config = parseConfig(text, file);
+    const auths = objectIn(config, "auths");
+    const helpers = objectIn(config, "credHelpers");
+    const [key] = matchingKeys(helpers, registry, repository);
+    const helper = key === undefined ? config["credsStore"] : helpers[key];
+    return {
+        helper: typeof helper === "string" ? helper : undefined,
+        server: key ?? (registry === "docker.io" ? hubKey : registry),
+        login: matchingKeys(auths, registry, repository)
+            .map((each) => loginOf(objectIn(auths, each)))
+            .find((login) => login !== undefined),
+    };
 }
 
 const hubKey = "https://index.docker.io/v1/";
@@ -121,13 +143,7 @@ function objectIn(object: JsonObject, name: string): JsonObject {
     return isObject(value) ? value : {};
 }
 
-async function readConfig(file: string): Promise<JsonObject> {
-    let text: string;
-    try {
-        text = await readFile(file, "utf8");
-    } catch {
-        return {}; // nobody has logged in
-    }
+function parseConfig(text: string, file: string): JsonObject {
     try {
         return parseJsonObject(text, []);
     } catch (error) {

@@ -155,11 +155,12 @@ async function choose(registry: Registry, document: ImageDocument, request: Plat
     if (document.manifest.kind === "image") return { document };
     const offers = await offersOf(registry, document, depth);
     const chosen = choosePlatform(offers, ({ platform }) => platform, request);
-    if (chosen === undefined)
+    if (chosen === undefined) {
         throw missingPlatform(
             request,
             offers.map(({ platform }) => platform),
         );
+    }
     const { listed, config } = chosen;
     const next = chosen.document ?? (await readDocument(registry, listed.digest, listed));
     return config === undefined ? choose(registry, next, request, depth - 1) : { document: next, config };

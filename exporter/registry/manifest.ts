@@ -226,7 +226,7 @@ function descriptor(value: unknown): Descriptor {
 }
 
 function shown(value: unknown): string {
-    return value === undefined ? "undefined" : JSON.stringify(value).slice(0, 100);
+    return value === undefined ? "nothing" : JSON.stringify(value).slice(0, 100);
 }
 
 /** A blob that the descriptor carries itself; a registry need not have it (the empty configuration of an artifact, for instance). */

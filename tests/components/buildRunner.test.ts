@@ -233,6 +233,20 @@ describe("BuildRunner with engine stream", () => {
         assert.equal((environment as { privilegedMode: boolean }).privilegedMode, false);
     });
 
+    it("tells the exporter how long a build may take", async () => {
+        const timeoutOf = ({ inputs }: { inputs: Record<string, unknown> }) =>
+            (
+                inputs["environment"] as { environmentVariables: { name: string; value: string }[] }
+            ).environmentVariables.find(({ name }) => name === "TIMEOUT_MINUTES")?.value;
+        assert.equal(timeoutOf(runner.resource("test-project")), "30");
+        const compute = { type: "lambda", image: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22" };
+        const lambda = await evaluateRunner({
+            ...stream,
+            compute: { ...compute, timeoutMinutes: 30, queuedTimeoutMinutes: 60 },
+        });
+        assert.equal(timeoutOf(lambda.resource("test-project")), "15");
+    });
+
     it("may read the exporter, too", () => {
         assert.deepEqual(sidsOf(runner.resource("test-policy")), own.toSpliced(2, 0, "ReadExporter"));
     });

@@ -1,0 +1,5 @@
+import { describeBorders } from "./fuzz";
+
+describe("what comes from outside", () => {
+    describeBorders(200);
+});
