@@ -20,6 +20,7 @@ import {
     expression,
     failed,
     failure,
+    hashedLimit,
     jsonString,
     literal,
     matches,
@@ -54,9 +55,6 @@ const manifestForms = [
     { ending: ".jsonl", form: "JSON Lines", config: { InputType: "JSONL" } },
     { ending: ".csv", form: "CSV", config: { InputType: "CSV", CSVHeaderLocation: "FIRST_ROW" } },
 ];
-
-/** Characters of the longest request, which `$hash` takes with what is put before it. */
-const requestLimit = 9000;
 
 const batchFields = ["images", "manifest", "allowFailures"];
 
@@ -302,7 +300,7 @@ function exportOne({ partition }: BatchDefinitionArgs, suffix: string): States {
 const readRow = `(
     $item := $lookup($states.input, 'request');
     $bare := function($text) { $replace($replace($text, /^[\\uFEFF \\t]+/, ''), /[ \\t]+$/, '') };
-    $isSmall := $length($string({ 'v': $item })) <= ${requestLimit};
+    $isSmall := $length($string({ 'v': $item })) <= ${hashedLimit};
     $cells := $isSmall and $states.input.isTable ? $type($item) = 'object' : false;
     $given := $isSmall = false ? {}
         : $type($item) = 'string' ? { 'imageUri': $item }
@@ -311,7 +309,7 @@ const readRow = `(
         })])
         : $item;
     $unknown := $type($given) = 'object' ? $filter($keys($given), function($name) { $not($name in ['${requestFields.join("','")}']) }) : [];
-    $problem := $isSmall = false ? 'The request is longer than ${requestLimit} characters.'
+    $problem := $isSmall = false ? 'The request is longer than ${hashedLimit} characters.'
         : $type($given) != 'object' ? 'The request is ' & ${quoted("$item")} & ': expected an object of ${requestFields.join(", ")}, or an image URI.'
         : $count($unknown) > 0 ? 'The request has the unknown field ' & ${quoted("[$unknown][0]")} & ': expected ${requestFields.join(", ")}.'
         : $cells and $count($keys($item)) != $count($distinct($each($item, function($value, $name) { $bare($name) }))) ? 'Two columns of the table have the same name.'

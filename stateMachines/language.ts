@@ -83,6 +83,12 @@ interface Catcher {
     readonly Next: string;
 }
 
+/**
+ * Characters of a request, as `$length` counts them, that `$hash` takes with what is put before it: `$hash` takes 10,000, and counts
+ * those beyond U+FFFF as two. No request that can be exported is half as long.
+ */
+export const hashedLimit = 4500;
+
 /** Characters of what was given that an error quotes. */
 export const quoteLimit = 300;
 

@@ -17,6 +17,7 @@ import {
     expression,
     failed,
     failure,
+    hashedLimit,
     quoted,
     retry,
     rule,
@@ -60,7 +61,7 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
                     machine: exportMachineArn,
                     event: expression(`(
                         $isEvent := $type($states.input) != 'object' ? false
-                            : $length($string($states.input)) > 9000 ? false
+                            : $length($string($states.input)) > ${hashedLimit} ? false
                             : $type(${identity}) != 'string' ? false
                             : $type(${trigger}) = 'string' ? $match(${trigger}, /^[a-z]{1,10}$/)[0].match = ${trigger} and ${trigger} & '-' != '${batchExecutionPrefix}' : false;
                         $isEvent and $exists(${request}) ? {
@@ -71,7 +72,7 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
                     )`),
                     ...failure(
                         "InvalidInput",
-                        `'The input of the execution is ' & ${quoted("$states.input")} & ': expected { "trigger": a word, "identity": a string, "request": the request }, at most 9,000 characters.'`,
+                        `'The input of the execution is ' & ${quoted("$states.input")} & ': expected { "trigger": a word, "identity": a string, "request": the request }, at most ${hashedLimit} characters.'`,
                     ),
                 },
                 Output: {},
