@@ -48,11 +48,10 @@ export interface Account {
 
 /** An account in which nothing has been made. */
 export function openAccount(location: AwsLocation): Account {
-    const { partition, region, accountId } = location;
     return {
         location,
         iam: new IdentityAndAccess(location),
-        events: new EventBridge((service) => `arn:${partition}:${service}:${region}:${accountId}`),
+        events: new EventBridge(location),
         projects: new Map(),
         stateMachines: new Map(),
         cacheRules: new Map(),

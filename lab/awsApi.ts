@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto";
 
 import { domainOf } from "../contract/aws";
 import type { Account } from "./account";
+import { arnIn } from "./awsTypes";
 import type { RunningBuild } from "./codebuild";
 import { type Execution, type Executions, seconds } from "./executions";
 import type { MapRun } from "./stateLanguage/host";
@@ -67,11 +68,9 @@ interface Operation {
 
 /** The API of a lab. */
 export class AwsApi {
-    private readonly account: Account;
     private readonly operations: Readonly<Record<string, Operation | undefined>>;
 
-    public constructor(backends: Backends) {
-        this.account = backends.account;
+    public constructor(private readonly backends: Backends) {
         this.operations = operationsOf(backends);
     }
 
@@ -83,15 +82,11 @@ export class AwsApi {
      * @throws AwsError
      */
     public async call(caller: Caller, action: string, fields: Fields): Promise<object | undefined> {
-        const { partition, accountId } = this.account.location;
         const operation = this.operations[action];
         if (operation === undefined) throw new AwsError("UnknownOperation", `The lab does not know ${action}.`);
-        const prefix = `arn:${partition}:${action.split(":")[0] ?? ""}:${caller.region}:${accountId}:`;
-        await this.require(
-            caller,
-            action,
-            operation.on(fields, (resource) => prefix + resource),
-        );
+        const where = { ...this.backends.account.location, region: caller.region };
+        const asked = operation.on(fields, (resource) => arnIn(where, action.split(":")[0] ?? "", resource));
+        await this.require(caller, action, asked);
         return operation.answer?.(fields, caller);
     }
 
@@ -101,7 +96,7 @@ export class AwsApi {
      * @throws AwsError when it is refused.
      */
     public async require({ accessKeyId }: Caller, action: string, resource: string): Promise<void> {
-        const refusal = await this.account.iam.refusal(accessKeyId, action, resource);
+        const refusal = await this.backends.account.iam.refusal(accessKeyId, action, resource);
         if (refusal !== undefined) throw new AwsError("AccessDeniedException", refusal);
     }
 }
@@ -113,27 +108,25 @@ function text(fields: Fields, name: string): string {
 }
 
 function operationsOf(backends: Backends): Record<string, Operation> {
-    const { account, builds, executions, startBuild, startExecution } = backends;
+    const { account, builds, executions } = backends;
     const itself = (field: string) => (fields: Fields) => text(fields, field);
-    const project = (field: string): Operation["on"] => {
-        return (fields, arn) => arn(`project/${text(fields, field).split(":")[0] ?? ""}`);
-    };
+    const project =
+        (field: string): Operation["on"] =>
+        (fields, arn) =>
+            arn(`project/${text(fields, field).split(":")[0] ?? ""}`);
     // Whether a build or an execution has ended, the lab knows without these rules.
     const rule = (field: string): Operation => ({
         on: (fields, arn) => arn(`rule/${text(fields, field)}`),
         answer: () => ({}),
     });
     const logStream: Operation = {
-        on: (fields, arn) => {
-            const group = text(fields, "logGroupName");
-            return arn(`log-group:${group}:log-stream:${text(fields, "logStreamName")}`);
-        },
+        on: (fields, arn) =>
+            arn(`log-group:${text(fields, "logGroupName")}:log-stream:${text(fields, "logStreamName")}`),
     };
     const find = (fields: Fields): Execution => {
         const execution = executions.byArn.get(text(fields, "executionArn"));
         if (execution !== undefined) return execution;
-        const message = `Execution Does Not Exist: '${text(fields, "executionArn")}'`;
-        throw new AwsError("ExecutionDoesNotExist", message);
+        throw new AwsError("ExecutionDoesNotExist", `Execution Does Not Exist: '${text(fields, "executionArn")}'`);
     };
     const ofExecution = (answer: (execution: Execution, fields: Fields) => object): Operation => ({
         on: itself("executionArn"),
@@ -142,17 +135,14 @@ function operationsOf(backends: Backends): Record<string, Operation> {
     return {
         "codebuild:BatchGetBuilds": {
             on: project("ids"),
-            answer: ({ ids }) => {
-                const found = (ids as readonly string[]).map((id) => builds.get(id)?.description);
-                return { builds: found.filter((build) => build !== undefined) };
-            },
+            answer: ({ ids }) => ({ builds: (ids as string[]).flatMap((id) => builds.get(id)?.description ?? []) }),
         },
         "codebuild:StartBuild": {
             on: project("projectName"),
             answer: async (fields) => {
                 const overrides = fields["environmentVariablesOverride"] as { name: string; value: string }[];
                 const variables = Object.fromEntries(overrides.map(({ name, value }) => [name, value]));
-                const { description: build } = await startBuild(text(fields, "projectName"), variables);
+                const { description: build } = await backends.startBuild(text(fields, "projectName"), variables);
                 return { build };
             },
         },
@@ -184,9 +174,13 @@ function operationsOf(backends: Backends): Record<string, Operation> {
         })),
         "states:ListMapRuns": ofExecution(({ arn: executionArn, machineArn: stateMachineArn, mapRuns }) => {
             const startDate = seconds();
-            const runs = [...mapRuns.keys()];
             return {
-                mapRuns: runs.map((mapRunArn) => ({ mapRunArn, executionArn, stateMachineArn, startDate })),
+                mapRuns: [...mapRuns.keys()].map((mapRunArn) => ({
+                    mapRunArn,
+                    executionArn,
+                    stateMachineArn,
+                    startDate,
+                })),
             };
         }),
         "states:StopExecution": ofExecution((execution, { error, cause }) => {
@@ -218,7 +212,7 @@ function operationsOf(backends: Backends): Record<string, Operation> {
             answer: (fields) => {
                 const { name } = fields as { name?: string };
                 const input = parseInput(text(fields, "input"));
-                const execution = startExecution(text(fields, "stateMachineArn"), input, name);
+                const execution = backends.startExecution(text(fields, "stateMachineArn"), input, name);
                 if (execution !== undefined) {
                     return { executionArn: execution.arn, startDate: execution.summary().startDate };
                 }
@@ -237,24 +231,19 @@ function parseInput(input: string): unknown {
 }
 
 function mapRunDescription(run: MapRun): object {
-    const { mapRunArn, total, running, succeeded, failed, aborted, isEnded } = run;
-    const pending = total - running - succeeded - failed - aborted;
-    const resultsWritten = isEnded ? total : 0;
-    const counts = { total, pending, running, succeeded, failed, timedOut: 0, aborted, resultsWritten };
+    const { mapRunArn, isEnded, ...known } = run;
+    const pending = run.total - run.running - run.succeeded - run.failed - run.aborted;
+    const counts = { ...known, pending, timedOut: 0, resultsWritten: isEnded ? run.total : 0 };
     const status = isEnded ? "SUCCEEDED" : "RUNNING";
     return { mapRunArn, status, itemCounts: counts, executionCounts: counts };
 }
 
 /** Answers with the digest that a tag has in the registry. */
 async function describeImages({ account, describeImage }: Backends, fields: Fields): Promise<object> {
-    const { repositoryName, imageIds } = fields as {
-        repositoryName: string;
-        imageIds: [{ imageTag: string }];
-    };
-    const [{ imageTag }] = imageIds;
+    const repositoryName = text(fields, "repositoryName");
+    const [{ imageTag }] = fields["imageIds"] as [{ imageTag: string }];
     if (!/^[a-zA-Z0-9-_.]{1,300}$/.test(imageTag)) {
-        const message = "Invalid parameter at 'imageTag' failed to satisfy constraint";
-        throw new AwsError("InvalidParameterException", message);
+        throw new AwsError("InvalidParameterException", "Invalid parameter at 'imageTag' failed to satisfy constraint");
     }
     const { accountId: registryId } = account.location;
     const image = await describeImage(repositoryName, imageTag);
@@ -284,8 +273,7 @@ function passwordFor({ location, registryPasswords }: Account, caller: Caller): 
 function publish({ published }: Backends, fields: Fields): object {
     const forms = JSON.parse(text(fields, "message")) as Record<string, string>;
     if (fields["messageStructure"] !== "json" || typeof forms["default"] !== "string") {
-        const message = "Message Structure - No default entry in JSON message body";
-        throw new AwsError("InvalidParameterException", message);
+        throw new AwsError("InvalidParameterException", "Message Structure - No default entry in JSON message body");
     }
     published.push({ topicArn: text(fields, "topicArn"), subject: text(fields, "subject"), forms });
     return { messageId: randomUUID() };

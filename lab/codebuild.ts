@@ -64,18 +64,16 @@ export interface RunningBuild {
 
 interface Buildspec {
     readonly env?: {
-        readonly shell?: string;
         readonly variables?: Record<string, string>;
         readonly "exported-variables"?: readonly string[];
     };
-    readonly phases: Record<
-        string,
-        {
-            readonly "on-failure"?: "ABORT" | "CONTINUE";
-            readonly commands: readonly string[];
-            readonly finally?: readonly string[];
-        }
-    >;
+    readonly phases: Record<string, BuildspecPhase>;
+}
+
+interface BuildspecPhase {
+    readonly "on-failure"?: "ABORT" | "CONTINUE";
+    readonly commands: readonly string[];
+    readonly finally?: readonly string[];
 }
 
 const phaseNames = ["install", "pre_build", "build", "post_build"];
@@ -134,10 +132,10 @@ async function runBuild(
     mkdirSync(state, { recursive: true });
     mkdirSync(source);
 
-    const declared = project.environment.environmentVariables.map(({ name, value }) => [name, value]);
+    const declared = project.environment.environmentVariables.map(({ name, value }) => [name, value] as const);
     const environment: Record<string, string> = {
         ...buildspec.env?.variables,
-        ...(Object.fromEntries(declared) as Record<string, string>),
+        ...Object.fromEntries(declared),
         ...overrides,
         ...host.environment,
         AWS_ACCESS_KEY_ID: credentials.accessKeyId,
@@ -149,9 +147,11 @@ async function runBuild(
         CODEBUILD_BUILD_ID: build.description.id,
         CODEBUILD_SRC_DIR: source,
     };
+    // A variable ends at its first NUL, so an operating system starts no process with one in a value.
+    const canBeStarted = !Object.values(environment).some((value) => value.includes("\0"));
     const stream = { logGroupName, logStreamName };
     const logs = new CloudWatchLogsClient({ region, endpoint, credentials });
-    const log = new LogWriter(logs, stream);
+    const log = new LogWriter((logEvents) => logs.send(new PutLogEventsCommand({ ...stream, logEvents })));
     const tell = (line: string) => {
         log.write(line);
         host.tell(line);
@@ -178,10 +178,14 @@ async function runBuild(
     const succeeds =
         (await own("PROVISIONING", () => logs.send(new CreateLogStreamCommand(stream)))) &&
         (await own("DOWNLOAD_SOURCE", () => downloadSource(host, project, credentials, source))) &&
-        canBeStarted(environment) &&
+        canBeStarted &&
         (await runPhases(buildspec, shell, enter, phases));
-    const names = buildspec.env?.["exported-variables"] ?? [];
-    const exportedEnvironmentVariables = exportedVariables(join(state, "values"), names);
+    const values = join(state, "values");
+    const exported = existsSync(values) ? readFileSync(values, "utf8").split("\0") : [];
+    const exportedEnvironmentVariables = (buildspec.env?.["exported-variables"] ?? []).flatMap((name) => {
+        const entry = exported.find((each) => each.startsWith(`${name}=`));
+        return entry === undefined ? [] : [{ name, value: entry.slice(name.length + 1) }];
+    });
     const isComplete = await own("FINALIZING", () => log.end());
     logs.destroy();
     rmSync(folder, { recursive: true, force: true });
@@ -198,10 +202,7 @@ class LogWriter {
     private written: Promise<unknown> = Promise.resolve();
     private readonly timer = setInterval(() => void this.flush().catch(() => undefined), 500); // told by end()
 
-    public constructor(
-        private readonly logs: CloudWatchLogsClient,
-        private readonly stream: { readonly logGroupName: string; readonly logStreamName: string },
-    ) {}
+    public constructor(private readonly send: (logEvents: LogWriter["pending"]) => Promise<unknown>) {}
 
     public write(message: string): void {
         // CloudWatch Logs takes no empty message.
@@ -216,10 +217,7 @@ class LogWriter {
 
     private flush(): Promise<unknown> {
         const logEvents = this.pending.splice(0);
-        if (logEvents.length > 0) {
-            const command = new PutLogEventsCommand({ ...this.stream, logEvents });
-            this.written = this.written.then(() => this.logs.send(command));
-        }
+        if (logEvents.length > 0) this.written = this.written.then(() => this.send(logEvents));
         return this.written;
     }
 }
@@ -248,11 +246,6 @@ interface Shell {
     readonly state: string;
     readonly tell: (line: string) => void;
     readonly signal: AbortSignal;
-}
-
-/** A variable ends at its first NUL, so an operating system starts no process with one in a value. */
-function canBeStarted(environment: Record<string, string>): boolean {
-    return !Object.values(environment).some((value) => value.includes("\0"));
 }
 
 /** As docs.aws.amazon.com/codebuild/latest/userguide/view-build-details.html#view-build-details-phases has it. */
@@ -327,12 +320,4 @@ async function runCommand(command: string, shell: Shell): Promise<number> {
     const ended = await status;
     shell.signal.removeEventListener("abort", stop);
     return shell.signal.aborted ? -1 : (ended ?? -1);
-}
-
-function exportedVariables(file: string, names: readonly string[]): { name: string; value: string }[] {
-    const entries = existsSync(file) ? readFileSync(file, "utf8").split("\0") : [];
-    return names.flatMap((name) => {
-        const entry = entries.find((each) => each.startsWith(`${name}=`));
-        return entry === undefined ? [] : [{ name, value: entry.slice(name.length + 1) }];
-    });
 }

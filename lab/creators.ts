@@ -133,15 +133,14 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
         account.events.putTarget(target);
     },
     "aws:scheduler/schedule:Schedule": (inputs: DeclaredSchedule, { name = "" }, { account }) => {
-        account.events.putSchedule(name, inputs);
+        account.events.schedules.set(name, inputs);
     },
     "aws:sqs/queuePolicy:QueuePolicy": (
         { queueUrl, policy }: { queueUrl: string; policy: string },
         _,
         { account: { events, location } },
     ) => {
-        const { partition, region, accountId } = location;
-        const queueArn = `arn:${partition}:sqs:${region}:${accountId}:${queueUrl.split("/").at(-1) ?? ""}`;
+        const queueArn = arnIn(location, "sqs", queueUrl.split("/").at(-1) ?? "");
         events.queuePolicies.set(queueArn, JSON.parse(policy) as PolicyDocument);
     },
 };

@@ -2,6 +2,8 @@
  * EventBridge and its Scheduler on this machine: which declared rules an event matches, and what their targets are then
  * given. Who may start what is judged by the lab, which does it.
  */
+import type { AwsLocation } from "../contract/aws";
+import { arnIn } from "./awsTypes";
 import type { PolicyDocument } from "./iam";
 
 /** An event, as EventBridge hands it on. */
@@ -22,10 +24,7 @@ export interface DeclaredTarget {
     readonly rule: string;
     readonly arn: string;
     readonly roleArn: string;
-    readonly inputTransformer?: {
-        readonly inputPaths?: Record<string, string>;
-        readonly inputTemplate: string;
-    };
+    readonly inputTransformer?: { readonly inputPaths?: Record<string, string>; readonly inputTemplate: string };
     readonly deadLetterConfig?: { readonly arn: string };
 }
 
@@ -57,20 +56,19 @@ export class EventBridge {
     /** Policies of queues by the ARN of the queue. */
     public readonly queuePolicies = new Map<string, PolicyDocument>();
     private readonly rules = new Map<string, { matches: (event: Event) => boolean; targets: DeclaredTarget[] }>();
-    private readonly schedules = new Map<string, DeclaredSchedule>();
+    /** Schedules by name. */
+    public readonly schedules = new Map<string, DeclaredSchedule>();
 
-    /** @param arnPrefix What the ARN of a service's resource begins with. */
-    public constructor(private readonly arnPrefix: (service: string) => string) {}
+    public constructor(private readonly location: AwsLocation) {}
 
     /**
      * Takes a rule.
      *
      * @throws Error when the lab does not know an operator of the pattern.
      */
-    public putRule(name: string, eventPattern: string): string {
+    public putRule(name: string, eventPattern: string): void {
         const pattern = JSON.parse(eventPattern) as Record<string, unknown>;
         this.rules.set(name, { matches: compilePattern(pattern), targets: [] });
-        return this.ruleArn(name);
     }
 
     /**
@@ -87,22 +85,12 @@ export class EventBridge {
         this.rules.get(target.rule)?.targets.push(target);
     }
 
-    /** Takes a schedule. */
-    public putSchedule(name: string, schedule: DeclaredSchedule): void {
-        this.schedules.set(name, schedule);
-    }
-
-    /** ARN of a schedule's group. */
-    public groupArn(name: string): string {
-        return `${this.arnPrefix("scheduler")}:schedule-group/${name}`;
-    }
-
     /** What an event starts: each target of each rule that it matches. */
     public onEvent(event: Event): Invocation[] {
         return [...this.rules].flatMap(([rule, { matches, targets }]) =>
             (matches(event) ? targets : []).map((target) => ({
                 service: "events.amazonaws.com" as const,
-                sourceArn: this.ruleArn(rule),
+                sourceArn: arnIn(this.location, "events", `rule/${rule}`),
                 targetArn: target.arn,
                 roleArn: target.roleArn,
                 input: target.inputTransformer ? transform(target.inputTransformer, event) : event,
@@ -118,19 +106,15 @@ export class EventBridge {
     public onTime(scheduledTime: Date): Invocation[] {
         return [...this.schedules].map(([name, { groupName, target }]) => ({
             service: "scheduler.amazonaws.com" as const,
-            sourceArn: this.groupArn(groupName),
+            sourceArn: arnIn(this.location, "scheduler", `schedule-group/${groupName}`),
             targetArn: target.arn,
             roleArn: target.roleArn,
             input: fillIn(target.input, {
-                "schedule-arn": `${this.arnPrefix("scheduler")}:schedule/${groupName}/${name}`,
+                "schedule-arn": arnIn(this.location, "scheduler", `schedule/${groupName}/${name}`),
                 "scheduled-time": scheduledTime.toISOString().replace(/\.\d+Z$/, "Z"),
             }),
             deadLetterArn: target.deadLetterConfig?.arn,
         }));
-    }
-
-    private ruleArn(name: string): string {
-        return `${this.arnPrefix("events")}:rule/${name}`;
     }
 }
 

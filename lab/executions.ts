@@ -120,12 +120,8 @@ function executionArn(machineArn: string, name: string): string {
 
 /** All executions that were started. */
 export class Executions {
-    private readonly started = new Map<string, Execution>();
-
     /** Each by its ARN. */
-    public get byArn(): ReadonlyMap<string, Execution> {
-        return this.started;
-    }
+    public readonly byArn = new Map<string, Execution>();
 
     /**
      * Starts an execution, once: the same name with the same input is the execution that runs already.
@@ -136,12 +132,12 @@ export class Executions {
      */
     public start(...args: ConstructorParameters<typeof Execution>): Execution | undefined {
         const [machineArn, name, input] = args;
-        const other = this.started.get(executionArn(machineArn, name));
+        const other = this.byArn.get(executionArn(machineArn, name));
         if (other !== undefined) {
             return other.ended === undefined && isDeepStrictEqual(other.input, input) ? other : undefined;
         }
         const execution = new Execution(...args);
-        this.started.set(execution.arn, execution);
+        this.byArn.set(execution.arn, execution);
         return execution;
     }
 }

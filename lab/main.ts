@@ -99,8 +99,7 @@ async function exportOnce(lab: Lab, story: Story, options: Options, signal: Abor
     story.begin("Export the image");
     story.tell(`request: ${JSON.stringify(input)}`);
     lab.watcher.tell = (event) => {
-        const line = storyLine(event);
-        if (line !== undefined) story.tell(line);
+        story.tell(storyLine(event));
     };
     lab.watcher.log = (line) => {
         const step = parseStep(line);

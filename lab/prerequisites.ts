@@ -8,16 +8,11 @@ import { run } from "./processes";
 /** Commands, and the Debian packages that have them. */
 const packages: Record<string, string> = debianPackages;
 
-/** A command that comes from the Python Package Index where the machine does not have it. */
-interface PythonProgram {
-    readonly command: string;
-    readonly requirement: string;
-}
-
-const moto: PythonProgram = { command: "moto_server", requirement: "moto[server]==5.2.1" };
+/** Programs that come from the Python Package Index where the machine does not have them. */
+const moto = { command: "moto_server", requirement: "moto[server]==5.2.1" };
 // Of its first line, which has the same commands as the second, that of CodeBuild's images. Debian 12 has one from before
 // S3's conditional writes.
-const awsCli: PythonProgram = { command: "aws", requirement: "awscli==1.45.11" };
+const awsCli = { command: "aws", requirement: "awscli==1.45.11" };
 
 /** Commands that are run by their path. */
 export interface Commands {
@@ -43,17 +38,8 @@ export async function prepareMachine(tell: (line: string) => void): Promise<Comm
     const aws = find("aws");
     return {
         aws: aws !== undefined && (await writesOnCondition(aws)) ? aws : await install(awsCli, tell),
-        motoServer: await prepareEmulator(tell),
+        motoServer: find("moto_server") ?? (await install(moto, tell)),
     };
-}
-
-/**
- * Makes sure that the emulator of the AWS API is there.
- *
- * @returns the path of its command.
- */
-export async function prepareEmulator(tell: (line: string) => void): Promise<string> {
-    return find("moto_server") ?? install(moto, tell);
 }
 
 /** Whether an AWS CLI knows `--if-match` of `put-object`, which came at the end of 2024. */
@@ -81,7 +67,7 @@ async function installPackages(commands: string[], tell: (line: string) => void)
 }
 
 /** Installs a Python program, in an environment of its own. */
-async function install({ command, requirement }: PythonProgram, tell: (line: string) => void): Promise<string> {
+async function install({ command, requirement }: typeof moto, tell: (line: string) => void): Promise<string> {
     const own = join(__dirname, "..", ".lab");
     const folder = join(own, requirement.replace(/\W+/g, "-"));
     const program = join(folder, "bin", command);

@@ -16,22 +16,13 @@ export interface ApiCall {
     readonly context?: Record<string, string>;
 }
 
-interface Request {
-    readonly method: string;
-    readonly bucket: string;
-    /** Empty where the request is about the bucket. */
-    readonly key: string;
-    readonly parameters: URLSearchParams;
-    readonly headers: Readonly<Record<string, string>>;
-    readonly bucketArn: string;
-    readonly objectArn: string;
-}
-
 /** A key of KMS, as a bucket or an object names it. */
 interface Encryption {
-    readonly keyArn: string | undefined;
-    readonly bucketKey: boolean | undefined;
+    readonly keyArn?: string | undefined;
+    readonly bucketKey?: boolean | undefined;
 }
+
+type Request = ReturnType<typeof read>;
 
 /**
  * The calls that a request comes to; none where the lab does not know it.
@@ -46,18 +37,21 @@ export async function s3Calls(s3: S3Client, location: AwsLocation, incoming: Inc
     return kmsCall === undefined ? [call] : [call, kmsCall];
 }
 
-function read({ partition }: AwsLocation, incoming: IncomingMessage): Request {
+function read({ partition }: AwsLocation, incoming: IncomingMessage) {
     // Not `new URL`, which would take `..` for a folder, where S3 takes it for a part of the key.
     const [path = "", query = ""] = (incoming.url ?? "").split("?", 2);
     const [bucket = "", ...rest] = path.slice(1).split("/");
     const key = rest.map(decodeURIComponent).join("/");
     const bucketArn = `arn:${partition}:s3:::${bucket}`;
+    const headers: Readonly<Record<string, unknown>> = incoming.headers;
+    const parameters = new URLSearchParams(query);
+    // The key is empty where the request is about the bucket.
     return {
         method: incoming.method ?? "",
         bucket,
         key,
-        parameters: new URLSearchParams(query),
-        headers: Object.fromEntries(Object.entries(incoming.headers).map(([name, value]) => [name, String(value)])),
+        parameters,
+        headers,
         bucketArn,
         objectArn: `${bucketArn}/${key}`,
     };
@@ -68,15 +62,15 @@ function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Re
     const call = (action: string, resource: string) => ({ action: `s3:${action}`, resource });
     if (key === "") {
         const prefix = parameters.get("prefix");
-        const listing = {
-            ...call("ListBucket", bucketArn),
-            ...(prefix && { context: { "s3:prefix": prefix } }),
-        };
+        const listing = { ...call("ListBucket", bucketArn), ...(prefix && { context: { "s3:prefix": prefix } }) };
         return method === "GET" || method === "HEAD" ? listing : undefined;
     }
     const upload = parameters.has("uploads") || parameters.has("uploadId");
     if (method === "PUT" || (method === "POST" && upload)) {
-        return { ...call("PutObject", objectArn), context: encryptionKeys(headers) };
+        // docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html: condition keys that stand for headers
+        const named = Object.entries(headers).filter(([name]) => name.startsWith("x-amz-server-side-encryption"));
+        const context = Object.fromEntries(named.map(([name, value]) => [`s3:${name}`, String(value)]));
+        return { ...call("PutObject", objectArn), context };
     }
     if (method === "DELETE" && upload) return call("AbortMultipartUpload", objectArn);
     if (method === "DELETE") {
@@ -85,12 +79,6 @@ function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Re
     // Who names a version needs the permission for versions, and for nothing but them (API_GetObject).
     const get = parameters.has("versionId") ? "GetObjectVersion" : "GetObject";
     return method === "GET" || method === "HEAD" ? call(get, objectArn) : undefined;
-}
-
-/** The condition keys that stand for headers: docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html */
-function encryptionKeys(headers: Request["headers"]): Record<string, string> {
-    const named = Object.entries(headers).filter(([name]) => name.startsWith("x-amz-server-side-encryption"));
-    return Object.fromEntries(named.map(([name, value]) => [`s3:${name}`, value]));
 }
 
 /**
@@ -117,27 +105,18 @@ async function callToKms(s3: S3Client, { region }: AwsLocation, request: Request
 /** As the headers say, or else as the bucket's default says, which is what the parts of an upload are taken to have. */
 async function encryptionOfUpload(s3: S3Client, { bucket, headers }: Request): Promise<Encryption> {
     // A bucket that does not exist, or is not the lab's, has none: the call itself is refused then.
-    const configuration = await s3.send(new GetBucketEncryptionCommand({ Bucket: bucket })).then(
-        ({ ServerSideEncryptionConfiguration }) => ServerSideEncryptionConfiguration,
-        () => undefined,
-    );
-    const rule = configuration?.Rules?.[0];
-    const algorithm = headers["x-amz-server-side-encryption"];
-    return {
-        keyArn:
-            algorithm === undefined
-                ? rule?.ApplyServerSideEncryptionByDefault?.KMSMasterKeyID
-                : headers["x-amz-server-side-encryption-aws-kms-key-id"],
-        bucketKey: rule?.BucketKeyEnabled,
-    };
+    const answer = await s3.send(new GetBucketEncryptionCommand({ Bucket: bucket })).catch(() => undefined);
+    const rule = answer?.ServerSideEncryptionConfiguration?.Rules?.[0];
+    const given = headers["x-amz-server-side-encryption-aws-kms-key-id"] as string | undefined;
+    const isGiven = "x-amz-server-side-encryption" in headers;
+    const keyArn = isGiven ? given : rule?.ApplyServerSideEncryptionByDefault?.KMSMasterKeyID;
+    return { keyArn, bucketKey: rule?.BucketKeyEnabled };
 }
 
 /** As the object is stored; without a key where it does not exist. */
 async function encryptionOf(s3: S3Client, { bucket, key, parameters }: Request): Promise<Encryption> {
     const version = parameters.get("versionId");
-    const object = { Bucket: bucket, Key: key, ...(version === null ? {} : { VersionId: version }) };
-    return s3.send(new HeadObjectCommand(object)).then(
-        ({ SSEKMSKeyId, BucketKeyEnabled }) => ({ keyArn: SSEKMSKeyId, bucketKey: BucketKeyEnabled }),
-        () => ({ keyArn: undefined, bucketKey: undefined }),
-    );
+    const object = { Bucket: bucket, Key: key, ...(version !== null && { VersionId: version }) };
+    const answer = await s3.send(new HeadObjectCommand(object)).catch(() => undefined);
+    return { keyArn: answer?.SSEKMSKeyId, bucketKey: answer?.BucketKeyEnabled };
 }

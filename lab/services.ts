@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { S3Client } from "@aws-sdk/client-s3";
 
 import type { Account } from "./account";
-import { AwsApi, type Caller, type DescribeImage, type PublishedMessage } from "./awsApi";
+import { AwsApi, type Backends, type Caller, type DescribeImage, type PublishedMessage } from "./awsApi";
 import { type Build, type RunningBuild, startBuild } from "./codebuild";
 import type { Invocation } from "./events";
 import { type Execution, type ExecutionResult, Executions } from "./executions";
@@ -44,7 +44,7 @@ export type Delivery =
       };
 
 /** The services of a lab. */
-export class Services {
+export class Services implements Backends {
     public readonly executions = new Executions();
     public readonly api: AwsApi;
     /** Every message that was published, the first one first. */
@@ -52,22 +52,14 @@ export class Services {
     public readonly watcher: Watcher = {};
     /** Known once the AWS API listens, which needs {@link api}. */
     public machine: Machine | undefined;
-    private readonly builds = new Map<string, RunningBuild>();
+    public readonly builds = new Map<string, RunningBuild>();
 
     public constructor(
-        private readonly account: Account,
-        describeImage: DescribeImage,
+        public readonly account: Account,
+        public readonly describeImage: DescribeImage,
         private readonly clock: Clock,
     ) {
-        this.api = new AwsApi({
-            account,
-            describeImage,
-            executions: this.executions,
-            builds: this.builds,
-            published: this.published,
-            startBuild: (project, variables) => this.startBuild(project, variables),
-            startExecution: (machineArn, input, name) => this.startExecution(machineArn, input, name),
-        });
+        this.api = new AwsApi(this);
     }
 
     /** Starts a build of a project with these variables. */

@@ -5,7 +5,7 @@
  * Sources: docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html; floci-io/floci issues 2665, 2736, 2737 and 2745,
  * which measured on AWS.
  */
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 
 import jsonata from "jsonata";
 
@@ -121,17 +121,17 @@ function instanceOf(source: string, field: string): jsonata.Expression {
 
 function countDepth(parsed: jsonata.Expression): void {
     let depth = 0;
-    const hook = (name: string, callback: () => void) => {
-        // JSONata looks for these under symbols, which its types do not know.
-        parsed.assign(Symbol.for(`jsonata.__evaluate_${name}`) as unknown as string, callback);
+    const hooks = {
+        entry: () => {
+            depth += 1;
+            if (depth > depthLimit) throw Object.assign(new Error("Stack overflow"), { code: "D1011" });
+        },
+        exit: () => (depth -= 1),
     };
-    hook("entry", () => {
-        depth += 1;
-        if (depth > depthLimit) throw Object.assign(new Error("Stack overflow"), { code: "D1011" });
-    });
-    hook("exit", () => {
-        depth -= 1;
-    });
+    // JSONata looks for these under symbols, which its types do not know.
+    for (const [name, hook] of Object.entries(hooks)) {
+        parsed.assign(Symbol.for(`jsonata.__evaluate_${name}`) as unknown as string, hook);
+    }
 }
 
 /** The value as JSON has it: without what JSONata attaches to its arrays. */
@@ -152,36 +152,12 @@ function asJson(value: unknown, source: string, field: string): unknown {
     return JSON.parse(text) as unknown;
 }
 
-// As JSONata's types have it; the signature holds the types of what is given.
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-type OwnFunction = [signature: string, implementation: (...args: any[]) => unknown];
-
-/** docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html, "JSONata functions provided by Step Functions" */
-const ownFunctions: Readonly<Record<string, OwnFunction>> = {
-    parse: ["<s:x>", (text: string): unknown => JSON.parse(text)],
-    partition: [
-        "<an:a>",
-        (items: readonly unknown[], size: number) => {
-            if (!Number.isInteger(size) || size < 1) {
-                throw new Error("$partition: the size has to be a positive integer");
-            }
-            return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
-                items.slice(index * size, (index + 1) * size),
-            );
-        },
-    ],
-    range: [
-        "<nnn:a>",
-        (first: number, last: number, step: number) => {
-            if (step === 0) throw new Error("$range: the step must not be 0");
-            const length = Math.max(0, Math.floor((last - first) / step) + 1);
-            if (length > 1000) throw new Error("$range: at most 1,000 elements");
-            return Array.from({ length }, (_, index) => first + index * step);
-        },
-    ],
+/** Of Step Functions' own functions those that a definition here uses: transforming-data.html, "JSONata functions provided by Step Functions". */
+const ownFunctions: Readonly<Record<string, [signature: string, implementation: (...args: string[]) => unknown]>> = {
+    parse: ["<s:x>", (text = ""): unknown => JSON.parse(text)],
     hash: [
         "<ss:s>",
-        (text: string, algorithm: string) => {
+        (text = "", algorithm = "") => {
             if (text.length > hashLimit) throw new Error(`$hash: at most ${hashLimit} characters`);
             if (!["MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512"].includes(algorithm)) {
                 throw new Error(`$hash: no algorithm ${algorithm}`);
@@ -189,14 +165,7 @@ const ownFunctions: Readonly<Record<string, OwnFunction>> = {
             return createHash(algorithm.replace("-", "").toLowerCase()).update(text).digest("hex");
         },
     ],
-    random: ["<n?:n>", (seed?: number) => (seed === undefined ? Math.random() : seededRandom(seed))],
-    uuid: ["<:s>", () => randomUUID()],
 };
-
-/** The same seed gives the same number. */
-function seededRandom(seed: number): number {
-    return createHash("sha256").update(String(seed)).digest().readUInt32BE() / 2 ** 32;
-}
 
 /** JSONata's own functions that Step Functions has. */
 const builtIn = new Set(

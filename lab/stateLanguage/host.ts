@@ -1,6 +1,4 @@
 /** What an execution runs with and tells: the borders of the interpreter. */
-import type { State } from "./machine";
-
 /** Time, as an execution sees it. */
 export interface Clock {
     readonly now: () => Date;
@@ -13,22 +11,12 @@ export interface Clock {
 }
 
 /** What happened in an execution, one step of its history. */
-export type HistoryEvent =
-    | { readonly type: "entered"; readonly state: string; readonly kind: State["Type"] }
-    | {
-          readonly type: "failed";
-          readonly state: string;
-          readonly error: string;
-          readonly cause: string | undefined;
-      }
-    | {
-          readonly type: "retried";
-          readonly state: string;
-          readonly error: string;
-          readonly afterSeconds: number;
-      }
-    | { readonly type: "caught"; readonly state: string; readonly error: string; readonly next: string }
-    | { readonly type: "left"; readonly state: string; readonly next: string | undefined };
+export type HistoryEvent = { readonly state: string } & (
+    | { readonly type: "entered" }
+    | { readonly type: "failed"; readonly error: string; readonly cause: string | undefined }
+    | { readonly type: "retried"; readonly error: string; readonly afterSeconds: number }
+    | { readonly type: "caught"; readonly error: string; readonly next: string }
+);
 
 /** Whom an execution belongs to, and what it calls. */
 export interface Host {
@@ -57,12 +45,7 @@ export type Outcome =
 
 /** `$states.context` of an execution, but for its state. */
 export interface ExecutionContext {
-    readonly Execution: {
-        readonly Id: string;
-        readonly Name: string;
-        readonly Input?: unknown;
-        readonly [field: string]: unknown;
-    };
+    readonly Execution: { readonly Id: string; readonly Name: string; readonly [field: string]: unknown };
     readonly StateMachine: { readonly Id: string; readonly Name: string };
 }
 

@@ -50,7 +50,7 @@ export async function execute(
             if (host.signal.aborted) return { status: "ABORTED" };
             const state = machine.States[name];
             if (state === undefined) throw new Error(`There is no state ${name}.`);
-            host.tell({ type: "entered", state: name, kind: state.Type });
+            host.tell({ type: "entered", state: name });
             const left: Left = await step(name, state, value, execution);
             if ("error" in left) return { status: "FAILED", ...left };
             Object.assign(variables, left.assigned);
@@ -60,7 +60,6 @@ export async function execute(
                     `The variables have more than ${variablesLimitBytes} bytes.`,
                 );
             }
-            host.tell({ type: "left", state: name, next: left.next });
             value = left.output;
             name = left.next;
         }

@@ -1,8 +1,8 @@
 /** The history of an execution as lines that a person follows. */
 import type { HistoryEvent } from "./host";
 
-/** The line for an event; undefined for what goes without saying. */
-export function storyLine(event: HistoryEvent): string | undefined {
+/** The line for an event. */
+export function storyLine(event: HistoryEvent): string {
     switch (event.type) {
         case "entered":
             return `state: ${event.state}`;
@@ -12,8 +12,6 @@ export function storyLine(event: HistoryEvent): string | undefined {
             return `retry: after ${event.afterSeconds.toFixed(1)} s`;
         case "caught":
             return `caught: the error leads to "${event.next}"`;
-        case "left":
-            return undefined;
     }
 }
 

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 
 import { compilePattern, type Event, EventBridge, transform } from "../../lab/events";
+import { at } from "../../lab/awsTypes";
 import { Executions } from "../../lab/executions";
 import type { ExecutionResult } from "../../lab/executions";
 
@@ -58,8 +59,10 @@ describe("lab: event patterns", () => {
     ];
     for (const [pattern, message] of refused) {
         it(`are refused when the rule is made: ${JSON.stringify(pattern)}`, () => {
-            const bridge = new EventBridge((service) => `arn:aws:${service}:ap-northeast-1:111122223333`);
-            assert.throws(() => bridge.putRule("rule", JSON.stringify(pattern)), message);
+            const bridge = new EventBridge(at);
+            assert.throws(() => {
+                bridge.putRule("rule", JSON.stringify(pattern));
+            }, message);
         });
     }
 });
@@ -102,7 +105,7 @@ describe("lab: input transformers", () => {
     }
 
     it("are the only way to make a target's input", () => {
-        const bridge = new EventBridge((service) => `arn:aws:${service}:ap-northeast-1:111122223333`);
+        const bridge = new EventBridge(at);
         const target = { rule: "rule", arn: "arn", roleArn: "arn", inputPath: "$.detail" };
         assert.throws(() => {
             bridge.putTarget(target);
