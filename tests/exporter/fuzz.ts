@@ -63,10 +63,7 @@ function like(document: unknown): fc.Arbitrary<string> {
             if (kind === "case") members[last.toUpperCase()] = structuredClone(value);
             if (kind === "double") doubled.push(last);
         }
-        return doubled.reduce(
-            (text, key) => text.replace(`"${key}":`, `"${key}":0,"${key}":`),
-            String(JSON.stringify(copy)),
-        );
+        return doubled.reduce((text, key) => text.replace(`"${key}":`, `"${key}":0,"${key}":`), JSON.stringify(copy));
     });
     const cut = fc.tuple(changed, fc.nat()).map(([text, at]) => text.slice(0, at % (text.length + 1)));
     return fc.oneof(
