@@ -41,7 +41,7 @@ describe("the documentation", () => {
     it("can be reached from the README", async () => {
         const { links } = await readPage("README.md");
         const linked = new Set(links.map((link) => link.split("#")[0]));
-        // docs/deep.md is the result of .ci/deep.
+        // docs/results/deep.md is the result of .ci/deep.
         const unlinked = pages.filter((page) => /^docs\/(?!deep)[^/]+\.md$/.test(page) && !linked.has(page));
         assert.deepEqual(unlinked, [], "add these pages to “Read on” in README.md");
     });

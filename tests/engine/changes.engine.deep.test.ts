@@ -1,6 +1,6 @@
 /**
  * Every stack file of the project on Pulumi's own engine, and each key changed there, to and fro. What comes of it is listed in
- * docs/changes.md, which WRITE_CHANGES=1 writes, then by previews only.
+ * docs/results/changes.md, which WRITE_CHANGES=1 writes, then by previews only.
  */
 import { strict as assert } from "node:assert";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -19,8 +19,8 @@ for (const name of Object.keys(stacks) as (keyof typeof stacks)[]) {
     describeStack(name, changes, (outcome) => outcomes.push(outcome));
 }
 
-describe("docs/changes.md", () => {
-    const page = join(root, "docs/changes.md");
+describe("docs/results/changes.md", () => {
+    const page = join(root, "docs/results/changes.md");
     const marks = ["<!-- changes -->\n\n", "\n\n<!-- /changes -->"] as const;
 
     it("lists what comes of each change", () => {

@@ -1,4 +1,4 @@
-/** Changes of a stack's configuration, one key at a time, which the tests of the engine make and docs/changes.md lists. */
+/** Changes of a stack's configuration, one key at a time, which the tests of the engine make and docs/results/changes.md lists. */
 import { stackFile } from "../../lab/stackFiles";
 import type { Changes } from "./engineStack";
 
@@ -6,7 +6,7 @@ import type { Changes } from "./engineStack";
 export interface Change {
     /** The stack that is changed: its file's name. */
     readonly stack: keyof typeof stacks;
-    /** The keys that change, in the words of docs/changes.md. */
+    /** The keys that change, in the words of docs/results/changes.md. */
     readonly what: string;
     /** The keys' new values, without the project's name; undefined takes a key away. */
     readonly to: Changes;
