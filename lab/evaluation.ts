@@ -104,23 +104,11 @@ export interface EvaluationOptions {
     readonly otherStacks?: Readonly<Record<string, Record<string, unknown>>>;
     /** The organization in Pulumi Cloud. */
     readonly organization?: string;
-    /**
-     * Resource types that the program may use, by their token.
-     *
-     * @default those of ecr-image-export
-     */
+    /** Resource types that the program may use, by their token. @default those of ecr-image-export */
     readonly types?: Record<string, AwsType | undefined>;
-    /**
-     * Where the stack is.
-     *
-     * @default {@link at}
-     */
+    /** Where the stack is. @default {@link at} */
     readonly location?: AwsLocation;
-    /**
-     * Creates a resource before its outputs are handed on.
-     *
-     * @default nothing is created
-     */
+    /** Creates a resource before its outputs are handed on. @default nothing is created */
     readonly create?: (resource: DeclaredResource) => Promise<void>;
 }
 
@@ -201,16 +189,11 @@ async function withoutFailures<T>(run: () => Promise<T>): Promise<T> {
     }
 }
 
-interface Answered {
-    id: string | undefined;
-    state: Record<string, unknown>;
-}
-
 async function answerResource(
     { type, name, inputs, custom }: MockResourceArgs,
     { types = awsTypes, preview = false, otherStacks = {}, location = at, create }: EvaluationOptions,
     problems: string[],
-): Promise<Answered> {
+): Promise<{ id: string | undefined; state: Record<string, unknown> }> {
     const given = inputs as Record<string, unknown>;
     if (type === "pulumi:pulumi:StackReference") {
         const outputs = otherStacks[String(given["name"])];
@@ -279,10 +262,7 @@ function recordedAs(urn: string, request: RegisterResourceRequest): RecordedReso
         parent: request.getParent(),
         dependencies: request.getDependenciesList().map((dependency) => dependency.split("::").at(-1) ?? ""),
         propertyDependencies: Object.fromEntries(
-            [...request.getPropertydependenciesMap().entries()].map(([property, from]) => [
-                property,
-                from.getUrnsList(),
-            ]),
+            [...request.getPropertydependenciesMap().entries()].map(([name, from]) => [name, from.getUrnsList()]),
         ),
         protect: request.getProtect() ?? false,
         retainOnDelete: request.getRetainondelete() ?? false,

@@ -88,6 +88,7 @@ export class Execution {
     public endEvent(): Event {
         const { arn, machineArn, name, input, ended } = this;
         const [, , , region = "", account = ""] = arn.split(":");
+        const status = ended?.status;
         const output = ended?.status === "SUCCEEDED" ? JSON.stringify(ended.output) : null;
         return {
             id: randomUUID(),
@@ -101,7 +102,7 @@ export class Execution {
                 executionArn: arn,
                 stateMachineArn: machineArn,
                 name,
-                status: ended?.status,
+                status,
                 input: JSON.stringify(input),
                 output,
             },

@@ -31,11 +31,7 @@ import { realClock } from "./stateLanguage/interpreter";
 
 /** Options of {@link startLab}. */
 export interface LabOptions {
-    /**
-     * How the archive is made.
-     *
-     * @default "docker"
-     */
+    /** How the archive is made. @default "docker" */
     readonly engine?: EngineName;
     /**
      * An image of the user's own, which the local Docker daemon has or the lab's can pull.
@@ -43,17 +39,9 @@ export interface LabOptions {
      * @default an image made of files of this machine
      */
     readonly reference?: string;
-    /**
-     * Values of the configuration by their full key, as strings, over those of the stack.
-     *
-     * @default {}
-     */
+    /** Values of the configuration by their full key, as strings, over those of the stack. @default {} */
     readonly configuration?: Record<string, string>;
-    /**
-     * How time passes for state machines: tests need not wait between attempts.
-     *
-     * @default as on the wall
-     */
+    /** How time passes for state machines: tests need not wait between attempts. @default as on the wall */
     readonly clock?: Clock;
     /** Called with what has been reached. */
     readonly tell: (line: string) => void;
@@ -169,9 +157,13 @@ async function start(
         SSL_CERT_FILE: gateway.authoritiesFile,
     };
     const docker = keep(await startDockerDaemon(folder, network));
+    // An `aws` that calls the lab: releases before 2023, as in Debian 12, do not read AWS_ENDPOINT_URL.
+    const bin = mkdtempSync(join(folder, "bin-"));
+    const script = `#!/bin/sh\nexec ${commands.aws} --endpoint-url ${endpoint} "$@"\n`;
+    writeFileSync(join(bin, "aws"), script, { mode: 0o755 });
     const buildEnvironment = {
         ...network,
-        PATH: `${awsCommandFolder(commands.aws, endpoint, folder)}:${process.env["PATH"] ?? ""}`,
+        PATH: `${bin}:${process.env["PATH"] ?? ""}`,
         CURL_CA_BUNDLE: gateway.authoritiesFile,
         NODE_EXTRA_CA_CERTS: gateway.authoritiesFile,
         DOCKER_HOST: docker.host,
@@ -193,9 +185,8 @@ async function start(
     const imageId = await push(repository, image.tag ?? "latest", options.reference);
     tell(`The image ${image.uri} is in the registry.`);
     const stack = await provision(stackName, configuration, account, emulatorUrl);
-    tell(
-        `The stack ${stackName} is deployed: ${stack.created.length} resources created, ${stack.declared.length} only declared.`,
-    );
+    const { created, declared } = stack;
+    tell(`The stack ${stackName} is deployed: ${created.length} resources created, ${declared.length} only declared.`);
 
     const execute = (output: string, input: unknown, signal?: AbortSignal) => {
         const execution = services.startExecution(String(stack.outputs[output]), input);
@@ -214,12 +205,7 @@ async function start(
         imageId,
         iam,
         projects: account.projects,
-        s3: new S3Client({
-            region,
-            endpoint: emulatorUrl,
-            credentials: ownerCredentials,
-            forcePathStyle: true,
-        }),
+        s3: new S3Client({ region, endpoint: emulatorUrl, credentials: ownerCredentials, forcePathStyle: true }),
         endpoint,
         docker,
         buildEnvironment,
@@ -252,13 +238,4 @@ function configure({ engine = "docker", reference, ...options }: LabOptions): Re
     // Docker's rule: what stands before the first slash is a host where it has a dot or a colon, or is localhost.
     const path = reference.replace(/@.*$/, "").replace(/^(?:localhost|[^/]*[.:][^/]*)\//, "");
     return { ...configuration, "ecr-image-export:imageUri": `${host}/${path}` };
-}
-
-/** A folder with an `aws` that calls the lab: releases before 2023, as in Debian 12, do not read AWS_ENDPOINT_URL. */
-function awsCommandFolder(aws: string, endpoint: string, folder: string): string {
-    const bin = mkdtempSync(join(folder, "bin-"));
-    writeFileSync(join(bin, "aws"), `#!/bin/sh\nexec ${aws} --endpoint-url ${endpoint} "$@"\n`, {
-        mode: 0o755,
-    });
-    return bin;
 }

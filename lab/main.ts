@@ -36,39 +36,30 @@ const program = new Command()
 
 type Options = ReturnType<typeof program.opts>;
 
-/** The story as it goes on: a heading for each step, and how long each took. */
-class Story {
-    public readonly finished: { readonly step: string; readonly seconds: number }[] = [];
-    private since = performance.now();
+/** The steps that have ended, and the one that goes on since then. */
+const steps: { readonly name: string; readonly seconds: number }[] = [];
+let current = { name: "Start the lab", since: performance.now() };
 
-    public constructor(private step: string) {
-        console.log(step);
-    }
+/** Ends the current step and begins another, under a heading of its own unless it is a part of what goes on. */
+function begin(name: string, isPart = false): void {
+    const now = performance.now();
+    steps.push({ name: current.name, seconds: (now - current.since) / 1000 });
+    current = { name, since: now };
+    if (!isPart) console.log(`\n${name}`);
+}
 
-    /** Ends the current step and begins another, under a heading of its own unless it is a part of what goes on. */
-    public begin(step: string, isPart = false): void {
-        const now = performance.now();
-        this.finished.push({ step: this.step, seconds: (now - this.since) / 1000 });
-        this.step = step;
-        this.since = now;
-        if (!isPart) console.log(`\n${step}`);
-    }
-
-    public tell(...lines: readonly string[]): void {
-        for (const line of lines) console.log(`  ${line}`);
-    }
+function tell(line: string): void {
+    console.log(`  ${line}`);
 }
 
 async function main(): Promise<number> {
     const options = program.parse().opts();
     const abort = new AbortController();
-    const story = new Story("Start the lab");
+    console.log(current.name);
     const starting = startLab({
         engine: options.engine,
         configuration: { "ecr-image-export:encryption": options.encryption },
-        tell: (line) => {
-            story.tell(line);
-        },
+        tell,
         ...(options.image === undefined ? {} : { reference: options.image }),
     });
     // A signal ends the lab in order: the build is stopped, then every server. Another one does not cut that short.
@@ -81,14 +72,14 @@ async function main(): Promise<number> {
     const lab = await starting;
     try {
         if (abort.signal.aborted) return 130;
-        return await exportOnce(lab, story, options, abort.signal);
+        return await exportOnce(lab, options, abort.signal);
     } finally {
         await lab.stop();
         console.log("\nEverything that the lab started is stopped.");
     }
 }
 
-async function exportOnce(lab: Lab, story: Story, options: Options, signal: AbortSignal): Promise<number> {
+async function exportOnce(lab: Lab, options: Options, signal: AbortSignal): Promise<number> {
     const { image } = lab;
     const bucket = String(lab.stack.outputs["artifactBucketName"]);
     const key = `images/${image.repository.name.replaceAll("/", "-")}-${image.tag ?? "latest"}.tar`;
@@ -96,46 +87,45 @@ async function exportOnce(lab: Lab, story: Story, options: Options, signal: Abor
         options.input === undefined
             ? { artifactBucket: bucket, artifactKey: key }
             : JSON.parse(options.input.replaceAll("$BUCKET", bucket));
-    story.begin("Export the image");
-    story.tell(`request: ${JSON.stringify(input)}`);
+    begin("Export the image");
+    tell(`request: ${JSON.stringify(input)}`);
     lab.watcher.tell = (event) => {
-        story.tell(storyLine(event));
+        tell(storyLine(event));
     };
     lab.watcher.log = (line) => {
         const step = parseStep(line);
-        if (step !== undefined) story.begin(`  Build: ${step}`, true);
-        if (!options.quiet) story.tell(`build: ${line}`);
+        if (step !== undefined) begin(`  Build: ${step}`, true);
+        if (!options.quiet) tell(`build: ${line}`);
     };
     const result = await lab.execute(input, signal);
     if (result.status === "ABORTED") {
-        story.tell("The execution was aborted.");
+        tell("The execution was aborted.");
         return 130;
     }
     if (result.status === "FAILED") {
-        story.tell(`Failed with ${result.error}: ${result.cause}`);
+        tell(`Failed with ${result.error}: ${result.cause}`);
         return 1;
     }
-    story.tell("Succeeded:", ...described(result.output, lab));
-    story.begin("Check the archive");
+    tell("Succeeded:");
+    describe(result.output, lab);
+    begin("Check the archive");
     const problems = await verify(lab, result.output);
     if (problems.length === 0) {
-        story.tell(
-            "Size, SHA-256, key and metadata are as reported; loaded into Docker, it is the image that was pushed.",
-        );
+        tell("Size, SHA-256, key and metadata are as reported; loaded into Docker, it is the image that was pushed.");
     }
-    story.begin("Request the same again");
+    begin("Request the same again");
     delete lab.watcher.tell;
     delete lab.watcher.log;
     const again = await lab.execute(input, signal);
     if (again.status === "SUCCEEDED") {
         const { skipped, buildId } = again.output;
         const did = skipped === true ? "Skipped" : "Exported again";
-        story.tell(`${did}, with${buildId === null ? "out" : ""} a build.`);
+        tell(`${did}, with${buildId === null ? "out" : ""} a build.`);
     } else {
         problems.push(`the same request again did not succeed: ${JSON.stringify(again)}`);
     }
-    story.begin("Seconds");
-    for (const { step, seconds } of story.finished) story.tell(`${seconds.toFixed(1).padStart(6)}  ${step}`);
+    begin("Seconds");
+    for (const { name, seconds } of steps) tell(`${seconds.toFixed(1).padStart(6)}  ${name}`);
     for (const problem of problems) console.error(`\nFAILED: ${problem}`);
     return problems.length === 0 ? 0 : 1;
 }
@@ -169,8 +159,8 @@ async function verify(lab: Lab, output: Record<string, unknown>): Promise<string
     ];
 }
 
-/** The result of an export, line by line. */
-function described(output: Record<string, unknown>, lab: Lab): string[] {
+/** Tells the result of an export, line by line. */
+function describe(output: Record<string, unknown>, lab: Lab): void {
     const rows = {
         image: output["imageUri"],
         digest: output["imageDigest"],
@@ -181,7 +171,7 @@ function described(output: Record<string, unknown>, lab: Lab): string[] {
         size: `${String(output["sizeBytes"])} bytes`,
         sha256: output["sha256"],
     };
-    return Object.entries(rows).map(([name, value]) => `  ${name.padEnd(10)}${String(value)}`);
+    for (const [name, value] of Object.entries(rows)) tell(`  ${name.padEnd(10)}${String(value)}`);
 }
 
 main().then(

@@ -90,18 +90,19 @@ async function answer(
     // The real registry has a login of its own.
     const authorization = `Basic ${Buffer.from(registry.userAndPassword).toString("base64")}`;
     const onward = { port: registry.port, headers: { authorization } };
-    const wanted = readPath(incoming.url ?? "");
-    if (wanted === undefined) {
+    const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(incoming.url ?? "") ?? [];
+    if (repository === undefined || reference === undefined) {
         await handOn(incoming, response, onward);
         return;
     }
-    const { repository, kind, reference } = wanted;
-    const upstream = upstreamOf(args, repository);
+    // Where the images of a repository below the prefix of a rule come from: the lab's registry has them by that name.
+    const [prefix = "", cached] = [...account.cacheRules].find(([each]) => repository.startsWith(`${each}/`)) ?? [];
+    const upstream = cached && cached + repository.slice(prefix.length);
     // By digest ECR finds only what it has imported: github.com/aws/containers-roadmap/issues/2837
     const isTag = kind === "manifests" && !reference.includes(":");
     const imports = upstream !== undefined && !imported.has(repository) && isTag;
     const arn = repositoryArn({ ...place, name: repository });
-    for (const action of neededActions(wanted, incoming.method ?? "", imports)) {
+    for (const action of neededActions(kind === "manifests", incoming.method ?? "", imports)) {
         const refusal = await account.iam.refusal(login.accessKeyId, action, arn);
         if (refusal === undefined) continue;
         sendError(response, 403, "DENIED", refusal);
@@ -112,31 +113,7 @@ async function answer(
         sendError(response, 404, "NAME_UNKNOWN", `The repository with name '${repository}' does not exist`);
         return;
     }
-    await handOn(incoming, response, {
-        ...onward,
-        path: `/v2/${upstream ?? repository}/${kind}/${reference}`,
-    });
-}
-
-/** What a path asks for: a manifest by tag or digest, or a blob. */
-interface Wanted {
-    readonly repository: string;
-    readonly kind: "manifests" | "blobs";
-    readonly reference: string;
-}
-
-function readPath(path: string): Wanted | undefined {
-    const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(path) ?? [];
-    if (repository === undefined || reference === undefined) return undefined;
-    return { repository, kind: kind === "manifests" ? kind : "blobs", reference };
-}
-
-/** Where the images of a repository below the prefix of a rule come from: the lab's registry has them by that name. */
-function upstreamOf(args: RegistryGatewayArgs, repository: string): string | undefined {
-    for (const [prefix, registry] of args.account.cacheRules) {
-        if (repository.startsWith(`${prefix}/`)) return registry + repository.slice(prefix.length);
-    }
-    return undefined;
+    await handOn(incoming, response, { ...onward, path: `/v2/${upstream ?? repository}/${kind ?? ""}/${reference}` });
 }
 
 /**
@@ -144,11 +121,10 @@ function upstreamOf(args: RegistryGatewayArgs, repository: string): string | und
  * API_GetDownloadUrlForLayer.html, API_BatchCheckLayerAvailability.html; and on top of it for the first pull through a
  * cache: docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
  */
-function neededActions({ kind }: Wanted, method: string, imports: boolean): string[] {
-    if (kind === "blobs") {
-        return [method === "HEAD" ? "ecr:BatchCheckLayerAvailability" : "ecr:GetDownloadUrlForLayer"];
-    }
-    return ["ecr:BatchGetImage", ...(imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : [])];
+function neededActions(isManifest: boolean, method: string, imports: boolean): string[] {
+    if (isManifest)
+        {return ["ecr:BatchGetImage", ...(imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : [])];}
+    return [method === "HEAD" ? "ecr:BatchCheckLayerAvailability" : "ecr:GetDownloadUrlForLayer"];
 }
 
 function sendError(response: ServerResponse, status: number, code: string, message: string): void {

@@ -111,18 +111,15 @@ export class Services implements Backends {
     }
 
     /** A schedule sends to the queue with its role, a rule without: the queue's policy has to let it. */
-    private async mayKeep(
-        { service, sourceArn, deadLetterArn }: Invocation,
-        caller: Caller | undefined,
-    ): Promise<boolean> {
+    private async mayKeep(invocation: Invocation, caller: Caller | undefined): Promise<boolean> {
+        const { service, sourceArn, deadLetterArn: queue } = invocation;
         const { iam, events } = this.account;
-        if (deadLetterArn === undefined) return false;
+        if (queue === undefined) return false;
         if (service === "scheduler.amazonaws.com") {
-            return caller !== undefined && iam.allows(caller.accessKeyId, "sqs:SendMessage", deadLetterArn);
+            return caller !== undefined && iam.allows(caller.accessKeyId, "sqs:SendMessage", queue);
         }
-        const policy = events.queuePolicies.get(deadLetterArn);
-        const context = { "aws:SourceArn": sourceArn };
-        return iam.allowsService(service, "sqs:SendMessage", deadLetterArn, policy, context);
+        const policy = events.queuePolicies.get(queue);
+        return iam.allowsService(service, "sqs:SendMessage", queue, policy, { "aws:SourceArn": sourceArn });
     }
 
     private async run(execution: Execution): Promise<ExecutionResult> {

@@ -55,10 +55,8 @@ export async function execute(
             if ("error" in left) return { status: "FAILED", ...left };
             Object.assign(variables, left.assigned);
             if (byteLength(variables) > variablesLimitBytes) {
-                throw new StateError(
-                    "States.DataLimitExceeded",
-                    `The variables have more than ${variablesLimitBytes} bytes.`,
-                );
+                const cause = `The variables have more than ${variablesLimitBytes} bytes.`;
+                throw new StateError("States.DataLimitExceeded", cause);
             }
             value = left.output;
             name = left.next;
@@ -151,10 +149,7 @@ async function attempt(name: string, state: AttemptedState, input: unknown, exec
             const catcher = state.Catch[index];
             if (catcher === undefined) throw error;
             host.tell({ type: "caught", state: name, error: error.error, next: catcher.Next });
-            const errorOutput = {
-                Error: error.error,
-                ...(error.reason !== undefined && { Cause: error.reason }),
-            };
+            const errorOutput = { Error: error.error, ...(error.reason !== undefined && { Cause: error.reason }) };
             const caught = { ...values, states: { ...values.states, errorOutput } };
             return { ...(await takeEffect(catcher, `Catch[${index}]/`, errorOutput, caught)), next: catcher.Next };
         }
