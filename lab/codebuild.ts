@@ -63,10 +63,7 @@ export interface RunningBuild {
 }
 
 interface Buildspec {
-    readonly env?: {
-        readonly variables?: Record<string, string>;
-        readonly "exported-variables"?: readonly string[];
-    };
+    readonly env?: { readonly variables?: Record<string, string>; readonly "exported-variables"?: readonly string[] };
     readonly phases: Record<string, BuildspecPhase>;
 }
 
@@ -296,15 +293,10 @@ async function runCommand(command: string, shell: Shell): Promise<number> {
         env -0 >"$LAB_STATE/values"
         pwd >"$LAB_STATE/folder"
         exit $status`;
+    const { source: cwd, state: LAB_STATE } = shell;
     const child = spawn("bash", ["-c", script], {
-        cwd: shell.source,
-        env: {
-            PATH: process.env["PATH"],
-            HOME: shell.source,
-            ...shell.environment,
-            LAB_STATE: shell.state,
-            LAB_COMMAND: command,
-        },
+        cwd,
+        env: { PATH: process.env["PATH"], HOME: cwd, ...shell.environment, LAB_STATE, LAB_COMMAND: command },
         stdio: ["ignore", "pipe", "pipe"],
         detached: true,
     });

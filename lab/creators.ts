@@ -28,30 +28,29 @@ export interface Surroundings {
     readonly logs: CloudWatchLogsClient;
 }
 
-/**
- * Creates one resource.
- *
- * @param inputs What the program declares, in the shape of the type in @pulumi/aws.
- * @param answer Its physical name, ARN and id, as awsTypes.ts has them.
- */
-type Create = (inputs: never, answer: Answer, surroundings: Surroundings) => Promise<void> | void;
+/** A resource that is to be created: what the program declares, and its physical name, ARN and id as awsTypes.ts has them. */
+interface Creation<Inputs = never> extends Surroundings {
+    readonly inputs: Inputs;
+    readonly answer: Answer;
+}
+
+type Create = (creation: Creation) => Promise<void> | void;
 
 /** The arguments of a resource, as they are once every Output is known. */
 type Declared<Args> = pulumi.Unwrap<Args>;
 
 /** Creators by the token of the resource type; of other types awsTypes.ts says why nothing is created. */
 export const creators: Readonly<Record<string, Create | undefined>> = {
-    "aws:s3/bucket:Bucket": async (_, { id: Bucket }, { s3, account: { location } }) => {
+    "aws:s3/bucket:Bucket": async ({ answer: { id: Bucket }, s3, account: { location } }) => {
         const here = { LocationConstraint: location.region as BucketLocationConstraint };
         // The one region that must not be named: its API is older than the parameter.
         const elsewhere = location.region !== "us-east-1" && { CreateBucketConfiguration: here };
         await s3.send(new CreateBucketCommand({ Bucket, ...elsewhere }));
     },
-    "aws:s3/bucketObjectv2:BucketObjectv2": async (
-        inputs: Declared<aws.s3.BucketObjectv2Args> & { bucket: string; source: pulumi.asset.AssetArchive },
-        _,
-        { s3 },
-    ) => {
+    "aws:s3/bucketObjectv2:BucketObjectv2": async ({
+        inputs,
+        s3,
+    }: Creation<Declared<aws.s3.BucketObjectv2Args> & { bucket: string; source: pulumi.asset.AssetArchive }>) => {
         await s3.send(
             new PutObjectCommand({
                 Bucket: inputs.bucket,
@@ -63,11 +62,10 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
             }),
         );
     },
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": async (
-        { bucket, rules }: Declared<aws.s3.BucketServerSideEncryptionConfigurationArgs>,
-        _,
-        { s3 },
-    ) => {
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": async ({
+        inputs: { bucket, rules },
+        s3,
+    }: Creation<Declared<aws.s3.BucketServerSideEncryptionConfigurationArgs>>) => {
         const Rules = rules.map(({ applyServerSideEncryptionByDefault: byDefault, bucketKeyEnabled }) => ({
             ApplyServerSideEncryptionByDefault: {
                 SSEAlgorithm: byDefault?.sseAlgorithm as ServerSideEncryption,
@@ -78,69 +76,61 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
         const encryption = { Bucket: bucket, ServerSideEncryptionConfiguration: { Rules } };
         await s3.send(new PutBucketEncryptionCommand(encryption));
     },
-    "aws:s3/bucketVersioning:BucketVersioning": async (inputs: { bucket: string }, _, { s3 }) => {
+    "aws:s3/bucketVersioning:BucketVersioning": async ({ inputs, s3 }: Creation<{ bucket: string }>) => {
         const VersioningConfiguration = { Status: "Enabled" } as const;
         await s3.send(new PutBucketVersioningCommand({ Bucket: inputs.bucket, VersioningConfiguration }));
     },
-    "aws:cloudwatch/logGroup:LogGroup": async (
-        { kmsKeyId }: { kmsKeyId?: string },
-        { id: logGroupName, arn = "" },
-        { logs, account: { iam, location } },
-    ) => {
+    "aws:cloudwatch/logGroup:LogGroup": async ({ inputs, answer, logs, account }: Creation<{ kmsKeyId?: string }>) => {
+        const { kmsKeyId } = inputs;
+        const { id: logGroupName, arn = "" } = answer;
+        const { iam, location } = account;
         const service = `logs.${location.region}.${domainOf(location.partition)}`;
         const context = { "kms:EncryptionContext:aws:logs:arn": arn } as const;
         // CloudWatch Logs tries the key before it makes the log group.
         if (kmsKeyId !== undefined) await iam.requireKey(kmsKeyId, service, context);
         await logs.send(new CreateLogGroupCommand({ logGroupName }));
     },
-    "aws:iam/role:Role": (inputs: { assumeRolePolicy: PolicyDocument }, { id, arn = "" }, { account }) => {
+    "aws:iam/role:Role": ({ inputs, answer, account }: Creation<{ assumeRolePolicy: PolicyDocument }>) => {
+        const { id, arn = "" } = answer;
         account.iam.roles.set(id, { name: id, arn, trustPolicy: inputs.assumeRolePolicy, policies: [] });
     },
-    "aws:iam/rolePolicy:RolePolicy": ({ role, policy }: { role: string; policy: PolicyDocument }, _, { account }) => {
-        account.iam.roles.get(role)?.policies.push(policy);
+    "aws:iam/rolePolicy:RolePolicy": ({ inputs, account }: Creation<{ role: string; policy: PolicyDocument }>) => {
+        account.iam.roles.get(inputs.role)?.policies.push(inputs.policy);
     },
     // moto would apply a Deny without its condition, to everybody and everything.
-    "aws:s3/bucketPolicy:BucketPolicy": (
-        { bucket, policy }: { bucket: string; policy: PolicyDocument },
-        _,
-        { account },
-    ) => {
-        account.iam.bucketPolicies.set(bucket, policy);
+    "aws:s3/bucketPolicy:BucketPolicy": ({ inputs, account }: Creation<{ bucket: string; policy: PolicyDocument }>) => {
+        account.iam.bucketPolicies.set(inputs.bucket, inputs.policy);
     },
-    // Nothing but its policy counts, and that is a resource of its own.
-    "aws:kms/key:Key": () => undefined,
-    "aws:kms/keyPolicy:KeyPolicy": ({ keyId, policy }: { keyId: string; policy: string }, _, { account }) => {
-        const arn = arnIn(account.location, "kms", `key/${keyId}`);
-        account.iam.keyPolicies.set(arn, JSON.parse(policy) as PolicyDocument);
+    "aws:kms/keyPolicy:KeyPolicy": ({ inputs, account }: Creation<{ keyId: string; policy: string }>) => {
+        const arn = arnIn(account.location, "kms", `key/${inputs.keyId}`);
+        account.iam.keyPolicies.set(arn, JSON.parse(inputs.policy) as PolicyDocument);
     },
-    "aws:codebuild/project:Project": (inputs: DeclaredProject, { name = "", arn = "" }, { account }) => {
+    "aws:codebuild/project:Project": ({ inputs, answer, account }: Creation<DeclaredProject>) => {
+        const { name = "", arn = "" } = answer;
         account.projects.set(name, { ...inputs, name, arn });
     },
-    "aws:sfn/stateMachine:StateMachine": (inputs: DeclaredStateMachine, { name = "", arn = "" }, { account }) => {
+    "aws:sfn/stateMachine:StateMachine": ({ inputs, answer, account }: Creation<DeclaredStateMachine>) => {
+        const { name = "", arn = "" } = answer;
         account.stateMachines.set(arn, { ...inputs, name, arn });
     },
-    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": (
-        { upstreamRegistryUrl }: { upstreamRegistryUrl: string },
-        { id },
-        { account },
-    ) => {
-        account.cacheRules.set(id, upstreamRegistryUrl);
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": ({
+        inputs,
+        answer,
+        account,
+    }: Creation<{ upstreamRegistryUrl: string }>) => {
+        account.cacheRules.set(answer.id, inputs.upstreamRegistryUrl);
     },
-    "aws:cloudwatch/eventRule:EventRule": (inputs: { eventPattern: string }, { id }, { account }) => {
-        account.events.putRule(id, inputs.eventPattern);
+    "aws:cloudwatch/eventRule:EventRule": ({ inputs, answer, account }: Creation<{ eventPattern: string }>) => {
+        account.events.putRule(answer.id, inputs.eventPattern);
     },
-    "aws:cloudwatch/eventTarget:EventTarget": (target: DeclaredTarget, _, { account }) => {
-        account.events.putTarget(target);
+    "aws:cloudwatch/eventTarget:EventTarget": ({ inputs, account }: Creation<DeclaredTarget>) => {
+        account.events.putTarget(inputs);
     },
-    "aws:scheduler/schedule:Schedule": (inputs: DeclaredSchedule, { name = "" }, { account }) => {
-        account.events.schedules.set(name, inputs);
+    "aws:scheduler/schedule:Schedule": ({ inputs, answer, account }: Creation<DeclaredSchedule>) => {
+        account.events.schedules.set(answer["name"] ?? "", inputs);
     },
-    "aws:sqs/queuePolicy:QueuePolicy": (
-        { queueUrl, policy }: { queueUrl: string; policy: string },
-        _,
-        { account: { events, location } },
-    ) => {
-        const queueArn = arnIn(location, "sqs", queueUrl.split("/").at(-1) ?? "");
-        events.queuePolicies.set(queueArn, JSON.parse(policy) as PolicyDocument);
+    "aws:sqs/queuePolicy:QueuePolicy": ({ inputs, account }: Creation<{ queueUrl: string; policy: string }>) => {
+        const queueArn = arnIn(account.location, "sqs", inputs.queueUrl.split("/").at(-1) ?? "");
+        account.events.queuePolicies.set(queueArn, JSON.parse(inputs.policy) as PolicyDocument);
     },
 };

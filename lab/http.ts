@@ -48,13 +48,7 @@ export async function handOn(
     { port, path = incoming.url, headers, body, instead }: Onward,
 ): Promise<void> {
     const { method } = incoming;
-    const onward = request({
-        host: "127.0.0.1",
-        port,
-        method,
-        path,
-        headers: { ...incoming.headers, ...headers },
-    });
+    const onward = request({ host: "127.0.0.1", port, method, path, headers: { ...incoming.headers, ...headers } });
     if (body === undefined) incoming.pipe(onward);
     else onward.end(body);
     try {

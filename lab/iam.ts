@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto";
 import { type EvaluationResult, getGrantReasons, runSimulation } from "@cloud-copilot/iam-simulate";
 
 import type { AwsLocation } from "../contract/aws";
+import { arnIn } from "./awsTypes";
 import { covers } from "../contract/image";
 
 /** Credentials of a session. */
@@ -87,20 +88,15 @@ export async function judge(call: Call): Promise<Judgement> {
         return { verdict: passes ? "Allowed" : "ImplicitlyDenied", allowedBy: [] };
     }
     const request = { principal, action, resource: { resource, accountId }, contextVariables: context };
-    const ofPrincipal = identityPolicies.map((policy, at) => ({
-        name: `policy ${at + 1}`,
-        policy: validatedOnce(policy),
-    }));
+    const named = (name: string, policy: PolicyDocument) => ({ name, policy: validatedOnce(policy) });
     const result = await runSimulation(
         {
             request,
-            identityPolicies: ofPrincipal,
+            identityPolicies: identityPolicies.map((policy, at) => named(`policy ${at + 1}`, policy)),
             serviceControlPolicies: [],
             resourceControlPolicies: [],
             resourcePolicy: resourcePolicy && validatedOnce(resourcePolicy),
-            ...(endpointPolicy && {
-                vpcEndpointPolicies: [{ name: "endpoint", policy: validatedOnce(endpointPolicy) }],
-            }),
+            ...(endpointPolicy && { vpcEndpointPolicies: [named("endpoint", endpointPolicy)] }),
             ...(boundary && { permissionBoundaryPolicies: [{ name: "boundary", policy: boundary }] }),
         },
         {},
@@ -204,14 +200,8 @@ export class IdentityAndAccess {
 
     /** Credentials of somebody who has these policies, and nothing else. */
     public holder(name: string, policies: PolicyDocument[]): Credentials {
-        const { partition, accountId } = this.location;
-        const trustPolicy = { Version: "2012-10-17", Statement: [] };
-        return this.openSession({
-            name,
-            arn: `arn:${partition}:iam::${accountId}:role/${name}`,
-            trustPolicy,
-            policies,
-        });
+        const arn = arnIn({ ...this.location, region: "" }, "iam", `role/${name}`);
+        return this.openSession({ name, arn, trustPolicy: { Version: "2012-10-17", Statement: [] }, policies });
     }
 
     /** Credentials of a role, whoever may assume it. */

@@ -27,10 +27,8 @@ export interface PushImageArgs {
  * @throws Error when the user's image can be found nowhere.
  */
 export async function pushImage(args: PushImageArgs): Promise<string> {
-    const docker = (...command: string[]) =>
-        run("docker", ["--host", args.dockerHost, ...command], {
-            env: { DOCKER_CONFIG: join(args.folder, "docker-config") },
-        });
+    const env = { DOCKER_CONFIG: join(args.folder, "docker-config") };
+    const docker = (...command: string[]) => run("docker", ["--host", args.dockerHost, ...command], { env });
     const registry = `127.0.0.1:${args.registry.port}`;
     const name = `${registry}/${args.repository}:${args.tag}`;
     if (args.reference === undefined) {
@@ -73,8 +71,7 @@ export async function describeImage(
 
 /** The id of an image that a daemon has. */
 export async function imageId(dockerHost: string, name: string): Promise<string> {
-    const inspect = ["--host", dockerHost, "image", "inspect", "--format", "{{.Id}}", name];
-    return (await run("docker", inspect)).trim();
+    return (await run("docker", ["--host", dockerHost, "image", "inspect", "--format", "{{.Id}}", name])).trim();
 }
 
 type Docker = (...command: string[]) => Promise<string>;

@@ -50,7 +50,7 @@ export async function provision(
                 `The lab does not know how to create ${type} ${name}: give it a creator in lab/creators.ts, or say in lab/awsTypes.ts why it needs none.`,
             );
         }
-        await creator?.(inputs as never, answer, surroundings);
+        await creator?.({ inputs: inputs as never, answer, ...surroundings });
     };
     const { result } = await evaluate(() => runProgram(configuration), { stack, location, create });
     surroundings.s3.destroy();

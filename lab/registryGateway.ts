@@ -122,8 +122,9 @@ async function answer(
  * cache: docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
  */
 function neededActions(isManifest: boolean, method: string, imports: boolean): string[] {
-    if (isManifest)
-        {return ["ecr:BatchGetImage", ...(imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : [])];}
+    if (isManifest) {
+        return ["ecr:BatchGetImage", ...(imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : [])];
+    }
     return [method === "HEAD" ? "ecr:BatchCheckLayerAvailability" : "ecr:GetDownloadUrlForLayer"];
 }
 

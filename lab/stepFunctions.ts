@@ -32,10 +32,8 @@ export async function execute(
     execution: Execution,
 ): Promise<ExecutionResult> {
     const nameOf = (resource: string) => resource.replace(/^arn:[a-z-]+:states:::/, "");
-    const isServed = (resource: string) => {
-        const name = nameOf(resource);
-        return name in calls || name in jobs || name === "aws-sdk:s3:headObject";
-    };
+    const isServed = (resource: string) =>
+        nameOf(resource) in { ...calls, ...jobs, "aws-sdk:s3:headObject": undefined };
     const { name, arn: Id } = execution;
     const context = {
         Execution: { Id, Name: name, RoleArn: machine.roleArn, StartTime: host.clock.now().toISOString() },
@@ -86,11 +84,7 @@ interface Job extends Call {
     readonly describe: (id: string) => [action: string, fields: Fields];
     readonly stop: (id: string) => [action: string, fields: Fields];
     /** What the Task gives, out of the description, and what tells how the job has ended. */
-    readonly result: (described: never) => {
-        readonly status: string;
-        readonly told: object;
-        readonly result: object;
-    };
+    readonly result: (described: never) => { readonly status: string; readonly told: object; readonly result: object };
 }
 
 /** docs.aws.amazon.com/step-functions/latest/dg/connect-codebuild.html and connect-stepfunctions.html */
@@ -157,21 +151,16 @@ async function serve(
 
 /** Fields that are JSON to the API, and values to a definition. */
 function withJson(parameters: Fields): Fields {
-    const entries = Object.entries(parameters).map(([name, value]) =>
-        name === "Input" || name === "Message" ? [name, JSON.stringify(value)] : [name, value],
-    );
-    return Object.fromEntries(entries) as Fields;
+    const given = Object.entries(parameters).filter(([name]) => name === "Input" || name === "Message");
+    return { ...parameters, ...Object.fromEntries(given.map(([name, value]) => [name, JSON.stringify(value)])) };
 }
 
 /** Names of fields begin with a capital in definitions, and with a small letter in the APIs. */
 function recased(value: unknown, change: "toLowerCase" | "toUpperCase"): unknown {
     if (Array.isArray(value)) return value.map((each) => recased(each, change));
     if (typeof value !== "object" || value === null) return value;
-    const entries = Object.entries(value).map(([name, each]) => [
-        name.charAt(0)[change]() + name.slice(1),
-        recased(each, change),
-    ]);
-    return Object.fromEntries(entries);
+    const named = (name: string) => name.charAt(0)[change]() + name.slice(1);
+    return Object.fromEntries(Object.entries(value).map(([name, each]) => [named(name), recased(each, change)]));
 }
 
 /** What every error is called that the model of a service does not list, throttling and denials as well. */
@@ -198,10 +187,7 @@ async function named<T>(service: string, call: Promise<T>): Promise<T> {
     }
 }
 
-async function headObject(
-    { s3 }: ExecutionHost,
-    parameters: { readonly Bucket: string; readonly Key: string },
-): Promise<unknown> {
+async function headObject({ s3 }: ExecutionHost, parameters: { Bucket: string; Key: string }): Promise<unknown> {
     try {
         const { ContentLength, ETag, Metadata, VersionId } = await s3.send(new HeadObjectCommand(parameters));
         return { ContentLength, ETag, Metadata, VersionId };

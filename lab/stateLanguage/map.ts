@@ -59,10 +59,8 @@ export async function runMap(args: MapArgs): Promise<unknown> {
     count(true);
     const lost = counts.FAILED + counts.ABORTED;
     if (lost * 100 > map.ToleratedFailurePercentage * items.length) {
-        throw new StateError(
-            "States.ExceedToleratedFailureThreshold",
-            "The specified tolerated failure threshold was exceeded",
-        );
+        const cause = "The specified tolerated failure threshold was exceeded";
+        throw new StateError("States.ExceedToleratedFailureThreshold", cause);
     }
     return { MapRunArn: mapRunArn, ResultWriterDetails: { Bucket: target.Bucket, Key: key } };
 }
