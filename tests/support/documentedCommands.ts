@@ -66,6 +66,10 @@ export const documentedCommands: Readonly<Record<string, readonly (readonly [beg
         ["aws logs tail", "lab"],
         ["repository=arn:aws:ecr:", "lab"],
         ["aws ecr set-repository-policy", "lab"],
+        [
+            "aws ecr get-registry-policy",
+            { notHere: "Needs a registry of another account; moto has no registry policies." },
+        ],
         ["aws secretsmanager create-secret", "lab"],
     ],
     "docs/operations.md": [
