@@ -767,8 +767,9 @@ function* faultsOfStorage(judged: Judged): Generator<string> {
         yield "retention.emptyOnDestroy: nothing deletes a protected bucket; set retention.protect to false, or leave this out";
     }
     if (existingBucket === undefined) return;
-    if (accessLogs?.bucket === existingBucket)
-        {yield "accessLogs.bucket: expected another bucket than existingBucket: each log would be logged again";}
+    if (accessLogs?.bucket === existingBucket) {
+        yield "accessLogs.bucket: expected another bucket than existingBucket: each log would be logged again";
+    }
     if (!isGiven("retention.archiveDays")) {
         yield "existingBucket: expected retention.archiveDays as well, since S3 deletes archives that are older; 0 keeps all";
     }

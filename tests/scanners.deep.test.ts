@@ -38,11 +38,12 @@ function findingsOfCheckov({ folder, templates }: WrittenTemplates): Finding[] {
 function findingsOfParliament({ folder, templates }: WrittenTemplates): Finding[] {
     const policies = join(folder, "policies");
     mkdirSync(policies);
-    for (const [file, { Resources }] of templates)
-        {for (const [name, { Properties }] of Object.entries(Resources)) {
+    for (const [file, { Resources }] of templates) {
+        for (const [name, { Properties }] of Object.entries(Resources)) {
             const policy = Properties["PolicyDocument"] ?? Properties["KeyPolicy"];
             if (policy !== undefined) writeFileSync(join(policies, `${name} ${file}`), JSON.stringify(policy));
-        }}
+        }
+    }
     return outputOf("parliament", "--directory", policies, "--json")
         .trim()
         .split("\n")
