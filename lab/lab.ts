@@ -151,11 +151,9 @@ async function start(
     const repositories = [image.repository, ...(JSON.parse(arns) as string[]).map(parseRepositoryArn)];
     const hosts = [...new Set(repositories.map((each) => ecrHosts(each)[0]))];
     const gateway = keep(await startRegistryGateway({ account, hosts, registry, folder }));
-    const network = {
-        HTTPS_PROXY: `http://127.0.0.1:${gateway.port}`,
-        NO_PROXY: "127.0.0.1",
-        SSL_CERT_FILE: gateway.authoritiesFile,
-    };
+    const authorities = gateway.authoritiesFile;
+    const proxy = `http://127.0.0.1:${gateway.port}`;
+    const network = { HTTPS_PROXY: proxy, NO_PROXY: "127.0.0.1", SSL_CERT_FILE: authorities };
     const docker = keep(await startDockerDaemon(folder, network));
     // An `aws` that calls the lab: releases before 2023, as in Debian 12, do not read AWS_ENDPOINT_URL.
     const bin = mkdtempSync(join(folder, "bin-"));
@@ -164,8 +162,8 @@ async function start(
     const buildEnvironment = {
         ...network,
         PATH: `${bin}:${process.env["PATH"] ?? ""}`,
-        CURL_CA_BUNDLE: gateway.authoritiesFile,
-        NODE_EXTRA_CA_CERTS: gateway.authoritiesFile,
+        CURL_CA_BUNDLE: authorities,
+        NODE_EXTRA_CA_CERTS: authorities,
         DOCKER_HOST: docker.host,
         [labVariable]: folder,
     };
@@ -191,11 +189,10 @@ async function start(
     const execute = (output: string, input: unknown, signal?: AbortSignal) => {
         const execution = services.startExecution(String(stack.outputs[output]), input);
         if (execution === undefined) throw new Error("A random name was taken.");
-        const stop = () => {
+        if (signal?.aborted === true) execution.stop();
+        signal?.addEventListener("abort", () => {
             execution.stop();
-        };
-        if (signal?.aborted === true) stop();
-        signal?.addEventListener("abort", stop);
+        });
         return execution.result;
     };
     const policy = (output: string) => JSON.parse(String(stack.outputs[output])) as PolicyDocument;

@@ -177,13 +177,12 @@ async function perform(state: AttemptedState, values: Values, execution: Running
     limit(parameters, "Arguments");
     if (state.TimeoutSeconds === undefined) return host.call(state.Resource, parameters, host.signal);
     const ended = new AbortController();
-    const call = host.call(state.Resource, parameters, AbortSignal.any([host.signal, ended.signal]));
-    const timeout = host.clock
-        .timeout(state.TimeoutSeconds * 1000, AbortSignal.any([host.signal, ended.signal]))
-        .then(() => {
-            if (!host.signal.aborted && !ended.signal.aborted) throw new StateError("States.Timeout", undefined);
-            return call;
-        });
+    const signal = AbortSignal.any([host.signal, ended.signal]);
+    const call = host.call(state.Resource, parameters, signal);
+    const timeout = host.clock.timeout(state.TimeoutSeconds * 1000, signal).then(() => {
+        if (!signal.aborted) throw new StateError("States.Timeout", undefined);
+        return call;
+    });
     try {
         return await Promise.race([call, timeout]);
     } finally {

@@ -165,16 +165,11 @@ export function readMachine(definition: unknown, isKnownResource: (resource: str
 }
 
 /** @param names Of all states so far, inner ones as well. */
-function checkStates(
-    { StartAt, States }: Machine,
-    isKnownResource: (resource: string) => boolean,
-    names: Set<string>,
-): void {
-    if (!(StartAt in States)) throw new DefinitionError(`StartAt names no state: ${StartAt}.`);
-    const assigned = Object.values(States).flatMap((state) =>
-        nodesOf(state).map(([path]) => variableAt.exec(path)?.[1]),
-    );
-    const variables = new Set(assigned.filter((name) => name !== undefined));
+function checkStates(machine: Machine, isKnownResource: (resource: string) => boolean, names: Set<string>): void {
+    const { StartAt, States } = machine;
+    if (!Object.hasOwn(States, StartAt)) throw new DefinitionError(`StartAt names no state: ${StartAt}.`);
+    const paths = Object.values(States).flatMap((state) => nodesOf(state).map(([path]) => path));
+    const variables = new Set(paths.flatMap((path) => variableAt.exec(path)?.[1] ?? []));
     for (const [name, state] of Object.entries(States)) {
         if (names.has(name)) throw new DefinitionError(`Two states of the machine are called "${name}".`);
         if (name.length > 80) throw new DefinitionError(`The name "${name}" has more than 80 characters.`);
@@ -184,7 +179,7 @@ function checkStates(
                 throw new DefinitionError(`nobody serves the resource ${state.Resource}.`);
             }
             for (const [path, value] of nodesOf(state)) {
-                if (/^(?:(?:Choices|Catch)\[\d+\]\/)?(?:Next|Default)$/.test(path) && !(String(value) in States)) {
+                if (nextAt.test(path) && !Object.hasOwn(States, String(value))) {
                     throw new DefinitionError(`${path} names no state: ${String(value)}.`);
                 }
                 const result = "Retry" in state && /^(Assign|Output)/.test(path) ? (["result"] as const) : [];
@@ -201,6 +196,7 @@ function checkStates(
     }
 }
 
+const nextAt = /^(?:(?:Choices|Catch)\[\d+\]\/)?(?:Next|Default)$/;
 const variableAt = /^(?:(?:Choices|Catch)\[\d+\]\/)?Assign\/([^/[]+)$/;
 
 /** All that stands in a state, by where it stands, without the states in it. */
@@ -208,8 +204,6 @@ function nodesOf(value: unknown, path = ""): (readonly [path: string, value: unk
     if (typeof value !== "object" || value === null) return [[path, value]];
     const isArray = Array.isArray(value);
     const inner = Object.entries(value).filter(([key]) => path !== "" || key !== "ItemProcessor");
-    const paths = inner.map(
-        ([key, each]) => [isArray ? `${path}[${key}]` : path === "" ? key : `${path}/${key}`, each] as const,
-    );
-    return [[path, value], ...paths.flatMap(([at, each]) => nodesOf(each, at))];
+    const pathOf = (key: string) => (isArray ? `${path}[${key}]` : path === "" ? key : `${path}/${key}`);
+    return [[path, value], ...inner.flatMap(([key, each]) => nodesOf(each, pathOf(key)))];
 }
