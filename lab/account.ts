@@ -29,32 +29,23 @@ export interface DeclaredStateMachine {
     readonly definition: string;
 }
 
-/** The account of a lab. */
-export interface Account {
-    readonly location: AwsLocation;
+/** The account of a lab, in which nothing has been made. */
+export class Account {
     /** Roles, sessions and policies. */
-    readonly iam: IdentityAndAccess;
+    public readonly iam: IdentityAndAccess;
     /** Rules and schedules. */
-    readonly events: EventBridge;
+    public readonly events: EventBridge;
     /** Projects by name. */
-    readonly projects: Map<string, DeclaredProject>;
+    public readonly projects = new Map<string, DeclaredProject>();
     /** State machines by ARN. */
-    readonly stateMachines: Map<string, DeclaredStateMachine>;
+    public readonly stateMachines = new Map<string, DeclaredStateMachine>();
     /** Pull-through caches of the registry: upstream registry by prefix. */
-    readonly cacheRules: Map<string, string>;
+    public readonly cacheRules = new Map<string, string>();
     /** Passwords for `docker login` that were handed out: to which access key, and in which region of ECR. */
-    readonly registryPasswords: Map<string, { readonly accessKeyId: string; readonly region: string }>;
-}
+    public readonly registryPasswords = new Map<string, { readonly accessKeyId: string; readonly region: string }>();
 
-/** An account in which nothing has been made. */
-export function openAccount(location: AwsLocation): Account {
-    return {
-        location,
-        iam: new IdentityAndAccess(location),
-        events: new EventBridge(location),
-        projects: new Map(),
-        stateMachines: new Map(),
-        cacheRules: new Map(),
-        registryPasswords: new Map(),
-    };
+    public constructor(public readonly location: AwsLocation) {
+        this.iam = new IdentityAndAccess(location);
+        this.events = new EventBridge(location);
+    }
 }

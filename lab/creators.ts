@@ -1,12 +1,15 @@
-/** What makes a declared resource exist in the lab: in the emulator, or in what the lab keeps of its account by itself. */
-import { type CloudWatchLogsClient, CreateLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
+/**
+ * Deploys the program: evaluates index.ts, and creates each resource that it declares before its outputs are handed on: in the
+ * emulator, or in what the lab keeps of its account by itself.
+ */
+import { CloudWatchLogsClient, CreateLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
 import {
     type BucketLocationConstraint,
     CreateBucketCommand,
     PutBucketEncryptionCommand,
     PutBucketVersioningCommand,
     PutObjectCommand,
-    type S3Client,
+    S3Client,
     type ServerSideEncryption,
 } from "@aws-sdk/client-s3";
 import type * as aws from "@pulumi/aws";
@@ -14,24 +17,22 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { domainOf } from "../contract/aws";
 import type { Account, DeclaredProject, DeclaredStateMachine } from "./account";
-import { type Answer, arnIn } from "./awsTypes";
+import { type Answer, arnIn, awsTypes } from "./awsTypes";
+import { type DeclaredResource, evaluate } from "./evaluation";
 import type { DeclaredSchedule, DeclaredTarget } from "./events";
-import type { PolicyDocument } from "./iam";
+import { ownerCredentials, type PolicyDocument } from "./iam";
+import { runProgram } from "./program";
 import { zip } from "./zip";
 
-/** Where resources are created. */
-export interface Surroundings {
+/** A resource that is to be created: what the program declares, and its physical name, ARN and id as awsTypes.ts has them. */
+interface Creation<Inputs = never> {
+    readonly inputs: Inputs;
+    readonly answer: Answer;
     readonly account: Account;
     /** The emulator's S3. */
     readonly s3: S3Client;
     /** The emulator's CloudWatch Logs. */
     readonly logs: CloudWatchLogsClient;
-}
-
-/** A resource that is to be created: what the program declares, and its physical name, ARN and id as awsTypes.ts has them. */
-interface Creation<Inputs = never> extends Surroundings {
-    readonly inputs: Inputs;
-    readonly answer: Answer;
 }
 
 type Create = (creation: Creation) => Promise<void> | void;
@@ -134,3 +135,49 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
         account.events.queuePolicies.set(queueArn, JSON.parse(inputs.policy) as PolicyDocument);
     },
 };
+
+/** A stack in the lab. */
+export interface DeployedStack {
+    /** The stack's outputs. */
+    readonly outputs: Record<string, unknown>;
+    /** Type and name of every resource that was created. */
+    readonly created: readonly string[];
+    /** Type and name of every resource that is only declared. */
+    readonly declared: readonly string[];
+}
+
+/**
+ * Evaluates the program and creates what it declares.
+ *
+ * @param stack Name of the stack, for instance `dev`.
+ * @param configuration Its configuration by full key.
+ * @param endpoint URL of the emulator.
+ * @throws Error when the program fails, or uses what the lab does not know.
+ */
+export async function provision(
+    stack: string,
+    configuration: Record<string, string>,
+    account: Account,
+    endpoint: string,
+): Promise<DeployedStack> {
+    const { location } = account;
+    const client = { region: location.region, endpoint, credentials: ownerCredentials };
+    const s3 = new S3Client({ ...client, forcePathStyle: true });
+    const logs = new CloudWatchLogsClient(client);
+    const created: string[] = [];
+    const declared: string[] = [];
+    const create = async ({ type, name, inputs, answer }: DeclaredResource) => {
+        const creator = creators[type];
+        (creator === undefined ? declared : created).push(`${type} ${name}`);
+        if (creator === undefined && awsTypes[type]?.notInLab === undefined) {
+            throw new Error(
+                `The lab does not know how to create ${type} ${name}: give it a creator in lab/creators.ts, or say in lab/awsTypes.ts why it needs none.`,
+            );
+        }
+        await creator?.({ inputs: inputs as never, answer, account, s3, logs });
+    };
+    const { result } = await evaluate(() => runProgram(configuration), { stack, location, create });
+    s3.destroy();
+    logs.destroy();
+    return { outputs: result, created, declared };
+}

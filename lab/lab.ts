@@ -11,17 +11,17 @@ import { S3Client } from "@aws-sdk/client-s3";
 
 import type { EngineName } from "../contract/engine";
 import { ecrHosts, type EcrImage, parseImageUri, parseRepositoryArn } from "../contract/image";
-import { type DeclaredProject, openAccount } from "./account";
+import { Account, type DeclaredProject } from "./account";
 import type { DescribeImage, PublishedMessage } from "./awsApi";
 import { startAwsGateway } from "./awsGateway";
 import type { Build } from "./codebuild";
+import { type DeployedStack, provision } from "./creators";
 import type { Event } from "./events";
 import type { Execution, ExecutionResult } from "./executions";
 import { type Credentials, type IdentityAndAccess, ownerCredentials, type PolicyDocument } from "./iam";
 import { describeImage as describeInRegistry, pushImage } from "./image";
 import { type Commands, prepareMachine } from "./prerequisites";
 import { labVariable, type Stoppable, watchOver } from "./processes";
-import { type DeployedStack, provision } from "./provision";
 import { startRegistryGateway } from "./registryGateway";
 import { type DockerDaemon, startDockerDaemon, startEmulator, startRegistry } from "./servers";
 import { type Delivery, Services, type Watcher } from "./services";
@@ -136,7 +136,7 @@ async function start(
     const image = parseImageUri(configuration["ecr-image-export:imageUri"] ?? "");
     const { partition, accountId, name: repository } = image.repository;
     const region = configuration["aws:region"] ?? "";
-    const account = openAccount({ partition, region, accountId });
+    const account = new Account({ partition, region, accountId });
     const { iam, events } = account;
 
     // The servers, and what judges each call to them.

@@ -1,5 +1,5 @@
 /** What the lab needs of the machine: found, installed where that is possible, or named. */
-import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { constants, existsSync, mkdirSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 import debianPackages from "./packages.json";
@@ -90,15 +90,6 @@ async function install({ command, requirement }: typeof moto, tell: (line: strin
 }
 
 function find(command: string): string | undefined {
-    const folders = (process.env["PATH"] ?? "").split(delimiter);
-    return folders.map((folder) => join(folder, command)).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-    try {
-        accessSync(path, constants.X_OK);
-        return true;
-    } catch {
-        return false;
-    }
+    const files = (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, command));
+    return files.find((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & constants.S_IXUSR) !== 0);
 }
