@@ -12,7 +12,7 @@ export type StackLocation = AwsLocation<pulumi.Input<string>>;
  * Authorization Reference: docs.aws.amazon.com/service-authorization/latest/reference/
  */
 export interface Reasoned<Args> {
-    /** Who needs it, and for what; docs/least-privilege.md says so as well. */
+    /** Who needs it, and for what; docs/results/least-privilege.md says so as well. */
     readonly why: string;
     /** Page below docs.aws.amazon.com that asks for it. */
     readonly page: string;

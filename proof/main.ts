@@ -10,14 +10,14 @@ import { proveAllByEvaluation } from "./evaluation";
 import { reportPage, requestCounts } from "./report";
 import { proveByRunning } from "./running";
 
-const page = join(root, "docs", "least-privilege.md");
+const page = join(root, "docs", "results", "least-privilege.md");
 
 const usage = `Usage: npm run prove [-- OPTIONS]
 
 Proves that each role of the program has the permissions that it needs and no other: judges requests by the declared
-policies, and runs the lab (Linux, root) with each permission taken away. Writes docs/least-privilege.md.
+policies, and runs the lab (Linux, root) with each permission taken away. Writes docs/results/least-privilege.md.
 
-  --check   compare docs/least-privilege.md instead of writing it
+  --check   compare docs/results/least-privilege.md instead of writing it
   --no-lab  leave out what needs the lab
   --help    show this text
 `;
@@ -41,7 +41,7 @@ async function main(): Promise<number> {
     for (const engine of options.lab ? engineNames : []) problems.push(...(await proveByRunning(engine, console.log)));
     const text = reportPage(evaluated.map(({ program }) => program));
     if (options.check && readFileSync(page, "utf8") !== text) {
-        problems.push("docs/least-privilege.md is not what the proof writes: run npm run prove");
+        problems.push("docs/results/least-privilege.md is not what the proof writes: run npm run prove");
     }
     for (const problem of problems) console.log(`\n✘ ${problem}`);
     if (problems.length > 0) {

@@ -30,7 +30,7 @@ function reportedStatements(programs: readonly Program[]): ReportedStatement[] {
     return [...statements.values()].sort((one, other) => one.sid.localeCompare(other.sid));
 }
 
-/** The page `docs/least-privilege.md`. */
+/** The page `docs/results/least-privilege.md`. */
 export function reportPage(programs: readonly Program[]): string {
     return `# Least privilege, proven
 
