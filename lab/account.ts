@@ -10,11 +10,7 @@ export interface DeclaredProject {
     readonly serviceRole: string;
     /** Minutes; unset for Lambda compute. */
     readonly buildTimeout?: number;
-    readonly source: {
-        readonly type: "NO_SOURCE" | "S3";
-        readonly location?: string;
-        readonly buildspec: string;
-    };
+    readonly source: { readonly type: "NO_SOURCE" | "S3"; readonly location?: string; readonly buildspec: string };
     readonly environment: {
         readonly environmentVariables: readonly { readonly name: string; readonly value: string }[];
     };

@@ -19,12 +19,9 @@ export interface AwsGatewayArgs {
 
 /** Starts the gateway. */
 export async function startAwsGateway(args: AwsGatewayArgs): Promise<Listening> {
-    const s3 = new S3Client({
-        region: args.account.location.region,
-        endpoint: `http://127.0.0.1:${args.emulatorPort}`,
-        credentials: ownerCredentials,
-        forcePathStyle: true,
-    });
+    const { region } = args.account.location;
+    const endpoint = `http://127.0.0.1:${args.emulatorPort}`;
+    const s3 = new S3Client({ region, endpoint, credentials: ownerCredentials, forcePathStyle: true });
     let last = Promise.resolve();
     const server = createServer((incoming, response) => {
         const answered = async () => {

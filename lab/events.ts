@@ -31,12 +31,7 @@ export interface DeclaredTarget {
 /** `aws:scheduler:Schedule` as the program declares it. */
 export interface DeclaredSchedule {
     readonly groupName: string;
-    readonly target: {
-        readonly arn: string;
-        readonly roleArn: string;
-        readonly input: string;
-        readonly deadLetterConfig?: { readonly arn: string };
-    };
+    readonly target: Pick<DeclaredTarget, "arn" | "roleArn" | "deadLetterConfig"> & { readonly input: string };
 }
 
 /** What EventBridge or its Scheduler does when the time has come: starts a target with an input. */

@@ -54,13 +54,9 @@ export async function describeImage(
     const url = `http://127.0.0.1:${registry.port}/v2/${repository}/manifests/${encodeURIComponent(tag)}`;
     const oci = ["oci.image.index.v1", "oci.image.manifest.v1"];
     const types = [...oci, ...["list.v2", "v2"].map((type) => `docker.distribution.manifest.${type}`)];
-    const answer = await fetch(url, {
-        method: "HEAD",
-        headers: {
-            accept: types.map((type) => `application/vnd.${type}+json`).join(", "),
-            authorization: `Basic ${Buffer.from(registry.userAndPassword).toString("base64")}`,
-        },
-    });
+    const accept = types.map((type) => `application/vnd.${type}+json`).join(", ");
+    const authorization = `Basic ${Buffer.from(registry.userAndPassword).toString("base64")}`;
+    const answer = await fetch(url, { method: "HEAD", headers: { accept, authorization } });
     if (answer.status === 404) return undefined;
     if (!answer.ok) throw new Error(`The registry answered ${answer.status} for ${repository}:${tag}.`);
     return {
