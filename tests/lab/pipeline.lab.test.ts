@@ -95,7 +95,11 @@ function testPipeline(engine: EngineName): void {
         assert.equal(image?.layers?.length, engine === "docker" ? undefined : 3);
         assert.equal(image?.diffIds?.length, 3);
         const verified = await verifyArchive(Readable.from([archive]), record);
-        assert.deepEqual([verified.problems, verified.imageDigest], [[], imageDigest]);
+        // `docker save` writes a manifest of its own: the registry's digest is the word of the record only.
+        assert.deepEqual(
+            [verified.problems, verified.imageDigest],
+            [[], engine === "docker" ? undefined : imageDigest],
+        );
     });
 
     it("exports the image of the stack at a key of its own when the request is empty, and by digest at one of the digest", async () => {
