@@ -248,6 +248,10 @@ export class AwsStandIn {
             if (this.objectsOf(id).size > 0) {
                 throw new Error(`BucketNotEmpty: The bucket you tried to delete is not empty: ${id}`);
             }
+            // Its settings have its name, and go with it: the engine does not ask for their deletion (deletedWith).
+            for (const key of this.account.keys()) {
+                if (key.includes(" aws:s3/bucket") && key.endsWith(` ${id}`)) this.account.delete(key);
+            }
         }
         if (type === objectType) this.objectsOf(String(properties["bucket"])).delete(id);
         const region = String(properties["region"]);
