@@ -227,8 +227,14 @@ function failureOf(result: ExecutionResult): Shortcoming | undefined {
 async function failedItems(lab: Lab, cause: string): Promise<string> {
     const [, folder] = /s3:\/\/[^/]+\/(\S+\/)manifest\.json/.exec(cause) ?? [];
     if (folder === undefined) return "";
-    const object = await lab.s3.send(new GetObjectCommand({ Bucket: bucketOf(lab), Key: `${folder}FAILED_0.jsonl` }));
-    return (await object.Body?.transformToString()) ?? "";
+    try {
+        const key = `${folder}FAILED_0.jsonl`;
+        const object = await lab.s3.send(new GetObjectCommand({ Bucket: bucketOf(lab), Key: key }));
+        return (await object.Body?.transformToString()) ?? "";
+    } catch (error) {
+        if (error instanceof Error && error.name === "NoSuchKey") return ""; // every image was exported
+        throw error;
+    }
 }
 
 function imageUri(lab: Lab, tag: string): string {
