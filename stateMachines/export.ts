@@ -412,7 +412,7 @@ function isItExported({ engine }: ExportDefinitionArgs): State {
         `(${isDigest("imageDigest")} or ${isDigest("indexDigest")} or ($digest = '' and $buildId != ''))`,
     ].join(" and ");
     const unseen =
-        "'The build ' & $buildId & ' succeeded, but S3 does not show ' & $looked & ' (Builds and their logs: ' & $stack.buildsUrl & ')'";
+        "'The build ' & $buildId & ' succeeded, but S3 does not show ' & $looked & '. The state machine needs s3:GetObject for it. (Builds and their logs: ' & $stack.buildsUrl & ')'";
     return {
         Type: "Choice",
         Choices: [

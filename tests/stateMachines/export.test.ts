@@ -333,7 +333,7 @@ describe("an export that fails", () => {
                     headObject: ({ Key }, heads) =>
                         Key in heads && Key === key ? fails("S3.S3Exception", "Slow Down")() : undefined,
                 },
-                /S3 does not show the archive: S3\.S3Exception: Slow Down \(Builds and their logs: https:\/\/console\/builds\)$/,
+                /S3 does not show the archive: S3\.S3Exception: Slow Down\. The state machine needs s3:GetObject for it\. \(Builds and their logs: https:\/\/console\/builds\)$/,
             ],
         ];
         for (const [world, words] of cases) {
