@@ -5,6 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { buildRole, buildRoleTrust } from "../policies/buildRole";
 import { policyDocument, type StackLocation } from "../policies/document";
+import { buildsUrl } from "../contract/aws";
 import { type EngineName, lambdaTimeoutMinutes } from "../contract/engine";
 import { exitStatusText } from "../contract/errors";
 import { type EcrImage, type EcrRepository } from "../contract/image";
@@ -221,6 +222,11 @@ function createProject(
         },
         opts,
     );
+}
+
+/** The console's list of the builds of a project, whose name and account may be known only once they are made. */
+export function buildsPage(at: StackLocation, project: pulumi.Input<string>): pulumi.Output<string> {
+    return pulumi.all([at.accountId, project]).apply(([accountId, name]) => buildsUrl(at, accountId, name));
 }
 
 /** Environment type and compute type: docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-compute-types.html */

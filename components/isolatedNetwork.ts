@@ -57,8 +57,7 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
             { cidrBlock: "10.0.0.0/23", enableDnsSupport: true, enableDnsHostnames: true },
             child,
         );
-        // AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away.
-        new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId: vpc.id }, child);
+        closeDefaultGroup(name, vpc.id, child);
         const { subnetIds, routeTable } = createSubnets(name, vpc, args, child);
         // Without rules: neither group lets anything in or out but what openTheWay adds.
         const group = (suffix: string, description: string) =>
@@ -120,6 +119,11 @@ function zoneAt(index: number, zones: string[]): string {
         );
     }
     return zone;
+}
+
+/** AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away. */
+export function closeDefaultGroup(name: string, vpcId: pulumi.Input<string>, opts: pulumi.CustomResourceOptions): void {
+    new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId }, opts);
 }
 
 /** What a rule of a security group lets pass. */

@@ -2,8 +2,8 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { batchExecutionPrefix } from "../contract/request";
-import { buildsUrl } from "../contract/aws";
 import { type Alarm, Alarms, executionAlarm } from "./alarms";
+import { buildsPage } from "./buildRunner";
 import { Dashboard } from "./dashboard";
 import { chatRole, chatTrust } from "../policies/chatRole";
 import { policyOf, type StackLocation, statementsOf } from "../policies/document";
@@ -194,17 +194,16 @@ function createNotifier(
     opts: pulumi.CustomResourceOptions,
 ): LoggedStateMachine {
     const { at, exportMachine, batchMachine } = args;
-    const given = { ...args, topicArn: topic.arn, encryptionKeyArn: args.encryptionKeyArn };
-    const url = pulumi
-        .all([at.accountId, args.projectName])
-        .apply(([accountId, projectName]) => buildsUrl(at, accountId, projectName));
+    const given = { ...args, topicArn: topic.arn };
     return new LoggedStateMachine(
         `${name}-notifier`,
         {
             at,
             encryptionKeyArn: args.encryptionKeyArn,
             purpose: "reports how exports of container images ended",
-            definition: pulumi.jsonStringify(notifierDefinition({ ...given, buildsUrl: url })),
+            definition: pulumi.jsonStringify(
+                notifierDefinition({ ...given, buildsUrl: buildsPage(at, args.projectName) }),
+            ),
             statements: statementsOf(notifierRole, {
                 ...given,
                 stateMachineNames: [exportMachine.name, batchMachine.name],

@@ -1,13 +1,13 @@
 import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { buildsUrl } from "../contract/aws";
 import { exportDefinition, type ExportDefinitionArgs, isAskable } from "../stateMachines/export";
 import { startExport } from "../policies/callers";
 import { policyOf, statementsOf } from "../policies/document";
 import { exportRole } from "../policies/exportRole";
 import { fittingStatements } from "../policies/sizes";
 import { stateMachineRole } from "../policies/stateMachineRole";
+import { buildsPage } from "./buildRunner";
 import { LoggedStateMachine } from "./stateMachine";
 
 /** Arguments of {@link ExportOrchestration}. */
@@ -47,9 +47,7 @@ export class ExportOrchestration extends pulumi.ComponentResource {
                 definition: pulumi.jsonStringify(
                     exportDefinition({
                         ...args,
-                        buildsUrl: pulumi
-                            .all([args.at.accountId, args.projectName])
-                            .apply(([accountId, projectName]) => buildsUrl(args.at, accountId, projectName)),
+                        buildsUrl: buildsPage(args.at, args.projectName),
                     }),
                 ),
                 statements: statements(args),

@@ -6,7 +6,7 @@ import type { EngineName } from "../contract/engine";
 import type { StackLocation } from "../policies/document";
 import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
-import { createS3Endpoint, https } from "./isolatedNetwork";
+import { closeDefaultGroup, createS3Endpoint, https } from "./isolatedNetwork";
 
 /** Arguments of {@link PrivateNetwork}. */
 export interface PrivateNetworkArgs {
@@ -44,8 +44,7 @@ export class PrivateNetwork extends pulumi.ComponentResource {
         const child = { parent: this };
 
         const vpc = createVpc(name, args, child);
-        // AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away.
-        new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId: vpc.vpcId }, child);
+        closeDefaultGroup(name, vpc.vpcId, child);
         const routeTableIds = vpc.routeTables.apply((tables) => pulumi.all(tables.map(({ id }) => id)));
         const s3 = createS3Endpoint(name, vpc.vpcId, routeTableIds, args, child);
         const group = new aws.ec2.SecurityGroup(

@@ -284,10 +284,12 @@ function expire(
                 // A build that was killed leaves its parts behind: invisible, and billed.
                 ofArchives("abort-incomplete-uploads", { abortIncompleteMultipartUpload: { daysAfterInitiation: 1 } }),
                 ...(archiveDays > 0 ? ofAll("expire", "archives", { expiration: { days: archiveDays } }) : []),
-                ...(oldVersionDays > 0 ? ofAll("expire-old", "versions", old) : []),
-                // What an expired archive leaves behind once its versions are gone.
                 ...(oldVersionDays > 0
-                    ? [ofArchives("remove-delete-markers", { expiration: { expiredObjectDeleteMarker: true } })]
+                    ? [
+                          ...ofAll("expire-old", "versions", old),
+                          // What an expired archive leaves behind once its versions are gone.
+                          ofArchives("remove-delete-markers", { expiration: { expiredObjectDeleteMarker: true } }),
+                      ]
                     : []),
             ],
         },

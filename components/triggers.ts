@@ -169,11 +169,18 @@ function createPushTarget(
                     },
                 }),
             },
-            retryPolicy: { maximumEventAgeInSeconds: 24 * 3600, maximumRetryAttempts: 185 },
-            deadLetterConfig: { arn: queue.arn },
+            ...delivery(queue),
         },
         { ...opts, dependsOn: [admitted, policy] },
     );
+}
+
+/** How long either trigger tries to deliver an event, and where one goes that it cannot: EventBridge and its Scheduler take the same. */
+function delivery(queue: aws.sqs.Queue) {
+    return {
+        retryPolicy: { maximumEventAgeInSeconds: 24 * 3600, maximumRetryAttempts: 185 },
+        deadLetterConfig: { arn: queue.arn },
+    };
 }
 
 /**
@@ -220,8 +227,7 @@ function createSchedule(
                     identity: "<aws.scheduler.schedule-arn> <aws.scheduler.scheduled-time>",
                     request,
                 }),
-                retryPolicy: { maximumEventAgeInSeconds: 24 * 3600, maximumRetryAttempts: 185 },
-                deadLetterConfig: { arn: queue.arn },
+                ...delivery(queue),
             },
         },
         { ...opts, dependsOn: [policy] },

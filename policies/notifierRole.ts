@@ -14,7 +14,7 @@ export interface NotifierRoleArgs {
     /** ARN of the topic. */
     readonly topicArn: pulumi.Input<string>;
     /** ARN of the KMS key that encrypts the topic; undefined where it is not encrypted. */
-    readonly encryptionKeyArn: pulumi.Input<string> | undefined;
+    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
 }
 
 /** The statements of the state machine's role, beside those of every state machine's. */

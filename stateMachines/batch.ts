@@ -103,7 +103,7 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
             Failed: failed,
         },
     };
-    return checkSize("batch", definition, "this is a mistake of the program");
+    return checkSize("batch", definition);
 }
 
 /** Reads the fields of a batch. Its images stay in the output: they may be larger than what a variable takes. */

@@ -224,11 +224,15 @@ const outputBytes = 2048;
 /**
  * Refuses a definition that Step Functions would refuse.
  *
- * @param advice What to do where it is too large.
+ * @param advice What to do where it is too large; by default nothing, where its size does not depend on a configuration.
  * @returns the definition
  * @throws Error that says what is too large, how large, and what to do.
  */
-export function checkSize<T extends States>(name: string, definition: T, advice: string): T {
+export function checkSize<T extends States>(
+    name: string,
+    definition: T,
+    advice = "this is a mistake of the program",
+): T {
     const refuse = (what: string, bytes: number, limit: number): void => {
         if (bytes <= limit) return;
         throw new Error(

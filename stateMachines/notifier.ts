@@ -55,7 +55,7 @@ export function notifierDefinition(args: NotifierDefinitionArgs): StateMachineDe
             Publish: publish(args),
         },
     };
-    return checkSize("notifier", definition, "this is a mistake of the program");
+    return checkSize("notifier", definition);
 }
 
 /** A string of an object that may be anything; otherwise the words. */

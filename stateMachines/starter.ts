@@ -113,5 +113,5 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
             Failed: failed,
         },
     };
-    return checkSize("starter", definition, "this is a mistake of the program");
+    return checkSize("starter", definition);
 }
