@@ -18,6 +18,7 @@ import {
     repositoryArn,
     withoutCovered,
 } from "./contract/image";
+import { isObject } from "./contract/json";
 import { artifactKeyRule, exporterPrefix, isArtifactKey, manifestPrefix, resultPrefix } from "./contract/keys";
 import { allPlatforms, parsePlatform, platformRule } from "./contract/platform";
 import { requestDefaults } from "./contract/request";
@@ -606,10 +607,6 @@ function distance(from: string, to: string): number {
         row = next;
     }
     return row.at(-1) ?? 0;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-    return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function succeeds(attempt: () => unknown): boolean {

@@ -43,8 +43,6 @@ export interface Context {
     /** For all that is said on the way. */
     readonly stderr: Output;
     readonly env: Readonly<Record<string, string | undefined>>;
-    /** Folder of the repository, where Pulumi's project is. */
-    readonly root: string;
     /** Milliseconds since 1970. */
     readonly now: () => number;
     /** Waits; rejects with the signal's reason when that is aborted. */
@@ -77,7 +75,6 @@ export function processContext(root: string): Context {
         stdout: outputTo(process.stdout, process.env),
         stderr: outputTo(process.stderr, process.env),
         env: process.env,
-        root,
         now: Date.now,
         sleep: async (milliseconds, stopped) => {
             await sleep(milliseconds, undefined, stopped && { signal: stopped }).catch(() => undefined);

@@ -36,20 +36,36 @@ export async function describeExecution(context: Context, executionArn: string):
  */
 export async function followExecution(context: Context, executionArn: string, isLogging: boolean): Promise<Execution> {
     const build = new BuildFollower(context, executionArn);
-    let isHidden = false;
+    const look = whileAllowed(
+        () => build.look(),
+        (error) =>
+            `The build cannot be seen with these credentials, so its progress is not shown. The stack's output startExportPolicy has what is needed. (${messageOf(error)})`,
+    );
     return poll(context, executionArn, async (print) => {
         const execution = await describeExecution(context, executionArn);
+        const lines = (await look(print)) ?? [];
+        if (isLogging) for (const line of lines) print(styled(line, "dim"));
+        return { execution, key: build.stage.name, text: stageText(build.stage) };
+    });
+}
+
+/** Looks as long as these credentials may: the first denial is told, and from then on nothing is asked and nothing seen. */
+export function whileAllowed<T>(
+    look: () => Promise<T>,
+    noteOf: (error: unknown) => string,
+): (print: (line: Piece) => void) => Promise<T | undefined> {
+    let isHidden = false;
+    return async (print) => {
+        if (isHidden) return undefined;
         try {
-            const lines = isHidden ? [] : await build.look();
-            if (isLogging) for (const line of lines) print(styled(line, "dim"));
+            return await look();
         } catch (error) {
             if (!isDenied(error)) throw error;
             isHidden = true;
-            const note = `The build cannot be seen with these credentials, so its progress is not shown. The stack's output startExportPolicy has what is needed. (${messageOf(error)})`;
-            print(styled(note, "yellow"));
+            print(styled(noteOf(error), "yellow"));
+            return undefined;
         }
-        return { execution, key: build.stage.name, text: stageText(build.stage) };
-    });
+    };
 }
 
 /**

@@ -50,13 +50,10 @@ export const exportErrors = {
 /** Name of an error, as executions show it. */
 export type ExportErrorName = keyof typeof exportErrors;
 
-/** Name of an error that a build can end in: any. */
-export type BuildErrorName = ExportErrorName;
-
 /** The exit status of a build for each error that a build can tell, in ascending order. */
 export const exitStatuses = Object.fromEntries(
     Object.entries<NamedError>(exportErrors).map(([name, { exitStatus }]) => [name, exitStatus]),
-) as Readonly<Record<BuildErrorName, number>>;
+) as Readonly<Record<ExportErrorName, number>>;
 
 /** {@link exitStatuses} as a build is handed them, in a variable: `ExportFailed=1 InvalidInput=2 …`. */
 export const exitStatusText = Object.entries(exitStatuses)
@@ -65,14 +62,14 @@ export const exitStatusText = Object.entries(exitStatuses)
 
 /** An export that failed for a reason that a person can act on. */
 export class ExportError extends Error {
-    public override readonly name: BuildErrorName;
+    public override readonly name: ExportErrorName;
 
     /**
      * @param name What kind of failure this is.
      * @param message What was given, what is expected, what to do.
      * @param cause The underlying error, for the log.
      */
-    public constructor(name: BuildErrorName, message: string, cause?: unknown) {
+    public constructor(name: ExportErrorName, message: string, cause?: unknown) {
         super(message, cause === undefined ? undefined : { cause });
         this.name = name;
     }

@@ -272,8 +272,3 @@ function isEcrName(name: string): boolean {
 export function repositoryArn({ partition, region, accountId, name }: EcrRepository): string {
     return `arn:${partition}:ecr:${region}:${accountId}:repository/${name}`;
 }
-
-/** Every form in which an image URI can name a repository, without tag and digest; the one with the plain host first. */
-export function repositoryUris(repository: EcrRepository): string[] {
-    return ecrHosts(repository).map((host) => `${host}/${repository.name}`);
-}

@@ -169,13 +169,12 @@ const checks: { readonly [Field in keyof ExportRecord]: Check } = {
 };
 
 function problemOf(value: unknown): string | undefined {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return "is not a JSON object";
-    const fields = value as Readonly<Record<string, unknown>>;
+    if (!isObject(value)) return "is not a JSON object";
     for (const name of ["schemaVersion", "layout"] as const) {
-        if (!checks[name](fields[name])) {
-            return `has the ${name} ${JSON.stringify(fields[name])}, and this version reads ${name} 1 only`;
+        if (!checks[name](value[name])) {
+            return `has the ${name} ${JSON.stringify(value[name])}, and this version reads ${name} 1 only`;
         }
     }
-    const wrong = Object.entries(checks).find(([name, check]) => !check(fields[name]));
+    const wrong = Object.entries(checks).find(([name, check]) => !check(value[name]));
     return wrong && `has no usable ${wrong[0]}`;
 }

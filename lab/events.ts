@@ -3,6 +3,7 @@
  * given. Who may start what is judged by the lab, which does it.
  */
 import type { AwsLocation } from "../contract/aws";
+import { isObject } from "../contract/json";
 import { arnIn } from "./awsTypes";
 import type { PolicyDocument } from "./iam";
 
@@ -221,8 +222,4 @@ function parsed(input: string, maker: string): unknown {
     } catch {
         throw new Error(`${maker} makes an input that is no JSON: ${input}`);
     }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-    return typeof value === "object" && value !== null && !Array.isArray(value);
 }

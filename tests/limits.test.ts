@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 
 import * as fc from "fast-check";
 
-import { covers, parseRepositoryArn, repositoryUris } from "../contract/image";
+import { covers, parseRepositoryArn } from "../contract/image";
 import { at } from "../lab/awsTypes";
 import type { Evaluation } from "../lab/evaluation";
 import { compilePattern } from "../lab/events";
@@ -12,6 +12,7 @@ import { evaluateStack } from "../lab/program";
 import { variants } from "../proof/program";
 import type { StateMachineDefinition } from "../stateMachines/language";
 import { runExport } from "./support/exportExecution";
+import { repositoryUris } from "./support/repositoryUris";
 
 const arnOf = (name: string) => `arn:${at.partition}:ecr:${at.region}:${at.accountId}:repository/${name}`;
 

@@ -9,8 +9,8 @@ import { messageOf } from "../../contract/errors";
 import { manifestPrefix } from "../../contract/keys";
 import { call } from "../call";
 import { type Context, exitCodes, type Flags } from "../context";
-import { isDenied, usageFailure } from "../failure";
-import { describeExecution, type Execution, poll } from "../follow";
+import { usageFailure } from "../failure";
+import { describeExecution, type Execution, poll, whileAllowed } from "../follow";
 import { readManifest } from "../manifest";
 import { executionValue, exitCodeOf, timeRows } from "../result";
 import { findOutputs, type StackOptions } from "../stack";
@@ -52,31 +52,36 @@ async function textOf(file: string): Promise<string> {
     }
 }
 
-/** Follows a batch by the counts of its Map Run: one call for the state of all images. */
+/** Follows a batch by the counts of its Map Run: one call for the state of all images, once the Map Run is known. */
 async function followBatch(context: Context, executionArn: string, total: number): Promise<Execution> {
-    let isHidden = false;
+    let mapRunArn: string | undefined;
+    const count = whileAllowed(
+        async () => {
+            mapRunArn ??= await findMapRun(context, executionArn);
+            return mapRunArn === undefined ? undefined : countItems(context, executionArn, mapRunArn);
+        },
+        () => "How far the batch is cannot be seen with these credentials: see the output startBatchPolicy.",
+    );
     return poll(context, executionArn, async (print) => {
         const execution = await describeExecution(context, executionArn);
-        const counts = await (isHidden ? Promise.resolve(undefined) : countItems(context, executionArn)).catch(
-            (error: unknown) => {
-                if (!isDenied(error)) throw error;
-                isHidden = true;
-                const note =
-                    "How far the batch is cannot be seen with these credentials: see the output startBatchPolicy.";
-                print(styled(note, "yellow"));
-            },
-        );
+        const counts = await count(print);
         const text = counts === undefined ? `${total} images` : countsText(counts);
         return { execution, key: text, text };
     });
 }
 
-async function countItems(context: Context, executionArn: string): Promise<MapRunItemCounts | undefined> {
-    const { mapRuns: [mapRun] = [] } = await call(context, "sfn", executionArn, (sfn) =>
+async function findMapRun(context: Context, executionArn: string): Promise<string | undefined> {
+    const { mapRuns } = await call(context, "sfn", executionArn, (sfn) =>
         sfn.send(new ListMapRunsCommand({ executionArn })),
     );
-    if (mapRun === undefined) return undefined;
-    const { mapRunArn } = mapRun;
+    return mapRuns?.[0]?.mapRunArn;
+}
+
+async function countItems(
+    context: Context,
+    executionArn: string,
+    mapRunArn: string,
+): Promise<MapRunItemCounts | undefined> {
     return (await call(context, "sfn", executionArn, (sfn) => sfn.send(new DescribeMapRunCommand({ mapRunArn }))))
         .itemCounts;
 }

@@ -111,9 +111,12 @@ export async function status(
     if (wait === true) return printExecution(context, await followExecution(context, arn, logs), json);
     const build = new BuildFollower(context, arn);
     const execution = await describeExecution(context, arn);
-    await build.look().catch((error: unknown) => {
-        if (!isDenied(error)) throw error;
-    });
+    // The build is looked at for the stage, which only an execution that runs has, and which JSON does not show.
+    if (execution.status === "RUNNING" && json !== true) {
+        await build.look().catch((error: unknown) => {
+            if (!isDenied(error)) throw error;
+        });
+    }
     return printExecution(context, execution, json, stageText(build.stage));
 }
 

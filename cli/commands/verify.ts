@@ -5,7 +5,7 @@ import { messageOf } from "../../contract/errors";
 import { isDigest } from "../../contract/image";
 import { recordKey } from "../../contract/keys";
 import type { ExportRecord } from "../../contract/record";
-import { type Verification, verifyArchive } from "../../exporter/archive/verify";
+import { type Verification, verifyArchive, type VerifyOptions } from "../../exporter/archive/verify";
 import { fetchRecord, headObject, nothingAt, parsePlace, readInOrder, readRecord } from "../archiveObject";
 import { type Context, exitCodes, type Flags } from "../context";
 import { codeOf, Failure } from "../failure";
@@ -13,11 +13,7 @@ import { archiveRows } from "../result";
 import { block, formatBytes, styled, table, transferLine, writeJson } from "../terminal";
 
 /** The options of {@link verify}. */
-export interface VerifyFlags extends Flags<"json"> {
-    readonly digest?: string | undefined;
-    readonly image?: string | undefined;
-    readonly deep?: boolean | undefined;
-}
+type VerifyFlags = VerifyOptions & Flags<"json">;
 
 /** `image-export verify FILE` */
 export async function verify(given: string, options: VerifyFlags, context: Context): Promise<number> {

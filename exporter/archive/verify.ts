@@ -57,8 +57,9 @@ export async function verifyArchive(
     const archive = await readArchive(source, deep);
     const { files, sha256, sizeBytes, isComplete } = archive;
     const contents = contentsOf(files);
-    const uncovered = uncoveredFiles(files, contents);
-    const wrong = [...archive.damages, ...wrongFiles(files, contents)];
+    const expected = expectedDigests(files, contents);
+    const uncovered = [...files.values()].filter((file) => file.sizeBytes > 0 && !expected.has(file));
+    const wrong = [...archive.damages, ...wrongFiles(expected)];
     const damages = record && wrong.length === 0 ? [...wrong, ...(await unplanned(archive, contents, record))] : wrong;
     const problems = [
         ...damages,
@@ -107,8 +108,8 @@ function expectedDigests(files: Files, contents: ArchiveContents): Map<ArchiveFi
     return expected;
 }
 
-function wrongFiles(files: Files, contents: ArchiveContents): string[] {
-    return [...expectedDigests(files, contents)].flatMap(([file, expected]) => {
+function wrongFiles(expectedDigests: ReadonlyMap<ArchiveFile, string>): string[] {
+    return [...expectedDigests].flatMap(([file, expected]) => {
         if (file.sha256 === expected) return [];
         const isNamed = file.name.includes(expected);
         return [
@@ -196,11 +197,6 @@ async function imageOf(files: Files, contents: ArchiveContents, record: ExportRe
         documents: [first, ...documents.slice(1)],
         configs: new Map(configs),
     };
-}
-
-function uncoveredFiles(files: Files, contents: ArchiveContents): ArchiveFile[] {
-    const covered = expectedDigests(files, contents);
-    return [...files.values()].filter((file) => file.sizeBytes > 0 && !covered.has(file));
 }
 
 function placeOf({ offset, sizeBytes }: ArchiveFile): string {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ExportError, type BuildErrorName, messageOf } from "../../contract/errors";
+import { ExportError, type ExportErrorName, messageOf } from "../../contract/errors";
 
 /** How often and how fast an operation is tried again. */
 export interface RetryPolicy {
@@ -35,7 +35,7 @@ export class TransientError extends Error {
     public constructor(
         message: string,
         public readonly retryAfterMs?: number,
-        public readonly lastingName: BuildErrorName = "ExportFailed",
+        public readonly lastingName: ExportErrorName = "ExportFailed",
     ) {
         super(message);
     }

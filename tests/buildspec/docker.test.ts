@@ -1,7 +1,7 @@
 import * as assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 
-import { type BuildErrorName, exitStatuses, exitStatusText } from "../../contract/errors";
+import { type ExportErrorName, exitStatuses, exitStatusText } from "../../contract/errors";
 import { parsePlatform, type Platform, platformMatches } from "../../contract/platform";
 import { parseStep } from "../../contract/progress";
 import { parseRecord, recordMetadata } from "../../contract/record";
@@ -52,7 +52,7 @@ function succeed(...args: Parameters<typeof run>): BuildResult {
 }
 
 /** Asserts that a build failed with this error, and gives its cause. */
-function causeOf(error: BuildErrorName, { status, exported, output }: BuildResult): string {
+function causeOf(error: ExportErrorName, { status, exported, output }: BuildResult): string {
     assert.equal(status, exitStatuses[error], `${JSON.stringify(exported)} after:\n${output}`);
     const cause = exported["EXPORT_CAUSE"] ?? assert.fail("no cause");
     assert.ok(output.includes(cause), "the log has the cause");
@@ -329,7 +329,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             lines
                 .trim()
                 .split("\n")
-                .map((line) => [error, ...line.trim().split(" | ")] as [BuildErrorName, string, string, string]),
+                .map((line) => [error, ...line.trim().split(" | ")] as [ExportErrorName, string, string, string]),
         );
         for (const [error, what, command, message] of cases) {
             it(what, () => {

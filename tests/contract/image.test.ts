@@ -13,10 +13,10 @@ import {
     parseReference,
     parseRepositoryArn,
     repositoryArn,
-    repositoryUris,
     shorterList,
     withoutCovered,
 } from "../../contract/image";
+import { repositoryUris } from "../support/repositoryUris";
 
 const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
 const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";

@@ -5,7 +5,7 @@ import fc from "fast-check";
 
 import { exportErrors } from "../../contract/errors";
 import { defaultArtifactKey, isArtifactKey, recordKey } from "../../contract/keys";
-import { parseImageUri, repositoryUris } from "../../contract/image";
+import { parseImageUri } from "../../contract/image";
 import { requestVariables } from "../../contract/request";
 import { resultFields } from "../../contract/result";
 import type { Outcome } from "../../lab/stateLanguage/host";
@@ -29,6 +29,7 @@ import {
     variablesOf,
     type World,
 } from "../support/exportExecution";
+import { repositoryUris } from "../support/repositoryUris";
 
 const output = {
     imageUri: image.uri,

@@ -23,7 +23,6 @@ export interface FakeOptions {
     readonly onSleep?: (nowMs: number, interrupt: () => void) => void;
     /** @default "SIGINT" */
     readonly interruptedBy?: Interruption["by"];
-    readonly root?: string;
 }
 
 /** What a run left. */
@@ -72,7 +71,6 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
         stdout: outputOf("stdout"),
         stderr: outputOf("stderr"),
         env: options.env ?? {},
-        root: options.root ?? "/repository",
         now: () => nowMs,
         sleep: async (milliseconds, signal) => {
             // As much happens in between as in a real wait.

@@ -58,7 +58,6 @@ export function s3Context(options: S3ContextOptions): S3Context {
         stdout: outputOf("stdout"),
         stderr: outputOf("stderr"),
         env: options.env ?? {},
-        root: "/repository",
         now: () => (nowMs += options.tickMs ?? 0),
         sleep: async (milliseconds, signal) => {
             await new Promise((resolve) => setImmediate(resolve));
