@@ -135,7 +135,7 @@ function olderArm64(variant: string): string[] {
 
 /** Whether an image of a platform may be taken where another one is asked for. */
 export function platformMatches(image: Platform, request: Platform): boolean {
-    return rankOf(image, request) !== undefined;
+    return rankOf(image, acceptable(request)) !== undefined;
 }
 
 /**
@@ -149,19 +149,20 @@ export function choosePlatform<T>(
     platformOf: (each: T) => Platform | undefined,
     request: Platform,
 ): T | undefined {
+    const wanted = acceptable(request);
     let best: { readonly item: T; readonly rank: number } | undefined;
     for (const item of offered) {
         const platform = platformOf(item);
-        const rank = platform && rankOf(platform, request);
+        const rank = platform && rankOf(platform, wanted);
         if (rank !== undefined && (best === undefined || rank < best.rank)) best = { item, rank };
     }
     return best?.item;
 }
 
-/** Place of an image's platform among {@link acceptable} ones; undefined where it is not among them. */
-function rankOf(image: Platform, request: Platform): number | undefined {
+/** Place of an image's platform among those wanted, which are {@link acceptable}; undefined where it is not among them. */
+function rankOf(image: Platform, wanted: readonly Platform[]): number | undefined {
     const { os, architecture, variant } = normalPlatform(image);
-    const rank = acceptable(request).findIndex(
+    const rank = wanted.findIndex(
         (each) => each.os === os && each.architecture === architecture && each.variant === variant,
     );
     return rank < 0 ? undefined : rank;

@@ -4,7 +4,8 @@
  */
 import { type EngineName, engineNames } from "./engine";
 import { messageOf } from "./errors";
-import { assertExactNames, isObject, parseJson } from "./json";
+import { isDigest } from "./image";
+import { isObject, type JsonObject, parseJsonObject } from "./json";
 
 /** Version of the record's schema. A reader refuses one that it does not know. */
 export const schemaVersion = 1;
@@ -112,21 +113,20 @@ export function recordText(record: ExportRecord): string {
  * @returns the record, or what is wrong with the text, as the second half of a sentence: "is not JSON"
  */
 export function parseRecord(text: string): { record: ExportRecord } | { problem: string } {
-    let value: unknown;
+    let fields: JsonObject;
     try {
-        value = parseJson(text);
-        if (isObject(value)) assertExactNames(value, Object.keys(checks));
+        fields = parseJsonObject(text, Object.keys(checks));
     } catch (error) {
         return { problem: messageOf(error) };
     }
-    const problem = problemOf(value);
-    return problem === undefined ? { record: value as ExportRecord } : { problem };
+    const problem = problemOf(fields);
+    return problem === undefined ? { record: fields as unknown as ExportRecord } : { problem };
 }
 
 type Check = (value: unknown) => boolean;
 
 const isText: Check = (value) => typeof value === "string" && value !== "";
-const isDigest: Check = (value) => typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value);
+const isDigestText: Check = (value) => typeof value === "string" && isDigest(value);
 const isSha256: Check = (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
 const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
 const orNull =
@@ -141,9 +141,7 @@ const listOf =
 const objectOf =
     (fields: Readonly<Record<string, Check>>): Check =>
     (value) =>
-        typeof value === "object" &&
-        value !== null &&
-        Object.entries(fields).every(([name, check]) => check((value as Record<string, unknown>)[name]));
+        isObject(value) && Object.entries(fields).every(([name, check]) => check(value[name]));
 
 const checks: { readonly [Field in keyof ExportRecord]: Check } = {
     schemaVersion: (value) => value === schemaVersion,
@@ -152,14 +150,14 @@ const checks: { readonly [Field in keyof ExportRecord]: Check } = {
     imageUri: isText,
     imageName: isText,
     platform: isText,
-    imageDigest: isDigest,
-    indexDigest: orNull(isDigest),
+    imageDigest: isDigestText,
+    indexDigest: orNull(isDigestText),
     images: listOf(
         objectOf({
             platform: orNull(isText),
-            configDigest: isDigest,
-            diffIds: orNull(listOf(isDigest)),
-            layers: orNull(listOf(objectOf({ digest: isDigest, sizeBytes: isCount, offset: isCount }))),
+            configDigest: isDigestText,
+            diffIds: orNull(listOf(isDigestText)),
+            layers: orNull(listOf(objectOf({ digest: isDigestText, sizeBytes: isCount, offset: isCount }))),
         }),
     ),
     archive: objectOf({ sha256: isSha256, sizeBytes: isCount, versionId: orNull(isText) }),
@@ -168,8 +166,7 @@ const checks: { readonly [Field in keyof ExportRecord]: Check } = {
     time: (value) => typeof value === "string" && !Number.isNaN(Date.parse(value)),
 };
 
-function problemOf(value: unknown): string | undefined {
-    if (!isObject(value)) return "is not a JSON object";
+function problemOf(value: JsonObject): string | undefined {
     for (const name of ["schemaVersion", "layout"] as const) {
         if (!checks[name](value[name])) {
             return `has the ${name} ${JSON.stringify(value[name])}, and this version reads ${name} 1 only`;

@@ -273,7 +273,9 @@ async function writeArchive(work: Work): Promise<ExportRecord | undefined> {
         const moved = { plan, parts, registry, writer, concurrency, memoryBytes, abort, onWritten };
         const { sha256, crc32 } = await transfer(moved);
         const facts = { imageUri: settings.image, platform, image, plan, sha256, env, time: new Date() };
-        return await writer.commit((versionId) => createRecord({ ...facts, versionId }), crc32);
+        const record = createRecord({ ...facts, versionId: null });
+        const describe = (versionId: string | null) => ({ ...record, archive: { ...record.archive, versionId } });
+        return await writer.commit(describe, crc32);
     } catch (error) {
         await takeBack(writer, error);
         throw error;

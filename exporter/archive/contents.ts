@@ -91,7 +91,7 @@ export function contentsOf(files: Files): ArchiveContents {
         // The loop goes on to what is added here.
         const file = files.get(name);
         if (file === undefined) continue;
-        const manifest = attempt(name, () => readManifest(file, mediaType));
+        const manifest = attempt(name, () => parseManifest(contentOf(file), mediaType));
         if (manifest === undefined) continue;
         documents.set(name, manifest);
         if (manifest.kind === "image") {
@@ -167,7 +167,7 @@ interface ListedImage {
 
 /** The images of `manifest.json` (github.com/moby/moby, image/tarexport). */
 function readList(files: Files): ListedImage[] {
-    const list = parseJson(contentOf(files.get("manifest.json")));
+    const list = parseJson(contentOf(files.get("manifest.json")).toString("utf8"));
     if (!Array.isArray(list)) throw new Error("is not a list of images");
     return list.map((each: unknown) => {
         if (!isObject(each)) throw new Error("lists something that is not an image");
@@ -181,14 +181,9 @@ function readList(files: Files): ListedImage[] {
     });
 }
 
-function readManifest(file: ArchiveFile, mediaType: string): Manifest {
-    if (file.content === undefined) throw new Error("is no JSON document, or too large");
-    return parseManifest(file.content, mediaType);
-}
-
-function contentOf(file: ArchiveFile | undefined): string {
+function contentOf(file: ArchiveFile | undefined): Buffer {
     if (file?.content === undefined) throw new Error("is no JSON document, or too large");
-    return file.content.toString("utf8");
+    return file.content;
 }
 
 /** The file of a name; a link leads to what it points to, as in archives of Docker before 25. */

@@ -15,12 +15,6 @@ export interface Outline {
     readonly files: readonly Pick<PlannedFile, "offset" | "sizeBytes">[];
 }
 
-/** What is known of an archive before it is cut. */
-export interface Outline {
-    readonly sizeBytes: number;
-    readonly files: readonly Pick<PlannedFile, "offset" | "sizeBytes">[];
-}
-
 const mebibyte = 1024 * 1024;
 
 /** S3's limits (Amazon S3 user guide, "Amazon S3 multipart upload limits"). */

@@ -126,8 +126,13 @@ function loadableImages(image: ResolvedImage): ContainerImage[] {
         if (!byConfig.has(digest)) byConfig.set(digest, each);
     }
     const images = [...byConfig.values()];
-    const linux = images.filter(({ platform }) => (platform?.os ?? "linux") === "linux");
+    const linux = images.filter(isLinux);
     return linux.length > 0 ? linux : images;
+}
+
+/** Whether Docker takes an image for one of Linux, as it does those that name no platform. */
+export function isLinux({ platform }: { readonly platform: Platform | undefined }): boolean {
+    return (platform?.os ?? "linux") === "linux";
 }
 
 /** Characters of the longest tag: github.com/opencontainers/distribution-spec, "Pulling manifests". */

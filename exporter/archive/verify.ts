@@ -5,7 +5,7 @@ import type { ExportRecord } from "../../contract/record";
 import { configsToRead, type ImageDocument, readTree, type ResolvedImage } from "../registry/image";
 import { parseManifest } from "../registry/manifest";
 import { type ArchiveContents, type ArchivedImage, contentsOf, type Files, fileOf, fullName } from "./contents";
-import { blobName, planArchive, recordedImages } from "./plan";
+import { blobName, isLinux, planArchive, recordedImages } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 import { folderHeader, tarHeader } from "./tar";
 
@@ -232,7 +232,6 @@ function ambiguities(files: Files, contents: ArchiveContents, record: ExportReco
         [config, ...layers].map((name) => fileOf(files, name)?.sha256).join(" ");
     const known = new Set((indexed ?? []).map(keyOf));
     const configs = new Set((listed ?? []).map(({ config }) => fileOf(files, config)?.sha256));
-    const isLinux = ({ platform }: ArchivedImage): boolean => (platform?.os ?? "linux") === "linux";
     const some = indexed?.some(isLinux) === true;
     const onlyListed = indexed === undefined ? [] : (listed ?? []).filter((image) => !known.has(keyOf(image)));
     // Docker refuses an archive for an image of another operating system, so beside Linux images others are in index.json only.

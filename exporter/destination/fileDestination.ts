@@ -24,7 +24,7 @@ async function find(path: string): Promise<ExportRecord | undefined> {
 
 async function begin(path: string): Promise<ArchiveWriter> {
     const partial = `${path}.partial-${process.pid}`;
-    const partialRecord = `${partial}.json`;
+    const partialRecord = recordKey(partial);
     const file = await open(partial, "w").catch((error: unknown) => {
         throw cannotWrite(path, error);
     });

@@ -12,7 +12,7 @@ import {
 import { crc32Base64, crc32Of } from "../archive/crc32";
 import type { ArchiveMetadata, ArchiveOutline, ArchiveWriter, Destination } from "./destination";
 import { recordKey } from "../../contract/keys";
-import { ExportError, messageOf } from "../../contract/errors";
+import { asExportError, ExportError, messageOf } from "../../contract/errors";
 import { type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
 import { retry, type RetryPolicy } from "../network/retry";
 import { isNamed, s3Error, statusOf } from "./s3Client";
@@ -63,12 +63,12 @@ function attempt<T>(
     options: S3DestinationOptions,
     what: string,
     signal: AbortSignal | undefined,
-    action: (attempt: number) => Promise<T>,
+    action: () => Promise<T>,
 ): Promise<T> {
     const name = `${what} ${uriOf(options)}`;
-    return retry(name, options.retryPolicy, signal, async (number) => {
+    return retry(name, options.retryPolicy, signal, async () => {
         try {
-            return await action(number);
+            return await action();
         } catch (error) {
             signal?.throwIfAborted();
             throw s3Error(error, name);
@@ -88,32 +88,42 @@ async function find(options: S3DestinationOptions): Promise<ExportRecord | undef
     return agree ? record : undefined;
 }
 
-interface ArchiveHead {
+/** {@link attempt} of a look; undefined for nothing there, and for a caller who may not know (403 without s3:ListBucket). */
+function look<T>(
+    options: S3DestinationOptions,
+    what: string,
+    signal: AbortSignal,
+    action: () => Promise<T>,
+): Promise<T | undefined> {
+    return attempt(options, what, signal, async () => {
+        try {
+            return await action();
+        } catch (error) {
+            if ([403, 404].includes(statusOf(error) ?? 0)) return undefined;
+            throw error;
+        }
+    });
+}
+
+interface ArchiveHead extends ArchiveIdentity {
     readonly metadata: Partial<ArchiveMetadata>;
     readonly sizeBytes: number | undefined;
     readonly crc32: string | undefined;
-    readonly versionId: string | null;
-    readonly eTag: string | undefined;
 }
 
-/** What is at the key; undefined for nothing, and for a caller who may not know (403 without s3:ListBucket). */
+/** What is at the key. */
 async function headArchive(options: S3DestinationOptions, signal = options.signal): Promise<ArchiveHead | undefined> {
     const { client, bucket, key } = options;
-    return attempt(options, "looking at", signal, async () => {
-        try {
-            const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: "ENABLED" });
-            const head = await client.send(command, { abortSignal: signal });
-            const { "image-digest": imageDigest, platform } = head.Metadata ?? {};
-            return {
-                metadata: { ...(imageDigest && { imageDigest }), ...(platform && { platform }) },
-                sizeBytes: head.ContentLength,
-                crc32: head.ChecksumCRC32,
-                ...identityOf(head),
-            };
-        } catch (error) {
-            assertMissing(error);
-            return undefined;
-        }
+    return look(options, "looking at", signal, async () => {
+        const command = new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: "ENABLED" });
+        const head = await client.send(command, { abortSignal: signal });
+        const { "image-digest": imageDigest, platform } = head.Metadata ?? {};
+        return {
+            metadata: { ...(imageDigest && { imageDigest }), ...(platform && { platform }) },
+            sizeBytes: head.ContentLength,
+            crc32: head.ChecksumCRC32,
+            ...identityOf(head),
+        };
     });
 }
 
@@ -135,22 +145,12 @@ interface StoredRecord {
 
 async function readRecord(options: S3DestinationOptions, signal = options.signal): Promise<StoredRecord | undefined> {
     const { client, bucket, key } = options;
-    return attempt(options, "reading the record of", signal, async () => {
-        try {
-            const command = new GetObjectCommand({ Bucket: bucket, Key: recordKey(key) });
-            const { Body, ETag } = await client.send(command, { abortSignal: signal });
-            const read = parseRecord((await Body?.transformToString()) ?? "");
-            return { record: "record" in read ? read.record : undefined, eTag: ETag };
-        } catch (error) {
-            assertMissing(error);
-            return undefined;
-        }
+    return look(options, "reading the record of", signal, async () => {
+        const command = new GetObjectCommand({ Bucket: bucket, Key: recordKey(key) });
+        const { Body, ETag } = await client.send(command, { abortSignal: signal });
+        const read = parseRecord((await Body?.transformToString()) ?? "");
+        return { record: "record" in read ? read.record : undefined, eTag: ETag };
     });
-}
-
-function assertMissing(error: unknown): void {
-    const status = statusOf(error);
-    if (status !== 404 && status !== 403) throw error;
 }
 
 function metadataHeaders({ imageDigest, platform }: ArchiveMetadata): Record<string, string> {
@@ -354,7 +354,7 @@ async function writeRecord(
         }
         throw new ExportError("ExportFailed", `lost ${recordTurns} times to other exports`);
     } catch (error) {
-        const { name } = error instanceof ExportError ? error : { name: "ExportFailed" as const };
+        const { name } = asExportError(error);
         const message = `The archive ${uriOf(options)} is complete, but its record could not be written: ${messageOf(error)}`;
         throw new ExportError(name, message, error);
     }

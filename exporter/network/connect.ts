@@ -109,7 +109,7 @@ export async function connect(
 }
 
 /** Hands bytes over piece by piece, as they fit. */
-function deliver(chunk: Buffer, receiving: Receiving): void {
+export function deliver(chunk: Buffer, receiving: Receiving): void {
     for (let offset = 0; offset < chunk.length;) {
         const room = receiving.room();
         const length = Math.min(room.length, chunk.length - offset);

@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { asExportError, ExportError } from "../../contract/errors";
 import {
     type Descriptor,
+    digestOf,
     type ImageManifest,
     isContainerImage,
     isForeignLayer,
@@ -153,7 +153,7 @@ interface Offer extends Partial<Choice> {
  */
 async function choose(registry: Registry, document: ImageDocument, request: Platform, depth: number): Promise<Choice> {
     if (document.manifest.kind === "image") return { document };
-    const offers = await offersOf(registry, document, depth);
+    const offers = await offersOf(registry, document.manifest.manifests, depth);
     const chosen = choosePlatform(offers, ({ platform }) => platform, request);
     if (chosen === undefined) {
         throw missingPlatform(
@@ -166,16 +166,15 @@ async function choose(registry: Registry, document: ImageDocument, request: Plat
     return config === undefined ? choose(registry, next, request, depth - 1) : { document: next, config };
 }
 
-async function offersOf(registry: Registry, index: ImageDocument, depth: number): Promise<Offer[]> {
+async function offersOf(registry: Registry, manifests: readonly Descriptor[], depth: number): Promise<Offer[]> {
     assertDepth(depth);
-    const images = index.manifest.kind === "index" ? index.manifest.manifests.filter(isImageDescriptor) : [];
     const limit = createLimit(documentsAtATime);
-    const offers = images.map(async (listed): Promise<Offer[]> => {
+    const offers = manifests.filter(isImageDescriptor).map(async (listed): Promise<Offer[]> => {
         const { platform } = listed;
         if (platform !== undefined) return [{ listed, platform }];
         const document = await limit.use(() => readDocument(registry, listed.digest, listed));
         const { manifest } = document;
-        if (manifest.kind === "index") return offersOf(registry, document, depth - 1);
+        if (manifest.kind === "index") return offersOf(registry, manifest.manifests, depth - 1);
         if (!isContainerImage(manifest)) return [];
         const config = await limit.use(() => readConfig(registry, manifest.config));
         return [{ listed, document, config, platform: parseConfig(config).platform }];
@@ -274,7 +273,7 @@ async function readConfig(registry: Registry, { digest, size, data }: Descriptor
     }
     const bytes = Buffer.alloc(size);
     await registry.readBlob(digest, 0, bytes);
-    const actual = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    const actual = digestOf(bytes);
     if (actual !== digest) {
         throw new ExportError("DigestMismatch", `The configuration ${digest} arrived as ${actual}.`);
     }

@@ -23,6 +23,11 @@ export interface Descriptor {
     readonly data?: Buffer;
 }
 
+/** The digest of bytes, as registries write it. */
+export function digestOf(bytes: Uint8Array): string {
+    return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
 /** The manifest of one image: its configuration and its layers, the lowest first. */
 export interface ImageManifest {
     readonly kind: "image";
@@ -187,7 +192,7 @@ function mediaTypeOf(document: JsonObject, types: readonly (string | undefined)[
     const own = document["mediaType"];
     if (typeof own === "string" && own !== "") return own;
     const others = types.flatMap((type) => (type === undefined ? [] : [(type.split(";")[0] ?? "").trim()]));
-    const known = others.find((type) => indexTypes.has(type) || imageTypes.has(type) || isSchema1(type));
+    const known = others.find((type) => isManifestType(type) || isSchema1(type));
     return known ?? others.find((type) => type !== "") ?? "";
 }
 
@@ -233,8 +238,7 @@ function shown(value: unknown): string {
 function readData(value: unknown, digest: string, size: number): Buffer | undefined {
     if (!given(value)) return undefined;
     const data = typeof value === "string" ? Buffer.from(value, "base64") : Buffer.alloc(0);
-    const actual = createHash("sha256").update(data).digest("hex");
-    if (digest !== `sha256:${actual}` || data.length !== size) {
+    if (digest !== digestOf(data) || data.length !== size) {
         throw refused(`its descriptor ${digest} has "data" with another content`);
     }
     return data;

@@ -1,5 +1,5 @@
 import type { LookupFunction, Socket } from "node:net";
-import { connect, plainProxyFor, type PlainProxy, proxyFor, type Receiving } from "../network/connect";
+import { connect, deliver, plainProxyFor, type PlainProxy, proxyFor, type Receiving } from "../network/connect";
 import type { HttpClient } from "../network/httpClient";
 import { networkError } from "../network/networkError";
 import { TransientError } from "../network/retry";
@@ -268,7 +268,7 @@ function createReader(
         }
         body = createBodyReader(head, request, outcome, resolve);
         // A copy: the reader of the body may put what it skips where the head was.
-        feed(body, Buffer.from(rest));
+        deliver(Buffer.from(rest), body);
     }
 
     return {
@@ -346,17 +346,6 @@ function parseHead(text: string): RangeResponse {
         headers[name] = before === undefined ? value : `${before}, ${value}`;
     }
     return { status: Number(status), headers };
-}
-
-/** Gives bytes that came with the head to the reader of the body. */
-function feed(receiving: Receiving, bytes: Uint8Array): void {
-    for (let offset = 0; offset < bytes.length;) {
-        const room = receiving.room();
-        const length = Math.min(room.length, bytes.length - offset);
-        room.set(bytes.subarray(offset, offset + length));
-        receiving.received(length);
-        offset += length;
-    }
 }
 
 /** The slow way, for answers in chunks. */

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { ExportError } from "../../contract/errors";
 import type { ImageReference } from "../../contract/image";
@@ -10,7 +9,7 @@ import { isTransientStatus, retry, retryAfterMs, type RetryPolicy, TransientErro
 import { type Authorization, createAuthorization } from "./authorization";
 import { type CredentialSource, defaultCredentials } from "./credentials";
 import { createFrontToBack, type FrontToBack } from "./frontToBack";
-import { acceptedManifestTypes, assertNotSchema1 } from "./manifest";
+import { acceptedManifestTypes, assertNotSchema1, digestOf } from "./manifest";
 import { createRangeClient, RangeIgnored, type RangeRequest, type RangeResponse } from "./rangeClient";
 import { said } from "./words";
 
@@ -128,12 +127,12 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
             const { response } = await visit(
                 new URL(`manifests/${tagOrDigest}`, base),
                 (url, login) => http.send({ method: "GET", url, headers: { ...headers, ...login }, signal }),
-                headOfDocument,
+                headOfAnswer,
             );
             assertFound(response.status, response.headers["retry-after"], what, response.body);
             const contentType = response.headers["content-type"];
             assertNotSchema1(contentType);
-            const digest = `sha256:${createHash("sha256").update(response.body).digest("hex")}`;
+            const digest = digestOf(response.body);
             const stated = response.headers["docker-content-digest"]?.toString();
             assertDigest(what, digest, tagOrDigest.startsWith("sha256:") ? tagOrDigest : stated);
             return { bytes: response.body, digest, contentType };
@@ -146,7 +145,7 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
             const { status, headers } = await authorized(
                 blobUrl(digest),
                 (url, login) => http.send({ method: "HEAD", url, headers: login, signal }),
-                headOfDocument,
+                headOfAnswer,
             );
             if (status === 404 || isRedirect(status)) return status !== 404; // a redirect leads to where the blob is
             assertFound(status, headers["retry-after"], what);
@@ -195,7 +194,7 @@ export function openRegistry(reference: ImageReference, options: RegistryOptions
         blob: KnownBlob,
         range: Omit<RangeRequest, "url" | "headers">,
     ): Promise<void> {
-        await visitBlob(digest, blob, (url, headers) => ranges.get({ ...range, url, headers }), headOfRange);
+        await visitBlob(digest, blob, (url, headers) => ranges.get({ ...range, url, headers }), headOfAnswer);
     }
 
     async function openWhole(digest: string, blob: KnownBlob): Promise<AsyncIterable<Uint8Array>> {
@@ -269,16 +268,12 @@ interface Head {
     readonly body?: Uint8Array | undefined;
 }
 
-function headOfDocument({ status, headers, body }: DocumentResponse): Head {
+function headOfAnswer({ status, headers, body }: DocumentResponse | RangeResponse): Head {
     return { status, body, ...headOf(headers) };
 }
 
 function headOfMessage({ statusCode: status = 0, headers }: IncomingMessage): Head {
     return { status, ...headOf(headers) };
-}
-
-function headOfRange({ status, headers, body }: RangeResponse): Head {
-    return { status, body, ...headOf(headers) };
 }
 
 function headOf(headers: IncomingHttpHeaders) {
