@@ -36,9 +36,12 @@ export interface Answer {
     readonly [property: string]: string;
 }
 
-/** An ARN of a service in a region, or, where the region is empty, of one that knows none. */
+/** Services whose ARNs have no region. */
+const global = ["chatbot", "iam"];
+
+/** An ARN of an account, and of its region where the service has one. */
 export function arnIn({ partition, region, accountId }: AwsLocation, service: string, resource: string): string {
-    return `arn:${partition}:${service}:${region}:${accountId}:${resource}`;
+    return `arn:${partition}:${service}:${global.includes(service) ? "" : region}:${accountId}:${resource}`;
 }
 
 /** Why the lab creates nothing. */
@@ -63,7 +66,7 @@ function typeOf(
 /** A resource with a name of its own, which is identified by that name, or by its ARN. */
 function named(identity: "name" | "arn", service: string, prefix = "", rest: Partial<AwsType> = {}): AwsType {
     const answer = (name: string, _: Inputs, where: AwsLocation) => {
-        const arn = arnIn(service === "iam" ? { ...where, region: "" } : where, service, prefix + name);
+        const arn = arnIn(where, service, prefix + name);
         return { id: identity === "name" ? name : arn, name, arn };
     };
     return typeOf(answer, { nameArgument: "name", ...rest });
@@ -103,7 +106,7 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     // Its name is the topic's, which Pulumi makes.
     "aws:chatbot/slackChannelConfiguration:SlackChannelConfiguration": typeOf((_, { configurationName }, where) => {
         const name = `chat-configuration/slack-channel/${String(configurationName)}`;
-        const arn = arnIn({ ...where, region: "" }, "chatbot", name);
+        const arn = arnIn(where, "chatbot", name);
         return { id: arn, chatConfigurationArn: arn };
     }, message),
     // Its name is the state machine's, which Pulumi makes.
@@ -223,7 +226,7 @@ export const awsFunctions: Record<string, ((where: AwsLocation) => Record<string
     }),
     "aws:index/getCallerIdentity:getCallerIdentity": (where) => ({
         accountId: where.accountId,
-        arn: arnIn({ ...where, region: "" }, "iam", "user/deployer"),
+        arn: arnIn(where, "iam", "user/deployer"),
         id: where.accountId,
         userId: "AIDAEXAMPLE",
     }),

@@ -200,7 +200,7 @@ export class IdentityAndAccess {
 
     /** Credentials of somebody who has these policies, and nothing else. */
     public holder(name: string, policies: PolicyDocument[]): Credentials {
-        const arn = arnIn({ ...this.location, region: "" }, "iam", `role/${name}`);
+        const arn = arnIn(this.location, "iam", `role/${name}`);
         return this.openSession({ name, arn, trustPolicy: { Version: "2012-10-17", Statement: [] }, policies });
     }
 

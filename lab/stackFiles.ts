@@ -56,6 +56,16 @@ export function configurationText(value: unknown): string {
     return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+/** Values by key, one of the program's own without its namespace, as a stack's configuration has them. */
+export function configurationOf(values: Readonly<Record<string, unknown>>): Record<string, string> {
+    return Object.fromEntries(
+        Object.entries(values).map(([key, value]) => [
+            key.includes(":") ? key : `ecr-image-export:${key}`,
+            configurationText(value),
+        ]),
+    );
+}
+
 function readYaml(file: string): unknown {
     return parse(readFileSync(join(root, file), "utf8"));
 }

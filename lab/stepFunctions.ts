@@ -9,7 +9,7 @@ import { type AwsApi, AwsError, type Caller, type Fields } from "./awsApi";
 import type { Execution, ExecutionResult } from "./executions";
 import type { Clock, HistoryEvent } from "./stateLanguage/host";
 import { execute as interpret } from "./stateLanguage/interpreter";
-import { readMachine } from "./stateLanguage/machine";
+import { type Machine, readMachine } from "./stateLanguage/machine";
 import { StateError } from "./stateLanguage/stateError";
 
 /** What an execution runs with. */
@@ -25,21 +25,36 @@ export interface ExecutionHost {
     readonly tell: (event: HistoryEvent) => void;
 }
 
+const machines = new WeakMap<DeclaredStateMachine, Machine>();
+
+/** A state machine as its definition describes it, which is read once. */
+function machineOf(declared: DeclaredStateMachine): Machine {
+    const machine = machines.get(declared) ?? readMachine(JSON.parse(declared.definition), isServed);
+    machines.set(declared, machine);
+    return machine;
+}
+
+function isServed(resource: string): boolean {
+    return nameOf(resource) in { ...calls, ...jobs, "aws-sdk:s3:headObject": undefined };
+}
+
+/** The name of an integration: what follows `arn:aws:states:::`. */
+function nameOf(resource: string): string {
+    return resource.replace(/^arn:[a-z-]+:states:::/, "");
+}
+
 /** Runs an execution to its end. */
 export async function execute(
     host: ExecutionHost,
     machine: DeclaredStateMachine,
     execution: Execution,
 ): Promise<ExecutionResult> {
-    const nameOf = (resource: string) => resource.replace(/^arn:[a-z-]+:states:::/, "");
-    const isServed = (resource: string) =>
-        nameOf(resource) in { ...calls, ...jobs, "aws-sdk:s3:headObject": undefined };
     const { name, arn: Id } = execution;
     const context = {
         Execution: { Id, Name: name, RoleArn: machine.roleArn, StartTime: host.clock.now().toISOString() },
         StateMachine: { Id: machine.arn, Name: machine.name },
     };
-    return (await interpret(readMachine(JSON.parse(machine.definition), isServed), execution.input, context, {
+    return (await interpret(machineOf(machine), execution.input, context, {
         clock: host.clock,
         signal: execution.signal,
         call: (resource, parameters, signal) => serve(host, execution, nameOf(resource), parameters as Fields, signal),

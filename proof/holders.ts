@@ -48,7 +48,7 @@ export const givenKeyArn = `arn:${at.partition}:kms:${at.region}:444455556666:ke
 
 /** ARN of a role by its physical name. */
 function roleArn(physicalName: string): string {
-    return `arn:${at.partition}:iam::${at.accountId}:role/${physicalName}`;
+    return arnIn(at, "iam", `role/${physicalName}`);
 }
 
 /** Whether the policy of a resource has a say about another: a bucket's about its objects, a registry's about its repositories. */

@@ -6,7 +6,7 @@
  * Patterns are those of `like` in scope.ts: what stands in angle brackets may be anything.
  */
 import { isPattern } from "../contract/image";
-import { at } from "../lab/awsTypes";
+import { arnIn, at } from "../lab/awsTypes";
 import type { Holder } from "./holders";
 import { type Stack, trustName } from "./program";
 import { like, noResource, otherThan, type Scope } from "./scope";
@@ -61,7 +61,7 @@ export function meaningOf(sid: string | undefined, stack: Stack, holder: Holder)
 
 /** An ARN of the stack's own account. */
 function own(service: string, resource: string): string {
-    return `arn:${at.partition}:${service}:${at.region}:${at.accountId}:${resource}`;
+    return arnIn(at, service, resource);
 }
 
 const rule = (name: string) => own("events", `rule/StepFunctionsGetEvent${name}Rule`);
@@ -76,7 +76,7 @@ const results = (stack: Stack) => objects(stack, "batch-results/<1/manifest.json
 const everyObject = (stack: Stack) => objects(stack, "<images/nginx/1.tar|.exporter/0a1b2c3d4e5f6071.zip|nginx.tar>");
 const buildStreams = (stack: Stack) => `${stack.arn("image-export-build-log")}:<log-stream:5f2b|log-stream:a/b>`;
 const interfaces = own("ec2", "network-interface/<eni-0a1b2c3d|eni-1a2b3c4d>");
-const everybody = like(`arn:aws:iam::${at.accountId}:role/<somebody>`);
+const everybody = like(own("iam", "role/<somebody>"));
 const topics = own("sns", "image-export-<topic-0a1b2c3>");
 
 function ofNetwork(stack: Stack, type: string, ids: string): Scope {
@@ -116,7 +116,7 @@ const trusted: Readonly<Record<string, (stack: Stack) => [service: string, sourc
     "image-export-triggers-schedule-role": (stack) => ["scheduler", stack.arn("image-export-triggers-schedules")],
     "image-export-monitoring-chat-role": (stack) => [
         "chatbot",
-        `arn:${at.partition}:chatbot::${at.accountId}:chat-configuration/slack-channel/${stack.id("image-export-monitoring-topic")}`,
+        own("chatbot", `chat-configuration/slack-channel/${stack.id("image-export-monitoring-topic")}`),
     ],
 };
 

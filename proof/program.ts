@@ -5,7 +5,7 @@ import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";
 import type { Evaluation } from "../lab/evaluation";
 import type { PolicyDocument } from "../lab/iam";
 import { evaluateStack } from "../lab/program";
-import { stackConfiguration } from "../lab/stackFiles";
+import { configurationOf, stackConfiguration } from "../lab/stackFiles";
 import { foreignGrantsIn, givenKeyArn, type Holder, holderInOutput, holderInResource } from "./holders";
 
 /** A configuration that the program is evaluated with. */
@@ -19,15 +19,11 @@ export interface Variant {
 }
 
 function variant(stack: string, engine: EngineName, what = "", changes: Record<string, unknown> = {}): Variant {
-    const texts = Object.entries({ engine, ...changes }).map(([key, value]) => [
-        key.includes(":") ? key : `ecr-image-export:${key}`,
-        typeof value === "string" ? value : JSON.stringify(value),
-    ]);
     return {
         name: `${stack}${what}, engine ${engine}`,
         stack,
         engine,
-        changes: Object.fromEntries(texts) as Record<string, string>,
+        changes: configurationOf({ engine, ...changes }),
     };
 }
 
@@ -130,15 +126,12 @@ export async function evaluateVariant(variant: Variant): Promise<Program> {
     return {
         variant,
         stack: new Stack(evaluation, variant.engine, configuration),
-        ...collectPolicies(evaluation, evaluation.result),
+        ...collectPolicies(evaluation),
     };
 }
 
 /** Finds every policy document, wherever it is, and asks of each what it is attached to. */
-export function collectPolicies(
-    evaluation: Evaluation,
-    outputs: Record<string, unknown>,
-): Pick<Program, "policies" | "problems"> {
+export function collectPolicies(evaluation: Evaluation): Pick<Program, "policies" | "problems"> {
     const inResources = evaluation.customResources().flatMap((resource) =>
         documentsIn(resource.inputs).map(({ path, document }) => ({
             where: `${resource.type} ${resource.name}, ${path.join(".")}`,
@@ -146,7 +139,7 @@ export function collectPolicies(
             document,
         })),
     );
-    const inOutputs = documentsIn(outputs).map(({ path, document }) => ({
+    const inOutputs = documentsIn(evaluation.result).map(({ path, document }) => ({
         where: `the output ${path.join(".")}`,
         holder: holderInOutput(path),
         document,

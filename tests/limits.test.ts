@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 
 import { covers, parseRepositoryArn } from "../contract/image";
 import { at } from "../lab/awsTypes";
+import { configurationOf } from "../lab/stackFiles";
 import type { Evaluation } from "../lab/evaluation";
 import { compilePattern } from "../lab/events";
 import { judge, type PolicyDocument } from "../lab/iam";
@@ -23,11 +24,7 @@ function evaluateWith(
     preview = false,
 ): Promise<Evaluation> {
     const keys = { repositoryArns: names.map(arnOf), triggers: { onPush: { repositories: ["nginx"] } }, ...changes };
-    const texts = Object.entries(keys).map(([key, value]) => [
-        `ecr-image-export:${key}`,
-        typeof value === "string" ? value : JSON.stringify(value),
-    ]);
-    return evaluateStack("dev", preview, Object.fromEntries(texts) as Record<string, string>);
+    return evaluateStack("dev", preview, configurationOf(keys));
 }
 
 const policyOf = (stack: Evaluation, name: string) => stack.resource(name).inputs["policy"] as PolicyDocument;

@@ -7,7 +7,7 @@ import { parse } from "yaml";
 
 import type { Evaluation } from "../../lab/evaluation";
 import { evaluateStack } from "../../lab/program";
-import { root } from "../../lab/stackFiles";
+import { configurationOf, root } from "../../lab/stackFiles";
 
 describe("docs/adopt.md", () => {
     const text = readFileSync(join(root, "docs/adopt.md"), "utf8");
@@ -15,11 +15,7 @@ describe("docs/adopt.md", () => {
 
     before(async () => {
         const [, yaml = ""] = /```yaml\n([\s\S]*?)```/.exec(text) ?? [];
-        const configured = Object.entries(parse(yaml) as Record<string, unknown>).map(([key, value]) => [
-            key,
-            typeof value === "string" ? value : JSON.stringify(value),
-        ]);
-        program = await evaluateStack("prod", false, Object.fromEntries(configured) as Record<string, string>);
+        program = await evaluateStack("prod", false, configurationOf(parse(yaml) as Record<string, unknown>));
     });
 
     const bucket = () => program.resource("image-export-storage-existing-my-image-archives");

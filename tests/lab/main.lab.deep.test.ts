@@ -1,33 +1,22 @@
 import * as assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { run } from "../../lab/processes";
 import { startDockerDaemon } from "../../lab/servers";
-import { leftIn, runLab } from "./support/runLab";
+import { folderOfLabs, nothingLeftIn, runLab } from "./support/runLab";
 
 describe("lab: the command", () => {
-    let folder: string;
-
-    beforeEach(() => {
-        folder = mkdtempSync(join(tmpdir(), "image-export-test-"));
-    });
-
-    afterEach(() => {
-        assert.deepEqual(leftIn(folder), []);
-        rmSync(folder, { recursive: true });
-    });
+    const folder = folderOfLabs();
 
     it("exports an image of the machine's own Docker daemon", async () => {
-        const machine = mkdtempSync(join(folder, "machine-"));
+        const machine = mkdtempSync(join(folder(), "machine-"));
         const daemon = await startDockerDaemon(machine, {});
         try {
             const own = "registry.example/team/app:1.2";
             const importing = 'tar -cC /etc os-release | docker import --change "CMD true" - "$0"';
             await run("bash", ["-c", importing, own], { env: { DOCKER_HOST: daemon.host } });
-            const { code, output } = await runLab(folder, ["--image", own, "--quiet"], {
+            const { code, output } = await runLab(folder(), ["--image", own, "--quiet"], {
                 env: { DOCKER_HOST: daemon.host },
             });
             assert.equal(code, 0, output);
@@ -40,20 +29,20 @@ describe("lab: the command", () => {
 
     it("leaves nothing when it is interrupted or killed while it starts", async () => {
         for (const signal of ["SIGINT", "SIGKILL"] as const) {
-            const { code, output } = await runLab(folder, [], { interruptAt: "is in the registry", signal });
+            const { code, output } = await runLab(folder(), [], { interruptAt: "is in the registry", signal });
             assert.equal(code, signal === "SIGINT" ? 130 : null, output);
-            while (leftIn(folder).length > 0) await sleep(100); // until mocha's limit
+            await nothingLeftIn(folder());
         }
     });
 
     it("reports the failure of an execution by its name, and fails", async () => {
-        const { code, output } = await runLab(folder, ["--input", '{"artifactBucket":"another-bucket"}']);
+        const { code, output } = await runLab(folder(), ["--input", '{"artifactBucket":"another-bucket"}']);
         assert.equal(code, 1);
         assert.match(output, /Failed with InvalidInput: artifactBucket is "another-bucket": this stack only exports/);
     });
 
     it("says where it looked for an image that exists nowhere", async () => {
-        const { code, output } = await runLab(folder, ["--image", "127.0.0.1:1/no/such-image:1"]);
+        const { code, output } = await runLab(folder(), ["--image", "127.0.0.1:1/no/such-image:1"]);
         assert.equal(code, 1);
         assert.match(output, /127\.0\.0\.1:1\/no\/such-image:1 is neither in this machine's Docker daemon/);
     });

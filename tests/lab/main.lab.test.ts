@@ -1,26 +1,13 @@
 import * as assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 
-import { leftIn, runLab } from "./support/runLab";
+import { folderOfLabs, nothingLeftIn, runLab } from "./support/runLab";
 
 describe("lab: the command", () => {
-    let folder: string;
-
-    beforeEach(() => {
-        folder = mkdtempSync(join(tmpdir(), "image-export-test-"));
-    });
-
-    afterEach(() => {
-        assert.deepEqual(leftIn(folder), []);
-        rmSync(folder, { recursive: true });
-    });
+    const folder = folderOfLabs();
 
     it("ends with a verified archive, beside another lab that was started at the same time", async () => {
         const endings = await Promise.all(
-            ["docker", "stream"].map((engine) => runLab(folder, ["--quiet", "--engine", engine])),
+            ["docker", "stream"].map((engine) => runLab(folder(), ["--quiet", "--engine", engine])),
         );
         for (const { code, output } of endings) {
             assert.equal(code, 0, output);
@@ -33,18 +20,18 @@ describe("lab: the command", () => {
     });
 
     it("stops what it started when it is interrupted", async () => {
-        const { code, output } = await runLab(folder, [], { interruptAt: "=== pull" });
+        const { code, output } = await runLab(folder(), [], { interruptAt: "=== pull" });
         assert.equal(code, 130, output);
     });
 
     it("leaves nothing when it is killed by SIGKILL", async () => {
-        const { code, output } = await runLab(folder, [], { interruptAt: "=== pull", signal: "SIGKILL" });
+        const { code, output } = await runLab(folder(), [], { interruptAt: "=== pull", signal: "SIGKILL" });
         assert.equal(code, null, output);
-        while (leftIn(folder).length > 0) await sleep(100); // until mocha's limit
+        await nothingLeftIn(folder());
     });
 
     it("refuses unknown options with the usage", async () => {
-        const { code, output } = await runLab(folder, ["--frobnicate"]);
+        const { code, output } = await runLab(folder(), ["--frobnicate"]);
         assert.equal(code, 2);
         assert.match(output, /--frobnicate/);
         assert.match(output, /Usage: npm run lab/);

@@ -26,7 +26,7 @@ function resource(type: string, inputs: Record<string, unknown>): RecordedResour
 
 /** The problems of a program of one resource and some outputs. */
 function problems(inputs: [string, Record<string, unknown>], outputs = {}): readonly string[] {
-    return collectPolicies(new Evaluation([resource(...inputs)], {}), outputs).problems;
+    return collectPolicies(new Evaluation([resource(...inputs)], outputs)).problems;
 }
 
 const inRole: [string, Record<string, unknown>] = [

@@ -1,7 +1,10 @@
 /** The lab as a command of its own, and what it leaves. */
+import * as assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { labVariable } from "../../../lab/processes";
 
@@ -68,4 +71,22 @@ export function leftIn(folder: string): string[] {
             .split("\n")
             .filter((line) => line.includes(folder)),
     ];
+}
+
+/** A folder for the labs of each test, in which nothing may be left; to be called in a `describe`. */
+export function folderOfLabs(): () => string {
+    let folder = "";
+    beforeEach(() => {
+        folder = mkdtempSync(join(tmpdir(), "image-export-test-"));
+    });
+    afterEach(() => {
+        assert.deepEqual(leftIn(folder), []);
+        rmSync(folder, { recursive: true });
+    });
+    return () => folder;
+}
+
+/** Waits, until mocha's limit, for what ends by itself once a lab was killed. */
+export async function nothingLeftIn(folder: string): Promise<void> {
+    while (leftIn(folder).length > 0) await sleep(100);
 }

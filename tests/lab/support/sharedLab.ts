@@ -2,6 +2,7 @@
 import type { EngineName } from "../../../contract/engine";
 import type { ExecutionResult } from "../../../lab/executions";
 import { type Lab, startLab } from "../../../lab/lab";
+import { configurationOf } from "../../../lab/stackFiles";
 import { realClock } from "../../../lab/stateLanguage/interpreter";
 
 /** Repositories of another account; the owner of neither has attached a policy. */
@@ -11,29 +12,27 @@ export const foreign = {
 };
 
 /** Everything that a stack can have and that does not exclude something else. */
-const configuration = Object.fromEntries(
-    Object.entries({
-        encryption: "kms",
-        repositoryArns: ["docker-hub/library/nginx", "mirror/library/nginx"].map(
-            (name) => `arn:aws:ecr:ap-northeast-1:111122223333:repository/${name}`,
-        ),
-        crossAccountRepositoryArns: Object.values(foreign),
-        // Two rules for one registry: what is imported by one of them has yet to be imported by the other.
-        pullThroughCache: [
-            { prefix: "docker-hub", upstreamRegistryUrl: "public.ecr.aws" },
-            { prefix: "mirror", upstreamRegistryUrl: "public.ecr.aws" },
-        ],
-        notifications: {
-            emails: ["platform@example.com"],
-            slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" },
-            onSuccess: true,
-        },
-        triggers: {
-            onPush: { repositories: ["nginx"], tags: ["v*", "latest"] },
-            schedule: { expression: "cron(0 3 * * ? *)", timeZone: "Asia/Tokyo" },
-        },
-    }).map(([key, value]) => [`ecr-image-export:${key}`, typeof value === "string" ? value : JSON.stringify(value)]),
-) as Record<string, string>;
+const configuration = configurationOf({
+    encryption: "kms",
+    repositoryArns: ["docker-hub/library/nginx", "mirror/library/nginx"].map(
+        (name) => `arn:aws:ecr:ap-northeast-1:111122223333:repository/${name}`,
+    ),
+    crossAccountRepositoryArns: Object.values(foreign),
+    // Two rules for one registry: what is imported by one of them has yet to be imported by the other.
+    pullThroughCache: [
+        { prefix: "docker-hub", upstreamRegistryUrl: "public.ecr.aws" },
+        { prefix: "mirror", upstreamRegistryUrl: "public.ecr.aws" },
+    ],
+    notifications: {
+        emails: ["platform@example.com"],
+        slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" },
+        onSuccess: true,
+    },
+    triggers: {
+        onPush: { repositories: ["nginx"], tags: ["v*", "latest"] },
+        schedule: { expression: "cron(0 3 * * ? *)", timeZone: "Asia/Tokyo" },
+    },
+});
 
 const labs = new Map<EngineName, Promise<Lab>>();
 
