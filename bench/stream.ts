@@ -5,7 +5,7 @@ import { cpus, release, tmpdir, totalmem } from "node:os";
 import * as path from "node:path";
 import { parseArgs } from "node:util";
 
-import { buildExporterBundle, bundleFileName } from "../exporter/bundle";
+import { buildExporterBundle } from "../exporter/bundle";
 import { assertInstalled, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
 import { type BenchImage, makeImage } from "./streamImage";
 import { measure, type Watched } from "./streamMeter";
@@ -131,7 +131,7 @@ async function main(): Promise<void> {
     try {
         const work = path.join(directory, "work");
         await mkdir(work);
-        const program = path.join(directory, bundleFileName);
+        const program = path.join(directory, "exporter.mjs");
         await writeFile(program, await buildExporterBundle());
         const node = `${process.execPath} ${program}`;
         const registry = await startDockerRegistry(directory);

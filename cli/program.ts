@@ -4,7 +4,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 
 import { manifestPrefix } from "../contract/keys";
-import { exporterOptions } from "../exporter/arguments";
+import { defaultPlatform } from "../contract/platform";
 import { completionScript } from "./completion";
 import type { Context } from "./context";
 import { stackVariables } from "./stack";
@@ -129,7 +129,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
     )
         .option("--failed", "only those that failed, timed out or were stopped")
         .addOption(since)
-        .option("--limit <N>", "at most so many, the newest", parseCount, 20)
+        .option("--limit <N>", "at most so many, the newest", parseCount(), 20)
         .addOption(json)
         .action((options) => load.executions().list(options, context).then(end));
 
@@ -188,7 +188,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addOption(json)
         .action((file, options) => load.verify().verify(file, options, context).then(end));
 
-    const run = add(
+    add(
         "run",
         "Export an image on this machine, without a stack and without Docker. It is what the builds of engine stream do. The " +
             "login is ECR's with the AWS credentials at hand, otherwise that of `docker login`. Nothing is at the destination " +
@@ -198,17 +198,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .argument("<IMAGE>", "HOST/REPOSITORY[:TAG][@sha256:DIGEST] of any registry")
         .argument("<DESTINATION>", "file, or s3://BUCKET/KEY")
         .addOption(json)
-        .action((image, destination, options) => {
-            // Commander names them as JavaScript does, the exporter as they are written.
-            const names = run.options.map((option) => [option.name(), option.attributeName()] as const);
-            const values = Object.fromEntries(
-                names.map(([name, attribute]) => [name, run.getOptionValue(attribute) as string | undefined]),
-            );
-            return load.run().run([image, destination], values, options.json, context).then(end);
-        });
-    for (const [name, option] of Object.entries(exporterOptions)) {
-        run.option("value" in option ? `--${name} <${option.value}>` : `--${name}`, option.description);
-    }
+        .option("--platform <PLATFORM>", "os/arch[/variant], or all for every platform", defaultPlatform)
+        .option("--force", "export although the same export is there already")
+        .option("--concurrency <N>", "ranges fetched and parts written at a time (default 8)", parseCount())
+        .option("--memory-mib <N>", "memory for parts under way (default 80)", parseCount(1_000_000))
+        .option("--insecure", "plain HTTP to registries that are not on this machine")
+        .action((image, destination, options) => load.run().run(image, destination, options, context).then(end));
 
     addAboutStack(
         "doctor",
@@ -246,9 +241,11 @@ function parseDuration(text: string, atMostDays = 90): number {
     return milliseconds;
 }
 
-/** Reads a whole number from 1 to 1000. */
-function parseCount(text: string): number {
-    const count = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : 0;
-    if (count === 0 || count > 1000) throw new InvalidArgumentError("Expected a whole number from 1 to 1000.");
-    return count;
+/** Reads a whole number from 1 on. */
+function parseCount(most = 1000): (text: string) => number {
+    return (text) => {
+        const count = /^[1-9]\d{0,6}$/.test(text) ? Number(text) : 0;
+        if (count === 0 || count > most) throw new InvalidArgumentError(`Expected a whole number from 1 to ${most}.`);
+        return count;
+    };
 }

@@ -1,8 +1,5 @@
 import * as path from "node:path";
 
-/** Name of the bundle in an archive, a bucket or a directory. */
-export const bundleFileName = "exporter.mjs";
-
 let built: Promise<string> | undefined;
 
 /**
@@ -22,7 +19,7 @@ async function bundle(): Promise<string> {
     const root = path.resolve(__dirname, "..");
     const result = await build({
         absWorkingDir: root,
-        entryPoints: ["exporter/cliEntry.ts"],
+        entryPoints: ["exporter/main.ts"],
         bundle: true,
         write: false,
         platform: "node",

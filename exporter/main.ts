@@ -1,73 +1,66 @@
+/** What a build of engine `stream` runs: `node exporter.mjs [options] IMAGE DESTINATION`. People run `image-export run`. */
+import "./smallHeap";
 import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { asExportError, ExportError, exitStatuses } from "../contract/errors";
+import { asExportError, ExportError, exitStatuses, messageOf } from "../contract/errors";
 import { progressText } from "../contract/progress";
-import { type ExporterOption, exporterOptions, readArguments } from "./arguments";
 import { type ExportProgress, exportImage, type ExportOptions } from "./exportImage";
 
-const usage = `Usage: node exporter.mjs IMAGE DESTINATION [options]
-
-  IMAGE        HOST/REPOSITORY[:TAG][@sha256:DIGEST]
-  DESTINATION  s3://BUCKET/KEY or a file
-
-${Object.entries<ExporterOption>(exporterOptions)
-    .map(([name, { value = "", description }]) => `  ${`--${name} ${value}`.padEnd(21)}${description}`)
-    .join("\n")}
-  --progress           say on stderr how far it is
-
-The result goes to stdout as one line of JSON; so does a failure: {"error": NAME, "cause": TEXT}.
-Exit codes: 0 done or skipped, ${Object.entries(exitStatuses)
-    .map(([name, status]) => `${status} ${name}`)
-    .join(", ")}.
-`;
-
-/** Runs the command: exports, prints the outcome, and leaves the exit code to {@link exitStatuses}. */
-export async function main(argv: readonly string[]): Promise<number> {
+/**
+ * Exports, and prints the outcome: the result as one line of JSON on stdout, or `{"error": NAME, "cause": TEXT}`.
+ *
+ * @returns the exit code: 0, or one of {@link exitStatuses}
+ */
+async function main(): Promise<number> {
     try {
-        const options = parseArguments(argv);
-        if (options === "help") {
-            write(1, usage);
-            return 0;
-        }
-        const result = await exportImage({ ...options, signal: stopSignal() });
-        write(1, `${JSON.stringify(result)}\n`);
+        const result = await exportImage({ ...readArguments(), signal: stopSignal() });
+        write(1, JSON.stringify(result));
         return 0;
     } catch (error) {
         const { name, message } = asExportError(error);
-        write(2, `${name}: ${message}\n`);
-        write(1, `${JSON.stringify({ error: name, cause: message })}\n`);
+        write(2, `${name}: ${message}`);
+        write(1, JSON.stringify({ error: name, cause: message }));
         return exitStatuses[name];
     }
 }
 
 /** Synchronous, so that nothing is lost when the process ends right after. */
-function write(descriptor: 1 | 2, text: string): void {
-    writeSync(descriptor, text);
+function write(descriptor: 1 | 2, line: string): void {
+    writeSync(descriptor, `${line}\n`);
 }
 
-function parseArguments(argv: readonly string[]): ExportOptions | "help" {
-    const { values, positionals } = parseOrRefuse(argv);
-    if (values.help) return "help";
-    const onProgress = values.progress ? reportProgress() : undefined;
-    const onNote = (note: string): void => {
-        write(2, `${note}\n`);
+function readArguments(): ExportOptions {
+    const { values, positionals } = parseOrRefuse();
+    const [image, destination] = positionals;
+    if (image === undefined || destination === undefined || positionals.length > 2) {
+        throw new ExportError("InvalidInput", `Expected IMAGE and DESTINATION, got ${positionals.length} arguments.`);
+    }
+    return {
+        image,
+        destination,
+        platform: values.platform,
+        force: values.force,
+        concurrency: values.concurrency === undefined ? undefined : Number(values.concurrency),
+        onProgress: values.progress ? reportProgress() : undefined,
+        onNote: (note) => {
+            write(2, note);
+        },
     };
-    return { ...readArguments(positionals, values), onProgress, onNote };
 }
 
-function parseOrRefuse(argv: readonly string[]) {
+function parseOrRefuse() {
     try {
         return parseArgs({
-            args: [...argv],
             allowPositionals: true,
             options: {
-                ...exporterOptions,
+                platform: { type: "string" },
+                force: { type: "boolean" },
+                concurrency: { type: "string" },
                 progress: { type: "boolean" },
-                help: { type: "boolean", short: "h" },
             },
         });
     } catch (error) {
-        throw new ExportError("InvalidInput", `${asExportError(error).message}\n\n${usage}`, error);
+        throw new ExportError("InvalidInput", messageOf(error), error);
     }
 }
 
@@ -91,7 +84,9 @@ function reportProgress(): (progress: ExportProgress) => void {
         const isDone = totalBytes > 0 && writtenBytes === totalBytes;
         if (now - reported < 1000 && !isDone) return;
         reported = now;
-        const seconds = (now - started) / 1000;
-        write(2, `${progressText({ writtenBytes, totalBytes, seconds })}\n`);
+        write(2, progressText({ writtenBytes, totalBytes, seconds: (now - started) / 1000 }));
     };
 }
+
+// A rejection is not possible: main turns every failure into an exit code.
+void main().then((code) => process.exit(code));

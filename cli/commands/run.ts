@@ -1,16 +1,20 @@
 import { ExportError } from "../../contract/errors";
-import { exportImage } from "../../exporter/exportImage";
-import { type ExporterValues, readArguments } from "../../exporter/arguments";
+import { exportImage, type ExportOptions } from "../../exporter/exportImage";
 import { type Context, exitCodes } from "../context";
 import { Failure } from "../failure";
 import { archiveRows, exportedTitle } from "../result";
 import { block, formatBytes, formatDuration, transferLine, writeJson } from "../terminal";
 
+interface RunOptions extends Pick<ExportOptions, "platform" | "force" | "concurrency" | "insecure"> {
+    readonly memoryMib?: number | undefined;
+    readonly json?: boolean | undefined;
+}
+
 /** `image-export run IMAGE DESTINATION` */
 export async function run(
-    given: readonly string[],
-    values: ExporterValues,
-    isJson: boolean | undefined,
+    image: string,
+    destination: string,
+    { json, memoryMib, ...options }: RunOptions,
     context: Context,
 ): Promise<number> {
     const { stdout, stderr, env, signal } = context;
@@ -18,7 +22,10 @@ export async function run(
     const line = transferLine(context, "Exporting");
     const exporting = async () =>
         exportImage({
-            ...readArguments(given, values),
+            ...options,
+            image,
+            destination,
+            memoryBytes: memoryMib === undefined ? undefined : memoryMib * 1024 * 1024,
             env,
             signal,
             onProgress: ({ writtenBytes, totalBytes }) => {
@@ -29,11 +36,11 @@ export async function run(
     const result = await exporting()
         .finally(line.clear)
         .catch((error: unknown) => {
-            if (signal.aborted) stderr.write(`Nothing was left at ${given[1] ?? ""}.\n`);
+            if (signal.aborted) stderr.write(`Nothing was left at ${destination}.\n`);
             signal.throwIfAborted();
             throw error instanceof ExportError ? explained(error) : error;
         });
-    if (isJson === true) {
+    if (json === true) {
         writeJson(stdout, result);
         return exitCodes.success;
     }

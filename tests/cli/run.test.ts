@@ -89,7 +89,7 @@ describe("run", () => {
             "no number",
             () => [image, file, "--concurrency", "many"],
             2,
-            /--concurrency is "many": expected a whole number/,
+            /--concurrency <N>.*many.*Expected a whole number from 1/,
         ],
         ["one argument", () => [image], 2, /Missing required argument 'DESTINATION'/],
     ];

@@ -27,7 +27,7 @@ const surroundings: Record<string, Surroundings> = {
     "README.md": { after: 'docker image inspect "$IMAGE"' },
     "docs/engines.md": {
         // The exporter runs with credentials that the declared policies know.
-        before: 'node() { AWS_ENDPOINT_URL="$JUDGING_ENDPOINT" AWS_ACCESS_KEY_ID="$BUILDER_KEY_ID" command node "$@"; }',
+        before: 'npx() { AWS_ENDPOINT_URL="$JUDGING_ENDPOINT" AWS_ACCESS_KEY_ID="$BUILDER_KEY_ID" command npx "$@"; }',
         after: "tar -tf nginx.tar | grep -qx index.json",
     },
     "docs/faq.md": {},

@@ -57,7 +57,7 @@ export const documentedCommands: Readonly<Record<string, readonly (readonly [beg
     ],
     "docs/engines.md": [
         ['aws s3 cp "s3://$bucket/images/nginx/mainline-alpine3.22.tar.json" -', "lab"],
-        ["npm run bundle", "lab"],
+        ["npx image-export run", "lab"],
     ],
     "docs/faq.md": [["#!/bin/bash", "lab"]],
     "docs/lab.md": [["npm ci && npm run lab", "ci"]],
