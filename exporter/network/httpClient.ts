@@ -1,90 +1,127 @@
 import * as http from "node:http";
 import * as https from "node:https";
-import { ExportError } from "../../contract/errors";
-import { type Agents, hostOf, plainProxyFor, portOf } from "./connect";
-import { networkError } from "./networkError";
-import { TransientError } from "./retry";
+import type { LookupFunction } from "node:net";
+import { ExportError, type ExportErrorName } from "../../contract/errors";
+import { createAgents, hostOf, plainProxyFor, portOf } from "./connect";
+import { networkError, retryAfterMs, TransientError } from "./retry";
 
 /** A request for a document: a manifest, a token. */
-export interface DocumentRequest {
-    readonly method: "GET" | "HEAD" | "POST";
+export interface HttpRequest {
     readonly url: URL;
     readonly headers: Readonly<Record<string, string>>;
+    /** What is posted; without it the request is a GET. */
     readonly body?: string;
-    readonly signal: AbortSignal;
 }
 
-/** The answer, its body whole. */
-export interface DocumentResponse {
+/** An answer of any client. */
+export interface Answer {
     readonly status: number;
+    readonly headers: Pick<http.IncomingHttpHeaders, "location" | "retry-after" | "www-authenticate">;
+    /** What has come of the body. */
+    readonly body?: Uint8Array;
+}
+
+/** An answer whose body is whole. */
+export interface DocumentAnswer extends Answer {
     readonly headers: http.IncomingHttpHeaders;
     readonly body: Buffer;
 }
 
 /** Registries refuse manifests above 4 MiB (distribution's own limit), so nothing larger is a document. */
 const documentLimitBytes = 8 * 1024 * 1024;
+const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const redirectLimit = 5;
+
+/** What a client needs to speak to a registry, and to where that leads. */
+export interface ClientOptions {
+    /** Names the proxies. */
+    readonly env: NodeJS.ProcessEnv;
+    /** Looks up names; Node's own by default. */
+    readonly lookup?: LookupFunction;
+    /** A connection without a byte for so long is stalled. */
+    readonly idleTimeoutMs: number;
+    /** Ends everything that is under way. */
+    readonly signal: AbortSignal;
+}
 
 /** Sends requests. It follows no redirects: {@link follow} does. */
 export interface HttpClient {
-    /** The answer as it comes; who asks for it reads its body, or destroys it. */
-    open(request: DocumentRequest): Promise<http.IncomingMessage>;
-    /** The answer as a whole. */
-    send(request: DocumentRequest): Promise<DocumentResponse>;
+    send(request: HttpRequest): Promise<DocumentAnswer>;
+    /** The answer with its body as it comes; who asks for it reads that to its end, or returns from it. */
+    open(request: HttpRequest): Promise<Answer & { readonly chunks: AsyncIterable<Uint8Array> }>;
+    /** Closes the kept connections. */
+    close(): void;
 }
 
 /**
  * A client for answers that need not be fast.
  *
- * @param idleTimeoutMs a connection without a byte for so long is stalled
+ * @param options `concurrency`: connections at a time and host
  */
-export function createHttpClient(env: NodeJS.ProcessEnv, agents: Agents, idleTimeoutMs: number): HttpClient {
-    function open(request: DocumentRequest): Promise<http.IncomingMessage> {
-        const { method, url, headers, body, signal } = request;
+export function createHttpClient(options: ClientOptions & { readonly concurrency: number }): HttpClient {
+    const { env, lookup, idleTimeoutMs, signal, concurrency } = options;
+    const agents = createAgents(env, concurrency, lookup);
+
+    function responseTo({ url, headers, body }: HttpRequest): Promise<http.IncomingMessage> {
         const via = plainProxyFor(url, env);
         const target = via?.proxy ?? url;
         const isTls = target.protocol === "https:";
-        const agent = via === undefined && (isTls ? agents.httpsAgent : agents.httpAgent);
-        return new Promise<http.IncomingMessage>((resolve, reject) => {
-            const options = {
+        return new Promise((resolve, reject) => {
+            const sent = (isTls ? https : http).request({
                 host: hostOf(target),
                 port: portOf(target),
                 path: via === undefined ? `${url.pathname}${url.search}` : url.href,
-                method,
+                method: body === undefined ? "GET" : "POST",
                 headers: { host: url.host, ...via?.headers, ...headers },
                 signal,
-                agent,
-            };
-            const sent = (isTls ? https : http).request(options, resolve);
+                agent: via === undefined && (isTls ? agents.httpsAgent : agents.httpAgent),
+            });
+            sent.on("response", resolve);
             sent.setTimeout(idleTimeoutMs, () => {
                 sent.destroy(new TransientError(`${url.origin}: the connection stalled`));
             });
             sent.on("error", reject);
             sent.end(body);
-        }).catch((error: unknown) => {
-            signal.throwIfAborted();
-            throw networkError(error, url);
         });
     }
 
-    async function send(request: DocumentRequest): Promise<DocumentResponse> {
-        const response = await open(request);
+    async function open(request: HttpRequest) {
+        const response = await responseTo(request).catch((error: unknown) => {
+            throw failure(error, request.url);
+        });
         const { statusCode: status = 0, headers } = response;
+        return { status, headers, chunks: chunksOf(response, request.url) };
+    }
+
+    async function* chunksOf(response: http.IncomingMessage, url: URL): AsyncIterable<Buffer> {
         try {
-            return { status, headers, body: await readBody(response) };
+            yield* response as AsyncIterable<Buffer>;
         } catch (error) {
-            request.signal.throwIfAborted();
-            throw networkError(error, request.url);
+            throw failure(error, url);
         }
     }
 
-    return { open, send };
+    function failure(error: unknown, url: URL): unknown {
+        return signal.aborted ? signal.reason : networkError(error, url);
+    }
+
+    return {
+        open,
+        send: async (request) => {
+            const { chunks, ...answer } = await open(request);
+            return { ...answer, body: await readDocument(chunks) };
+        },
+        close: () => {
+            agents.httpAgent.destroy();
+            agents.httpsAgent.destroy();
+        },
+    };
 }
 
-async function readBody(response: http.IncomingMessage): Promise<Buffer> {
+async function readDocument(source: AsyncIterable<Buffer>): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let length = 0;
-    for await (const chunk of response as AsyncIterable<Buffer>) {
+    for await (const chunk of source) {
         length += chunk.length;
         if (length > documentLimitBytes) {
             throw new ExportError("ExportFailed", `An answer is longer than ${documentLimitBytes} bytes.`);
@@ -94,11 +131,6 @@ async function readBody(response: http.IncomingMessage): Promise<Buffer> {
     return Buffer.concat(chunks);
 }
 
-/** Whether a status is a redirect that a GET follows. */
-export function isRedirect(status: number | undefined): boolean {
-    return status !== undefined && [301, 302, 303, 307, 308].includes(status);
-}
-
 /**
  * Follows the redirects of a GET.
  *
@@ -106,18 +138,46 @@ export function isRedirect(status: number | undefined): boolean {
  * @param send sends the request to a URL; whoever logs in does so here, URL by URL
  * @returns the last answer, and the URL that gave it
  */
-export async function follow<R>(
+export async function follow<A extends Answer>(
     first: URL,
     lead: (from: URL, location: string) => URL,
-    send: (url: URL) => Promise<R>,
-    headOf: (response: R) => { readonly status?: number | undefined; readonly location?: string | undefined },
-): Promise<{ response: R; url: URL }> {
+    send: (url: URL) => Promise<A>,
+): Promise<{ answer: A; url: URL }> {
     let url = first;
     for (let hop = 0; hop <= redirectLimit; hop++) {
-        const response = await send(url);
-        const { status, location } = headOf(response);
-        if (!isRedirect(status) || location === undefined) return { response, url };
+        const answer = await send(url);
+        const { location } = answer.headers;
+        if (!redirects.has(answer.status) || location === undefined) return { answer, url };
         url = lead(url, location);
     }
     throw new ExportError("ExportFailed", `${first.origin} redirects more than ${redirectLimit} times.`);
+}
+
+/** A failure that may pass, as a server tells it. */
+export function transientAnswer(who: string, answer: Answer, lastingName?: ExportErrorName): TransientError {
+    const waitMs = retryAfterMs(answer.headers["retry-after"]);
+    return new TransientError(`${who} answered ${answer.status}.${said(answer.body)}`, waitMs, lastingName);
+}
+
+/**
+ * What the body of a failure says, after a space; empty where it says nothing that can be read. Registries answer with JSON
+ * (github.com/opencontainers/distribution-spec, "Error Codes"), S3 with XML.
+ */
+export function said(body: Uint8Array = new Uint8Array()): string {
+    const text = Buffer.from(body)
+        .toString("utf8", 0, 64 * 1024)
+        .trim();
+    const message = text.startsWith("<") ? /<Message>([^<]*)</.exec(text)?.[1] : messageIn(text);
+    const line = message?.replace(/[\p{Cc}\p{Cf}\s]+/gu, " ").trim();
+    return line === undefined || line === "" ? "" : ` ${line.slice(0, 500)}`;
+}
+
+function messageIn(text: string): string | undefined {
+    try {
+        const { errors } = JSON.parse(text) as { errors?: { message?: unknown }[] };
+        const message = errors?.[0]?.message;
+        return typeof message === "string" ? message : undefined;
+    } catch {
+        return undefined;
+    }
 }

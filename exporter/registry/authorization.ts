@@ -1,10 +1,16 @@
 import { ExportError, messageOf } from "../../contract/errors";
 import { type JsonObject, parseJsonObject } from "../../contract/json";
-import { type DocumentResponse, follow, type HttpClient } from "../network/httpClient";
+import {
+    type Answer,
+    type DocumentAnswer,
+    follow,
+    type HttpClient,
+    said,
+    transientAnswer,
+} from "../network/httpClient";
 import type { Leads } from "../network/origin";
-import { isTransientStatus, retryAfterMs, TransientError } from "../network/retry";
+import { isTransientStatus } from "../network/retry";
 import type { RegistryCredentials } from "./credentials";
-import { said } from "./words";
 
 /** What a 401 asks for: the scheme in lower case and its parameters. */
 export interface Challenge {
@@ -12,19 +18,15 @@ export interface Challenge {
     readonly parameters: Readonly<Record<string, string>>;
 }
 
-/** The Authorization header of a registry, renewed when the registry no longer accepts it. */
-export interface Authorization {
-    /** The header to send; undefined before the registry has asked for one. */
-    current(): Promise<string | undefined>;
-    /**
-     * Logs in, unless someone has since the rejected header was in use.
-     *
-     * @param rejected the header that was answered with 401
-     * @param challenge the `WWW-Authenticate` header of that answer
-     * @throws ExportError `AccessDenied` when there is no way in
-     */
-    renew(rejected: string | undefined, challenge: string | undefined): Promise<string>;
-}
+/** The headers of a login; empty before one has been asked for. */
+export type LoginHeaders = Readonly<Record<string, string>>;
+
+/**
+ * Sends a request with the login that an origin has accepted before; once more with a new one, where it is asked for that.
+ *
+ * @throws ExportError `AccessDenied` when there is no way in
+ */
+export type Authorized = <A extends Answer>(send: (login: LoginHeaders) => Promise<A>) => Promise<A>;
 
 /** How to log in at one origin. */
 export interface AuthorizationOptions {
@@ -36,23 +38,12 @@ export interface AuthorizationOptions {
     /** The login that was made for this origin. */
     readonly credentials: () => Promise<RegistryCredentials | undefined>;
     readonly lead: Leads["follow"];
-    readonly http: HttpClient;
-    readonly signal: AbortSignal;
+    readonly http: Pick<HttpClient, "send">;
 }
 
 /** Logs in at an origin as its challenges ask: bearer with a token of its token server, else basic. */
-export function createAuthorization(options: AuthorizationOptions): Authorization {
+export function createAuthorization(options: AuthorizationOptions): Authorized {
     let login: Promise<string> | undefined;
-
-    async function renew(rejected: string | undefined, challenge: string | undefined): Promise<string> {
-        const known = login;
-        const header = await known?.catch(() => undefined);
-        if (header !== undefined && header !== rejected) return header;
-        // Of all who were rejected at once, the first to come here logs in and the others wait for it.
-        const next = login === undefined || login === known ? logIn(parseChallenges(challenge)) : login;
-        login = next;
-        return next;
-    }
 
     async function logIn(challenges: readonly Challenge[]): Promise<string> {
         const credentials = await options.credentials();
@@ -69,7 +60,17 @@ export function createAuthorization(options: AuthorizationOptions): Authorizatio
         );
     }
 
-    return { current: async () => login?.catch(() => undefined), renew };
+    return async (send) => {
+        const used = login;
+        const authorization = await used?.catch(() => undefined);
+        const answer = await send(authorization === undefined ? {} : { authorization });
+        if (answer.status !== 401) return answer;
+        // Of all who were rejected at once, the first to come here logs in and the others wait for it.
+        if (login === undefined || login === used) {
+            login = logIn(parseChallenges(answer.headers["www-authenticate"]));
+        }
+        return send({ authorization: await login });
+    };
 }
 
 /**
@@ -91,7 +92,7 @@ export function parseChallenges(header = ""): Challenge[] {
 async function fetchToken(
     { parameters }: Challenge,
     credentials: RegistryCredentials | undefined,
-    { origin, registry, scope, lead, http, signal }: AuthorizationOptions,
+    { origin, registry, scope, lead, http }: AuthorizationOptions,
 ): Promise<string> {
     const { realm = "", service = "" } = parameters;
     if (!URL.canParse(realm)) {
@@ -111,54 +112,38 @@ async function fetchToken(
             refresh_token: credentials.identityToken,
         }).toString();
         const headers = { "content-type": "application/x-www-form-urlencoded" };
-        return readToken(await http.send({ method: "POST", url, headers, body, signal }), url);
+        return readToken(await http.send({ url, headers, body }), url);
     }
+    const asked = new URL(url);
+    for (const [name, value] of Object.entries(query)) if (value !== "") asked.searchParams.set(name, value);
     const login = credentials ? { authorization: basic(credentials) } : {};
-    const asked = withQuery(url, query);
-    const { response } = await follow(
-        asked,
-        lead,
-        (each) => http.send({ method: "GET", url: each, headers: each.origin === url.origin ? login : {}, signal }),
-        ({ status, headers }) => ({ status, location: headers.location }),
+    const { answer } = await follow(asked, lead, (each) =>
+        http.send({ url: each, headers: each.origin === url.origin ? login : {} }),
     );
-    return readToken(response, url);
+    return readToken(answer, url);
 }
 
-function readToken({ status, headers, body }: DocumentResponse, url: URL): string {
-    const words = said(body);
-    if (isTransientStatus(status)) {
-        throw new TransientError(`${url.origin} answered ${status}.${words}`, retryAfterMs(headers["retry-after"]));
-    }
+function readToken(answer: DocumentAnswer, url: URL): string {
+    const { status, body } = answer;
+    if (isTransientStatus(status)) throw transientAnswer(url.origin, answer);
+    const server = `The token server ${url.origin}`;
     if (status !== 200) {
-        throw new ExportError(
-            "AccessDenied",
-            `The token server ${url.origin} answered ${status}: check the login.${words}`,
-        );
+        throw new ExportError("AccessDenied", `${server} answered ${status}: check the login.${said(body)}`);
     }
-    const { token, access_token: accessToken } = tokensIn(body, url);
+    const { token, access_token: accessToken } = tokensIn(body, server);
     const found = [token, accessToken].find((each) => typeof each === "string" && /^[\x21-\x7e]+$/.test(each));
     if (typeof found === "string") return found;
-    throw new ExportError("AccessDenied", `The token server ${url.origin} sent no token.`);
+    throw new ExportError("AccessDenied", `${server} sent no token.`);
 }
 
-function tokensIn(body: Buffer, url: URL): JsonObject {
+function tokensIn(body: Buffer, server: string): JsonObject {
     try {
         return parseJsonObject(body.toString("utf8"), ["token", "access_token"]);
     } catch (error) {
-        throw new ExportError(
-            "AccessDenied",
-            `The token server ${url.origin} answered with something that ${messageOf(error)}.`,
-            error,
-        );
+        throw new ExportError("AccessDenied", `${server} answered with something that ${messageOf(error)}.`, error);
     }
 }
 
 function basic({ username, password }: { username: string; password: string }): string {
     return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
-}
-
-function withQuery(url: URL, query: Readonly<Record<string, string>>): URL {
-    const result = new URL(url);
-    for (const [name, value] of Object.entries(query)) if (value !== "") result.searchParams.set(name, value);
-    return result;
 }

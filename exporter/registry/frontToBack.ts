@@ -1,55 +1,23 @@
 import { TransientError } from "../network/retry";
 
-/** Stretches of one blob, which may have to be read one after the other. */
+/** Reads stretches of a blob out of answers that have all of it. */
 export interface FrontToBack {
-    /**
-     * Runs `action` with the stretch at `offset` known to the others, so that they wait for it in {@link FrontToBack.read}.
-     */
-    during<T>(offset: number, action: () => Promise<T>): Promise<T>;
-    /**
-     * Fills `target` from `from` on, once every stretch before the one at `offset` is done: so one answer, read from front to
-     * back, serves them all.
-     *
-     * @param open asks for the whole blob
-     */
-    read(
-        offset: number,
-        from: number,
-        target: Uint8Array,
-        open: () => Promise<AsyncIterable<Uint8Array>>,
-        onBytes: (length: number) => void,
-    ): Promise<void>;
+    /** Fills `target` with the blob's bytes from `from` on; of the last answer, where that has not yet come so far. */
+    read(from: number, target: Uint8Array, onBytes: (length: number) => void): Promise<void>;
+    /** Gives up the answer that is under way. */
+    close(): Promise<void>;
 }
 
-/** For blobs of a server that does not know ranges. */
-export function createFrontToBack(): FrontToBack {
-    const pending = new Set<number>();
-    const waiting: { readonly offset: number; readonly wake: () => void }[] = [];
+/**
+ * For a blob of a server that does not know ranges: who reads it stretch by stretch, each after the one before it, needs one
+ * answer for all of them.
+ *
+ * @param open asks for the whole blob
+ */
+export function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>): FrontToBack {
     let source: AsyncIterator<Uint8Array> | undefined;
     let position = 0;
     let rest = new Uint8Array();
-
-    const isFirst = (offset: number): boolean => [...pending].every((other) => other >= offset);
-
-    async function during<T>(offset: number, action: () => Promise<T>): Promise<T> {
-        pending.add(offset);
-        try {
-            return await action();
-        } finally {
-            pending.delete(offset);
-            waiting.find((each) => isFirst(each.offset))?.wake();
-            if (pending.size === 0) await close();
-        }
-    }
-
-    async function turn(offset: number): Promise<void> {
-        if (isFirst(offset)) return;
-        await new Promise<void>((wake) => waiting.push({ offset, wake }));
-        waiting.splice(
-            waiting.findIndex((each) => each.offset === offset),
-            1,
-        );
-    }
 
     async function close(): Promise<void> {
         const old = source;
@@ -57,16 +25,13 @@ export function createFrontToBack(): FrontToBack {
         await old?.return?.();
     }
 
-    async function next(): Promise<Uint8Array> {
+    async function next(): Promise<Uint8Array<ArrayBuffer>> {
         const found = await source?.next();
-        if (found === undefined || found.done === true) {
-            throw new TransientError("the answer is shorter than the blob");
-        }
-        return found.value;
+        if (found === undefined || found.done === true) throw new TransientError("the answer is shorter than the blob");
+        return Uint8Array.from(found.value);
     }
 
-    const read: FrontToBack["read"] = async (offset, from, target, open, onBytes) => {
-        await turn(offset);
+    const read: FrontToBack["read"] = async (from, target, onBytes) => {
         if (source === undefined || from < position) {
             await close();
             source = (await open())[Symbol.asyncIterator]();
@@ -74,7 +39,7 @@ export function createFrontToBack(): FrontToBack {
         }
         try {
             for (let filled = 0; filled < target.length;) {
-                if (rest.length === 0) rest = Uint8Array.from(await next());
+                if (rest.length === 0) rest = await next();
                 const skipped = Math.min(from + filled - position, rest.length);
                 const piece = rest.subarray(skipped, skipped + target.length - filled);
                 target.set(piece, filled);
@@ -89,5 +54,5 @@ export function createFrontToBack(): FrontToBack {
         }
     };
 
-    return { during, read };
+    return { read, close };
 }

@@ -233,13 +233,14 @@ function assertImage(manifest: Manifest): ImageManifest {
 async function assertHasForeignLayers(registry: Registry, manifest: Manifest): Promise<void> {
     const foreign = manifest.kind === "image" ? manifest.layers.filter(isForeignLayer) : [];
     for (const { digest } of foreign) {
-        if (!(await registry.hasBlob(digest))) {
+        await registry.readBlob(digest, 0, Buffer.alloc(1)).catch((error: unknown) => {
+            if (asExportError(error).name !== "ImageNotFound") throw error;
             throw new ExportError(
                 "InvalidInput",
                 `The layer ${digest} is a foreign one that the registry does not have: push the image again with the ` +
                     "daemon's allow-nondistributable-artifacts.",
             );
-        }
+        });
     }
 }
 

@@ -7,10 +7,10 @@ import { JsonError, parseJson } from "../../contract/json";
 import { parsePlatform } from "../../contract/platform";
 import { parseRecord } from "../../contract/record";
 import { verifyArchive } from "../../exporter/archive/verify";
+import { said } from "../../exporter/network/httpClient";
 import { parseChallenges } from "../../exporter/registry/authorization";
 import { loginIn } from "../../exporter/registry/credentials";
 import { parseConfig, parseManifest } from "../../exporter/registry/manifest";
-import { said } from "../../exporter/registry/words";
 import { goodEntries, recordOf, tarOf } from "./archive/crafted";
 import { digestOf, mediaTypes } from "./support/images";
 

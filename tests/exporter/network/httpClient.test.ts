@@ -1,12 +1,13 @@
 import * as assert from "node:assert/strict";
 import { createAuthorization, parseChallenges } from "../../../exporter/registry/authorization";
-import { createAgents } from "../../../exporter/network/connect";
 import { createHttpClient, follow, type HttpClient } from "../../../exporter/network/httpClient";
 import { createLeads } from "../../../exporter/network/origin";
+import type { RegistryCredentials } from "../../../exporter/registry/credentials";
 import { listen, readBody, type TestServer } from "../support/faults";
 import { quickIdleTimeoutMs } from "../support/quick";
 
 const { signal } = new AbortController();
+const clientOptions = { env: {}, concurrency: 2, idleTimeoutMs: quickIdleTimeoutMs, signal };
 
 describe("createHttpClient", () => {
     let first: TestServer;
@@ -31,19 +32,15 @@ describe("createHttpClient", () => {
                 .writeHead(location === undefined ? 200 : 307, location === undefined ? {} : { location })
                 .end("end");
         });
-        client = createHttpClient({}, createAgents({}, 2), quickIdleTimeoutMs);
+        client = createHttpClient(clientOptions);
     });
     afterEach(async () => {
         await Promise.all([first.close(), second.close()]);
     });
     const get = async (path: string) => {
         const { follow: lead } = createLeads(new URL(first.origin), false);
-        const send = (url: URL) => client.send({ method: "GET", url, headers: {}, signal });
-        const { response } = await follow(new URL(path, first.origin), lead, send, ({ status, headers }) => ({
-            status,
-            location: headers.location,
-        }));
-        return response;
+        const { answer } = await follow(new URL(path, first.origin), lead, (url) => client.send({ url, headers: {} }));
+        return answer;
     };
 
     it("follows redirects, relative ones and to other origins", async () => {
@@ -65,17 +62,28 @@ describe("createHttpClient", () => {
     it("does not try again what cannot pass", async () => {
         const url = new URL("https://127.0.0.1:1/");
         url.port = new URL(first.origin).port; // TLS spoken to a server of plain HTTP
-        await assert.rejects(client.send({ method: "GET", url, headers: {}, signal }), {
+        await assert.rejects(client.send({ url, headers: {} }), {
             name: "ExportFailed",
         });
     });
 });
 
 describe("createAuthorization", () => {
-    const http = createHttpClient({}, createAgents({}, 1), quickIdleTimeoutMs);
+    const http = createHttpClient(clientOptions);
     const origin = new URL("http://127.0.0.1:5000");
-    const options = { origin, registry: "registry.io", scope: "repository:app:pull", http, signal };
+    const options = { origin, registry: "registry.io", scope: "repository:app:pull", http };
     const { follow: lead } = createLeads(origin, false);
+
+    /** The login with which a request is sent that was answered with a challenge. */
+    async function loginFor(challenge: string, credentials: () => Promise<RegistryCredentials | undefined>) {
+        const authorized = createAuthorization({ ...options, lead, credentials });
+        const { login } = await authorized((headers) => {
+            const isFirst = headers["authorization"] === undefined;
+            const asked = isFirst ? { "www-authenticate": challenge } : {};
+            return Promise.resolve({ status: isFirst ? 401 : 200, headers: asked, login: headers["authorization"] });
+        });
+        return login;
+    }
 
     it("gives a refresh token to the token server, and only there", async () => {
         let form = new URLSearchParams();
@@ -86,8 +94,7 @@ describe("createAuthorization", () => {
             });
         });
         const credentials = () => Promise.resolve({ identityToken: "refresh" });
-        const authorization = createAuthorization({ ...options, lead, credentials });
-        const header = await authorization.renew(undefined, `Bearer realm="${server.origin}/t",service="s"`);
+        const header = await loginFor(`Bearer realm="${server.origin}/t",service="s"`, credentials);
         await server.close();
         assert.equal(header, "Bearer granted");
         assert.deepEqual(Object.fromEntries(form), {
@@ -100,12 +107,11 @@ describe("createAuthorization", () => {
     });
     it("refuses a login of a kind that it does not know", async () => {
         const credentials = () => Promise.resolve({ username: "a", password: "b" });
-        const authorization = createAuthorization({ ...options, lead, credentials });
-        await assert.rejects(authorization.renew(undefined, "Negotiate"), {
+        await assert.rejects(loginFor("Negotiate", credentials), {
             name: "AccessDenied",
             message: /negotiate/,
         });
-        await assert.rejects(authorization.renew(undefined, 'Bearer realm="x"'), {
+        await assert.rejects(loginFor('Bearer realm="x"', credentials), {
             name: "AccessDenied",
             message: /"x"/,
         });
@@ -124,8 +130,7 @@ describe("createAuthorization", () => {
             '{"token":"a","token":"b"}',
         ]) {
             answer = each;
-            const authorization = createAuthorization({ ...options, lead, credentials });
-            await assert.rejects(authorization.renew(undefined, `Bearer realm="${server.origin}/t"`), {
+            await assert.rejects(loginFor(`Bearer realm="${server.origin}/t"`, credentials), {
                 name: "AccessDenied",
                 message: new RegExp(`^The token server ${server.origin} `),
             });
