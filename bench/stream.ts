@@ -1,3 +1,4 @@
+/** Measures engine `stream` against docker, skopeo and the limit; README.md says how, and what the options are. */
 import { execFileSync, fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -9,43 +10,7 @@ import { buildExporterBundle } from "../exporter/bundle";
 import { assertInstalled, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
 import { type BenchImage, makeImage } from "./streamImage";
 import { measure, type Watched } from "./streamMeter";
-import { median, type Series, tableOf } from "./streamReport";
-
-const usage = `Usage: npm run bench -- [--mb 500] [--layers 6] [--rounds 5] [--cap-mb 20] [--delay-ms 30] [--only exporter]
-           [--no-scaling]
-Measures engine stream against docker, skopeo and the limit (bench/README.md). Results go to bench/results.`;
-
-function readSettings() {
-    const { values } = parseArgs({
-        options: {
-            mb: { type: "string", default: "500" },
-            layers: { type: "string", default: "6" },
-            rounds: { type: "string", default: "5" },
-            "cap-mb": { type: "string", default: "20" },
-            "delay-ms": { type: "string", default: "30" },
-            only: { type: "string" },
-            "no-scaling": { type: "boolean", default: false },
-            help: { type: "boolean" },
-        },
-    });
-    if (values.help) {
-        console.log(usage);
-        process.exit(0);
-    }
-    return {
-        mb: Number(values.mb),
-        layers: Number(values.layers),
-        rounds: Number(values.rounds),
-        capMb: Number(values["cap-mb"]),
-        delayMs: Number(values["delay-ms"]),
-        /** Whether the other methods are left out. */
-        isExporterOnly: values.only === "exporter",
-        /** Whether the scenario of slow connections is run. */
-        isScaling: !values["no-scaling"],
-    };
-}
-
-type Settings = ReturnType<typeof readSettings>;
+import { median, type Series, tableOf, tableOfSeries } from "./streamReport";
 
 interface Method {
     readonly name: string;
@@ -57,11 +22,28 @@ interface Method {
     readonly movedBytes: number;
 }
 
+const { values } = parseArgs({
+    options: {
+        mb: { type: "string", default: "500" },
+        rounds: { type: "string", default: "5" },
+        "exporter-only": { type: "boolean", default: false },
+    },
+});
+const settings = {
+    mb: Number(values.mb),
+    layers: 6,
+    rounds: Number(values.rounds),
+    capMb: 20,
+    delayMs: 30,
+    isExporterOnly: values["exporter-only"],
+};
+const concurrencies = [1, 2, 4, 8, 16];
+
 /** What is undone at the end, the last first. */
-type Cleanup = (() => Promise<unknown>)[];
+const cleanup: (() => Promise<unknown>)[] = [];
 
 /** Starts a server of this directory in a process of its own. @returns its port */
-async function startServer(cleanup: Cleanup, file: string, ...args: readonly (number | string)[]): Promise<number> {
+async function startServer(file: string, ...args: readonly (number | string)[]): Promise<number> {
     const child = fork(path.join(__dirname, file), args.map(String));
     cleanup.push(async () => {
         child.kill();
@@ -74,10 +56,8 @@ async function startServer(cleanup: Cleanup, file: string, ...args: readonly (nu
 const s3Env = (port: number): NodeJS.ProcessEnv => ({
     ...process.env,
     AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`,
-    AWS_ENDPOINT_URL: `http://127.0.0.1:${port}`,
     AWS_ACCESS_KEY_ID: "bench",
     AWS_SECRET_ACCESS_KEY: "bench",
-    AWS_REGION: "us-east-1",
     AWS_DEFAULT_REGION: "us-east-1",
 });
 
@@ -101,12 +81,10 @@ async function compare(methods: readonly Method[], rounds: number): Promise<Seri
 }
 
 const names = {
+    s3: "engine stream to S3",
     docker: "docker pull + save + aws s3 cp",
     dockerArchive: "skopeo docker-archive + aws s3 cp",
     ociArchive: "skopeo oci-archive + aws s3 cp",
-    file: "engine stream to a file",
-    s3: "engine stream to S3",
-    skip: "engine stream, already there",
     limit: "the limit: curl, openssl, curl in a pipe",
 } as const;
 
@@ -124,106 +102,77 @@ function quiet(command: string, ...args: string[]): void {
 }
 
 async function main(): Promise<void> {
-    const settings = readSettings();
-    await assertInstalled("docker-registry", ...(settings.isExporterOnly ? [] : ["docker", "dockerd", "skopeo"]));
+    const { mb, layers, rounds, capMb, delayMs, isExporterOnly } = settings;
+    await assertInstalled("docker-registry", ...(isExporterOnly ? [] : ["docker", "dockerd", "skopeo"]));
     const directory = await mkdtemp(path.join(tmpdir(), "export-bench-"));
-    const cleanup: Cleanup = [() => rm(directory, { recursive: true, force: true })];
-    try {
-        const work = path.join(directory, "work");
-        await mkdir(work);
-        const program = path.join(directory, "exporter.mjs");
-        await writeFile(program, await buildExporterBundle());
-        const node = `${process.execPath} ${program}`;
-        const registry = await startDockerRegistry(directory);
-        cleanup.push(() => registry.stop());
-        const storePort = await startServer(cleanup, "streamStore.ts");
-        const image = await makeImage(registry.host, settings.mb, settings.layers);
-        const { reference, compressedBytes, uncompressedBytes } = image;
-        console.log(`${reference}: ${(compressedBytes / 1e6).toFixed(0)} MB compressed`);
-        const watched: Watched = { env: { ...s3Env(storePort), TMPDIR: work }, directories: [work] };
-        const reset = (): void => {
-            // What the method before has left to be written to disk must not slow this one down.
-            quiet("sh", "-c", `rm -rf ${work}/* && sync`);
-        };
-        const tar = path.join(work, "image.tar");
-        const upload = `aws s3 cp --quiet ${tar} s3://bucket/image.tar`;
-        const method = (name: string, script: string, movedBytes: number): Method => {
-            return { name, script, watched, reset, movedBytes };
-        };
-        const methods = [
-            method(names.file, `${node} ${reference} ${tar}`, 0),
-            method(names.s3, `${node} ${reference} s3://bucket/s.tar --force`, compressedBytes),
-            method(names.skip, `${node} ${reference} s3://bucket/s.tar`, 0),
-        ];
-        if (!settings.isExporterOnly) {
-            const docker = await startDocker(directory, "overlay2");
-            cleanup.push(() => docker.stop());
-            const client = `docker --host ${docker.host}`;
-            const pull = `${client} pull -q ${reference} && ${client} save -o ${tar} ${reference} && ${upload}`;
-            const skopeo = (kind: string): string =>
-                `skopeo --tmpdir ${work} copy --quiet --src-tls-verify=false docker://${reference} ${kind}:${tar} && ${upload}`;
-            methods.push(
-                {
-                    ...method(names.docker, pull, uncompressedBytes),
-                    watched: {
-                        ...watched,
-                        daemons: [docker.processId],
-                        directories: [work, path.join(directory, "docker")],
-                    },
-                    reset: () => {
-                        quiet("docker", "--host", docker.host, "system", "prune", "--all", "--force");
-                        reset();
-                    },
-                },
-                method(names.dockerArchive, skopeo("docker-archive"), uncompressedBytes),
-                method(names.ociArchive, skopeo("oci-archive"), compressedBytes),
-                method(names.limit, limitScript(image, storePort), compressedBytes),
-            );
-        }
-        const series = await compare(methods, settings.rounds);
-        const scaling = settings.isScaling ? await measureScaling(settings, image, node, storePort, cleanup) : [];
-        await report(settings, image, series, scaling);
-    } finally {
-        for (const undo of cleanup.reverse()) await undo();
+    cleanup.push(() => rm(directory, { recursive: true, force: true }));
+    const work = path.join(directory, "work");
+    await mkdir(work);
+    const program = path.join(directory, "exporter.mjs");
+    await writeFile(program, await buildExporterBundle());
+    const node = `${process.execPath} ${program}`;
+    const registry = await startDockerRegistry(directory);
+    cleanup.push(() => registry.stop());
+    const storePort = await startServer("streamStore.ts");
+    const image = await makeImage(registry.host, mb, layers);
+    const { reference, compressedBytes, uncompressedBytes } = image;
+    console.log(`${reference}: ${(compressedBytes / 1e6).toFixed(0)} MB compressed`);
+
+    const watched: Watched = { env: { ...s3Env(storePort), TMPDIR: work }, directories: [work] };
+    const reset = (): void => {
+        // What the method before has left to be written to disk must not slow this one down.
+        quiet("sh", "-c", `rm -rf ${work}/* && sync`);
+    };
+    const method = (name: string, script: string, movedBytes: number): Method => {
+        return { name, script, watched, reset, movedBytes };
+    };
+    const tar = path.join(work, "image.tar");
+    const methods = [
+        method("engine stream to a file", `${node} ${reference} ${tar}`, 0),
+        method(names.s3, `${node} ${reference} s3://bucket/s.tar --force`, compressedBytes),
+        method("engine stream, already there", `${node} ${reference} s3://bucket/s.tar`, 0),
+    ];
+    if (isExporterOnly) {
+        await report(image, await compare(methods, rounds), []);
+        return;
     }
+    const docker = await startDocker(directory, "overlay2");
+    cleanup.push(() => docker.stop());
+    const upload = `aws s3 cp --quiet ${tar} s3://bucket/image.tar`;
+    const client = `docker --host ${docker.host}`;
+    const pull = `${client} pull -q ${reference} && ${client} save -o ${tar} ${reference} && ${upload}`;
+    const skopeo = (kind: string): string =>
+        `skopeo --tmpdir ${work} copy --quiet --src-tls-verify=false docker://${reference} ${kind}:${tar} && ${upload}`;
+    const dockerDirectories = [work, path.join(directory, "docker")];
+    methods.push(
+        {
+            ...method(names.docker, pull, uncompressedBytes),
+            watched: { ...watched, daemons: [docker.processId], directories: dockerDirectories },
+            reset: () => {
+                quiet("docker", "--host", docker.host, "system", "prune", "--all", "--force");
+                reset();
+            },
+        },
+        method(names.dockerArchive, skopeo("docker-archive"), uncompressedBytes),
+        method(names.ociArchive, skopeo("oci-archive"), compressedBytes),
+        method(names.limit, limitScript(image, storePort), compressedBytes),
+    );
+    const series = await compare(methods, rounds);
+
+    // The same export with every connection delayed and capped, at several concurrencies.
+    const { host, port } = new URL(`http://${reference}`);
+    const slowHost = `127.0.0.1:${await startServer("streamCap.ts", port, delayMs, capMb * 1e6)}`;
+    const slowStore = { env: s3Env(await startServer("streamCap.ts", storePort, delayMs, capMb * 1e6)) };
+    const slow = concurrencies.map((concurrency): Method => {
+        const script = `${node} ${reference.replace(host, slowHost)} s3://bucket/slow.tar --force --concurrency ${concurrency}`;
+        return { ...method(`capped, ${concurrency} connections`, script, compressedBytes), watched: slowStore };
+    });
+    await report(image, series, await compare(slow, Math.min(rounds, 3)));
 }
 
-interface ScalingPoint {
-    readonly concurrency: number;
-    readonly wallSeconds: number[];
-}
-
-/** The same export with every connection delayed and capped, at several concurrencies, in turns. */
-async function measureScaling(
-    { delayMs, capMb, rounds }: Settings,
-    image: BenchImage,
-    node: string,
-    storePort: number,
-    cleanup: Cleanup,
-): Promise<ScalingPoint[]> {
-    const { host, port } = new URL(`http://${image.reference}`);
-    const slowRegistry = await startServer(cleanup, "streamCap.ts", port, delayMs, capMb * 1e6);
-    const env = s3Env(await startServer(cleanup, "streamCap.ts", storePort, delayMs, capMb * 1e6));
-    const reference = image.reference.replace(host, `127.0.0.1:${slowRegistry}`);
-    const points: ScalingPoint[] = [1, 2, 4, 8, 16].map((concurrency) => ({ concurrency, wallSeconds: [] }));
-    for (let round = 0; round < Math.min(rounds, 3); round++) {
-        for (const { concurrency, wallSeconds } of points) {
-            const script = `${node} ${reference} s3://bucket/slow.tar --force --concurrency ${concurrency}`;
-            const result = await measure(script, { env });
-            console.log(`capped, ${concurrency} connections: ${result.wallSeconds.toFixed(2)} s`);
-            wallSeconds.push(result.wallSeconds);
-        }
-    }
-    return points;
-}
-
-async function report(
-    settings: Settings,
-    image: BenchImage,
-    series: readonly Series[],
-    scaling: readonly ScalingPoint[],
-): Promise<void> {
-    const { rounds, delayMs, capMb } = settings;
+/** Writes the results; `slow` is of {@link concurrencies}. */
+async function report(image: BenchImage, series: readonly Series[], slow: readonly Series[]): Promise<void> {
+    const { mb, layers, rounds, capMb, delayMs, isExporterOnly } = settings;
     const machine = {
         cpu: `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`,
         memoryGb: Math.round(totalmem() / 1e9),
@@ -232,44 +181,40 @@ async function report(
         date: new Date().toISOString().slice(0, 10),
     };
     const seconds = (name: string): number => median(series.find(({ method }) => method === name)?.wallSeconds ?? []);
-    const slowSeconds = (connections: number): number =>
-        median(scaling.find(({ concurrency }) => concurrency === connections)?.wallSeconds ?? []);
+    const scaling = slow.map(({ wallSeconds }, at) => ({ concurrency: concurrencies[at] ?? 0, wallSeconds }));
     const ratios = {
         dockerWayOverStream: seconds(names.docker) / seconds(names.s3),
         fastestSkopeoOverStream: Math.min(seconds(names.dockerArchive), seconds(names.ociArchive)) / seconds(names.s3),
         streamOverLimit: seconds(names.s3) / seconds(names.limit),
-        oneConnectionOverEight: slowSeconds(1) / slowSeconds(8),
     };
-    const measuredRatios = Object.entries(ratios).filter(([, value]) => !Number.isNaN(value));
     const scalingRows = scaling.map(({ concurrency, wallSeconds }) => {
-        const time = median(wallSeconds);
-        return `| ${concurrency} | ${time.toFixed(2)} | ${(slowSeconds(1) / time).toFixed(1)} |`;
+        const timesFaster = median(scaling[0]?.wallSeconds ?? []) / median(wallSeconds);
+        return [String(concurrency), median(wallSeconds).toFixed(2), timesFaster.toFixed(1)];
     });
-    const scalingHead = ["| connections each way | wall s (median) | times faster |", "| --- | --- | --- |"];
     const [compressed, uncompressed] = [image.compressedBytes, image.uncompressedBytes].map((bytes) =>
         (bytes / 1e6).toFixed(0),
     );
     const markdown = [
-        `# Engine stream, ${compressed} MB compressed, ${uncompressed} MB not, ${image.layers.length} layers`,
+        `# Engine stream, ${compressed} MB compressed, ${uncompressed} MB not, ${layers} layers`,
         `${machine.cpu}, ${machine.memoryGb} GB, Linux ${machine.kernel}, Node ${machine.node}, ${machine.date}. ${rounds} rounds, interleaved.`,
-        tableOf(series),
-        measuredRatios.map(([key, value]) => `- ${key}: ${value.toFixed(2)}`).join("\n"),
-        ...(settings.isScaling
-            ? [
+        tableOfSeries(series),
+        ...(isExporterOnly
+            ? []
+            : [
+                  Object.entries(ratios)
+                      .map(([key, value]) => `- ${key}: ${value.toFixed(2)}`)
+                      .join("\n"),
                   `## Every connection with ${delayMs} ms delay and ${capMb} MB/s`,
-                  [...scalingHead, ...scalingRows].join("\n"),
-              ]
-            : []),
+                  tableOf(["connections each way", "wall s (median)", "times faster"], scalingRows),
+              ]),
     ].join("\n\n");
-    const results = path.join(
-        __dirname,
-        "results",
-        `stream-${settings.mb}mb${settings.isExporterOnly ? "-exporter-only" : ""}`,
-    );
+    const results = path.join(__dirname, "results", `stream-${mb}mb${isExporterOnly ? "-exporter-only" : ""}`);
     const numbers = { settings, machine, image, ratios, series, scaling };
     await writeFile(`${results}.json`, `${JSON.stringify(numbers, null, 2)}\n`);
     await writeFile(`${results}.md`, `${markdown}\n`);
     console.log(markdown);
 }
 
-void main();
+void main().finally(async () => {
+    for (const undo of cleanup.reverse()) await undo();
+});

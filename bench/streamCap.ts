@@ -1,4 +1,5 @@
 import * as net from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /*
  * What a connection to ECR or S3 is like and one on this machine is not: every connection through this relay has a
@@ -6,49 +7,25 @@ import * as net from "node:net";
  * A process of its own, with the arguments PORT DELAY_MS BYTES_PER_SECOND, which sends its parent its port.
  */
 
-const [target = "", delay = "", rate = ""] = process.argv.slice(2);
-const delayMs = Number(delay);
-const bytesPerMs = Number(rate) / 1000;
-const windowBytes = 256 * 1024;
+const [port = 0, delayMs = 0, bytesPerSecond = 0] = process.argv.slice(2).map(Number);
+/** Timers are late by some milliseconds, which are made up for; what was idle for longer gets no more for it. */
+const toleranceMs = 10;
 
 /** Passes bytes on in their order, each when a link of this delay and bandwidth would have brought it. */
-function relay(from: net.Socket, to: net.Socket): void {
-    const underWay: { chunk: Buffer; due: number }[] = [];
+async function relay(from: net.Socket, to: net.Socket): Promise<void> {
     let free = 0;
-    let bytes = 0;
-    let isEnded = false;
-
-    function deliver(): void {
-        for (let next = underWay[0]; next !== undefined && next.due <= performance.now(); next = underWay[0]) {
-            underWay.shift();
-            bytes -= next.chunk.length;
-            to.write(next.chunk);
-        }
-        if (underWay[0]) {
-            setTimeout(deliver, Math.max(0, underWay[0].due - performance.now()));
-        } else if (isEnded) {
-            to.end();
-        }
-        from.resume();
+    for await (const chunk of from as AsyncIterable<Buffer>) {
+        free = Math.max(free, performance.now() - toleranceMs) + (chunk.length / bytesPerSecond) * 1000;
+        const wait = free - performance.now();
+        if (wait > 1) await sleep(wait);
+        setTimeout(() => to.write(chunk), delayMs);
     }
-    from.on("data", (chunk: Buffer) => {
-        free = Math.max(free, performance.now()) + chunk.length / bytesPerMs;
-        bytes += chunk.length;
-        if (bytes > windowBytes + bytesPerMs * delayMs) from.pause();
-        if (underWay.push({ chunk, due: free + delayMs }) === 1) {
-            setTimeout(deliver, Math.max(0, free + delayMs - performance.now()));
-        }
-    });
-    from.on("close", () => {
-        isEnded = true;
-        if (underWay.length === 0) to.end();
-    });
-    from.on("error", () => undefined);
+    setTimeout(() => to.end(), delayMs);
 }
 
 const server = net.createServer({ noDelay: true }, (client) => {
-    const upstream = net.connect({ port: Number(target), host: "127.0.0.1", noDelay: true });
-    relay(client, upstream);
-    relay(upstream, client);
+    const upstream = net.connect({ port, host: "127.0.0.1", noDelay: true });
+    relay(client, upstream).catch(() => upstream.destroy());
+    relay(upstream, client).catch(() => client.destroy());
 });
 server.listen(0, "127.0.0.1", () => process.send?.((server.address() as net.AddressInfo).port));

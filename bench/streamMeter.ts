@@ -17,7 +17,7 @@ export interface Measurement {
 
 /** What to watch beside the command. */
 export interface Watched {
-    readonly env?: NodeJS.ProcessEnv;
+    readonly env: NodeJS.ProcessEnv;
     /** Processes that work for the command and outlive it, with all below them. */
     readonly daemons?: readonly number[];
     readonly directories?: readonly string[];
@@ -29,9 +29,9 @@ const ticksPerSecond = 100; // USER_HZ, the same on every Linux architecture tha
 
 /** Runs a shell script and measures it. Linux only: it reads /proc. */
 export async function measure(script: string, watched: Watched): Promise<Measurement> {
-    const { env = process.env, daemons = [], directories = [] } = watched;
+    const { env, daemons = [], directories = [] } = watched;
     const diskOf = (): number => directories.reduce((sum, directory) => sum + sizeOf(directory), 0);
-    const cpuOf = (): number => reapedCpu() + sumOver(daemons, "cpuSeconds");
+    const cpuOf = (): number => (statOf("self")?.childrenSeconds ?? 0) + sumOver(daemons, "cpuSeconds");
     const diskBefore = diskOf();
     const cpuBefore = cpuOf();
     const started = performance.now();
@@ -39,14 +39,14 @@ export async function measure(script: string, watched: Watched): Promise<Measure
     const log = text(child.stderr);
     let peakRssBytes = 0;
     let peakDiskBytes = 0;
-    let count = 0;
     const timer = setInterval(() => {
         peakRssBytes = Math.max(peakRssBytes, sumOver([child.pid ?? 0, ...daemons], "rssBytes"));
-        if (count++ % 2 === 0) peakDiskBytes = Math.max(peakDiskBytes, diskOf() - diskBefore);
     }, sampleMs);
+    const diskTimer = setInterval(() => (peakDiskBytes = Math.max(peakDiskBytes, diskOf() - diskBefore)), 2 * sampleMs);
     const [code] = (await once(child, "close")) as [number | null];
     const wallSeconds = (performance.now() - started) / 1000;
     clearInterval(timer);
+    clearInterval(diskTimer);
     if (code !== 0) throw new Error(`"${script}" ended with ${String(code)}:\n${await log}`);
     peakDiskBytes = Math.max(peakDiskBytes, diskOf() - diskBefore);
     return { wallSeconds, cpuSeconds: cpuOf() - cpuBefore, peakRssBytes, peakDiskBytes };
@@ -55,42 +55,30 @@ export async function measure(script: string, watched: Watched): Promise<Measure
 interface ProcessStat {
     readonly pid: number;
     readonly parent: number;
-    /** Own time and that of ended children, in seconds. */
+    /** Own time and that of ended children. */
     readonly cpuSeconds: number;
+    /** Time of ended children. */
+    readonly childrenSeconds: number;
     readonly rssBytes: number;
 }
 
-/** The numbers of a process after its name: man proc_pid_stat, from field 4 on. */
-function fieldsOf(pid: string): number[] {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    const [, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields.map(Number);
-}
-
-function cpuSecondsIn(fields: readonly number[]): number {
-    return fields.reduce((sum, ticks) => sum + ticks, 0) / ticksPerSecond;
-}
-
-/** Time of the ended children of this process. */
-function reapedCpu(): number {
-    return cpuSecondsIn(fieldsOf("self").slice(12, 14));
-}
-
+/** What the kernel says of a process (man proc_pid_stat); undefined for one that has ended. */
 function statOf(pid: string): ProcessStat | undefined {
     try {
-        const fields = fieldsOf(pid);
-        const [parent = 0] = fields;
-        const cpuSeconds = cpuSecondsIn(fields.slice(10, 14));
-        return { pid: Number(pid), parent, cpuSeconds, rssBytes: (fields[20] ?? 0) * 4096 };
+        const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+        const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // the name before may hold anything
+        const numberIn = (field: number): number => Number(fields[field - 3]);
+        const childrenSeconds = (numberIn(16) + numberIn(17)) / ticksPerSecond;
+        const cpuSeconds = (numberIn(14) + numberIn(15)) / ticksPerSecond + childrenSeconds;
+        return { pid: Number(pid), parent: numberIn(4), cpuSeconds, childrenSeconds, rssBytes: numberIn(24) * 4096 };
     } catch {
-        return undefined; // it has ended
+        return undefined;
     }
 }
 
 /** What processes and everything below them have together. */
 function sumOver(roots: readonly number[], what: "cpuSeconds" | "rssBytes"): number {
-    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-    const all = pids.flatMap((pid) => statOf(pid) ?? []);
+    const all = readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? (statOf(name) ?? []) : []));
     const members = new Set(roots);
     for (let before = 0; before !== members.size;) {
         before = members.size;

@@ -1,10 +1,8 @@
+import type { Measurement } from "./streamMeter";
+
 /** Runs of one method. */
-export interface Series {
+export interface Series extends Readonly<Record<keyof Measurement, number[]>> {
     readonly method: string;
-    readonly wallSeconds: number[];
-    readonly cpuSeconds: number[];
-    readonly peakRssBytes: number[];
-    readonly peakDiskBytes: number[];
     /** Bytes that the method sends to the object store. */
     readonly movedBytes: number;
 }
@@ -16,21 +14,24 @@ export function median(values: readonly number[]): number {
     return ((sorted[Math.floor(middle)] ?? NaN) + (sorted[Math.ceil(middle)] ?? NaN)) / 2;
 }
 
+/** A Markdown table. */
+export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
+    return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
 const megabytes = (bytes: number): string => Math.round(bytes / 1e6).toString();
-const range = (values: readonly number[]): string =>
-    `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`;
 
 /** A Markdown table of medians, with the range of the times. */
-export function tableOf(series: readonly Series[]): string {
+export function tableOfSeries(series: readonly Series[]): string {
     const head = ["method", "wall s (median)", "wall s (range)", "CPU s", "peak RSS MB", "peak disk MB", "sent MB"];
-    const rows = series.map((one) => [
-        one.method,
-        median(one.wallSeconds).toFixed(2),
-        range(one.wallSeconds),
-        median(one.cpuSeconds).toFixed(2),
-        megabytes(Math.max(...one.peakRssBytes)),
-        megabytes(median(one.peakDiskBytes)),
-        megabytes(one.movedBytes),
+    const rows = series.map(({ method, wallSeconds, cpuSeconds, peakRssBytes, peakDiskBytes, movedBytes }) => [
+        method,
+        median(wallSeconds).toFixed(2),
+        `${Math.min(...wallSeconds).toFixed(2)} to ${Math.max(...wallSeconds).toFixed(2)}`,
+        median(cpuSeconds).toFixed(2),
+        megabytes(Math.max(...peakRssBytes)),
+        megabytes(median(peakDiskBytes)),
+        megabytes(movedBytes),
     ]);
-    return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+    return tableOf(head, rows);
 }

@@ -9,17 +9,17 @@ import * as net from "node:net";
  * small machine are taken from the program that is measured, and S3 takes none of them.
  */
 
-/** An object, or an upload of which one comes. */
+/** An object, an upload of which one comes, or an answer that is none. */
 interface Stored {
-    readonly headers: Record<string, string>;
-    readonly body?: Buffer | undefined;
+    readonly metadata: readonly (readonly [name: string, value: string])[];
+    readonly body: Buffer;
     sizeBytes: number;
 }
 
 interface RequestHead {
     readonly method: string;
     readonly url: URL;
-    readonly headers: Record<string, string>;
+    readonly headers: Headers;
     /** Of the body. */
     readonly sizeBytes: number;
 }
@@ -27,57 +27,50 @@ interface RequestHead {
 const bufferBytes = 256 * 1024;
 const keptBytes = 64 * 1024;
 const objects = new Map<string, Stored>();
+/** By the keys of their objects: nobody uploads one twice at a time. */
 const uploads = new Map<string, Stored>();
+const textAnswer = (text: string): Stored => ({ metadata: [], body: Buffer.from(text), sizeBytes: 0 });
 
-function metadataOf({ headers }: RequestHead): Record<string, string> {
-    return Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith("x-amz-meta-")));
-}
-
-function answer(request: RequestHead, body: Buffer): [number, Stored | string] {
-    const { method, url, sizeBytes } = request;
-    const uploadId = url.searchParams.get("uploadId");
-    const stored = objects.get(url.pathname);
-    if (method === "HEAD" || method === "GET") return stored ? [200, stored] : [404, ""];
-    if (method === "DELETE") return [204, ""];
-    if (method === "POST" && uploadId === null) {
-        const id = `upload-${uploads.size}`;
-        uploads.set(id, { headers: metadataOf(request), sizeBytes: 0 });
-        return [200, `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`];
+/** Does what a request asks for. @returns undefined for an object that does not exist */
+function answer({ method, url, headers, sizeBytes }: RequestHead, body: Buffer): Stored | undefined {
+    const { pathname: key, searchParams } = url;
+    if (method === "HEAD" || method === "GET") return objects.get(key);
+    const stored = { metadata: [...headers].filter(([name]) => name.startsWith("x-amz-meta-")), body, sizeBytes };
+    const upload = uploads.get(key);
+    if (searchParams.has("uploads")) {
+        uploads.set(key, stored);
+        return textAnswer("<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>");
     }
-    const upload = uploads.get(uploadId ?? "");
     if (method === "POST") {
-        objects.set(url.pathname, upload ?? { headers: {}, sizeBytes: 0 });
-        return [200, '<CompleteMultipartUploadResult><ETag>"x"</ETag></CompleteMultipartUploadResult>'];
+        objects.set(key, upload ?? stored);
+        return textAnswer('<CompleteMultipartUploadResult><ETag>"x"</ETag></CompleteMultipartUploadResult>');
     }
-    if (upload) upload.sizeBytes += sizeBytes;
-    else objects.set(url.pathname, { headers: metadataOf(request), body, sizeBytes });
-    return [200, ""];
+    if (upload && searchParams.has("uploadId")) upload.sizeBytes += sizeBytes;
+    else objects.set(key, stored);
+    return textAnswer("");
 }
 
 function answerText(request: RequestHead, body: Buffer): Buffer {
-    const [status, found] = answer(request, body);
-    const isText = typeof found === "string";
-    const content = isText ? Buffer.from(found) : (found.body ?? Buffer.alloc(0));
-    const headers: Record<string, string | number> = {
-        ...(isText ? {} : found.headers),
-        etag: '"x"',
-        "content-length": request.method === "HEAD" && !isText ? found.sizeBytes : content.length,
-    };
-    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    const head = Buffer.from(`HTTP/1.1 ${status} ${status < 300 ? "OK" : "Not Found"}\r\n${lines.join("")}\r\n`);
-    return request.method === "HEAD" ? head : Buffer.concat([head, content]);
+    const found = answer(request, body);
+    const isHead = request.method === "HEAD";
+    const { metadata, body: content, sizeBytes } = found ?? textAnswer("");
+    const fields = [...metadata, ["etag", '"x"'], ["content-length", isHead ? sizeBytes : content.length]] as const;
+    const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`);
+    const head = Buffer.from(`HTTP/1.1 ${found ? "200 OK" : "404 Not Found"}\r\n${lines.join("")}\r\n`);
+    return isHead ? head : Buffer.concat([head, content]);
 }
 
 function parseHead(text: string): RequestHead {
     const [requestLine = "", ...lines] = text.split("\r\n");
     const [method = "", target = ""] = requestLine.split(" ");
-    const fields = lines.map((line): [string, string] => {
+    const headers = new Headers();
+    for (const line of lines) {
         const colon = line.indexOf(":");
-        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
-    });
-    const headers = Object.fromEntries(fields);
-    if (headers["transfer-encoding"] !== undefined) throw new Error("Only bodies of a known length can be read.");
-    return { method, url: new URL(target, "http://store"), headers, sizeBytes: Number(headers["content-length"] ?? 0) };
+        headers.append(line.slice(0, colon), line.slice(colon + 1));
+    }
+    if (headers.has("transfer-encoding")) throw new Error("Only bodies of a known length can be read.");
+    const url = new URL(target, "http://store");
+    return { method, url, headers, sizeBytes: Number(headers.get("content-length")) };
 }
 
 /** Reads requests one after the other from the pieces that a connection receives, and answers them. */
@@ -96,7 +89,7 @@ function createReader(send: (bytes: Buffer | string) => void): (piece: Buffer) =
                 text = end < 0 ? all : Buffer.alloc(0);
                 if (end < 0) return;
                 request = parseHead(all.toString("latin1", 0, end));
-                if (request.headers["expect"] === "100-continue") send("HTTP/1.1 100 Continue\r\n\r\n");
+                if (request.headers.has("expect")) send("HTTP/1.1 100 Continue\r\n\r\n");
                 rest = all.subarray(end + 4);
                 missingBytes = request.sizeBytes;
                 kept = [];
