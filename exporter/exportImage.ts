@@ -1,13 +1,12 @@
 import { asExportError, ExportError } from "../contract/errors";
 import { type ImageReference, isDigest, parseReference } from "../contract/image";
 import { defaultPlatform, parsePlatform, platformText } from "../contract/platform";
-import type { ExportRecord } from "../contract/record";
+import { archiveLayout, type ExportRecord, schemaVersion } from "../contract/record";
 import type { RequestVariable } from "../contract/request";
 import type { ExportResult } from "../contract/result";
-import { defaultPartBytes, planParts } from "./archive/parts";
-import { planArchive } from "./archive/plan";
-import { createRecord, idFrom } from "./createRecord";
-import { type Destination, type Location, parseLocation } from "./destination/destination";
+import { planParts } from "./archive/parts";
+import { planArchive, recordedImages } from "./archive/plan";
+import { type Destination, parseLocation } from "./destination/destination";
 import { fileDestination } from "./destination/fileDestination";
 import { createS3Client } from "./destination/s3Client";
 import { s3Destination } from "./destination/s3Destination";
@@ -16,6 +15,9 @@ import type { CredentialSource } from "./registry/credentials";
 import { type ResolvedImage, resolveImage } from "./registry/image";
 import { openRegistry, type Registry } from "./registry/registry";
 import { transfer } from "./transfer";
+
+/** This engine's version; it changes when the archives or records that it writes do. */
+export const engineVersion = "0.1.0";
 
 /** What to export, where to, and how. */
 export interface ExportOptions {
@@ -49,11 +51,6 @@ export interface ExportOptions {
      * @default 83886080 (80 MiB), enough for archives up to 800 GB
      */
     readonly memoryBytes?: number | undefined;
-    /**
-     * What a part should measure, in bytes.
-     * @default 5242880 (5 MiB)
-     */
-    readonly partBytes?: number | undefined;
     /**
      * How often requests to the registry and to S3 are tried again.
      * @default 8 attempts, 0.2 s to 20 s apart
@@ -107,9 +104,6 @@ export interface ExportOutcome extends Omit<ExportResult, "artifactBucket" | "ar
 
 const digestVariable: RequestVariable = "IMAGE_DIGEST";
 
-/** The options with their defaults. */
-type Settings = ReturnType<typeof withDefaults>;
-
 /**
  * Exports an image: registry to tar to destination, without anything in between. See docs on the archive for what
  * the tar is; the same image under the same name gives the same bytes, always.
@@ -118,49 +112,57 @@ type Settings = ReturnType<typeof withDefaults>;
  */
 export async function exportImage(options: ExportOptions): Promise<ExportOutcome> {
     const settings = withDefaults(options);
-    const abort = new AbortController();
+    const { abort, timeoutMs, progress } = settings;
     const stop = (): void => {
-        abort.abort(asExportError(settings.signal?.reason));
+        abort.abort(asExportError(options.signal?.reason));
     };
-    settings.signal?.addEventListener("abort", stop);
-    const progress = createProgress(options.onProgress);
-    const { timeoutMs } = settings;
+    options.signal?.addEventListener("abort", stop);
     const endInTime = (): void => {
-        const { writtenBytes, totalBytes } = progress.soFar();
+        const { writtenBytes, totalBytes } = progress;
         const done = totalBytes === 0 ? "nothing" : `${writtenBytes} of ${totalBytes} bytes`;
         const message = `The export had ${((timeoutMs ?? 0) / 60_000).toFixed(1)} minutes, and ${done} had been written. Give it more time, or a larger machine.`;
         abort.abort(new ExportError("BuildTimedOut", message));
     };
     const timer = timeoutMs === undefined ? undefined : setTimeout(endInTime, timeoutMs);
     try {
-        settings.signal?.throwIfAborted();
-        return await runExport(settings, abort, progress);
+        options.signal?.throwIfAborted();
+        return await runExport(settings);
     } catch (error) {
         throw asExportError(error);
     } finally {
         clearTimeout(timer);
-        settings.signal?.removeEventListener("abort", stop);
+        options.signal?.removeEventListener("abort", stop);
     }
 }
+
+/** An export: the options with their defaults, what stops it, and how far it is. */
+type Settings = ReturnType<typeof withDefaults>;
 
 function withDefaults(options: ExportOptions) {
     const env = options.env ?? process.env;
     const timeoutMs = options.timeoutMs ?? timeoutIn(env);
     const deadline = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
+    const abort = new AbortController();
+    const progress = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
     return {
         ...options,
         reference: referenceOf(options.image, env),
         location: parseLocation(options.destination),
         request: parsePlatform(options.platform ?? defaultPlatform),
-        force: options.force ?? false,
         insecure: options.insecure ?? false,
-        concurrency: positive("concurrency", options.concurrency ?? 8),
-        memoryBytes: positive("memoryBytes", options.memoryBytes ?? 80 * 1024 * 1024),
-        partBytes: positive("partBytes", options.partBytes ?? defaultPartBytes),
+        concurrency: options.concurrency ?? 8,
+        memoryBytes: options.memoryBytes ?? 80 * 1024 * 1024,
         retryPolicy: { deadline, onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
         timeoutMs,
-        idleTimeoutMs: positive("idleTimeoutMs", options.idleTimeoutMs ?? 30_000),
+        idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
         env,
+        abort,
+        signal: abort.signal,
+        progress,
+        report: (change: Partial<ExportProgress>): void => {
+            Object.assign(progress, change);
+            options.onProgress?.({ ...progress });
+        },
     };
 }
 
@@ -193,65 +195,29 @@ function referenceOf(image: string, env: NodeJS.ProcessEnv): ImageReference {
     );
 }
 
-function positive(name: string, value: number): number {
-    if (!Number.isSafeInteger(value) || value < 1) {
-        throw new ExportError("InvalidInput", `${name} is ${value}: expected a whole number from 1 on.`);
-    }
-    return value;
-}
-
-async function runExport(
-    settings: Settings,
-    abort: AbortController,
-    progress: ReturnType<typeof createProgress>,
-): Promise<ExportOutcome> {
-    const { reference, request, location, force } = settings;
-    const { signal } = abort;
-    const registry = openRegistry(reference, { ...settings, signal, onBytes: progress.fetched });
-    const destination = openDestination(location, settings, signal);
+async function runExport(settings: Settings): Promise<ExportOutcome> {
+    const { reference, request, location, force, retryPolicy, signal, progress, report } = settings;
+    const onBytes = (bytes: number): void => {
+        report({ fetchedBytes: progress.fetchedBytes + bytes });
+    };
+    const registry = openRegistry(reference, { ...settings, onBytes });
+    const destination =
+        location.kind === "file"
+            ? fileDestination(location.path)
+            : s3Destination({ ...location, client: createS3Client(settings), retryPolicy, signal });
     try {
         const image = await resolveImage(registry, reference, request, settings.onNote);
         const { digest } = image.documents[0].descriptor;
         const found = force ? undefined : await destination.find();
         if (found && isSameExport(found, digest, settings)) return resultOf(settings, found, true);
-        const record = await writeArchive({ settings, abort, image, registry, destination, progress });
+        const record = await writeArchive(settings, image, registry, destination);
         return record
             ? resultOf(settings, record, false)
-            : resultOf(settings, await awaitSameExport(destination, digest, settings, signal), true);
+            : resultOf(settings, await awaitSameExport(destination, digest, settings), true);
     } finally {
         registry.close();
         destination.close();
     }
-}
-
-/** Counts what has been done, and reports it. */
-function createProgress(onProgress: ExportOptions["onProgress"]) {
-    let progress: ExportProgress = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
-    function report(change: Partial<ExportProgress>): void {
-        progress = { ...progress, ...change };
-        onProgress?.(progress);
-    }
-    return {
-        soFar: () => progress,
-        begin: (totalBytes: number): void => {
-            progress = { ...progress, totalBytes };
-        },
-        fetched: (bytes: number): void => {
-            report({ fetchedBytes: progress.fetchedBytes + bytes });
-        },
-        written: (writtenBytes: number): void => {
-            report({ writtenBytes });
-        },
-    };
-}
-
-interface Work {
-    readonly settings: Settings;
-    readonly abort: AbortController;
-    readonly image: ResolvedImage;
-    readonly registry: Registry;
-    readonly destination: Destination;
-    readonly progress: ReturnType<typeof createProgress>;
 }
 
 /**
@@ -259,46 +225,56 @@ interface Work {
  *
  * @returns its record; undefined when another export replaced the archive before that had its record
  */
-async function writeArchive(work: Work): Promise<ExportRecord | undefined> {
-    const { settings, abort, image, registry, destination, progress } = work;
-    const { concurrency, memoryBytes, env } = settings;
+async function writeArchive(
+    settings: Settings,
+    image: ResolvedImage,
+    registry: Registry,
+    destination: Destination,
+): Promise<ExportRecord | undefined> {
+    const { env, progress, report } = settings;
     const platform = platformText(settings.request);
+    const imageDigest = image.documents[0].descriptor.digest;
     const plan = planArchive(image);
-    const parts = planParts(plan, settings.partBytes);
-    progress.begin(plan.sizeBytes);
-    const metadata = { imageDigest: image.documents[0].descriptor.digest, platform };
-    const writer = await destination.begin({ parts, metadata });
+    const { sizeBytes } = plan;
+    const parts = planParts(sizeBytes);
+    progress.totalBytes = sizeBytes;
+    const writer = await destination.begin(parts, { imageDigest, platform });
     try {
-        const onWritten = progress.written;
-        const moved = { plan, parts, registry, writer, concurrency, memoryBytes, abort, onWritten };
-        const { sha256, crc32 } = await transfer(moved);
-        const facts = { imageUri: settings.image, platform, image, plan, sha256, env, time: new Date() };
-        const record = createRecord({ ...facts, versionId: null });
-        const describe = (versionId: string | null) => ({ ...record, archive: { ...record.archive, versionId } });
-        return await writer.commit(describe, crc32);
+        const onWritten = (writtenBytes: number): void => {
+            report({ writtenBytes });
+        };
+        const { sha256, crc32 } = await transfer({ ...settings, plan, parts, registry, writer, onWritten });
+        const record = {
+            schemaVersion,
+            layout: archiveLayout,
+            engine: { name: "stream", version: engineVersion },
+            imageUri: settings.image,
+            imageName: image.name,
+            platform,
+            imageDigest,
+            indexDigest: image.indexDigest ?? null,
+            images: recordedImages(image, plan),
+            archive: { sha256, sizeBytes, versionId: null },
+            executionId: idFrom(env, "EXECUTION_ID"),
+            buildId: idFrom(env, "CODEBUILD_BUILD_ID"),
+            time: new Date().toISOString(),
+        } as const;
+        return await writer.commit((versionId) => ({ ...record, archive: { ...record.archive, versionId } }), crc32);
     } catch (error) {
-        await takeBack(writer, error);
+        // That taking back fails as well must not hide why the export did.
+        await writer.abort().catch((second: unknown) => {
+            const { name, message } = asExportError(error);
+            const left = `What was written could not be taken back: ${asExportError(second).message}`;
+            throw new ExportError(name, `${message} ${left}`, error);
+        });
         throw error;
     }
 }
 
-/** Aborts the writer. That it fails as well must not hide why the export did. */
-async function takeBack(writer: { abort(): Promise<void> }, error: unknown): Promise<void> {
-    await writer.abort().catch((second: unknown) => {
-        const { name, message } = asExportError(error);
-        const left = `What was written could not be taken back: ${asExportError(second).message}`;
-        throw new ExportError(name, `${message} ${left}`, error);
-    });
-}
-
-function openDestination(location: Location, settings: Settings, signal: AbortSignal): Destination {
-    if (location.kind === "file") return fileDestination(location.path);
-    return s3Destination({
-        ...location,
-        client: createS3Client(settings),
-        retryPolicy: settings.retryPolicy,
-        signal,
-    });
+/** An id that the build passes on in the environment; null where it is missing or empty. */
+function idFrom(env: NodeJS.ProcessEnv, name: string): string | null {
+    const value = env[name] ?? "";
+    return value === "" ? null : value;
 }
 
 /** The same image for the same platform under the same name: the archive would have the same bytes. */
@@ -315,14 +291,9 @@ function isSameExport(record: ExportRecord, digest: string, { request, reference
  * Waits for the record of the export that has replaced this one's archive. Where that is the same export, what was
  * asked for is there; otherwise the two contradict each other, and only one could be at the destination.
  */
-async function awaitSameExport(
-    destination: Destination,
-    digest: string,
-    settings: Settings,
-    signal: AbortSignal,
-): Promise<ExportRecord> {
+async function awaitSameExport(destination: Destination, digest: string, settings: Settings): Promise<ExportRecord> {
     const what = `Another export wrote ${settings.destination} at the same time, and finding its record`;
-    const record = await retry(what, settings.retryPolicy, signal, async () => {
+    const record = await retry(what, settings.retryPolicy, settings.signal, async () => {
         const found = await destination.find();
         if (found === undefined) throw new TransientError("archive and record do not belong together");
         return found;

@@ -1,4 +1,5 @@
-import { combineCrc32, crc32Of } from "./archive/crc32";
+import { crc32 } from "node:zlib";
+import { combineCrc32 } from "./archive/crc32";
 import type { ArchiveWriter } from "./destination/destination";
 import { ExportError } from "../contract/errors";
 import { type BlobStretch, createHasher } from "./archive/hasher";
@@ -50,7 +51,8 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
     const hasher = createHasher();
     // Parts are hashed in their order: what waits for a part that will not come any more is let go.
     signal.addEventListener("abort", () => void hasher.close(), { once: true });
-    const checked: Checked[] = [];
+    const checksums: number[] = [];
+    let sha256 = "";
     let written = 0;
 
     const fail = (error: unknown): void => {
@@ -61,34 +63,37 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
         const slices = slicesOf(plan, part);
         const filled = await Promise.all(slices.map((slice) => fill(slice, memory).catch(fail)));
         signal.throwIfAborted();
-        const checksum = combineAll(filled.filter((stretch) => stretch !== undefined));
+        const checksum = slices.reduce((all, { from, to }, at) => combineCrc32(all, filled[at] ?? 0, to - from), 0);
         await Promise.all([hash(part, slices, memory).catch(fail), write(part, memory, checksum).catch(fail)]);
     }
 
-    async function fill({ segment, from, to, at }: Slice, memory: SharedArrayBuffer): Promise<Checked> {
-        const target = new Uint8Array(memory, at, to - from);
+    /** @returns CRC-32 of the slice */
+    async function fill({ segment, offset, from, to }: Slice, memory: SharedArrayBuffer): Promise<number> {
+        const target = new Uint8Array(memory, from, to - from);
         if ("bytes" in segment) {
-            target.set(segment.bytes.subarray(from, to));
-            return { crc32: crc32Of(target), length: target.length };
+            target.set(segment.bytes.subarray(offset, offset + target.length));
+            return crc32(target);
         }
-        const { digest } = segment;
-        let crc32 = 0;
+        let checksum = 0;
         const onPiece = (piece: Uint8Array): void => {
-            crc32 = crc32Of(piece, crc32);
+            checksum = crc32(piece, checksum);
         };
-        await downloads.use(() => registry.readBlob(digest, from, target, onPiece));
-        return { crc32, length: target.length };
+        await downloads.use(() => registry.readBlob(segment.digest, offset, target, onPiece));
+        return checksum;
     }
 
     async function hash(part: Part, slices: readonly Slice[], memory: SharedArrayBuffer): Promise<void> {
-        const blobs = slices.flatMap(blobStretch);
-        const { finished } = await hasher.add({ turn: part.number - 1, memory, length: part.length, blobs });
-        finished.forEach(assertDigest);
+        const blobs = slices.flatMap(({ segment, from, to, isLast }): BlobStretch[] =>
+            "digest" in segment ? [{ digest: segment.digest, from, to, isLast }] : [],
+        );
+        const result = await hasher.add({ turn: part.number - 1, memory, length: part.length, blobs });
+        result.finished.forEach(assertDigest);
+        if (part.number === parts.length) sha256 = result.sha256;
     }
 
     async function write(part: Part, memory: SharedArrayBuffer, checksum: number): Promise<void> {
         const bytes = new Uint8Array(memory, 0, part.length);
-        checked[part.number - 1] = { crc32: checksum, length: part.length };
+        checksums[part.number - 1] = checksum;
         await uploads.use(() => writer.write(part, bytes, checksum));
         written += part.length;
         onWritten(written);
@@ -99,47 +104,45 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
         for (const part of parts) {
             const memory = await slots.acquire();
             if (signal.aborted) break;
-            const release = (): void => {
-                slots.release(memory);
-            };
-            moving.push(movePart(part, memory).catch(fail).finally(release));
+            const moved = movePart(part, memory).catch(fail);
+            moving.push(
+                moved.finally(() => {
+                    slots.release(memory);
+                }),
+            );
         }
         await Promise.all(moving);
         signal.throwIfAborted();
-        return { sha256: await hasher.digest(), crc32: combineAll(checked) };
+        return {
+            sha256,
+            crc32: parts.reduce((all, { length }, at) => combineCrc32(all, checksums[at] ?? 0, length), 0),
+        };
     } finally {
         await hasher.close();
     }
 }
 
-/** The CRC-32 of a stretch of the archive, and how long it is in bytes. */
-interface Checked {
-    readonly crc32: number;
-    readonly length: number;
-}
-
-/** One stretch of a segment, and where it goes in its part. */
+/** The stretch of a part that is of one segment. */
 interface Slice {
     readonly segment: Segment;
+    /** Where it starts in the segment. */
+    readonly offset: number;
+    /** Where it starts and ends in the part. */
     readonly from: number;
     readonly to: number;
-    readonly at: number;
+    /** Whether it is the segment's end. */
+    readonly isLast: boolean;
 }
 
 function slicesOf(plan: ArchivePlan, part: Part): Slice[] {
     const partEnd = part.offset + part.length;
     const touching = plan.segments.filter(({ offset, length }) => offset < partEnd && offset + length > part.offset);
     return touching.map((segment) => {
-        const from = Math.max(part.offset - segment.offset, 0);
-        const to = Math.min(partEnd - segment.offset, segment.length);
-        return { segment, from, to, at: segment.offset + from - part.offset };
+        const end = segment.offset + segment.length;
+        const from = Math.max(segment.offset - part.offset, 0);
+        const offset = part.offset + from - segment.offset;
+        return { segment, offset, from, to: Math.min(end, partEnd) - part.offset, isLast: end <= partEnd };
     });
-}
-
-function blobStretch({ segment, from, to, at }: Slice): BlobStretch[] {
-    return "digest" in segment
-        ? [{ digest: segment.digest, from: at, to: at + to - from, isLast: to === segment.length }]
-        : [];
 }
 
 function assertDigest([expected, actual]: readonly [string, string]): void {
@@ -159,9 +162,4 @@ function createSlots({ parts, concurrency, memoryBytes }: TransferOptions): Shar
         );
     }
     return Array.from({ length: count }, () => new SharedArrayBuffer(longest));
-}
-
-/** The CRC-32 of stretches one after the other. */
-function combineAll(stretches: readonly Checked[]): number {
-    return stretches.reduce((all, { crc32, length }) => combineCrc32(all, crc32, length), 0);
 }

@@ -1,16 +1,5 @@
-import { crc32 } from "node:zlib";
-
 // CRC-32 of zlib, reflected: the polynomial that S3 means by CRC32 as well.
 const polynomial = 0xedb88320;
-
-/**
- * The CRC-32 of bytes.
- *
- * @param before CRC-32 of what comes before them, which the result then covers as well
- */
-export function crc32Of(bytes: Uint8Array, before = 0): number {
-    return crc32(bytes, before);
-}
 
 /**
  * The CRC-32 of two byte strings one after the other, from the CRC-32 of each and the length of the second. So

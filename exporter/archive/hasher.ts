@@ -22,6 +22,8 @@ export interface HashJob {
 /** What became known by hashing a job's bytes. */
 export interface HashResult {
     readonly turn: number;
+    /** SHA-256 of the archive up to their end, in hexadecimal. */
+    readonly sha256: string;
     /** Blobs that end in these bytes, by the digest expected, with the digest they have. */
     readonly finished: readonly (readonly [expected: string, actual: string])[];
 }
@@ -30,12 +32,9 @@ export interface HashResult {
 export interface Hasher {
     /** Hashes when all earlier turns have been hashed. The memory must not change before that. */
     add(job: HashJob): Promise<HashResult>;
-    /** The sha256 of all bytes added, in hexadecimal. */
-    digest(): Promise<string>;
-    close(): Promise<void>;
+    /** Ends the thread; whatever has not been hashed will not be. */
+    close(): Promise<unknown>;
 }
-
-type Message = HashJob | "digest";
 
 /**
  * The thread's program. Every byte is hashed twice, once for its blob's digest and once for the archive's, at some
@@ -71,14 +70,10 @@ function hashingThread(): void {
             }
         }
         archive.update(new Uint8Array(memory, hashed, length - hashed));
-        return { turn, finished };
+        return { turn, sha256: archive.copy().digest("hex"), finished };
     }
 
-    parentPort?.on("message", (message: HashJob | "digest") => {
-        if (message === "digest") {
-            parentPort.postMessage(archive.digest("hex"));
-            return;
-        }
+    parentPort?.on("message", (message: HashJob) => {
         waiting.set(message.turn, message);
         for (let job = waiting.get(next); job !== undefined; job = waiting.get(next)) {
             waiting.delete(next);
@@ -97,56 +92,24 @@ export function createHasher(): Hasher {
         execArgv: [],
         env: {},
     });
-    interface Waiting {
-        resolve: (result: HashResult) => void;
-        reject: (error: Error) => void;
-    }
-    const waiting = new Map<number, Waiting>();
-    let settleDigest: { resolve: (digest: string) => void; reject: (error: Error) => void } | undefined;
-    let failure: Error | undefined;
-
-    worker.on("message", (message: HashResult | string) => {
-        if (typeof message === "string") {
-            settleDigest?.resolve(message);
-            return;
-        }
-        waiting.get(message.turn)?.resolve(message);
-        waiting.delete(message.turn);
+    const waiting = new Map<number, (result: HashResult) => void>();
+    worker.on("message", (result: HashResult) => {
+        waiting.get(result.turn)?.(result);
+        waiting.delete(result.turn);
     });
-    worker.on("error", (error: Error) => {
-        fail(error);
+    const ended = new Promise<never>((_resolve, reject) => {
+        worker.on("error", reject);
+        worker.on("exit", () => {
+            reject(new Error("the hashing thread has ended"));
+        });
     });
-    worker.on("exit", () => {
-        fail(new Error("the hashing thread has ended"));
-    });
-
-    function fail(error: Error): void {
-        failure ??= error;
-        for (const { reject } of waiting.values()) reject(failure);
-        waiting.clear();
-        settleDigest?.reject(failure);
-    }
-    function send(message: Message, reject: (error: Error) => void): void {
-        if (failure) {
-            reject(failure);
-        } else {
-            worker.postMessage(message);
-        }
-    }
-
+    ended.catch(() => undefined);
     return {
-        add: (job) =>
-            new Promise((resolve, reject) => {
-                waiting.set(job.turn, { resolve, reject });
-                send(job, reject);
-            }),
-        digest: () =>
-            new Promise((resolve, reject) => {
-                settleDigest = { resolve, reject };
-                send("digest", reject);
-            }),
-        close: async () => {
-            await worker.terminate();
+        add: (job) => {
+            const hashed = new Promise<HashResult>((resolve) => waiting.set(job.turn, resolve));
+            worker.postMessage(job);
+            return Promise.race([hashed, ended]);
         },
+        close: () => worker.terminate(),
     };
 }

@@ -3,7 +3,7 @@ import { defaultPlatform, normalPlatform, type Platform, platformText } from "..
 import type { RecordedImage } from "../../contract/record";
 import { type ContainerImage, imagesOf, type ResolvedImage } from "../registry/image";
 import type { Descriptor } from "../registry/manifest";
-import { folderHeader, paddingBytes, tarHeader, trailer } from "./tar";
+import { paddingBytes, tarHeader, trailer } from "./tar";
 
 /** A stretch of the archive: bytes that are known already, or a blob of the registry. */
 export type Segment = { readonly offset: number; readonly length: number } & Content;
@@ -45,8 +45,7 @@ export function planArchive(image: ResolvedImage): ArchivePlan {
     let offset = 0;
 
     function append(content: Content, length: number): void {
-        if (length === 0) return;
-        segments.push({ offset, length, ...content });
+        if (length > 0) segments.push({ offset, length, ...content });
         offset += length;
     }
     function appendBytes(bytes: Uint8Array): void {
@@ -55,7 +54,7 @@ export function planArchive(image: ResolvedImage): ArchivePlan {
 
     for (const entry of entriesOf(image)) {
         const { name, sizeBytes, content } = entry;
-        appendBytes(name.endsWith("/") ? folderHeader(name) : tarHeader(name, sizeBytes));
+        appendBytes(tarHeader(name, sizeBytes));
         files.push({ ...entry, offset });
         append(content, sizeBytes);
         appendBytes(new Uint8Array(paddingBytes(sizeBytes)));
@@ -98,14 +97,8 @@ function indexJson({ name, tag, documents }: ResolvedImage): unknown {
     };
 }
 
-interface DockerImage {
-    readonly Config: string;
-    readonly RepoTags: readonly string[] | null;
-    readonly Layers: readonly string[];
-}
-
 /** The Docker archive's list of the images that `docker load` can take. */
-function manifestJson(image: ResolvedImage): DockerImage[] {
+function manifestJson(image: ResolvedImage): unknown {
     const images = loadableImages(image);
     const names = dockerNames(image, images);
     return images.map(({ manifest: { config, layers } }, at) => ({

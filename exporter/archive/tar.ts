@@ -7,32 +7,29 @@ export const trailer: Uint8Array = new Uint8Array(2 * blockBytes);
 const largestOctalSize = 8 ** 11 - 1;
 
 /**
- * The header block of a regular file: mode 0644, owner 0, time 0, so that it depends on name and size only.
- * A size of 8 GiB or more does not fit the octal field and is written in base 256, which GNU tar, Go's archive/tar
- * (docker, containerd, skopeo, podman), libarchive and Python read; the header stays one block for every size.
+ * The header block of a regular file, or of a folder, whose name ends in a slash: mode 0644 or 0755, owner 0, time 0, so that it
+ * depends on name and size only. A size of 8 GiB or more does not fit the octal field and is written in base 256, which GNU tar,
+ * Go's archive/tar (docker, containerd, skopeo, podman), libarchive and Python read; the header stays one block for every size.
  *
  * @param name Path in the archive, at most 100 ASCII characters.
  * @param sizeBytes Length of the file's content.
  */
 export function tarHeader(name: string, sizeBytes: number): Buffer {
-    return header(name, sizeBytes, "000644", "0");
-}
-
-/** The header block of a folder, in the same way: mode 0755. Its name ends in a slash. */
-export function folderHeader(name: string): Buffer {
-    return header(name, 0, "000755", "5");
-}
-
-function header(name: string, sizeBytes: number, mode: string, type: string): Buffer {
     if (Buffer.byteLength(name) > 100 || !Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
         throw new RangeError(`tarHeader cannot write "${name}" of ${sizeBytes} bytes`);
     }
+    const [mode, type] = name.endsWith("/") ? ["000755", "5"] : ["000644", "0"];
     const block = Buffer.alloc(blockBytes);
     block.write(name, 0);
     block.write(`${mode} \0`, 100);
     block.write("000000 \0", 108);
     block.write("000000 \0", 116);
-    writeSize(block, sizeBytes);
+    if (sizeBytes <= largestOctalSize) {
+        block.write(`${octal(sizeBytes, 11)} `, 124);
+    } else {
+        block[124] = 0x80;
+        block.writeBigUInt64BE(BigInt(sizeBytes), 128);
+    }
     block.write("00000000000 ", 136);
     block.write(type, 156);
     block.write("ustar\u000000", 257);
@@ -104,23 +101,10 @@ export function parseTarHeader(block: Buffer): TarEntry | undefined {
     const linkName = readText(block, 157, 100);
     return {
         name: prefix === "" ? name : `${prefix}/${name}`,
-        sizeBytes: readSize(block),
+        sizeBytes: block[124] === 0x80 ? Number(block.readBigUInt64BE(128)) : readOctal(block, 124, 12),
         type: block[156] === 0 ? "0" : readText(block, 156, 1),
         ...(linkName !== "" && { linkName }),
     };
-}
-
-function writeSize(block: Buffer, sizeBytes: number): void {
-    if (sizeBytes <= largestOctalSize) {
-        block.write(`${octal(sizeBytes, 11)} `, 124);
-        return;
-    }
-    block[124] = 0x80;
-    block.writeBigUInt64BE(BigInt(sizeBytes), 128);
-}
-
-function readSize(block: Buffer): number {
-    return block[124] === 0x80 ? Number(block.readBigUInt64BE(128)) : readOctal(block, 124, 12);
 }
 
 /** The sum of all bytes, the checksum field itself taken as spaces. */

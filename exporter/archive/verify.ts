@@ -7,7 +7,7 @@ import { parseManifest } from "../registry/manifest";
 import { type ArchiveContents, type ArchivedImage, contentsOf, type Files, fileOf, fullName } from "./contents";
 import { blobName, isLinux, planArchive, recordedImages } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
-import { folderHeader, tarHeader } from "./tar";
+import { tarHeader } from "./tar";
 
 /** What the caller asks for beside the record. */
 export interface VerifyOptions {
@@ -136,11 +136,10 @@ async function unplanned(
         const wrong = [...files.values()].flatMap((file): string[] => {
             const { name, offset, content, header } = file;
             const expected = planned.get(name);
-            const isFolder = name.endsWith("/");
             const same =
                 expected?.offset === offset &&
                 expected.sizeBytes === file.sizeBytes &&
-                header.equals(isFolder ? folderHeader(name) : tarHeader(name, file.sizeBytes));
+                header.equals(tarHeader(name, file.sizeBytes));
             if (!same) return [`${name} (${placeOf(file)}) is not what the engine writes there`];
             const bytes = "bytes" in expected.content ? expected.content.bytes : [];
             const at = bytes.findIndex((byte, index) => byte !== content?.[index]);

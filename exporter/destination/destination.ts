@@ -10,12 +10,6 @@ export interface ArchiveMetadata {
     readonly platform: string;
 }
 
-/** What is to be written, known before the first byte. */
-export interface ArchiveOutline {
-    readonly parts: readonly Part[];
-    readonly metadata: ArchiveMetadata;
-}
-
 /** Writes one archive. Nothing is visible at the destination before {@link ArchiveWriter.commit} succeeds. */
 export interface ArchiveWriter {
     /**
@@ -40,8 +34,8 @@ export interface ArchiveWriter {
 export interface Destination {
     /** The record of the complete export that is there, if it is the record of the archive that is there. */
     find(): Promise<ExportRecord | undefined>;
-    /** Begins to write. */
-    begin(outline: ArchiveOutline): Promise<ArchiveWriter>;
+    /** Begins to write an archive of these parts. */
+    begin(parts: readonly Part[], metadata: ArchiveMetadata): Promise<ArchiveWriter>;
     /** Closes connections. */
     close(): void;
 }

@@ -1,4 +1,4 @@
-import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import type { ArchiveWriter, Destination } from "./destination";
 import { recordKey } from "../../contract/keys";
 import { ExportError, messageOf } from "../../contract/errors";
@@ -24,51 +24,36 @@ async function find(path: string): Promise<ExportRecord | undefined> {
 
 async function begin(path: string): Promise<ArchiveWriter> {
     const partial = `${path}.partial-${process.pid}`;
-    const partialRecord = recordKey(partial);
-    const file = await open(partial, "w").catch((error: unknown) => {
-        throw cannotWrite(path, error);
-    });
+    const orRefuse = <T>(action: Promise<T>): Promise<T> =>
+        action.catch((error: unknown) => {
+            throw new ExportError("ExportFailed", `${path} cannot be written: ${messageOf(error)}`, error);
+        });
+    const file = await orRefuse(open(partial, "w"));
+
+    async function finish(record: ExportRecord): Promise<ExportRecord> {
+        await file.sync();
+        await file.close();
+        await writeFile(recordKey(partial), recordText(record), { flush: true });
+        // The record first: whoever sees the archive finds its record.
+        await rename(recordKey(partial), recordKey(path));
+        await rename(partial, path);
+        return record;
+    }
 
     return {
-        async write(part, bytes) {
-            try {
-                await writeAll(file, bytes, part.offset);
-            } catch (error) {
-                throw cannotWrite(path, error);
-            }
-        },
-        async commit(describe) {
-            const record = describe(null);
-            try {
-                await file.sync();
-                await file.close();
-                const recordFile = await open(partialRecord, "w");
-                await recordFile.writeFile(recordText(record));
-                await recordFile.sync();
-                await recordFile.close();
-                // The record first: whoever sees the archive finds its record.
-                await rename(partialRecord, recordKey(path));
-                await rename(partial, path);
-            } catch (error) {
-                throw cannotWrite(path, error);
-            }
-            return record;
-        },
+        write: (part, bytes) => orRefuse(writeAll(file, bytes, part.offset)),
+        commit: (describe) => orRefuse(finish(describe(null))),
         async abort() {
             await file.close().catch(() => undefined);
             await rm(partial, { force: true });
-            await rm(partialRecord, { force: true });
+            await rm(recordKey(partial), { force: true });
         },
     };
 }
 
-async function writeAll(file: Awaited<ReturnType<typeof open>>, bytes: Uint8Array, offset: number): Promise<void> {
+async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
     for (let done = 0; done < bytes.length;) {
         const { bytesWritten } = await file.write(bytes, done, bytes.length - done, offset + done);
         done += bytesWritten;
     }
-}
-
-function cannotWrite(path: string, error: unknown): ExportError {
-    return new ExportError("ExportFailed", `${path} cannot be written: ${messageOf(error)}`, error);
 }

@@ -7,7 +7,7 @@ import * as path from "node:path";
 import { promisify } from "node:util";
 import { buildExporterBundle } from "../../exporter/bundle";
 import { parseProgress } from "../../contract/progress";
-import { engineVersion } from "../../exporter/createRecord";
+import { engineVersion } from "../../exporter/exportImage";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
 import type { FaultRule } from "./support/faults";

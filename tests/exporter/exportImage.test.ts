@@ -139,13 +139,13 @@ describe("exportImage", () => {
         });
     });
 
-    it("makes the same bytes whatever the concurrency, memory, part size, login and redirects", async () => {
+    it("makes the same bytes whatever the concurrency, memory, login and redirects", async () => {
         const first = await run("1", { concurrency: 1, memoryBytes: 13 * mebibyte });
         const { body } = archive();
         registry.options.redirectUses = 3;
         registry.options.login = "bearer";
         const credentials = () => Promise.resolve({ username: "user", password: "secret" });
-        const second = await run("1", { concurrency: 7, partBytes: 16 * mebibyte, force: true, credentials });
+        const second = await run("1", { concurrency: 7, force: true, credentials });
         assert.equal(first.sha256, second.sha256);
         assert.ok(body.equals(archive().body));
     });
@@ -317,8 +317,6 @@ describe("exportImage", () => {
             ["destination", "directory/"],
             ["destination", "s3://bucket/app.tar.json"],
             ["platform", "linux"],
-            ["concurrency", 0],
-            ["memoryBytes", 0.5],
         ] as const) {
             it(`${option} ${JSON.stringify(value)}`, async () => {
                 await assert.rejects(run("1", { [option]: value }), { name: "InvalidInput" });

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ExportRecord } from "../../../contract/record";
-import { folderHeader, paddingBytes, tarHeader, trailer } from "../../../exporter/archive/tar";
+import { paddingBytes, tarHeader, trailer } from "../../../exporter/archive/tar";
 import { digestOf, fileLayer, mediaTypes } from "../support/images";
 
 /** An entry of an archive, with what is changed of its header. */
@@ -94,7 +94,7 @@ function archiveOf({ layer, config, manifest, listed }: Image): Entry[] {
 /** Puts entries into a tar. */
 export function tarOf(entries: readonly Entry[]): Buffer {
     const blocks = entries.flatMap(({ name: file, body, header }) => {
-        const block = file.endsWith("/") && body.length === 0 ? folderHeader(file) : tarHeader(file, body.length);
+        const block = tarHeader(file, body.length);
         if (header) {
             header(block);
             block.write("        ", 148);
@@ -219,7 +219,7 @@ const names: Readonly<Record<string, () => Entry[]>> = {
     "a name beyond ASCII": () => renamed("manifeſt.json"),
     "manifest.json and what is after its zero byte": () =>
         added({ ...entry("manifest.json", evilList), header: (block) => block.write("x", 50) }),
-    "a file with the name of a folder": () => renamed("manifest.json/"),
+    "a file with the name of a folder": () => added({ ...entry("manifest.json/", evilList), header: withType("0") }),
 };
 
 const headers: Readonly<Record<string, () => Entry[]>> = {

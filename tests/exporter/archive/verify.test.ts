@@ -122,10 +122,7 @@ describe("verifyArchive", () => {
         // Some readers take a folder's size for a body, others for nothing.
         const folder = files.get("blobs/sha256/") ?? assert.fail();
         const at = folder.offset - 512;
-        const hiding = Buffer.from(tarHeader("blobs/sha256/", 1024));
-        hiding.write("5", 156);
-        const sum = parseInt(hiding.toString("latin1", 148, 154), 8) + 5;
-        hiding.write(sum.toString(8).padStart(6, "0"), 148);
+        const hiding = tarHeader("blobs/sha256/", 1024);
         await assertRefused(
             Buffer.concat([bytes.subarray(0, at), hiding, Buffer.alloc(1024), bytes.subarray(at + 512)]),
             /^blobs\/sha256\/ is no file and has a size/,
