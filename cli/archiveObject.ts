@@ -1,15 +1,14 @@
 /** Archives in S3: which object a KEY means, what its record says, and its bytes, in order and over many connections. */
-import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, type S3Client } from "@aws-sdk/client-s3";
+import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
 
 import { partitionOf } from "../contract/aws";
 import { messageOf } from "../contract/errors";
 import { recordKey } from "../contract/keys";
 import { type ExportRecord, parseRecord } from "../contract/record";
 import { parseLocation } from "../exporter/destination/destination";
-import { regionOf } from "./aws";
-import { call } from "./call";
+import { call, regionOf } from "./aws";
 import type { Context } from "./context";
-import { asFailure, codeOf, Failure, isDenied, statusOf, usageFailure } from "./failure";
+import { codeOf, Failure, isDenied, statusOf, usageFailure } from "./failure";
 import { findOutputs, type StackOptions } from "./stack";
 
 /** Where an archive is. */
@@ -65,8 +64,18 @@ export function readRecord(text: string, from: string): ExportRecord {
     });
 }
 
-/** The record of an archive; undefined where there is none. */
-export async function fetchRecord(context: Context, place: ObjectPlace): Promise<ExportRecord | undefined> {
+/**
+ * What is at a key, and the record beside it; undefined where there is none.
+ *
+ * @throws Failure when nothing is at the key
+ */
+export async function findNewest(context: Context, place: ObjectPlace) {
+    const [record, object] = await Promise.all([fetchRecord(context, place), headObject(context, place)]);
+    if (object === undefined) throw nothingAt(place);
+    return { record, object };
+}
+
+async function fetchRecord(context: Context, place: ObjectPlace): Promise<ExportRecord | undefined> {
     const key = recordKey(place.key);
     const text = await ask({ ...place, key }, context, async (s3) => {
         const { Body } = await s3.send(new GetObjectCommand({ Bucket: place.bucket, Key: key }));
@@ -75,13 +84,8 @@ export async function fetchRecord(context: Context, place: ObjectPlace): Promise
     return text === undefined ? undefined : readRecord(text, uriOf({ ...place, key }));
 }
 
-/**
- * What is at a key.
- *
- * @param versionId By default the newest version.
- * @returns undefined where there is nothing
- */
-export async function headObject(
+/** @param versionId By default the newest version. */
+async function headObject(
     context: Context,
     place: ObjectPlace,
     versionId?: string,
@@ -94,8 +98,7 @@ export async function headObject(
     });
 }
 
-/** What to say where nothing is at a key. */
-export function nothingAt(place: ObjectPlace): Failure {
+function nothingAt(place: ObjectPlace): Failure {
     return new Failure(`There is nothing at ${uriOf(place)}.`, {
         code: "NoSuchKey",
         next: "`image-export list` shows the exports; the output of each names its key.",
@@ -116,8 +119,7 @@ export interface RecordedArchive {
  * @throws Failure when there is none
  */
 export async function findArchive(context: Context, place: ObjectPlace): Promise<RecordedArchive> {
-    const [record, newest] = await Promise.all([fetchRecord(context, place), headObject(context, place)]);
-    if (newest === undefined) throw nothingAt(place);
+    const { record, object: newest } = await findNewest(context, place);
     if (record === undefined) {
         throw new Failure(`${uriOf(place)} has no record, so it cannot be verified.`, {
             next: "If its export is still running, the record comes at the end. Otherwise export the image to this key again.",
@@ -203,7 +205,7 @@ async function readPart(context: Context, object: ObjectVersion, offset: number,
 }
 
 /**
- * Calls S3 about an object, and says what its errors mean for an archive.
+ * Calls S3 about an object.
  *
  * @returns undefined where there is no such object
  */
@@ -220,12 +222,7 @@ async function ask<T>(
             if (isGone || (isDenied(error) && (await isMissing(s3, place)))) return undefined;
             throw error;
         });
-    try {
-        return await call(context, "s3", arn, unlessMissing, place.region);
-    } catch (error) {
-        context.signal.throwIfAborted();
-        throw explained(asFailure(error, arn), place);
-    }
+    return call(context, S3Client, arn, unlessMissing, place.region);
 }
 
 /**
@@ -240,23 +237,4 @@ async function isMissing(s3: S3Client, { bucket, key }: ObjectPlace): Promise<bo
     } catch {
         return false; // that reading was refused is what counts
     }
-}
-
-/** A failure with what it means for an archive. */
-function explained({ message, details }: Failure, place: ObjectPlace): Failure {
-    const { bucket, key } = place;
-    const explanations: Readonly<Record<string, readonly [message: string, next: string]>> = {
-        PreconditionFailed: [
-            `${uriOf(place)} was replaced while it was being read.`,
-            "Repeat the command: it begins again with what is there now.",
-        ],
-        InvalidObjectState: [
-            `${uriOf(place)} is in a storage class that has to be restored before it can be read.`,
-            `aws s3api restore-object --bucket ${bucket} --key ${key} --restore-request Days=1`,
-        ],
-        NoSuchBucket: [`There is no bucket ${bucket}.`, "The stack's output artifactBucketName has its name."],
-        PermanentRedirect: [`The bucket ${bucket} is in another region.`, "Set AWS_REGION to its region."],
-    };
-    const [said, next] = explanations[details.code ?? ""] ?? [message, details.next];
-    return new Failure(said, { ...details, next });
 }

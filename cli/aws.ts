@@ -1,64 +1,88 @@
-/** The clients of AWS that the command line uses. */
-import type { CloudWatchLogsClient } from "@aws-sdk/client-cloudwatch-logs";
-import type { CodeBuildClient } from "@aws-sdk/client-codebuild";
-import type { S3Client } from "@aws-sdk/client-s3";
-import type { SFNClient } from "@aws-sdk/client-sfn";
-import type { STSClient } from "@aws-sdk/client-sts";
+/** Clients of AWS, and calls that survive what passes: throttling, a broken connection, credentials that have been renewed. */
+import type { Context } from "./context";
+import { asFailure, isExpired, isPassing } from "./failure";
 
-/** The clients that the command line uses, by service. */
-export interface ClientTypes {
-    readonly sfn: SFNClient;
-    readonly s3: S3Client;
-    readonly logs: CloudWatchLogsClient;
-    readonly codebuild: CodeBuildClient;
-    readonly sts: STSClient;
-}
+// The SDK has tried four times within a second or two by itself. Together about a minute and a half.
+const attempts = 8;
+const baseDelayMs = 1000;
+const maxDelayMs = 30_000;
 
-/** A service that the command line uses. */
-export type Service = keyof ClientTypes;
+/** The class of a client of the AWS SDK. */
+export type ClientClass<Client> = new (configuration: {
+    readonly region?: string;
+    readonly maxAttempts: number;
+    readonly requestHandler: { readonly socketTimeout: number };
+    readonly forcePathStyle: boolean;
+}) => Client;
 
 /** Gives clients. */
 export interface AwsClients {
     /** @param region By default the environment's, as for every tool of AWS. */
-    readonly client: <S extends Service>(service: S, region?: string) => Promise<ClientTypes[S]>;
+    readonly client: <Client>(type: ClientClass<Client>, region?: string) => Client;
     /** Forgets all clients and the credentials that they hold: the next ones read them again. */
     readonly renew: () => void;
 }
 
-// Each is loaded when it is first asked for: that takes longer than `--help` may.
-const loaders: {
-    [S in Service]: (configuration: { region?: string; maxAttempts: number }) => Promise<ClientTypes[S]>;
-} = {
-    sfn: async (configuration) => new (await import("@aws-sdk/client-sfn")).SFNClient(configuration),
-    s3: async (configuration) =>
-        new (await import("@aws-sdk/client-s3")).S3Client({
-            ...configuration,
-            // A connection without a byte for so long is stalled.
-            requestHandler: { socketTimeout: 30_000 },
-            // An emulator or another store has no host name for each bucket.
-            forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
-        }),
-    logs: async (configuration) =>
-        new (await import("@aws-sdk/client-cloudwatch-logs")).CloudWatchLogsClient(configuration),
-    codebuild: async (configuration) => new (await import("@aws-sdk/client-codebuild")).CodeBuildClient(configuration),
-    sts: async (configuration) => new (await import("@aws-sdk/client-sts")).STSClient(configuration),
-};
-
 /** Clients with the credentials of the environment: variables, profile, SSO, role of the machine. */
 export function environmentClients(): AwsClients {
-    const clients = new Map<string, Promise<ClientTypes[Service]>>();
+    const regions = new Map<string | undefined, Map<unknown, unknown>>();
     return {
-        client: <S extends Service>(service: S, region?: string) => {
-            const key = `${service} ${region ?? ""}`;
-            const client =
-                clients.get(key) ?? loaders[service]({ ...(region !== undefined && { region }), maxAttempts: 4 });
-            clients.set(key, client);
-            return client as Promise<ClientTypes[S]>;
+        client: <Client>(type: ClientClass<Client>, region?: string) => {
+            const clients = regions.get(region) ?? new Map<unknown, unknown>();
+            const client = (clients.get(type) as Client | undefined) ?? createClient(type, region);
+            regions.set(region, clients.set(type, client));
+            return client;
         },
         renew: () => {
-            clients.clear();
+            regions.clear();
         },
     };
+}
+
+function createClient<Client>(type: ClientClass<Client>, region: string | undefined): Client {
+    return new type({
+        ...(region !== undefined && { region }),
+        maxAttempts: 4,
+        // A connection without a byte for so long is stalled.
+        requestHandler: { socketTimeout: 30_000 },
+        // An emulator or another store has no host name for each bucket.
+        forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
+    });
+}
+
+/**
+ * Calls AWS. What passes is tried again, with backoff and full jitter; after expired credentials once, with credentials
+ * that are read again.
+ *
+ * @param arn What the call is about.
+ * @param region Of the client. @default that of the ARN
+ * @throws Failure that names the ARN
+ */
+export async function call<Client, T>(
+    context: Context,
+    type: ClientClass<Client>,
+    arn: string,
+    action: (client: Client) => Promise<T>,
+    region = regionOf(arn),
+): Promise<T> {
+    let hasRenewed = false;
+    for (let attempt = 1; ; attempt++) {
+        context.signal.throwIfAborted();
+        try {
+            return await action(context.aws.client(type, region));
+        } catch (error) {
+            context.signal.throwIfAborted();
+            if (isExpired(error) && !hasRenewed) {
+                hasRenewed = true;
+                context.aws.renew();
+            } else if (isPassing(error) && attempt < attempts) {
+                const ceiling = Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1));
+                await context.sleep(context.random() * ceiling, context.signal);
+            } else {
+                throw asFailure(error, arn);
+            }
+        }
+    }
 }
 
 /** The region of an ARN; undefined for what has none, as a bucket. */

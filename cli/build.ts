@@ -1,12 +1,21 @@
-/** The build of an execution, and its log. */
-import { GetLogEventsCommand, type GetLogEventsResponse } from "@aws-sdk/client-cloudwatch-logs";
-import { BatchGetBuildsCommand } from "@aws-sdk/client-codebuild";
-import { GetExecutionHistoryCommand, type HistoryEvent } from "@aws-sdk/client-sfn";
+/** The build of an execution: how far it is, by CodeBuild's phases and by what it writes to its log. */
+import { CloudWatchLogsClient, paginateGetLogEvents } from "@aws-sdk/client-cloudwatch-logs";
+import { BatchGetBuildsCommand, CodeBuildClient, type LogsLocation } from "@aws-sdk/client-codebuild";
+import { type HistoryEvent, paginateGetExecutionHistory, SFNClient } from "@aws-sdk/client-sfn";
 
-import { call } from "./call";
+import { parseProgress, parseStep, type Progress } from "../contract/progress";
+import { call } from "./aws";
 import type { Context } from "./context";
 import { codeOf } from "./failure";
-import { followLog, type Stage, stageOfBuild } from "./stage";
+import { formatBytes, partText } from "./terminal";
+
+/** How far an export is. */
+export interface Stage {
+    /** A phase of CodeBuild, or within the phase BUILD a step of the build (contract/progress.ts). */
+    readonly name: string;
+    /** Bytes of the archive that are written, as engine `stream` reports them. */
+    readonly progress?: Progress;
+}
 
 /** Follows the build that an execution started last. */
 export class BuildFollower {
@@ -14,9 +23,7 @@ export class BuildFollower {
     public arn: string | undefined;
     /** How far the export is. */
     public stage: Stage = { name: "checking" };
-    private phase: string | undefined;
     private logged: Stage | undefined;
-    private log: { readonly logGroupName: string | undefined; readonly logStreamName: string } | undefined;
     private nextToken: string | undefined;
 
     public constructor(
@@ -28,62 +35,52 @@ export class BuildFollower {
     public async look(): Promise<readonly string[]> {
         this.arn ??= await this.find();
         if (this.arn === undefined) return [];
-        await this.describe(this.arn);
-        const lines = await this.read(this.arn);
+        const [, id = ""] = this.arn.split(":build/");
+        const { builds: [build] = [] } = await call(this.context, CodeBuildClient, this.arn, (codebuild) =>
+            codebuild.send(new BatchGetBuildsCommand({ ids: [id] })),
+        );
+        const lines = await this.read(this.arn, build?.logs);
         this.logged = followLog(this.logged, lines);
-        this.stage = stageOfBuild(this.phase, this.logged);
+        this.stage = stageOfBuild(build?.currentPhase, this.logged);
         return lines;
     }
 
     private async find(): Promise<string | undefined> {
         const { context, executionArn } = this;
-        let nextToken: string | undefined;
-        do {
+        return call(context, SFNClient, executionArn, async (client) => {
             // From the end: the build is what a running execution waits for, and its last event.
-            const page = await call(context, "sfn", executionArn, (sfn) =>
-                sfn.send(new GetExecutionHistoryCommand({ executionArn, reverseOrder: true, nextToken })),
-            );
-            const arn = page.events?.map(startedBuild).find((each) => each !== undefined);
-            if (arn !== undefined) return arn;
-            nextToken = page.nextToken;
-        } while (nextToken !== undefined);
-        return undefined;
+            const pages = paginateGetExecutionHistory({ client }, { executionArn, reverseOrder: true });
+            for await (const { events = [] } of pages) {
+                const arn = events.map(startedBuild).find((each) => each !== undefined);
+                if (arn !== undefined) return arn;
+            }
+            return undefined;
+        });
     }
 
-    private async describe(arn: string): Promise<void> {
-        const id = arn.slice(arn.indexOf(":build/") + ":build/".length);
-        const { builds: [build] = [] } = await call(this.context, "codebuild", arn, (codebuild) =>
-            codebuild.send(new BatchGetBuildsCommand({ ids: [id] })),
-        );
-        const { groupName: logGroupName, streamName: logStreamName } = build?.logs ?? {};
-        this.phase = build?.currentPhase;
-        if (logStreamName !== undefined) this.log = { logGroupName, logStreamName };
-    }
-
-    private async read(buildArn: string): Promise<readonly string[]> {
-        const { log } = this;
-        const lines: string[] = [];
-        if (log === undefined) return lines;
+    private async read(buildArn: string, log: LogsLocation = {}): Promise<readonly string[]> {
+        const { groupName: logGroupName, streamName: logStreamName } = log;
+        if (logStreamName === undefined) return [];
         const place = buildArn.replace(/:codebuild:/, ":logs:").replace(/:build\/.*$/, "");
-        const arn = `${place}:log-group:${log.logGroupName}:log-stream:${log.logStreamName}`;
-        for (;;) {
-            const { nextToken } = this;
-            const request = new GetLogEventsCommand({ ...log, startFromHead: true, nextToken });
-            const page = await call(this.context, "logs", arn, (logs) => logs.send(request)).catch(
-                (error: unknown): GetLogEventsResponse => {
-                    // CodeBuild names the stream before it creates it.
-                    if (codeOf(error) === "ResourceNotFoundException") return {};
-                    throw error;
-                },
-            );
-            // A progress bar returns to the beginning of its line.
-            const messages = (page.events ?? []).map(({ message = "" }) => message.replace(/\r?\n$/, ""));
-            lines.push(...messages.flatMap((message) => message.split(/\r?\n|\r/)));
-            this.nextToken = page.nextForwardToken ?? nextToken;
-            // At the end of a stream the token stays the same:
-            // docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
-            if (page.nextForwardToken === undefined || page.nextForwardToken === nextToken) return lines;
+        const arn = `${place}:log-group:${logGroupName}:log-stream:${logStreamName}`;
+        const messages: string[] = [];
+        try {
+            await call(this.context, CloudWatchLogsClient, arn, async (client) => {
+                // At the end of a stream the token stays the same:
+                // docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
+                const from = { client, startingToken: this.nextToken, stopOnSameToken: true };
+                const pages = paginateGetLogEvents(from, { logGroupName, logStreamName, startFromHead: true });
+                for await (const { events = [], nextForwardToken } of pages) {
+                    messages.push(...events.map(({ message = "" }) => message.replace(/\r?\n$/, "")));
+                    this.nextToken = nextForwardToken ?? this.nextToken;
+                }
+            });
+        } catch (error) {
+            // CodeBuild names the stream before it creates it.
+            if (codeOf(error) !== "ResourceNotFoundException") throw error;
         }
+        // A progress bar returns to the beginning of its line.
+        return messages.flatMap((message) => message.split(/\r?\n|\r/));
     }
 }
 
@@ -91,4 +88,30 @@ export class BuildFollower {
 function startedBuild({ taskSubmittedEventDetails: submitted }: HistoryEvent): string | undefined {
     if (submitted?.resourceType !== "codebuild") return undefined;
     return /arn:[\w-]+:codebuild:[\w-]+:\d{12}:build\/[\w-]+:[\w-]+/.exec(submitted.output ?? "")?.[0];
+}
+
+/**
+ * How far a build is: its phase, and in the phase BUILD what the log said last. The phases:
+ * docs.aws.amazon.com/codebuild/latest/userguide/view-build-details.html#view-build-details-phases
+ */
+export function stageOfBuild(phase = "BUILD", logged: Stage | undefined): Stage {
+    const name = phase.toLowerCase().replaceAll("_", " ");
+    return name === "build" ? (logged ?? { name }) : { name };
+}
+
+/** The stage after further lines of the log. */
+export function followLog(stage: Stage | undefined, lines: readonly string[]): Stage | undefined {
+    return lines.reduce((last, line) => {
+        const name = parseStep(line);
+        const progress = parseProgress(line);
+        return name === undefined ? (progress ? { name: "export", progress } : last) : { name };
+    }, stage);
+}
+
+/** A stage in one line. */
+export function stageText({ name, progress }: Stage): string {
+    if (progress === undefined || progress.totalBytes === 0) return name;
+    const { writtenBytes, totalBytes, seconds } = progress;
+    const rate = seconds === 0 ? "" : `, ${formatBytes(writtenBytes / seconds)}/s`;
+    return `${name}: ${partText(writtenBytes, totalBytes)}${rate}`;
 }

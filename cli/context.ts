@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { createInterface } from "node:readline/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 
 import { type AwsClients, environmentClients } from "./aws";
 import { type Output, outputTo } from "./terminal";
@@ -29,13 +30,6 @@ export class Interruption extends Error {
     }
 }
 
-/** What a process left. */
-export interface ProcessResult {
-    readonly exitCode: number;
-    readonly stdout: string;
-    readonly stderr: string;
-}
-
 /** All that a command touches. */
 export interface Context {
     /** For results. */
@@ -58,8 +52,8 @@ export interface Context {
      */
     readonly ask: ((question: string) => Promise<string>) | undefined;
     readonly aws: AwsClients;
-    /** Runs a program to its end. Rejects with `code` `ENOENT` where there is no such program. */
-    readonly runProcess: (command: string, args: readonly string[]) => Promise<ProcessResult>;
+    /** Runs a program to its end. Rejects as `execFile` of Node does, where it failed and where there is no such program. */
+    readonly runProgram: (command: string, args: readonly string[]) => Promise<{ readonly stdout: string }>;
 }
 
 /** What a command touches when it runs in this process. */
@@ -84,18 +78,13 @@ export function processContext(root: string): Context {
         signal,
         ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
         aws: environmentClients(),
-        runProcess: (command, args) =>
-            new Promise<ProcessResult>((resolve, reject) => {
-                const options = { cwd: root, signal, maxBuffer: Infinity };
-                const child = execFile(command, args, options, (error, stdout, stderr) => {
-                    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is one, but not by its type
-                    if (typeof error?.code === "string") reject(error);
-                    else resolve({ exitCode: error === null ? 0 : (error.code ?? 1), stdout, stderr });
-                });
-                child.stdin?.end();
-            }).finally(() => {
+        runProgram: async (command, args) => {
+            const running = promisify(execFile)(command, args, { cwd: root, signal, maxBuffer: Infinity });
+            running.child.stdin?.end();
+            return running.finally(() => {
                 signal.throwIfAborted();
-            }),
+            });
+        },
     };
 }
 

@@ -7,19 +7,12 @@ import { recordKey } from "../contract/keys";
 import { recordText } from "../contract/record";
 import { type ObjectVersion, readInOrder, type ReadOptions, type RecordedArchive, uriOf } from "./archiveObject";
 import { type Context, Interruption } from "./context";
-import { asFailure, codeOf, Failure } from "./failure";
-import { formatBytes } from "./terminal";
-
-/** Is told how a download goes. */
-export interface DownloadWatcher {
-    /** Bytes that are there already, before the first of this run; and that of another archive were thrown away. */
-    readonly begin: (found: { readonly bytes: number; readonly isOther: boolean }) => void;
-    readonly progress: (bytes: number) => void;
-}
+import { asFailure, Failure, printNote } from "./failure";
+import { formatBytes, withProgress } from "./terminal";
 
 /**
- * Downloads an archive and its record beside it. Bytes are written in their order, so what is there is the archive's
- * beginning at any time: a download that was broken off goes on at its end.
+ * Downloads an archive and its record beside it. Until it is complete it is FILE.part. Bytes are written in their order, so what
+ * is there is the archive's beginning at any time: a download that was broken off goes on at its end.
  *
  * @throws Failure when the bytes are not those that the record describes; nothing is left then
  */
@@ -27,57 +20,55 @@ export async function download(
     context: Context,
     { object, record }: RecordedArchive,
     file: string,
-    watcher: DownloadWatcher,
     options: Omit<ReadOptions, "from"> = {},
 ): Promise<void> {
-    const part = partOf(file);
+    const { stderr, signal } = context;
+    const part = `${file}.part`;
     const hash = createHash("sha256");
     let bytes = 0;
     try {
-        const found = await findPart(part, object);
-        watcher.begin(found);
+        const from = await findPart(context, part, object);
         await writeFile(recordKey(part), boundTo(object));
-        const target = await open(part, found.bytes > 0 ? "a" : "w");
+        const target = await open(part, from > 0 ? "a" : "w");
         try {
-            if (found.bytes > 0) await addFile(hash, part, context.signal);
-            bytes = found.bytes;
-            for await (const chunk of readInOrder(context, object, { ...options, from: bytes })) {
+            if (from > 0) await addFile(hash, part, signal);
+            bytes = from;
+            const chunks = readInOrder(context, object, { ...options, from });
+            for await (const chunk of withProgress(context, "Downloading", chunks, object.sizeBytes, from)) {
                 await target.writeFile(chunk);
                 hash.update(chunk);
                 bytes += chunk.length;
-                watcher.progress(bytes);
             }
             await target.sync();
         } finally {
             await target.close();
         }
-    } catch (error) {
-        throw brokenOff(error, part, bytes, object);
-    }
-    const sha256 = hash.digest("hex");
-    if (sha256 !== record.archive.sha256) {
-        await Promise.all([part, recordKey(part)].map((each) => rm(each, { force: true })));
-        throw new Failure(
-            `The download of ${uriOf(object)} has the sha256 ${sha256}, its record says ${record.archive.sha256}. It was removed.`,
-            {
-                code: "DigestMismatch",
-                next: "Repeat the command. If it happens again, export the image to this key again.",
-            },
-        );
-    }
-    try {
+        const sha256 = hash.digest("hex");
+        if (sha256 !== record.archive.sha256) {
+            await Promise.all([part, recordKey(part)].map((each) => rm(each, { force: true })));
+            bytes = 0;
+            throw new Failure(
+                `The download of ${uriOf(object)} has the sha256 ${sha256}, its record says ${record.archive.sha256}. It was removed.`,
+                {
+                    code: "DigestMismatch",
+                    next: "Repeat the command. If it happens again, export the image to this key again.",
+                },
+            );
+        }
         // The record first: whoever sees the archive finds its record.
         await writeFile(recordKey(file), recordText(record));
         await rename(part, file);
         await rm(recordKey(part), { force: true });
     } catch (error) {
-        throw brokenOff(error, part, bytes, object);
+        if (error instanceof Interruption) {
+            stderr.write(`${part} is kept. To go on from there:\n  image-export get ${uriOf(object)} ${file}\n`);
+            throw error;
+        }
+        const { message, details } = asFailure(error);
+        const kept = `${part} has ${formatBytes(bytes)} of ${formatBytes(object.sizeBytes)}: the same command goes on from there.`;
+        const next = bytes === 0 ? details.next : [details.next ?? [], kept].flat().join("\n");
+        throw new Failure(message, { ...details, next });
     }
-}
-
-/** Where a download is until it is complete. */
-export function partOf(file: string): string {
-    return `${file}.part`;
 }
 
 /** The sha256 of a file, in hexadecimal. */
@@ -99,39 +90,12 @@ function boundTo({ bucket, key, versionId, eTag, sizeBytes }: ObjectVersion): st
     return `${JSON.stringify({ bucket, key, versionId, eTag, sizeBytes })}\n`;
 }
 
-async function findPart(part: string, object: ObjectVersion): Promise<{ bytes: number; isOther: boolean }> {
-    const bytes = await stat(part).then(
-        ({ size }) => size,
-        () => 0,
-    );
+/** How many bytes of the object are there already; says so, and when they are of something else. */
+async function findPart({ stderr }: Context, part: string, object: ObjectVersion): Promise<number> {
+    const { size = 0 } = (await stat(part).catch(() => undefined)) ?? {};
     const bound = await readFile(recordKey(part), "utf8").catch(() => undefined);
-    const isSame = bound === boundTo(object) && bytes <= object.sizeBytes;
-    return isSame ? { bytes, isOther: false } : { bytes: 0, isOther: bytes > 0 };
-}
-
-/** A failure with what is left of the download, and how to go on. */
-function brokenOff(error: unknown, part: string, bytes: number, { sizeBytes }: ObjectVersion): unknown {
-    if (error instanceof Interruption) return error;
-    const { message, details } = onDisk(error, part, sizeBytes - bytes) ?? asFailure(error);
-    const left = `${part} has ${formatBytes(bytes)} of ${formatBytes(sizeBytes)}: the same command goes on from there.`;
-    const next = [details.next, bytes === 0 ? undefined : left].filter((line) => line !== undefined);
-    return new Failure(message, { ...details, next: next.length === 0 ? undefined : next.join("\n") });
-}
-
-/** Errors of the file system as people read them; undefined for others. */
-function onDisk(cause: unknown, part: string, missingBytes: number): Failure | undefined {
-    const code = codeOf(cause);
-    const advice: readonly (readonly [codes: RegExp, what: string, next: string])[] = [
-        [
-            /^(ENOSPC|EDQUOT|EFBIG)$/,
-            "The disk is full",
-            `Make room for ${formatBytes(missingBytes)} more, or name a file on another disk.`,
-        ],
-        [/^(EACCES|EPERM|EROFS)$/, "You may not write here", "Name a file in a folder of yours."],
-        [/^(ENOENT|ENOTDIR)$/, "There is no such folder", "Create it (mkdir -p), or name a file elsewhere."],
-        [/^EISDIR$/, "There is a folder of this name", "Name another file."],
-    ];
-    const [, what, next] = advice.find(([codes]) => codes.test(code)) ?? [];
-    if (what === undefined) return undefined;
-    return new Failure(`${what}: ${part} cannot be written.`, { code, next, cause });
+    const isSame = bound === boundTo(object) && size <= object.sizeBytes;
+    if (size > 0 && !isSame) printNote(stderr, `${part} is of something else: beginning again.`);
+    if (size > 0 && isSame) stderr.write(`Going on at ${formatBytes(size)} of ${part}.\n`);
+    return isSame ? size : 0;
 }

@@ -1,4 +1,6 @@
 /** Errors as people read them: what happened, AWS's code for it, what it is about, what to do. */
+import type { ExecFileException } from "node:child_process";
+
 import { messageOf } from "../contract/errors";
 import { exitCodes } from "./context";
 import { type Output, styled } from "./terminal";
@@ -36,8 +38,8 @@ const denied = /^(AccessDenied(Exception)?|UnauthorizedOperation|Forbidden|403)$
 const throttled = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
 const unreachable = /^(ENOTFOUND|EAI_AGAIN|ECONN\w+|EPIPE|ETIMEDOUT|ENETUNREACH|TimeoutError|NetworkingError)$/;
 
-/** Errors of the AWS SDK: their codes, what to do, and what to say instead of AWS. */
-const awsErrors: readonly (readonly [codes: RegExp, next: string, says?: string])[] = [
+/** Errors of the AWS SDK and of the file system: their codes, what to do, and what to say instead. */
+const remedies: readonly (readonly [codes: RegExp, next: string, says?: string])[] = [
     [
         /^(CredentialsProviderError|TokenProviderError|NoCredentials)$/,
         "Sign in (`aws sso login`), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
@@ -61,6 +63,25 @@ const awsErrors: readonly (readonly [codes: RegExp, next: string, says?: string]
         /^(ExecutionDoesNotExist|StateMachineDoesNotExist|ResourceNotFound|ResourceNotFoundException)$/,
         "Check ARN, region and account. `image-export list` shows what there is.",
     ],
+    [
+        /^PreconditionFailed$/,
+        "Repeat the command: it begins again with what is there now.",
+        "The object was replaced while it was being read.",
+    ],
+    [
+        /^InvalidObjectState$/,
+        "Restore it: aws s3api restore-object --bucket BUCKET --key KEY --restore-request Days=1",
+        "The object is in a storage class that has to be restored before it can be read.",
+    ],
+    [/^NoSuchBucket$/, "The stack's output artifactBucketName has the name of its bucket."],
+    [/^PermanentRedirect$/, "Set AWS_REGION to the region of the bucket.", "The bucket is in another region."],
+    [/^(ENOSPC|EDQUOT|EFBIG)$/, "The disk is full: make room, or name a file on another disk."],
+    [
+        /^(EACCES|EPERM|EROFS)$/,
+        "You may not read or write here: check the permissions, or name a file in a folder of yours.",
+    ],
+    [/^(ENOENT|ENOTDIR)$/, "There is no such file or folder: check the path; `mkdir -p` creates folders."],
+    [/^EISDIR$/, "There is a folder of this name: name another file."],
     [unreachable, "Check that this machine reaches AWS: network, proxy (HTTPS_PROXY), VPN, and the region's name."],
 ];
 
@@ -114,15 +135,27 @@ export function asFailure(error: unknown, arn?: string): Failure {
         });
     }
     const code = codeOf(error);
-    const [, next, says = message] = awsErrors.find(([codes]) => codes.test(code)) ?? [];
+    const [, next, says = message.replace(`${code}: `, "")] = remedies.find(([codes]) => codes.test(code)) ?? [];
     return new Failure(says, { code, arn: arn ?? /arn:[\w-]+:[^\s"',]+/.exec(message)?.[0], next, cause: error });
 }
 
-/** To catch what starting a program rejects with: explains that there is no such program. */
-export function explainMissing(message: string, next: string): (error: unknown) => never {
-    return (error) => {
-        if (codeOf(error) !== "ENOENT") throw error;
-        throw new Failure(message, { next, cause: error });
+/**
+ * To catch what running a program rejects with.
+ *
+ * @param missing What to do where it is not installed.
+ * @param failed What to do where it failed.
+ */
+export function explainProgram(commandLine: string, missing: string, failed: string): (error: unknown) => never {
+    return (cause) => {
+        if (codeOf(cause) === "ENOENT") {
+            throw new Failure(`There is no program ${commandLine.split(" ")[0]}.`, { next: missing, cause });
+        }
+        const { stderr } = cause as ExecFileException;
+        if (stderr === undefined) throw cause;
+        throw new Failure(`\`${commandLine}\` failed: ${stderr.trim().replace(/^error: /, "")}`, {
+            next: failed,
+            cause,
+        });
     };
 }
 

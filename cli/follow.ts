@@ -2,15 +2,16 @@
 import {
     DescribeExecutionCommand,
     type DescribeExecutionCommandOutput,
+    SFNClient,
+    StartExecutionCommand,
     StopExecutionCommand,
 } from "@aws-sdk/client-sfn";
 
 import { messageOf } from "../contract/errors";
-import { BuildFollower } from "./build";
-import { call } from "./call";
+import { call } from "./aws";
+import { BuildFollower, stageText } from "./build";
 import { type Context, Interruption } from "./context";
 import { isDenied } from "./failure";
-import { stageText } from "./stage";
 import { formatDuration, type Piece, statusLine, styled } from "./terminal";
 
 // Each look is three calls. AWS lets an account make 15 to 25 of each kind a second, for everybody in it.
@@ -20,9 +21,27 @@ const slowestPollMs = 5000;
 /** What Step Functions knows of an execution. */
 export type Execution = DescribeExecutionCommandOutput & { readonly executionArn: string };
 
+/**
+ * Starts an execution.
+ *
+ * @param name Its own makes it safe to send the call again: the same execution is not started twice.
+ * @returns its ARN
+ */
+export async function startExecution(
+    context: Context,
+    stateMachineArn: string,
+    name: string,
+    input: object,
+): Promise<string> {
+    const { executionArn = "" } = await call(context, SFNClient, stateMachineArn, (sfn) =>
+        sfn.send(new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(input) })),
+    );
+    return executionArn;
+}
+
 /** Asks Step Functions. */
 export async function describeExecution(context: Context, executionArn: string): Promise<Execution> {
-    const answer = await call(context, "sfn", executionArn, (sfn) =>
+    const answer = await call(context, SFNClient, executionArn, (sfn) =>
         sfn.send(new DescribeExecutionCommand({ executionArn })),
     );
     return { ...answer, executionArn };
@@ -134,7 +153,7 @@ async function askToStop(context: Context, executionArn: string, { by }: Interru
 /** Stops an execution, and with it its build. */
 export async function stopExecution(context: Context, executionArn: string): Promise<void> {
     const cause = "Stopped with the command line of image-export.";
-    await call(context, "sfn", executionArn, (sfn) =>
+    await call(context, SFNClient, executionArn, (sfn) =>
         sfn.send(new StopExecutionCommand({ executionArn, error: "Stopped", cause })),
     );
 }

@@ -12,7 +12,6 @@ const path = require("node:path");
 
 const root = path.resolve(__dirname, "..");
 const dist = path.join(root, "dist", "cli");
-const dayMs = 24 * 3600 * 1000;
 
 async function main() {
     if (Number(process.versions.node.split(".")[0]) < 22) {
@@ -54,8 +53,6 @@ function bundle(folder) {
             format: "cjs",
             // The ES modules of the AWS SDK: what is not used of them is left out.
             mainFields: ["module", "main"],
-            // Loaded from node_modules where a command needs it: esbuild runs a program of its own.
-            external: ["esbuild"],
             // Without keepNames: the exporter's hashing thread is carried as the text of a function, which the helper that
             // keeps names is no part of.
             minify: true,
@@ -70,10 +67,9 @@ function bundle(folder) {
         const message = `The command line could not be bundled to ${dist}: ${error.message}${next}`;
         throw new Error(message, { cause: error });
     }
-    // Bundles of older sources go; those of the last day may still be running.
-    for (const other of fs.readdirSync(dist).map((name) => path.join(dist, name))) {
-        const isOld = Date.now() - fs.statSync(other).mtimeMs > dayMs;
-        if (other !== folder && isOld) fs.rmSync(other, { recursive: true, force: true });
+    // Bundles of other sources go: who runs one of them has read it as a whole.
+    for (const name of fs.readdirSync(dist).filter((each) => each !== path.basename(folder))) {
+        fs.rmSync(path.join(dist, name), { recursive: true, force: true });
     }
 }
 

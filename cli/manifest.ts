@@ -5,12 +5,10 @@ import { parse as parseCsv } from "csv-parse/sync";
 
 import { messageOf } from "../contract/errors";
 import { parseImageUri } from "../contract/image";
+import { isObject } from "../contract/json";
 import { parsePlatform } from "../contract/platform";
 import { type ExportRequest, requestFields } from "../contract/request";
 import { usageFailure } from "./failure";
-
-/** A request that names its image: a batch never exports the stack's own. */
-export type BatchRequest = ExportRequest & Required<Pick<ExportRequest, "imageUri">>;
 
 /** A row of a file, and where it is, for people. */
 interface Row {
@@ -25,16 +23,12 @@ interface Row {
  * @param name Name of the file; its ending decides the form.
  * @throws Failure that names the row
  */
-export function readManifest(name: string, text: string): BatchRequest[] {
+export function readManifest(name: string, text: string): ExportRequest[] {
     const read = forms[path.extname(name)] ?? readUris;
     // Excel marks UTF-8 with a byte order mark.
     const rows = read(name, text.replace(/^\uFEFF/, ""));
     if (rows.length === 0) throw usageFailure(`${name} names no image.`);
     return rows.map(readRow);
-}
-
-function readUris(name: string, text: string): readonly Row[] {
-    return linesOf(name, text).filter(({ value }) => !value.startsWith("#"));
 }
 
 /** By the ending of the file's name. */
@@ -43,6 +37,10 @@ const forms: Readonly<Record<string, (name: string, text: string) => readonly Ro
     ".jsonl": (name, text) => linesOf(name, text).map(parseLine),
     ".csv": readCsv,
 };
+
+function readUris(name: string, text: string): readonly Row[] {
+    return linesOf(name, text).filter(({ value }) => !value.startsWith("#"));
+}
 
 function readJson(name: string, text: string): readonly Row[] {
     const { value: values } = parseLine({ where: name, value: text });
@@ -66,33 +64,33 @@ function parseLine({ where, value }: { readonly where: string; readonly value: s
 }
 
 function readCsv(name: string, text: string): readonly Row[] {
-    const rows = parseRows(name, text);
-    const columns = rows[0]?.record ?? [];
-    const isKnown = columns.every((column) => requestFields.some((field) => field === column));
-    const isDouble = new Set(columns).size < columns.length;
-    if (!columns.includes("imageUri") || !isKnown || isDouble) {
-        throw usageFailure(
-            `${name} line 1 has the columns ${columns.join(", ")}: expected imageUri, and any of ${requestFields.join(", ")}, each once.`,
-        );
+    try {
+        const rows: unknown = parseCsv(text, {
+            trim: true,
+            skip_empty_lines: true,
+            columns: checkedColumns,
+            on_record: (record: Readonly<Record<string, string>>, { lines }) => {
+                // An empty cell is a field that is left out.
+                const given = Object.entries(record).filter(([, cell]) => cell !== "");
+                const values = given.map(([column, cell]) => [column, column === "force" ? flagOf(cell) : cell]);
+                return { where: `${name} line ${lines}`, value: Object.fromEntries(values) as unknown };
+            },
+        });
+        return rows as readonly Row[];
+    } catch (error) {
+        throw usageFailure(`${name} cannot be read as CSV: ${messageOf(error)}`);
     }
-    return rows.slice(1).map(({ record, info: { lines } }) => {
-        const cells = record.map((cell, at) => [columns[at] ?? "", cell] as const);
-        // An empty cell is a field that is left out.
-        const given = cells.filter(([, cell]) => cell !== "");
-        const value = given.map(([column, cell]) => [column, column === "force" ? flagOf(cell) : cell]);
-        return { where: `${name} line ${lines}`, value: Object.fromEntries(value) as unknown };
-    });
 }
 
-/** Rows of CSV, each with the last line of the file that belongs to it. */
-function parseRows(name: string, text: string) {
-    try {
-        const rows: unknown = parseCsv(text, { trim: true, skip_empty_lines: true, info: true });
-        // The types of csv-parse do not know what `info` changes.
-        return rows as { readonly record: readonly string[]; readonly info: { readonly lines: number } }[];
-    } catch (error) {
-        throw usageFailure(`${name} is not CSV: ${messageOf(error)}`);
+function checkedColumns(columns: readonly string[]): string[] {
+    const fields: readonly string[] = requestFields;
+    const isDouble = new Set(columns).size < columns.length;
+    if (!columns.includes("imageUri") || !columns.every((column) => fields.includes(column)) || isDouble) {
+        refuse(
+            `line 1 has the columns ${columns.join(", ")}: expected imageUri, and any of ${fields.join(", ")}, each once`,
+        );
     }
+    return [...columns];
 }
 
 /** CSV knows strings only; what is neither true nor false is left for {@link checks} to refuse. */
@@ -118,9 +116,9 @@ function refuse(message: string): never {
 }
 
 /** A request is an image URI, or an object with fields of a request. */
-function readRow({ where, value }: Row): BatchRequest {
+function readRow({ where, value }: Row): ExportRequest {
     const request = typeof value === "string" ? { imageUri: value } : value;
-    if (typeof request !== "object" || request === null || Array.isArray(request)) {
+    if (!isObject(request)) {
         throw usageFailure(`${where} is ${JSON.stringify(value)}: expected a request or an image URI.`);
     }
     for (const [field, given] of Object.entries(request)) {
@@ -135,5 +133,5 @@ function readRow({ where, value }: Row): BatchRequest {
         }
     }
     if (!("imageUri" in request)) throw usageFailure(`${where} has no imageUri.`);
-    return request as BatchRequest;
+    return request;
 }

@@ -12,7 +12,6 @@ import { stackVariables } from "./stack";
 const stack = new Option("--stack <NAME>", "Pulumi stack whose outputs say where to look");
 const stateMachine = new Option("--state-machine <ARN>", "state machine of the exports; Pulumi is not needed then");
 const json = new Option("--json", "print the outcome as JSON");
-const wait = new Option("--wait", "follow it to its end (the default)");
 const noWait = new Option("--no-wait", "only start it, and print its ARN");
 const withLogs = new Option("--logs", "print what the build writes as well, while following");
 const since = new Option("--since <TIME>", "how far to look back, for instance 90m, 24h or 7d")
@@ -26,20 +25,18 @@ const key = new Argument("<KEY>", "key in the stack's bucket, or s3://BUCKET/KEY
 
 /** The modules of the commands. */
 const load = {
+    archives: () => require("./commands/archives") as typeof import("./commands/archives"),
     batch: () => require("./commands/batch") as typeof import("./commands/batch"),
     doctor: () => require("./commands/doctor") as typeof import("./commands/doctor"),
     executions: () => require("./commands/executions") as typeof import("./commands/executions"),
-    get: () => require("./commands/get") as typeof import("./commands/get"),
     run: () => require("./commands/run") as typeof import("./commands/run"),
-    start: () => require("./commands/start") as typeof import("./commands/start"),
-    url: () => require("./commands/url") as typeof import("./commands/url"),
     verify: () => require("./commands/verify") as typeof import("./commands/verify"),
 };
 
 /**
  * The whole command line.
  *
- * @param end Is told the exit code of the command that ran.
+ * @param end Is told the exit code of a command that may end otherwise than with success.
  */
 export function createProgram(context: Context, version: string, end: (exitCode: number) => void): Command {
     const program = new Command("image-export")
@@ -90,11 +87,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .option("--key <KEY>", "key of the archive in the stack's bucket; by default from repository and tag")
         .option("--platform <OS/ARCH>", "platform, linux/amd64 by default; all with engine stream")
         .option("--force", "export although the same export is there already")
-        .addOption(wait)
         .addOption(noWait)
         .addOption(withLogs)
         .addOption(json)
-        .action((options) => load.start().start(options, context).then(end));
+        .action((options) => load.executions().start(options, context).then(end));
 
     add(
         "batch",
@@ -105,7 +101,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
     )
         .argument("<FILE>")
         .option("--allow-failures", "succeed whatever becomes of the images")
-        .addOption(wait)
         .addOption(noWait)
         .addOption(json)
         .addOption(stack)
@@ -131,7 +126,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addOption(since)
         .option("--limit <N>", "at most so many, the newest", parseCount(), 20)
         .addOption(json)
-        .action((options) => load.executions().list(options, context).then(end));
+        .action((options) => load.executions().list(options, context));
 
     addAboutStack(
         "logs",
@@ -140,7 +135,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
     )
         .addArgument(execution)
         .option("-f, --follow", "go on until the export has ended")
-        .action((name, options) => load.executions().logs(name, options, context).then(end));
+        .action((name, options) => load.executions().logs(name, options, context));
 
     addAboutStack(
         "stop",
@@ -148,7 +143,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         "4f0c --stack dev",
     )
         .addArgument(execution)
-        .action((name, options) => load.executions().stop(name, options, context).then(end));
+        .action((name, options) => load.executions().stop(name, options, context));
 
     addAboutStack(
         "get",
@@ -161,7 +156,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .option("--load", "hand the archive to `docker load` once it is verified")
         .option("--force", "replace FILE if it exists and is something else")
         .addOption(json)
-        .action((name, file, options) => load.get().get(name, file, options, context).then(end));
+        .action((name, file, options) => load.archives().get(name, file, options, context));
 
     addAboutStack(
         "url",
@@ -173,7 +168,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addArgument(key)
         .addOption(expires)
         .addOption(json)
-        .action((name, options) => load.url().url(name, options, context).then(end));
+        .action((name, options) => load.archives().url(name, options, context));
 
     add(
         "verify",
@@ -203,7 +198,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .option("--concurrency <N>", "ranges fetched and parts written at a time (default 8)", parseCount())
         .option("--memory-mib <N>", "memory for parts under way (default 80)", parseCount(1_000_000))
         .option("--insecure", "plain HTTP to registries that are not on this machine")
-        .action((image, destination, options) => load.run().run(image, destination, options, context).then(end));
+        .action((image, destination, options) => load.run().run(image, destination, options, context));
 
     addAboutStack(
         "doctor",

@@ -2,7 +2,7 @@
 import { messageOf } from "../contract/errors";
 import { readStackOutputs, type StackOutputs } from "../contract/outputs";
 import type { Context } from "./context";
-import { explainMissing, Failure, usageFailure } from "./failure";
+import { explainProgram, Failure, usageFailure } from "./failure";
 
 /** Options of every command that is about a stack. */
 export interface StackOptions {
@@ -51,16 +51,11 @@ export async function findOutputs(options: StackOptions, context: Context): Prom
 async function readOutputs(stack: string, context: Context): Promise<StackOutputs> {
     const args = ["stack", "output", "--json", ...(stack === "" ? [] : ["--stack", stack])];
     const otherwise = `or give --state-machine ARN, or set ${stackVariables.stateMachine}.`;
-    const missing = "Pulumi, which knows the outputs of the stack, is not installed.";
-    const install = `Install it (https://www.pulumi.com/docs/install/), ${otherwise}`;
-    const { exitCode, stdout, stderr } = await context
-        .runProcess("pulumi", args)
-        .catch(explainMissing(missing, install));
-    if (exitCode !== 0) {
-        throw new Failure(`\`pulumi ${args.join(" ")}\` failed: ${stderr.trim().replace(/^error: /, "")}`, {
-            next: `Give the stack with --stack NAME (pulumi stack ls shows them), ${otherwise}`,
-        });
-    }
+    const missing = `It knows the outputs of the stack. Install it (https://www.pulumi.com/docs/install/), ${otherwise}`;
+    const failed = `Give the stack with --stack NAME (pulumi stack ls shows them), ${otherwise}`;
+    const { stdout } = await context
+        .runProgram("pulumi", args)
+        .catch(explainProgram(`pulumi ${args.join(" ")}`, missing, failed));
     try {
         return readStackOutputs(JSON.parse(stdout));
     } catch (error) {

@@ -129,6 +129,28 @@ export function transferLine(
     };
 }
 
+/** Hands on what is transferred, with {@link transferLine} while it goes on. */
+export async function* withProgress<Chunk extends Uint8Array>(
+    context: Parameters<typeof transferLine>[0],
+    doing: string,
+    chunks: AsyncIterable<Chunk>,
+    totalBytes: number,
+    fromBytes = 0,
+): AsyncGenerator<Chunk> {
+    const line = transferLine(context, doing, fromBytes);
+    let doneBytes = fromBytes;
+    try {
+        line.show(doneBytes, totalBytes);
+        for await (const chunk of chunks) {
+            yield chunk;
+            doneBytes += chunk.length;
+            line.show(doneBytes, totalBytes);
+        }
+    } finally {
+        line.clear();
+    }
+}
+
 /** How much of something there is: `138 MB of 550 MB (25 %)`. */
 export function partText(doneBytes: number, totalBytes: number): string {
     const percent = totalBytes === 0 ? 0 : Math.floor((100 * doneBytes) / totalBytes);
@@ -157,18 +179,12 @@ export function block(rows: readonly (readonly [name: string, value: Piece | nul
     );
 }
 
-/** Bytes in decimal units, as disks and S3's prices have them: `1.66 GB`. */
+/** Bytes in decimal units, as disks and S3's prices have them, with three digits: `1.66 GB`. */
 export function formatBytes(bytes: number): string {
-    const units = ["B", "kB", "MB", "GB", "TB"];
-    let value = bytes;
-    let unit = 0;
-    // 999.6 would be rounded to 1000.
-    while (unit < units.length - 1 && value >= 999.5) {
-        value /= 1000;
-        unit++;
-    }
-    const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-    return `${value.toFixed(digits)} ${units[unit] ?? ""}`;
+    const rounded = Number(bytes.toPrecision(3));
+    const power = Math.floor(Math.log10(Math.max(1, rounded)) / 3);
+    const unit = ["B", "kB", "MB", "GB", "TB", "PB"][power] ?? "EB";
+    return `${power === 0 ? rounded : (rounded / 1000 ** power).toPrecision(3)} ${unit}`;
 }
 
 /** A duration: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */

@@ -2,20 +2,19 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 
-import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
-import { DescribeMapRunCommand, ListMapRunsCommand, type MapRunItemCounts } from "@aws-sdk/client-sfn";
+import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { DescribeMapRunCommand, ListMapRunsCommand, type MapRunItemCounts, SFNClient } from "@aws-sdk/client-sfn";
 
 import { messageOf } from "../../contract/errors";
 import { manifestPrefix } from "../../contract/keys";
-import { call } from "../call";
+import { call } from "../aws";
 import { type Context, exitCodes, type Flags } from "../context";
 import { usageFailure } from "../failure";
-import { describeExecution, type Execution, poll, whileAllowed } from "../follow";
+import { describeExecution, type Execution, poll, startExecution, whileAllowed } from "../follow";
 import { readManifest } from "../manifest";
-import { executionValue, exitCodeOf, timeRows } from "../result";
+import { executionValue, exitCodeOf, isStartedOnly, timeRows } from "../result";
 import { findOutputs, type StackOptions } from "../stack";
 import { block, styled, table, writeJson } from "../terminal";
-import { isStartedOnly, startExecution } from "./start";
 
 const shownFailures = 50;
 
@@ -29,7 +28,7 @@ export async function batch(
     const { batchStateMachineArn, artifactBucketName: bucket } = await findOutputs(options, context);
     const name = randomUUID();
     const key = `${manifestPrefix}${name}.json`;
-    await call(context, "s3", batchStateMachineArn, (s3) =>
+    await call(context, S3Client, batchStateMachineArn, (s3) =>
         s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: JSON.stringify(requests) })),
     );
     const executionArn = await startExecution(context, batchStateMachineArn, name, {
@@ -71,7 +70,7 @@ async function followBatch(context: Context, executionArn: string, total: number
 }
 
 async function findMapRun(context: Context, executionArn: string): Promise<string | undefined> {
-    const { mapRuns } = await call(context, "sfn", executionArn, (sfn) =>
+    const { mapRuns } = await call(context, SFNClient, executionArn, (sfn) =>
         sfn.send(new ListMapRunsCommand({ executionArn })),
     );
     return mapRuns?.[0]?.mapRunArn;
@@ -82,7 +81,7 @@ async function countItems(
     executionArn: string,
     mapRunArn: string,
 ): Promise<MapRunItemCounts | undefined> {
-    return (await call(context, "sfn", executionArn, (sfn) => sfn.send(new DescribeMapRunCommand({ mapRunArn }))))
+    return (await call(context, SFNClient, executionArn, (sfn) => sfn.send(new DescribeMapRunCommand({ mapRunArn }))))
         .itemCounts;
 }
 
@@ -108,7 +107,7 @@ async function failedImages(context: Context, execution: Execution): Promise<Fai
     const results = resultsOf(execution);
     if (results === undefined) return [];
     const read = async (Key: string): Promise<string> =>
-        call(context, "s3", execution.executionArn, async (s3) => {
+        call(context, S3Client, execution.executionArn, async (s3) => {
             const { Body } = await s3.send(new GetObjectCommand({ Bucket: results.bucket, Key }));
             return (await Body?.transformToString()) ?? "";
         });

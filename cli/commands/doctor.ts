@@ -1,9 +1,9 @@
-import { BatchGetBuildsCommand } from "@aws-sdk/client-codebuild";
-import { GetObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
-import { ListExecutionsCommand } from "@aws-sdk/client-sfn";
-import { GetCallerIdentityCommand } from "@aws-sdk/client-sts";
+import { BatchGetBuildsCommand, CodeBuildClient } from "@aws-sdk/client-codebuild";
+import { GetObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
+import { ListExecutionsCommand, SFNClient } from "@aws-sdk/client-sfn";
+import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 
-import { type ClientTypes, regionOf, type Service } from "../aws";
+import { type ClientClass, regionOf } from "../aws";
 import { type Context, exitCodes, type Flags } from "../context";
 import { asFailure, printNext } from "../failure";
 import { findStack, type StackOptions } from "../stack";
@@ -53,49 +53,47 @@ async function look(context: Context, [name, find]: Probe): Promise<Finding> {
 function probesOf(context: Context, options: StackOptions): Probe[] {
     const stack = findStack(options, context);
     const known = stack.catch(() => undefined);
-    const attempt = <S extends Service>(
-        service: S,
-        action: (client: ClientTypes[S], outputs: Awaited<typeof stack>) => Promise<object | undefined> | undefined,
-    ) => {
-        return async (): Promise<string | undefined> => {
+    const attempt =
+        <Client>(
+            type: ClientClass<Client>,
+            action: (client: Client, outputs: Awaited<typeof stack>) => Promise<object | undefined> | undefined,
+        ) =>
+        async (): Promise<string | undefined> => {
             const outputs = await known;
             if (outputs === undefined) return undefined;
-            const client = await context.aws.client(service, regionOf(outputs.stateMachineArn));
+            const client = context.aws.client(type, regionOf(outputs.stateMachineArn));
             return (await action(client, outputs)) && "allowed";
         };
-    };
     return [
         [
             "AWS credentials",
-            async () => (await (await context.aws.client("sts")).send(new GetCallerIdentityCommand({}))).Arn,
+            async () => (await context.aws.client(STSClient).send(new GetCallerIdentityCommand({}))).Arn,
         ],
         ["stack", async () => (await stack).stateMachineArn],
         // It would start an export; the same policy allows both.
         ["states:StartExecution", () => Promise.resolve(undefined)],
         [
             "states:ListExecutions",
-            attempt("sfn", (sfn, { stateMachineArn }) =>
+            attempt(SFNClient, (sfn, { stateMachineArn }) =>
                 sfn.send(new ListExecutionsCommand({ stateMachineArn, maxResults: 1 })),
             ),
         ],
         [
             "codebuild:BatchGetBuilds",
             // No build has this id; the answer says so to whoever may ask.
-            attempt("codebuild", (codebuild, { buildProjectName: name }) => {
+            attempt(CodeBuildClient, (codebuild, { buildProjectName: name }) => {
                 const ids = [`${name}:00000000-0000-0000-0000-000000000000`];
                 return name === undefined ? undefined : codebuild.send(new BatchGetBuildsCommand({ ids }));
             }),
         ],
         [
             "reading of archives",
-            attempt("s3", async (s3, { artifactBucketName: Bucket, artifactPrefix: Prefix }) => {
+            attempt(S3Client, async (s3, { artifactBucketName: Bucket, artifactPrefix: Prefix }) => {
                 if (Bucket === undefined) return undefined;
-                const listed = await s3.send(new ListObjectsV2Command({ Bucket, Prefix, MaxKeys: 1 }));
-                const Key = listed.Contents?.[0]?.Key;
+                const { Contents } = await s3.send(new ListObjectsV2Command({ Bucket, Prefix, MaxKeys: 1 }));
                 // One byte: it needs the KMS key as well, where there is one.
-                return Key === undefined
-                    ? undefined
-                    : s3.send(new GetObjectCommand({ Bucket, Key, Range: "bytes=0-0" }));
+                const Range = "bytes=0-0";
+                return Contents?.[0] && s3.send(new GetObjectCommand({ Bucket, Key: Contents[0].Key, Range }));
             }),
         ],
     ];

@@ -1,13 +1,14 @@
-import { type ExecutionListItem, type ExecutionStatus, ListExecutionsCommand } from "@aws-sdk/client-sfn";
+import { randomUUID } from "node:crypto";
 
-import { BuildFollower } from "../build";
-import { call } from "../call";
+import { type ExecutionListItem, type ExecutionStatus, paginateListExecutions, SFNClient } from "@aws-sdk/client-sfn";
+
+import { call } from "../aws";
+import { BuildFollower, stageText } from "../build";
 import { type Context, exitCodes, type Flags } from "../context";
 import { isDenied } from "../failure";
-import { describeExecution, followExecution, stopExecution } from "../follow";
-import { imageOf, printExecution } from "../result";
+import { describeExecution, type Execution, followExecution, startExecution, stopExecution } from "../follow";
+import { imageOf, isStartedOnly, printExecution } from "../result";
 import { findExecution, findStack, type StackOptions } from "../stack";
-import { stageText } from "../stage";
 import { formatDuration, formatTime, type Piece, styled, table, writeJson } from "../terminal";
 
 /** How an execution ends when nothing was exported. */
@@ -17,87 +18,20 @@ const failures: readonly ExecutionStatus[] = ["FAILED", "TIMED_OUT", "ABORTED"];
 const describedAtATime = 4;
 const logPollMs = 2000;
 
-interface ListOptions extends StackOptions, Flags<"failed" | "json"> {
-    /** Milliseconds to look back. */
-    readonly since: number;
-    readonly limit: number;
+interface StartOptions extends StackOptions, Flags<"force" | "json" | "logs" | "wait"> {
+    readonly image?: string | undefined;
+    readonly key?: string | undefined;
+    readonly platform?: string | undefined;
 }
 
-/** `image-export list` */
-export async function list(options: ListOptions, context: Context): Promise<number> {
-    const sinceMs = context.now() - options.since;
+/** `image-export start` */
+export async function start(options: StartOptions, context: Context): Promise<number> {
+    const { image, key, platform, force, json, logs = false } = options;
     const { stateMachineArn } = await findStack(options, context);
-    const found = await findExecutions(context, stateMachineArn, sinceMs, options);
-    const rows = await describeAll(context, found);
-    if (options.json === true) {
-        writeJson(context.stdout, rows.map(rowValue));
-    } else if (rows.length === 0) {
-        const what = options.failed === true ? "failed exports" : "exports";
-        context.stderr.write(`No ${what} since ${formatTime(sinceMs)}.\n`);
-    } else {
-        const header = ["STARTED", "TOOK", "STATUS", "IMAGE", "EXECUTION"];
-        context.stdout.write(...table([header, ...rows.map((row) => rowCells(context, row))]));
-    }
-    return exitCodes.success;
-}
-
-/** An execution, and what only a call for it alone tells. */
-interface Row extends ExecutionListItem {
-    readonly image: string | undefined;
-    readonly error: string | undefined;
-}
-
-/** The newest executions come first, so that the search ends at the first one that is too old. */
-async function findExecutions(
-    context: Context,
-    stateMachineArn: string,
-    sinceMs: number,
-    { limit, failed }: ListOptions,
-): Promise<ExecutionListItem[]> {
-    const found: ExecutionListItem[] = [];
-    let nextToken: string | undefined;
-    do {
-        const page = await call(context, "sfn", stateMachineArn, (sfn) =>
-            sfn.send(new ListExecutionsCommand({ stateMachineArn, maxResults: 100, nextToken })),
-        );
-        for (const execution of page.executions ?? []) {
-            if ((execution.startDate?.getTime() ?? 0) < sinceMs) return found;
-            const isWanted = failed !== true || failures.includes(execution.status ?? "RUNNING");
-            if (isWanted) found.push(execution);
-            if (found.length === limit) return found;
-        }
-        nextToken = page.nextToken;
-    } while (nextToken !== undefined);
-    return found;
-}
-
-async function describeAll(context: Context, executions: readonly ExecutionListItem[]): Promise<Row[]> {
-    const rows: Row[] = [];
-    for (let first = 0; first < executions.length; first += describedAtATime) {
-        const some = executions.slice(first, first + describedAtATime).map(async (execution) => {
-            const described = await describeExecution(context, execution.executionArn ?? "");
-            return { ...execution, image: imageOf(described), error: described.error };
-        });
-        rows.push(...(await Promise.all(some)));
-    }
-    return rows;
-}
-
-function rowValue({ executionArn, name, status, error, image, startDate, stopDate }: Row): object {
-    const [startTime, stopTime] = [startDate?.toISOString(), stopDate?.toISOString()];
-    return { executionArn, name, status, error, imageUri: image, startTime, stopTime };
-}
-
-function rowCells({ now }: Context, { status = "RUNNING", error, image, name = "", ...row }: Row): Piece[] {
-    const colour = failures.includes(status) ? "red" : status === "SUCCEEDED" ? "green" : "cyan";
-    const startMs = row.startDate?.getTime() ?? now();
-    return [
-        formatTime(startMs),
-        formatDuration((row.stopDate?.getTime() ?? now()) - startMs),
-        styled(error ?? status.toLowerCase().replace("_", " "), colour),
-        image ?? styled("(the stack's)", "dim"),
-        name,
-    ];
+    const request = { imageUri: image, artifactKey: key, platform, force };
+    const executionArn = await startExecution(context, stateMachineArn, randomUUID(), request);
+    if (isStartedOnly(context, executionArn, options)) return exitCodes.success;
+    return printExecution(context, await followExecution(context, executionArn, logs), json);
 }
 
 /** `image-export status EXECUTION` */
@@ -120,16 +54,83 @@ export async function status(
     return printExecution(context, execution, json, stageText(build.stage));
 }
 
-/** `image-export stop EXECUTION` */
-export async function stop(given: string, options: StackOptions, context: Context): Promise<number> {
-    const arn = await findExecution(given, options, context);
-    await stopExecution(context, arn);
-    context.stdout.write(`Stopped ${arn}\n`);
-    return exitCodes.success;
+interface ListOptions extends StackOptions, Flags<"failed" | "json"> {
+    /** Milliseconds to look back. */
+    readonly since: number;
+    readonly limit: number;
+}
+
+/** `image-export list` */
+export async function list(options: ListOptions, context: Context): Promise<void> {
+    const sinceMs = context.now() - options.since;
+    const { stateMachineArn } = await findStack(options, context);
+    const rows = await describeAll(context, await findExecutions(context, stateMachineArn, sinceMs, options));
+    if (options.json === true) {
+        writeJson(context.stdout, rows.map(rowValue));
+    } else if (rows.length === 0) {
+        const what = options.failed === true ? "failed exports" : "exports";
+        context.stderr.write(`No ${what} since ${formatTime(sinceMs)}.\n`);
+    } else {
+        const header = ["STARTED", "TOOK", "STATUS", "IMAGE", "EXECUTION"];
+        context.stdout.write(...table([header, ...rows.map((row) => rowCells(context, row))]));
+    }
+}
+
+/** The newest executions come first, so that the search ends at the first one that is too old. */
+async function findExecutions(
+    context: Context,
+    stateMachineArn: string,
+    sinceMs: number,
+    { limit, failed }: ListOptions,
+): Promise<ExecutionListItem[]> {
+    return call(context, SFNClient, stateMachineArn, async (client) => {
+        const found: ExecutionListItem[] = [];
+        for await (const { executions = [] } of paginateListExecutions(
+            { client, pageSize: 100 },
+            { stateMachineArn },
+        )) {
+            for (const execution of executions) {
+                if ((execution.startDate?.getTime() ?? 0) < sinceMs) return found;
+                const isWanted = failed !== true || failures.includes(execution.status ?? "RUNNING");
+                if (isWanted) found.push(execution);
+                if (found.length === limit) return found;
+            }
+        }
+        return found;
+    });
+}
+
+async function describeAll(context: Context, executions: readonly ExecutionListItem[]): Promise<Execution[]> {
+    const described: Execution[] = [];
+    for (let first = 0; first < executions.length; first += describedAtATime) {
+        const some = executions.slice(first, first + describedAtATime);
+        const each = some.map(({ executionArn = "" }) => describeExecution(context, executionArn));
+        described.push(...(await Promise.all(each)));
+    }
+    return described;
+}
+
+function rowValue(execution: Execution): object {
+    const { executionArn, name, status, error, startDate, stopDate } = execution;
+    const [startTime, stopTime] = [startDate?.toISOString(), stopDate?.toISOString()];
+    return { executionArn, name, status, error, imageUri: imageOf(execution), startTime, stopTime };
+}
+
+function rowCells({ now }: Context, execution: Execution): Piece[] {
+    const { status = "RUNNING", error, name = "", startDate, stopDate } = execution;
+    const colour = failures.includes(status) ? "red" : status === "SUCCEEDED" ? "green" : "cyan";
+    const startMs = startDate?.getTime() ?? now();
+    return [
+        formatTime(startMs),
+        formatDuration((stopDate?.getTime() ?? now()) - startMs),
+        styled(error ?? status.toLowerCase().replace("_", " "), colour),
+        imageOf(execution) ?? styled("(the stack's)", "dim"),
+        name,
+    ];
 }
 
 /** `image-export logs EXECUTION` */
-export async function logs(given: string, options: Flags<"follow"> & StackOptions, context: Context): Promise<number> {
+export async function logs(given: string, options: Flags<"follow"> & StackOptions, context: Context): Promise<void> {
     const arn = await findExecution(given, options, context);
     const build = new BuildFollower(context, arn);
     let isEmpty = true;
@@ -149,5 +150,11 @@ export async function logs(given: string, options: Flags<"follow"> & StackOption
                 : `The build ${build.arn} has written nothing so far.\n`,
         );
     }
-    return exitCodes.success;
+}
+
+/** `image-export stop EXECUTION` */
+export async function stop(given: string, options: StackOptions, context: Context): Promise<void> {
+    const arn = await findExecution(given, options, context);
+    await stopExecution(context, arn);
+    context.stdout.write(`Stopped ${arn}\n`);
 }

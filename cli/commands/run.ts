@@ -16,7 +16,7 @@ export async function run(
     destination: string,
     { json, memoryMib, ...options }: RunOptions,
     context: Context,
-): Promise<number> {
+): Promise<void> {
     const { stdout, stderr, env, signal } = context;
     const startedMs = context.now();
     const line = transferLine(context, "Exporting");
@@ -42,7 +42,7 @@ export async function run(
         });
     if (json === true) {
         writeJson(stdout, result);
-        return exitCodes.success;
+        return;
     }
     const { artifactBucket, artifactKey, artifactVersionId, sizeBytes } = result;
     const tookMs = context.now() - startedMs;
@@ -57,7 +57,6 @@ export async function run(
             ["took", `${formatDuration(tookMs)}${rate}`],
         ]),
     );
-    return exitCodes.success;
 }
 
 /** The remedies of contract/errors.ts are for the pipeline; here there is none but the login. */

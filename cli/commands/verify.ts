@@ -1,16 +1,15 @@
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 
-import { messageOf } from "../../contract/errors";
 import { isDigest } from "../../contract/image";
 import { recordKey } from "../../contract/keys";
 import type { ExportRecord } from "../../contract/record";
 import { type Verification, verifyArchive, type VerifyOptions } from "../../exporter/archive/verify";
-import { fetchRecord, headObject, nothingAt, parsePlace, readInOrder, readRecord } from "../archiveObject";
+import { findNewest, parsePlace, readInOrder, readRecord } from "../archiveObject";
 import { type Context, exitCodes, type Flags } from "../context";
 import { codeOf, Failure } from "../failure";
 import { archiveRows } from "../result";
-import { block, formatBytes, styled, table, transferLine, writeJson } from "../terminal";
+import { block, formatBytes, styled, table, withProgress, writeJson } from "../terminal";
 
 /** The options of {@link verify}. */
 type VerifyFlags = VerifyOptions & Flags<"json">;
@@ -21,7 +20,10 @@ export async function verify(given: string, options: VerifyFlags, context: Conte
         throw new Failure(`--digest is "${options.digest}".`, { next: "Give sha256: and 64 hexadecimal digits." });
     }
     const archive = given.startsWith("s3:") ? await openObject(context, given) : await openFile(context, given);
-    const found = await verifyArchive(watched(context, archive), archive.record, options);
+    const bytes = withProgress(context, "Verifying", archive.bytes, archive.sizeBytes);
+    const found = await verifyArchive(bytes, archive.record, options).finally(() => {
+        context.signal.throwIfAborted();
+    });
     const shown = shownOf(archive, found, options);
     if (options.json === true) writeJson(context.stdout, shown);
     else print(context, given, shown);
@@ -69,50 +71,25 @@ interface Archive {
 }
 
 async function openFile({ signal }: Context, file: string): Promise<Archive> {
-    const found = await stat(file).catch((cause: unknown) => {
-        throw new Failure(`${file} cannot be read: ${messageOf(cause)}`, {
-            next: "Give the path of an archive, or s3://BUCKET/KEY.",
-            cause,
-        });
-    });
-    if (!found.isFile()) throw new Failure(`${file} is not a file.`, { next: "Give the path of an archive." });
+    const { size: sizeBytes } = await stat(file);
     const text = await readFile(recordKey(file), "utf8").catch((error: unknown) => {
         if (codeOf(error) !== "ENOENT") throw error;
         return undefined;
     });
     return {
         bytes: createReadStream(file, { highWaterMark: 1024 * 1024, signal }),
-        sizeBytes: found.size,
+        sizeBytes,
         record: text === undefined ? undefined : readRecord(text, recordKey(file)),
         problems: [],
     };
 }
 
 async function openObject(context: Context, uri: string): Promise<Archive> {
-    const place = parsePlace(uri);
-    const [record, object] = await Promise.all([fetchRecord(context, place), headObject(context, place)]);
-    if (object === undefined) throw nothingAt(place);
+    const { record, object } = await findNewest(context, parsePlace(uri));
     const { versionId, sizeBytes } = object;
     const isOther = record !== undefined && record.archive.versionId !== versionId;
     const other = `the archive is version ${String(versionId)}, the record describes version ${String(record?.archive.versionId)}`;
     return { bytes: readInOrder(context, object), sizeBytes, record, problems: isOther ? [other] : [] };
-}
-
-async function* watched(context: Context, { bytes, sizeBytes }: Archive): AsyncIterable<Uint8Array> {
-    const line = transferLine(context, "Verifying");
-    let done = 0;
-    try {
-        for await (const chunk of bytes) {
-            yield chunk;
-            done += chunk.length;
-            line.show(done, sizeBytes);
-        }
-    } catch (error) {
-        context.signal.throwIfAborted();
-        throw error;
-    } finally {
-        line.clear();
-    }
 }
 
 /** What nothing within an archive without a record shows. */

@@ -101,7 +101,7 @@ describe("image-export batch", () => {
         const [put, started] = calls;
         assert.deepEqual(
             calls.map(({ service, operation }) => `${service} ${operation}`),
-            ["s3 PutObject", "sfn StartExecution"],
+            ["S3Client PutObject", "SFNClient StartExecution"],
         );
         assert.match(String(put?.input["Key"]), /^batches\/[0-9a-f-]{36}\.json$/);
         assert.deepEqual(

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 
-import type { ProcessResult } from "../../cli/context";
-import { type AwsAnswer, awsError, type FakeOptions, run } from "./support/context";
+import { type AwsAnswer, awsError, type FakeOptions, type ProcessResult, run } from "./support/context";
 import { outputs } from "./support/outputs";
 
 const said = (stdout: string, exitCode = 0): ProcessResult => ({ exitCode, stdout, stderr: "" });
@@ -51,14 +50,14 @@ describe("image-export doctor", () => {
             new Set(["GetCallerIdentity", "ListExecutions", "BatchGetBuilds", "ListObjectsV2", "GetObject"]),
         );
         assert.equal(calls.find(({ operation }) => operation === "GetObject")?.input["Range"], "bytes=0-0");
-        assert.ok(calls.filter(({ service }) => service !== "sts").every(({ region }) => region === "eu-west-1"));
+        assert.ok(calls.filter(({ service }) => service !== "STSClient").every(({ region }) => region === "eu-west-1"));
     });
 
     it("is readable, and names a remedy for what is missing", async () => {
         const { exitCode, stdout } = await run({ args: ["doctor"], aws });
         assert.equal(exitCode, 1);
         assert.match(stdout, /^ok {7}AWS credentials +arn:aws:sts::/m);
-        assert.match(stdout, /^missing {2}stack +Pulumi, which .* is not installed\.\n {4}next Install it/m);
+        assert.match(stdout, /^missing {2}stack +There is no program pulumi\.\n {4}next .*Install it/m);
     });
 
     it("wants credentials", async () => {

@@ -7,7 +7,7 @@ import { setTimeout } from "node:timers/promises";
 
 import { findArchive, readInOrder } from "../../cli/archiveObject";
 import { Interruption } from "../../cli/context";
-import { download, partOf } from "../../cli/download";
+import { download } from "../../cli/download";
 import { Failure } from "../../cli/failure";
 import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
 import type { Fault } from "../exporter/support/faults";
@@ -20,11 +20,12 @@ const partBytes = 10_000;
 const options = { partBytes, concurrency: 4 };
 
 const failure =
-    (code: string, message = /./) =>
+    (code: string, message = /./, next = /./) =>
     (error: unknown) => {
         assert.ok(error instanceof Failure);
         assert.equal(error.details.code, code);
         assert.match(error.message, message);
+        assert.match(error.details.next ?? "", next);
         return true;
     };
 
@@ -45,28 +46,33 @@ describe("download", () => {
         await Promise.all([s3.close(), rm(folder, { recursive: true })]);
     });
 
-    /** Downloads; tells where it began and what it asked for. */
-    async function run(given = s3Context({ s3 }), onProgress: (bytes: number) => void = () => undefined) {
+    const partOf = (name: string) => `${name}.part`;
+
+    /** Downloads. @returns what it said */
+    async function run(given = s3Context({ s3 })) {
         const archive = await findArchive(given.context, place);
         s3.requests.length = 0;
-        let begun = { bytes: -1, isOther: false };
-        const begin = (found: typeof begun) => void (begun = found);
-        await download(given.context, archive, file, { begin, progress: onProgress }, options);
-        return begun;
+        await download(given.context, archive, file, options);
+        return given.written.stderr;
     }
+    /** Does something when some parts have been written, and others are still being read. */
+    const whenLate = (action: () => void) => {
+        s3.gate = ({ range = "" }) => {
+            if (range.startsWith(`bytes=${(options.concurrency + 2) * partBytes}-`)) action();
+            return Promise.resolve();
+        };
+    };
+    const isAnother = /^Note .*\.part is of something else: beginning again\.\nDownloading/;
     const leavesNothingElse = async () => {
         assert.deepEqual(await readFile(file), bytes);
         assert.ok(recordOf(await readFile(`${file}.json`, "utf8")));
         assert.ok(!existsSync(partOf(file)) && !existsSync(`${partOf(file)}.json`));
     };
 
-    it("leaves archive and record, and tells how far it is", async () => {
-        const told: number[] = [];
-        assert.deepEqual(await run(undefined, (done) => told.push(done)), { bytes: 0, isOther: false });
+    it("leaves archive and record, and tells that it is at it", async () => {
+        assert.match(await run(), /^Downloading 1\d\d kB\n$/);
         await leavesNothingElse();
-        assert.equal(told.at(-1), bytes.length);
-        assert.equal(told.length, Math.ceil(bytes.length / partBytes));
-        assert.equal(s3.requests.length, told.length);
+        assert.equal(s3.requests.length, Math.ceil(bytes.length / partBytes));
     });
 
     it("reads several ranges at a time, and no more than it may", async () => {
@@ -123,61 +129,58 @@ describe("download", () => {
     it("gives up on what does not pass, keeps what it has, and goes on from there", async () => {
         s3.fault = ({ method }) => (method === "GET" && isLate ? { kind: "status", status: 500 } : undefined);
         let isLate = false;
-        await assert.rejects(
-            run(undefined, () => void (isLate = true)),
-            (error) => {
-                assert.ok(error instanceof Failure);
-                assert.match(error.details.next ?? "", /app\.tar\.part has .* the same command goes on from there\.$/);
-                return true;
-            },
-        );
+        whenLate(() => (isLate = true));
+        await assert.rejects(run(), (error) => {
+            assert.ok(error instanceof Failure);
+            assert.match(error.details.next ?? "", /app\.tar\.part has .* the same command goes on from there\.$/);
+            return true;
+        });
+        s3.gate = undefined;
         isLate = false;
         assert.ok(!existsSync(file));
-        const begun = await run();
-        assert.ok(begun.bytes >= partBytes);
+        const { length } = await readFile(partOf(file));
+        assert.ok(length >= partBytes);
+        assert.match(await run(), /^Going on at \d\d\.\d kB of .*app\.tar\.part\.$/m);
         await leavesNothingElse();
-        assert.ok(s3.requests.length <= Math.ceil((bytes.length - begun.bytes) / partBytes));
+        assert.ok(s3.requests.length <= Math.ceil((bytes.length - length) / partBytes));
     });
 
     it("keeps what it has when it is interrupted, at any length", async () => {
         const given = s3Context({ s3 });
-        await assert.rejects(
-            run(given, (done) => {
-                if (done >= 3 * partBytes) given.interrupt();
-            }),
-            Interruption,
-        );
+        whenLate(given.interrupt);
+        await assert.rejects(run(given), Interruption);
         const left = await readFile(partOf(file));
+        assert.ok(left.length >= partBytes);
         assert.deepEqual(left, bytes.subarray(0, left.length));
         // A process that was killed may have written less.
         await truncate(partOf(file), 12_345);
-        assert.deepEqual(await run(), { bytes: 12_345, isOther: false });
+        assert.match(await run(), /^Going on at 12\.3 kB of /);
         await leavesNothingElse();
     });
 
     it("begins anew when another object is at the key, and says so", async () => {
         const given = s3Context({ s3 });
-        await assert.rejects(run(given, given.interrupt), Interruption);
+        whenLate(given.interrupt);
+        await assert.rejects(run(given), Interruption);
         ({ bytes } = await storeArchive(s3, place.key, 100_000, 2));
-        const begun = await run();
-        assert.deepEqual(begun, { bytes: 0, isOther: true });
+        assert.match(await run(), isAnother);
         await leavesNothingElse();
     });
 
     it("begins anew where the part file is nobody's", async () => {
         await writeFile(partOf(file), "something");
-        assert.deepEqual(await run(), { bytes: 0, isOther: true });
+        assert.match(await run(), isAnother);
         await leavesNothingElse();
     });
 
     it("fails when the object is replaced meanwhile in a bucket without versions", async () => {
         s3.versioned = false;
         await storeArchive(s3, place.key, 100_000, 3);
-        const replaced = run(undefined, () => {
+        whenLate(() => {
             const object = s3.objects.get("bucket/images/app.tar");
             if (object) object.headers["etag"] = '"other"';
         });
-        await assert.rejects(replaced, failure("PreconditionFailed", /was replaced while/));
+        await assert.rejects(run(), failure("PreconditionFailed", /was replaced while/));
         assert.ok(!existsSync(file));
     });
 
@@ -190,7 +193,8 @@ describe("download", () => {
 
     it("sees that what was there before is damaged", async () => {
         const given = s3Context({ s3 });
-        await assert.rejects(run(given, given.interrupt), Interruption);
+        whenLate(given.interrupt);
+        await assert.rejects(run(given), Interruption);
         const left = await readFile(partOf(file));
         left[100] = (left[100] ?? 0) ^ 1;
         await writeFile(partOf(file), left);
@@ -202,15 +206,15 @@ describe("download", () => {
     it("says when the disk is full", async function () {
         if (process.platform !== "linux") this.skip();
         await symlink("/dev/full", partOf(file));
-        await assert.rejects(run(), failure("ENOSPC", /^The disk is full: /));
+        await assert.rejects(run(), failure("ENOSPC", /no space left/, /^The disk is full: make room/));
         assert.ok(!existsSync(file));
     });
 
     it("says when there is no such folder, and when it is no folder", async () => {
         file = path.join(folder, "none", "app.tar");
-        await assert.rejects(run(), failure("ENOENT", /^There is no such folder: /));
+        await assert.rejects(run(), failure("ENOENT", /none.app\.tar\.part/, /^There is no such file or folder/));
         await writeFile(path.join(folder, "plain"), "");
         file = path.join(folder, "plain", "app.tar");
-        await assert.rejects(run(), failure("ENOTDIR", /^There is no such folder: /));
+        await assert.rejects(run(), failure("ENOTDIR", /plain.app\.tar\.part/, /^There is no such file or folder/));
     });
 });

@@ -66,7 +66,7 @@ describe("image-export logs", () => {
         const { stdout, calls } = await run({ args: ["logs", executionArn, "-f"], aws: at(0) });
         assert.equal(stdout, `${lines.join("\n")}\n`);
         const asked = calls.find(({ operation }) => operation === "GetLogEvents");
-        assert.deepEqual([asked?.service, asked?.region], ["logs", "eu-west-1"]);
+        assert.deepEqual([asked?.service, asked?.region], ["CloudWatchLogsClient", "eu-west-1"]);
     });
 
     it("says why there is nothing to print", async () => {
@@ -103,10 +103,11 @@ describe("image-export list", () => {
     }));
     const aws: AwsAnswer = (operation, input) => {
         if (operation === "DescribeExecution") {
-            const failed = executions.find((each) => each.executionArn === input["executionArn"])?.status === "FAILED";
+            const found = executions.find((each) => each.executionArn === input["executionArn"]);
             return {
+                ...found,
                 input: JSON.stringify({ imageUri: "host/nginx:1" }),
-                error: failed ? "ImageNotFound" : undefined,
+                error: found?.status === "FAILED" ? "ImageNotFound" : undefined,
             };
         }
         assert.equal(operation, "ListExecutions");

@@ -126,7 +126,7 @@ describe("get", () => {
         it("says what to do where there is no Docker, or no daemon", async () => {
             const none = await runWithS3({ s3 }, "get", uri, file, "--load");
             assert.equal(none.exitCode, 1);
-            assert.match(none.stderr, /^Error Docker is not installed\.\n +next The archive is good/m);
+            assert.match(none.stderr, /^Error There is no program docker\.\n +next The archive is good/m);
             const runProcess = () => ({ exitCode: 1, stdout: "", stderr: "Cannot connect to the daemon\n" });
             const refused = await runWithS3({ s3, runProcess }, "get", uri, file, "--load");
             assert.equal(refused.exitCode, 1);

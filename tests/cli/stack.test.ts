@@ -69,7 +69,7 @@ describe("the stack", () => {
         assert.equal(exitCode, 1);
         assert.match(
             stderr,
-            /^Error Pulumi, which .* is not installed.*\n +next Install it .*--state-machine ARN.*IMAGE_EXPORT_STATE/,
+            /^Error There is no program pulumi\.\n +next .*Install it .*--state-machine ARN.*IMAGE_EXPORT_STATE/,
         );
     });
 

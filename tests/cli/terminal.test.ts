@@ -111,7 +111,7 @@ describe("the terminal", () => {
             "999 kB",
             "1.00 MB",
             "1.66 GB",
-            "3200 TB",
+            "3.20 PB",
         ]);
         const durations = [0, 440, 9949, 9950, 59_499, 59_500, 185_000, 3_599_499, 3_599_500, 7_620_000];
         assert.deepEqual(durations.map(formatDuration), [

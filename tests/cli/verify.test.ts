@@ -159,8 +159,11 @@ describe("verify", () => {
     it("refuses what cannot be read", async () => {
         const none = await runWithS3({ s3 }, "verify", path.join(folder, "none.tar"));
         assert.equal(none.exitCode, 1);
-        assert.match(none.stderr, /none\.tar cannot be read: ENOENT.*\n +next Give the path of an archive/);
-        assert.match((await runWithS3({ s3 }, "verify", folder)).stderr, /is not a file\./);
+        assert.match(none.stderr, /^Error ENOENT: no such .*none\.tar'\n +next There is no such file/);
+        assert.match(
+            (await runWithS3({ s3 }, "verify", folder)).stderr,
+            /EISDIR.*\n +next There is a folder of this name/,
+        );
         assert.match((await runWithS3({ s3 }, "verify", "s3://bucket/none.tar")).stderr, /NoSuchKey: There is nothing/);
         await writeFile(`${file}.json`, "{}");
         assert.match(

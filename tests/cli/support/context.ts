@@ -1,11 +1,18 @@
 /** A context without a process: a clock that a wait moves on, clients that a test answers for, text that is kept. */
-import type { ClientTypes, Service } from "../../../cli/aws";
-import { type Context, Interruption, type ProcessResult } from "../../../cli/context";
+import type { ClientClass } from "../../../cli/aws";
+import { type Context, Interruption } from "../../../cli/context";
 import { runCommandLine } from "../../../cli/main";
 import { outputTo } from "../../../cli/terminal";
 
 /** Answers a call of AWS; what it throws is thrown. The input is as the SDK's command has it. */
 export type AwsAnswer = (operation: string, input: Record<string, unknown>, nowMs?: number) => unknown;
+
+/** What a process left. */
+export interface ProcessResult {
+    readonly exitCode: number;
+    readonly stdout: string;
+    readonly stderr: string;
+}
 
 /** What a test decides. */
 export interface FakeOptions {
@@ -32,7 +39,8 @@ export interface FakeRun {
     readonly stderr: string;
     /** Calls of AWS, in order. */
     readonly calls: readonly {
-        readonly service: Service;
+        /** Name of the client. */
+        readonly service: string;
         readonly region: string | undefined;
         readonly operation: string;
         readonly input: Record<string, unknown>;
@@ -48,6 +56,16 @@ export const startTimeMs = Date.UTC(2026, 10, 25, 12, 0, 0);
 /** An error as the AWS SDK throws it. */
 export function awsError(name: string, message: string, httpStatusCode = 400): Error {
     return Object.assign(new Error(message), { name, $metadata: { httpStatusCode } });
+}
+
+/** Runs programs as a test says; by default there are none. */
+export function programs(answer: FakeOptions["runProcess"]): Context["runProgram"] {
+    return async (command, args) => {
+        if (answer === undefined) throw Object.assign(new Error(`spawn ${command} ENOENT`), { code: "ENOENT" });
+        const result = await Promise.resolve(answer(command, args));
+        if (result.exitCode === 0) return result;
+        throw Object.assign(new Error("Command failed"), { code: result.exitCode, stderr: result.stderr });
+    };
 }
 
 /** Runs the command line with a fake context. */
@@ -86,25 +104,22 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
         signal: controller.signal,
         ask: options.ask && ((question) => Promise.resolve(options.ask?.(question) ?? "")),
         aws: {
-            client: <S extends Service>(service: S, region?: string) => {
+            client: <Client>(type: ClientClass<Client>, region?: string) => {
+                const service = type.name;
                 const send = async (command: { constructor: { name: string }; input: Record<string, unknown> }) => {
                     const operation = command.constructor.name.replace(/Command$/, "");
-                    calls.push({ service, region, operation, input: command.input });
+                    calls.push({ service, region, operation, input: { ...command.input } });
                     if (options.aws === undefined) throw new Error(`unexpected ${service} ${operation}`);
                     return Promise.resolve(options.aws(operation, command.input, nowMs));
                 };
-                return Promise.resolve({ send } as unknown as ClientTypes[S]);
+                // An instance, as the paginators of the SDK ask for.
+                return Object.assign(Object.create(type.prototype as object) as object, { send }) as Client;
             },
             renew: () => {
                 renewals++;
             },
         },
-        runProcess: (command, args) => {
-            const { runProcess } = options;
-            // What it throws is a rejection, as of a real process.
-            if (runProcess !== undefined) return Promise.resolve().then(() => runProcess(command, args));
-            return Promise.reject(Object.assign(new Error(`spawn ${command} ENOENT`), { code: "ENOENT" }));
-        },
+        runProgram: programs(options.runProcess),
     };
     const exitCode = await runCommandLine(options.args, "1.2.3", context);
     return { exitCode, ...written, calls, sleepsMs, renewals };

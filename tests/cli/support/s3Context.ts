@@ -1,18 +1,19 @@
 /** The command line with a clock of its own, and an S3 over HTTP that can be told to fail. */
 import { S3Client } from "@aws-sdk/client-s3";
 
-import type { ClientTypes, Service } from "../../../cli/aws";
-import { type Context, Interruption, type ProcessResult } from "../../../cli/context";
+import type { ClientClass } from "../../../cli/aws";
+import { type Context, Interruption } from "../../../cli/context";
 import { runCommandLine } from "../../../cli/main";
 import { outputTo } from "../../../cli/terminal";
 import type { FakeS3 } from "../../exporter/support/fakeS3";
+import { type FakeOptions, programs } from "./context";
 
 /** What a test decides. */
 export interface S3ContextOptions {
     readonly s3: FakeS3;
     readonly env?: Record<string, string>;
     readonly isTty?: boolean;
-    readonly runProcess?: (command: string, args: readonly string[]) => ProcessResult;
+    readonly runProcess?: NonNullable<FakeOptions["runProcess"]>;
     /** Credentials that end. */
     readonly credentials?: { readonly sessionToken: string; readonly expiration?: Date };
     /** Moves the clock on whenever it is asked. @default 0 */
@@ -69,16 +70,13 @@ export function s3Context(options: S3ContextOptions): S3Context {
         signal: controller.signal,
         ask: undefined,
         aws: {
-            client: <S extends Service>(service: S) => {
-                if (service !== "s3") throw new Error(`unexpected ${service}`);
-                return Promise.resolve(client as ClientTypes[S]);
+            client: <Client>(type: ClientClass<Client>) => {
+                if (type.name !== "S3Client") throw new Error(`unexpected ${type.name}`);
+                return client as Client;
             },
             renew: () => undefined,
         },
-        runProcess: (command, args) => {
-            if (options.runProcess !== undefined) return Promise.resolve(options.runProcess(command, args));
-            return Promise.reject(Object.assign(new Error(`spawn ${command} ENOENT`), { code: "ENOENT" }));
-        },
+        runProgram: programs(options.runProcess),
     };
     const interrupt = () => {
         controller.abort(new Interruption("SIGINT"));

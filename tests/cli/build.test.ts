@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 
-import { followLog, stageOfBuild, stageText } from "../../cli/stage";
+import { followLog, stageOfBuild, stageText } from "../../cli/build";
 
 describe("the stage of an export", () => {
     it("is the build's phase, and in the phase BUILD what the log said last", () => {
