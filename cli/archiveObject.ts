@@ -8,7 +8,7 @@ import { type ExportRecord, parseRecord } from "../contract/record";
 import { parseLocation } from "../exporter/destination/destination";
 import { call, regionOf } from "./aws";
 import type { Context } from "./context";
-import { codeOf, Failure, isDenied, statusOf, usageFailure } from "./failure";
+import { codeOf, Failure, isDenied, printNote, statusOf, usageFailure } from "./failure";
 import { findOutputs, type StackOptions } from "./stack";
 
 /** Where an archive is. */
@@ -32,8 +32,8 @@ export function uriOf({ bucket, key }: ObjectPlace): string {
     return `s3://${bucket}/${key}`;
 }
 
-/** Finds what a KEY means: an `s3://` URI, or a key in the bucket of the stack. @throws Failure when it is neither */
-export async function findPlace(given: string, options: StackOptions, context: Context): Promise<ObjectPlace> {
+/** What a KEY means: an `s3://` URI, or a key in the bucket of the stack. */
+async function findPlace(given: string, options: StackOptions, context: Context): Promise<ObjectPlace> {
     if (given.startsWith("s3:")) return parsePlace(given);
     const { artifactBucketName, stateMachineArn } = await findOutputs(options, context);
     return { ...parsePlace(`s3://${artifactBucketName}/${given}`), region: regionOf(stateMachineArn) };
@@ -109,38 +109,39 @@ function nothingAt(place: ObjectPlace): Failure {
 export interface RecordedArchive {
     readonly record: ExportRecord;
     readonly object: ObjectVersion;
-    /** Whether something newer than what the record describes is at the key. */
-    readonly isReplaced: boolean;
 }
 
 /**
- * Finds the archive that the record at a key describes.
+ * Finds the archive that the record at a KEY describes; says so where something newer is at the key.
  *
  * @throws Failure when there is none
  */
-export async function findArchive(context: Context, place: ObjectPlace): Promise<RecordedArchive> {
+export async function findArchive(given: string, options: StackOptions, context: Context): Promise<RecordedArchive> {
+    const place = await findPlace(given, options, context);
     const { record, object: newest } = await findNewest(context, place);
     if (record === undefined) {
         throw new Failure(`${uriOf(place)} has no record, so it cannot be verified.`, {
             next: "If its export is still running, the record comes at the end. Otherwise export the image to this key again.",
         });
     }
-    const { versionId } = record.archive;
+    const { versionId, sizeBytes } = record.archive;
     const isReplaced = versionId !== newest.versionId;
     const object = isReplaced && versionId !== null ? await headObject(context, place, versionId) : newest;
-    if (object?.sizeBytes !== record.archive.sizeBytes) {
-        const described = `version ${String(versionId)} of ${record.archive.sizeBytes} bytes`;
-        throw new Failure(`${uriOf(place)} is not what its record describes: ${described}.`, {
+    const described = `version ${String(versionId)}`;
+    if (object?.sizeBytes !== sizeBytes) {
+        throw new Failure(`${uriOf(place)} is not what its record describes: ${described} of ${sizeBytes} bytes.`, {
             next: "If an export to this key is running, wait for its end. Otherwise export the image to this key again.",
         });
     }
-    return { record, object, isReplaced };
+    if (isReplaced) {
+        const note = `Something newer without a record is at the key. Using ${described}, which the record describes.`;
+        printNote(context.stderr, note);
+    }
+    return { record, object };
 }
 
 /** How {@link readInOrder} reads. */
 export interface ReadOptions {
-    /** Offset of the first byte. @default 0 */
-    readonly from?: number;
     /** @default 8 MiB, as the AWS CLI */
     readonly partBytes?: number;
     /** Ranges that are read at a time. @default 8 */
@@ -154,7 +155,8 @@ export interface ReadOptions {
 export async function* readInOrder(
     context: Context,
     object: ObjectVersion,
-    { from = 0, partBytes = 8 * 1024 * 1024, concurrency = 8 }: ReadOptions = {},
+    from = 0,
+    { partBytes = 8 * 1024 * 1024, concurrency = 8 }: ReadOptions = {},
 ): AsyncGenerator<Buffer> {
     const left = new AbortController();
     const signal = AbortSignal.any([context.signal, left.signal]);
@@ -214,15 +216,16 @@ async function ask<T>(
     context: Context,
     action: (s3: S3Client) => Promise<T>,
 ): Promise<T | undefined> {
-    const region = place.region ?? context.env["AWS_REGION"] ?? "";
-    const arn = `arn:${partitionOf(region) ?? "aws"}:s3:::${place.bucket}/${place.key}`;
+    const { bucket, key, region } = place;
+    const partition = partitionOf(region ?? context.env["AWS_REGION"] ?? "") ?? "aws";
+    const arn = `arn:${partition}:s3:::${bucket}/${key}`;
     const unlessMissing = async (s3: S3Client): Promise<T | undefined> =>
         action(s3).catch(async (error: unknown) => {
             const isGone = statusOf(error) === 404 && codeOf(error) !== "NoSuchBucket";
             if (isGone || (isDenied(error) && (await isMissing(s3, place)))) return undefined;
             throw error;
         });
-    return call(context, S3Client, arn, unlessMissing, place.region);
+    return call(context, S3Client, arn, unlessMissing, region);
 }
 
 /**

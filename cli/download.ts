@@ -20,7 +20,7 @@ export async function download(
     context: Context,
     { object, record }: RecordedArchive,
     file: string,
-    options: Omit<ReadOptions, "from"> = {},
+    options?: ReadOptions,
 ): Promise<void> {
     const { stderr, signal } = context;
     const part = `${file}.part`;
@@ -33,7 +33,7 @@ export async function download(
         try {
             if (from > 0) await addFile(hash, part, signal);
             bytes = from;
-            const chunks = readInOrder(context, object, { ...options, from });
+            const chunks = readInOrder(context, object, from, options);
             for await (const chunk of withProgress(context, "Downloading", chunks, object.sizeBytes, from)) {
                 await target.writeFile(chunk);
                 hash.update(chunk);

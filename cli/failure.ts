@@ -38,17 +38,15 @@ const denied = /^(AccessDenied(Exception)?|UnauthorizedOperation|Forbidden|403)$
 const throttled = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
 const unreachable = /^(ENOTFOUND|EAI_AGAIN|ECONN\w+|EPIPE|ETIMEDOUT|ENETUNREACH|TimeoutError|NetworkingError)$/;
 
-/** Errors of the AWS SDK and of the file system: their codes, what to do, and what to say instead. */
-const remedies: readonly (readonly [codes: RegExp, next: string, says?: string])[] = [
+/** What to do about errors of the AWS SDK and of the file system, by their codes. */
+const remedies: readonly (readonly [codes: RegExp, next: string])[] = [
     [
         /^(CredentialsProviderError|TokenProviderError|NoCredentials)$/,
         "Sign in (`aws sso login`), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-        "No AWS credentials were found.",
     ],
     [
         expired,
         "Sign in again (`aws sso login`, or new AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN), then repeat the command.",
-        "The AWS credentials have expired.",
     ],
     [
         /^(UnrecognizedClientException|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|InvalidSignatureException|AuthFailure)$/,
@@ -64,25 +62,21 @@ const remedies: readonly (readonly [codes: RegExp, next: string, says?: string])
         "Check ARN, region and account. `image-export list` shows what there is.",
     ],
     [
-        /^PreconditionFailed$/,
-        "Repeat the command: it begins again with what is there now.",
-        "The object was replaced while it was being read.",
+        /^RegionIsMissing$/,
+        "Set AWS_REGION, give the profile a region (`aws configure set region …`), or give a whole ARN.",
     ],
+    [/^PermanentRedirect$/, "The bucket is in another region: set AWS_REGION to it."],
+    [/^NoSuchBucket$/, "The stack's output artifactBucketName has the name of its bucket."],
+    [/^PreconditionFailed$/, "The archive was replaced while it was being read: repeat the command to begin again."],
     [
         /^InvalidObjectState$/,
-        "Restore it: aws s3api restore-object --bucket BUCKET --key KEY --restore-request Days=1",
-        "The object is in a storage class that has to be restored before it can be read.",
+        "The archive has to be restored first: aws s3api restore-object --bucket BUCKET --key KEY --restore-request Days=1",
     ],
-    [/^NoSuchBucket$/, "The stack's output artifactBucketName has the name of its bucket."],
-    [/^PermanentRedirect$/, "Set AWS_REGION to the region of the bucket.", "The bucket is in another region."],
+    [unreachable, "Check that this machine reaches AWS: network, proxy (HTTPS_PROXY), VPN, and the region's name."],
     [/^(ENOSPC|EDQUOT|EFBIG)$/, "The disk is full: make room, or name a file on another disk."],
-    [
-        /^(EACCES|EPERM|EROFS)$/,
-        "You may not read or write here: check the permissions, or name a file in a folder of yours.",
-    ],
+    [/^(EACCES|EPERM|EROFS)$/, "You may not do that here: check the permissions, or name a file in a folder of yours."],
     [/^(ENOENT|ENOTDIR)$/, "There is no such file or folder: check the path; `mkdir -p` creates folders."],
     [/^EISDIR$/, "There is a folder of this name: name another file."],
-    [unreachable, "Check that this machine reaches AWS: network, proxy (HTTPS_PROXY), VPN, and the region's name."],
 ];
 
 /** Whether AWS said that the credentials are no longer valid. */
@@ -113,6 +107,7 @@ export function codeOf(error: unknown): string {
     if (!(error instanceof Error)) return "";
     const { code, name } = error as { code?: unknown; name: string };
     if (typeof code === "string" && /^E[A-Z_]+$/.test(code)) return code;
+    if (error.message === "Region is missing") return "RegionIsMissing";
     // The answer to a HEAD has no body, so its status is all that it says.
     if (name === "Unknown") return { 301: "PermanentRedirect", 403: "AccessDenied" }[statusOf(error)] ?? name;
     return name === "Error" || name === "TypeError" ? "" : name;
@@ -125,18 +120,11 @@ export function codeOf(error: unknown): string {
  */
 export function asFailure(error: unknown, arn?: string): Failure {
     if (error instanceof Failure) return error;
-    const said = messageOf(error);
-    const message = said === "UnknownError" ? `AWS answered with status ${statusOf(error)}.` : said;
-    if (message === "Region is missing") {
-        return new Failure("No AWS region is set.", {
-            code: "RegionIsMissing",
-            next: "Set AWS_REGION, give the profile a region (`aws configure set region …`), or give a whole ARN.",
-            cause: error,
-        });
-    }
     const code = codeOf(error);
-    const [, next, says = message.replace(`${code}: `, "")] = remedies.find(([codes]) => codes.test(code)) ?? [];
-    return new Failure(says, { code, arn: arn ?? /arn:[\w-]+:[^\s"',]+/.exec(message)?.[0], next, cause: error });
+    const said = messageOf(error).replace(`${code}: `, "");
+    const message = said === "UnknownError" ? `AWS answered with status ${statusOf(error)}.` : said;
+    const [, next] = remedies.find(([codes]) => codes.test(code)) ?? [];
+    return new Failure(message, { code, arn, next, cause: error });
 }
 
 /**

@@ -21,9 +21,7 @@ async function main() {
     if (!fs.existsSync(folder)) bundle(folder);
     // Keeps what V8 has compiled, beside the bundle (Node 22.1 and later).
     enableCompileCache?.(path.join(dist, "compileCache"));
-    const { version } = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"));
-    const commandLine = require(path.join(folder, "imageExport.js"));
-    return commandLine.main(process.argv.slice(2), { root, version });
+    return require(path.join(folder, "imageExport.js")).main(process.argv.slice(2), root);
 }
 
 /** Of the rooms that the bundle is made of, and of the lock file, which stands for node_modules. */

@@ -5,22 +5,15 @@ import { type Context, exitCodes, Interruption, processContext } from "./context
 import { asFailure, printFailure, usageFailure } from "./failure";
 import { createProgram } from "./program";
 
-/** What `launch.js` knows of where it is. */
-export interface Installation {
-    /** Folder of the repository. */
-    readonly root: string;
-    readonly version: string;
-}
-
-/** Runs the command line in this process. */
-export async function main(argv: readonly string[], { root, version }: Installation): Promise<number> {
-    return runCommandLine(argv, version, processContext(root));
+/** Runs the command line in this process. @param root Folder of the repository. */
+export async function main(argv: readonly string[], root: string): Promise<number> {
+    return runCommandLine(argv, processContext(root));
 }
 
 /** Runs the command line. @returns the exit code */
-export async function runCommandLine(argv: readonly string[], version: string, context: Context): Promise<number> {
+export async function runCommandLine(argv: readonly string[], context: Context): Promise<number> {
     let exitCode: number = exitCodes.success;
-    const program = createProgram(context, version, (ended) => {
+    const program = createProgram(context, (ended) => {
         exitCode = ended;
     });
     try {

@@ -7,6 +7,7 @@ import { manifestPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
 import { completionScript } from "./completion";
 import type { Context } from "./context";
+import { version } from "./package.json";
 import { stackVariables } from "./stack";
 
 const stack = new Option("--stack <NAME>", "Pulumi stack whose outputs say where to look");
@@ -38,7 +39,7 @@ const load = {
  *
  * @param end Is told the exit code of a command that may end otherwise than with success.
  */
-export function createProgram(context: Context, version: string, end: (exitCode: number) => void): Command {
+export function createProgram(context: Context, end: (exitCode: number) => void): Command {
     const program = new Command("image-export")
         .description("Exports container images from Amazon ECR as files, and looks after the exports.")
         .version(version, "-v, --version", "print the version")

@@ -5,7 +5,7 @@ import { GetObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import { recordKey } from "../../contract/keys";
-import { findArchive, findPlace, type RecordedArchive, uriOf } from "../archiveObject";
+import { findArchive, type RecordedArchive, uriOf } from "../archiveObject";
 import type { Context, Flags } from "../context";
 import { download, sha256Of } from "../download";
 import { explainProgram, Failure, printNote } from "../failure";
@@ -20,15 +20,11 @@ export async function get(
     options: StackOptions & Flags<"force" | "json" | "load">,
     context: Context,
 ): Promise<void> {
-    const { stdout, stderr, now } = context;
-    const archive = await findArchive(context, await findPlace(given, options, context));
+    const { stdout, now } = context;
+    const archive = await findArchive(given, options, context);
     const { object, record } = archive;
     const { bucket, key, versionId } = object;
     const file = await fileFor(key, wanted);
-    if (archive.isReplaced) {
-        const version = `version ${String(versionId)}, which the record describes`;
-        printNote(stderr, `Something newer without a record is at the key. Using ${version}.`);
-    }
     const startedMs = now();
     const isThere = await isAlreadyThere(context, archive, file, options.force === true);
     if (!isThere) await download(context, archive, file);
@@ -98,7 +94,7 @@ interface UrlOptions extends StackOptions, Flags<"json"> {
 /** `image-export url KEY` */
 export async function url(given: string, options: UrlOptions, context: Context): Promise<void> {
     const { stdout, stderr, now, aws } = context;
-    const { object, record } = await findArchive(context, await findPlace(given, options, context));
+    const { object, record } = await findArchive(given, options, context);
     const { bucket, key, versionId, region } = object;
     const client = aws.client(S3Client, region);
     const request = new GetObjectCommand({

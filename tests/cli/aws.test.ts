@@ -43,7 +43,7 @@ describe("calls of AWS", () => {
         assert.deepEqual([once.exitCode, once.renewals, once.calls.length], [0, 1, 2]);
         const twice = await stop([expired(), expired()]);
         assert.deepEqual([twice.exitCode, twice.renewals], [1, 1]);
-        assert.match(twice.stderr, /credentials have expired/);
+        assert.match(twice.stderr, /token .* is expired\n[^]* next Sign in again/);
     });
 
     it("are not tried again when denied", async () => {

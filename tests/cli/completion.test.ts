@@ -5,7 +5,7 @@ import type { Context } from "../../cli/context";
 import { createProgram } from "../../cli/program";
 import { run } from "./support/context";
 
-const { commands } = createProgram({ stdout: {}, stderr: {} } as Context, "1", () => undefined);
+const { commands } = createProgram({ stdout: {}, stderr: {} } as Context, () => undefined);
 
 /** What bash offers for the last of some words. */
 async function offered(...words: string[]): Promise<string[]> {

@@ -85,7 +85,7 @@ describe("get", () => {
             if (range !== undefined) interrupt();
             return Promise.resolve();
         };
-        assert.equal(await runCommandLine(["get", uri, file], "1", context), 130);
+        assert.equal(await runCommandLine(["get", uri, file], context), 130);
         assert.ok(written.stderr.endsWith(`To go on from there:\n  image-export get ${uri} ${file}\n`));
         s3.gate = undefined;
         assert.equal((await runWithS3({ s3 }, "get", uri, file)).exitCode, 0);

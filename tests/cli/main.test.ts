@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 
 import type { Context } from "../../cli/context";
+import { version } from "../../cli/package.json";
 import { createProgram } from "../../cli/program";
 import { run } from "./support/context";
 
-const { commands } = createProgram({ stdout: {}, stderr: {} } as Context, "1", () => undefined);
+const { commands } = createProgram({ stdout: {}, stderr: {} } as Context, () => undefined);
 
 describe("the command line", () => {
     it("lists every command in its help, on stdout", async () => {
@@ -24,7 +25,7 @@ describe("the command line", () => {
 
     it("prints its version", async () => {
         const { exitCode, stdout } = await run({ args: ["--version"] });
-        assert.deepEqual([exitCode, stdout], [0, "1.2.3\n"]);
+        assert.deepEqual([exitCode, stdout], [0, `${version}\n`]);
     });
 
     for (const given of ["sotp", "--nothing", "toString", "__proto__"]) {

@@ -66,7 +66,7 @@ describe("run", () => {
             if (url.includes("/blobs/")) interrupt();
             return undefined;
         };
-        assert.equal(await runCommandLine(["run", image, file], "1", context), 130);
+        assert.equal(await runCommandLine(["run", image, file], context), 130);
         assert.ok(written.stderr.endsWith(`Nothing was left at ${file}.\n`));
         assert.deepEqual(await readdir(folder), []);
     });

@@ -186,7 +186,7 @@ describe("verify", () => {
             if (range !== undefined) interrupt();
             return Promise.resolve();
         };
-        assert.equal(await runCommandLine(["verify", uri], "1", context), 130);
+        assert.equal(await runCommandLine(["verify", uri], context), 130);
         assert.equal(written.stdout, "");
     });
 });

@@ -7,7 +7,7 @@ import { createProgram } from "../../cli/program";
 import { stackVariables } from "../../cli/stack";
 
 const page = readFileSync(join(__dirname, "../../docs/cli.md"), "utf8");
-const { commands } = createProgram({ stdout: {}, stderr: {} } as Context, "1", () => undefined);
+const { commands } = createProgram({ stdout: {}, stderr: {} } as Context, () => undefined);
 
 /** A command as the page's table of commands has it. */
 function rowOf(command: (typeof commands)[number]): string {

@@ -121,6 +121,6 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
         },
         runProgram: programs(options.runProcess),
     };
-    const exitCode = await runCommandLine(options.args, "1.2.3", context);
+    const exitCode = await runCommandLine(options.args, context);
     return { exitCode, ...written, calls, sleepsMs, renewals };
 }

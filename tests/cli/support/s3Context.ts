@@ -90,6 +90,6 @@ export async function runWithS3(
     ...args: string[]
 ): Promise<S3Context["written"] & { exitCode: number }> {
     const { context, written } = s3Context(options);
-    const exitCode = await runCommandLine(args, "1.2.3", context);
+    const exitCode = await runCommandLine(args, context);
     return { ...written, exitCode };
 }
