@@ -1,54 +1,11 @@
-/** Clients of AWS, and calls that survive what passes: throttling, a broken connection, credentials that have been renewed. */
-import type { Context } from "./context";
+/** Calls of AWS that survive what passes: throttling, a broken connection, credentials that have been renewed. */
+import type { ClientClass, Context } from "./context";
 import { asFailure, isExpired, isPassing } from "./failure";
 
 // The SDK has tried four times within a second or two by itself. Together about a minute and a half.
 const attempts = 8;
 const baseDelayMs = 1000;
 const maxDelayMs = 30_000;
-
-/** The class of a client of the AWS SDK. */
-export type ClientClass<Client> = new (configuration: {
-    readonly region?: string;
-    readonly maxAttempts: number;
-    readonly requestHandler: { readonly socketTimeout: number };
-    readonly forcePathStyle: boolean;
-}) => Client;
-
-/** Gives clients. */
-export interface AwsClients {
-    /** @param region By default the environment's, as for every tool of AWS. */
-    readonly client: <Client>(type: ClientClass<Client>, region?: string) => Client;
-    /** Forgets all clients and the credentials that they hold: the next ones read them again. */
-    readonly renew: () => void;
-}
-
-/** Clients with the credentials of the environment: variables, profile, SSO, role of the machine. */
-export function environmentClients(): AwsClients {
-    const regions = new Map<string | undefined, Map<unknown, unknown>>();
-    return {
-        client: <Client>(type: ClientClass<Client>, region?: string) => {
-            const clients = regions.get(region) ?? new Map<unknown, unknown>();
-            const client = (clients.get(type) as Client | undefined) ?? createClient(type, region);
-            regions.set(region, clients.set(type, client));
-            return client;
-        },
-        renew: () => {
-            regions.clear();
-        },
-    };
-}
-
-function createClient<Client>(type: ClientClass<Client>, region: string | undefined): Client {
-    return new type({
-        ...(region !== undefined && { region }),
-        maxAttempts: 4,
-        // A connection without a byte for so long is stalled.
-        requestHandler: { socketTimeout: 30_000 },
-        // An emulator or another store has no host name for each bucket.
-        forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
-    });
-}
 
 /**
  * Calls AWS. What passes is tried again, with backoff and full jitter; after expired credentials once, with credentials

@@ -4,7 +4,6 @@ import { createInterface } from "node:readline/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
-import { type AwsClients, environmentClients } from "./aws";
 import { type Output, outputTo } from "./terminal";
 
 /** How a command ended; what a shell script asks for. The last two are by Ctrl-C and by SIGTERM. */
@@ -28,6 +27,22 @@ export class Interruption extends Error {
     ) {
         super(`Stopped by ${by}.`);
     }
+}
+
+/** The class of a client of the AWS SDK. */
+export type ClientClass<Client> = new (configuration: {
+    readonly region?: string;
+    readonly maxAttempts: number;
+    readonly requestHandler: { readonly socketTimeout: number };
+    readonly forcePathStyle: boolean;
+}) => Client;
+
+/** Gives clients. */
+export interface AwsClients {
+    /** @param region By default the environment's, as for every tool of AWS. */
+    readonly client: <Client>(type: ClientClass<Client>, region?: string) => Client;
+    /** Forgets all clients and the credentials that they hold: the next ones read them again. */
+    readonly renew: () => void;
 }
 
 /** All that a command touches. */
@@ -86,6 +101,33 @@ export function processContext(root: string): Context {
             });
         },
     };
+}
+
+/** Clients with the credentials of the environment: variables, profile, SSO, role of the machine. */
+function environmentClients(): AwsClients {
+    const regions = new Map<string | undefined, Map<unknown, unknown>>();
+    return {
+        client: <Client>(type: ClientClass<Client>, region?: string) => {
+            const clients = regions.get(region) ?? new Map<unknown, unknown>();
+            const client = (clients.get(type) as Client | undefined) ?? createClient(type, region);
+            regions.set(region, clients.set(type, client));
+            return client;
+        },
+        renew: () => {
+            regions.clear();
+        },
+    };
+}
+
+function createClient<Client>(type: ClientClass<Client>, region: string | undefined): Client {
+    return new type({
+        ...(region !== undefined && { region }),
+        maxAttempts: 4,
+        // A connection without a byte for so long is stalled.
+        requestHandler: { socketTimeout: 30_000 },
+        // An emulator or another store has no host name for each bucket.
+        forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
+    });
 }
 
 function stopSignal(): AbortSignal {

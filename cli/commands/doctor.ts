@@ -3,8 +3,8 @@ import { GetObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/clien
 import { ListExecutionsCommand, SFNClient } from "@aws-sdk/client-sfn";
 import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 
-import { type ClientClass, regionOf } from "../aws";
-import { type Context, exitCodes, type Flags } from "../context";
+import { regionOf } from "../aws";
+import { type ClientClass, type Context, exitCodes, type Flags } from "../context";
 import { asFailure, printNext } from "../failure";
 import { findStack, type StackOptions } from "../stack";
 import { styled, writeJson } from "../terminal";

@@ -1,6 +1,5 @@
 /** A context without a process: a clock that a wait moves on, clients that a test answers for, text that is kept. */
-import type { ClientClass } from "../../../cli/aws";
-import { type Context, Interruption } from "../../../cli/context";
+import { type ClientClass, type Context, Interruption } from "../../../cli/context";
 import { runCommandLine } from "../../../cli/main";
 import { outputTo } from "../../../cli/terminal";
 

@@ -1,8 +1,7 @@
 /** The command line with a clock of its own, and an S3 over HTTP that can be told to fail. */
 import { S3Client } from "@aws-sdk/client-s3";
 
-import type { ClientClass } from "../../../cli/aws";
-import { type Context, Interruption } from "../../../cli/context";
+import { type ClientClass, type Context, Interruption } from "../../../cli/context";
 import { runCommandLine } from "../../../cli/main";
 import { outputTo } from "../../../cli/terminal";
 import type { FakeS3 } from "../../exporter/support/fakeS3";
