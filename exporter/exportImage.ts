@@ -140,6 +140,10 @@ type Settings = ReturnType<typeof withDefaults>;
 
 function withDefaults(options: ExportOptions) {
     const env = options.env ?? process.env;
+    const concurrency = options.concurrency ?? 8;
+    if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+        throw new ExportError("InvalidInput", `concurrency is ${concurrency}: expected a whole number from 1 on.`);
+    }
     const timeoutMs = options.timeoutMs ?? timeoutIn(env);
     const deadline = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
     const abort = new AbortController();
@@ -150,7 +154,7 @@ function withDefaults(options: ExportOptions) {
         location: parseLocation(options.destination),
         request: parsePlatform(options.platform ?? defaultPlatform),
         insecure: options.insecure ?? false,
-        concurrency: options.concurrency ?? 8,
+        concurrency,
         memoryBytes: options.memoryBytes ?? 80 * 1024 * 1024,
         retryPolicy: { deadline, onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
         timeoutMs,

@@ -317,6 +317,8 @@ describe("exportImage", () => {
             ["destination", "directory/"],
             ["destination", "s3://bucket/app.tar.json"],
             ["platform", "linux"],
+            ["concurrency", 0],
+            ["memoryBytes", 0.5],
         ] as const) {
             it(`${option} ${JSON.stringify(value)}`, async () => {
                 await assert.rejects(run("1", { [option]: value }), { name: "InvalidInput" });
