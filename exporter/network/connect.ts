@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import * as http from "node:http";
 import * as https from "node:https";
 import * as net from "node:net";
@@ -34,43 +35,35 @@ export function proxyFor(url: URL, env: NodeJS.ProcessEnv): URL | undefined {
 
 /** NO_PROXY: `*`, or a list of hosts, domains with their subdomains, addresses and networks; a port narrows an entry. */
 function isExempt(url: URL, env: NodeJS.ProcessEnv): boolean {
-    const entries = (env["no_proxy"] ?? env["NO_PROXY"] ?? "").toLowerCase().split(",");
-    return entries.some((each) => {
-        const entry = each.trim();
+    const entries = (env["no_proxy"] ?? env["NO_PROXY"] ?? "").toLowerCase().split(/[\s,]+/);
+    return entries.some((entry) => {
         if (entry === "*") return true;
-        const isPlainIpv6 = net.isIPv6(entry.replace(/\/\d+$/, ""));
-        const split = /^(?:\[(.*)\](\/\d+)?|([^:]*))(?::(\d+))?$/.exec(entry);
-        const [, inBrackets, bits = "", plain, port] = isPlainIpv6 ? ["", entry] : (split ?? []);
-        const host = inBrackets === undefined ? plain : inBrackets + bits;
-        return (
-            (port === undefined || port === portOf(url).toString()) && host !== undefined && covers(host, hostOf(url))
-        );
+        const [, host = entry, port] = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry) ?? [];
+        const isPort = port === undefined || Number(port) === portOf(url);
+        return isPort && covers(host.replace(/[[\]]/g, ""), hostOf(url));
     });
 }
 
 function covers(entry: string, host: string): boolean {
-    const [address = "", bits] = entry.split("/");
+    const [address = "", length] = entry.split("/");
     const family = net.isIP(address);
     if (family === 0) {
         const domain = entry.replace(/^\*?\./, "");
         return domain !== "" && (host === domain || host.endsWith(`.${domain}`));
     }
-    if (family !== net.isIP(host)) return false;
+    const most = family === 6 ? 128 : 32;
+    const bits = length ?? most.toString();
+    if (family !== net.isIP(host) || !/^\d+$/.test(bits) || Number(bits) > most) return false;
     const network = new net.BlockList();
-    const length = Number(bits ?? (family === 6 ? 128 : 32));
-    if (!Number.isInteger(length) || length < 0 || length > (family === 6 ? 128 : 32)) return false;
-    network.addSubnet(address, length, family === 6 ? "ipv6" : "ipv4");
+    network.addSubnet(address, Number(bits), family === 6 ? "ipv6" : "ipv4");
     return network.check(host, family === 6 ? "ipv6" : "ipv4");
 }
 
-/** A proxy that a request of plain HTTP is sent to, in absolute form (RFC 9112, 3.2.2), with these headers. */
-export interface PlainProxy {
-    readonly proxy: URL;
-    readonly headers: Readonly<Record<string, string>>;
-}
-
-/** The proxy for a URL of plain HTTP; one of TLS goes through a tunnel, see {@link connect}. */
-export function plainProxyFor(url: URL, env: NodeJS.ProcessEnv): PlainProxy | undefined {
+/**
+ * The proxy that a request of plain HTTP is sent to in absolute form (RFC 9112, 3.2.2), with these headers; one of TLS goes through
+ * a tunnel, see {@link connect}.
+ */
+export function plainProxyFor(url: URL, env: NodeJS.ProcessEnv) {
     const proxy = url.protocol === "http:" ? proxyFor(url, env) : undefined;
     return proxy && { proxy, headers: proxyLogin(proxy) };
 }
@@ -95,7 +88,8 @@ export async function connect(
         },
     };
     if (proxy === undefined) {
-        return openSocket(url, { ...(onread && { onread }), ...(lookup && { lookup }) });
+        const options = { host: hostOf(url), port: portOf(url), ...(onread && { onread }), ...(lookup && { lookup }) };
+        return url.protocol === "https:" ? openTls(url, options) : ready(net.connect(options), "connect");
     }
     const tunnel = await openTunnel(url, proxy);
     const socket = url.protocol === "https:" ? await openTls(url, { socket: tunnel }) : tunnel;
@@ -109,7 +103,7 @@ export async function connect(
 }
 
 /** Hands bytes over piece by piece, as they fit. */
-export function deliver(chunk: Buffer, receiving: Receiving): void {
+function deliver(chunk: Buffer, receiving: Receiving): void {
     for (let offset = 0; offset < chunk.length;) {
         const room = receiving.room();
         const length = Math.min(room.length, chunk.length - offset);
@@ -119,13 +113,6 @@ export function deliver(chunk: Buffer, receiving: Receiving): void {
     }
 }
 
-type SocketOptions = Pick<net.TcpNetConnectOpts, "onread" | "lookup">;
-
-function openSocket(url: URL, options: SocketOptions): Promise<net.Socket> {
-    const address = { host: hostOf(url), port: portOf(url), ...options };
-    return url.protocol === "https:" ? openTls(url, address) : ready(net.connect(address), "connect");
-}
-
 function openTls(url: URL, options: tls.ConnectionOptions): Promise<net.Socket> {
     const servername = net.isIP(hostOf(url)) ? "" : hostOf(url);
     return ready(tls.connect({ ...options, servername, ALPNProtocols: ["http/1.1"] }), "secureConnect");
@@ -133,48 +120,34 @@ function openTls(url: URL, options: tls.ConnectionOptions): Promise<net.Socket> 
 
 async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
     const authority = `${url.hostname}:${portOf(url)}`;
-    const client = proxy.protocol === "https:" ? https : http;
-    return new Promise((resolve, reject) => {
-        const request = client.request({
-            host: hostOf(proxy),
-            port: portOf(proxy),
-            method: "CONNECT",
-            path: authority,
-            agent: false,
-            headers: { host: authority, ...proxyLogin(proxy) },
-        });
-        request.on("connect", (response: http.IncomingMessage, socket: net.Socket) => {
-            if (response.statusCode === 200) {
-                resolve(socket);
-                return;
-            }
-            socket.destroy();
-            reject(new Error(`the proxy ${proxy.host} answered ${response.statusCode ?? "nothing"} for ${authority}`));
-        });
-        request.on("error", reject);
-        request.end();
+    const request = (proxy.protocol === "https:" ? https : http).request({
+        host: hostOf(proxy),
+        port: portOf(proxy),
+        method: "CONNECT",
+        path: authority,
+        agent: false,
+        headers: { host: authority, ...proxyLogin(proxy) },
     });
-}
-
-/** Waits until a socket is connected; it closes itself when that takes longer than {@link connectTimeoutMs}. */
-function ready(socket: net.Socket, event: "connect" | "secureConnect"): Promise<net.Socket> {
-    return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => {
-            socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`));
-        }, connectTimeoutMs);
-        socket.once("error", reject);
-        socket.once("close", () => {
-            clearTimeout(timer);
-        });
-        socket.once(event, () => {
-            clearTimeout(timer);
-            socket.off("error", reject);
-            resolve(socket);
-        });
-    });
+    request.end();
+    const [{ statusCode }, socket] = (await once(request, "connect")) as [http.IncomingMessage, net.Socket];
+    if (statusCode === 200) return socket;
+    socket.destroy();
+    throw new Error(`the proxy ${proxy.host} answered ${statusCode ?? "nothing"} for ${authority}`);
 }
 
 const connectTimeoutMs = 10_000;
+
+/** Waits until a socket is connected, and closes it when that fails. */
+async function ready(socket: net.Socket, event: "connect" | "secureConnect"): Promise<net.Socket> {
+    const signal = AbortSignal.timeout(connectTimeoutMs);
+    try {
+        await once(socket, event, { signal });
+        return socket;
+    } catch (error) {
+        socket.destroy();
+        throw signal.aborted ? new Error(`no connection within ${connectTimeoutMs} ms`) : error;
+    }
+}
 
 /** The host of a URL, an IPv6 address without its brackets. */
 export function hostOf(url: URL): string {
@@ -186,23 +159,18 @@ export function portOf(url: URL): number {
     return url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
 }
 
-/** Node's agents for requests of other clients (the AWS SDK, small requests), made to go through the proxy. */
-export interface Agents {
-    readonly httpAgent: http.Agent;
-    readonly httpsAgent: https.Agent;
-}
-
 /**
- * Keep-alive agents that honour the proxy variables.
+ * Node's agents for requests of other clients (the AWS SDK, small requests): they keep connections, and go through the proxies.
  *
  * @param maxSockets connections at a time and host
  * @param lookup looks up names; Node's own by default
  */
-export function createAgents(env: NodeJS.ProcessEnv, maxSockets: number, lookup?: net.LookupFunction): Agents {
+export function createAgents(env: NodeJS.ProcessEnv, maxSockets: number, lookup?: net.LookupFunction) {
     const options = { keepAlive: true, maxSockets, ...(lookup && { lookup }) };
-    const httpAgent = throughProxy(new http.Agent(options), "http:", env);
-    const httpsAgent = throughProxy(new https.Agent(options), "https:", env);
-    return { httpAgent, httpsAgent };
+    return {
+        httpAgent: throughProxy(new http.Agent(options), "http:", env),
+        httpsAgent: throughProxy(new https.Agent(options), "https:", env),
+    };
 }
 
 function throughProxy<A extends http.Agent>(agent: A, protocol: string, env: NodeJS.ProcessEnv): A {

@@ -3,6 +3,7 @@ import * as https from "node:https";
 import type { LookupFunction } from "node:net";
 import { ExportError, type ExportErrorName } from "../../contract/errors";
 import { createAgents, hostOf, plainProxyFor, portOf } from "./connect";
+import type { Lead } from "./origin";
 import { networkError, retryAfterMs, TransientError } from "./retry";
 
 /** A request for a document: a manifest, a token. */
@@ -134,13 +135,12 @@ async function readDocument(source: AsyncIterable<Buffer>): Promise<Buffer> {
 /**
  * Follows the redirects of a GET.
  *
- * @param lead where an answer leads, or an error
  * @param send sends the request to a URL; whoever logs in does so here, URL by URL
  * @returns the last answer, and the URL that gave it
  */
 export async function follow<A extends Answer>(
     first: URL,
-    lead: (from: URL, location: string) => URL,
+    lead: Lead,
     send: (url: URL) => Promise<A>,
 ): Promise<{ answer: A; url: URL }> {
     let url = first;

@@ -34,25 +34,24 @@ function isLocal(host: string): boolean {
     return family === 0 ? isLoopback(host) : local.check(address, family === 6 ? "ipv6" : "ipv4");
 }
 
-/** Where a registry may lead: by redirects, and to its token server. */
-export interface Leads {
-    /**
-     * Where an answer leads.
-     *
-     * @param from the URL that answered
-     * @param location as the answer has it; relative to `from`
-     * @throws ExportError when it may not be followed: from TLS to plain HTTP, to this machine or to link-local addresses
-     */
-    readonly follow: (from: URL, location: string) => URL;
-    /** Looks up names as Node does, but refuses those that others than the registry itself give to local addresses. */
-    readonly lookup: net.LookupFunction;
-}
+/**
+ * Where an answer leads.
+ *
+ * @param from the URL that answered
+ * @param location as the answer has it; relative to `from`
+ * @throws ExportError when it may not be followed: from TLS to plain HTTP, to this machine or to link-local addresses
+ */
+export type Lead = (from: URL, location: string) => URL;
 
-/** The rules for where a registry may lead; private addresses are allowed, since VPC endpoints and companies' stores have them. */
-export function createLeads(registry: URL, insecure: boolean): Leads {
+/**
+ * The rules for where a registry may lead, by redirects and to its token server; private addresses are allowed, since VPC
+ * endpoints and companies' stores have them. `lookup` looks up names as Node does, but refuses those that others than the registry
+ * itself give to local addresses.
+ */
+export function createLeads(registry: URL, insecure: boolean): { lead: Lead; lookup: net.LookupFunction } {
     const isHere = isLocal(registry.hostname);
 
-    function follow(from: URL, location: string): URL {
+    const lead: Lead = (from, location) => {
         if (!URL.canParse(location, from.href)) throw refused(from, `"${location.slice(0, 300)}"`, "is not a URL");
         const to = new URL(location, from);
         if (!/^https?:$/.test(to.protocol)) throw refused(from, to.protocol, "is neither https nor http");
@@ -63,7 +62,7 @@ export function createLeads(registry: URL, insecure: boolean): Leads {
         }
         if (!isHere && isLocal(to.hostname)) throw refused(from, to.origin, localAddress);
         return to;
-    }
+    };
 
     const lookup: net.LookupFunction = (hostname, options, callback) => {
         dns.lookup(hostname, options, (error, found, family) => {
@@ -72,7 +71,7 @@ export function createLeads(registry: URL, insecure: boolean): Leads {
             callback(error ?? (isRefused ? refused(registry, hostname, localAddress) : null), found, family);
         });
     };
-    return { follow, lookup };
+    return { lead, lookup };
 }
 
 const localAddress = "is an address of this machine or of its own services";

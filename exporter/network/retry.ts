@@ -74,47 +74,33 @@ export async function retry<T>(
     what: string,
     policy: RetryPolicy,
     signal: AbortSignal | undefined,
-    action: (attempt: number) => Promise<T>,
+    action: () => Promise<T>,
 ): Promise<T> {
+    const { attempts, baseDelayMs, maxDelayMs, maxRetryAfterMs, deadline = Infinity, onWait } = policy;
     for (let attempt = 1; ; attempt++) {
         signal?.throwIfAborted();
         try {
-            return await action(attempt);
+            return await action();
         } catch (error) {
             signal?.throwIfAborted();
             if (!(error instanceof TransientError)) throw error;
             const asked = error.retryAfterMs ?? 0;
-            const isTooLong = asked > Math.min(policy.maxRetryAfterMs, timeLeft(policy));
-            if (attempt >= policy.attempts || isTooLong) {
+            const isTooLong = asked > Math.min(maxRetryAfterMs, deadline - Date.now());
+            if (attempt >= attempts || isTooLong) {
                 const failed = attempt === 1 ? "failed" : `failed ${attempt} times, at last`;
                 const why = isTooLong ? ` It asks to be left alone for ${seconds(asked)}: try again then.` : "";
                 throw new ExportError(error.lastingName, `${what} ${failed}: ${messageOf(error)}${why}`, error);
             }
-            const wait = Math.max(backoffMs(policy, attempt), asked);
-            policy.onWait?.(
-                `${what}: ${messageOf(error)}; attempt ${attempt + 1} of ${policy.attempts} in ${seconds(wait)}`,
-            );
-            await pause(wait, signal);
+            const backoff = Math.random() * Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1));
+            const wait = Math.max(backoff, asked);
+            onWait?.(`${what}: ${messageOf(error)}; attempt ${attempt + 1} of ${attempts} in ${seconds(wait)}`);
+            await sleep(wait, undefined, signal && { signal }).catch(() => undefined); // an abort is seen above
         }
     }
 }
 
-function timeLeft({ deadline = Infinity }: RetryPolicy): number {
-    return deadline - Date.now();
-}
-
 function seconds(milliseconds: number): string {
     return `${(milliseconds / 1000).toFixed(1)} s`;
-}
-
-/** Sleeps; an abort ends the sleep with the signal's reason, not with an error of the timer's own. */
-async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-    await sleep(milliseconds, undefined, signal && { signal }).catch(() => undefined);
-    signal?.throwIfAborted();
-}
-
-function backoffMs(policy: RetryPolicy, attempt: number): number {
-    return Math.random() * Math.min(policy.maxDelayMs, policy.baseDelayMs * 2 ** (attempt - 1));
 }
 
 /**

@@ -8,7 +8,7 @@ import {
     said,
     transientAnswer,
 } from "../network/httpClient";
-import type { Leads } from "../network/origin";
+import type { Lead } from "../network/origin";
 import { isTransientStatus } from "../network/retry";
 import type { RegistryCredentials } from "./credentials";
 
@@ -37,7 +37,7 @@ export interface AuthorizationOptions {
     readonly scope: string;
     /** The login that was made for this origin. */
     readonly credentials: () => Promise<RegistryCredentials | undefined>;
-    readonly lead: Leads["follow"];
+    readonly lead: Lead;
     readonly http: Pick<HttpClient, "send">;
 }
 

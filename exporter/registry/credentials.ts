@@ -38,8 +38,8 @@ async function ecrCredentials(host: EcrHost, env: NodeJS.ProcessEnv): Promise<Re
         const { authorizationData } = await client.send(new GetAuthorizationTokenCommand({}));
         return decodeLogin(authorizationData?.[0]?.authorizationToken);
     } catch (error) {
-        if (error instanceof Error && error.name === "CredentialsProviderError") return undefined;
         const name = error instanceof Error ? error.name : "";
+        if (name === "CredentialsProviderError") return undefined;
         throw new ExportError(
             /AccessDenied|UnrecognizedClient|InvalidSignature|ExpiredToken/.test(name)
                 ? "AccessDenied"
@@ -73,44 +73,32 @@ async function storedCredentials(
 ): Promise<RegistryCredentials | undefined> {
     for (const file of loginFiles(env)) {
         const text = await readFile(file, "utf8").catch(() => undefined); // nobody has logged in
-        const found = text === undefined ? undefined : loginIn(text, file, registry, repository);
-        if (found === undefined) continue;
-        const { helper, server, login } = found;
-        const asked = helper === undefined ? undefined : await askHelper(helper, server, env);
-        if (asked ?? login) return asked ?? login;
+        if (text === undefined) continue;
+        const { helper, server, login } = loginIn(text, file, registry, repository);
+        const found = (await askHelper(helper, server, env)) ?? login;
+        if (found !== undefined) return found;
     }
     return undefined;
 }
 
-/** What a file of logins has for a repository. */
-export interface StoredLogin {
-    /** Name of the credential helper to ask first, and of the server to ask it for. */
-    readonly helper: string | undefined;
-    readonly server: string;
-    readonly login: RegistryCredentials | undefined;
-}
-
 /**
- * Reads a file of logins.
+ * Reads what a file of logins has for a repository: a login, and the helper to ask before, with the name of the server for it.
  *
  * @throws ExportError `InvalidInput` when it is not a JSON object
  */
-export function loginIn(text: string, file: string, registry: string, repository: string): StoredLogin {
+export function loginIn(text: string, file: string, registry: string, repository: string) {
     const config = parseConfig(text, file);
     const auths = objectIn(config, "auths");
     const helpers = objectIn(config, "credHelpers");
     const [key] = matchingKeys(helpers, registry, repository);
-    const helper = key === undefined ? config["credsStore"] : helpers[key];
     return {
-        helper: typeof helper === "string" ? helper : undefined,
-        server: key ?? (registry === "docker.io" ? hubKey : registry),
+        helper: key === undefined ? config["credsStore"] : helpers[key],
+        server: key ?? (registry === "docker.io" ? "https://index.docker.io/v1/" : registry),
         login: matchingKeys(auths, registry, repository)
             .map((each) => loginOf(objectIn(auths, each)))
             .find((login) => login !== undefined),
     };
 }
-
-const hubKey = "https://index.docker.io/v1/";
 
 /**
  * The keys that are those of a repository, the best first: as Docker reads them (with or without scheme, a slash, `/v1/` or `/v2/`),
@@ -119,14 +107,11 @@ const hubKey = "https://index.docker.io/v1/";
 function matchingKeys(object: JsonObject, registry: string, repository: string): string[] {
     const hosts = registry === "docker.io" ? [registry, "index.docker.io"] : [registry];
     const names = hosts.map((host) => `${host}/${repository}/`);
-    const matching = Object.keys(object).flatMap((key) => {
-        const plain = key.replace(/^https?:\/\//, "").replace(/(?:\/v[12])?\/*$/, "");
-        return names.some((name) => name.startsWith(`${plain}/`)) ? [{ key, length: plain.length }] : [];
-    });
-    const isExact = (key: string): number => (key === registry ? 1 : 0);
-    return matching
-        .sort((one, two) => two.length - one.length || isExact(two.key) - isExact(one.key))
-        .map(({ key }) => key);
+    const plain = (key: string): string => key.replace(/^https?:\/\//, "").replace(/(?:\/v[12])?\/*$/, "");
+    const rank = (key: string): number => 2 * plain(key).length + (key === registry ? 1 : 0);
+    return Object.keys(object)
+        .filter((key) => names.some((name) => name.startsWith(`${plain(key)}/`)))
+        .sort((one, two) => rank(two) - rank(one));
 }
 
 function loginOf(entry: JsonObject): RegistryCredentials | undefined {
@@ -153,11 +138,11 @@ function parseConfig(text: string, file: string): JsonObject {
 
 /** Asks `docker-credential-HELPER` (the protocol of docker/docker-credential-helpers). */
 async function askHelper(
-    helper: string,
+    helper: unknown,
     server: string,
     env: NodeJS.ProcessEnv,
 ): Promise<RegistryCredentials | undefined> {
-    if (!/^[\w.-]+$/.test(helper)) return undefined;
+    if (typeof helper !== "string" || !/^[\w.-]+$/.test(helper)) return undefined;
     try {
         const asked = promisify(execFile)(`docker-credential-${helper}`, ["get"], { env, timeout: 30_000 });
         asked.child.stdin?.end(server);

@@ -1,24 +1,17 @@
 import { TransientError } from "../network/retry";
 
-/** Reads stretches of a blob out of answers that have all of it. */
-export interface FrontToBack {
-    /** Fills `target` with the blob's bytes from `from` on; of the last answer, where that has not yet come so far. */
-    read(from: number, target: Uint8Array, onBytes: (length: number) => void): Promise<void>;
-    /** Gives up the answer that is under way. */
-    close(): Promise<void>;
-}
-
 /**
  * For a blob of a server that does not know ranges: who reads it stretch by stretch, each after the one before it, needs one
  * answer for all of them.
  *
  * @param open asks for the whole blob
  */
-export function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>): FrontToBack {
+export function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>) {
     let source: AsyncIterator<Uint8Array> | undefined;
     let position = 0;
     let rest = new Uint8Array();
 
+    /** Gives up the answer that is under way. */
     async function close(): Promise<void> {
         const old = source;
         source = undefined;
@@ -31,7 +24,8 @@ export function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>
         return Uint8Array.from(found.value);
     }
 
-    const read: FrontToBack["read"] = async (from, target, onBytes) => {
+    /** Fills `target` with the blob's bytes from `from` on. */
+    async function read(from: number, target: Uint8Array, onBytes: (length: number) => void): Promise<void> {
         if (source === undefined || from < position) {
             await close();
             source = (await open())[Symbol.asyncIterator]();
@@ -52,7 +46,7 @@ export function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>
             await close().catch(() => undefined);
             throw error;
         }
-    };
+    }
 
     return { read, close };
 }

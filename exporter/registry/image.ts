@@ -52,7 +52,7 @@ const documentLimit = 4096;
 const documentsAtATime = 8;
 
 /** Where manifests come from: a registry, or an archive. */
-export type ManifestSource = Pick<Registry, "manifest">;
+type ManifestSource = Pick<Registry, "manifest">;
 
 /**
  * Finds what a request means: from tag or digest to the manifest of one platform, or with `all` to the index and
@@ -76,22 +76,22 @@ export async function resolveImage(
         return { ...named, documents: [first, ...documents.slice(1)], configs };
     }
     const chosen = await choose(registry, first, request, depthLimit);
-    const image = assertImage(chosen.document.manifest);
+    const image = assertImage(chosen.manifest);
     await assertHasForeignLayers(registry, image);
-    const config = chosen.config ?? (await readConfig(registry, image.config));
-    const stated = chosen.document.descriptor.platform;
+    const config = await readConfig(registry, image.config);
+    const stated = chosen.descriptor.platform;
     const { platform } = parseConfig(config);
-    const isListed = chosen.document !== first;
+    const isListed = chosen !== first;
     if (platform !== undefined && !platformMatches(platform, request)) {
         // What an index says decides, as for Docker; without an index there is the configuration only.
-        if (!isListed || stated === undefined) throw missingPlatform(request, [platform]);
+        if (!isListed || stated === undefined) throw missingPlatform(request, [{ platform }]);
         onNote?.(
             `The index names ${image.config.digest} as ${platformText(stated)}, its configuration says ${platformText(platform)}.`,
         );
     }
     return {
         ...named,
-        documents: [chosen.document],
+        documents: [chosen],
         configs: new Map([[image.config.digest, config]]),
         ...(isListed && { indexDigest: first.descriptor.digest }),
     };
@@ -122,27 +122,8 @@ async function readDocument(source: ManifestSource, tagOrDigest: string, listed?
         );
     }
     const manifest = parseManifest(bytes, listed?.mediaType, contentType);
-    const { platform, annotations } = listed ?? {};
-    const descriptor = {
-        mediaType: manifest.mediaType,
-        digest,
-        size: bytes.length,
-        ...(platform && { platform }),
-        ...(annotations && { annotations }),
-    };
+    const descriptor = { ...listed, mediaType: manifest.mediaType, digest, size: bytes.length };
     return { descriptor, bytes, manifest };
-}
-
-/** The document of one image, with its configuration where that had to be read to know its platform. */
-interface Choice {
-    readonly document: ImageDocument;
-    readonly config?: Buffer;
-}
-
-/** What an index offers: a descriptor with its platform, or an image whose configuration names it. */
-interface Offer extends Partial<Choice> {
-    readonly listed: Descriptor;
-    readonly platform: Platform | undefined;
 }
 
 /**
@@ -151,19 +132,24 @@ interface Offer extends Partial<Choice> {
  *
  * @throws ExportError `ImageNotFound` when there is no such platform; the message lists those there are
  */
-async function choose(registry: Registry, document: ImageDocument, request: Platform, depth: number): Promise<Choice> {
-    if (document.manifest.kind === "image") return { document };
+async function choose(
+    registry: Registry,
+    document: ImageDocument,
+    request: Platform,
+    depth: number,
+): Promise<ImageDocument> {
+    if (document.manifest.kind === "image") return document;
     const offers = await offersOf(registry, document.manifest.manifests, depth);
     const chosen = choosePlatform(offers, ({ platform }) => platform, request);
-    if (chosen === undefined) {
-        throw missingPlatform(
-            request,
-            offers.map(({ platform }) => platform),
-        );
-    }
-    const { listed, config } = chosen;
-    const next = chosen.document ?? (await readDocument(registry, listed.digest, listed));
-    return config === undefined ? choose(registry, next, request, depth - 1) : { document: next, config };
+    if (chosen === undefined) throw missingPlatform(request, offers);
+    const { listed } = chosen;
+    return choose(registry, await readDocument(registry, listed.digest, listed), request, depth - 1);
+}
+
+/** What an index offers: a descriptor with its platform, or with that of its image's configuration. */
+interface Offer {
+    readonly listed: Descriptor;
+    readonly platform: Platform | undefined;
 }
 
 async function offersOf(registry: Registry, manifests: readonly Descriptor[], depth: number): Promise<Offer[]> {
@@ -172,18 +158,17 @@ async function offersOf(registry: Registry, manifests: readonly Descriptor[], de
     const offers = manifests.filter(isImageDescriptor).map(async (listed): Promise<Offer[]> => {
         const { platform } = listed;
         if (platform !== undefined) return [{ listed, platform }];
-        const document = await limit.use(() => readDocument(registry, listed.digest, listed));
-        const { manifest } = document;
+        const { manifest } = await limit.use(() => readDocument(registry, listed.digest, listed));
         if (manifest.kind === "index") return offersOf(registry, manifest.manifests, depth - 1);
         if (!isContainerImage(manifest)) return [];
         const config = await limit.use(() => readConfig(registry, manifest.config));
-        return [{ listed, document, config, platform: parseConfig(config).platform }];
+        return [{ listed, platform: parseConfig(config).platform }];
     });
     return (await Promise.all(offers)).flat();
 }
 
-function missingPlatform(request: Platform, available: readonly (Platform | undefined)[]): ExportError {
-    const names = available.map((platform) => (platform ? platformText(platform) : "no platform"));
+function missingPlatform(request: Platform, offers: readonly Pick<Offer, "platform">[]): ExportError {
+    const names = offers.map(({ platform }) => (platform ? platformText(platform) : "no platform"));
     const shown = [...new Set(names)].slice(0, 50).join(", ") || "none";
     return new ExportError("ImageNotFound", `The image has no platform ${platformText(request)}. It has: ${shown}.`);
 }
@@ -245,15 +230,11 @@ async function assertHasForeignLayers(registry: Registry, manifest: Manifest): P
 }
 
 /** The configurations of the images among the documents, in their order, as far as the memory for them goes. */
-async function readConfigs(
-    registry: Registry,
-    documents: readonly ImageDocument[],
-): Promise<ReadonlyMap<string, Buffer>> {
+async function readConfigs(registry: Registry, documents: readonly ImageDocument[]): Promise<Map<string, Buffer>> {
     const limit = createLimit(configsAtATime);
-    const read = configsToRead(documents).map(async (config): Promise<[string, Buffer]> => [
-        config.digest,
-        await limit.use(() => readConfig(registry, config)),
-    ]);
+    const read = configsToRead(documents).map(
+        async (config) => [config.digest, await limit.use(() => readConfig(registry, config))] as const,
+    );
     return new Map(await Promise.all(read));
 }
 
@@ -283,7 +264,6 @@ async function readConfig(registry: Registry, { digest, size, data }: Descriptor
 
 /** A container image among the documents. */
 export interface ContainerImage {
-    readonly document: ImageDocument;
     readonly manifest: ImageManifest;
     /** As the index names it, else its configuration. */
     readonly platform: Platform | undefined;
@@ -293,22 +273,16 @@ export interface ContainerImage {
 
 /** The container images that were asked for, in the order of the documents; neither attestations nor other artifacts. */
 export function imagesOf({ documents, configs }: Pick<ResolvedImage, "documents" | "configs">): ContainerImage[] {
-    return containerImages(documents).map(({ document, manifest }) => {
+    return containerImages(documents).map(({ manifest, platform }) => {
         const config = knownConfig(configs.get(manifest.config.digest));
-        return {
-            document,
-            manifest,
-            platform: document.descriptor.platform ?? config?.platform,
-            diffIds: config?.diffIds,
-        };
+        return { manifest, platform: platform ?? config?.platform, diffIds: config?.diffIds };
     });
 }
 
 function containerImages(documents: readonly ImageDocument[]) {
-    return documents.flatMap((document) => {
-        const { manifest, descriptor } = document;
+    return documents.flatMap(({ manifest, descriptor }) => {
         const isImage = manifest.kind === "image" && isContainerImage(manifest) && isImageDescriptor(descriptor);
-        return isImage ? [{ document, manifest }] : [];
+        return isImage ? [{ manifest, platform: descriptor.platform }] : [];
     });
 }
 

@@ -83,29 +83,30 @@ const configNames = [...platformNames, "rootfs", "config", "history"];
  *     read differently
  */
 export function parseManifest(bytes: Buffer, ...types: readonly (string | undefined)[]): Manifest {
-    const document = parseObject(bytes, documentNames, "manifest");
-    const mediaType = mediaTypeOf(document, types);
-    if (isSchema1(mediaType) || document["schemaVersion"] === 1 || given(document["fsLayers"])) {
-        throw refused(schema1Problem);
-    }
-    if (indexTypes.has(mediaType)) {
-        assertWithout(document, "index", ["config", "layers"]);
-        const manifests = list(document["manifests"], "manifests").map(descriptor);
-        if (manifests.some(({ mediaType: type }) => type === cacheType)) {
-            throw refused("it is a build cache of BuildKit, not an image");
+    return exportable("manifest", () => {
+        const document = parseJsonObject(bytes.toString("utf8"), documentNames);
+        const mediaType = mediaTypeOf(document, types);
+        if (document["schemaVersion"] === 1 || given(document["fsLayers"])) throw new JsonError(schema1Problem);
+        assertNotSchema1(mediaType);
+        if (indexTypes.has(mediaType)) {
+            assertWithout(document, "index", ["config", "layers"]);
+            const manifests = list(document["manifests"], "manifests").map(descriptor);
+            if (manifests.some(({ mediaType: type }) => type === cacheType)) {
+                throw new JsonError("is a build cache of BuildKit, not an image");
+            }
+            return { kind: "index", mediaType, manifests };
         }
-        return { kind: "index", mediaType, manifests };
-    }
-    if (imageTypes.has(mediaType)) {
-        assertWithout(document, "image manifest", ["manifests"]);
-        const layers = list(document["layers"], "layers").map(descriptor);
-        return { kind: "image", mediaType, config: descriptor(document["config"]), layers };
-    }
-    throw refused(`its media type is "${mediaType.slice(0, 100)}", which is no image manifest or index`);
+        if (imageTypes.has(mediaType)) {
+            assertWithout(document, "image manifest", ["manifests"]);
+            const layers = list(document["layers"], "layers").map(descriptor);
+            return { kind: "image", mediaType, config: descriptor(document["config"]), layers };
+        }
+        throw new JsonError(`has the media type "${mediaType.slice(0, 100)}", which is no image manifest or index`);
+    });
 }
 
 const schema1Problem =
-    "it is a Docker schema 1 manifest, which current tools no longer read; push the image anew, for instance with " +
+    "is a Docker schema 1 manifest, which current tools no longer read; push the image anew, for instance with " +
     "skopeo copy --format v2s2, or build it again";
 
 /**
@@ -113,8 +114,10 @@ const schema1Problem =
  *
  * @throws ExportError `InvalidInput`
  */
-export function assertNotSchema1(contentType: string | undefined): void {
-    if (isSchema1(contentType ?? "")) throw refused(schema1Problem);
+export function assertNotSchema1(mediaType = ""): void {
+    exportable("manifest", () => {
+        if (isSchema1(mediaType)) throw new JsonError(schema1Problem);
+    });
 }
 
 function isSchema1(mediaType: string): boolean {
@@ -128,7 +131,7 @@ function given(value: unknown): boolean {
 /** A document that is both gives one image to some readers and another to others. */
 function assertWithout(document: JsonObject, kind: string, fields: readonly string[]): void {
     const wrong = fields.find((field) => given(document[field]));
-    if (wrong !== undefined) throw refused(`it is an ${kind} and has "${wrong}" too`);
+    if (wrong !== undefined) throw new JsonError(`is an ${kind} and has "${wrong}" too`);
 }
 
 /** Whether a media type is that of a manifest or an index that can be exported. */
@@ -157,33 +160,23 @@ export function isImageDescriptor({ platform, annotations }: Descriptor): boolea
  *
  * @throws ExportError `InvalidInput` when the configuration is not JSON, or readers read it differently
  */
-export function parseConfig(config: Buffer): {
-    readonly platform: Platform | undefined;
-    readonly diffIds: readonly string[] | undefined;
-} {
-    const document = parseObject(config, configNames, "configuration");
-    const { rootfs } = document;
-    if (isObject(rootfs)) exactNames(rootfs, ["type", "diff_ids"], "configuration");
-    const diffIds = isObject(rootfs) ? rootfs["diff_ids"] : undefined;
-    return { platform: readPlatform(document), diffIds: isStrings(diffIds) ? diffIds : undefined };
-}
-
-function parseObject(bytes: Buffer, names: readonly string[], what: string): JsonObject {
-    return readable(what, () => parseJsonObject(bytes.toString("utf8"), names));
-}
-
-function exactNames(object: JsonObject, names: readonly string[], what = "manifest"): void {
-    readable(what, () => {
-        assertExactNames(object, names);
+export function parseConfig(config: Buffer) {
+    return exportable("configuration", () => {
+        const document = parseJsonObject(config.toString("utf8"), configNames);
+        const { rootfs } = document;
+        if (isObject(rootfs)) assertExactNames(rootfs, ["type", "diff_ids"]);
+        const diffIds = isObject(rootfs) ? rootfs["diff_ids"] : undefined;
+        return { platform: readPlatform(document), diffIds: isStrings(diffIds) ? diffIds : undefined };
     });
 }
 
-function readable<T>(what: string, read: () => T): T {
+/** Reads a document; what is wrong with it is thrown as the second half of a sentence. */
+function exportable<T>(what: string, read: () => T): T {
     try {
         return read();
     } catch (error) {
-        if (error instanceof JsonError) throw refused(`it ${error.message}`, what);
-        throw error;
+        if (!(error instanceof JsonError)) throw error;
+        throw new ExportError("InvalidInput", `The ${what} cannot be exported: it ${error.message}.`);
     }
 }
 
@@ -199,23 +192,23 @@ function mediaTypeOf(document: JsonObject, types: readonly (string | undefined)[
 /** Go writes null for an empty list, and some tools leave it out, as for an image without layers. */
 function list(value: unknown, field: string): unknown[] {
     if (!given(value)) return [];
-    if (!Array.isArray(value)) throw refused(`its "${field}" is not a list`);
+    if (!Array.isArray(value)) throw new JsonError(`has "${field}" that are no list`);
     return value;
 }
 
 function descriptor(value: unknown): Descriptor {
     if (!isObject(value)) {
-        throw refused("it has something that is not a descriptor where a descriptor is expected");
+        throw new JsonError("has something that is not a descriptor where a descriptor is expected");
     }
-    exactNames(value, descriptorNames);
+    assertExactNames(value, descriptorNames);
     const { mediaType = "", digest, size } = value;
     if (typeof mediaType !== "string" || typeof digest !== "string" || !isDigest(digest)) {
-        throw refused(
-            `it has a descriptor with the digest ${shown(digest)} and the type ${shown(mediaType)}; expected sha256:… and a string`,
+        throw new JsonError(
+            `has a descriptor with the digest ${shown(digest)} and the type ${shown(mediaType)}; expected sha256:… and a string`,
         );
     }
     if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
-        throw refused(`its descriptor ${digest} has the size ${shown(size)}`);
+        throw new JsonError(`has the descriptor ${digest} with the size ${shown(size)}`);
     }
     const platform = isObject(value["platform"]) ? readPlatform(value["platform"]) : undefined;
     const annotations = readAnnotations(value["annotations"]);
@@ -239,7 +232,7 @@ function readData(value: unknown, digest: string, size: number): Buffer | undefi
     if (!given(value)) return undefined;
     const data = typeof value === "string" ? Buffer.from(value, "base64") : Buffer.alloc(0);
     if (digest !== digestOf(data) || data.length !== size) {
-        throw refused(`its descriptor ${digest} has "data" with another content`);
+        throw new JsonError(`has the descriptor ${digest} with "data" of another content`);
     }
     return data;
 }
@@ -247,18 +240,14 @@ function readData(value: unknown, digest: string, size: number): Buffer | undefi
 /** What platforms are made of; they go into names, records and messages. */
 const platformWord = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
-/**
- * Reads the platform of an index or of a configuration.
- *
- * @throws ExportError `InvalidInput` for words that no platform has
- */
+/** Reads the platform of an index or of a configuration. */
 function readPlatform(value: JsonObject): Platform | undefined {
-    exactNames(value, platformNames);
+    assertExactNames(value, platformNames);
     const [os, architecture, variant, osVersion] = platformNames.map((name) => {
         const word = value[name];
         if (typeof word !== "string" || word === "") return undefined;
         if (platformWord.test(word)) return word;
-        throw refused(`its platform has the "${name}" ${shown(word)}`);
+        throw new JsonError(`has a platform with the "${name}" ${shown(word)}`);
     });
     if (os === undefined || architecture === undefined) return undefined;
     return { os, architecture, ...(variant && { variant }), ...(osVersion && { osVersion }) };
@@ -268,8 +257,4 @@ function readAnnotations(value: unknown): Record<string, string> | undefined {
     if (!isObject(value)) return undefined;
     const texts = Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === "string");
     return Object.fromEntries(texts);
-}
-
-function refused(why: string, what = "manifest"): ExportError {
-    return new ExportError("InvalidInput", `The ${what} cannot be exported: ${why}.`);
 }

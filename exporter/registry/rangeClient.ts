@@ -23,18 +23,6 @@ interface RangeAnswer extends Answer {
 /** The server sends the blob as a whole, another part of it, or in chunks: it has to be read from front to back. */
 export class RangeIgnored extends Error {}
 
-/** Reads ranges over kept connections. */
-export interface RangeClient {
-    /**
-     * @throws RangeIgnored when the answer is not the range asked for
-     * @throws TransientError when the connection breaks or stalls
-     * @throws ExportError when the host cannot be spoken to at all; the signal's reason when aborted
-     */
-    get(request: RangeRequest): Promise<Answer>;
-    /** Closes the kept connections. */
-    close(): void;
-}
-
 const headLimitBytes = 32 * 1024;
 /** What is taken from a connection at once: few enough bytes that whoever is told of them finds them in the cache. */
 const pieceLimitBytes = 256 * 1024;
@@ -50,7 +38,7 @@ const defaultKeepMs = 4_000;
  *
  * @param keepMs a connection that nobody uses for so long is closed
  */
-export function createRangeClient(options: ClientOptions, keepMs = defaultKeepMs): RangeClient {
+export function createRangeClient(options: ClientOptions, keepMs = defaultKeepMs) {
     const { idleTimeoutMs, signal } = options;
     const alive = new Set<Connection>();
     const idle = new Set<Connection>();
@@ -71,28 +59,33 @@ export function createRangeClient(options: ClientOptions, keepMs = defaultKeepMs
         return opened;
     }
 
+    /**
+     * @throws RangeIgnored when the answer is not the range asked for
+     * @throws TransientError when the connection breaks or stalls
+     * @throws ExportError when the host cannot be spoken to at all; the signal's reason when aborted
+     */
+    async function get(request: RangeRequest): Promise<Answer> {
+        try {
+            signal.throwIfAborted();
+            const connection = await acquire(request.url);
+            connection.socket.setTimeout(idleTimeoutMs);
+            const answer = await connection.exchange(request);
+            connection.socket.setTimeout(keepMs);
+            if (!connection.socket.destroyed) idle.add(connection);
+            return answer;
+        } catch (error) {
+            signal.throwIfAborted();
+            throw error instanceof RangeIgnored ? error : networkError(error, request.url);
+        }
+    }
+
+    /** Closes the connections. */
     function close(): void {
         alive.forEach(({ socket }) => socket.destroy());
     }
 
     signal.addEventListener("abort", close, { once: true });
-    return {
-        get: async (request) => {
-            try {
-                signal.throwIfAborted();
-                const connection = await acquire(request.url);
-                connection.socket.setTimeout(idleTimeoutMs);
-                const answer = await connection.exchange(request);
-                connection.socket.setTimeout(keepMs);
-                if (!connection.socket.destroyed) idle.add(connection);
-                return answer;
-            } catch (error) {
-                signal.throwIfAborted();
-                throw error instanceof RangeIgnored ? error : networkError(error, request.url);
-            }
-        },
-        close,
-    };
+    return { get, close };
 }
 
 /** A socket on which one answer at a time is read. */

@@ -12,7 +12,7 @@ import { createLeads, registryOrigin } from "../network/origin";
 import { isTransientStatus, retry, type RetryPolicy } from "../network/retry";
 import { type Authorized, createAuthorization, type LoginHeaders } from "./authorization";
 import { type CredentialSource, defaultCredentials } from "./credentials";
-import { createFrontToBack, type FrontToBack } from "./frontToBack";
+import { createFrontToBack } from "./frontToBack";
 import { acceptedManifestTypes, assertNotSchema1, digestOf } from "./manifest";
 import { createRangeClient, RangeIgnored } from "./rangeClient";
 
@@ -66,7 +66,7 @@ interface KnownBlob {
     location?: URL | undefined;
     /** Whether the server has not sent a range that it was asked for. */
     isWhole?: boolean;
-    readonly frontToBack: FrontToBack;
+    readonly frontToBack: ReturnType<typeof createFrontToBack>;
     /** The stretch that was asked for last; it never fails. */
     last?: Promise<unknown>;
 }
@@ -75,9 +75,9 @@ interface KnownBlob {
 export function openRegistry({ registry, repository }: ImageReference, options: RegistryOptions): Registry {
     const { env, insecure, retryPolicy, signal, credentials = defaultCredentials(env) } = options;
     const origin = registryOrigin(registry, insecure);
-    const leads = createLeads(origin, insecure);
-    const http = createHttpClient({ ...options, lookup: leads.lookup });
-    const ranges = createRangeClient({ ...options, lookup: leads.lookup });
+    const { lead, lookup } = createLeads(origin, insecure);
+    const http = createHttpClient({ ...options, lookup });
+    const ranges = createRangeClient({ ...options, lookup });
     const base = new URL(`/v2/${repository}/`, origin);
     const authorizations = new Map<string, Authorized>();
     const blobs = new Map<string, KnownBlob>();
@@ -92,7 +92,7 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
                 registry: isOwn ? registry : url.host,
                 scope: `repository:${repository}:pull`,
                 credentials: async () => (isOwn ? credentials(registry, repository) : undefined),
-                lead: leads.follow,
+                lead,
                 http,
             });
         authorizations.set(url.origin, known);
@@ -100,7 +100,7 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
     }
 
     function visit<A extends Answer>(first: URL, send: Send<A>): Promise<{ answer: A; url: URL }> {
-        return follow(first, leads.follow, (url) => authorizationAt(url)((login) => send(url, login)));
+        return follow(first, lead, (url) => authorizationAt(url)((login) => send(url, login)));
     }
 
     async function manifest(tagOrDigest: string): Promise<RegistryDocument> {
@@ -115,7 +115,13 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
             assertNotSchema1(contentType);
             const digest = digestOf(bytes);
             const stated = headers["docker-content-digest"]?.toString();
-            assertDigest(what, digest, tagOrDigest.startsWith("sha256:") ? tagOrDigest : stated);
+            const expected = tagOrDigest.startsWith("sha256:") ? tagOrDigest : stated;
+            if (expected !== undefined && expected !== digest) {
+                throw new ExportError(
+                    "DigestMismatch",
+                    `${what}: expected ${expected}, got a document with ${digest}.`,
+                );
+            }
             return { bytes, digest, contentType };
         });
     }
@@ -220,10 +226,4 @@ function assertFound(what: string, answer: Answer): void {
         );
     }
     throw new ExportError("ExportFailed", `${what}: the registry answered ${status}.${words}`);
-}
-
-function assertDigest(what: string, digest: string, expected: string | undefined): void {
-    if (expected !== undefined && expected !== digest) {
-        throw new ExportError("DigestMismatch", `${what}: expected ${expected}, got a document with ${digest}.`);
-    }
 }

@@ -38,7 +38,7 @@ describe("createHttpClient", () => {
         await Promise.all([first.close(), second.close()]);
     });
     const get = async (path: string) => {
-        const { follow: lead } = createLeads(new URL(first.origin), false);
+        const { lead } = createLeads(new URL(first.origin), false);
         const { answer } = await follow(new URL(path, first.origin), lead, (url) => client.send({ url, headers: {} }));
         return answer;
     };
@@ -72,7 +72,7 @@ describe("createAuthorization", () => {
     const http = createHttpClient(clientOptions);
     const origin = new URL("http://127.0.0.1:5000");
     const options = { origin, registry: "registry.io", scope: "repository:app:pull", http };
-    const { follow: lead } = createLeads(origin, false);
+    const { lead } = createLeads(origin, false);
 
     /** The login with which a request is sent that was answered with a challenge. */
     async function loginFor(challenge: string, credentials: () => Promise<RegistryCredentials | undefined>) {

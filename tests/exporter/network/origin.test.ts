@@ -19,7 +19,7 @@ describe("registryOrigin", () => {
 
 describe("createLeads", () => {
     const lead = (registry: string, from: string, to: string, insecure = false) =>
-        createLeads(new URL(registry), insecure).follow(new URL(from), to).href;
+        createLeads(new URL(registry), insecure).lead(new URL(from), to).href;
     const far = "https://registry.io/v2/app/blobs/x";
 
     it("resolves every relative form against the URL that answered", () => {

@@ -10,9 +10,11 @@ import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as tls from "node:tls";
 import type { Answer } from "../../../exporter/network/httpClient";
-import { createRangeClient, type RangeClient } from "../../../exporter/registry/rangeClient";
+import { createRangeClient } from "../../../exporter/registry/rangeClient";
 import { randomBytesOf } from "../support/images";
 import { quickIdleTimeoutMs } from "../support/quick";
+
+type RangeClient = ReturnType<typeof createRangeClient>;
 
 const content = randomBytesOf(3_000_000, 1);
 
