@@ -16,13 +16,14 @@ export const grammar = {
 /** Characters of the longest name of a repository: docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html */
 export const repositoryNameLimit = 256;
 
-const whole = (source: string): RegExp => new RegExp(`^(?:${source})$`);
-const patterns = {
-    host: whole(grammar.host),
-    repository: whole(grammar.repository),
-    tag: whole(grammar.tag),
-    digest: whole(grammar.digest),
-};
+// The first component is a host if it looks like one: a dot, a port or `localhost` (Docker's own rule).
+const looksLikeHost = "(?:[^/]*[.:][^/]*|localhost)/";
+const referencePattern = new RegExp(
+    `^(?:(?=${looksLikeHost})(${grammar.host})/|(?!${looksLikeHost}))` +
+        `(${grammar.repository})(?::(${grammar.tag}))?(?:@(${grammar.digest}))?$`,
+);
+const repositoryPattern = new RegExp(`^${grammar.repository}$`);
+const digestPattern = new RegExp(`^${grammar.digest}$`);
 
 /** An image reference, taken apart. */
 export interface ImageReference {
@@ -40,7 +41,7 @@ export interface ImageReference {
 
 /** Whether a text is a digest that can be checked: `sha256:` and 64 hexadecimal digits. */
 export function isDigest(text: string): boolean {
-    return patterns.digest.test(text);
+    return digestPattern.test(text);
 }
 
 /**
@@ -49,57 +50,20 @@ export function isDigest(text: string): boolean {
  * @throws ExportError `InvalidInput` when it is not a reference.
  */
 export function parseReference(text: string): ImageReference {
-    const [named = "", digest, ...rest] = text.split("@");
-    if (rest.length > 0 || (digest !== undefined && !isDigest(digest))) {
-        throw invalidReference(text, "the digest has to be sha256: and 64 hexadecimal digits");
-    }
-    const { path, tag } = splitTag(named);
-    if (tag !== undefined && !patterns.tag.test(tag)) throw invalidReference(text, `"${tag}" is not a tag`);
-    const { registry, repository } = splitHost(path);
-    if (!patterns.host.test(registry)) throw invalidReference(text, `"${registry}" is not a host`);
-    if (!isRepositoryName(repository)) {
-        throw invalidReference(text, `"${repository}" is not the name of a repository, which is in lower case`);
+    const [, host = "docker.io", path = "", tag, digest] = referencePattern.exec(text) ?? [];
+    const registry = host === "index.docker.io" ? "docker.io" : host;
+    const repository = registry === "docker.io" && !path.includes("/") ? `library/${path}` : path;
+    if (path === "" || repository.length > repositoryNameLimit) {
+        throw new ExportError(
+            "InvalidInput",
+            `"${text}" is not an image reference: expected HOST/REPOSITORY[:TAG][@sha256:DIGEST], the repository in lower case ` +
+                `and of at most ${repositoryNameLimit} characters, the digest of 64 hexadecimal digits.`,
+        );
     }
     const base = `${registry}/${repository}`;
-    if (tag !== undefined) {
-        return { registry, repository, tag, name: `${base}:${tag}`, ...(digest !== undefined && { digest }) };
-    }
-    return digest === undefined
-        ? { registry, repository, tag: "latest", name: `${base}:latest` }
-        : { registry, repository, digest, name: `${base}@${digest}` };
-}
-
-function splitTag(named: string): { path: string; tag?: string } {
-    const colon = named.lastIndexOf(":");
-    return colon > named.lastIndexOf("/")
-        ? { path: named.slice(0, colon), tag: named.slice(colon + 1) }
-        : { path: named };
-}
-
-/** The first component is a host if it looks like one: a dot, a port or `localhost` (Docker's own rule). */
-function splitHost(path: string): { registry: string; repository: string } {
-    const slash = path.indexOf("/");
-    const first = path.slice(0, Math.max(slash, 0));
-    if (slash > 0 && (/[.:]/.test(first) || first === "localhost")) {
-        const registry = first === "index.docker.io" ? "docker.io" : first;
-        return { registry, repository: officialName(registry, path.slice(slash + 1)) };
-    }
-    return { registry: "docker.io", repository: officialName("docker.io", path) };
-}
-
-function officialName(registry: string, repository: string): string {
-    return registry === "docker.io" && !repository.includes("/") ? `library/${repository}` : repository;
-}
-
-function invalidReference(text: string, why: string): ExportError {
-    return new ExportError(
-        "InvalidInput",
-        `"${text}" is not an image reference: ${why}; expected HOST/REPOSITORY[:TAG][@sha256:DIGEST].`,
-    );
-}
-
-function isRepositoryName(name: string): boolean {
-    return patterns.repository.test(name) && name.length <= repositoryNameLimit;
+    if (tag === undefined && digest !== undefined) return { registry, repository, digest, name: `${base}@${digest}` };
+    const named = { registry, repository, tag: tag ?? "latest", name: `${base}:${tag ?? "latest"}` };
+    return digest === undefined ? named : { ...named, digest };
 }
 
 /** A private registry of Amazon ECR, and which of its hosts is meant. */
@@ -154,9 +118,8 @@ export interface EcrImage {
  * @throws ExportError `InvalidInput` when `uri` is not such a URI; the message says what is expected.
  */
 export function parseImageUri(uri: string): EcrImage {
-    const slash = uri.indexOf("/");
-    const host = parseEcrHost(uri.slice(0, Math.max(slash, 0)));
-    const [, name, tag, digest] = imagePattern.exec(uri.slice(slash + 1)) ?? [];
+    const [, registry = "", name, tag, digest] = referencePattern.exec(uri) ?? [];
+    const host = parseEcrHost(registry);
     if (host === undefined || name === undefined || !isEcrName(name)) {
         throw new ExportError(
             "InvalidInput",
@@ -172,8 +135,6 @@ export function parseImageUri(uri: string): EcrImage {
         ...(digest !== undefined && { digest }),
     };
 }
-
-const imagePattern = new RegExp(`^(${grammar.repository})(?::(${grammar.tag}))?(?:@(${grammar.digest}))?$`);
 
 /** What every pattern ends in: for all repositories below a name. */
 const everythingBelow = "/*";
@@ -199,7 +160,7 @@ export function covers(listed: string, other: string): boolean {
 /** Whether this is the name of a repository, or a pattern of such names. */
 export function isNameOrPattern(text: string): boolean {
     const name = isPattern(text) ? text.slice(0, -everythingBelow.length) : text;
-    return patterns.repository.test(name) && isEcrName(text);
+    return repositoryPattern.test(name) && isEcrName(text);
 }
 
 /** A list without what is in it twice, and without what a pattern in it covers. */

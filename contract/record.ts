@@ -83,22 +83,12 @@ export const metadataNames = {
 
 /** The metadata of a record's object. What is null in the record has no entry. */
 export function recordMetadata(record: ExportRecord): Record<string, string> {
-    const { archive, engine, layout } = record;
-    const values: Record<keyof typeof metadataNames, string | null> = {
-        layout: String(layout),
-        engine: engine.name,
-        imageName: record.imageName,
-        imageDigest: record.imageDigest,
-        indexDigest: record.indexDigest,
-        platform: record.platform,
-        sha256: archive.sha256,
-        versionId: archive.versionId,
-        buildId: record.buildId,
-    };
+    const values = { ...record, ...record.archive, layout: String(record.layout), engine: record.engine.name };
     return Object.fromEntries(
-        Object.entries(values).flatMap(([field, value]) =>
-            value === null ? [] : [[metadataNames[field as keyof typeof metadataNames], value]],
-        ),
+        Object.entries(metadataNames).flatMap(([field, name]) => {
+            const value = values[field as keyof typeof metadataNames];
+            return value === null ? [] : [[name, value]];
+        }),
     );
 }
 
@@ -119,8 +109,15 @@ export function parseRecord(text: string): { record: ExportRecord } | { problem:
     } catch (error) {
         return { problem: messageOf(error) };
     }
-    const problem = problemOf(fields);
-    return problem === undefined ? { record: fields as unknown as ExportRecord } : { problem };
+    for (const name of ["schemaVersion", "layout"] as const) {
+        if (!checks[name](fields[name])) {
+            return {
+                problem: `has the ${name} ${JSON.stringify(fields[name])}, and this version reads ${name} 1 only`,
+            };
+        }
+    }
+    const wrong = Object.entries(checks).find(([name, check]) => !check(fields[name]));
+    return wrong ? { problem: `has no usable ${wrong[0]}` } : { record: fields as unknown as ExportRecord };
 }
 
 type Check = (value: unknown) => boolean;
@@ -165,13 +162,3 @@ const checks: { readonly [Field in keyof ExportRecord]: Check } = {
     buildId: orNull(isText),
     time: (value) => typeof value === "string" && !Number.isNaN(Date.parse(value)),
 };
-
-function problemOf(value: JsonObject): string | undefined {
-    for (const name of ["schemaVersion", "layout"] as const) {
-        if (!checks[name](value[name])) {
-            return `has the ${name} ${JSON.stringify(value[name])}, and this version reads ${name} 1 only`;
-        }
-    }
-    const wrong = Object.entries(checks).find(([name, check]) => !check(value[name]));
-    return wrong && `has no usable ${wrong[0]}`;
-}

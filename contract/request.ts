@@ -1,37 +1,12 @@
 /** A request to export one image: the input of the export state machine, and what a build is told of it. */
 import { defaultPlatform } from "./platform";
 
-/** A request as somebody writes it. Every field may be left out. */
+/** A request as somebody writes it; docs/requests.md says what each field may be. What is left out is the stack's, or {@link requestDefaults}. */
 export interface ExportRequest {
-    /**
-     * `HOST/REPOSITORY[:TAG][@sha256:DIGEST]`, of a repository that the stack may read.
-     *
-     * @default the stack's `imageUri`
-     */
     readonly imageUri?: string;
-    /**
-     * Bucket of the archive.
-     *
-     * @default the stack's own, and no other is taken
-     */
     readonly artifactBucket?: string;
-    /**
-     * Key of the archive, below the stack's prefix.
-     *
-     * @default prefix, repository, `/`, tag or hex digits of the digest, `.tar`
-     */
     readonly artifactKey?: string;
-    /**
-     * `os/arch[/variant]`, or `all` with engine `stream`.
-     *
-     * @default "linux/amd64"
-     */
     readonly platform?: string;
-    /**
-     * Whether to export although the same export is at the key already.
-     *
-     * @default false
-     */
     readonly force?: boolean;
 }
 

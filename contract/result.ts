@@ -26,18 +26,3 @@ export interface ExportResult {
     /** Id of the CodeBuild build that was started; null where none was. */
     readonly buildId: string | null;
 }
-
-/** The names of a result's fields. */
-export const resultFields = [
-    "imageUri",
-    "imageDigest",
-    "platform",
-    "artifactBucket",
-    "artifactKey",
-    "artifactVersionId",
-    "sizeBytes",
-    "sha256",
-    "skipped",
-    "engine",
-    "buildId",
-] as const satisfies readonly (keyof ExportResult)[];

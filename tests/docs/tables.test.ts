@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 
 import { requestFields } from "../../contract/request";
-import { resultFields } from "../../contract/result";
+import { resultFields } from "../support/resultFields";
 import { stackOutputNames } from "../../contract/outputs";
 import { readPage } from "../support/markdown";
 import { generatedTables, pageWith } from "./generatedTables";

@@ -7,7 +7,7 @@ import { exportErrors } from "../../contract/errors";
 import { defaultArtifactKey, isArtifactKey, recordKey } from "../../contract/keys";
 import { parseImageUri } from "../../contract/image";
 import { requestVariables } from "../../contract/request";
-import { resultFields } from "../../contract/result";
+import { resultFields } from "../support/resultFields";
 import type { Outcome } from "../../lab/stateLanguage/host";
 import { exportDefinition } from "../../stateMachines/export";
 import { sizeBytes } from "../../stateMachines/language";

@@ -1,0 +1,16 @@
+import type { ExportResult } from "../../contract/result";
+
+/** The names of a result's fields. */
+export const resultFields = [
+    "imageUri",
+    "imageDigest",
+    "platform",
+    "artifactBucket",
+    "artifactKey",
+    "artifactVersionId",
+    "sizeBytes",
+    "sha256",
+    "skipped",
+    "engine",
+    "buildId",
+] as const satisfies readonly (keyof ExportResult)[];
