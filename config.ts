@@ -5,7 +5,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
-import { partitionOf, tagLimits } from "./contract/aws";
+import { type AwsLocation, partitionOf, tagLimits } from "./contract/aws";
 import { engineNames, lambdaTimeoutMinutes } from "./contract/engine";
 import {
     covers,
@@ -20,7 +20,7 @@ import {
 } from "./contract/image";
 import { isObject } from "./contract/json";
 import { artifactKeyRule, exporterPrefix, isArtifactKey, manifestPrefix, resultPrefix } from "./contract/keys";
-import { allPlatforms, parsePlatform, platformRule } from "./contract/platform";
+import { allPlatforms, platformPattern, platformRule } from "./contract/platform";
 import { requestDefaults } from "./contract/request";
 
 /** A string that passes a test. */
@@ -203,17 +203,15 @@ const onPush = objectOf("exports what is pushed to ECR", {
 });
 
 const request = objectOf("the request, as for an execution, but for `artifactBucket`", {
-    imageUri: stringThat(
-        (uri) => succeeds(() => parseImageUri(uri)),
-        "expected an image in Amazon ECR, as in the key imageUri",
-        "image to export, of a repository that may be exported; by default that of the key `imageUri`",
-    ).exactOptional(),
+    imageUri: readBy((uri) => parseImageUri(uri).uri, "expected the URI of an image in Amazon ECR")
+        .describe("image to export, of a repository that may be exported; by default that of the key `imageUri`")
+        .exactOptional(),
     artifactKey: z
         .string("expected the key of an archive")
         .describe("key of the archive, below `artifactPrefix`; by default made of the image's name")
         .exactOptional(),
     platform: stringThat(
-        (platform) => succeeds(() => parsePlatform(platform)),
+        new RegExp(`^(?:${allPlatforms}|${platformPattern})$`),
         `expected ${platformRule}, or ${allPlatforms}`,
         `platform, ${requestDefaults.platform} by default, or \`${allPlatforms}\` with engine \`stream\``,
     ).exactOptional(),
@@ -377,8 +375,7 @@ export const configuration = z.strictObject({
 });
 
 type Values = z.output<typeof configuration>;
-type Key = keyof Values;
-const keys = Object.keys(configuration.shape) as readonly Key[];
+const keys = Object.keys(configuration.shape) as readonly (keyof Values)[];
 
 /** The configuration of a stack, checked and complete. Its fields are the keys of {@link configuration}, but for a few. */
 export type StackConfig = Readonly<ReturnType<typeof complete>>;
@@ -416,7 +413,7 @@ interface Identity {
  * @throws pulumi.RunError that lists every fault: the path of the value, what was given, what is expected.
  */
 export function parseConfig(values: Readonly<Record<string, unknown>>, region: unknown, of: Identity): StackConfig {
-    const readings = keys.map((key) => readKey(key, Object.hasOwn(values, key) ? values[key] : undefined));
+    const readings = keys.map((key) => ({ key, ...readKey(key, values[key]) }));
     const given = Object.fromEntries(readings.map((reading) => [reading.key, reading.given]));
     const sound = Object.fromEntries(readings.map((reading) => [reading.key, reading.sound])) as Sound;
     const unknown = Object.keys(values).filter((key) => !keys.some((known) => known === key));
@@ -425,7 +422,8 @@ export function parseConfig(values: Readonly<Record<string, unknown>>, region: u
         ...readings.flatMap((reading) => reading.faults),
     ];
 
-    const place = placeOf(region);
+    const partition = typeof region === "string" ? partitionOf(region) : undefined;
+    const place = partition && { partition, region: region as string };
     const { imageUri, repositoryArns: own, crossAccountRepositoryArns: foreign } = sound;
     const named = imageUri?.repository && own && foreign && namedBy(imageUri.repository, own, foreign);
     if (place === undefined) {
@@ -445,19 +443,17 @@ export function parseConfig(values: Readonly<Record<string, unknown>>, region: u
     return complete(sound as Values, { ...place, named, isGiven, ...of });
 }
 
-function placeOf(region: unknown) {
-    const partition = typeof region === "string" ? partitionOf(region) : undefined;
-    return partition && { region: region as string, partition };
+/** Where the stack is. */
+type Place = Omit<AwsLocation, "accountId">;
+
+/** What values are completed with. */
+interface Context extends Place, Identity, Pick<Judged, "isGiven"> {
+    readonly named: ReturnType<typeof namedBy>;
 }
 
-type Place = NonNullable<ReturnType<typeof placeOf>>;
-type Context = Place & Identity & Pick<Judged, "isGiven"> & { readonly named: ReturnType<typeof namedBy> };
-
 function complete(values: Values, { region, partition, named, isGiven, project, stack }: Context) {
-    const { imageUri, compute, encryption, notifications, pullThroughCache, tags, triggers } = values;
+    const { imageUri, compute, notifications, pullThroughCache, tags, triggers } = values;
     const { onPush, schedule } = triggers ?? {};
-    const by: "s3" | "kms" | { readonly keyArn: string } =
-        encryption === "s3" || encryption === "kms" ? encryption : { keyArn: encryption };
     const lambda = compute.type === "lambda";
     const near = named.own.filter((repository) => repository.region === region).map(({ name }) => name);
     return {
@@ -476,7 +472,6 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
             image: compute.image ?? defaultImages[lambda ? "lambda" : values.engine],
             timeoutMinutes: lambda ? lambdaTimeoutMinutes : compute.timeoutMinutes,
         },
-        encryption: by,
         /** Undefined where no field is given. An empty list of addresses is for subscribers from elsewhere. */
         notifications: Object.keys(notifications ?? {}).some((field) => isGiven(`notifications.${field}`))
             ? notifications
@@ -513,15 +508,8 @@ function repositoriesBelow(prefix: string, region: string, own: Repositories): R
     });
 }
 
-/** What one key was given, what of it can be used, and what is wrong with the rest. */
-interface Reading {
-    readonly key: Key;
-    readonly given: unknown;
-    readonly sound: unknown;
-    readonly faults: readonly string[];
-}
-
-function readKey(key: Key, text: unknown): Reading {
+/** What a key was given, what of it can be used, and what is wrong with the rest. */
+function readKey(key: keyof Values, text: unknown) {
     let given = text;
     const { type } = configurationSchema.properties?.[key] as { type?: string };
     if (typeof text === "string" && (type === undefined ? /^[{[]/.test(text) : type !== "string")) {
@@ -530,18 +518,17 @@ function readKey(key: Key, text: unknown): Reading {
         } catch {
             const [what, path] = type === "array" ? ["a list", `${key}[0]`] : ["an object", `${key}.FIELD`];
             const fault = `expected ${what}; write it in the stack's file, or use \`pulumi config set --path '${path}' VALUE\``;
-            return { key, given, sound: undefined, faults: [faultOf(key, text, fault)] };
+            return { given, sound: undefined, faults: [faultOf(key, text, fault)] };
         }
     }
     const schema: z.ZodType = configuration.shape[key];
     const { data, error } = schema.safeParse(given);
-    if (error === undefined) return { key, given, sound: data, faults: [] };
-    const { issues } = error;
-    return { key, given, sound: soundPart(schema, given, issues), faults: faultsOf(key, given, issues) };
+    if (error === undefined) return { given, sound: data, faults: [] };
+    return { given, sound: soundPart(schema, given, error.issues), faults: faultsOf(key, given, error.issues) };
 }
 
 /** Of an object, the fields without fault; those with a fault are undefined, so that no default stands in for them. */
-function soundPart(schema: z.ZodType, given: unknown, issues: Issues): object | undefined {
+function soundPart(schema: z.ZodType, given: unknown, issues: readonly z.core.$ZodIssue[]): object | undefined {
     if (!isObject(given)) return undefined;
     const faulty = issues.flatMap((issue) =>
         issue.code === "unrecognized_keys" ? issue.keys : issue.path.slice(0, 1),
@@ -552,10 +539,8 @@ function soundPart(schema: z.ZodType, given: unknown, issues: Issues): object | 
     return isObject(data) ? { ...data, ...unknown } : undefined;
 }
 
-type Issues = readonly z.core.$ZodIssue[];
-
 /** A line for each issue of the schema. */
-function faultsOf(at: string, given: unknown, issues: Issues): string[] {
+function faultsOf(at: string, given: unknown, issues: readonly z.core.$ZodIssue[]): string[] {
     return issues.flatMap((issue) => {
         const parts = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`));
         const path = [at, ...parts].join("");
@@ -591,39 +576,21 @@ function fieldOf(value: unknown, field: PropertyKey): unknown {
 
 /** What to say of a name that is not known. */
 function notAmong(name: string, known: readonly string[]): string {
-    const nearest = known.find((each) => distance(name.toLowerCase(), each.toLowerCase()) <= 2);
+    const isAlike = (longer: string, shorter: string) => longer.toLowerCase().startsWith(shorter.toLowerCase());
+    const nearest = known.find((each) => isAlike(each, name) || isAlike(name, each));
     return `not known; ${nearest === undefined ? `known are ${known.join(", ")}` : `did you mean ${nearest}?`}`;
 }
 
-/** How many characters have to be changed, added or left out to make one string of another (Levenshtein). */
-function distance(from: string, to: string): number {
-    let row = Array.from({ length: to.length + 1 }, (_, at) => at);
-    for (let above = 0; above < from.length; above++) {
-        const next = [above + 1];
-        for (let at = 0; at < to.length; at++) {
-            const changed = (row[at] ?? 0) + (to[at] === from[above] ? 0 : 1);
-            next.push(Math.min((next[at] ?? 0) + 1, (row[at + 1] ?? 0) + 1, changed));
-        }
-        row = next;
-    }
-    return row.at(-1) ?? 0;
-}
-
-function succeeds(attempt: () => unknown): boolean {
+function isTimeZone(name: string): boolean {
     try {
-        attempt();
-        return true;
+        return /^[A-Za-z]/.test(name) && new Date().toLocaleString("en", { timeZone: name }) !== "";
     } catch {
         return false;
     }
 }
 
-function isTimeZone(name: string): boolean {
-    return /^[A-Za-z]/.test(name) && succeeds(() => new Intl.DateTimeFormat("en", { timeZone: name }));
-}
-
 /** The values without fault; of an object with faults, its fields without. What is faulty is undefined, and is not judged. */
-type Sound = { readonly [Each in Key]?: Part<NonNullable<Values[Each]>> | undefined };
+type Sound = { readonly [Each in keyof Values]?: Part<NonNullable<Values[Each]>> | undefined };
 type Part<Value> = Value extends string | readonly unknown[]
     ? Value
     : { readonly [Field in keyof Value]?: Value[Field] | undefined };

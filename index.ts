@@ -32,13 +32,13 @@ const namePrefix = "image-export-";
 applyToEveryResource(config);
 
 const storage = new ArtifactStorage(`${namePrefix}storage`, { ...config, at, namePrefix });
-const { bucketName: artifactBucketName, bucketArn: artifactBucketArn, encryptionKeyArn } = storage;
+const { bucketName: artifactBucket, bucketArn: artifactBucketArn, encryptionKeyArn } = storage;
 
 if (config.pullThroughCache.length > 0) {
     new PullThroughCache(`${namePrefix}cache`, { rules: config.pullThroughCache });
 }
 
-const surroundings = { at, engine, repositories, artifactBucketArn, artifactPrefix, encryptionKeyArn };
+const surroundings = { at, engine, repositories, artifactBucket, artifactBucketArn, artifactPrefix, encryptionKeyArn };
 const isolated =
     config.network === "isolated"
         ? new IsolatedNetwork(`${namePrefix}network`, {
@@ -60,7 +60,6 @@ const runner = new BuildRunner(`${namePrefix}build`, {
     ...surroundings,
     image,
     cachedRepositories,
-    artifactBucketName,
     buildspec: readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8"),
     exporter: engine === "stream" ? buildExporterBundle() : undefined,
     keepLayers: config.cache === "local",
@@ -72,7 +71,6 @@ const orchestration = new ExportOrchestration(`${namePrefix}single`, {
     ...surroundings,
     imageUri: image.uri,
     cachedRepositories,
-    artifactBucket: artifactBucketName,
     projectName: runner.projectName,
     projectArn: runner.projectArn,
     buildLogGroupName: runner.logGroupName,
@@ -82,32 +80,21 @@ const orchestration = new ExportOrchestration(`${namePrefix}single`, {
 
 const batch = new BatchOrchestration(`${namePrefix}batch`, {
     ...surroundings,
-    artifactBucketName,
-    exportMachineArn: orchestration.stateMachineArn,
-    exportMachineName: orchestration.stateMachineName,
+    exportMachineArn: orchestration.stateMachine.arn,
+    exportMachineName: orchestration.stateMachine.name,
     maxConcurrency: config.batch.maxConcurrency,
 });
 
 const monitoring = new Monitoring(`${namePrefix}monitoring`, {
-    at,
+    ...surroundings,
     notifications: config.notifications,
-    exportMachine: {
-        arn: orchestration.stateMachineArn,
-        name: orchestration.stateMachineName,
-        logGroupName: orchestration.logGroupName,
-    },
-    batchMachine: {
-        arn: batch.stateMachineArn,
-        name: batch.stateMachineName,
-        logGroupName: batch.logGroupName,
-    },
+    exportMachine: orchestration.stateMachine,
+    batchMachine: batch.stateMachine,
     projectName: runner.projectName,
     timeoutMinutes: config.compute.timeoutMinutes,
-    artifactBucket: artifactBucketName,
     imageUri: image.uri,
     artifactKey: defaultArtifactKey(artifactPrefix, image),
     namePrefix,
-    encryptionKeyArn,
 });
 
 const triggers =
@@ -115,21 +102,21 @@ const triggers =
     new Triggers(`${namePrefix}triggers`, {
         at,
         ...config.triggers,
-        exportMachineArn: orchestration.stateMachineArn,
+        exportMachineArn: orchestration.stateMachine.arn,
         topicArn: monitoring.topicArn,
         encryptionKeyArn,
     });
 
 /** The outputs: contract/outputs.ts has their types. One that a stack does not have is left out. */
 export = {
-    artifactBucketName,
+    artifactBucketName: artifactBucket,
     artifactBucketArn,
     artifactPrefix,
     ...(encryptionKeyArn && { encryptionKeyArn }),
     ...(storage.encryptionKeyPolicy && { encryptionKeyPolicy: storage.encryptionKeyPolicy }),
-    stateMachineArn: orchestration.stateMachineArn,
-    stateMachineName: orchestration.stateMachineName,
-    batchStateMachineArn: batch.stateMachineArn,
+    stateMachineArn: orchestration.stateMachine.arn,
+    stateMachineName: orchestration.stateMachine.name,
+    batchStateMachineArn: batch.stateMachine.arn,
     buildProjectName: runner.projectName,
     buildRoleArn: runner.roleArn,
     ...(monitoring.topicArn && { notificationTopicArn: monitoring.topicArn }),
@@ -137,8 +124,8 @@ export = {
     dashboardUrl: monitoring.dashboardUrl,
     logGroupNames: {
         builds: runner.logGroupName,
-        executions: orchestration.logGroupName,
-        batches: batch.logGroupName,
+        executions: orchestration.stateMachine.logGroupName,
+        batches: batch.stateMachine.logGroupName,
         ...(monitoring.logGroupName && { notifications: monitoring.logGroupName }),
         ...(triggers && { triggers: triggers.logGroupName }),
         ...(flows && { flows }),

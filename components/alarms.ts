@@ -2,19 +2,14 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 /** An alarm over five minutes of a metric. */
-export interface Alarm {
+export interface Alarm extends Pick<
+    aws.cloudwatch.MetricAlarmArgs,
+    "namespace" | "metricName" | "dimensions" | "statistic"
+> {
     /** What has happened, and the first thing to do about it. */
     readonly description: pulumi.Input<string>;
     /** Heading in docs/operations.md that says the rest. */
     readonly section: string;
-    /** Namespace of the metric, for instance `AWS/States`. */
-    readonly namespace: string;
-    /** Name of the metric. */
-    readonly metricName: string;
-    /** What the metric is about. */
-    readonly dimensions: Record<string, pulumi.Input<string>>;
-    /** What is compared, over each five minutes. */
-    readonly statistic: "Sum" | "Maximum";
     /**
      * The least value that raises the alarm, in the metric's unit.
      *

@@ -3,31 +3,21 @@ import { createHash } from "node:crypto";
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { buildRole, buildRoleTrust } from "../policies/buildRole";
+import type { StackConfig } from "../config";
+import { type ArchiveArgs, buildRole, buildRoleTrust, type PullArgs } from "../policies/buildRole";
 import { policyDocument, type StackLocation } from "../policies/document";
 import { buildsUrl } from "../contract/aws";
-import { type EngineName, lambdaTimeoutMinutes } from "../contract/engine";
+import { lambdaTimeoutMinutes } from "../contract/engine";
 import { exitStatusText } from "../contract/errors";
-import { type EcrImage, type EcrRepository } from "../contract/image";
+import type { EcrImage, EcrRepository } from "../contract/image";
 import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
 import type { RequestVariable } from "../contract/request";
+import type { KeyUse } from "../policies/key";
 import { repositoryPolicies } from "../policies/repositories";
 import { fittingStatements } from "../policies/sizes";
 import { createRole } from "./role";
 import { createLogGroup } from "./stackDefaults";
-
-/** The machine that a build runs on, and how long it may take. */
-export interface Compute {
-    /** Compute type of CodeBuild, for instance `BUILD_GENERAL1_MEDIUM`, or `lambda` for Lambda compute. */
-    readonly type: string;
-    /** Build image, one of CodeBuild's own, for instance `aws/codebuild/standard:7.0`. */
-    readonly image: string;
-    /** Minutes that a build may run, 5 to 2160. */
-    readonly timeoutMinutes: number;
-    /** Minutes that a build may wait in the queue, 5 to 480. */
-    readonly queuedTimeoutMinutes: number;
-}
 
 /** Where in a VPC builds run. It has to lead to ECR, S3 and CloudWatch Logs, by endpoints or by a NAT gateway. */
 export interface BuildNetwork {
@@ -40,11 +30,7 @@ export interface BuildNetwork {
 }
 
 /** Arguments of {@link BuildRunner}. */
-export interface BuildRunnerArgs {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
-    /** How the archive is made: by a privileged build with a Docker daemon, or by the exporter without either. */
-    readonly engine: EngineName;
+export interface BuildRunnerArgs extends PullArgs, ArchiveArgs, KeyUse {
     /** The engine's buildspec, as YAML. */
     readonly buildspec: string;
     /** Text of the exporter, an ES module; for engine `stream` only, which needs it. */
@@ -58,24 +44,16 @@ export interface BuildRunnerArgs {
     readonly keepLayers?: boolean;
     /** Image that a build exports when nobody says otherwise. */
     readonly image: EcrImage;
-    /** Repositories that builds may pull from. */
-    readonly repositories: readonly EcrRepository[];
     /**
-     * Those of them that a pull-through cache fills when a build pulls.
+     * Those of the repositories that a pull-through cache fills when a build pulls.
      *
      * @default []
      */
     readonly cachedRepositories?: readonly EcrRepository[];
     /** Name of the bucket of the archives. */
-    readonly artifactBucketName: pulumi.Input<string>;
-    /** ARN of the bucket of the archives. */
-    readonly artifactBucketArn: pulumi.Input<string>;
-    /** The only key prefix that builds may write, with its closing slash. */
-    readonly artifactPrefix: string;
-    /** ARN of the KMS key that encrypts archives and log; undefined where AWS's own keys do. */
-    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
+    readonly artifactBucket: pulumi.Input<string>;
     /** Machine and timeouts. */
-    readonly compute: Compute;
+    readonly compute: StackConfig["compute"];
     /**
      * Where in a VPC builds run.
      *
@@ -99,7 +77,7 @@ export class BuildRunner extends pulumi.ComponentResource {
     public readonly roleArn: pulumi.Output<string>;
     /** Name of the builds' log group. */
     public readonly logGroupName: pulumi.Output<string>;
-    /** JSON policies that owners of other accounts' repositories have to attach: contract/outputs.ts. */
+    /** JSON policies that owners of other accounts' repositories have to attach, by ARN: docs/outputs.md. */
     public readonly repositoryPolicies: pulumi.Output<Record<string, string>>;
 
     public constructor(name: string, args: BuildRunnerArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -157,7 +135,7 @@ function uploadExporter(
     return new aws.s3.BucketObjectv2(
         `${name}-exporter`,
         {
-            bucket: args.artifactBucketName,
+            bucket: args.artifactBucket,
             key: pulumi.interpolate`${exporterPrefix}${hash}.zip`,
             source: new pulumi.asset.AssetArchive({
                 "exporter.mjs": text.apply((known) => new pulumi.asset.StringAsset(known)),
@@ -188,7 +166,7 @@ function createProject(
             serviceRole: role.arn,
             source: {
                 ...(exporter
-                    ? { type: "S3", location: pulumi.interpolate`${args.artifactBucketName}/${exporter.key}` }
+                    ? { type: "S3", location: pulumi.interpolate`${args.artifactBucket}/${exporter.key}` }
                     : { type: "NO_SOURCE" }),
                 buildspec,
             },
@@ -230,7 +208,7 @@ export function buildsPage(at: StackLocation, project: pulumi.Input<string>): pu
 }
 
 /** Environment type and compute type: docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-compute-types.html */
-function machine(compute: Compute): { type: string; computeType: string } {
+function machine(compute: BuildRunnerArgs["compute"]): { type: string; computeType: string } {
     const arm = compute.image.includes("aarch64");
     return compute.type === "lambda"
         ? // Two vCPUs: the exporter hashes in two threads.
@@ -245,7 +223,7 @@ function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<stri
         IMAGE_DIGEST: "",
         PLATFORM: defaultPlatform,
         FORCE: "false",
-        ARTIFACT_BUCKET: args.artifactBucketName,
+        ARTIFACT_BUCKET: args.artifactBucket,
         ARTIFACT_KEY: defaultArtifactKey(args.artifactPrefix, args.image),
         EXECUTION_ID: "",
     };

@@ -1,30 +1,30 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { type AwsLocation, dashboardUrl } from "../contract/aws";
+import { dashboardUrl } from "../contract/aws";
+import type { StackLocation } from "../policies/document";
+import type { MachineNames } from "./stateMachine";
 
 /** Arguments of {@link Dashboard}. */
 export interface DashboardArgs {
     /** Where the stack lives. */
-    readonly at: AwsLocation<pulumi.Input<string>>;
+    readonly at: StackLocation;
     /** The state machine that exports one image. */
-    readonly exportMachine: { readonly arn: pulumi.Input<string>; readonly name: pulumi.Input<string> };
+    readonly exportMachine: MachineNames;
     /** The state machine that exports batches. */
-    readonly batchMachine: { readonly arn: pulumi.Input<string> };
+    readonly batchMachine: MachineNames;
     /** Name of the CodeBuild project. */
     readonly projectName: pulumi.Input<string>;
     /** Minutes that a build may run. */
     readonly timeoutMinutes: number;
     /** Name of the bucket of the archives. */
     readonly artifactBucket: pulumi.Input<string>;
-    /** Names of the log groups of both state machines' executions. */
-    readonly executionLogs: readonly pulumi.Input<string>[];
 }
 
 /**
  * The CloudWatch dashboard: results, times, what is stored, what went wrong.
  *
- * @example new Dashboard("export-dashboard", { ...args, executionLogs: [single.logGroupName, batch.logGroupName] });
+ * @example new Dashboard("export-dashboard", { at, exportMachine, batchMachine, projectName, timeoutMinutes: 30, artifactBucket });
  */
 export class Dashboard extends pulumi.ComponentResource {
     /** The dashboard in the console. */
@@ -32,38 +32,18 @@ export class Dashboard extends pulumi.ComponentResource {
 
     public constructor(name: string, args: DashboardArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:Dashboard", name, args, opts);
-        const shown = pulumi.output({
-            region: args.at.region,
-            exportMachineArn: args.exportMachine.arn,
-            batchMachineArn: args.batchMachine.arn,
-            projectName: args.projectName,
-            timeoutMinutes: args.timeoutMinutes,
-            bucketName: args.artifactBucket,
-            executionLogs: args.executionLogs,
-        });
         const dashboard = new aws.cloudwatch.Dashboard(
             name,
             {
                 // Pulumi does not name dashboards; the name of the state machine is as unique.
                 dashboardName: args.exportMachine.name,
-                dashboardBody: pulumi.jsonStringify(shown.apply(dashboardBody)),
+                dashboardBody: pulumi.jsonStringify(pulumi.output(args).apply(dashboardBody)),
             },
             { parent: this },
         );
         this.url = dashboard.dashboardName.apply((dashboardName) => dashboardUrl(args.at, dashboardName));
         this.registerOutputs({ url: this.url });
     }
-}
-
-/** What is shown, by names. */
-interface Shown {
-    readonly region: string;
-    readonly exportMachineArn: string;
-    readonly batchMachineArn: string;
-    readonly projectName: string;
-    readonly timeoutMinutes: number;
-    readonly bucketName: string;
-    readonly executionLogs: readonly string[];
 }
 
 /** A metric: namespace, name, then name and value of each dimension, then how it is shown. */
@@ -86,8 +66,9 @@ const red = "#d62728";
  *
  * @see {@link https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html}
  */
-function dashboardBody(shown: Shown): object {
-    const { exportMachineArn, batchMachineArn, projectName, region } = shown;
+function dashboardBody(shown: pulumi.Unwrap<DashboardArgs>): object {
+    const { exportMachine, batchMachine, projectName } = shown;
+    const { region } = shown.at;
     const graph = (title: string, metrics: readonly Metric[], properties: object): Widget => ({
         type: "metric",
         properties: { title, view: "timeSeries", region, metrics, ...properties },
@@ -100,12 +81,12 @@ function dashboardBody(shown: Shown): object {
         { label, ...(color && { color }) },
     ];
     const percentiles = ["p50", "p90", "p99"].map((stat): Metric => {
-        return ["AWS/States", "ExecutionTime", "StateMachineArn", exportMachineArn, { stat, label: stat }];
+        return ["AWS/States", "ExecutionTime", "StateMachineArn", exportMachine.arn, { stat, label: stat }];
     });
-    const stored = ["BucketName", shown.bucketName, "StorageType", "StandardStorage"] as const;
+    const stored = ["BucketName", shown.artifactBucket, "StorageType", "StandardStorage"] as const;
     const widgets = [
-        graph("Exports by result", results(exportMachineArn), counts),
-        graph("Batches by result", results(batchMachineArn), counts),
+        graph("Exports by result", results(exportMachine.arn), counts),
+        graph("Batches by result", results(batchMachine.arn), counts),
         graph("Duration of exports (ms)", percentiles, { period: hour, ...fromZero }),
         graph(
             "Queue and build time (s)",
@@ -133,10 +114,8 @@ function dashboardBody(shown: Shown): object {
             counts,
         ),
     ];
-    const failures: Widget = {
-        type: "log",
-        properties: { title: "Recent failures", view: "table", region, query: failuresQuery(shown.executionLogs) },
-    };
+    const query = failuresQuery([exportMachine.logGroupName, batchMachine.logGroupName]);
+    const failures: Widget = { type: "log", properties: { title: "Recent failures", view: "table", region, query } };
     const [width, height] = [12, 6];
     return {
         widgets: [

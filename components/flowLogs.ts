@@ -1,19 +1,15 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { policyOf, type StackLocation } from "../policies/document";
+import { policyOf } from "../policies/document";
 import { flowLogRole, flowLogTrust } from "../policies/flowLogRole";
 import { createRole } from "./role";
-import { createLogGroup } from "./stackDefaults";
+import { createLogGroup, type StackContext } from "./stackDefaults";
 
 /** Arguments of {@link FlowLogs}. */
-export interface FlowLogsArgs {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
+export interface FlowLogsArgs extends StackContext {
     /** Id of the VPC. */
     readonly vpcId: pulumi.Input<string>;
-    /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
-    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
 }
 
 /**

@@ -3,7 +3,6 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
-import type { EngineName } from "../contract/engine";
 import { policyOf, type PolicyTable, type StackLocation } from "../policies/document";
 import {
     ecrEndpoint,
@@ -13,24 +12,12 @@ import {
     type S3EndpointArgs,
     stsEndpoint,
 } from "../policies/endpoints";
-import type { EcrRepository } from "../contract/image";
+import type { StackContext } from "./stackDefaults";
 
-/** Arguments of {@link IsolatedNetwork}. */
-export interface IsolatedNetworkArgs {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
+/** Arguments of {@link IsolatedNetwork}; all repositories are of the stack's region. */
+export interface IsolatedNetworkArgs extends EndpointArgs, StackContext {
     /** Availability zones of the region, by name, two or more: a subnet is made in each of the first two. */
     readonly zones: pulumi.Input<string[]>;
-    /** How archives are made, which decides what builds ask of ECR and S3. */
-    readonly engine: EngineName;
-    /** Repositories that builds may pull from, all of the stack's region. */
-    readonly repositories: readonly EcrRepository[];
-    /** ARN of the bucket of the archives. */
-    readonly artifactBucketArn: pulumi.Input<string>;
-    /** The only key prefix that builds may write, with its closing slash. */
-    readonly artifactPrefix: string;
-    /** ARN of the KMS key that encrypts the flow logs; undefined where AWS's own keys do. */
-    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
 }
 
 /**

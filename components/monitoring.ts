@@ -1,72 +1,33 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
+import type { StackConfig } from "../config";
 import { batchExecutionPrefix } from "../contract/request";
 import { type Alarm, Alarms, executionAlarm } from "./alarms";
 import { buildsPage } from "./buildRunner";
-import { Dashboard } from "./dashboard";
+import { Dashboard, type DashboardArgs } from "./dashboard";
 import { chatRole, chatTrust } from "../policies/chatRole";
-import { policyOf, type StackLocation, statementsOf } from "../policies/document";
+import { policyOf, statementsOf } from "../policies/document";
 import { endedRuleRole, notifierRole, ruleRoleTrust } from "../policies/notifierRole";
 import { topicPolicy } from "../policies/topic";
-import { notifierDefinition, type Subject } from "../stateMachines/notifier";
+import { notifierDefinition, type NotifierDefinitionArgs, type Subject } from "../stateMachines/notifier";
 import { createRole } from "./role";
-import { LoggedStateMachine } from "./stateMachine";
+import type { StackContext } from "./stackDefaults";
+import { LoggedStateMachine, type MachineNames } from "./stateMachine";
 
-/** Who is notified, and of what. */
-export interface Notifications {
-    /** Addresses; each has to confirm its subscription before it receives anything. */
-    readonly emails: readonly string[];
-    /** A channel of Slack, whose workspace the account has been authorized for. */
-    readonly slack?: SlackChannel | undefined;
-    /** Whether executions that succeed are reported, too. */
-    readonly onSuccess: boolean;
-}
-
-/** A channel of Slack. */
-export interface SlackChannel {
-    /** Id of the workspace, for instance `T07EA123LEP`. */
-    readonly workspaceId: string;
-    /** Id of the channel, for instance `C07EZ1ABC23`. */
-    readonly channelId: string;
-}
-
-/** A state machine that is watched. */
-export interface WatchedMachine {
-    readonly arn: pulumi.Input<string>;
-    readonly name: pulumi.Input<string>;
-    /** Name of its executions' log group. */
-    readonly logGroupName: pulumi.Input<string>;
-}
+type Notifications = NonNullable<StackConfig["notifications"]>;
 
 /** Arguments of {@link Monitoring}. */
-export interface MonitoringArgs {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
+export interface MonitoringArgs
+    extends StackContext, DashboardArgs, Omit<NotifierDefinitionArgs, "topicArn" | "buildsUrl"> {
     /**
      * Who is notified, and of what.
      *
      * @default nobody: a dashboard only, without topic and alarms
      */
     readonly notifications?: Notifications | undefined;
-    /** The state machine that exports one image. */
-    readonly exportMachine: WatchedMachine;
-    /** The state machine that exports batches. */
-    readonly batchMachine: WatchedMachine;
-    /** Name of the CodeBuild project. */
-    readonly projectName: pulumi.Input<string>;
-    /** Minutes that a build may run. */
-    readonly timeoutMinutes: number;
-    /** Name of the bucket of the archives. */
-    readonly artifactBucket: pulumi.Input<string>;
-    /** Image that is exported when a request names none. */
-    readonly imageUri: string;
-    /** Key of that image's archive. */
-    readonly artifactKey: string;
     /** How the names of the stack's alarms begin, those of other components as well: these may publish to the topic. */
     readonly namePrefix: string;
-    /** ARN of the KMS key that encrypts topic and log; undefined where the topic is not encrypted. */
-    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
 }
 
 /** The part of its timeout that a build may take before an alarm is raised. */
@@ -90,9 +51,10 @@ export class Monitoring extends pulumi.ComponentResource {
         super("ecr-image-export:index:Monitoring", name, args, opts);
         const child = { parent: this };
 
+        const { at, exportMachine, batchMachine, projectName, timeoutMinutes, artifactBucket } = args;
         const dashboard = new Dashboard(
             `${name}-dashboard`,
-            { ...args, executionLogs: [args.exportMachine.logGroupName, args.batchMachine.logGroupName] },
+            { at, exportMachine, batchMachine, projectName, timeoutMinutes, artifactBucket },
             child,
         );
         const notifying = args.notifications && notify(name, args, args.notifications, child);
@@ -124,7 +86,20 @@ function notify(
         );
     }
     if (notifications.slack) createChannel(name, notifications.slack, topic, args, opts);
-    const notifier = createNotifier(name, topic, args, opts);
+    const { at, exportMachine, batchMachine, encryptionKeyArn } = args;
+    const given = { ...args, topicArn: topic.arn, stateMachineNames: [exportMachine.name, batchMachine.name] };
+    const buildsUrl = buildsPage(at, args.projectName);
+    const notifier = new LoggedStateMachine(
+        `${name}-notifier`,
+        {
+            at,
+            encryptionKeyArn,
+            purpose: "reports how exports of container images ended",
+            definition: pulumi.jsonStringify(notifierDefinition({ ...given, buildsUrl })),
+            statements: statementsOf(notifierRole, given),
+        },
+        opts,
+    );
     createRules(name, notifier, notifications, args, opts);
     createAlarms(name, notifier, topic, args, opts);
     return { topic, notifier };
@@ -152,7 +127,7 @@ function createTopic(name: string, args: MonitoringArgs, opts: pulumi.CustomReso
 /** All that anybody can do with AWS from the channel is to look at metrics. */
 function createChannel(
     name: string,
-    { workspaceId, channelId }: SlackChannel,
+    { workspaceId, channelId }: NonNullable<Notifications["slack"]>,
     topic: aws.sns.Topic,
     args: MonitoringArgs,
     opts: pulumi.CustomResourceOptions,
@@ -184,32 +159,6 @@ function createChannel(
             loggingLevel: "ERROR",
         },
         { ...opts, dependsOn: [policy] },
-    );
-}
-
-function createNotifier(
-    name: string,
-    topic: aws.sns.Topic,
-    args: MonitoringArgs,
-    opts: pulumi.CustomResourceOptions,
-): LoggedStateMachine {
-    const { at, exportMachine, batchMachine } = args;
-    const given = { ...args, topicArn: topic.arn };
-    return new LoggedStateMachine(
-        `${name}-notifier`,
-        {
-            at,
-            encryptionKeyArn: args.encryptionKeyArn,
-            purpose: "reports how exports of container images ended",
-            definition: pulumi.jsonStringify(
-                notifierDefinition({ ...given, buildsUrl: buildsPage(at, args.projectName) }),
-            ),
-            statements: statementsOf(notifierRole, {
-                ...given,
-                stateMachineNames: [exportMachine.name, batchMachine.name],
-            }),
-        },
-        opts,
     );
 }
 
@@ -309,14 +258,11 @@ function createAlarms(
     new Alarms(`${name}-alarms`, { topicArn: topic.arn, alarms }, opts);
 }
 
-function machineAlarms(plural: string, { arn, name }: WatchedMachine, failedSection: string): Record<string, Alarm> {
-    const alarm = (metricName: string, happened: string, section: string): Alarm =>
-        executionAlarm(
-            arn,
-            metricName,
-            pulumi.interpolate`An execution of the state machine ${name} ${happened}`,
-            section,
-        );
+function machineAlarms(plural: string, { arn, name }: MachineNames, failedSection: string): Record<string, Alarm> {
+    const alarm = (metricName: string, happened: string, section: string): Alarm => {
+        const description = pulumi.interpolate`An execution of the state machine ${name} ${happened}`;
+        return executionAlarm(arn, metricName, description, section);
+    };
     return {
         [`${plural}-failed`]: alarm(
             "ExecutionsFailed",

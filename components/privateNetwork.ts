@@ -2,24 +2,14 @@ import * as aws from "@pulumi/aws";
 import * as awsx from "@pulumi/awsx";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { EngineName } from "../contract/engine";
-import type { StackLocation } from "../policies/document";
+import type { S3EndpointArgs } from "../policies/endpoints";
 import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
 import { closeDefaultGroup, createS3Endpoint, https } from "./isolatedNetwork";
+import type { StackContext } from "./stackDefaults";
 
 /** Arguments of {@link PrivateNetwork}. */
-export interface PrivateNetworkArgs {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
-    /** How archives are made, which decides what builds ask of S3. */
-    readonly engine: EngineName;
-    /** ARN of the bucket of the archives. */
-    readonly artifactBucketArn: pulumi.Input<string>;
-    /** The only key prefix that builds may write, with its closing slash. */
-    readonly artifactPrefix: string;
-    /** ARN of the KMS key that encrypts the flow logs; undefined where AWS's own keys do. */
-    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
+export interface PrivateNetworkArgs extends S3EndpointArgs, StackContext {
     /** Tags of what the VPC is made of: its resources are registered by another process, where no tags are added. */
     readonly tags: Readonly<Record<string, string>>;
 }

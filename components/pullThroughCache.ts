@@ -1,23 +1,12 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-/** A rule of ECR by which repositories below a prefix are filled from another registry when somebody pulls from them. */
-export interface PullThroughCacheRule {
-    /** What the names of the repositories begin with, without the slash that follows, for instance `docker-hub`. */
-    readonly prefix: string;
-    /**
-     * Host of the registry that the images come from, for instance `registry-1.docker.io`. Undefined where the account
-     * has a rule for the prefix already, which then stays what it is.
-     */
-    readonly upstreamRegistryUrl?: string;
-    /** ARN of the secret with the credentials for that registry, where it asks for any. */
-    readonly credentialArn?: string;
-}
+import type { StackConfig } from "../config";
 
 /** Arguments of {@link PullThroughCache}. */
 export interface PullThroughCacheArgs {
     /** The rules. Those without an upstream registry exist already: nothing is made for them. */
-    readonly rules: readonly PullThroughCacheRule[];
+    readonly rules: StackConfig["pullThroughCache"];
 }
 
 /**

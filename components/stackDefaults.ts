@@ -2,7 +2,12 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
+import type { StackConfig } from "../config";
 import { tagLimits } from "../contract/aws";
+import type { KeyUse } from "../policies/key";
+
+/** Where the stack lives, and the KMS key that encrypts archives, logs and notifications; undefined where AWS's own keys do. */
+export type StackContext = Pick<KeyUse, "at" | "encryptionKeyArn">;
 
 /**
  * Makes a log group, which keeps what is written for 90 days.
@@ -16,14 +21,6 @@ export function createLogGroup(
     opts: pulumi.CustomResourceOptions,
 ): aws.cloudwatch.LogGroup {
     return new aws.cloudwatch.LogGroup(name, { namePrefix, retentionInDays: 90, kmsKeyId: keyArn }, opts);
-}
-
-/** Arguments of {@link applyToEveryResource}. */
-export interface StackDefaults {
-    /** Tags of everything that takes tags, besides `component`, which names the part of the stack. */
-    readonly tags: Readonly<Record<string, string>>;
-    /** ARN of the managed policy that is the permissions boundary of every role; undefined where they have none. */
-    readonly permissionsBoundary?: string | undefined;
 }
 
 /** The types of this program that take no tags. Every other type of AWS is tagged; a test holds the table to the SDK. */
@@ -55,7 +52,10 @@ const tagCounts: Readonly<Record<string, number>> = { "aws:s3/bucketObjectv2:Buc
  * Applies to every resource of the stack that is registered from now on, those of components included. The children of a
  * remote component are registered elsewhere: it takes its tags as an argument.
  */
-export function applyToEveryResource({ tags, permissionsBoundary }: StackDefaults): void {
+export function applyToEveryResource({
+    tags,
+    permissionsBoundary,
+}: Pick<StackConfig, "tags" | "permissionsBoundary">): void {
     const componentNames = new WeakMap<pulumi.Resource, string>();
     pulumi.runtime.registerStackTransformation(({ resource, type, name, props, opts }) => {
         if (!type.startsWith("aws:")) {

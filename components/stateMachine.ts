@@ -1,23 +1,27 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { policyDocument, type StackLocation, statementsOf } from "../policies/document";
+import { policyDocument, statementsOf } from "../policies/document";
 import { stateMachineRole, stateMachineTrust } from "../policies/stateMachineRole";
 import { createRole } from "./role";
-import { createLogGroup } from "./stackDefaults";
+import { createLogGroup, type StackContext } from "./stackDefaults";
+
+/** A state machine as others know it. */
+export interface MachineNames {
+    readonly arn: pulumi.Input<string>;
+    readonly name: pulumi.Input<string>;
+    /** Name of its executions' log group. */
+    readonly logGroupName: pulumi.Input<string>;
+}
 
 /** Arguments of {@link LoggedStateMachine}. */
-export interface LoggedStateMachineArgs {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
+export interface LoggedStateMachineArgs extends StackContext {
     /** What the state machine does, as the role's description says it: "exports container images". */
     readonly purpose: string;
     /** The definition, as JSON. */
     readonly definition: pulumi.Input<string>;
     /** What the role may do, beside logs and traces. */
     readonly statements: pulumi.Input<aws.iam.PolicyStatement[]>;
-    /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. */
-    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
 }
 
 /**
@@ -26,13 +30,9 @@ export interface LoggedStateMachineArgs {
  * @example new LoggedStateMachine("export", { at, purpose: "exports container images", definition, statements });
  */
 export class LoggedStateMachine extends pulumi.ComponentResource {
-    /** ARN of the state machine. */
     public readonly arn: pulumi.Output<string>;
-    /** Name of the state machine. */
     public readonly name: pulumi.Output<string>;
-    /** Name of its role. */
     public readonly roleName: pulumi.Output<string>;
-    /** Name of its executions' log group. */
     public readonly logGroupName: pulumi.Output<string>;
 
     public constructor(name: string, args: LoggedStateMachineArgs, opts?: pulumi.ComponentResourceOptions) {

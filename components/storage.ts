@@ -1,58 +1,20 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
+import type { StackConfig } from "../config";
 import { manifestPrefix, resultPrefix } from "../contract/keys";
 import { bucketPolicy } from "../policies/bucket";
 import { readArtifacts } from "../policies/callers";
 import { policyOf, type StackLocation } from "../policies/document";
 import { keyPolicy, keyUsers } from "../policies/key";
 
-/** What encrypts the archives: S3's own keys (SSE-S3), a KMS key of this component's own, or a given KMS key. */
-export type Encryption =
-    | "s3"
-    | "kms"
-    | {
-          /** ARN of a symmetric KMS key in the stack's region. */
-          readonly keyArn: string;
-      };
-
-/** How long archives are kept, and how well they are guarded. */
-export interface Retention {
-    /** Days until an archive, and what belongs to a batch, expires; 0 keeps it for ever. */
-    readonly archiveDays: number;
-    /** Days until an old version of an archive (overwritten or deleted) expires; 0 keeps it for ever. */
-    readonly oldVersionDays: number;
-    /**
-     * Whether bucket and key are protected: `true` refuses to delete them or let them go, `false` lets a destroy delete the bucket
-     * where it is empty, and leaves the key in AWS.
-     */
-    readonly protect: boolean;
-    /**
-     * Whether archives may be deleted: whatever deletes the bucket then deletes what is in it, and whatever deletes the key
-     * does so 30 days later. Without it neither a destroy nor a change of configuration can.
-     */
-    readonly emptyOnDestroy: boolean;
-}
-
-/** Arguments of {@link ArtifactStorage}. */
-export interface ArtifactStorageArgs {
+/** Arguments of {@link ArtifactStorage}: keys of the configuration, and what is known of the stack. */
+export interface ArtifactStorageArgs extends Pick<
+    StackConfig,
+    "artifactPrefix" | "encryption" | "retention" | "existingBucket" | "accessLogs"
+> {
     /** Where the stack lives. */
     readonly at: StackLocation;
-    /** Key prefix of the archives, with its closing slash, for instance `images/`. */
-    readonly artifactPrefix: string;
-    /** What encrypts the archives. */
-    readonly encryption: Encryption;
-    /** How long archives are kept. */
-    readonly retention: Retention;
-    /**
-     * Name of a bucket of this account that becomes the component's, with all that is in it. It is imported when the
-     * component is first deployed, and keeps its name; its settings become those of the component.
-     *
-     * @default a bucket of the component's own, named by Pulumi
-     */
-    readonly existingBucket?: string | undefined;
-    /** Another bucket, and the key prefix in it, where S3 logs the requests to this one. Its owner lets S3 write there. */
-    readonly accessLogs?: { readonly bucket: string; readonly prefix: string } | undefined;
     /**
      * How the names of the stack's log groups and topics begin, those of other components as well: the component's own key
      * encrypts these and no others.
@@ -88,8 +50,18 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         const setting = { ...child, deletedWith: bucket };
         const policy = keepPrivate(name, bucket, keyArn, setting);
         encrypt(name, bucket, keyArn, setting);
-        if (args.accessLogs) logAccess(name, bucket, args.accessLogs, setting);
-        const versioning = keepVersions(name, bucket, setting);
+        if (args.accessLogs) {
+            new aws.s3.BucketLogging(
+                `${name}-access-logs`,
+                { bucket: bucket.bucket, targetBucket: args.accessLogs.bucket, targetPrefix: args.accessLogs.prefix },
+                setting,
+            );
+        }
+        const versioning = new aws.s3.BucketVersioning(
+            `${name}-versioning`,
+            { bucket: bucket.bucket, versioningConfiguration: { status: "Enabled" } },
+            setting,
+        );
         // These are deleted, on the other hand: a bucket that the stack has let go must not expire any archives.
         expire(name, bucket, args, { ...child, dependsOn: [versioning] });
 
@@ -100,7 +72,7 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         this.bucketArn = bucket.arn;
         this.encryptionKeyArn = keyArn;
         this.encryptionKeyPolicy =
-            typeof args.encryption === "object"
+            args.encryption !== "s3" && args.encryption !== "kms"
                 ? pulumi.jsonStringify(policyOf(keyUsers, { ...args, bucketArn: bucketPattern(name, args) }))
                 : undefined;
         this.readArtifactsPolicy = pulumi.jsonStringify(
@@ -149,7 +121,7 @@ function encryptionKey(
     opts: pulumi.CustomResourceOptions,
 ): pulumi.Output<string> | undefined {
     if (args.encryption === "s3") return undefined;
-    if (args.encryption !== "kms") return pulumi.output(args.encryption.keyArn);
+    if (args.encryption !== "kms") return pulumi.output(args.encryption);
     const key = new aws.kms.Key(
         `${name}-key`,
         {
@@ -227,31 +199,6 @@ function encrypt(
     new aws.s3.BucketServerSideEncryptionConfiguration(
         `${name}-encryption`,
         { bucket: bucket.bucket, rules: [rule] },
-        opts,
-    );
-}
-
-function logAccess(
-    name: string,
-    bucket: aws.s3.Bucket,
-    to: NonNullable<ArtifactStorageArgs["accessLogs"]>,
-    opts: pulumi.CustomResourceOptions,
-): void {
-    new aws.s3.BucketLogging(
-        `${name}-access-logs`,
-        { bucket: bucket.bucket, targetBucket: to.bucket, targetPrefix: to.prefix },
-        opts,
-    );
-}
-
-function keepVersions(
-    name: string,
-    bucket: aws.s3.Bucket,
-    opts: pulumi.CustomResourceOptions,
-): aws.s3.BucketVersioning {
-    return new aws.s3.BucketVersioning(
-        `${name}-versioning`,
-        { bucket: bucket.bucket, versioningConfiguration: { status: "Enabled" } },
         opts,
     );
 }

@@ -1,9 +1,10 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
+import type { StackConfig } from "../config";
 import { domainOf } from "../contract/aws";
 import { isPattern, prefixOf } from "../contract/image";
-import { policyOf, type StackLocation, statementsOf } from "../policies/document";
+import { policyOf, statementsOf } from "../policies/document";
 import { ruleRoleTrust } from "../policies/notifierRole";
 import { queuePolicy } from "../policies/queue";
 import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
@@ -11,34 +12,14 @@ import { pushRole, scheduleRole, scheduleTrust, starterRole } from "../policies/
 import { starterDefinition } from "../stateMachines/starter";
 import { Alarms, executionAlarm } from "./alarms";
 import { createRole } from "./role";
+import type { StackContext } from "./stackDefaults";
 import { LoggedStateMachine } from "./stateMachine";
 
-/** Exports what is pushed. */
-export interface PushTrigger {
-    /** Names of repositories of the stack's own account and region, or patterns of them, `backend/*`. */
-    readonly repositories: readonly string[];
-    /** Tags, `*` standing for any characters. */
-    readonly tags: readonly string[];
-}
+type Given = NonNullable<StackConfig["triggers"]>;
+type Trigger<Name extends keyof Given> = NonNullable<Given[Name]>;
 
-/** Exports at certain times. */
-export interface ScheduleTrigger {
-    /** `cron(…)` or `rate(…)` of EventBridge Scheduler. */
-    readonly expression: string;
-    /** Time zone that a `cron` expression is read in, a name of the IANA database. */
-    readonly timeZone: string;
-    /** The request; an empty one exports the image of the stack. */
-    readonly request: Record<string, unknown>;
-}
-
-/** Arguments of {@link Triggers}. */
-export interface TriggersArgs {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
-    /** What pushes start an export, if any. */
-    readonly onPush?: PushTrigger | undefined;
-    /** When an export is started, if ever. */
-    readonly schedule?: ScheduleTrigger | undefined;
+/** Arguments of {@link Triggers}, of which one or two are what starts exports. */
+export interface TriggersArgs extends StackContext, Partial<Given> {
     /** ARN of the state machine that exports one image. */
     readonly exportMachineArn: pulumi.Input<string>;
     /**
@@ -47,8 +28,6 @@ export interface TriggersArgs {
      * @default none; the alarms show it all the same
      */
     readonly topicArn?: pulumi.Input<string> | undefined;
-    /** ARN of the KMS key that encrypts the log; undefined where AWS's own keys do. The queue has SQS's own. */
-    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
 }
 
 /**
@@ -105,7 +84,7 @@ export class Triggers extends pulumi.ComponentResource {
 /** docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
 function createPushRule(
     name: string,
-    { repositories, tags }: PushTrigger,
+    { repositories, tags }: Trigger<"onPush">,
     opts: pulumi.CustomResourceOptions,
 ): aws.cloudwatch.EventRule {
     const pattern = {
@@ -195,7 +174,7 @@ function tagPattern(tags: readonly string[]): unknown[] {
 
 function createSchedule(
     name: string,
-    { expression, timeZone, request }: ScheduleTrigger,
+    { expression, timeZone, request }: Trigger<"schedule">,
     starter: LoggedStateMachine,
     queue: aws.sqs.Queue,
     args: TriggersArgs,
@@ -246,7 +225,7 @@ function createAlarms(
         section: "When a trigger could not be delivered",
         namespace: "AWS/SQS",
         metricName: "ApproximateNumberOfMessagesVisible",
-        statistic: "Maximum" as const,
+        statistic: "Maximum",
         dimensions: { QueueName: queue.name },
     };
     const failed = executionAlarm(

@@ -118,7 +118,7 @@ describe("parseConfig", () => {
         [{ network: "private", crossAccountRepositoryArns: [distantArn], engine: "stream" }, "network"],
         [{ cache: "local", compute: { type: "BUILD_GENERAL1_XLARGE" } }, "cache"],
         [{ encryption: "kms" }, "encryption"],
-        [{ encryption: keyArn }, "encryption", { keyArn }],
+        [{ encryption: keyArn }, "encryption"],
         [{ permissionsBoundary: boundaryArn }, "permissionsBoundary"],
         [{ permissionsBoundary: "arn:aws:iam::aws:policy/PowerUserAccess" }, "permissionsBoundary"],
         [{ batch: { maxConcurrency: 10_000 } }, "batch"],
@@ -537,7 +537,8 @@ describe("a configuration is refused for", () => {
             ),
             ...(
                 [
-                    ["image", "x", "known are imageUri, artifactKey, platform, force"],
+                    ["image", "x", "did you mean imageUri?"],
+                    ["digest", "x", "known are imageUri, artifactKey, platform, force"],
                     ["imageUri", "nginx", "expected an image in Amazon ECR"],
                     ["imageUri", `${registry}/other`, "that may be exported: arn:aws:ecr"],
                     ["artifactKey", "other/x.tar", "begins with images/"],

@@ -50,7 +50,7 @@ for (const engine of ["docker", "stream"] as const) {
                     exporter: engine === "stream" ? "// exporter" : undefined,
                     image,
                     repositories: [image.repository],
-                    artifactBucketName: "artifacts",
+                    artifactBucket: "artifacts",
                     artifactBucketArn: "arn:aws:s3:::artifacts",
                     artifactPrefix: "images/",
                     compute: { type: "x", image: "x", timeoutMinutes: 5, queuedTimeoutMinutes: 5 },

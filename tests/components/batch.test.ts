@@ -12,7 +12,7 @@ const args: BatchOrchestrationArgs = {
     at,
     exportMachineArn: `${states}:stateMachine:export-0a1b2c3`,
     exportMachineName: "export-0a1b2c3",
-    artifactBucketName: "artifacts-0a1b2c3",
+    artifactBucket: "artifacts-0a1b2c3",
     artifactBucketArn,
     maxConcurrency: 25,
 };
@@ -50,11 +50,7 @@ describe("BatchOrchestration", () => {
 
     it("runs the definition of batchDefinition.ts", () => {
         const { definition } = batch.resource("test-machine").inputs;
-        const expected = batchDefinition({
-            ...args,
-            partition: "aws",
-            artifactBucket: args.artifactBucketName,
-        });
+        const expected = batchDefinition({ ...args, partition: "aws" });
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
     });
 
@@ -64,10 +60,10 @@ describe("BatchOrchestration", () => {
     });
 
     it("publishes what a person needs to start a batch", () => {
-        const { startBatchPolicy, ...names } = batch.component("BatchOrchestration").outputs ?? {};
-        assert.deepEqual(names, {
-            stateMachineArn: `${states}:stateMachine:test-machine-0a1b2c3`,
-            stateMachineName: "test-machine-0a1b2c3",
+        const { startBatchPolicy, stateMachine } = batch.component("BatchOrchestration").outputs ?? {};
+        assert.deepEqual(stateMachine, {
+            arn: `${states}:stateMachine:test-machine-0a1b2c3`,
+            name: "test-machine-0a1b2c3",
             logGroupName: "/aws/vendedlogs/states/test-machine-20250101000000000000000001",
         });
         assert.deepEqual(sidsOf(String(startBatchPolicy)), starting);

@@ -17,7 +17,7 @@ const args: BuildRunnerArgs = {
     buildspec: "version: 0.2\n",
     image,
     repositories: [image.repository, parseRepositoryArn("arn:aws:ecr:eu-west-1:444455556666:repository/platform/base")],
-    artifactBucketName: "artifacts-0a1b2c3",
+    artifactBucket: "artifacts-0a1b2c3",
     artifactBucketArn: bucketArn,
     artifactPrefix: "images/",
     compute: {

@@ -30,12 +30,11 @@ describe("Dashboard", () => {
         dashboard = await evaluate(() => ({
             url: new Dashboard("test", {
                 at,
-                exportMachine: { arn: "arn:export", name: "export-machine" },
-                batchMachine: { arn: "arn:batch" },
+                exportMachine: { arn: "arn:export", name: "export-machine", logGroupName: "/states/export" },
+                batchMachine: { arn: "arn:batch", name: "batch-machine", logGroupName: "/states/batch" },
                 projectName: "project",
                 timeoutMinutes: 30,
                 artifactBucket: "artifacts",
-                executionLogs: ["/states/export", "/states/batch"],
             }).url,
         }));
         const body = String(dashboard.resource("test").inputs["dashboardBody"]);

@@ -108,10 +108,10 @@ describe("ExportOrchestration", () => {
     });
 
     it("registers names, ARN and the starter's policy as its outputs", () => {
-        const { startExportPolicy, ...names } = orchestration.component("ExportOrchestration").outputs ?? {};
-        assert.deepEqual(names, {
-            stateMachineArn: machineArn,
-            stateMachineName: "test-machine-0a1b2c3",
+        const { startExportPolicy, stateMachine } = orchestration.component("ExportOrchestration").outputs ?? {};
+        assert.deepEqual(stateMachine, {
+            arn: machineArn,
+            name: "test-machine-0a1b2c3",
             logGroupName: logGroup,
         });
         assert.deepEqual(sidsOf(String(startExportPolicy)), [

@@ -1,13 +1,13 @@
 import { strict as assert } from "node:assert";
 
-import { PullThroughCache, type PullThroughCacheRule } from "../../components/pullThroughCache";
+import { PullThroughCache, type PullThroughCacheArgs } from "../../components/pullThroughCache";
 import { itKeepsTheHouseRules } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 
 const credentialArn =
     "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:ecr-pullthroughcache/docker-hub-AbCdEf";
 
-function evaluateCache(...rules: PullThroughCacheRule[]): Promise<Evaluation> {
+function evaluateCache(...rules: PullThroughCacheArgs["rules"]): Promise<Evaluation> {
     return evaluate(() => ({ cache: new PullThroughCache("test", { rules }).urn }));
 }
 

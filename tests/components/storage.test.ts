@@ -1,9 +1,11 @@
 import { strict as assert } from "node:assert";
 
-import { ArtifactStorage, type ArtifactStorageArgs, type Retention } from "../../components/storage";
+import { ArtifactStorage, type ArtifactStorageArgs } from "../../components/storage";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, sidsOf } from "../support/houseRules";
 import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
+
+type Retention = ArtifactStorageArgs["retention"];
 
 const guarded: Retention = { archiveDays: 90, oldVersionDays: 30, protect: true, emptyOnDestroy: false };
 const bucket = "test-bucket-0a1b2c3";
@@ -157,7 +159,7 @@ describe("ArtifactStorage", () => {
 
 for (const [what, encryption, keyArn] of [
     ["a key of its own", "kms", ownKey],
-    ["a given key", { keyArn: otherKey }, otherKey],
+    ["a given key", otherKey, otherKey],
 ] as const) {
     describe(`ArtifactStorage with ${what}`, () => {
         let storage: Evaluation;
@@ -221,7 +223,7 @@ describe("ArtifactStorage with a bucket that is there", () => {
 
     it("tells the owner of a given key of this bucket, and of no other", async () => {
         const { outputs } = (
-            await evaluateStorage({}, { existingBucket: "hand-made-archives", encryption: { keyArn: otherKey } })
+            await evaluateStorage({}, { existingBucket: "hand-made-archives", encryption: otherKey })
         ).component("ArtifactStorage");
         const policy = String(outputs?.["encryptionKeyPolicy"]);
         assert.match(policy, /"arn:aws:s3:::hand-made-archives"/);
@@ -294,12 +296,12 @@ describe("ArtifactStorage with a key of its own", () => {
 
 describe("ArtifactStorage with a given key", () => {
     it("makes neither key nor alias", async () => {
-        const storage = await evaluateStorage({}, { encryption: { keyArn: otherKey } });
+        const storage = await evaluateStorage({}, { encryption: otherKey });
         assert.deepEqual(storage.typesAndNames(), (await evaluateStorage()).typesAndNames());
     });
 
     it("tells, before there is a bucket, what the key's policy has to allow", async () => {
-        const preview = await evaluateStorage({}, { encryption: { keyArn: otherKey } }, true);
+        const preview = await evaluateStorage({}, { encryption: otherKey }, true);
         const { bucketArn, encryptionKeyPolicy } = preview.component("ArtifactStorage").outputs ?? {};
         assert.equal(bucketArn, unknown);
         assert.deepEqual(sidsOf(String(encryptionKeyPolicy)), keyUsers);
