@@ -452,7 +452,7 @@ interface Context extends Place, Identity, Pick<Judged, "isGiven"> {
 }
 
 function complete(values: Values, { region, partition, named, isGiven, project, stack }: Context) {
-    const { imageUri, compute, notifications, pullThroughCache, tags, triggers } = values;
+    const { compute, notifications, pullThroughCache, tags, triggers } = values;
     const { onPush, schedule } = triggers ?? {};
     const lambda = compute.type === "lambda";
     const near = named.own.filter((repository) => repository.region === region).map(({ name }) => name);
@@ -461,8 +461,6 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
         /** AWS region of everything in the stack (`aws:region`), and the region's partition. */
         region,
         partition,
-        /** Image that is exported when a request names none. */
-        image: imageUri,
         /** Every repository that may be exported, once each, and none that a pattern among them covers: that of `imageUri` first. */
         repositories: named.all,
         /** Those of the repositories that a rule of `pullThroughCache` fills. */

@@ -51,13 +51,7 @@ export default tseslint.config(
         files: ["**/*.js", "**/*.cjs"],
         languageOptions: {
             sourceType: "commonjs",
-            globals: {
-                require: "readonly",
-                process: "readonly",
-                console: "readonly",
-                __dirname: "readonly",
-                module: "readonly",
-            },
+            globals: { process: "readonly", console: "readonly", __dirname: "readonly" },
         },
     },
 );

@@ -20,7 +20,7 @@ import type { StackOutputs } from "./contract/outputs";
 import { buildExporterBundle } from "./exporter/bundle";
 
 const config = loadConfig();
-const { artifactPrefix, engine, image, repositories, cachedRepositories } = config;
+const { artifactPrefix, engine, imageUri: image, repositories, cachedRepositories } = config;
 const at = {
     partition: config.partition,
     region: config.region,

@@ -16,8 +16,7 @@ import type { RequestVariable } from "../contract/request";
 import type { KeyUse } from "../policies/key";
 import { repositoryPolicies } from "../policies/repositories";
 import { fittingStatements } from "../policies/sizes";
-import { createRole } from "./role";
-import { createLogGroup } from "./stackDefaults";
+import { createLogGroup, createRole } from "./stackDefaults";
 
 /** Where in a VPC builds run. It has to lead to ECR, S3 and CloudWatch Logs, by endpoints or by a NAT gateway. */
 export interface BuildNetwork {
@@ -69,9 +68,7 @@ export interface BuildRunnerArgs extends PullArgs, ArchiveArgs, KeyUse {
  * @example new BuildRunner("export", { ...archives, at, engine: "docker", buildspec, image, repositories, compute });
  */
 export class BuildRunner extends pulumi.ComponentResource {
-    /** Name of the project. */
     public readonly projectName: pulumi.Output<string>;
-    /** ARN of the project. */
     public readonly projectArn: pulumi.Output<string>;
     /** ARN of the service role, which other accounts name in their repository policies. */
     public readonly roleArn: pulumi.Output<string>;

@@ -49,12 +49,6 @@ export class Dashboard extends pulumi.ComponentResource {
 /** A metric: namespace, name, then name and value of each dimension, then how it is shown. */
 type Metric = readonly [string, string, ...(string | object)[]];
 
-/** A widget: what it says of itself, and its properties. */
-interface Widget {
-    readonly type: "metric" | "log";
-    readonly properties: Readonly<Record<string, unknown>>;
-}
-
 const [fiveMinutes, hour, day] = [300, 3600, 86_400];
 const fromZero = { yAxis: { left: { min: 0 } } };
 const counts = { stat: "Sum", period: hour, stacked: true, ...fromZero };
@@ -69,17 +63,13 @@ const red = "#d62728";
 function dashboardBody(shown: pulumi.Unwrap<DashboardArgs>): object {
     const { exportMachine, batchMachine, projectName } = shown;
     const { region } = shown.at;
-    const graph = (title: string, metrics: readonly Metric[], properties: object): Widget => ({
+    const graph = (title: string, metrics: readonly Metric[], properties: object) => ({
         type: "metric",
         properties: { title, view: "timeSeries", region, metrics, ...properties },
     });
-    const ofBuilds = (name: string, label: string, color?: string): Metric => [
-        "AWS/CodeBuild",
-        name,
-        "ProjectName",
-        projectName,
-        { label, ...(color && { color }) },
-    ];
+    const ofBuilds = (name: string, label: string, color?: string): Metric => {
+        return ["AWS/CodeBuild", name, "ProjectName", projectName, { label, ...(color && { color }) }];
+    };
     const percentiles = ["p50", "p90", "p99"].map((stat): Metric => {
         return ["AWS/States", "ExecutionTime", "StateMachineArn", exportMachine.arn, { stat, label: stat }];
     });
@@ -114,8 +104,16 @@ function dashboardBody(shown: pulumi.Unwrap<DashboardArgs>): object {
             counts,
         ),
     ];
-    const query = failuresQuery([exportMachine.logGroupName, batchMachine.logGroupName]);
-    const failures: Widget = { type: "log", properties: { title: "Recent failures", view: "table", region, query } };
+    // Executions that did not succeed, of both logs: each with its ARN.
+    const query = [
+        `SOURCE '${exportMachine.logGroupName}'`,
+        `SOURCE '${batchMachine.logGroupName}'`,
+        "fields @timestamp, type, details.error, details.cause, execution_arn",
+        'filter type in ["ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"]',
+        "sort @timestamp desc",
+        "limit 20",
+    ].join(" | ");
+    const failures = { type: "log", properties: { title: "Recent failures", view: "table", region, query } };
     const [width, height] = [12, 6];
     return {
         widgets: [
@@ -140,15 +138,4 @@ function results(machineArn: string): Metric[] {
     ].map(([name = "", label, color]) => {
         return ["AWS/States", name, "StateMachineArn", machineArn, { label, color }];
     });
-}
-
-/** Executions that did not succeed, of both logs: each with its ARN. */
-function failuresQuery(logGroupNames: readonly string[]): string {
-    return [
-        ...logGroupNames.map((name) => `SOURCE '${name}'`),
-        "fields @timestamp, type, details.error, details.cause, execution_arn",
-        'filter type in ["ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"]',
-        "sort @timestamp desc",
-        "limit 20",
-    ].join(" | ");
 }

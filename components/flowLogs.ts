@@ -3,8 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { policyOf } from "../policies/document";
 import { flowLogRole, flowLogTrust } from "../policies/flowLogRole";
-import { createRole } from "./role";
-import { createLogGroup, type StackContext } from "./stackDefaults";
+import { createLogGroup, createRole, type StackContext } from "./stackDefaults";
 
 /** Arguments of {@link FlowLogs}. */
 export interface FlowLogsArgs extends StackContext {

@@ -11,8 +11,7 @@ import { policyOf, statementsOf } from "../policies/document";
 import { endedRuleRole, notifierRole, ruleRoleTrust } from "../policies/notifierRole";
 import { topicPolicy } from "../policies/topic";
 import { notifierDefinition, type NotifierDefinitionArgs, type Subject } from "../stateMachines/notifier";
-import { createRole } from "./role";
-import type { StackContext } from "./stackDefaults";
+import { createRole, type StackContext } from "./stackDefaults";
 import { LoggedStateMachine, type MachineNames } from "./stateMachine";
 
 type Notifications = NonNullable<StackConfig["notifications"]>;

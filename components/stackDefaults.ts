@@ -1,4 +1,4 @@
-/** What every resource of the stack gets, set at one place: tags, the permissions boundary of roles, what a log group is like. */
+/** What every resource of the stack gets, set at one place: tags, the permissions boundary of roles, what a role and a log group are like. */
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -8,6 +8,18 @@ import type { KeyUse } from "../policies/key";
 
 /** Where the stack lives, and the KMS key that encrypts archives, logs and notifications; undefined where AWS's own keys do. */
 export type StackContext = Pick<KeyUse, "at" | "encryptionKeyArn">;
+
+/** Makes a role that a service assumes, and its one policy. What works with the role is made once it has that: `dependsOn`. */
+export function createRole(
+    name: string,
+    description: string,
+    assumeRolePolicy: aws.iam.PolicyDocument,
+    policy: pulumi.Input<aws.iam.PolicyDocument>,
+    opts: pulumi.CustomResourceOptions,
+) {
+    const role = new aws.iam.Role(`${name}-role`, { description, assumeRolePolicy }, opts);
+    return { role, policy: new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts) };
+}
 
 /**
  * Makes a log group, which keeps what is written for 90 days.

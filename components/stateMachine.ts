@@ -3,8 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { policyDocument, statementsOf } from "../policies/document";
 import { stateMachineRole, stateMachineTrust } from "../policies/stateMachineRole";
-import { createRole } from "./role";
-import { createLogGroup, type StackContext } from "./stackDefaults";
+import { createLogGroup, createRole, type StackContext } from "./stackDefaults";
 
 /** A state machine as others know it. */
 export interface MachineNames {

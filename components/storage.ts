@@ -29,9 +29,7 @@ export interface ArtifactStorageArgs extends Pick<
  * @example new ArtifactStorage("artifacts", { at, artifactPrefix: "images/", encryption: "kms", retention, namePrefix });
  */
 export class ArtifactStorage extends pulumi.ComponentResource {
-    /** Name of the bucket. */
     public readonly bucketName: pulumi.Output<string>;
-    /** ARN of the bucket. */
     public readonly bucketArn: pulumi.Output<string>;
     /** ARN of the KMS key, the component's own or the given one; undefined with SSE-S3. */
     public readonly encryptionKeyArn: pulumi.Output<string> | undefined;
@@ -71,9 +69,11 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         this.bucketName = pulumi.all([versioning.bucket, policy.bucket]).apply(([bucketName]) => bucketName);
         this.bucketArn = bucket.arn;
         this.encryptionKeyArn = keyArn;
+        // The bucket by its pattern, for a key's owner, who admits it before it exists: Pulumi adds random digits to its name.
+        const bucketArn = `arn:${args.at.partition}:s3:::${args.existingBucket ?? `${name}-bucket-*`}`;
         this.encryptionKeyPolicy =
             args.encryption !== "s3" && args.encryption !== "kms"
-                ? pulumi.jsonStringify(policyOf(keyUsers, { ...args, bucketArn: bucketPattern(name, args) }))
+                ? pulumi.jsonStringify(policyOf(keyUsers, { ...args, bucketArn }))
                 : undefined;
         this.readArtifactsPolicy = pulumi.jsonStringify(
             policyOf(readArtifacts, { ...args, artifactBucketArn: bucket.arn, encryptionKeyArn: keyArn }),
@@ -141,11 +141,6 @@ function encryptionKey(
         { ...opts, deletedWith: key },
     );
     return pulumi.all([key.arn, policy.keyId]).apply(([arn]) => arn);
-}
-
-/** The bucket by its pattern, for whoever has to admit it before it exists: Pulumi adds random digits to its name. */
-function bucketPattern(name: string, { at, existingBucket }: ArtifactStorageArgs): string {
-    return `arn:${at.partition}:s3:::${existingBucket ?? `${name}-bucket-*`}`;
 }
 
 /**

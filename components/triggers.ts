@@ -11,8 +11,7 @@ import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
 import { pushRole, scheduleRole, scheduleTrust, starterRole } from "../policies/triggerRoles";
 import { starterDefinition } from "../stateMachines/starter";
 import { Alarms, executionAlarm } from "./alarms";
-import { createRole } from "./role";
-import type { StackContext } from "./stackDefaults";
+import { createRole, type StackContext } from "./stackDefaults";
 import { LoggedStateMachine } from "./stateMachine";
 
 type Given = NonNullable<StackConfig["triggers"]>;

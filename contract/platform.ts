@@ -135,7 +135,7 @@ function olderArm64(variant: string): string[] {
 
 /** Whether an image of a platform may be taken where another one is asked for. */
 export function platformMatches(image: Platform, request: Platform): boolean {
-    return rankOf(image, acceptable(request)) !== undefined;
+    return rankOf(image, acceptable(request)) >= 0;
 }
 
 /**
@@ -150,20 +150,16 @@ export function choosePlatform<T>(
     request: Platform,
 ): T | undefined {
     const wanted = acceptable(request);
-    let best: { readonly item: T; readonly rank: number } | undefined;
-    for (const item of offered) {
+    const fitting = offered.flatMap((item) => {
         const platform = platformOf(item);
-        const rank = platform && rankOf(platform, wanted);
-        if (rank !== undefined && (best === undefined || rank < best.rank)) best = { item, rank };
-    }
-    return best?.item;
+        const rank = platform ? rankOf(platform, wanted) : -1;
+        return rank < 0 ? [] : [{ item, rank }];
+    });
+    return fitting.sort((a, b) => a.rank - b.rank)[0]?.item;
 }
 
-/** Place of an image's platform among those wanted, which are {@link acceptable}; undefined where it is not among them. */
-function rankOf(image: Platform, wanted: readonly Platform[]): number | undefined {
+/** Place of an image's platform among those wanted, which are {@link acceptable}; -1 where it is not among them. */
+function rankOf(image: Platform, wanted: readonly Platform[]): number {
     const { os, architecture, variant } = normalPlatform(image);
-    const rank = wanted.findIndex(
-        (each) => each.os === os && each.architecture === architecture && each.variant === variant,
-    );
-    return rank < 0 ? undefined : rank;
+    return wanted.findIndex((each) => each.os === os && each.architecture === architecture && each.variant === variant);
 }

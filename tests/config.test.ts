@@ -83,7 +83,6 @@ describe("parseConfig", () => {
             region: "ap-northeast-1",
             partition: "aws",
             imageUri: image,
-            image,
             repositoryArns: [],
             crossAccountRepositoryArns: [],
             repositories: [repository],
