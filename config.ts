@@ -68,11 +68,9 @@ function listOf(item: z.ZodType<string>, expected: string, description: string, 
 
 /** An object with these fields and no others. */
 function objectOf<Shape extends z.ZodRawShape>(description: string, shape: Shape) {
-    const fields = Object.keys(shape);
+    const fields = Object.keys(shape).join(", ");
     const error = (issue: z.core.$ZodRawIssue): string =>
-        issue.code === "unrecognized_keys"
-            ? issue.keys.map((key) => notAmong(key, fields)).join("\n") // a line for each: faultsOf
-            : `expected an object with the fields ${fields.join(", ")}`;
+        issue.code === "unrecognized_keys" ? fields : `expected an object with the fields ${fields}`;
     return z.strictObject(shape, { error }).describe(description);
 }
 
@@ -446,10 +444,7 @@ export function parseConfig(values: Readonly<Record<string, unknown>>, region: u
 /** Where the stack is. */
 type Place = Omit<AwsLocation, "accountId">;
 
-/** What values are completed with. */
-interface Context extends Place, Identity, Pick<Judged, "isGiven"> {
-    readonly named: ReturnType<typeof namedBy>;
-}
+type Context = Place & Identity & Pick<Judged, "isGiven"> & { readonly named: Named };
 
 function complete(values: Values, { region, partition, named, isGiven, project, stack }: Context) {
     const { compute, notifications, pullThroughCache, tags, triggers } = values;
@@ -488,6 +483,7 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
 }
 
 type Repositories = readonly EcrRepository[];
+type Named = ReturnType<typeof namedBy>;
 
 /** The repositories that a configuration names, as briefly as it can be said: all, and those of the stack's own account. */
 function namedBy(image: EcrRepository, listed: Repositories, foreign: Repositories) {
@@ -544,8 +540,8 @@ function faultsOf(at: string, given: unknown, issues: readonly z.core.$ZodIssue[
         const path = [at, ...parts].join("");
         const value = issue.path.reduce(fieldOf, given);
         if (issue.code === "unrecognized_keys") {
-            const lines = issue.message.split("\n");
-            return issue.keys.map((key, at) => faultOf(`${path}.${key}`, fieldOf(value, key), lines[at] ?? ""));
+            const known = issue.message.split(", ");
+            return issue.keys.map((key) => faultOf(`${path}.${key}`, fieldOf(value, key), notAmong(key, known)));
         }
         // Of the alternatives that a value may be, the object is the last.
         const ofObject = issue.code === "invalid_union" && isObject(value) ? issue.errors.at(-1) : undefined;
@@ -589,13 +585,11 @@ function isTimeZone(name: string): boolean {
 
 /** The values without fault; of an object with faults, its fields without. What is faulty is undefined, and is not judged. */
 type Sound = { readonly [Each in keyof Values]?: Part<NonNullable<Values[Each]>> | undefined };
-type Part<Value> = Value extends string | readonly unknown[]
-    ? Value
-    : { readonly [Field in keyof Value]?: Value[Field] | undefined };
+type Part<Value> = Value extends string | readonly unknown[] ? Value : Partial<Value>;
 
 /** What combinations are judged by, as far as it is known. */
 interface Judged extends Sound, Partial<Place> {
-    readonly named: ReturnType<typeof namedBy> | undefined;
+    readonly named: Named | undefined;
     /** Whether there is a value, rather than a default. */
     readonly isGiven: (path: string) => boolean;
 }

@@ -7,7 +7,6 @@ import type { StackConfig } from "../config";
 import { type ArchiveArgs, buildRole, buildRoleTrust, type PullArgs } from "../policies/buildRole";
 import { policyDocument, type StackLocation } from "../policies/document";
 import { buildsUrl } from "../contract/aws";
-import { lambdaTimeoutMinutes } from "../contract/engine";
 import { exitStatusText } from "../contract/errors";
 import type { EcrImage, EcrRepository } from "../contract/image";
 import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
@@ -156,27 +155,22 @@ function createProject(
     opts: pulumi.CustomResourceOptions,
 ): aws.codebuild.Project {
     const { buildspec, compute, engine, network } = args;
+    const source = exporter
+        ? { type: "S3", location: pulumi.interpolate`${args.artifactBucket}/${exporter.key}` }
+        : { type: "NO_SOURCE" };
     return new aws.codebuild.Project(
         projectResourceName,
         {
             description: "Exports one container image from Amazon ECR to S3 as a tar archive",
             serviceRole: role.arn,
-            source: {
-                ...(exporter
-                    ? { type: "S3", location: pulumi.interpolate`${args.artifactBucket}/${exporter.key}` }
-                    : { type: "NO_SOURCE" }),
-                buildspec,
-            },
+            source: { ...source, buildspec },
             artifacts: { type: "NO_ARTIFACTS" },
             environment: {
                 ...machine(compute),
                 image: compute.image,
                 // The Docker daemon of the build needs it: pull and save are its work.
                 privilegedMode: engine === "docker",
-                environmentVariables: Object.entries(buildVariables(args)).map(([variable, value]) => ({
-                    name: variable,
-                    value,
-                })),
+                environmentVariables: Object.entries(buildVariables(args)).map(([name, value]) => ({ name, value })),
             },
             // Lambda compute has its own timeout, 15 minutes, and takes no other.
             ...(compute.type !== "lambda" && {
@@ -230,10 +224,6 @@ function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<stri
         EXIT_STATUSES: exitStatusText,
         ...(args.engine === "docker"
             ? { ARCHIVE_FILE: "image.tar" }
-            : {
-                  TIMEOUT_MINUTES: String(
-                      args.compute.type === "lambda" ? lambdaTimeoutMinutes : args.compute.timeoutMinutes,
-                  ),
-              }),
+            : { TIMEOUT_MINUTES: String(args.compute.timeoutMinutes) }),
     };
 }

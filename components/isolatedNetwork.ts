@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
-import { policyOf, type PolicyTable, type StackLocation } from "../policies/document";
+import { policyOf, type PolicyTable } from "../policies/document";
 import {
     ecrEndpoint,
     type EndpointArgs,
@@ -194,6 +194,7 @@ function createInterfaceEndpoints(
         logs: logsEndpoint,
         sts: stsEndpoint,
     };
+    const prefixes = ownPrefixes[args.at.partition] ?? {};
     return Object.entries(policies).map(
         ([service, policy]) =>
             new aws.ec2.VpcEndpoint(
@@ -201,7 +202,7 @@ function createInterfaceEndpoints(
                 {
                     vpcId: vpc.id,
                     vpcEndpointType: "Interface",
-                    serviceName: interfaceServiceName(args.at, service as InterfaceService),
+                    serviceName: `${prefixes[service as InterfaceService] ?? "com.amazonaws"}.${args.at.region}.${service}`,
                     subnetIds,
                     securityGroupIds: [group.id],
                     privateDnsEnabled: true,
@@ -217,7 +218,3 @@ const ownPrefixes: Record<string, Partial<Record<InterfaceService, string>> | un
     "aws-cn": { "ecr.api": "cn.com.amazonaws", "ecr.dkr": "cn.com.amazonaws", sts: "cn.com.amazonaws" },
     "aws-eusc": { "ecr.api": "eu.amazonaws", "ecr.dkr": "eu.amazonaws" },
 };
-
-function interfaceServiceName({ partition, region }: StackLocation, service: InterfaceService): string {
-    return `${ownPrefixes[partition]?.[service] ?? "com.amazonaws"}.${region}.${service}`;
-}

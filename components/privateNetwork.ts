@@ -33,7 +33,25 @@ export class PrivateNetwork extends pulumi.ComponentResource {
         super("ecr-image-export:index:PrivateNetwork", name, args, opts);
         const child = { parent: this };
 
-        const vpc = createVpc(name, args, child);
+        const vpc = new awsx.ec2.Vpc(
+            `${name}-vpc`,
+            {
+                // Docker's own network, 172.17.0.0/16, must not be among these addresses.
+                cidrBlock: "10.0.0.0/22",
+                numberOfAvailabilityZones: 2,
+                subnetStrategy: "Auto",
+                subnetSpecs: [
+                    { type: "Private", cidrMask: 24 },
+                    { type: "Public", cidrMask: 28 },
+                ],
+                // For both zones: should its zone fail, builds wait, and are started again.
+                natGateways: { strategy: "Single" },
+                enableDnsHostnames: true,
+                enableDnsSupport: true,
+                tags: { component: name, ...args.tags },
+            },
+            child,
+        );
         closeDefaultGroup(name, vpc.vpcId, child);
         const routeTableIds = vpc.routeTables.apply((tables) => pulumi.all(tables.map(({ id }) => id)));
         const s3 = createS3Endpoint(name, vpc.vpcId, routeTableIds, args, child);
@@ -69,26 +87,4 @@ export class PrivateNetwork extends pulumi.ComponentResource {
             egressAddress: this.egressAddress,
         });
     }
-}
-
-/** One NAT gateway for both zones: should its zone fail, builds wait, and are started again. */
-function createVpc(name: string, { tags }: PrivateNetworkArgs, opts: pulumi.ComponentResourceOptions): awsx.ec2.Vpc {
-    return new awsx.ec2.Vpc(
-        `${name}-vpc`,
-        {
-            // Docker's own network, 172.17.0.0/16, must not be among these addresses.
-            cidrBlock: "10.0.0.0/22",
-            numberOfAvailabilityZones: 2,
-            subnetStrategy: "Auto",
-            subnetSpecs: [
-                { type: "Private", cidrMask: 24 },
-                { type: "Public", cidrMask: 28 },
-            ],
-            natGateways: { strategy: "Single" },
-            enableDnsHostnames: true,
-            enableDnsSupport: true,
-            tags: { component: name, ...tags },
-        },
-        opts,
-    );
 }

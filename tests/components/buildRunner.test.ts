@@ -239,12 +239,8 @@ describe("BuildRunner with engine stream", () => {
                 inputs["environment"] as { environmentVariables: { name: string; value: string }[] }
             ).environmentVariables.find(({ name }) => name === "TIMEOUT_MINUTES")?.value;
         assert.equal(timeoutOf(runner.resource("test-project")), "30");
-        const compute = { type: "lambda", image: "aws/codebuild/amazonlinux-x86_64-lambda-standard:nodejs22" };
-        const lambda = await evaluateRunner({
-            ...stream,
-            compute: { ...compute, timeoutMinutes: 30, queuedTimeoutMinutes: 60 },
-        });
-        assert.equal(timeoutOf(lambda.resource("test-project")), "15");
+        const longer = await evaluateRunner({ ...stream, compute: { ...args.compute, timeoutMinutes: 45 } });
+        assert.equal(timeoutOf(longer.resource("test-project")), "45");
     });
 
     it("may read the exporter, too", () => {
