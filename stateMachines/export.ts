@@ -91,6 +91,9 @@ const imageUriLimit = 600;
 // For one call that answers within a second; on no answer the build decides.
 const lookUpSeconds = 30;
 
+// Between the archive and the record of another export at the same key; the builds wait a minute for it, too.
+const recordWait = { seconds: 2, looks: 30 };
+
 // What the timeout of the task leaves for provisioning and for the event that tells of the build's end.
 const marginMinutes = 10;
 
@@ -108,6 +111,7 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
             "Look at record": lookAtRecord(args),
             "Look at archive": lookAtArchive(args),
             "Is it exported?": isItExported(args),
+            "Wait for record": waitForRecord,
             "Export image": exportImage(args),
             Done: report(args),
             Failed: failed,
@@ -152,6 +156,7 @@ function readInput(args: ExportDefinitionArgs): State {
             digest: expression("''"),
             buildId: expression("''"),
             looked: expression("''"),
+            looks: 0,
             record: expression(blankRecord),
             archive: expression("{ 'versionId': '', 'sizeBytes': 0 }"),
         },
@@ -420,10 +425,16 @@ function isItExported({ engine }: ExportDefinitionArgs): State {
             rule(isSame, "Done"),
             rule("$buildId = ''", "Export image"),
             rule("$looked != ''", "Failed", failure("ExportFailed", unseen)),
+            rule(`$looks < ${recordWait.looks} and ${recorded("versionId")} != $archive.versionId`, "Wait for record", {
+                looks: expression("$looks + 1"),
+            }),
         ],
         Default: "Failed",
     };
 }
+
+/** Another export has replaced the archive; whether it is of the same image, its record will say in a moment (decision 0010). */
+const waitForRecord: State = { Type: "Wait", Seconds: recordWait.seconds, Next: "Look at record" };
 
 /** Runs the build. Only what can pass is tried again: lack of capacity and throttling, never a failed build. */
 function exportImage(args: ExportDefinitionArgs): State {

@@ -28,7 +28,7 @@ export type Assign = Readonly<Record<string, unknown>>;
 
 /** One state. Which type has which fields, lab/stateLanguage holds: it refuses all others. */
 export interface State {
-    readonly Type: "Pass" | "Choice" | "Task" | "Map" | "Succeed" | "Fail";
+    readonly Type: "Pass" | "Choice" | "Wait" | "Task" | "Map" | "Succeed" | "Fail";
     readonly Comment?: string;
     readonly Assign?: Assign;
     /** @default the state's input, or its result */
@@ -38,6 +38,8 @@ export interface State {
     /** Of a Choice; the first whose condition is true leads on. */
     readonly Choices?: readonly ChoiceRule[];
     readonly Default?: string;
+    /** Of a Wait. */
+    readonly Seconds?: number;
     /** What a Task calls. */
     readonly Resource?: string;
     readonly Arguments?: unknown;

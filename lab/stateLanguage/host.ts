@@ -2,7 +2,7 @@
 /** Time, as an execution sees it. */
 export interface Clock {
     readonly now: () => Date;
-    /** Waits before another attempt. */
+    /** Waits before another attempt, or in a Wait. */
     readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
     /** Waits for the timeout of a task, which mostly ends before. */
     readonly timeout: (milliseconds: number, signal: AbortSignal) => Promise<void>;

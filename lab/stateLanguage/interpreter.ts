@@ -101,6 +101,9 @@ async function step(name: string, state: State, input: unknown, execution: Runni
             }
             return { ...(await takeEffect(state, "", input, values)), next: state.Default };
         }
+        case "Wait":
+            await execution.host.clock.wait(state.Seconds * 1000, execution.host.signal);
+            return { ...(await takeEffect(state, "", input, values)), next: state.Next };
         case "Fail":
             return {
                 error: await stringOf(state.Error, "Error", values),

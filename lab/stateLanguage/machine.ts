@@ -76,6 +76,7 @@ const simpleStates = [
         ),
         Default: z.string(),
     }),
+    z.strictObject({ Type: z.literal("Wait"), Comment, ...effect, Seconds: z.number(), Next: z.string() }),
     z
         .strictObject({
             Type: z.literal("Task"),

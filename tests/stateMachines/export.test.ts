@@ -312,6 +312,50 @@ describe("an export that is there already", () => {
     });
 });
 
+describe("an export whose archive another one has replaced", () => {
+    /** The other one's archive is there after the build, and its record from the given look at the record on. */
+    function replaced(record: Readonly<Record<string, string>>, fromLook: number): World {
+        let looks = 0;
+        let isBuilt = false;
+        return {
+            heads: exported(key, { platform: "linux/arm64" }),
+            build: (variables) => {
+                isBuilt = true;
+                return builtFrom(variables);
+            },
+            headObject: ({ Key }) => {
+                if (!isBuilt) return undefined;
+                const archive = { VersionId: "version-2", ContentLength: 5 };
+                const isDue = Key === recordKey(key) && ++looks >= fromLook;
+                const other = exported(key, { "archive-version-id": "version-2", ...record }, archive);
+                return Key === key || isDue ? other[Key] : undefined;
+            },
+        };
+    }
+
+    it("has the other's result, once its record is there, where that is of the same image", async () => {
+        const { outcome, waits } = await runExport({}, replaced({}, 4));
+        assert.deepEqual(outputOf(outcome), { ...output, artifactVersionId: "version-2", sizeBytes: 5, skipped: true });
+        assert.deepEqual(waits, [2, 2, 2]);
+    });
+
+    it("fails once the other's record is of another image, and where no record comes within a minute", async () => {
+        for (const [world, waited] of [
+            [replaced({ "image-digest": `sha256:${"9".repeat(64)}` }, 3), 4],
+            [replaced({}, Infinity), 60],
+        ] as const) {
+            const { outcome, waits } = await runExport({}, world);
+            const { error, cause } = failureOf(outcome);
+            assert.equal(error, "ExportFailed");
+            assert.match(cause, /another export has written/);
+            assert.equal(
+                waits.reduce((sum, seconds) => sum + seconds, 0),
+                waited,
+            );
+        }
+    });
+});
+
 describe("an export that fails", () => {
     it("says that ECR has no such tag, or no such repository", async () => {
         for (const name of ["ImageNotFoundException", "RepositoryNotFoundException"]) {

@@ -452,7 +452,7 @@ describe("the interpreter of the states language", () => {
         ["JSONPath fields", { A: { ...pass, Parameters: {} } }, /States\.A: Unrecognized key: "Parameters"/],
         ["a field of another type", { A: { ...done, Next: "A" } }, /States\.A: Unrecognized key: "Next"/],
         ["an unknown type", { A: { Type: "Activity" } }, /States\.A\.Type: Invalid/],
-        ["Wait and Parallel, which nobody here uses", { A: { Type: "Parallel" } }, /States\.A\.Type: Invalid/],
+        ["Parallel, which nobody here uses", { A: { Type: "Parallel" } }, /States\.A\.Type: Invalid/],
         [
             "an unknown resource",
             { A: { ...call, Resource: "arn:aws:states:::nobody:call", End: true } },
