@@ -15,7 +15,6 @@ import { applyToEveryResource } from "./components/stackDefaults";
 import { ArtifactStorage } from "./components/storage";
 import { Triggers } from "./components/triggers";
 import { loadConfig } from "./config";
-import { defaultArtifactKey } from "./contract/keys";
 import type { StackOutputs } from "./contract/outputs";
 import { buildExporterBundle } from "./exporter/bundle";
 
@@ -93,7 +92,7 @@ const monitoring = new Monitoring(`${namePrefix}monitoring`, {
     projectName: runner.projectName,
     timeoutMinutes: config.compute.timeoutMinutes,
     imageUri: image.uri,
-    artifactKey: defaultArtifactKey(artifactPrefix, image),
+    artifactKey: runner.artifactKey,
     namePrefix,
 });
 

@@ -71,6 +71,8 @@ export class BuildRunner extends pulumi.ComponentResource {
     public readonly projectArn: pulumi.Output<string>;
     /** ARN of the service role, which other accounts name in their repository policies. */
     public readonly roleArn: pulumi.Output<string>;
+    /** Key of the archive of the image by default. */
+    public readonly artifactKey: pulumi.Output<string>;
     /** Name of the builds' log group. */
     public readonly logGroupName: pulumi.Output<string>;
     /** JSON policies that owners of other accounts' repositories have to attach, by ARN: docs/outputs.md. */
@@ -104,12 +106,14 @@ export class BuildRunner extends pulumi.ComponentResource {
         this.projectName = project.name;
         this.projectArn = project.arn;
         this.roleArn = role.arn;
+        this.artifactKey = defaultKey(args);
         this.logGroupName = logGroup.name;
         this.repositoryPolicies = repositoryPolicies({ ...args, buildRoleArn: role.arn });
         this.registerOutputs({
             projectName: this.projectName,
             projectArn: this.projectArn,
             roleArn: this.roleArn,
+            artifactKey: this.artifactKey,
             logGroupName: this.logGroupName,
             repositoryPolicies: this.repositoryPolicies,
         });
@@ -207,6 +211,12 @@ function machine(compute: BuildRunnerArgs["compute"]): { type: string; computeTy
         : { type: arm ? "ARM_CONTAINER" : "LINUX_CONTAINER", computeType: compute.type };
 }
 
+/** The key of the image of the stack, whose account may be known only once it is asked. */
+function defaultKey({ artifactPrefix, image, at }: BuildRunnerArgs): pulumi.Output<string> {
+    const keyFor = (accountId: string): string => defaultArtifactKey(artifactPrefix, image, { ...at, accountId });
+    return pulumi.output(at.accountId).apply(keyFor);
+}
+
 /** Every variable that a build reads, so that one started by hand, without a state machine, works too. */
 function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<string>> {
     const request: Record<RequestVariable, pulumi.Input<string>> = {
@@ -215,7 +225,7 @@ function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<stri
         PLATFORM: defaultPlatform,
         FORCE: "false",
         ARTIFACT_BUCKET: args.artifactBucket,
-        ARTIFACT_KEY: defaultArtifactKey(args.artifactPrefix, args.image),
+        ARTIFACT_KEY: defaultKey(args),
         EXECUTION_ID: "",
     };
     return {

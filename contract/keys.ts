@@ -22,14 +22,22 @@ export function recordKey(artifactKey: string): string {
 }
 
 /**
- * The key at which an image is stored when a request names none: prefix, repository, then the tag, or the digest's hex
- * digits where the URI has no tag.
+ * The key at which an image is stored when a request names none: prefix, repository, `/`, tag, `.tar`. No two images share one:
+ * without a tag, `@` and the digest's hex digits stand in its place, and images of another account or region than the stack's lie
+ * below `@ACCOUNT/REGION/`. No name of a repository and no tag begins with an `@`.
  *
  * @param artifactPrefix Key prefix of the archives, with its closing slash.
+ * @param home Account and region of the stack.
  */
-export function defaultArtifactKey(artifactPrefix: string, image: EcrImage): string {
-    const reference = image.tag ?? image.digest?.slice("sha256:".length) ?? "latest";
-    return `${artifactPrefix}${image.repository.name}/${reference}.tar`;
+export function defaultArtifactKey(
+    artifactPrefix: string,
+    { repository, tag, digest }: EcrImage,
+    home: { readonly accountId: string; readonly region: string },
+): string {
+    const { accountId, region, name } = repository;
+    const registry = accountId === home.accountId && region === home.region ? "" : `@${accountId}/${region}/`;
+    const reference = tag ?? (digest === undefined ? "latest" : `@${digest.slice("sha256:".length)}`);
+    return `${artifactPrefix}${registry}${name}/${reference}.tar`;
 }
 
 /**

@@ -132,6 +132,7 @@ function readInput(args: ExportDefinitionArgs): State {
         Assign: {
             stack: {
                 accountId: args.at.accountId,
+                region: args.at.region,
                 projectName: args.projectName,
                 buildsUrl: args.buildsUrl,
                 defaults: { imageUri: args.imageUri, artifactBucket: args.artifactBucket, ...requestDefaults },
@@ -174,9 +175,8 @@ interface Listed {
 /** The hosts and repositories of one registry. */
 interface Registry {
     readonly accountId: string;
+    readonly region: string;
     readonly hosts: readonly string[];
-    /** Whether an SDK integration reaches it, should it be of the stack's own account: in the stack's own region. */
-    readonly isNear: boolean;
     readonly listed: Listed;
     /** Those of the listed ones that a pull-through cache fills. ECR is not asked for them. */
     readonly cached: Listed;
@@ -195,15 +195,15 @@ export function isAskable(
 }
 
 /** The repositories by registry, so that hosts are written once. */
-function registriesOf({ at, repositories, cachedRepositories = [] }: ExportDefinitionArgs): Registry[] {
+function registriesOf({ repositories, cachedRepositories = [] }: ExportDefinitionArgs): Registry[] {
     const registries = new Map(repositories.map((each) => [ecrHosts(each)[0], each]));
     return [...registries.values()].map(({ partition, accountId, region }) => {
         const ofIt = (all: readonly EcrRepository[]): Listed =>
             listedOf(all.filter((each) => each.accountId === accountId && each.region === region));
         return {
             accountId,
+            region,
             hosts: ecrHosts({ partition, accountId, region }),
-            isNear: region === at.region,
             listed: ofIt(repositories),
             cached: ofIt(cachedRepositories),
         };
@@ -234,16 +234,18 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
                     : $exists($filter($all.prefixes, function($each) { $substring($name, 0, $length($each)) = $each }))
                 };
                 $isAllowed := $exists($registry) ? $isIn($registry.listed) : false;
-                $isAskable := $isAllowed and $registry.isNear ? $not($isIn($registry.cached)) : false;
+                $isHome := $exists($registry) ? $registry.accountId = $stack.accountId and $registry.region = $stack.region : true;
                 $digest := $substring($parts[3], 1);
                 $tag := $parts[2] != '' ? $substring($parts[2], 1) : $digest = '' ? 'latest' : '';
                 $merge([
-                    { 'artifactKey': ${literal(artifactPrefix)} & $name & '/' & ($tag != '' ? $tag : $substring($digest, 7)) & '.tar' },
+                    { 'artifactKey': ${literal(artifactPrefix)}
+                        & ($isHome ? '' : '@' & $registry.accountId & '/' & $registry.region & '/')
+                        & $name & '/' & ($tag != '' ? $tag : '@' & $substring($digest, 7)) & '.tar' },
                     $request,
                     { 'image': {
                         'isRead': $name != '',
                         'isAllowed': $isAllowed,
-                        'isAskable': $isAskable and $registry.accountId = $stack.accountId,
+                        'isAskable': $isAllowed and $isHome ? $not($isIn($registry.cached)) : false,
                         'repository': $name,
                         'tag': $tag,
                         'digest': $digest,

@@ -29,7 +29,7 @@ export interface NotifierDefinitionArgs {
     /** Image that is exported when a request names none. */
     readonly imageUri: string;
     /** Key of that image's archive. */
-    readonly artifactKey: string;
+    readonly artifactKey: pulumi.Input<string>;
     /** Name of the bucket of the archives. */
     readonly artifactBucket: pulumi.Input<string>;
     /** Page of the console that lists the builds. */

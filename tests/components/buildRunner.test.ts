@@ -177,6 +177,7 @@ describe("BuildRunner", () => {
             projectName: "test-project-0a1b2c3",
             projectArn: "arn:aws:codebuild:ap-northeast-1:111122223333:project/test-project-0a1b2c3",
             roleArn: "arn:aws:iam::111122223333:role/test-role-0a1b2c3",
+            artifactKey: "images/web/nginx/1.29.tar",
             logGroupName: "/aws/codebuild/test-20250101000000000000000001",
         });
     });

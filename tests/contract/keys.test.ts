@@ -16,20 +16,56 @@ const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
 const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
 
 describe("defaultArtifactKey", () => {
-    const key = (reference: string) =>
-        defaultArtifactKey("images/", parseImageUri(`${registry}/web/nginx${reference}`));
+    const home = { accountId: "111122223333", region: "ap-northeast-1" };
+    const key = (reference: string, of = registry) =>
+        defaultArtifactKey("images/", parseImageUri(`${of}/web/nginx${reference}`), home);
 
     it("is made of the tag, where there is one", () => {
         assert.equal(key(":1.29"), "images/web/nginx/1.29.tar");
         assert.equal(key(`:1.29@${digest}`), "images/web/nginx/1.29.tar");
     });
 
-    it("is made of the digest's hex digits, where there is no tag", () => {
-        assert.equal(key(`@${digest}`), `images/web/nginx/${digest.slice(7)}.tar`);
+    it("is made of the digest, where there is no tag", () => {
+        assert.equal(key(`@${digest}`), `images/web/nginx/@${digest.slice(7)}.tar`);
     });
 
     it("is made of the tag that a registry takes for none", () => {
         assert.equal(key(""), "images/web/nginx/latest.tar");
+    });
+
+    it("names account and region, where they are not the stack's", () => {
+        const elsewhere = registry.replace("ap-northeast-1", "eu-west-1");
+        assert.equal(key(":1.29", elsewhere), "images/@111122223333/eu-west-1/web/nginx/1.29.tar");
+        const foreign = registry.replace("111122223333", "444455556666");
+        assert.equal(
+            key(`@${digest}`, foreign),
+            `images/@444455556666/ap-northeast-1/web/nginx/@${digest.slice(7)}.tar`,
+        );
+    });
+
+    it("is a key, and of no other image", () => {
+        const accountIds = fc.constantFrom("111122223333", "444455556666");
+        const regions = fc.constantFrom("ap-northeast-1", "eu-west-1");
+        const names = fc.constantFrom("aa", "aa/b", "444455556666/eu-west-1/aa", "aa/latest", digest.slice(7));
+        const references = fc.constantFrom(
+            ":a",
+            ":latest",
+            `:${digest.slice(7)}`,
+            `@${digest}`,
+            `:sha256-${digest.slice(7)}`,
+        );
+        const images = fc.tuple(accountIds, regions, names, references);
+        const keyOf = ([accountId, region, name, reference]: readonly string[]): string => {
+            const uri = `${accountId}.dkr.ecr.${region}.amazonaws.com/${name}${reference}`;
+            return defaultArtifactKey("images/", parseImageUri(uri), home);
+        };
+        fc.assert(
+            fc.property(images, images, (one, other) => {
+                assert(isArtifactKey(keyOf(one), "images/"));
+                assert.equal(keyOf(one) === keyOf(other), String(one) === String(other));
+            }),
+            { numRuns: 2000 },
+        );
     });
 });
 

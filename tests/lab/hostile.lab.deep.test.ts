@@ -122,7 +122,10 @@ for (const engine of ["docker", "stream"] as const) {
             if (result.status === "FAILED") return result.error;
             assert.equal(result.status, "SUCCEEDED");
             const asked = request["artifactKey"];
-            const key = typeof asked === "string" ? asked : defaultArtifactKey(target.artifactPrefix, lab.image);
+            const key =
+                typeof asked === "string"
+                    ? asked
+                    : defaultArtifactKey(target.artifactPrefix, lab.image, lab.image.repository);
             assert.equal(result.output["artifactKey"], key);
             assert.ok((await keys()).has(key));
             exports.add(key);

@@ -192,7 +192,7 @@ describe("an export that succeeds", () => {
                 const imageUri = `${uri}${tag ? `:${tag}` : ""}${hex ? `@sha256:${hex}` : ""}`;
                 const { outcome, builds } = await runExport({ imageUri });
                 const { artifactKey, imageUri: told } = outputOf(outcome);
-                assert.equal(artifactKey, defaultArtifactKey("images/", parseImageUri(imageUri)));
+                assert.equal(artifactKey, defaultArtifactKey("images/", parseImageUri(imageUri), image.repository));
                 assert.equal(told, imageUri);
                 assert.deepEqual(
                     builds.map((each) => variablesOf(each)["IMAGE_URI"]),
