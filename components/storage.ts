@@ -47,7 +47,6 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         // A bucket takes its settings with it. To delete them first would leave it open where S3 then refuses to delete it.
         const setting = { ...child, deletedWith: bucket };
         const policy = keepPrivate(name, bucket, keyArn, setting);
-        encrypt(name, bucket, keyArn, setting);
         if (args.accessLogs) {
             new aws.s3.BucketLogging(
                 `${name}-access-logs`,
@@ -145,7 +144,7 @@ function encryptionKey(
 
 /**
  * Ways in and out are closed: ACLs, public policies, plain HTTP, objects that their uploader owns, and, with a KMS key,
- * objects that another key encrypts.
+ * objects that another key encrypts. What is put in is encrypted.
  */
 function keepPrivate(
     name: string,
@@ -156,6 +155,19 @@ function keepPrivate(
     new aws.s3.BucketOwnershipControls(
         `${name}-ownership`,
         { bucket: bucket.bucket, rule: { objectOwnership: "BucketOwnerEnforced" } },
+        opts,
+    );
+    const rule =
+        keyArn === undefined
+            ? { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }
+            : {
+                  applyServerSideEncryptionByDefault: { sseAlgorithm: "aws:kms", kmsMasterKeyId: keyArn },
+                  // One request to KMS serves many objects and parts.
+                  bucketKeyEnabled: true,
+              };
+    new aws.s3.BucketServerSideEncryptionConfiguration(
+        `${name}-encryption`,
+        { bucket: bucket.bucket, rules: [rule] },
         opts,
     );
     const accessBlock = new aws.s3.BucketPublicAccessBlock(
@@ -174,27 +186,6 @@ function keepPrivate(
         { bucket: bucket.bucket, policy: policyOf(bucketPolicy, { bucketArn: bucket.arn, encryptionKeyArn: keyArn }) },
         // S3 answers OperationAborted when both are changed at the same time.
         { ...opts, dependsOn: [accessBlock] },
-    );
-}
-
-function encrypt(
-    name: string,
-    bucket: aws.s3.Bucket,
-    keyArn: pulumi.Output<string> | undefined,
-    opts: pulumi.CustomResourceOptions,
-): void {
-    const rule =
-        keyArn === undefined
-            ? { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }
-            : {
-                  applyServerSideEncryptionByDefault: { sseAlgorithm: "aws:kms", kmsMasterKeyId: keyArn },
-                  // One request to KMS serves many objects and parts.
-                  bucketKeyEnabled: true,
-              };
-    new aws.s3.BucketServerSideEncryptionConfiguration(
-        `${name}-encryption`,
-        { bucket: bucket.bucket, rules: [rule] },
-        opts,
     );
 }
 

@@ -1,19 +1,9 @@
 /** AWS as far as names go: partitions with their regions and domains, where a stack lives, links into the console. */
 
-/** One partition of AWS, a part of it with its own accounts, regions and domains. */
-interface Partition {
-    /** Matches the names of its regions, those to come as well: AWS's SDKs tell partitions apart by these. */
-    readonly regions: RegExp;
-    /** Domain of its services, for instance of `REGISTRY.dkr.ecr.REGION.DOMAIN`. */
-    readonly domain: string;
-    /** Domain of ECR's registries that answer over IPv6 as well. */
-    readonly dualStackDomain: string;
-    /** Domain of its console. */
-    readonly consoleDomain: string;
-}
-
 /**
- * The partitions that this program knows. Those closed to the public are not among them.
+ * The partitions that this program knows, parts of AWS with their own accounts, regions and domains: what the names of regions
+ * match, those to come as well, and the domains of services, of ECR's registries that answer over IPv6 as well, and of the
+ * console. Partitions that are closed to the public are not among them.
  *
  * Sources: partitions.json of AWS's SDKs (regions, domain); awslabs/amazon-ecr-credential-helper, ecr-login/api/client.go
  * (dual-stack domain); docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html (names).
@@ -43,7 +33,7 @@ const partitions = {
         dualStackDomain: "on.aws",
         consoleDomain: "amazonaws-eusc.eu",
     },
-} as const satisfies Readonly<Record<string, Partition>>;
+} as const;
 
 /** Name of a partition, as ARNs have it. */
 export type PartitionName = keyof typeof partitions;

@@ -3,17 +3,10 @@
  * docs/requests.md is made of this.
  */
 
-/** One named error. */
-interface NamedError {
-    /** Exit status of a build, and of the exporter, that ends so. */
-    readonly exitStatus: number;
-    /** What has happened. */
-    readonly means: string;
-    /** The first thing to do about it. */
-    readonly remedy: string;
-}
-
-/** Every error that an execution of the export state machine can end in. */
+/**
+ * Every error that an execution of the export state machine can end in: the exit status of a build, and of the exporter, that
+ * ends so; what has happened; the first thing to do about it.
+ */
 export const exportErrors = {
     ExportFailed: {
         exitStatus: 1,
@@ -45,14 +38,14 @@ export const exportErrors = {
         means: "the build reached its timeout, or CodeBuild had no capacity for it in time",
         remedy: "the cause says which: raise `compute.timeoutMinutes` or choose a larger `compute.type`; for capacity, request a higher quota of concurrent builds or start fewer exports at a time",
     },
-} as const satisfies Readonly<Record<string, NamedError>>;
+} as const;
 
 /** Name of an error, as executions show it. */
 export type ExportErrorName = keyof typeof exportErrors;
 
 /** The exit status of a build for each error that a build can tell, in ascending order. */
 export const exitStatuses = Object.fromEntries(
-    Object.entries<NamedError>(exportErrors).map(([name, { exitStatus }]) => [name, exitStatus]),
+    Object.entries(exportErrors).map(([name, { exitStatus }]) => [name, exitStatus]),
 ) as Readonly<Record<ExportErrorName, number>>;
 
 /** {@link exitStatuses} as a build is handed them, in a variable: `ExportFailed=1 InvalidInput=2 …`. */

@@ -1,6 +1,6 @@
 /**
  * The export record, JSON beside each archive: what was exported, and what the archive has to be. Both engines write it;
- * docs/export-record.schema.json is its contract with other programs.
+ * docs/export-record.schema.json, its contract with other programs, says what each field is.
  */
 import { type EngineName, engineNames } from "./engine";
 import { messageOf } from "./errors";
@@ -15,13 +15,9 @@ export const archiveLayout = 1;
 
 /** An image in an archive. */
 export interface RecordedImage {
-    /** `os/arch[/variant]`, as the image's configuration or its index has it; null where neither names one. */
     readonly platform: string | null;
-    /** Digest of the image's configuration. */
     readonly configDigest: string;
-    /** Digests of the unpacked layers, the lowest first; null where the engine has not read the configuration. */
     readonly diffIds: readonly string[] | null;
-    /** The layers as the registry has them, the lowest first; null where the engine does not know them. */
     readonly layers: readonly RecordedLayer[] | null;
 }
 
@@ -29,7 +25,6 @@ export interface RecordedImage {
 export interface RecordedLayer {
     readonly digest: string;
     readonly sizeBytes: number;
-    /** Offset of the layer's first byte in the archive, in bytes. */
     readonly offset: number;
 }
 
@@ -38,30 +33,19 @@ export interface ExportRecord {
     readonly schemaVersion: typeof schemaVersion;
     readonly layout: typeof archiveLayout;
     readonly engine: { readonly name: EngineName; readonly version: string };
-    /** The image as it was asked for. */
     readonly imageUri: string;
-    /** The name that the archive carries: `REPOSITORY:TAG`, or `REPOSITORY@DIGEST` where no tag was asked for. */
     readonly imageName: string;
-    /** The platform asked for: `os/arch[/variant]`, or `all`. */
     readonly platform: string;
-    /** A digest by which the registry serves what was exported, as in the result (result.ts). */
     readonly imageDigest: string;
-    /** Digest of the index that the platform was chosen from; null where there was none, or the engine does not know it. */
     readonly indexDigest: string | null;
-    /** The images in the archive. */
     readonly images: readonly RecordedImage[];
     readonly archive: {
-        /** Of the whole archive, in hexadecimal. */
         readonly sha256: string;
         readonly sizeBytes: number;
-        /** Version of the object that this record describes; null for a file, and in a bucket without versions. */
         readonly versionId: string | null;
     };
-    /** ARN of the Step Functions execution that asked for the export; null where none did. */
     readonly executionId: string | null;
-    /** Id of the CodeBuild build that made it; null where none did. */
     readonly buildId: string | null;
-    /** When the archive was complete: ISO 8601, UTC. */
     readonly time: string;
 }
 

@@ -38,7 +38,7 @@ export const generatedTables: readonly GeneratedTable[] = [
         rows: () =>
             Object.entries(exportErrors).map(([name, error]) => [
                 `\`${name}\``,
-                "exitStatus" in error ? String(error.exitStatus) : "",
+                String(error.exitStatus),
                 error.means,
                 error.remedy,
             ]),
