@@ -233,11 +233,9 @@ async function ask<T>(
  * whoever may list only what is under a prefix: docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
  */
 async function isMissing(s3: S3Client, { bucket, key }: ObjectPlace): Promise<boolean> {
-    try {
-        // The key itself is the first of all that begin with it.
-        const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 }));
-        return Contents[0]?.Key !== key;
-    } catch {
-        return false; // that reading was refused is what counts
-    }
+    // The key itself is the first of all that begin with it.
+    return s3.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 })).then(
+        ({ Contents }) => Contents?.[0]?.Key !== key,
+        () => false, // that reading was refused is what counts
+    );
 }

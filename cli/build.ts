@@ -13,8 +13,8 @@ import { formatBytes, partText } from "./terminal";
 export interface Stage {
     /** A phase of CodeBuild, or within the phase BUILD a step of the build (contract/progress.ts). */
     readonly name: string;
-    /** Bytes of the archive that are written, as engine `stream` reports them. */
-    readonly progress?: Progress;
+    /** With bytes and rate, where engine `stream` reports them. */
+    readonly text: string;
 }
 
 /** Follows the build that an execution started last. */
@@ -22,7 +22,7 @@ export class BuildFollower {
     /** Its ARN; undefined as long as the execution has started none. */
     public arn: string | undefined;
     /** How far the export is. */
-    public stage: Stage = { name: "checking" };
+    public stage: Stage = { name: "checking", text: "checking" };
     private logged: Stage | undefined;
     private nextToken: string | undefined;
 
@@ -96,7 +96,7 @@ function startedBuild({ taskSubmittedEventDetails: submitted }: HistoryEvent): s
  */
 export function stageOfBuild(phase = "BUILD", logged: Stage | undefined): Stage {
     const name = phase.toLowerCase().replaceAll("_", " ");
-    return name === "build" ? (logged ?? { name }) : { name };
+    return (name === "build" ? logged : undefined) ?? { name, text: name };
 }
 
 /** The stage after further lines of the log. */
@@ -104,14 +104,12 @@ export function followLog(stage: Stage | undefined, lines: readonly string[]): S
     return lines.reduce((last, line) => {
         const name = parseStep(line);
         const progress = parseProgress(line);
-        return name === undefined ? (progress ? { name: "export", progress } : last) : { name };
+        if (name !== undefined) return { name, text: name };
+        return progress ? { name: "export", text: progressText(progress) } : last;
     }, stage);
 }
 
-/** A stage in one line. */
-export function stageText({ name, progress }: Stage): string {
-    if (progress === undefined || progress.totalBytes === 0) return name;
-    const { writtenBytes, totalBytes, seconds } = progress;
+function progressText({ writtenBytes, totalBytes, seconds }: Progress): string {
     const rate = seconds === 0 ? "" : `, ${formatBytes(writtenBytes / seconds)}/s`;
-    return `${name}: ${partText(writtenBytes, totalBytes)}${rate}`;
+    return `export: ${partText(writtenBytes, totalBytes)}${rate}`;
 }

@@ -1,6 +1,7 @@
 /** All that a command touches: a test gives it something else. */
 import { execFile } from "node:child_process";
-import { createInterface } from "node:readline/promises";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
@@ -142,20 +143,11 @@ function stopSignal(): AbortSignal {
 }
 
 async function ask(question: string): Promise<string> {
-    const terminal = createInterface({ input: process.stdin, output: process.stderr });
-    const left = new AbortController();
-    // Ctrl-C or the end of input, in the place of an answer.
-    for (const event of ["SIGINT", "close"]) {
-        terminal.once(event, () => {
-            left.abort();
-        });
-    }
-    try {
-        return (await terminal.question(question, { signal: left.signal })).trim();
-    } catch {
-        process.stderr.write("\n");
-        return "";
-    } finally {
-        terminal.close();
-    }
+    const terminal = createInterface({ input: process.stdin, output: process.stderr, prompt: question });
+    terminal.prompt();
+    // Closed by Ctrl-C and by the end of input, in the place of an answer.
+    const [line] = (await Promise.race([once(terminal, "line"), once(terminal, "close")])) as string[];
+    terminal.close();
+    if (line === undefined) process.stderr.write("\n");
+    return line?.trim() ?? "";
 }

@@ -9,7 +9,7 @@ import {
 
 import { messageOf } from "../contract/errors";
 import { call } from "./aws";
-import { BuildFollower, stageText } from "./build";
+import { BuildFollower, type Stage } from "./build";
 import { type Context, Interruption } from "./context";
 import { isDenied } from "./failure";
 import { formatDuration, type Piece, statusLine, styled } from "./terminal";
@@ -55,64 +55,52 @@ export async function describeExecution(context: Context, executionArn: string):
  */
 export async function followExecution(context: Context, executionArn: string, isLogging: boolean): Promise<Execution> {
     const build = new BuildFollower(context, executionArn);
-    const look = whileAllowed(
-        () => build.look(),
-        (error) =>
-            `The build cannot be seen with these credentials, so its progress is not shown. The stack's output startExportPolicy has what is needed. (${messageOf(error)})`,
-    );
-    return poll(context, executionArn, async (print) => {
-        const execution = await describeExecution(context, executionArn);
-        const lines = (await look(print)) ?? [];
+    return poll(context, executionArn, build.stage.text, async (print) => {
+        const lines = await build.look();
         if (isLogging) for (const line of lines) print(styled(line, "dim"));
-        return { execution, key: build.stage.name, text: stageText(build.stage) };
+        return build.stage;
     });
-}
-
-/** Looks as long as these credentials may: the first denial is told, and from then on nothing is asked and nothing seen. */
-export function whileAllowed<T>(
-    look: () => Promise<T>,
-    noteOf: (error: unknown) => string,
-): (print: (line: Piece) => void) => Promise<T | undefined> {
-    let isHidden = false;
-    return async (print) => {
-        if (isHidden) return undefined;
-        try {
-            return await look();
-        } catch (error) {
-            if (!isDenied(error)) throw error;
-            isHidden = true;
-            print(styled(noteOf(error), "yellow"));
-            return undefined;
-        }
-    };
 }
 
 /**
  * Looks at an execution until it has ended, with a status line and its clock. After Ctrl-C asks, once, whether to stop the
  * execution as well; where nobody can be asked it goes on, and the commands to stop it and to watch it again are printed.
  *
- * @param look What is shown: `key` is what changes when a new line is worth it where there is no terminal.
+ * @param text What is shown at first.
+ * @param look Finds what is shown then. Once that is denied, it is told, and not tried again.
  * @throws Interruption after Ctrl-C, whatever the answer
  */
 export async function poll(
     context: Context,
     executionArn: string,
-    look: (print: (line: Piece) => void) => Promise<{ execution: Execution; key: string; text: string }>,
+    text: string,
+    look: (print: (line: Piece) => void) => Promise<Stage>,
 ): Promise<Execution> {
     const status = statusLine(context.stderr);
-    let lastKey: string | undefined;
+    let stage: Stage = { name: text, text };
+    let isDeniedToLook = false;
+    let lastName: string | undefined;
     let pauseMs = 0;
     try {
         for (;;) {
-            const { execution, key, text } = await look(status.print);
+            const execution = await describeExecution(context, executionArn);
+            try {
+                if (!isDeniedToLook) stage = await look(status.print);
+            } catch (error) {
+                if (!isDenied(error)) throw error;
+                isDeniedToLook = true;
+                const advice = "The stack's outputs startExportPolicy and startBatchPolicy have what is needed.";
+                const note = `How far it is cannot be seen with these credentials. ${advice} (${messageOf(error)})`;
+                status.print(styled(note, "yellow"));
+            }
             if (execution.status !== "RUNNING") return execution;
             // What has just changed may change again soon.
-            pauseMs = key === lastKey ? Math.min(slowestPollMs, pauseMs * 1.3) : firstPollMs;
-            lastKey = key;
+            pauseMs = stage.name === lastName ? Math.min(slowestPollMs, pauseMs * 1.3) : firstPollMs;
+            lastName = stage.name;
             const startMs = execution.startDate?.getTime() ?? context.now();
             await pause(context, pauseMs * (0.75 + context.random() / 2), () => {
                 const elapsed = ` ${formatDuration(context.now() - startMs)} since the start`;
-                status.show(key, styled(text, "cyan"), styled(elapsed, "dim"));
+                status.show(stage.name, styled(stage.text, "cyan"), styled(elapsed, "dim"));
             });
         }
     } catch (error) {
@@ -135,9 +123,8 @@ async function pause(context: Context, milliseconds: number, tick: () => void): 
 }
 
 async function askToStop(context: Context, executionArn: string, { by }: Interruption): Promise<void> {
-    const isAnswered = by === "SIGINT" && context.ask !== undefined;
-    const answer = isAnswered ? await context.ask("\nStop the execution as well? [y/N] ") : "";
-    if (/^y(es)?$/i.test(answer)) {
+    const answer = by === "SIGINT" ? await context.ask?.("\nStop the execution as well? [y/N] ") : undefined;
+    if (/^y(es)?$/i.test(answer ?? "")) {
         // The context's own signal stays aborted.
         await stopExecution({ ...context, signal: new AbortController().signal }, executionArn);
         context.stderr.write(`Stopped ${executionArn}\n`);

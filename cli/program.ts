@@ -216,9 +216,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
             "alias image-export='npx image-export'.",
         "bash >> ~/.bashrc",
         "zsh >> ~/.zshrc",
-        "fish > ~/.config/fish/completions/image-export.fish",
     )
-        .addArgument(new Argument("<SHELL>").choices(["bash", "zsh", "fish"]))
+        .addArgument(new Argument("<SHELL>").choices(["bash", "zsh"]))
         .action((shell) => {
             context.stdout.write(completionScript(shell, program));
         });

@@ -68,8 +68,8 @@ function textOf(piece: Piece): string {
     return printable(typeof piece === "string" ? piece : piece.text);
 }
 
-function width(...pieces: readonly Piece[]): number {
-    return pieces.reduce((sum, piece) => sum + Array.from(textOf(piece)).length, 0);
+function width(piece: Piece): number {
+    return Array.from(textOf(piece)).length;
 }
 
 /** A status that is replaced while something goes on. */

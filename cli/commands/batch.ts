@@ -10,7 +10,7 @@ import { manifestPrefix } from "../../contract/keys";
 import { call } from "../aws";
 import { type Context, exitCodes, type Flags } from "../context";
 import { usageFailure } from "../failure";
-import { describeExecution, type Execution, poll, startExecution, whileAllowed } from "../follow";
+import { type Execution, poll, startExecution } from "../follow";
 import { readManifest } from "../manifest";
 import { executionValue, exitCodeOf, isStartedOnly, timeRows } from "../result";
 import { findOutputs, type StackOptions } from "../stack";
@@ -53,36 +53,17 @@ async function textOf(file: string): Promise<string> {
 
 /** Follows a batch by the counts of its Map Run: one call for the state of all images, once the Map Run is known. */
 async function followBatch(context: Context, executionArn: string, total: number): Promise<Execution> {
+    const first = `${total} images`;
     let mapRunArn: string | undefined;
-    const count = whileAllowed(
-        async () => {
-            mapRunArn ??= await findMapRun(context, executionArn);
-            return mapRunArn === undefined ? undefined : countItems(context, executionArn, mapRunArn);
-        },
-        () => "How far the batch is cannot be seen with these credentials: see the output startBatchPolicy.",
+    return poll(context, executionArn, first, () =>
+        call(context, SFNClient, executionArn, async (sfn) => {
+            mapRunArn ??= (await sfn.send(new ListMapRunsCommand({ executionArn }))).mapRuns?.[0]?.mapRunArn;
+            if (mapRunArn === undefined) return { name: first, text: first };
+            const { itemCounts } = await sfn.send(new DescribeMapRunCommand({ mapRunArn }));
+            const text = itemCounts === undefined ? first : countsText(itemCounts);
+            return { name: text, text };
+        }),
     );
-    return poll(context, executionArn, async (print) => {
-        const execution = await describeExecution(context, executionArn);
-        const counts = await count(print);
-        const text = counts === undefined ? `${total} images` : countsText(counts);
-        return { execution, key: text, text };
-    });
-}
-
-async function findMapRun(context: Context, executionArn: string): Promise<string | undefined> {
-    const { mapRuns } = await call(context, SFNClient, executionArn, (sfn) =>
-        sfn.send(new ListMapRunsCommand({ executionArn })),
-    );
-    return mapRuns?.[0]?.mapRunArn;
-}
-
-async function countItems(
-    context: Context,
-    executionArn: string,
-    mapRunArn: string,
-): Promise<MapRunItemCounts | undefined> {
-    return (await call(context, SFNClient, executionArn, (sfn) => sfn.send(new DescribeMapRunCommand({ mapRunArn }))))
-        .itemCounts;
 }
 
 function countsText({ total, succeeded, failed, timedOut, aborted, running }: MapRunItemCounts): string {
@@ -95,15 +76,8 @@ function outputOf({ output = "{}" }: Execution) {
     return JSON.parse(output) as { text?: string; results?: { bucket: string; key: string } };
 }
 
-/** An image that was not exported, and why. */
-interface FailedImage {
-    readonly imageUri: string;
-    readonly error: string;
-    readonly cause: string;
-}
-
 /** Reads the failed images from the result files: docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html */
-async function failedImages(context: Context, execution: Execution): Promise<FailedImage[]> {
+async function failedImages(context: Context, execution: Execution) {
     const results = resultsOf(execution);
     if (results === undefined) return [];
     const read = async (Key: string): Promise<string> =>
@@ -126,7 +100,8 @@ function resultsOf(execution: Execution): { bucket: string; key: string } | unde
     return outputOf(execution).results ?? inCause;
 }
 
-function failedImage(line: string): FailedImage {
+/** An image that was not exported, and why. */
+function failedImage(line: string) {
     const {
         Error: error = "ExportFailed",
         Cause: cause = "",
@@ -138,7 +113,7 @@ function failedImage(line: string): FailedImage {
     return { imageUri, error, cause };
 }
 
-function print(context: Context, execution: Execution, failed: readonly FailedImage[]): void {
+function print(context: Context, execution: Execution, failed: Awaited<ReturnType<typeof failedImages>>): void {
     const { stdout } = context;
     const { status, error, cause, executionArn } = execution;
     const { text: summary } = outputOf(execution);

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { type ExecutionListItem, type ExecutionStatus, paginateListExecutions, SFNClient } from "@aws-sdk/client-sfn";
 
 import { call } from "../aws";
-import { BuildFollower, stageText } from "../build";
+import { BuildFollower } from "../build";
 import { type Context, exitCodes, type Flags } from "../context";
 import { isDenied } from "../failure";
 import { describeExecution, type Execution, followExecution, startExecution, stopExecution } from "../follow";
@@ -51,7 +51,7 @@ export async function status(
             if (!isDenied(error)) throw error;
         });
     }
-    return printExecution(context, execution, json, stageText(build.stage));
+    return printExecution(context, execution, json, build.stage.text);
 }
 
 interface ListOptions extends StackOptions, Flags<"failed" | "json"> {
