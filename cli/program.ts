@@ -62,8 +62,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
             writeErr: context.stderr.write,
             // What is wrong is thrown as well, and printed where every failure is.
             outputError: () => undefined,
-            getOutHelpWidth: () => context.stdout.columns,
-            getErrHelpWidth: () => context.stderr.columns,
         });
 
     /** A command, with examples of it. */

@@ -4,10 +4,10 @@ import type { ExportResult } from "../contract/result";
 import { type Context, exitCodes, type Flags } from "./context";
 import { printNext } from "./failure";
 import type { Execution } from "./follow";
-import { block, formatBytes, formatDuration, formatTime, type Piece, styled, writeJson } from "./terminal";
+import { block, formatBytes, formatDuration, formatTime, type Piece, type Row, styled, writeJson } from "./terminal";
 
 /** Exit code for an execution: of one that still runs, success. */
-export function exitCodeOf({ status, error }: Pick<Execution, "error" | "status">): number {
+export function exitCodeOf({ status, error }: Execution): number {
     if (status === "SUCCEEDED" || status === "RUNNING") return exitCodes.success;
     return status === "TIMED_OUT" || error === "BuildTimedOut" ? exitCodes.timedOut : exitCodes.failed;
 }
@@ -88,8 +88,6 @@ export function exportedTitle(isSkipped: boolean | undefined): Piece {
     return styled(isSkipped === true ? "already exported" : "exported", "bold", "green");
 }
 
-type Row = readonly [name: string, value: Piece | null | undefined];
-
 /** What an archive is, as results and records have it. */
 export function archiveRows(
     archive: Partial<Pick<ExportResult, "imageDigest" | "platform" | "sha256" | "sizeBytes">>,
@@ -100,17 +98,14 @@ export function archiveRows(
 }
 
 /** When an execution began, and how long it took. */
-export function timeRows(
-    { now }: Pick<Context, "now">,
-    { startDate, stopDate }: Pick<Execution, "startDate" | "stopDate">,
-): Row[] {
+export function timeRows({ now }: Context, { startDate, stopDate }: Execution): Row[] {
     if (startDate === undefined) return [];
     const took = formatDuration((stopDate?.getTime() ?? now()) - startDate.getTime());
     return Object.entries({ started: formatTime(startDate), took });
 }
 
 /** The image that an execution was asked for; undefined where it was the stack's own, or the input cannot be read. */
-export function imageOf({ input }: Pick<Execution, "input">): string | undefined {
+export function imageOf({ input }: Execution): string | undefined {
     const request = parse(input) as { readonly imageUri?: unknown } | null | undefined;
     return typeof request?.imageUri === "string" ? request.imageUri : undefined;
 }

@@ -19,13 +19,11 @@ export interface Output {
     /** Writes in the place of what is in the line of the cursor, cut to that line. For terminals only. */
     readonly replaceLine: (...pieces: readonly Piece[]) => void;
     readonly isTty: boolean;
-    /** Characters in a line. */
-    readonly columns: number;
 }
 
 /** Writes to a stream; with styles where it is a terminal, unless NO_COLOR is set (no-color.org) or TERM is `dumb`. */
 export function outputTo(
-    stream: { readonly write: (text: string) => unknown; readonly isTTY?: boolean; readonly columns?: number },
+    stream: { readonly write: (text: string) => unknown; readonly isTTY?: boolean },
     env: Readonly<Record<string, string | undefined>>,
 ): Output {
     const isTty = stream.isTTY === true;
@@ -39,10 +37,6 @@ export function outputTo(
         // Erases the line; without wrapping around at its end while it is written (DECAWM).
         replaceLine: (...pieces) => void stream.write(`\r\u001b[K\u001b[?7l${pieces.map(render).join("")}\u001b[?7h`),
         isTty,
-        get columns() {
-            // 0 where nobody has told the terminal its size.
-            return stream.columns === undefined || stream.columns === 0 ? 80 : stream.columns;
-        },
     };
 }
 
@@ -172,11 +166,12 @@ export function table(rows: readonly (readonly Piece[])[]): Piece[] {
     ]);
 }
 
+/** A name and a value of a {@link block}. */
+export type Row = readonly [name: string, value: Piece | null | undefined];
+
 /** A block of names and values, the values one below the other. What has no value is left out. */
-export function block(rows: readonly (readonly [name: string, value: Piece | null | undefined])[]): Piece[] {
-    return table(
-        rows.flatMap(([name, value]) => (value === undefined || value === null || value === "" ? [] : [[name, value]])),
-    );
+export function block(rows: readonly Row[]): Piece[] {
+    return table(rows.flatMap(([name, value = null]) => (value === null || value === "" ? [] : [[name, value]])));
 }
 
 /** Bytes in decimal units, as disks and S3's prices have them, with three digits: `1.66 GB`. */

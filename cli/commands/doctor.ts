@@ -12,14 +12,6 @@ import { styled, writeJson } from "../terminal";
 /** Finds something out. Returns what it found; undefined where that cannot be tried here; throws what is missing. */
 type Probe = readonly [name: string, find: () => Promise<string | undefined>];
 
-/** What a probe has shown. */
-interface Finding {
-    readonly name: string;
-    readonly state: "missing" | "ok" | "unknown";
-    readonly found: string;
-    readonly next?: string | undefined;
-}
-
 /** `image-export doctor` */
 export async function doctor(options: Flags<"json"> & StackOptions, context: Context): Promise<number> {
     const { stdout } = context;
@@ -29,23 +21,23 @@ export async function doctor(options: Flags<"json"> & StackOptions, context: Con
         writeJson(stdout, { ready: isReady, findings });
     } else {
         const colours = { ok: "green", missing: "red", unknown: "yellow" } as const;
-        for (const { state, name, found, next } of findings) {
+        for (const { state, name, found, ...missing } of findings) {
             stdout.write(styled(state.padEnd(9), colours[state]), `${name.padEnd(26)}${found}\n`);
-            printNext(stdout, next);
+            printNext(stdout, missing.next);
         }
     }
     return isReady ? exitCodes.success : exitCodes.failed;
 }
 
-async function look(context: Context, [name, find]: Probe): Promise<Finding> {
+async function look({ signal }: Context, [name, find]: Probe) {
     try {
         const found = await find();
-        if (found === undefined) return { name, state: "unknown", found: "cannot be tried here" };
-        return { name, state: "ok", found };
+        if (found === undefined) return { name, state: "unknown", found: "cannot be tried here" } as const;
+        return { name, state: "ok", found } as const;
     } catch (error) {
-        context.signal.throwIfAborted();
+        signal.throwIfAborted();
         const { message, details } = asFailure(error);
-        return { name, state: "missing", found: message, next: details.next };
+        return { name, state: "missing", found: message, next: details.next } as const;
     }
 }
 

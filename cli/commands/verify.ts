@@ -11,11 +11,8 @@ import { codeOf, Failure } from "../failure";
 import { archiveRows } from "../result";
 import { block, formatBytes, styled, table, withProgress, writeJson } from "../terminal";
 
-/** The options of {@link verify}. */
-type VerifyFlags = VerifyOptions & Flags<"json">;
-
 /** `image-export verify FILE` */
-export async function verify(given: string, options: VerifyFlags, context: Context): Promise<number> {
+export async function verify(given: string, options: VerifyOptions & Flags<"json">, context: Context): Promise<number> {
     if (options.digest !== undefined && !isDigest(options.digest)) {
         throw new Failure(`--digest is "${options.digest}".`, { next: "Give sha256: and 64 hexadecimal digits." });
     }
@@ -31,14 +28,16 @@ export async function verify(given: string, options: VerifyFlags, context: Conte
 }
 
 /** What verifying has shown. */
-function shownOf({ record, problems: before }: Archive, found: Verification, { deep }: VerifyFlags) {
+function shownOf({ record, problems: before }: Archive, found: Verification, { deep }: VerifyOptions) {
     const { names, platforms, layers } = found.contents;
     const problems = [...before, ...found.problems];
+    const files = found.uncovered.join(", ");
     return {
         good: problems.length === 0,
         problems,
         unchecked: [
-            ...(record === undefined ? [uncheckedText(found)] : []),
+            ...(record === undefined ? ["whether it is what was exported"] : []),
+            ...(record === undefined && files !== "" ? [`whether these are as they were: ${files}`] : []),
             ...(deep === true ? [] : ["what is in the layers (--deep): one that does not fit its image ends a load"]),
         ],
         fromRecord: statementsOf(record),
@@ -90,12 +89,6 @@ async function openObject(context: Context, uri: string): Promise<Archive> {
     const isOther = record !== undefined && record.archive.versionId !== versionId;
     const other = `the archive is version ${String(versionId)}, the record describes version ${String(record?.archive.versionId)}`;
     return { bytes: readInOrder(context, object), sizeBytes, record, problems: isOther ? [other] : [] };
-}
-
-/** What nothing within an archive without a record shows. */
-function uncheckedText({ uncovered }: Verification): string {
-    const files = uncovered.length === 0 ? "" : `, and whether these are as they were: ${uncovered.join(", ")}`;
-    return `whether it is what was exported${files}`;
 }
 
 function print({ stdout }: Context, given: string, shown: ReturnType<typeof shownOf>): void {

@@ -48,7 +48,7 @@ describe("image-export start", () => {
     });
 
     it("shows bytes and rate in the one live line of a terminal", async () => {
-        const { stdout, stderr } = await start([], { isTty: true, columns: 100 });
+        const { stdout, stderr } = await start([], { isTty: true });
         assert.match(stderr, /export: 138 MB of 550 MB \(25 %\), 68\.8 MB\/s/);
         assert.match(stderr, /export: 413 MB of 550 MB \(75 %\), 103 MB\/s/);
         // The clock of the line goes on between two polls.

@@ -15,9 +15,9 @@ import {
 } from "../../cli/terminal";
 
 /** An output that keeps what is written to it. */
-function output(isTTY: boolean, columns = 20, env: Record<string, string> = {}) {
+function output(isTTY: boolean, env: Record<string, string> = {}) {
     const written: string[] = [];
-    return { ...outputTo({ write: (text) => written.push(text), isTTY, columns }, env), columns, written };
+    return { ...outputTo({ write: (text) => written.push(text), isTTY }, env), written };
 }
 
 /** What a file gets of some pieces. */
@@ -36,7 +36,7 @@ describe("the terminal", () => {
             [true, { TERM: "dumb" }, "x"],
             [false, {}, "x"],
         ] as const) {
-            const terminal = output(isTty, 20, env);
+            const terminal = output(isTty, env);
             terminal.write(styled("x", "bold", "red"));
             assert.deepEqual(terminal.written, [expected]);
         }

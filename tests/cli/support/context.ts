@@ -19,7 +19,6 @@ export interface FakeOptions {
     readonly env?: Record<string, string>;
     /** @default false */
     readonly isTty?: boolean;
-    readonly columns?: number;
     readonly aws?: AwsAnswer;
     /** Runs in the place of `pulumi`; by default there is no such program. */
     readonly runProcess?: (command: string, args: readonly string[]) => ProcessResult;
@@ -80,7 +79,6 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
             {
                 write: (text) => (written[name] += text),
                 isTTY: options.isTty ?? false,
-                columns: options.columns ?? 80,
             },
             options.env ?? {},
         );

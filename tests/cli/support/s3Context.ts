@@ -50,7 +50,6 @@ export function s3Context(options: S3ContextOptions): S3Context {
             {
                 write: (text) => (written[name] += text),
                 isTTY: options.isTty ?? false,
-                columns: 200,
             },
             options.env ?? {},
         );
