@@ -3,11 +3,9 @@ import * as path from "node:path";
 let built: Promise<string> | undefined;
 
 /**
- * Bundles the exporter with all that it uses into one ES module for Node 22 and later. It has no native modules and
+ * Bundles the exporter with all that it uses into one ES module for Node 22 and later, and gives its text. It has no native modules and
  * reads no other file. The same sources and the same locked dependencies give the same bytes: no time, no absolute
  * path and no random name enters it. A process bundles once.
- *
- * @returns the text of `exporter.mjs`
  */
 export function buildExporterBundle(): Promise<string> {
     return (built ??= bundle());

@@ -45,21 +45,14 @@ export interface ClientOptions {
     readonly signal: AbortSignal;
 }
 
-/** Sends requests. It follows no redirects: {@link follow} does. */
-export interface HttpClient {
-    send(request: HttpRequest): Promise<DocumentAnswer>;
-    /** The answer with its body as it comes; who asks for it reads that to its end, or returns from it. */
-    open(request: HttpRequest): Promise<Answer & { readonly chunks: AsyncIterable<Uint8Array> }>;
-    /** Closes the kept connections. */
-    close(): void;
-}
+export type HttpClient = ReturnType<typeof createHttpClient>;
 
 /**
- * A client for answers that need not be fast.
+ * A client for answers that need not be fast. It follows no redirects: {@link follow} does.
  *
  * @param options `concurrency`: connections at a time and host
  */
-export function createHttpClient(options: ClientOptions & { readonly concurrency: number }): HttpClient {
+export function createHttpClient(options: ClientOptions & { readonly concurrency: number }) {
     const { env, lookup, idleTimeoutMs, signal, concurrency } = options;
     const agents = createAgents(env, concurrency, lookup);
 
@@ -86,12 +79,18 @@ export function createHttpClient(options: ClientOptions & { readonly concurrency
         });
     }
 
+    /** The answer with its body as it comes; who asks for it reads that to its end, or returns from it. */
     async function open(request: HttpRequest) {
         const response = await responseTo(request).catch((error: unknown) => {
             throw failure(error, request.url);
         });
         const { statusCode: status = 0, headers } = response;
         return { status, headers, chunks: chunksOf(response, request.url) };
+    }
+
+    async function send(request: HttpRequest): Promise<DocumentAnswer> {
+        const { chunks, ...answer } = await open(request);
+        return { ...answer, body: await readDocument(chunks) };
     }
 
     async function* chunksOf(response: http.IncomingMessage, url: URL): AsyncIterable<Buffer> {
@@ -106,17 +105,13 @@ export function createHttpClient(options: ClientOptions & { readonly concurrency
         return signal.aborted ? signal.reason : networkError(error, url);
     }
 
-    return {
-        open,
-        send: async (request) => {
-            const { chunks, ...answer } = await open(request);
-            return { ...answer, body: await readDocument(chunks) };
-        },
-        close: () => {
-            agents.httpAgent.destroy();
-            agents.httpsAgent.destroy();
-        },
-    };
+    /** Closes the kept connections. */
+    function close(): void {
+        agents.httpAgent.destroy();
+        agents.httpsAgent.destroy();
+    }
+
+    return { open, send, close };
 }
 
 async function readDocument(source: AsyncIterable<Buffer>): Promise<Buffer> {

@@ -3,11 +3,7 @@ import * as dns from "node:dns";
 import * as net from "node:net";
 import { ExportError } from "../../contract/errors";
 
-/**
- * Origin of a registry's API. Plain HTTP is for loopback hosts only, or for any host when asked for.
- *
- * @param insecure Whether a host that is not loopback may be spoken to without TLS.
- */
+/** Origin of a registry's API. Plain HTTP is for loopback hosts only, or for any host when `insecure`. */
 export function registryOrigin(registry: string, insecure: boolean): URL {
     if (registry === "docker.io") return new URL("https://registry-1.docker.io");
     const scheme = insecure || isLoopback(new URL(`http://${registry}`).hostname) ? "http" : "https";

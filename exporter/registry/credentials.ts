@@ -57,13 +57,13 @@ async function ecrCredentials(host: EcrHost, env: NodeJS.ProcessEnv): Promise<Re
 function loginFiles(env: NodeJS.ProcessEnv): string[] {
     const home = env["HOME"] ?? homedir();
     const runtime = env["XDG_RUNTIME_DIR"];
-    const podman = env["REGISTRY_AUTH_FILE"];
-    return [
-        ...(podman ? [podman] : []),
+    const files = [
+        env["REGISTRY_AUTH_FILE"],
         path.join(env["DOCKER_CONFIG"] ?? path.join(home, ".docker"), "config.json"),
-        ...(runtime ? [path.join(runtime, "containers", "auth.json")] : []),
+        runtime && path.join(runtime, "containers", "auth.json"),
         path.join(home, ".config", "containers", "auth.json"),
     ];
+    return files.flatMap((file) => (file ? [file] : []));
 }
 
 async function storedCredentials(

@@ -44,11 +44,11 @@ export interface ResolvedImage {
 
 /** A configuration above this is refused, and of many those beyond it are not read: they are kept in memory. Docker's are a few KiB. */
 const configLimitBytes = 32 * 1024 * 1024;
-const configsAtATime = 8;
 /** An index may point to indexes; nobody nests them deeper than this. */
 const depthLimit = 4;
 /** Manifests of one image; those that are known have some dozens. */
 const documentLimit = 4096;
+/** Documents and configurations. */
 const documentsAtATime = 8;
 
 /** Where manifests come from: a registry, or an archive. */
@@ -231,7 +231,7 @@ async function assertHasForeignLayers(registry: Registry, manifest: Manifest): P
 
 /** The configurations of the images among the documents, in their order, as far as the memory for them goes. */
 async function readConfigs(registry: Registry, documents: readonly ImageDocument[]): Promise<Map<string, Buffer>> {
-    const limit = createLimit(configsAtATime);
+    const limit = createLimit(documentsAtATime);
     const read = configsToRead(documents).map(
         async (config) => [config.digest, await limit.use(() => readConfig(registry, config))] as const,
     );

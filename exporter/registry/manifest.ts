@@ -45,13 +45,11 @@ export interface ImageIndex {
 
 export type Manifest = ImageManifest | ImageIndex;
 
-const imageTypes = new Set([
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-]);
-const indexTypes = new Set([
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.index.v1+json",
+const manifestKinds: ReadonlyMap<string, Manifest["kind"]> = new Map([
+    ["application/vnd.docker.distribution.manifest.v2+json", "image"],
+    ["application/vnd.oci.image.manifest.v1+json", "image"],
+    ["application/vnd.docker.distribution.manifest.list.v2+json", "index"],
+    ["application/vnd.oci.image.index.v1+json", "index"],
 ]);
 // The last two as registries and tools of old have written them; Docker takes them too.
 const configTypes = new Set([
@@ -66,7 +64,7 @@ const cacheType = "application/vnd.buildkit.cacheconfig.v0";
 const foreignTypePattern = /\.foreign\.diff\.|\.nondistributable\./;
 
 /** The `Accept` header of a manifest request: everything that can be exported. */
-export const acceptedManifestTypes = [...imageTypes, ...indexTypes].join(", ");
+export const acceptedManifestTypes = [...manifestKinds.keys()].join(", ");
 
 const documentNames = ["schemaVersion", "mediaType", "config", "layers", "manifests", "fsLayers"];
 const descriptorNames = ["mediaType", "digest", "size", "platform", "annotations", "data"];
@@ -88,18 +86,19 @@ export function parseManifest(bytes: Buffer, ...types: readonly (string | undefi
         const mediaType = mediaTypeOf(document, types);
         if (document["schemaVersion"] === 1 || given(document["fsLayers"])) throw new JsonError(schema1Problem);
         assertNotSchema1(mediaType);
-        if (indexTypes.has(mediaType)) {
+        const kind = manifestKinds.get(mediaType);
+        if (kind === "index") {
             assertWithout(document, "index", ["config", "layers"]);
             const manifests = list(document["manifests"], "manifests").map(descriptor);
             if (manifests.some(({ mediaType: type }) => type === cacheType)) {
                 throw new JsonError("is a build cache of BuildKit, not an image");
             }
-            return { kind: "index", mediaType, manifests };
+            return { kind, mediaType, manifests };
         }
-        if (imageTypes.has(mediaType)) {
+        if (kind === "image") {
             assertWithout(document, "image manifest", ["manifests"]);
             const layers = list(document["layers"], "layers").map(descriptor);
-            return { kind: "image", mediaType, config: descriptor(document["config"]), layers };
+            return { kind, mediaType, config: descriptor(document["config"]), layers };
         }
         throw new JsonError(`has the media type "${mediaType.slice(0, 100)}", which is no image manifest or index`);
     });
@@ -136,7 +135,7 @@ function assertWithout(document: JsonObject, kind: string, fields: readonly stri
 
 /** Whether a media type is that of a manifest or an index that can be exported. */
 export function isManifestType(mediaType: string): boolean {
-    return imageTypes.has(mediaType) || indexTypes.has(mediaType);
+    return manifestKinds.has(mediaType);
 }
 
 /** Whether the configuration is that of a container image, and not of a chart, a signature or another artifact. */

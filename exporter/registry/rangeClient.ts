@@ -26,8 +26,6 @@ export class RangeIgnored extends Error {}
 const headLimitBytes = 32 * 1024;
 /** What is taken from a connection at once: few enough bytes that whoever is told of them finds them in the cache. */
 const pieceLimitBytes = 256 * 1024;
-/** Servers drop a kept connection after 5 s and more (S3, nginx, Go): one older than this is not used again. */
-const defaultKeepMs = 4_000;
 
 /**
  * A client for blob ranges that has the kernel write each body straight into its target.
@@ -36,9 +34,9 @@ const defaultKeepMs = 4_000;
  * for 500 MB costs 640 to 900 ms of CPU and 100 MB of garbage; this costs 140 ms and none (bench/README.md).
  * What it speaks is small on purpose: GET, HTTP/1.1, a body with Content-Length.
  *
- * @param keepMs a connection that nobody uses for so long is closed
+ * @param keepMs a connection that nobody uses for so long is closed: servers drop one after 5 s and more (S3, nginx, Go)
  */
-export function createRangeClient(options: ClientOptions, keepMs = defaultKeepMs) {
+export function createRangeClient(options: ClientOptions, keepMs = 4_000) {
     const { idleTimeoutMs, signal } = options;
     const alive = new Set<Connection>();
     const idle = new Set<Connection>();

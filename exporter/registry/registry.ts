@@ -16,32 +16,6 @@ import { createFrontToBack } from "./frontToBack";
 import { acceptedManifestTypes, assertNotSchema1, digestOf } from "./manifest";
 import { createRangeClient, RangeIgnored } from "./rangeClient";
 
-/** A manifest or index as the registry sent it. */
-export interface RegistryDocument {
-    readonly bytes: Buffer;
-    readonly digest: string;
-    readonly contentType: string | undefined;
-}
-
-/** One repository of one registry. All operations retry what may pass, and end in an ExportError. */
-export interface Registry {
-    /**
-     * Reads a manifest or index by tag or digest, and checks that it has the digest asked for.
-     *
-     * @throws ExportError `ImageNotFound`, `AccessDenied`, `DigestMismatch` or `ExportFailed`
-     */
-    manifest(tagOrDigest: string): Promise<RegistryDocument>;
-    /**
-     * Fills `target` with the blob's bytes from `offset` on. A transfer that breaks goes on where it broke.
-     * The bytes are not checked here: a digest covers the whole blob.
-     *
-     * @param onPiece told of every piece of `target` right after it has arrived, in order, while it is in the processor's cache
-     */
-    readBlob(digest: string, offset: number, target: Uint8Array, onPiece?: (piece: Uint8Array) => void): Promise<void>;
-    /** Closes kept connections. */
-    close(): void;
-}
-
 /** How to speak to a registry. */
 export interface RegistryOptions extends Omit<ClientOptions, "lookup"> {
     /** Connections at a time. */
@@ -71,8 +45,14 @@ interface KnownBlob {
     last?: Promise<unknown>;
 }
 
-/** Opens the repository of a reference. Nothing is sent before the first operation. */
-export function openRegistry({ registry, repository }: ImageReference, options: RegistryOptions): Registry {
+/** One repository of one registry. */
+export type Registry = ReturnType<typeof openRegistry>;
+
+/**
+ * Opens the repository of a reference. Nothing is sent before the first operation; all operations retry what may pass, and end in
+ * an ExportError.
+ */
+export function openRegistry({ registry, repository }: ImageReference, options: RegistryOptions) {
     const { env, insecure, retryPolicy, signal, credentials = defaultCredentials(env) } = options;
     const origin = registryOrigin(registry, insecure);
     const { lead, lookup } = createLeads(origin, insecure);
@@ -103,7 +83,12 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
         return follow(first, lead, (url) => authorizationAt(url)((login) => send(url, login)));
     }
 
-    async function manifest(tagOrDigest: string): Promise<RegistryDocument> {
+    /**
+     * Reads a manifest or index by tag or digest, and checks that it has the digest asked for.
+     *
+     * @throws ExportError `ImageNotFound`, `AccessDenied`, `DigestMismatch` or `ExportFailed`
+     */
+    async function manifest(tagOrDigest: string) {
         const what = `${registry}/${repository}, manifest ${tagOrDigest}`;
         return retry(what, retryPolicy, signal, async () => {
             const { answer } = await visit(new URL(`manifests/${tagOrDigest}`, base), (url, login) =>
@@ -144,6 +129,12 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
         return blob;
     }
 
+    /**
+     * Fills `target` with the blob's bytes from `offset` on. A transfer that breaks goes on where it broke.
+     * The bytes are not checked here: a digest covers the whole blob.
+     *
+     * @param onPiece told of every piece of `target` right after it has arrived, in order, while it is in the processor's cache
+     */
     async function readBlob(
         digest: string,
         offset: number,
@@ -195,14 +186,13 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
         return answer;
     }
 
-    return {
-        manifest,
-        readBlob,
-        close: () => {
-            ranges.close();
-            http.close();
-        },
-    };
+    /** Closes kept connections. */
+    function close(): void {
+        ranges.close();
+        http.close();
+    }
+
+    return { manifest, readBlob, close };
 }
 
 /** Turns an answer that is not the thing asked for into the error that it means. */
