@@ -64,10 +64,8 @@ const tagCounts: Readonly<Record<string, number>> = { "aws:s3/bucketObjectv2:Buc
  * Applies to every resource of the stack that is registered from now on, those of components included. The children of a
  * remote component are registered elsewhere: it takes its tags as an argument.
  */
-export function applyToEveryResource({
-    tags,
-    permissionsBoundary,
-}: Pick<StackConfig, "tags" | "permissionsBoundary">): void {
+export function applyToEveryResource(config: Pick<StackConfig, "tags" | "permissionsBoundary">): void {
+    const { tags, permissionsBoundary } = config;
     const componentNames = new WeakMap<pulumi.Resource, string>();
     pulumi.runtime.registerStackTransformation(({ resource, type, name, props, opts }) => {
         if (!type.startsWith("aws:")) {
