@@ -8,7 +8,6 @@ import { planParts } from "./archive/parts";
 import { planArchive, recordedImages } from "./archive/plan";
 import { type Destination, parseLocation } from "./destination/destination";
 import { fileDestination } from "./destination/fileDestination";
-import { createS3Client } from "./destination/s3Client";
 import { s3Destination } from "./destination/s3Destination";
 import { defaultRetryPolicy, retry, type RetryPolicy, TransientError } from "./network/retry";
 import type { CredentialSource } from "./registry/credentials";
@@ -200,15 +199,13 @@ function referenceOf(image: string, env: NodeJS.ProcessEnv): ImageReference {
 }
 
 async function runExport(settings: Settings): Promise<ExportOutcome> {
-    const { reference, request, location, force, retryPolicy, signal, progress, report } = settings;
+    const { reference, request, location, force, progress, report } = settings;
     const onBytes = (bytes: number): void => {
         report({ fetchedBytes: progress.fetchedBytes + bytes });
     };
     const registry = openRegistry(reference, { ...settings, onBytes });
     const destination =
-        location.kind === "file"
-            ? fileDestination(location.path)
-            : s3Destination({ ...location, client: createS3Client(settings), retryPolicy, signal });
+        location.kind === "file" ? fileDestination(location.path) : s3Destination({ ...settings, ...location });
     try {
         const image = await resolveImage(registry, reference, request, settings.onNote);
         const { digest } = image.documents[0].descriptor;

@@ -28,14 +28,6 @@ export interface HashResult {
     readonly finished: readonly (readonly [expected: string, actual: string])[];
 }
 
-/** Hashes an archive and the blobs in it, in order, on a thread of its own. */
-export interface Hasher {
-    /** Hashes when all earlier turns have been hashed. The memory must not change before that. */
-    add(job: HashJob): Promise<HashResult>;
-    /** Ends the thread; whatever has not been hashed will not be. */
-    close(): Promise<unknown>;
-}
-
 /**
  * The thread's program. Every byte is hashed twice, once for its blob's digest and once for the archive's, at some
  * 2 GB/s each with the processor's SHA instructions; beside it the main thread has the sockets to itself.
@@ -83,8 +75,8 @@ function hashingThread(): void {
     });
 }
 
-/** Starts the hashing thread. */
-export function createHasher(): Hasher {
+/** Hashes an archive and the blobs in it, in order, on a thread of its own. */
+export function createHasher() {
     const worker = new Worker(`(${hashingThread.toString()})()`, {
         eval: true,
         // It holds a few hash states; without a limit V8 reserves for it what it would for a whole program.
@@ -105,11 +97,13 @@ export function createHasher(): Hasher {
     });
     ended.catch(() => undefined);
     return {
-        add: (job) => {
+        /** Hashes when all earlier turns have been hashed. The memory must not change before that. */
+        add: (job: HashJob): Promise<HashResult> => {
             const hashed = new Promise<HashResult>((resolve) => waiting.set(job.turn, resolve));
             worker.postMessage(job);
             return Promise.race([hashed, ended]);
         },
-        close: () => worker.terminate(),
+        /** Ends the thread; what has not been hashed will not be. */
+        close: (): Promise<unknown> => worker.terminate(),
     };
 }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { messageOf } from "../../contract/errors";
 import { ambiguityOf, blockBytes, paddingBytes, parseTarHeader, type TarEntry } from "./tar";
 import { createUnpackedHash } from "./unpackedHash";
@@ -55,19 +55,9 @@ const fewBytes = 16;
  * @param unpack whether files are unpacked, and what is in them hashed
  */
 export async function readArchive(source: AsyncIterable<Uint8Array>, unpack = false): Promise<ReadArchive> {
-    const hash = createHash("sha256");
-    let sizeBytes = 0;
-    async function* counted(): AsyncIterable<Uint8Array> {
-        for await (const chunk of source) {
-            hash.update(chunk);
-            sizeBytes += chunk.length;
-            yield chunk;
-        }
-    }
-
+    const cursor = createCursor(source);
     const files = new Map<string, ArchiveFile>();
     const damages: string[] = [];
-    const cursor = createCursor(counted());
     let isComplete = true;
     try {
         await readFiles(cursor, files, damages, unpack);
@@ -75,11 +65,10 @@ export async function readArchive(source: AsyncIterable<Uint8Array>, unpack = fa
         if (!(error instanceof TarDamage)) throw error;
         damages.push(messageOf(error));
         isComplete = false;
-        while ((await cursor.read(Infinity)) !== undefined) {
-            // The archive's own hash covers what can no longer be told apart.
-        }
+        // The archive's own hash covers what can no longer be told apart.
+        await cursor.read(Infinity, "", () => undefined);
     }
-    return { files, sha256: hash.digest("hex"), sizeBytes, damages, isComplete };
+    return { files, sha256: cursor.hash.digest("hex"), sizeBytes: cursor.position, damages, isComplete };
 }
 
 /** What keeps the rest of the tar from being read. */
@@ -89,25 +78,36 @@ class TarDamage extends Error {}
 interface Cursor {
     /** Bytes read so far. */
     position: number;
-    /** The next bytes, at least one and at most `limit`; undefined at the end. */
-    read(limit: number): Promise<Uint8Array | undefined>;
+    /** Of all that has been read. */
+    readonly hash: Hash;
+    /** Reads so many bytes, piece by piece, or up to the end where `length` is infinite. */
+    read(length: number, what: string, take: (bytes: Uint8Array) => unknown): Promise<void>;
 }
 
 function createCursor(source: AsyncIterable<Uint8Array>): Cursor {
     const iterator = source[Symbol.asyncIterator]();
+    const hash = createHash("sha256");
     let rest: Uint8Array = new Uint8Array();
     const cursor: Cursor = {
         position: 0,
-        async read(limit) {
-            while (rest.length === 0) {
-                const next = await iterator.next();
-                if (next.done === true) return undefined;
-                rest = next.value;
+        hash,
+        async read(length, what, take) {
+            for (let left = length; left > 0;) {
+                while (rest.length === 0) {
+                    const next = await iterator.next();
+                    if (next.done === true && length === Infinity) return;
+                    if (next.done === true) {
+                        throw new TarDamage(`the archive ends early, at byte ${cursor.position}, within ${what}`);
+                    }
+                    rest = next.value;
+                    hash.update(rest);
+                }
+                const bytes = rest.subarray(0, left);
+                rest = rest.subarray(bytes.length);
+                cursor.position += bytes.length;
+                left -= bytes.length;
+                await take(bytes);
             }
-            const bytes = rest.subarray(0, limit);
-            rest = rest.subarray(bytes.length);
-            cursor.position += bytes.length;
-            return bytes;
         },
     };
     return cursor;
@@ -178,29 +178,28 @@ function parseHeader(block: Buffer, offset: number): TarEntry | undefined {
 }
 
 async function readBlock(cursor: Cursor): Promise<Buffer> {
-    const block: Uint8Array[] = [];
-    await readExactly(cursor, blockBytes, "a header", (bytes) => block.push(bytes));
-    return Buffer.concat(block);
+    const pieces: Uint8Array[] = [];
+    await cursor.read(blockBytes, "a header", (bytes) => pieces.push(bytes));
+    return Buffer.concat(pieces);
 }
 
 async function readFile(
     cursor: Cursor,
-    entry: TarEntry,
+    { name, sizeBytes, type, linkName }: TarEntry,
     header: Buffer,
     keepBytes: number,
     unpack: boolean,
 ): Promise<ArchiveFile> {
-    const { name, sizeBytes, type, linkName } = entry;
     const offset = cursor.position;
     const hash = createHash("sha256");
-    const unpacked = unpack && sizeBytes > 0 ? createUnpackedHash() : undefined;
     const kept: Uint8Array[] = [];
     let isKept = sizeBytes <= keepBytes;
-    await readExactly(cursor, sizeBytes, shown(name), async (bytes) => {
+    let unpacked: ReturnType<typeof createUnpackedHash> | undefined;
+    await cursor.read(sizeBytes, shown(name), async (bytes) => {
         hash.update(bytes);
-        isKept &&= kept.length > 0 || type === "x" || isJsonBeginning(bytes[0]);
+        isKept &&= kept.length > 0 || type === "x" || "{[ \t\r\n".includes(String.fromCharCode(bytes[0] ?? 0));
         if (isKept) kept.push(Uint8Array.from(bytes));
-        await unpacked?.update(bytes);
+        if (unpack) await (unpacked ??= createUnpackedHash(bytes[0])).update(bytes);
     });
     return {
         name,
@@ -215,10 +214,6 @@ async function readFile(
     };
 }
 
-function isJsonBeginning(byte: number | undefined): boolean {
-    return byte !== undefined && "{[ \t\r\n".includes(String.fromCharCode(byte));
-}
-
 /** What an extended header says. */
 interface Extended {
     readonly name?: string;
@@ -227,27 +222,23 @@ interface Extended {
     readonly isStrange: boolean;
 }
 
+const extendedKeys = new Set(["path", "size", "mtime", "atime", "ctime"]);
+
 /** Reads records of the form `LENGTH KEY=VALUE\n`: a name, a size, and times, which change nothing. */
 function parseExtended(content: Buffer | undefined): Extended {
+    const text = content?.toString("latin1") ?? "";
     const found = new Map<string, string>();
-    let rest = content?.toString("latin1") ?? "";
     let isStrange = content === undefined;
-    for (let record = nextRecord(rest); record !== undefined; record = nextRecord(rest)) {
-        const [whole, digits, key = "", value = ""] = record;
-        isStrange ||= whole.length !== Number(digits) || found.has(key) || !extendedKeys.has(key);
+    let length = 0;
+    for (const [record, digits, key = "", value = ""] of text.matchAll(/(\d{1,9}) ([^=\n]+)=([^\n\0]*)\n/gy)) {
+        isStrange ||= record.length !== Number(digits) || found.has(key) || !extendedKeys.has(key);
         found.set(key, value);
-        rest = rest.slice(whole.length);
+        length += record.length;
     }
     const [name, size] = [found.get("path"), found.get("size")];
     const isSize = size !== undefined && /^[1-9]\d{0,14}$/.test(size);
-    isStrange ||= rest !== "" || name === "" || (size !== undefined && !isSize);
+    isStrange ||= length !== text.length || name === "" || (size !== undefined && !isSize);
     return { ...(name && { name }), ...(isSize && { sizeBytes: Number(size) }), isStrange };
-}
-
-const extendedKeys = new Set(["path", "size", "mtime", "atime", "ctime"]);
-
-function nextRecord(text: string): RegExpExecArray | undefined {
-    return /^(\d{1,9}) ([^=\n]+)=([^\n\0]*)\n/.exec(text) ?? undefined;
 }
 
 /** The archive ends with two blocks of zeros, and has nothing but zeros after them. */
@@ -264,31 +255,13 @@ async function readEnd(cursor: Cursor, first: Buffer, offset: number): Promise<s
 /** Reads bytes that have to be zero, up to the end of the archive where `length` is infinite. */
 async function readZeros(cursor: Cursor, length: number, what: string): Promise<string[]> {
     let wrong: number | undefined;
-    const take = (bytes: Uint8Array): void => {
+    await cursor.read(length, what, (bytes) => {
         const at = bytes.findIndex((byte) => byte !== 0);
         if (at >= 0) wrong ??= cursor.position - bytes.length + at;
-    };
-    await readExactly(cursor, length, what, take);
+    });
     return wrong === undefined ? [] : [notZero(what, wrong)];
 }
 
 function notZero(what: string, at: number): string {
     return `${what} is damaged: byte ${at} is not zero`;
-}
-
-async function readExactly(
-    cursor: Cursor,
-    length: number,
-    what: string,
-    take: (bytes: Uint8Array) => unknown,
-): Promise<void> {
-    for (let left = length; left > 0;) {
-        const bytes = await cursor.read(left);
-        if (bytes === undefined && length === Infinity) return;
-        if (bytes === undefined) {
-            throw new TarDamage(`the archive ends early, at byte ${cursor.position}, within ${what}`);
-        }
-        await take(bytes);
-        left -= bytes.length;
-    }
 }

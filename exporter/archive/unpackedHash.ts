@@ -1,46 +1,33 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import type { Transform } from "node:stream";
+import { PassThrough } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { messageOf } from "../../contract/errors";
 
-/** Hashes what is packed in a file, piece by piece. */
-export interface UnpackedHash {
-    update(piece: Uint8Array): Promise<void>;
-    end(): Promise<{ readonly sha256: string } | { readonly problem: string }>;
-}
-
-/** The SHA-256 of a layer's tar, which may be packed by gzip or Zstandard, as its first bytes tell, or not at all. */
-export function createUnpackedHash(): UnpackedHash {
-    const hash = createHash("sha256");
-    let unpacker: Transform | undefined;
-    let isBegun = false;
-    let problem: string | undefined;
-
-    function begin(piece: Uint8Array): void {
-        isBegun = true;
-        // RFC 1952, 2.3.1; RFC 8878, 3.1.1. Pieces of an archive are longer than this, but where one ends a chunk.
-        if (piece[0] === 0x1f) unpacker = createGunzip();
-        if (piece[0] === 0x28) unpacker = createZstdDecompress();
-        unpacker?.on("data", (bytes: Buffer) => hash.update(bytes));
-        unpacker?.on("error", (error) => (problem ??= messageOf(error)));
-    }
-
+/**
+ * The SHA-256 of a layer's tar, which may be packed by gzip or Zstandard, as its first byte tells (RFC 1952, 2.3.1; RFC 8878,
+ * 3.1.1), or not at all. It takes the file piece by piece.
+ */
+export function createUnpackedHash(firstByte: number | undefined) {
+    const unpacker =
+        firstByte === 0x1f ? createGunzip() : firstByte === 0x28 ? createZstdDecompress() : new PassThrough();
+    let isDone = false;
+    const unpacked = pipeline(unpacker, async (source: AsyncIterable<Buffer>) => {
+        const hash = createHash("sha256");
+        for await (const bytes of source) hash.update(bytes);
+        return { sha256: hash.digest("hex") };
+    })
+        .catch((error: unknown) => ({ problem: messageOf(error) }))
+        .finally(() => (isDone = true));
     return {
-        update: async (piece) => {
-            if (!isBegun) begin(piece);
-            if (unpacker === undefined) hash.update(piece);
-            else if (problem === undefined && !unpacker.write(Uint8Array.from(piece))) {
-                await Promise.race([once(unpacker, "drain"), once(unpacker, "close")]).catch(() => undefined);
-            }
+        update: async (piece: Uint8Array): Promise<void> => {
+            if (isDone || unpacker.write(Uint8Array.from(piece))) return;
+            await Promise.race([once(unpacker, "drain"), unpacked]).catch(() => undefined);
         },
-        end: async () => {
-            if (unpacker !== undefined && problem === undefined) {
-                const ended = once(unpacker, "close").catch(() => undefined);
-                unpacker.end();
-                await ended;
-            }
-            return problem === undefined ? { sha256: hash.digest("hex") } : { problem };
+        end: () => {
+            unpacker.end();
+            return unpacked;
         },
     };
 }

@@ -3,13 +3,6 @@ import type { Part } from "../archive/parts";
 import { artifactKeyRule, isArtifactKey } from "../../contract/keys";
 import type { ExportRecord } from "../../contract/record";
 
-/** What an archive's object says of it in its metadata, so that one HEAD tells. */
-export interface ArchiveMetadata {
-    readonly imageDigest: string;
-    /** `os/arch[/variant]`, or `all`. */
-    readonly platform: string;
-}
-
 /** Writes one archive. Nothing is visible at the destination before {@link ArchiveWriter.commit} succeeds. */
 export interface ArchiveWriter {
     /**
@@ -34,8 +27,8 @@ export interface ArchiveWriter {
 export interface Destination {
     /** The record of the complete export that is there, if it is the record of the archive that is there. */
     find(): Promise<ExportRecord | undefined>;
-    /** Begins to write an archive of these parts. */
-    begin(parts: readonly Part[], metadata: ArchiveMetadata): Promise<ArchiveWriter>;
+    /** Begins to write an archive of these parts, of which one HEAD tells image and platform. */
+    begin(parts: readonly Part[], metadata: Pick<ExportRecord, "imageDigest" | "platform">): Promise<ArchiveWriter>;
     /** Closes connections. */
     close(): void;
 }

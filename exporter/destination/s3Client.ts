@@ -3,20 +3,14 @@ import { createAgents } from "../network/connect";
 import { ExportError, messageOf } from "../../contract/errors";
 import { isTransientStatus, retryAfterMs, TransientError } from "../network/retry";
 
-/** How to speak to S3. */
-export interface S3ClientOptions {
-    readonly env: NodeJS.ProcessEnv;
-    /** Connections at a time. */
-    readonly concurrency: number;
-    /** A connection without a byte for so long is stalled and given up. */
-    readonly idleTimeoutMs: number;
-}
-
 /**
  * A client of S3, or of what `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` names; there with path-style addresses, since
  * an emulator has no host name per bucket. Region and credentials are the AWS SDK's usual ones.
+ *
+ * @param concurrency connections at a time
+ * @param idleTimeoutMs a connection without a byte for so long is stalled and given up
  */
-export function createS3Client({ env, concurrency, idleTimeoutMs }: S3ClientOptions): S3Client {
+export function createS3Client(env: NodeJS.ProcessEnv, concurrency: number, idleTimeoutMs: number): S3Client {
     const endpoint = env["AWS_ENDPOINT_URL_S3"] ?? env["AWS_ENDPOINT_URL"];
     const region = env["AWS_REGION"] ?? env["AWS_DEFAULT_REGION"];
     const client = new S3Client({

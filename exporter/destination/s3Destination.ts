@@ -7,7 +7,6 @@ import {
     HeadObjectCommand,
     ListMultipartUploadsCommand,
     PutObjectCommand,
-    type S3Client,
     UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { crc32Base64 } from "../archive/crc32";
@@ -17,14 +16,18 @@ import { recordKey } from "../../contract/keys";
 import { asExportError, ExportError, messageOf } from "../../contract/errors";
 import { type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
 import { retry, type RetryPolicy } from "../network/retry";
-import { isNamed, s3Error, statusOf } from "./s3Client";
+import { createS3Client, isNamed, s3Error, statusOf } from "./s3Client";
 
 /** An object and how to write it. */
 export interface S3DestinationOptions {
-    readonly client: S3Client;
     readonly bucket: string;
     readonly key: string;
+    readonly env: NodeJS.ProcessEnv;
+    /** Connections at a time. */
+    readonly concurrency: number;
     readonly retryPolicy: RetryPolicy;
+    /** A connection without a byte for so long is stalled and given up. */
+    readonly idleTimeoutMs: number;
     /** Stops writing; what has to be cleaned up after that is cleaned up all the same. */
     readonly signal: AbortSignal;
 }
@@ -59,7 +62,9 @@ const never = new AbortController().signal;
  * version: so whoever reads both can tell whether they belong together, and the exports that race for a key settle
  * which record stays (docs/decisions/0010-one-archive-one-record.md).
  */
-export function s3Destination({ client, bucket, key, retryPolicy, signal }: S3DestinationOptions): Destination {
+export function s3Destination(options: S3DestinationOptions): Destination {
+    const { bucket, key, retryPolicy, signal } = options;
+    const client = createS3Client(options.env, options.concurrency, options.idleTimeoutMs);
     const uri = `s3://${bucket}/${key}`;
     const archiveObject = { Bucket: bucket, Key: key };
     const recordObject = { Bucket: bucket, Key: recordKey(key) };
