@@ -10,7 +10,7 @@ import { buildExporterBundle } from "../exporter/bundle";
 import { assertInstalled, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
 import { type BenchImage, makeImage } from "./streamImage";
 import { measure, type Watched } from "./streamMeter";
-import { median, type Series, tableOf, tableOfSeries } from "./streamReport";
+import { median, megabytes, type Series, tableOf, tableOfSeries } from "./streamReport";
 
 interface Method {
     readonly name: string;
@@ -18,8 +18,6 @@ interface Method {
     readonly watched: Watched;
     /** What is undone before every run, not measured. */
     readonly reset: () => void;
-    /** Bytes that it sends to the object store. */
-    readonly movedBytes: number;
 }
 
 const { values } = parseArgs({
@@ -63,8 +61,8 @@ const s3Env = (port: number): NodeJS.ProcessEnv => ({
 
 /** Runs the methods in turns, so that a noisy minute hits all of them, and drops the first, cold turn. */
 async function compare(methods: readonly Method[], rounds: number): Promise<Series[]> {
-    const series = methods.map(({ name: method, movedBytes }): Series => {
-        return { method, wallSeconds: [], cpuSeconds: [], peakRssBytes: [], peakDiskBytes: [], movedBytes };
+    const series = methods.map(({ name: method }): Series => {
+        return { method, wallSeconds: [], cpuSeconds: [], peakRssBytes: [], peakDiskBytes: [] };
     });
     for (let round = 0; round <= rounds; round++) {
         for (const [at, { name, script, watched, reset }] of methods.entries()) {
@@ -80,13 +78,7 @@ async function compare(methods: readonly Method[], rounds: number): Promise<Seri
     return series;
 }
 
-const names = {
-    s3: "engine stream to S3",
-    docker: "docker pull + save + aws s3 cp",
-    dockerArchive: "skopeo docker-archive + aws s3 cp",
-    ociArchive: "skopeo oci-archive + aws s3 cp",
-    limit: "the limit: curl, openssl, curl in a pipe",
-} as const;
+const names = { s3: "engine stream to S3", limit: "the limit: curl, openssl, curl in a pipe" } as const;
 
 /** How a registry's blobs come and go at best: one pipe that reads, hashes and sends them. */
 function limitScript({ reference, layers, compressedBytes }: BenchImage, storePort: number): string {
@@ -115,22 +107,19 @@ async function main(): Promise<void> {
     cleanup.push(() => registry.stop());
     const storePort = await startServer("streamStore.ts");
     const image = await makeImage(registry.host, mb, layers);
-    const { reference, compressedBytes, uncompressedBytes } = image;
-    console.log(`${reference}: ${(compressedBytes / 1e6).toFixed(0)} MB compressed`);
+    const { reference } = image;
 
     const watched: Watched = { env: { ...s3Env(storePort), TMPDIR: work }, directories: [work] };
     const reset = (): void => {
         // What the method before has left to be written to disk must not slow this one down.
         quiet("sh", "-c", `rm -rf ${work}/* && sync`);
     };
-    const method = (name: string, script: string, movedBytes: number): Method => {
-        return { name, script, watched, reset, movedBytes };
-    };
+    const method = (name: string, script: string): Method => ({ name, script, watched, reset });
     const tar = path.join(work, "image.tar");
     const methods = [
-        method("engine stream to a file", `${node} ${reference} ${tar}`, 0),
-        method(names.s3, `${node} ${reference} s3://bucket/s.tar --force`, compressedBytes),
-        method("engine stream, already there", `${node} ${reference} s3://bucket/s.tar`, 0),
+        method("engine stream to a file", `${node} ${reference} ${tar}`),
+        method(names.s3, `${node} ${reference} s3://bucket/s.tar --force`),
+        method("engine stream, already there", `${node} ${reference} s3://bucket/s.tar`),
     ];
     if (isExporterOnly) {
         await report(image, await compare(methods, rounds), []);
@@ -146,16 +135,16 @@ async function main(): Promise<void> {
     const dockerDirectories = [work, path.join(directory, "docker")];
     methods.push(
         {
-            ...method(names.docker, pull, uncompressedBytes),
+            ...method("docker pull + save + aws s3 cp", pull),
             watched: { ...watched, daemons: [docker.processId], directories: dockerDirectories },
             reset: () => {
                 quiet("docker", "--host", docker.host, "system", "prune", "--all", "--force");
                 reset();
             },
         },
-        method(names.dockerArchive, skopeo("docker-archive"), uncompressedBytes),
-        method(names.ociArchive, skopeo("oci-archive"), compressedBytes),
-        method(names.limit, limitScript(image, storePort), compressedBytes),
+        method("skopeo docker-archive + aws s3 cp", skopeo("docker-archive")),
+        method("skopeo oci-archive + aws s3 cp", skopeo("oci-archive")),
+        method(names.limit, limitScript(image, storePort)),
     );
     const series = await compare(methods, rounds);
 
@@ -165,7 +154,7 @@ async function main(): Promise<void> {
     const slowStore = { env: s3Env(await startServer("streamCap.ts", storePort, delayMs, capMb * 1e6)) };
     const slow = concurrencies.map((concurrency): Method => {
         const script = `${node} ${reference.replace(host, slowHost)} s3://bucket/slow.tar --force --concurrency ${concurrency}`;
-        return { ...method(`capped, ${concurrency} connections`, script, compressedBytes), watched: slowStore };
+        return { ...method(`capped, ${concurrency} connections`, script), watched: slowStore };
     });
     await report(image, series, await compare(slow, Math.min(rounds, 3)));
 }
@@ -173,43 +162,31 @@ async function main(): Promise<void> {
 /** Writes the results; `slow` is of {@link concurrencies}. */
 async function report(image: BenchImage, series: readonly Series[], slow: readonly Series[]): Promise<void> {
     const { mb, layers, rounds, capMb, delayMs, isExporterOnly } = settings;
-    const machine = {
-        cpu: `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`,
-        memoryGb: Math.round(totalmem() / 1e9),
-        kernel: release(),
-        node: process.version,
-        date: new Date().toISOString().slice(0, 10),
-    };
-    const seconds = (name: string): number => median(series.find(({ method }) => method === name)?.wallSeconds ?? []);
+    const processor = `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`;
+    const system = `Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}`;
+    const machine = `${processor}, ${Math.round(totalmem() / 1e9)} GB, ${system}`;
+    const [toS3 = NaN, limit = NaN] = [names.s3, names.limit].map((name) =>
+        median(series.find(({ method }) => method === name)?.wallSeconds ?? []),
+    );
     const scaling = slow.map(({ wallSeconds }, at) => ({ concurrency: concurrencies[at] ?? 0, wallSeconds }));
-    const ratios = {
-        dockerWayOverStream: seconds(names.docker) / seconds(names.s3),
-        fastestSkopeoOverStream: Math.min(seconds(names.dockerArchive), seconds(names.ociArchive)) / seconds(names.s3),
-        streamOverLimit: seconds(names.s3) / seconds(names.limit),
-    };
     const scalingRows = scaling.map(({ concurrency, wallSeconds }) => {
         const timesFaster = median(scaling[0]?.wallSeconds ?? []) / median(wallSeconds);
         return [String(concurrency), median(wallSeconds).toFixed(2), timesFaster.toFixed(1)];
     });
-    const [compressed, uncompressed] = [image.compressedBytes, image.uncompressedBytes].map((bytes) =>
-        (bytes / 1e6).toFixed(0),
-    );
     const markdown = [
-        `# Engine stream, ${compressed} MB compressed, ${uncompressed} MB not, ${layers} layers`,
-        `${machine.cpu}, ${machine.memoryGb} GB, Linux ${machine.kernel}, Node ${machine.node}, ${machine.date}. ${rounds} rounds, interleaved.`,
+        `# Engine stream, ${megabytes(image.compressedBytes)} MB compressed, ${megabytes(image.uncompressedBytes)} MB not, ${layers} layers`,
+        `${machine}. ${rounds} rounds, interleaved.`,
         tableOfSeries(series),
         ...(isExporterOnly
             ? []
             : [
-                  Object.entries(ratios)
-                      .map(([key, value]) => `- ${key}: ${value.toFixed(2)}`)
-                      .join("\n"),
+                  `${names.s3}: ${(toS3 / limit).toFixed(2)} times the limit.`,
                   `## Every connection with ${delayMs} ms delay and ${capMb} MB/s`,
                   tableOf(["connections each way", "wall s (median)", "times faster"], scalingRows),
               ]),
     ].join("\n\n");
     const results = path.join(__dirname, "results", `stream-${mb}mb${isExporterOnly ? "-exporter-only" : ""}`);
-    const numbers = { settings, machine, image, ratios, series, scaling };
+    const numbers = { settings, machine, image, series, scaling };
     await writeFile(`${results}.json`, `${JSON.stringify(numbers, null, 2)}\n`);
     await writeFile(`${results}.md`, `${markdown}\n`);
     console.log(markdown);

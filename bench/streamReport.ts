@@ -3,8 +3,6 @@ import type { Measurement } from "./streamMeter";
 /** Runs of one method. */
 export interface Series extends Readonly<Record<keyof Measurement, number[]>> {
     readonly method: string;
-    /** Bytes that the method sends to the object store. */
-    readonly movedBytes: number;
 }
 
 /** The value in the middle. */
@@ -19,19 +17,21 @@ export function tableOf(head: readonly string[], rows: readonly (readonly string
     return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
-const megabytes = (bytes: number): string => Math.round(bytes / 1e6).toString();
+/** Bytes in whole megabytes. */
+export function megabytes(bytes: number): string {
+    return Math.round(bytes / 1e6).toString();
+}
 
 /** A Markdown table of medians, with the range of the times. */
 export function tableOfSeries(series: readonly Series[]): string {
-    const head = ["method", "wall s (median)", "wall s (range)", "CPU s", "peak RSS MB", "peak disk MB", "sent MB"];
-    const rows = series.map(({ method, wallSeconds, cpuSeconds, peakRssBytes, peakDiskBytes, movedBytes }) => [
+    const head = ["method", "wall s (median)", "wall s (range)", "CPU s", "peak RSS MB", "peak disk MB"];
+    const rows = series.map(({ method, wallSeconds, cpuSeconds, peakRssBytes, peakDiskBytes }) => [
         method,
         median(wallSeconds).toFixed(2),
         `${Math.min(...wallSeconds).toFixed(2)} to ${Math.max(...wallSeconds).toFixed(2)}`,
         median(cpuSeconds).toFixed(2),
         megabytes(Math.max(...peakRssBytes)),
         megabytes(median(peakDiskBytes)),
-        megabytes(movedBytes),
     ]);
     return tableOf(head, rows);
 }

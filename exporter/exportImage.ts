@@ -79,14 +79,12 @@ export interface ExportOptions {
     readonly signal?: AbortSignal | undefined;
     /** Called with what a person should know: why something waits, where the registry contradicts itself. */
     readonly onNote?: ((note: string) => void) | undefined;
-    /** Told of what has been done. Called often: at every piece that arrives. */
+    /** Called often: at every piece that arrives, and every part that is written. */
     readonly onProgress?: ((progress: ExportProgress) => void) | undefined;
 }
 
 /** How far an export is. */
 export interface ExportProgress {
-    /** Bytes received from the registry. More than the image has when something had to be fetched again. */
-    readonly fetchedBytes: number;
     /** Bytes of the archive that are at the destination. */
     readonly writtenBytes: number;
     /** Size of the archive in bytes. */
@@ -146,7 +144,7 @@ function withDefaults(options: ExportOptions) {
     const timeoutMs = options.timeoutMs ?? timeoutIn(env);
     const deadline = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
     const abort = new AbortController();
-    const progress = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
+    const progress = { writtenBytes: 0, totalBytes: 0 };
     return {
         ...options,
         reference: referenceOf(options.image, env),
@@ -162,10 +160,7 @@ function withDefaults(options: ExportOptions) {
         abort,
         signal: abort.signal,
         progress,
-        report: (change: Partial<ExportProgress>): void => {
-            Object.assign(progress, change);
-            options.onProgress?.({ ...progress });
-        },
+        onBytes: () => options.onProgress?.(progress),
     };
 }
 
@@ -199,11 +194,8 @@ function referenceOf(image: string, env: NodeJS.ProcessEnv): ImageReference {
 }
 
 async function runExport(settings: Settings): Promise<ExportOutcome> {
-    const { reference, request, location, force, progress, report } = settings;
-    const onBytes = (bytes: number): void => {
-        report({ fetchedBytes: progress.fetchedBytes + bytes });
-    };
-    const registry = openRegistry(reference, { ...settings, onBytes });
+    const { reference, request, location, force } = settings;
+    const registry = openRegistry(reference, settings);
     const destination =
         location.kind === "file" ? fileDestination(location.path) : s3Destination({ ...settings, ...location });
     try {
@@ -232,7 +224,7 @@ async function writeArchive(
     registry: Registry,
     destination: Destination,
 ): Promise<ExportRecord | undefined> {
-    const { env, progress, report } = settings;
+    const { env, progress } = settings;
     const platform = platformText(settings.request);
     const imageDigest = image.documents[0].descriptor.digest;
     const plan = planArchive(image);
@@ -242,7 +234,8 @@ async function writeArchive(
     const writer = await destination.begin(parts, { imageDigest, platform });
     try {
         const onWritten = (writtenBytes: number): void => {
-            report({ writtenBytes });
+            progress.writtenBytes = writtenBytes;
+            settings.onProgress?.(progress);
         };
         const { sha256, crc32 } = await transfer({ ...settings, plan, parts, registry, writer, onWritten });
         const record = {

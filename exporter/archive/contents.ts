@@ -73,10 +73,8 @@ export function contentsOf(files: Files): ArchiveContents {
     function imageOf(config: string, layers: readonly string[]): ArchivedImage {
         const content = fileOf(files, config)?.content;
         if (content !== undefined && !configs.has(config)) {
-            configs.set(
-                config,
-                attempt(config, () => parseConfig(content)),
-            );
+            const parsed = attempt(config, () => parseConfig(content));
+            configs.set(config, parsed);
         }
         const { diffIds, platform } = configs.get(config) ?? {};
         return { config, layers, diffIds, platform };
@@ -106,16 +104,10 @@ export function contentsOf(files: Files): ArchiveContents {
             if (!isImageDescriptor(child)) isAttestation.add(blobName(child.digest));
         }
     }
-    const indexed = [...documents].flatMap(([name, manifest]) =>
-        manifest.kind === "image" && isContainerImage(manifest) && !isAttestation.has(name)
-            ? [
-                  imageOf(
-                      blobName(manifest.config.digest),
-                      manifest.layers.map(({ digest }) => blobName(digest)),
-                  ),
-              ]
-            : [],
-    );
+    const manifests = [...documents].flatMap(([name, each]) => (each.kind === "image" ? [{ ...each, name }] : []));
+    const indexed = manifests
+        .filter((each) => isContainerImage(each) && !isAttestation.has(each.name))
+        .map(({ config, layers }) => imageOf(blobName(config.digest), blobNames(layers)));
     const list = files.has("manifest.json") ? (attempt("manifest.json", () => readList(files)) ?? []) : undefined;
     const listed = list?.map(({ config, layers }) => imageOf(config, layers));
 
@@ -129,11 +121,8 @@ export function contentsOf(files: Files): ArchiveContents {
         const isListed = listedNames.length === 0 || listedNames.includes(fullName(name));
         if (!isListed) problems.push(`index.json names an image ${JSON.stringify(name)}, which manifest.json does not`);
     }
-    const manifests = [...documents.values()].flatMap((each) => (each.kind === "image" ? [each] : []));
-    const layerFiles = [
-        ...(listed ?? []).flatMap(({ layers }) => layers),
-        ...manifests.flatMap(({ layers }) => layers.map(({ digest }) => blobName(digest))),
-    ].flatMap((name) => fileOf(files, name) ?? []);
+    const layerNames = [...(listed ?? []), ...manifests.map(({ layers }) => ({ layers: blobNames(layers) }))];
+    const layerFiles = layerNames.flatMap(({ layers }) => layers.flatMap((name) => fileOf(files, name) ?? []));
     const platforms = [...(listed ?? []), ...indexed].flatMap(({ platform }) => platform ?? []);
     const stated = [...documents.values()].flatMap((each) =>
         each.kind === "index" ? each.manifests.filter(isImageDescriptor).flatMap(({ platform }) => platform ?? []) : [],
@@ -210,6 +199,10 @@ export function fullName(name: string): string | undefined {
 function familiar(name: string, list: readonly ListedImage[] = []): string {
     const full = fullName(name);
     return list.flatMap(({ names }) => names).find((each) => fullName(each) === full) ?? name;
+}
+
+function blobNames(blobs: readonly Descriptor[]): string[] {
+    return blobs.map(({ digest }) => blobName(digest));
 }
 
 function unique(texts: readonly string[]): string[] {

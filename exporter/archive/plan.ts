@@ -65,22 +65,19 @@ export function planArchive(image: ResolvedImage): ArchivePlan {
 
 function entriesOf(image: ResolvedImage): Entry[] {
     return [
-        jsonEntry("oci-layout", { imageLayoutVersion: "1.0.0" }),
-        jsonEntry("index.json", indexJson(image)),
-        jsonEntry("manifest.json", manifestJson(image)),
+        fileEntry("oci-layout", { imageLayoutVersion: "1.0.0" }),
+        fileEntry("index.json", indexJson(image)),
+        fileEntry("manifest.json", manifestJson(image)),
         // Apptainer, and Syft of old, walk a layout by its folders and find nothing without them.
-        bytesEntry("blobs/", new Uint8Array()),
-        bytesEntry("blobs/sha256/", new Uint8Array()),
+        fileEntry("blobs/"),
+        fileEntry("blobs/sha256/"),
         ...blobEntries(image),
     ];
 }
 
-function bytesEntry(name: string, bytes: Uint8Array): Entry {
+function fileEntry(name: string, value?: unknown): Entry {
+    const bytes = Buffer.from(value === undefined ? "" : JSON.stringify(value));
     return { name, sizeBytes: bytes.length, content: { bytes } };
-}
-
-function jsonEntry(name: string, value: unknown): Entry {
-    return bytesEntry(name, Buffer.from(JSON.stringify(value)));
 }
 
 /** The layout's entry point. containerd takes the full name, OCI tools the tag. */

@@ -24,10 +24,7 @@ export interface VerifyOptions {
 }
 
 /** What reading an archive has shown. */
-export interface Verification {
-    /** Of the whole archive, in hexadecimal. */
-    readonly sha256: string;
-    readonly sizeBytes: number;
+export interface Verification extends Pick<ReadArchive, "sha256" | "sizeBytes"> {
     /** Digest of the document that the archive's `index.json` names. */
     readonly imageDigest: string | undefined;
     /** What is wrong, each naming the blob, the place or the field; empty for a good archive. */
@@ -244,15 +241,16 @@ function ambiguities(files: Files, contents: ArchiveContents, record: ExportReco
         ...problems,
         ...onlyListed.map(({ config }) => `manifest.json lists an image that index.json does not lead to: ${config}`),
         ...onlyIndexed.map(({ config }) => `index.json leads to an image that manifest.json does not list: ${config}`),
-        ...imagesOf(contents).flatMap(({ config, layers, diffIds }) =>
-            layers.length === (diffIds ?? []).length
+        ...imagesOf(contents).flatMap(({ config, layers, diffIds = [] }) =>
+            layers.length === diffIds.length
                 ? []
-                : [
-                      `${config} says of ${(diffIds ?? []).length} layers what is in them, its image has ${layers.length}`,
-                  ],
+                : [`${config} says of ${diffIds.length} layers what is in them, its image has ${layers.length}`],
         ),
         ...unreached(files, contents),
-        ...wrongNames(contents),
+        // Every reader gives images the names of one of the two lists.
+        ...contents.names.flatMap((name) =>
+            fullName(name) === undefined ? [`${JSON.stringify(name.slice(0, 300))} is no name`] : [],
+        ),
     ];
 }
 
@@ -295,13 +293,6 @@ function isFirstFormat({ name, content }: ArchiveFile): boolean {
     } catch {
         return false;
     }
-}
-
-/** Names that are none; every reader gives images those of one of the two lists. */
-function wrongNames({ names }: ArchiveContents): string[] {
-    return names.flatMap((name) =>
-        fullName(name) === undefined ? [`${JSON.stringify(name.slice(0, 300))} is no name`] : [],
-    );
 }
 
 /** Layers that hold something else than the configurations of their images say. */

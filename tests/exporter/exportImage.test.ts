@@ -457,14 +457,13 @@ describe("exportImage", () => {
     });
 
     it("tells how far it is", async () => {
-        let last = { fetchedBytes: 0, writtenBytes: 0, totalBytes: 0 };
+        let last = { writtenBytes: 0, totalBytes: 0 };
         const { sizeBytes } = await run("1", {
             onProgress: (progress) => {
                 assert.ok(progress.writtenBytes >= last.writtenBytes);
-                last = progress;
+                last = { ...progress };
             },
         });
         assert.deepEqual([last.writtenBytes, last.totalBytes], [sizeBytes, sizeBytes]);
-        assert.ok(last.fetchedBytes > 12 * mebibyte);
     });
 });
