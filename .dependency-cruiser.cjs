@@ -34,6 +34,12 @@ module.exports = {
             to: { pathNot: [room, ...allowed].map(pathOf), dependencyTypesNot: ["core"] },
         })),
         {
+            name: "components-take-types-of-the-configuration-only",
+            severity: "error",
+            from: { path: "^components/" },
+            to: { path: "^config\\.ts$", dependencyTypesNot: ["type-only"] },
+        },
+        {
             name: "programs-stand-alone",
             severity: "error",
             from: { path: programs },
