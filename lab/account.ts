@@ -2,6 +2,8 @@
 import type { AwsLocation } from "../contract/aws";
 import { EventBridge } from "./events";
 import { IdentityAndAccess } from "./iam";
+import type { Clock, HistoryEvent } from "./stateLanguage/host";
+import type { Machine as Definition } from "./stateLanguage/machine";
 
 /** A CodeBuild project as the program declares it. */
 export interface DeclaredProject {
@@ -22,7 +24,27 @@ export interface DeclaredStateMachine {
     readonly name: string;
     readonly arn: string;
     readonly roleArn: string;
-    readonly definition: string;
+    readonly definition: Definition;
+}
+
+/** What the services of the account run on. */
+export interface Machine {
+    /** URL of the AWS API, where each call is judged. */
+    readonly endpoint: string;
+    readonly registryPort: number;
+    /** Variables that every build gets: its way to the Docker daemon and the registry. Tests put theirs over them. */
+    readonly buildEnvironment: Record<string, string>;
+    /** Folder of the lab's files, logs among them; removed at the end. */
+    readonly folder: string;
+    /** How time passes for state machines. */
+    readonly clock: Clock;
+    /** Told what goes on: whoever wants to know sets its functions. */
+    readonly watcher: {
+        /** Takes the histories of executions. */
+        tell?: (event: HistoryEvent) => void;
+        /** Takes the logs of builds. */
+        log?: (line: string) => void;
+    };
 }
 
 /** The account of a lab, in which nothing has been made. */

@@ -6,11 +6,12 @@
  */
 import { randomUUID } from "node:crypto";
 
-import { domainOf } from "../contract/aws";
+import { ecrHosts } from "../contract/image";
 import type { Account } from "./account";
 import { arnIn } from "./awsTypes";
-import type { RunningBuild } from "./codebuild";
+import type { Builds } from "./codebuild";
 import { type Execution, type Executions, seconds } from "./executions";
+import { describeImage } from "./image";
 import type { MapRun } from "./stateLanguage/host";
 
 /** An error, as the API answers it. */
@@ -32,31 +33,12 @@ export interface Caller {
 /** The fields of a call. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** Reports digest and media type of what a tag means in the registry. */
-export type DescribeImage = (
-    repository: string,
-    tag: string,
-) => Promise<{ readonly imageDigest: string; readonly imageManifestMediaType: string } | undefined>;
-
 /** A message that was published to a topic. */
 export interface PublishedMessage {
     readonly topicArn: string;
     readonly subject: string;
     /** Its forms: `default`, and one for each protocol that has its own. */
     readonly forms: Readonly<Record<string, string>>;
-}
-
-/** What the answers come from. */
-export interface Backends {
-    readonly account: Account;
-    /** Asks the registry, which the emulator knows nothing of. */
-    readonly describeImage: DescribeImage;
-    readonly executions: Executions;
-    readonly builds: ReadonlyMap<string, RunningBuild>;
-    readonly startBuild: (project: string, variables: Record<string, string>) => Promise<RunningBuild>;
-    /** Starts an execution; undefined where its name is taken. */
-    readonly startExecution: (machineArn: string, input: unknown, name?: string) => Execution | undefined;
-    readonly published: PublishedMessage[];
 }
 
 interface Operation {
@@ -68,10 +50,22 @@ interface Operation {
 
 /** The API of a lab. */
 export class AwsApi {
+    /** Every message that was published, the first one first. */
+    public readonly published: PublishedMessage[] = [];
     private readonly operations: Readonly<Record<string, Operation | undefined>>;
 
-    public constructor(private readonly backends: Backends) {
-        this.operations = operationsOf(backends);
+    public constructor(
+        private readonly account: Account,
+        registryPort: number,
+        builds: Builds,
+        executions: Executions,
+    ) {
+        this.operations = {
+            ...operationsOfRegistry(account, registryPort),
+            ...operationsOfBuilds(builds),
+            ...operationsOfExecutions(executions),
+            "sns:Publish": { on: itself("topicArn"), answer: (fields) => this.publish(fields) },
+        };
     }
 
     /**
@@ -84,7 +78,7 @@ export class AwsApi {
     public async call(caller: Caller, action: string, fields: Fields): Promise<object | undefined> {
         const operation = this.operations[action];
         if (operation === undefined) throw new AwsError("UnknownOperation", `The lab does not know ${action}.`);
-        const where = { ...this.backends.account.location, region: caller.region };
+        const where = { ...this.account.location, region: caller.region };
         const asked = operation.on(fields, (resource) => arnIn(where, action.split(":")[0] ?? "", resource));
         await this.require(caller, action, asked);
         return operation.answer?.(fields, caller);
@@ -96,10 +90,23 @@ export class AwsApi {
      * @throws AwsError when it is refused.
      */
     public async require({ accessKeyId }: Caller, action: string, resource: string): Promise<void> {
-        const refusal = await this.backends.account.iam.refusal(accessKeyId, action, resource);
+        const refusal = await this.account.iam.refusal(accessKeyId, { action, resource });
         if (refusal !== undefined) throw new AwsError("AccessDeniedException", refusal);
     }
+
+    /** docs.aws.amazon.com/sns/latest/api/API_Publish.html */
+    private publish(fields: Fields): object {
+        const forms = JSON.parse(text(fields, "message")) as Record<string, string>;
+        if (fields["messageStructure"] !== "json" || typeof forms["default"] !== "string") {
+            const reason = "Message Structure - No default entry in JSON message body";
+            throw new AwsError("InvalidParameterException", reason);
+        }
+        this.published.push({ topicArn: text(fields, "topicArn"), subject: text(fields, "subject"), forms });
+        return { messageId: randomUUID() };
+    }
 }
+
+type Operations = Readonly<Record<string, Operation>>;
 
 /** A field, or the first of a list. */
 function text(fields: Fields, name: string): string {
@@ -107,81 +114,110 @@ function text(fields: Fields, name: string): string {
     return typeof value === "string" ? value : "";
 }
 
-function operationsOf(backends: Backends): Record<string, Operation> {
-    const { account, builds, executions } = backends;
-    const itself = (field: string) => (fields: Fields) => text(fields, field);
+/** A call that is asked of what a field names by its ARN. */
+function itself(field: string): Operation["on"] {
+    return (fields) => text(fields, field);
+}
+
+function operationsOfRegistry(account: Account, registryPort: number): Operations {
+    const { partition, accountId: registryId } = account.location;
+    return {
+        "ecr:DescribeImages": {
+            on: (fields, arn) => arn(`repository/${text(fields, "repositoryName")}`),
+            answer: async (fields) => {
+                const repositoryName = text(fields, "repositoryName");
+                const [{ imageTag }] = fields["imageIds"] as [{ imageTag: string }];
+                if (!/^[a-zA-Z0-9-_.]{1,300}$/.test(imageTag)) {
+                    const reason = "Invalid parameter at 'imageTag' failed to satisfy constraint";
+                    throw new AwsError("InvalidParameterException", reason);
+                }
+                const image = await describeImage(registryPort, repositoryName, imageTag);
+                if (image === undefined) {
+                    throw new AwsError(
+                        "ImageNotFoundException",
+                        `The image with imageId {imageDigest:'null', imageTag:'${imageTag}'} does not exist within the ` +
+                            `repository with name '${repositoryName}' in the registry with id '${registryId}'`,
+                    );
+                }
+                return { imageDetails: [{ registryId, repositoryName, imageTags: [imageTag], ...image }] };
+            },
+        },
+        "ecr:GetAuthorizationToken": {
+            on: () => "*",
+            // A password of its own for each login, so that the registry knows whose pull it serves.
+            answer: (_, caller) => {
+                const password = randomUUID();
+                account.registryPasswords.set(password, caller);
+                const authorizationToken = Buffer.from(`AWS:${password}`).toString("base64");
+                const proxyEndpoint = `https://${ecrHosts({ partition, region: caller.region, accountId: registryId })[0]}`;
+                return { authorizationData: [{ authorizationToken, proxyEndpoint, expiresAt: seconds() + 12 * 3600 }] };
+            },
+        },
+    };
+}
+
+function operationsOfBuilds(builds: Builds): Operations {
     const project =
         (field: string): Operation["on"] =>
         (fields, arn) =>
             arn(`project/${text(fields, field).split(":")[0] ?? ""}`);
-    // Whether a build or an execution has ended, the lab knows without these rules.
-    const rule = (field: string): Operation => ({
-        on: (fields, arn) => arn(`rule/${text(fields, field)}`),
-        answer: () => ({}),
-    });
     const logStream: Operation = {
         on: (fields, arn) =>
             arn(`log-group:${text(fields, "logGroupName")}:log-stream:${text(fields, "logStreamName")}`),
     };
-    const find = (fields: Fields): Execution => {
-        const execution = executions.byArn.get(text(fields, "executionArn"));
-        if (execution !== undefined) return execution;
-        throw new AwsError("ExecutionDoesNotExist", `Execution Does Not Exist: '${text(fields, "executionArn")}'`);
-    };
-    const ofExecution = (answer: (execution: Execution, fields: Fields) => object): Operation => ({
-        on: itself("executionArn"),
-        answer: (fields) => answer(find(fields), fields),
-    });
     return {
         "codebuild:BatchGetBuilds": {
             on: project("ids"),
-            answer: ({ ids }) => ({ builds: (ids as string[]).flatMap((id) => builds.get(id)?.description ?? []) }),
+            answer: ({ ids }) => ({
+                builds: (ids as string[]).flatMap((id) => builds.byId.get(id)?.description ?? []),
+            }),
         },
         "codebuild:StartBuild": {
             on: project("projectName"),
             answer: async (fields) => {
                 const overrides = fields["environmentVariablesOverride"] as { name: string; value: string }[];
                 const variables = Object.fromEntries(overrides.map(({ name, value }) => [name, value]));
-                const { description: build } = await backends.startBuild(text(fields, "projectName"), variables);
-                return { build };
+                return { build: (await builds.start(text(fields, "projectName"), variables)).description };
             },
         },
         "codebuild:StopBuild": {
             on: project("id"),
             answer: (fields) => {
-                builds.get(text(fields, "id"))?.stop();
+                builds.byId.get(text(fields, "id"))?.stop();
                 return {};
             },
         },
-        "ecr:DescribeImages": {
-            on: (fields, arn) => arn(`repository/${text(fields, "repositoryName")}`),
-            answer: (fields) => describeImages(backends, fields),
-        },
-        "ecr:GetAuthorizationToken": {
-            on: () => "*",
-            answer: (_, caller) => ({ authorizationData: [passwordFor(account, caller)] }),
-        },
-        "events:DescribeRule": rule("Name"),
-        "events:PutRule": rule("Name"),
-        "events:PutTargets": rule("Rule"),
         "logs:CreateLogStream": logStream,
         "logs:GetLogEvents": logStream,
         "logs:PutLogEvents": logStream,
-        "sns:Publish": { on: itself("topicArn"), answer: (fields) => publish(backends, fields) },
+    };
+}
+
+function operationsOfExecutions(executions: Executions): Operations {
+    // Whether a build or an execution has ended, the lab knows without these rules.
+    const rule = (field: string): Operation => ({
+        on: (fields, arn) => arn(`rule/${text(fields, field)}`),
+        answer: () => ({}),
+    });
+    const ofExecution = (answer: (execution: Execution, fields: Fields) => object): Operation => ({
+        on: itself("executionArn"),
+        answer: (fields) => {
+            const execution = executions.byArn.get(text(fields, "executionArn"));
+            if (execution !== undefined) return answer(execution, fields);
+            throw new AwsError("ExecutionDoesNotExist", `Execution Does Not Exist: '${text(fields, "executionArn")}'`);
+        },
+    });
+    return {
+        "events:DescribeRule": rule("Name"),
+        "events:PutRule": rule("Name"),
+        "events:PutTargets": rule("Rule"),
         "states:DescribeExecution": ofExecution((execution) => execution.description()),
         "states:GetExecutionHistory": ofExecution(({ events }, { reverseOrder }) => ({
             events: reverseOrder === true ? events.toReversed() : events,
         })),
         "states:ListMapRuns": ofExecution(({ arn: executionArn, machineArn: stateMachineArn, mapRuns }) => {
-            const startDate = seconds();
-            return {
-                mapRuns: [...mapRuns.keys()].map((mapRunArn) => ({
-                    mapRunArn,
-                    executionArn,
-                    stateMachineArn,
-                    startDate,
-                })),
-            };
+            const common = { executionArn, stateMachineArn, startDate: seconds() };
+            return { mapRuns: [...mapRuns.keys()].map((mapRunArn) => ({ mapRunArn, ...common })) };
         }),
         "states:StopExecution": ofExecution((execution, { error, cause }) => {
             execution.stop({ error, cause });
@@ -212,7 +248,7 @@ function operationsOf(backends: Backends): Record<string, Operation> {
             answer: (fields) => {
                 const { name } = fields as { name?: string };
                 const input = parseInput(text(fields, "input"));
-                const execution = backends.startExecution(text(fields, "stateMachineArn"), input, name);
+                const execution = executions.start(text(fields, "stateMachineArn"), input, name);
                 if (execution !== undefined) {
                     return { executionArn: execution.arn, startDate: execution.summary().startDate };
                 }
@@ -236,45 +272,4 @@ function mapRunDescription(run: MapRun): object {
     const counts = { ...known, pending, timedOut: 0, resultsWritten: isEnded ? run.total : 0 };
     const status = isEnded ? "SUCCEEDED" : "RUNNING";
     return { mapRunArn, status, itemCounts: counts, executionCounts: counts };
-}
-
-/** Answers with the digest that a tag has in the registry. */
-async function describeImages({ account, describeImage }: Backends, fields: Fields): Promise<object> {
-    const repositoryName = text(fields, "repositoryName");
-    const [{ imageTag }] = fields["imageIds"] as [{ imageTag: string }];
-    if (!/^[a-zA-Z0-9-_.]{1,300}$/.test(imageTag)) {
-        throw new AwsError("InvalidParameterException", "Invalid parameter at 'imageTag' failed to satisfy constraint");
-    }
-    const { accountId: registryId } = account.location;
-    const image = await describeImage(repositoryName, imageTag);
-    if (image !== undefined) {
-        return { imageDetails: [{ registryId, repositoryName, imageTags: [imageTag], ...image }] };
-    }
-    throw new AwsError(
-        "ImageNotFoundException",
-        `The image with imageId {imageDigest:'null', imageTag:'${imageTag}'} does not exist within the repository ` +
-            `with name '${repositoryName}' in the registry with id '${registryId}'`,
-    );
-}
-
-/** A password of its own for each login, so that the registry knows whose pull it serves. The emulator has one for all. */
-function passwordFor({ location, registryPasswords }: Account, caller: Caller): object {
-    const password = randomUUID();
-    registryPasswords.set(password, caller);
-    const { accountId, partition } = location;
-    return {
-        authorizationToken: Buffer.from(`AWS:${password}`).toString("base64"),
-        expiresAt: seconds() + 12 * 3600,
-        proxyEndpoint: `https://${accountId}.dkr.ecr.${caller.region}.${domainOf(partition)}`,
-    };
-}
-
-/** docs.aws.amazon.com/sns/latest/api/API_Publish.html */
-function publish({ published }: Backends, fields: Fields): object {
-    const forms = JSON.parse(text(fields, "message")) as Record<string, string>;
-    if (fields["messageStructure"] !== "json" || typeof forms["default"] !== "string") {
-        throw new AwsError("InvalidParameterException", "Message Structure - No default entry in JSON message body");
-    }
-    published.push({ topicArn: text(fields, "topicArn"), subject: text(fields, "subject"), forms });
-    return { messageId: randomUUID() };
 }

@@ -2,30 +2,29 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 
-import { S3Client } from "@aws-sdk/client-s3";
+import type { S3Client } from "@aws-sdk/client-s3";
 
 import type { Account } from "./account";
 import { type AwsApi, AwsError, type Fields } from "./awsApi";
-import { handOn, listen, type Listening } from "./http";
-import { ownerCredentials } from "./iam";
+import { handOn, listen } from "./http";
+import type { Listening } from "./processes";
 import { s3Calls } from "./s3Calls";
 
-/** Arguments of {@link startAwsGateway}. */
-export interface AwsGatewayArgs {
+/** What the gateway stands between. */
+interface Setting {
     readonly account: Account;
-    readonly api: AwsApi;
-    readonly emulatorPort: number;
+    /** The emulator's. */
+    readonly port: number;
+    readonly s3: S3Client;
+    readonly call: AwsApi["call"];
 }
 
 /** Starts the gateway. */
-export async function startAwsGateway(args: AwsGatewayArgs): Promise<Listening> {
-    const { region } = args.account.location;
-    const endpoint = `http://127.0.0.1:${args.emulatorPort}`;
-    const s3 = new S3Client({ region, endpoint, credentials: ownerCredentials, forcePathStyle: true });
+export async function startAwsGateway(setting: Setting): Promise<Listening> {
     let last = Promise.resolve();
     const server = createServer((incoming, response) => {
         const answered = async () => {
-            await answer(args, s3, incoming, response).catch((error: unknown) => {
+            await answer(setting, incoming, response).catch((error: unknown) => {
                 response.writeHead(500).end(String(error));
             });
         };
@@ -37,18 +36,13 @@ export async function startAwsGateway(args: AwsGatewayArgs): Promise<Listening> 
     return listen(server);
 }
 
-async function answer(
-    args: AwsGatewayArgs,
-    s3: S3Client,
-    incoming: IncomingMessage,
-    response: ServerResponse,
-): Promise<void> {
-    const { account, api, emulatorPort: port } = args;
+async function answer(setting: Setting, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { account, port, call } = setting;
     // docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
     const scope = /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\//.exec(incoming.headers.authorization ?? "");
     const [, accessKeyId = "", region = account.location.region, service = ""] = scope ?? [];
     if (service === "s3") {
-        await answerForS3(args, s3, accessKeyId, incoming, response);
+        await answerForS3(setting, accessKeyId, incoming, response);
         return;
     }
     const body = await buffer(incoming);
@@ -56,7 +50,7 @@ async function answer(
     const headers = { "content-type": "application/x-amz-json-1.1" };
     try {
         const fields = operation === "" ? {} : (JSON.parse(body.toString() || "{}") as Fields);
-        const answered = await api.call({ accessKeyId, region }, `${service}:${operation}`, fields);
+        const answered = await call({ accessKeyId, region }, `${service}:${operation}`, fields);
         if (answered === undefined) await handOn(incoming, response, { port, body });
         else response.writeHead(200, headers).end(JSON.stringify(answered));
     } catch (error) {
@@ -67,8 +61,7 @@ async function answer(
 }
 
 async function answerForS3(
-    { account: { iam, location }, emulatorPort: port }: AwsGatewayArgs,
-    s3: S3Client,
+    { account: { iam, location }, port, s3 }: Setting,
     accessKeyId: string,
     incoming: IncomingMessage,
     response: ServerResponse,
@@ -79,25 +72,24 @@ async function answerForS3(
         response.writeHead(403, { "content-type": "application/xml", connection: "close" });
         response.end(`<Error><Code>AccessDenied</Code><Message>${reason}</Message></Error>`);
     };
-    const calls = await s3Calls(s3, location, incoming);
-    for (const { action, resource, context } of calls) {
-        const refusal = await iam.refusal(accessKeyId, action, resource, context);
-        if (refusal === undefined) continue;
-        refuse(refusal);
-        return;
-    }
-    const [call] = calls;
+    const asked = await s3Calls(s3, location, incoming);
+    const [call] = asked;
     if (call === undefined) {
         refuse(`The lab does not know ${incoming.method ?? ""} ${incoming.url ?? ""}`);
         return;
     }
-    const bucketArn = call.resource.split("/")[0] ?? "";
+    const refusal = await iam.refusal(accessKeyId, ...asked);
+    if (refusal !== undefined) {
+        refuse(refusal);
+        return;
+    }
     await handOn(incoming, response, {
         port,
         // S3 reports what is not there only to those who may list: docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
         instead: async (status) => {
             if (status !== 404 || !/^s3:GetObject(Version)?$/.test(call.action)) return false;
-            if (await iam.allows(accessKeyId, "s3:ListBucket", bucketArn)) return false;
+            const resource = call.resource.split("/")[0] ?? "";
+            if (await iam.allows(accessKeyId, { action: "s3:ListBucket", resource })) return false;
             refuse("Access Denied");
             return true;
         },

@@ -2,37 +2,40 @@
  * Deploys the program: evaluates index.ts, and creates each resource that it declares before its outputs are handed on: in the
  * emulator, or in what the lab keeps of its account by itself.
  */
-import { CloudWatchLogsClient, CreateLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
+import { type CloudWatchLogsClient, CreateLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
 import {
     type BucketLocationConstraint,
     CreateBucketCommand,
     PutBucketEncryptionCommand,
     PutBucketVersioningCommand,
     PutObjectCommand,
-    S3Client,
+    type S3Client,
     type ServerSideEncryption,
 } from "@aws-sdk/client-s3";
 import type * as aws from "@pulumi/aws";
 import type * as pulumi from "@pulumi/pulumi";
 
 import { domainOf } from "../contract/aws";
-import type { Account, DeclaredProject, DeclaredStateMachine } from "./account";
+import type { Account, DeclaredProject } from "./account";
 import { type Answer, arnIn, awsTypes } from "./awsTypes";
 import { type DeclaredResource, evaluate } from "./evaluation";
 import type { DeclaredSchedule, DeclaredTarget } from "./events";
-import { ownerCredentials, type PolicyDocument } from "./iam";
+import type { PolicyDocument } from "./iam";
 import { runProgram } from "./program";
+import { readDefinition } from "./stepFunctions";
 import { zip } from "./zip";
 
+/** What the emulator has of AWS, as the owner of the account sees it. */
+interface Emulator {
+    readonly s3: S3Client;
+    readonly logs: CloudWatchLogsClient;
+}
+
 /** A resource that is to be created: what the program declares, and its physical name, ARN and id as awsTypes.ts has them. */
-interface Creation<Inputs = never> {
+interface Creation<Inputs = never> extends Emulator {
     readonly inputs: Inputs;
     readonly answer: Answer;
     readonly account: Account;
-    /** The emulator's S3. */
-    readonly s3: S3Client;
-    /** The emulator's CloudWatch Logs. */
-    readonly logs: CloudWatchLogsClient;
 }
 
 type Create = (creation: Creation) => Promise<void> | void;
@@ -82,37 +85,44 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
         await s3.send(new PutBucketVersioningCommand({ Bucket: inputs.bucket, VersioningConfiguration }));
     },
     "aws:cloudwatch/logGroup:LogGroup": async ({ inputs, answer, logs, account }: Creation<{ kmsKeyId?: string }>) => {
-        const { kmsKeyId } = inputs;
         const { id: logGroupName, arn = "" } = answer;
         const { iam, location } = account;
         const service = `logs.${location.region}.${domainOf(location.partition)}`;
-        const context = { "kms:EncryptionContext:aws:logs:arn": arn } as const;
+        const context = { "kms:EncryptionContext:aws:logs:arn": arn };
         // CloudWatch Logs tries the key before it makes the log group.
-        if (kmsKeyId !== undefined) await iam.requireKey(kmsKeyId, service, context);
+        const { kmsKeyId: resource } = inputs;
+        if (resource !== undefined) {
+            await iam.requireService(service, { action: "kms:GenerateDataKey", resource, context });
+            await iam.requireService(service, { action: "kms:Decrypt", resource, context });
+        }
         await logs.send(new CreateLogGroupCommand({ logGroupName }));
     },
     "aws:iam/role:Role": ({ inputs, answer, account }: Creation<{ assumeRolePolicy: PolicyDocument }>) => {
         const { id, arn = "" } = answer;
-        account.iam.roles.set(id, { name: id, arn, trustPolicy: inputs.assumeRolePolicy, policies: [] });
+        account.iam.roles.set(id, { arn, policies: [] });
+        account.iam.resourcePolicies.set(arn, inputs.assumeRolePolicy);
     },
     "aws:iam/rolePolicy:RolePolicy": ({ inputs, account }: Creation<{ role: string; policy: PolicyDocument }>) => {
         account.iam.roles.get(inputs.role)?.policies.push(inputs.policy);
     },
     // moto would apply a Deny without its condition, to everybody and everything.
     "aws:s3/bucketPolicy:BucketPolicy": ({ inputs, account }: Creation<{ bucket: string; policy: PolicyDocument }>) => {
-        account.iam.bucketPolicies.set(inputs.bucket, inputs.policy);
+        account.iam.resourcePolicies.set(`arn:${account.location.partition}:s3:::${inputs.bucket}`, inputs.policy);
     },
     "aws:kms/keyPolicy:KeyPolicy": ({ inputs, account }: Creation<{ keyId: string; policy: string }>) => {
         const arn = arnIn(account.location, "kms", `key/${inputs.keyId}`);
-        account.iam.keyPolicies.set(arn, JSON.parse(inputs.policy) as PolicyDocument);
+        account.iam.resourcePolicies.set(arn, JSON.parse(inputs.policy) as PolicyDocument);
     },
     "aws:codebuild/project:Project": ({ inputs, answer, account }: Creation<DeclaredProject>) => {
         const { name = "", arn = "" } = answer;
         account.projects.set(name, { ...inputs, name, arn });
     },
-    "aws:sfn/stateMachine:StateMachine": ({ inputs, answer, account }: Creation<DeclaredStateMachine>) => {
-        const { name = "", arn = "" } = answer;
-        account.stateMachines.set(arn, { ...inputs, name, arn });
+    "aws:sfn/stateMachine:StateMachine": ({
+        inputs: { roleArn, definition },
+        answer: { name = "", arn = "" },
+        account,
+    }: Creation<{ roleArn: string; definition: string }>) => {
+        account.stateMachines.set(arn, { name, arn, roleArn, definition: readDefinition(definition) });
     },
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": ({
         inputs,
@@ -132,7 +142,7 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
     },
     "aws:sqs/queuePolicy:QueuePolicy": ({ inputs, account }: Creation<{ queueUrl: string; policy: string }>) => {
         const queueArn = arnIn(account.location, "sqs", inputs.queueUrl.split("/").at(-1) ?? "");
-        account.events.queuePolicies.set(queueArn, JSON.parse(inputs.policy) as PolicyDocument);
+        account.iam.resourcePolicies.set(queueArn, JSON.parse(inputs.policy) as PolicyDocument);
     },
 };
 
@@ -151,19 +161,14 @@ export interface DeployedStack {
  *
  * @param stack Name of the stack, for instance `dev`.
  * @param configuration Its configuration by full key.
- * @param endpoint URL of the emulator.
  * @throws Error when the program fails, or uses what the lab does not know.
  */
 export async function provision(
     stack: string,
     configuration: Record<string, string>,
     account: Account,
-    endpoint: string,
+    emulator: Emulator,
 ): Promise<DeployedStack> {
-    const { location } = account;
-    const client = { region: location.region, endpoint, credentials: ownerCredentials };
-    const s3 = new S3Client({ ...client, forcePathStyle: true });
-    const logs = new CloudWatchLogsClient(client);
     const created: string[] = [];
     const declared: string[] = [];
     const create = async ({ type, name, inputs, answer }: DeclaredResource) => {
@@ -174,10 +179,8 @@ export async function provision(
                 `The lab does not know how to create ${type} ${name}: give it a creator in lab/creators.ts, or say in lab/awsTypes.ts why it needs none.`,
             );
         }
-        await creator?.({ inputs: inputs as never, answer, account, s3, logs });
+        await creator?.({ inputs: inputs as never, answer, account, ...emulator });
     };
-    const { result } = await evaluate(() => runProgram(configuration), { stack, location, create });
-    s3.destroy();
-    logs.destroy();
+    const { result } = await evaluate(() => runProgram(configuration), { stack, location: account.location, create });
     return { outputs: result, created, declared };
 }

@@ -5,7 +5,6 @@
 import type { AwsLocation } from "../contract/aws";
 import { isObject } from "../contract/json";
 import { arnIn } from "./awsTypes";
-import type { PolicyDocument } from "./iam";
 
 /** An event, as EventBridge hands it on. */
 export interface Event {
@@ -49,8 +48,6 @@ export interface Invocation {
 
 /** The rules and schedules of a stack. */
 export class EventBridge {
-    /** Policies of queues by the ARN of the queue. */
-    public readonly queuePolicies = new Map<string, PolicyDocument>();
     private readonly rules = new Map<string, { matches: (event: Event) => boolean; targets: DeclaredTarget[] }>();
     /** Schedules by name. */
     public readonly schedules = new Map<string, DeclaredSchedule>();

@@ -22,11 +22,14 @@ export class Execution {
     /** How it ends, once what its end starts was started. */
     public readonly result: Promise<ExecutionResult>;
     private readonly controller = new AbortController();
+    /** Aborted when somebody stops the execution. */
+    public readonly signal = this.controller.signal;
     private readonly startDate = seconds();
     private stopDate: number | undefined;
     private reason: object = {};
 
     public constructor(
+        public readonly arn: string,
         public readonly machineArn: string,
         public readonly name: string,
         public readonly input: unknown,
@@ -42,15 +45,6 @@ export class Execution {
         });
         // Whoever waits for it learns of an error; nobody may.
         this.result.catch(() => undefined);
-    }
-
-    public get arn(): string {
-        return executionArn(this.machineArn, this.name);
-    }
-
-    /** Aborted when somebody stops the execution. */
-    public get signal(): AbortSignal {
-        return this.controller.signal;
     }
 
     /** Writes an event of the history. */
@@ -86,10 +80,9 @@ export class Execution {
      * @see {@link https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html}
      */
     public endEvent(): Event {
-        const { arn, machineArn, name, input, ended } = this;
-        const [, , , region = "", account = ""] = arn.split(":");
-        const status = ended?.status;
-        const output = ended?.status === "SUCCEEDED" ? JSON.stringify(ended.output) : null;
+        const [, , , region = "", account = ""] = this.arn.split(":");
+        const input = JSON.stringify(this.input);
+        const output = this.ended?.status === "SUCCEEDED" ? JSON.stringify(this.ended.output) : null;
         return {
             id: randomUUID(),
             source: "aws.states",
@@ -97,15 +90,8 @@ export class Execution {
             account,
             region,
             time: new Date().toISOString(),
-            resources: [arn],
-            detail: {
-                executionArn: arn,
-                stateMachineArn: machineArn,
-                name,
-                status,
-                input: JSON.stringify(input),
-                output,
-            },
+            resources: [this.arn],
+            detail: { ...this.summary(), input, output },
         };
     }
 }
@@ -115,30 +101,30 @@ export function seconds(): number {
     return Date.now() / 1000;
 }
 
-function executionArn(machineArn: string, name: string): string {
-    return `${machineArn.replace(":stateMachine:", ":execution:")}:${name}`;
-}
-
 /** All executions that were started. */
 export class Executions {
     /** Each by its ARN. */
     public readonly byArn = new Map<string, Execution>();
 
+    public constructor(
+        private readonly run: (execution: Execution) => Promise<ExecutionResult>,
+        private readonly afterwards: (execution: Execution) => Promise<unknown>,
+    ) {}
+
     /**
      * Starts an execution, once: the same name with the same input is the execution that runs already.
      *
-     * @param args As the constructor of {@link Execution} takes them.
      * @returns undefined where the name is that of an execution that has ended, or has another input
      * @see {@link https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html}
      */
-    public start(...args: ConstructorParameters<typeof Execution>): Execution | undefined {
-        const [machineArn, name, input] = args;
-        const other = this.byArn.get(executionArn(machineArn, name));
+    public start(machineArn: string, input: unknown, name: string = randomUUID()): Execution | undefined {
+        const arn = `${machineArn.replace(":stateMachine:", ":execution:")}:${name}`;
+        const other = this.byArn.get(arn);
         if (other !== undefined) {
             return other.ended === undefined && isDeepStrictEqual(other.input, input) ? other : undefined;
         }
-        const execution = new Execution(...args);
-        this.byArn.set(execution.arn, execution);
+        const execution = new Execution(arn, machineArn, name, input, this.run, this.afterwards);
+        this.byArn.set(arn, execution);
         return execution;
     }
 }

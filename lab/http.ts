@@ -4,12 +4,7 @@ import { type IncomingMessage, request, type Server, type ServerResponse } from 
 import type { AddressInfo } from "node:net";
 import { finished } from "node:stream/promises";
 
-import type { Stoppable } from "./processes";
-
-/** A server that listens. */
-export interface Listening extends Stoppable {
-    readonly port: number;
-}
+import type { Listening } from "./processes";
 
 /** Has a server listen on 127.0.0.1, on a port that the kernel chooses. */
 export async function listen(server: Server): Promise<Listening> {
@@ -25,36 +20,30 @@ export async function listen(server: Server): Promise<Listening> {
 }
 
 /** Where a request is handed on to, and what differs there from the request as it came. */
-export interface Onward {
+interface Onward {
     readonly port: number;
     /** @default the path as it came */
     readonly path?: string;
-    /** Headers over those that came. */
-    readonly headers?: Record<string, string>;
     /** The body, where it has been read already. */
-    readonly body?: Buffer | undefined;
-    /**
-     * Answers in the place of the other server, for an answer that may not be shown as it is.
-     *
-     * @returns whether it did
-     */
-    readonly instead?: (status: number, response: ServerResponse) => Promise<boolean>;
+    readonly body?: Buffer;
+    /** Answers in the place of the other server, if that answered something that may not be shown; whether it did. */
+    readonly instead?: (status: number) => Promise<boolean>;
 }
 
 /** Has another server of this machine answer a request. */
 export async function handOn(
     incoming: IncomingMessage,
     response: ServerResponse,
-    { port, path = incoming.url, headers, body, instead }: Onward,
+    { port, path = incoming.url, body, instead }: Onward,
 ): Promise<void> {
-    const { method } = incoming;
-    const onward = request({ host: "127.0.0.1", port, method, path, headers: { ...incoming.headers, ...headers } });
+    const { method, headers } = incoming;
+    const onward = request({ host: "127.0.0.1", port, method, path, headers });
     if (body === undefined) incoming.pipe(onward);
     else onward.end(body);
     try {
         const [answer] = (await once(onward, "response")) as [IncomingMessage];
         const status = answer.statusCode ?? 502;
-        if ((await instead?.(status, response)) === true) {
+        if ((await instead?.(status)) === true) {
             answer.resume();
         } else {
             response.writeHead(status, answer.headers);

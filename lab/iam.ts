@@ -34,20 +34,24 @@ export interface PolicyStatement {
     readonly [element: string]: unknown;
 }
 
-/** A role that the program declares. */
+/** A role that the program declares; its trust policy is a policy of the resource. */
 export interface Role {
-    readonly name: string;
     readonly arn: string;
-    readonly trustPolicy: PolicyDocument;
     readonly policies: PolicyDocument[];
 }
 
-/** A call, and the policies that have a say in it. */
-export interface Call {
-    /** ARN of a session, or name of a service. */
-    readonly principal: string;
+/** What is asked for. */
+export interface Access {
     readonly action: string;
     readonly resource: string;
+    /** Condition keys of the request and their values. */
+    readonly context?: Readonly<Record<string, string>>;
+}
+
+/** A call, and the policies that have a say in it. */
+export interface Call extends Required<Access> {
+    /** ARN of a session, or name of a service. */
+    readonly principal: string;
     /** Account that the resource belongs to. */
     readonly accountId: string;
     readonly identityPolicies: readonly PolicyDocument[];
@@ -56,8 +60,6 @@ export interface Call {
     readonly endpointPolicy?: PolicyDocument | undefined;
     /** Permissions boundary of the principal. */
     readonly boundary?: PolicyDocument | undefined;
-    /** Condition keys and their values. */
-    readonly context: Record<string, string>;
 }
 
 /** What IAM says to a call. */
@@ -97,7 +99,7 @@ export async function judge(call: Call): Promise<Judgement> {
             resourceControlPolicies: [],
             resourcePolicy: resourcePolicy && validatedOnce(resourcePolicy),
             ...(endpointPolicy && { vpcEndpointPolicies: [named("endpoint", endpointPolicy)] }),
-            ...(boundary && { permissionBoundaryPolicies: [{ name: "boundary", policy: boundary }] }),
+            ...(boundary && { permissionBoundaryPolicies: [named("boundary", boundary)] }),
         },
         {},
     );
@@ -164,21 +166,17 @@ export function permission(statement: string, action: string): string {
     return `${action} of ${statement}`;
 }
 
-/** The roles, the sessions, the policies of buckets and keys of the lab's account, and the policies of repositories. */
+/** The roles, the sessions and the policies of resources of the lab's account. */
 export class IdentityAndAccess {
     /** Roles by name. */
     public readonly roles = new Map<string, Role>();
-    /** Bucket policies by name of the bucket. */
-    public readonly bucketPolicies = new Map<string, PolicyDocument>();
-    /** Key policies by ARN of the key. */
-    public readonly keyPolicies = new Map<string, PolicyDocument>();
-    /** Policies of repositories by ARN: the owner's consent, which a pull from another account needs. */
-    public readonly repositoryPolicies = new Map<string, PolicyDocument>();
+    /** Policies of resources by ARN: of buckets, keys, queues, roles, and of repositories whose owners consent to a pull. */
+    public readonly resourcePolicies = new Map<string, PolicyDocument>();
     /** Each {@link permission} that is taken away from all roles: how it is shown that one is needed. */
     public readonly removed = new Set<string>();
     /** Each {@link permission} that a call was allowed by. */
     public readonly used = new Set<string>();
-    private readonly sessions = new Map<string, { readonly role: Role; readonly arn: string }>();
+    private readonly sessions = new Map<string, Role>();
 
     public constructor(private readonly location: AwsLocation) {}
 
@@ -190,114 +188,74 @@ export class IdentityAndAccess {
     public async assume(roleArn: string, service: string, sourceArn: string): Promise<Credentials> {
         const role = this.roles.get(roleArn.split("/").at(-1) ?? "");
         if (role === undefined) throw new Error(`The stack declares no role ${roleArn}.`);
-        const trusted = await this.allowsService(service, "sts:AssumeRole", role.arn, role.trustPolicy, {
-            "aws:SourceAccount": this.location.accountId,
-            "aws:SourceArn": sourceArn,
-        });
-        if (!trusted) throw new Error(`${service} may not assume ${role.arn} for ${sourceArn}`);
+        const context = { "aws:SourceAccount": this.location.accountId, "aws:SourceArn": sourceArn };
+        await this.requireService(service, { action: "sts:AssumeRole", resource: role.arn, context });
         return this.openSession(role, service.split(".")[0]);
     }
 
     /** Credentials of somebody who has these policies, and nothing else. */
     public holder(name: string, policies: PolicyDocument[]): Credentials {
-        const arn = arnIn(this.location, "iam", `role/${name}`);
-        return this.openSession({ name, arn, trustPolicy: { Version: "2012-10-17", Statement: [] }, policies });
+        return this.openSession({ arn: arnIn(this.location, "iam", `role/${name}`), policies });
     }
 
     /** Credentials of a role, whoever may assume it. */
-    public openSession(role: Role, name = "lab"): Credentials {
+    public openSession({ arn, policies }: Role, name = "lab"): Credentials {
         const accessKeyId = `ASIA${randomUUID().replaceAll("-", "").slice(0, 16).toUpperCase()}`;
-        const arn = `${role.arn.replace(/:iam:(.*):role\//, ":sts:$1:assumed-role/")}/${name}`;
-        this.sessions.set(accessKeyId, { role, arn });
+        const session = `${arn.replace(/:iam:(.*):role\//, ":sts:$1:assumed-role/")}/${name}`;
+        this.sessions.set(accessKeyId, { arn: session, policies });
         return { accessKeyId, secretAccessKey: "lab", sessionToken: "lab" };
     }
 
-    /**
-     * Judges whether a service may use a key by itself, for what the encryption context names.
-     *
-     * @throws Error when the key policy does not let it.
-     */
-    public async requireKey(
-        keyArn: string,
-        service: string,
-        context: Record<`kms:EncryptionContext:${string}`, string>,
-    ): Promise<void> {
-        const keyPolicy = this.keyPolicies.get(keyArn);
-        for (const action of ["kms:GenerateDataKey", "kms:Decrypt"]) {
-            if (await this.allowsService(service, action, keyArn, keyPolicy, context)) continue;
-            throw new Error(`${service} may not call ${action} on ${keyArn} with ${JSON.stringify(context)}`);
-        }
+    /** Whether a service may do something in its own name: by the policy of the resource only. */
+    public async allowsService(service: string, access: Access): Promise<boolean> {
+        return (await this.judge({ arn: service, policies: [] }, access)).verdict === "Allowed";
     }
 
-    /** Judges what a service does in its own name: by the policy of the resource only. */
-    public async allowsService(
-        principal: string,
-        action: string,
-        resource: string,
-        resourcePolicy: PolicyDocument | undefined,
-        context: Record<string, string>,
-    ): Promise<boolean> {
-        const { verdict } = await judge({
-            principal,
-            action,
-            resource,
-            accountId: this.location.accountId,
-            identityPolicies: [],
-            resourcePolicy,
-            context: { "aws:SecureTransport": "true", ...context },
-        });
-        return verdict === "Allowed";
+    /** @throws Error when a service may not do something in its own name. */
+    public async requireService(service: string, access: Access): Promise<void> {
+        if (await this.allowsService(service, access)) return;
+        const { action, resource, context } = access;
+        throw new Error(`${service} may not call ${action} on ${resource} with ${JSON.stringify(context)}`);
     }
 
     /**
-     * Judges a call.
+     * Judges what a request asks for.
      *
-     * @param context Condition keys of the request and their values.
-     * @returns the reason of a refusal, in the words of AWS; undefined when the call is allowed.
+     * @returns the reason of the first refusal, in the words of AWS; undefined when all is allowed.
      */
-    public async refusal(
-        accessKeyId: string,
-        action: string,
-        resource: string,
-        context: Record<string, string> = {},
-    ): Promise<string | undefined> {
+    public async refusal(accessKeyId: string, ...asked: readonly Access[]): Promise<string | undefined> {
         const session = this.sessions.get(accessKeyId);
         if (session === undefined) return `The security token of ${accessKeyId} is invalid`;
-        const { verdict, allowedBy } = await this.judgeCall(session, action, resource, context);
-        if (verdict === "Allowed") {
+        for (const access of asked) {
+            const { action, resource } = access;
+            const { verdict, allowedBy } = await this.judge(session, access);
+            if (verdict !== "Allowed") {
+                const denied = `User: ${session.arn} is not authorized to perform: ${action} on resource: ${resource}`;
+                return verdict === "ExplicitlyDenied"
+                    ? `${denied} with an explicit deny in a resource-based policy`
+                    : `${denied} because no identity-based policy allows the ${action} action`;
+            }
             for (const statement of allowedBy) this.used.add(permission(statement, action));
-            return undefined;
         }
-        const reason =
-            verdict === "ExplicitlyDenied"
-                ? "with an explicit deny in a resource-based policy"
-                : `because no identity-based policy allows the ${action} action`;
-        return `User: ${session.arn} is not authorized to perform: ${action} on resource: ${resource} ${reason}`;
+        return undefined;
     }
 
     /** Tells what a call would be answered, for an answer to another call that depends on it. */
-    public async allows(accessKeyId: string, action: string, resource: string): Promise<boolean> {
+    public async allows(accessKeyId: string, access: Access): Promise<boolean> {
         const session = this.sessions.get(accessKeyId);
-        if (session === undefined) return false;
-        return (await this.judgeCall(session, action, resource, {})).verdict === "Allowed";
+        return session !== undefined && (await this.judge(session, access)).verdict === "Allowed";
     }
 
-    private judgeCall(
-        { role, arn }: { readonly role: Role; readonly arn: string },
-        action: string,
-        resource: string,
-        context: Record<string, string>,
-    ): Promise<Judgement> {
-        const bucket = /^arn:[a-z-]+:s3:::([^/]+)/.exec(resource)?.[1];
-        const ofResource =
-            [...this.repositoryPolicies].find(([arn]) => covers(arn, resource))?.[1] ?? this.keyPolicies.get(resource);
+    private judge({ arn: principal, policies }: Role, { action, resource, context }: Access): Promise<Judgement> {
+        // The policy of a bucket is that of its objects.
+        const owner = resource.replace(/^(arn:[a-z-]+:s3:::[^/]+).*/s, "$1");
         return judge({
-            principal: arn,
+            principal,
             action,
             resource,
             accountId: /^arn:[^:]*:[^:]*:[^:]*:([0-9]{12}):/.exec(resource)?.[1] ?? this.location.accountId,
-            identityPolicies: role.policies.map((policy) => this.withoutRemoved(policy)),
-            resourcePolicy: bucket === undefined ? ofResource : this.bucketPolicies.get(bucket),
+            identityPolicies: policies.map((policy) => this.withoutRemoved(policy)),
+            resourcePolicy: [...this.resourcePolicies].find(([arn]) => covers(arn, owner))?.[1],
             // The endpoints of AWS that the emulator stands for speak TLS.
             context: { "aws:SecureTransport": "true", ...context },
         });

@@ -9,14 +9,14 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 import { GetObjectCommand } from "@aws-sdk/client-s3";
-import { Command, CommanderError, Option } from "@commander-js/extra-typings";
+import { Command, Option } from "@commander-js/extra-typings";
 
 import { engineNames } from "../contract/engine";
-import { parseStep } from "../contract/progress";
-import { storyLine } from "./stateLanguage/story";
+import { messageOf } from "../contract/errors";
 import { imageId } from "./image";
 import { type Lab, startLab } from "./lab";
-import { run } from "./processes";
+import { configurationOf } from "./stackFiles";
+import { storyLine } from "./stateLanguage/story";
 
 const program = new Command()
     .name("npm run lab --")
@@ -32,20 +32,12 @@ const program = new Command()
     .option("--input <JSON>", "input of the execution; $BUCKET in it stands for the stack's bucket")
     .option("--quiet", "leave out the log of the build")
     .showHelpAfterError()
-    .exitOverride();
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
 
 type Options = ReturnType<typeof program.opts>;
 
-/** The steps that have ended, and the one that goes on since then. */
-const steps: { readonly name: string; readonly seconds: number }[] = [];
-let current = { name: "Start the lab", since: performance.now() };
-
-/** Ends the current step and begins another, under a heading of its own unless it is a part of what goes on. */
-function begin(name: string, isPart = false): void {
-    const now = performance.now();
-    steps.push({ name: current.name, seconds: (now - current.since) / 1000 });
-    current = { name, since: now };
-    if (!isPart) console.log(`\n${name}`);
+function begin(heading: string): void {
+    console.log(`\n${heading}`);
 }
 
 function tell(line: string): void {
@@ -53,15 +45,10 @@ function tell(line: string): void {
 }
 
 async function main(): Promise<number> {
-    const options = program.parse().opts();
+    const { engine, encryption, image: reference, ...options } = program.parse().opts();
     const abort = new AbortController();
-    console.log(current.name);
-    const starting = startLab({
-        engine: options.engine,
-        configuration: { "ecr-image-export:encryption": options.encryption },
-        tell,
-        ...(options.image === undefined ? {} : { reference: options.image }),
-    });
+    console.log("Start the lab");
+    const starting = startLab({ configuration: configurationOf({ engine, encryption }), reference, tell });
     // A signal ends the lab in order: the build is stopped, then every server. Another one does not cut that short.
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
         process.on(signal, () => {
@@ -79,7 +66,7 @@ async function main(): Promise<number> {
     }
 }
 
-async function exportOnce(lab: Lab, options: Options, signal: AbortSignal): Promise<number> {
+async function exportOnce(lab: Lab, options: Pick<Options, "input" | "quiet">, signal: AbortSignal): Promise<number> {
     const { image } = lab;
     const bucket = String(lab.stack.outputs["artifactBucketName"]);
     const key = `images/${image.repository.name.replaceAll("/", "-")}-${image.tag ?? "latest"}.tar`;
@@ -93,9 +80,7 @@ async function exportOnce(lab: Lab, options: Options, signal: AbortSignal): Prom
         tell(storyLine(event));
     };
     lab.watcher.log = (line) => {
-        const step = parseStep(line);
-        if (step !== undefined) begin(`  Build: ${step}`, true);
-        if (!options.quiet) tell(`build: ${line}`);
+        if (options.quiet !== true) tell(`build: ${line}`);
     };
     const result = await lab.execute(input, signal);
     if (result.status === "ABORTED") {
@@ -124,8 +109,6 @@ async function exportOnce(lab: Lab, options: Options, signal: AbortSignal): Prom
     } else {
         problems.push(`the same request again did not succeed: ${JSON.stringify(again)}`);
     }
-    begin("Seconds");
-    for (const { name, seconds } of steps) tell(`${seconds.toFixed(1).padStart(6)}  ${name}`);
     for (const problem of problems) console.error(`\nFAILED: ${problem}`);
     return problems.length === 0 ? 0 : 1;
 }
@@ -144,9 +127,9 @@ async function verify(lab: Lab, output: Record<string, unknown>): Promise<string
     await pipeline(object.Body, createWriteStream(file));
     const hash = createHash("sha256");
     await pipeline(createReadStream(file), hash);
-    await run("docker", ["--host", lab.docker.host, "image", "prune", "--all", "--force"]);
-    await run("docker", ["--host", lab.docker.host, "load", "--input", file]);
-    const loaded = await imageId(lab.docker.host, lab.image.uri);
+    await lab.docker.run("image", "prune", "--all", "--force");
+    await lab.docker.run("load", "--input", file);
+    const loaded = await imageId(lab.docker, lab.image.uri);
 
     const compare = (what: string, actual: unknown, expected: unknown) =>
         actual === expected ? [] : [`${what} is ${String(actual)}, expected ${String(expected)}`];
@@ -179,8 +162,7 @@ main().then(
         process.exitCode = code;
     },
     (error: unknown) => {
-        const isUsage = error instanceof CommanderError;
-        if (!isUsage) console.error(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
-        process.exitCode = isUsage && error.exitCode !== 0 ? 2 : Number(!isUsage);
+        console.error(`FAILED: ${messageOf(error)}`);
+        process.exitCode = 1;
     },
 );

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 
 /** What the lab has started, and stops again. */
 export interface Stoppable {
@@ -11,39 +12,25 @@ export interface Stoppable {
     readonly stop: () => Promise<void>;
 }
 
-/** A server that is ready, and what its log has said by then. */
-export interface RunningProcess extends Stoppable {
-    readonly ready: RegExpExecArray;
-}
-
-/** Options of {@link startProcess}. */
-export interface StartOptions {
-    /** Folder of the lab, in which the log is. */
-    readonly folder: string;
-    /** Environment of the process, on top of the lab's own. */
-    readonly env?: Record<string, string>;
-    /** What its log says when it is ready for use. */
-    readonly ready: RegExp;
+/** A server that listens on 127.0.0.1. */
+export interface Listening extends Stoppable {
+    readonly port: number;
 }
 
 /**
  * Runs a command to its end.
  *
+ * @param env Environment, on top of the lab's own.
  * @returns what it wrote to standard output.
- * @throws Error with the end of what it wrote to standard error, when it fails.
+ * @throws Error with what it wrote to standard error, when it fails.
  */
 export async function run(
     command: string,
     args: readonly string[],
-    options: { readonly env?: Record<string, string> } = {},
+    { env }: { readonly env?: Record<string, string> } = {},
 ): Promise<string> {
-    const limits = { env: { ...process.env, ...options.env }, maxBuffer: 64 * 1024 * 1024 };
-    return new Promise((resolve, reject) => {
-        execFile(command, args, limits, (error, stdout, stderr) => {
-            if (error === null) resolve(stdout);
-            else reject(new Error(`${command} ${args.join(" ")}: ${lastLines(stderr || error.message)}`));
-        });
-    });
+    const options = { env: { ...process.env, ...env }, maxBuffer: 64 * 1024 * 1024 };
+    return (await promisify(execFile)(command, args, options)).stdout;
 }
 
 /** The variable by which whatever belongs to a lab is found: it holds the lab's folder. */
@@ -80,14 +67,17 @@ export function watchOver(folder: string): Stoppable {
 /**
  * Starts a server, in a process group of its own, and waits until it is ready.
  *
+ * @param env Environment, on top of the lab's own.
+ * @param folder Folder of the lab, in which the log is.
+ * @param ready What the log says when the server is ready for use, with the port as its group, where there is one.
  * @throws Error with the end of its log, when it ends before it is ready or is not ready within two minutes.
  */
 export async function startProcess(
     command: string,
     args: readonly string[],
-    { folder, env, ready }: StartOptions,
-): Promise<RunningProcess> {
-    const logFile = join(folder, `${command.split("/").at(-1) ?? ""}.log`);
+    { folder, env, ready }: { readonly folder: string; readonly env?: Record<string, string>; readonly ready: RegExp },
+): Promise<Listening> {
+    const logFile = join(folder, `${command}.log`);
     const log = openSync(logFile, "a");
     const child = spawn(command, args, {
         env: { ...process.env, ...env, [labVariable]: folder },
@@ -96,25 +86,26 @@ export async function startProcess(
     });
     closeSync(log);
     const life = { ended: false };
-    const end = Promise.race(["exit", "error"].map((event) => once(child, event))).finally(() => {
-        life.ended = true;
-    });
-    end.catch(() => undefined); // told by its log
+    const end = once(child, "exit")
+        .catch(() => undefined) // told by its log
+        .finally(() => {
+            life.ended = true;
+        });
     const stop = async () => {
         if (!life.ended) signal(child.pid, "SIGTERM");
-        await Promise.race([end, sleep(10_000, undefined, { ref: false })]).catch(() => undefined);
+        await Promise.race([end, sleep(10_000, undefined, { ref: false })]);
         // What is left of the group: children that the server did not take with it.
         signal(child.pid, "SIGKILL");
-        await end.catch(() => undefined);
+        await end;
     };
     const deadline = Date.now() + 120_000;
     for (;;) {
         const said = readFileSync(logFile, "utf8");
         const match = ready.exec(said);
-        if (match !== null) return { stop, ready: match };
+        if (match !== null) return { stop, port: Number(match[1]) };
         if (life.ended || Date.now() > deadline) {
             await stop();
-            throw new Error(`${command} did not start:\n${lastLines(said)}`);
+            throw new Error(`${command} did not start:\n${said.trim().split("\n").slice(-15).join("\n")}`);
         }
         await sleep(50);
     }
@@ -127,8 +118,4 @@ function signal(group: number | undefined, name: NodeJS.Signals): void {
     } catch {
         // The group has ended.
     }
-}
-
-function lastLines(text: string): string {
-    return text.trim().split("\n").slice(-15).join("\n");
 }

@@ -13,33 +13,30 @@ import { join } from "node:path";
 
 import { parseEcrHost, repositoryArn } from "../contract/image";
 import type { Account } from "./account";
-import { handOn, listen, type Listening } from "./http";
-import { run } from "./processes";
-import type { Registry } from "./servers";
+import { handOn, listen } from "./http";
+import { type Listening, run } from "./processes";
 
-/** Arguments of {@link startRegistryGateway}. */
-export interface RegistryGatewayArgs {
+/** What the gateway stands between. */
+interface Setting {
     readonly account: Account;
     /** The hosts of ECR that the gateway stands for. */
     readonly hosts: readonly string[];
-    /** The real registry. */
-    readonly registry: Registry;
+    /** Port of the real registry. */
+    readonly registryPort: number;
     /** Folder for certificates. */
     readonly folder: string;
 }
 
-/** A running gateway. */
-export interface RegistryGateway extends Listening {
-    /** File with the system's certificate authorities and the lab's own. */
-    readonly authoritiesFile: string;
-}
-
-/** Starts the gateway. */
-export async function startRegistryGateway(args: RegistryGatewayArgs): Promise<RegistryGateway> {
-    const { key, cert, authoritiesFile } = await makeCertificate(args);
+/**
+ * Starts the gateway.
+ *
+ * @returns also the file with the system's certificate authorities and the lab's own.
+ */
+export async function startRegistryGateway(setting: Setting): Promise<Listening & { authoritiesFile: string }> {
+    const { key, cert, authoritiesFile } = await makeCertificate(setting);
     const imported = new Set<string>();
     const registry = createTlsServer({ key, cert }, (incoming, response) => {
-        answer(args, imported, incoming, response).catch((error: unknown) => {
+        answer(setting, imported, incoming, response).catch((error: unknown) => {
             response.writeHead(500).end(String(error));
         });
     });
@@ -49,7 +46,7 @@ export async function startRegistryGateway(args: RegistryGatewayArgs): Promise<R
     proxy.on("connect", (incoming: IncomingMessage, socket: Socket) => {
         const [host = "", port = "443"] = (incoming.url ?? "").split(":");
         socket.on("error", () => socket.destroy());
-        if (args.hosts.includes(host)) {
+        if (setting.hosts.includes(host)) {
             socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
             registry.emit("connection", socket);
         } else {
@@ -71,12 +68,11 @@ function tunnel(host: string, port: number, socket: Socket): void {
 }
 
 async function answer(
-    args: RegistryGatewayArgs,
+    { account, registryPort: port }: Setting,
     imported: Set<string>,
     incoming: IncomingMessage,
     response: ServerResponse,
 ): Promise<void> {
-    const { account, registry } = args;
     const host = (incoming.headers.host ?? "").split(":")[0] ?? "";
     const place = parseEcrHost(host);
     const basic = /^Basic (.+)$/.exec(incoming.headers.authorization ?? "")?.[1] ?? "";
@@ -87,12 +83,9 @@ async function answer(
         sendError(response, 401, "UNAUTHORIZED", "authorization failed: no basic auth credentials");
         return;
     }
-    // The real registry has a login of its own.
-    const authorization = `Basic ${Buffer.from(registry.userAndPassword).toString("base64")}`;
-    const onward = { port: registry.port, headers: { authorization } };
     const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(incoming.url ?? "") ?? [];
     if (repository === undefined || reference === undefined) {
-        await handOn(incoming, response, onward);
+        await handOn(incoming, response, { port });
         return;
     }
     // Where the images of a repository below the prefix of a rule come from: the lab's registry has them by that name.
@@ -101,10 +94,10 @@ async function answer(
     // By digest ECR finds only what it has imported: github.com/aws/containers-roadmap/issues/2837
     const isTag = kind === "manifests" && !reference.includes(":");
     const imports = upstream !== undefined && !imported.has(repository) && isTag;
-    const arn = repositoryArn({ ...place, name: repository });
-    for (const action of neededActions(kind === "manifests", incoming.method ?? "", imports)) {
-        const refusal = await account.iam.refusal(login.accessKeyId, action, arn);
-        if (refusal === undefined) continue;
+    const resource = repositoryArn({ ...place, name: repository });
+    const actions = neededActions(kind === "manifests", incoming.method ?? "", imports);
+    const refusal = await account.iam.refusal(login.accessKeyId, ...actions.map((action) => ({ action, resource })));
+    if (refusal !== undefined) {
         sendError(response, 403, "DENIED", refusal);
         return;
     }
@@ -113,7 +106,7 @@ async function answer(
         sendError(response, 404, "NAME_UNKNOWN", `The repository with name '${repository}' does not exist`);
         return;
     }
-    await handOn(incoming, response, { ...onward, path: `/v2/${upstream ?? repository}/${kind ?? ""}/${reference}` });
+    await handOn(incoming, response, { port, path: `/v2/${upstream ?? repository}/${kind ?? ""}/${reference}` });
 }
 
 /**
@@ -134,7 +127,7 @@ function sendError(response: ServerResponse, status: number, code: string, messa
 }
 
 /** A certificate for the hosts, signed by an authority that lives as long as the lab. */
-async function makeCertificate({ hosts, folder }: RegistryGatewayArgs) {
+async function makeCertificate({ hosts, folder }: Setting) {
     const file = (name: string) => join(folder, name);
     const certify = (name: string, subject: string, ...more: readonly string[]) => {
         const key = `-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ${file(`${name}.key`)}`;

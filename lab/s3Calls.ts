@@ -7,29 +7,16 @@ import type { IncomingMessage } from "node:http";
 import { GetBucketEncryptionCommand, HeadObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 
 import type { AwsLocation } from "../contract/aws";
-
-/** An action, and what it is asked of. */
-export interface ApiCall {
-    readonly action: string;
-    readonly resource: string;
-    /** Condition keys of the request and their values. */
-    readonly context?: Record<string, string>;
-}
-
-/** A key of KMS, as a bucket or an object names it. */
-interface Encryption {
-    readonly keyArn?: string | undefined;
-    readonly bucketKey?: boolean | undefined;
-}
+import type { Access } from "./iam";
 
 type Request = ReturnType<typeof read>;
 
 /**
- * The calls that a request comes to; none where the lab does not know it.
+ * What a request asks for; nothing where the lab does not know it.
  *
  * @param s3 The emulator's S3.
  */
-export async function s3Calls(s3: S3Client, location: AwsLocation, incoming: IncomingMessage): Promise<ApiCall[]> {
+export async function s3Calls(s3: S3Client, location: AwsLocation, incoming: IncomingMessage): Promise<Access[]> {
     const request = read(location, incoming);
     const call = callToS3(request);
     if (call === undefined) return [];
@@ -37,48 +24,37 @@ export async function s3Calls(s3: S3Client, location: AwsLocation, incoming: Inc
     return kmsCall === undefined ? [call] : [call, kmsCall];
 }
 
-function read({ partition }: AwsLocation, incoming: IncomingMessage) {
+function read({ partition }: AwsLocation, { method = "", url = "", headers }: IncomingMessage) {
     // Not `new URL`, which would take `..` for a folder, where S3 takes it for a part of the key.
-    const [path = "", query = ""] = (incoming.url ?? "").split("?", 2);
+    const [path = "", query = ""] = url.split("?", 2);
     const [bucket = "", ...rest] = path.slice(1).split("/");
-    const key = rest.map(decodeURIComponent).join("/");
+    const key = rest.map(decodeURIComponent).join("/"); // empty where the request is about the bucket
     const bucketArn = `arn:${partition}:s3:::${bucket}`;
-    const headers: Readonly<Record<string, unknown>> = incoming.headers;
-    const parameters = new URLSearchParams(query);
-    // The key is empty where the request is about the bucket.
-    return {
-        method: incoming.method ?? "",
-        bucket,
-        key,
-        parameters,
-        headers,
-        bucketArn,
-        objectArn: `${bucketArn}/${key}`,
-    };
+    const objectArn = `${bucketArn}/${key}`;
+    return { method, bucket, key, parameters: new URLSearchParams(query), headers, bucketArn, objectArn };
 }
 
 /** Action and resource, by method and query: docs.aws.amazon.com/AmazonS3/latest/API/API_Operations.html */
-function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Request): ApiCall | undefined {
-    const call = (action: string, resource: string) => ({ action: `s3:${action}`, resource });
+function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Request): Access | undefined {
+    const reads = method === "GET" || method === "HEAD";
     if (key === "") {
         const prefix = parameters.get("prefix");
-        const listing = { ...call("ListBucket", bucketArn), ...(prefix && { context: { "s3:prefix": prefix } }) };
-        return method === "GET" || method === "HEAD" ? listing : undefined;
+        const context = prefix ? { "s3:prefix": prefix } : {};
+        return reads ? { action: "s3:ListBucket", resource: bucketArn, context } : undefined;
     }
-    const upload = parameters.has("uploads") || parameters.has("uploadId");
-    if (method === "PUT" || (method === "POST" && upload)) {
+    const ofUpload = parameters.has("uploads") || parameters.has("uploadId");
+    const version = parameters.has("versionId") ? "Version" : "";
+    if (method === "PUT" || (method === "POST" && ofUpload)) {
         // docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html: condition keys that stand for headers
         const named = Object.entries(headers).filter(([name]) => name.startsWith("x-amz-server-side-encryption"));
         const context = Object.fromEntries(named.map(([name, value]) => [`s3:${name}`, String(value)]));
-        return { ...call("PutObject", objectArn), context };
+        return { action: "s3:PutObject", resource: objectArn, context };
     }
-    if (method === "DELETE" && upload) return call("AbortMultipartUpload", objectArn);
     if (method === "DELETE") {
-        return call(parameters.has("versionId") ? "DeleteObjectVersion" : "DeleteObject", objectArn);
+        return { action: ofUpload ? "s3:AbortMultipartUpload" : `s3:DeleteObject${version}`, resource: objectArn };
     }
     // Who names a version needs the permission for versions, and for nothing but them (API_GetObject).
-    const get = parameters.has("versionId") ? "GetObjectVersion" : "GetObject";
-    return method === "GET" || method === "HEAD" ? call(get, objectArn) : undefined;
+    return reads ? { action: `s3:GetObject${version}`, resource: objectArn } : undefined;
 }
 
 /**
@@ -86,7 +62,7 @@ function callToS3({ method, key, parameters, headers, bucketArn, objectArn }: Re
  * object's when it is read. A HEAD needs no key:
  * docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions
  */
-async function callToKms(s3: S3Client, { region }: AwsLocation, request: Request): Promise<ApiCall | undefined> {
+async function callToKms(s3: S3Client, { region }: AwsLocation, request: Request): Promise<Access | undefined> {
     const { method, parameters, bucketArn, objectArn } = request;
     const writes = method === "PUT" || method === "POST";
     if (!writes && method !== "GET") return undefined;
@@ -103,20 +79,20 @@ async function callToKms(s3: S3Client, { region }: AwsLocation, request: Request
 }
 
 /** As the headers say, or else as the bucket's default says, which is what the parts of an upload are taken to have. */
-async function encryptionOfUpload(s3: S3Client, { bucket, headers }: Request): Promise<Encryption> {
+async function encryptionOfUpload(s3: S3Client, { bucket, headers }: Request) {
     // A bucket that does not exist, or is not the lab's, has none: the call itself is refused then.
     const answer = await s3.send(new GetBucketEncryptionCommand({ Bucket: bucket })).catch(() => undefined);
     const rule = answer?.ServerSideEncryptionConfiguration?.Rules?.[0];
-    const given = headers["x-amz-server-side-encryption-aws-kms-key-id"] as string | undefined;
-    const isGiven = "x-amz-server-side-encryption" in headers;
-    const keyArn = isGiven ? given : rule?.ApplyServerSideEncryptionByDefault?.KMSMasterKeyID;
+    const keyArn =
+        "x-amz-server-side-encryption" in headers
+            ? (headers["x-amz-server-side-encryption-aws-kms-key-id"] as string | undefined)
+            : rule?.ApplyServerSideEncryptionByDefault?.KMSMasterKeyID;
     return { keyArn, bucketKey: rule?.BucketKeyEnabled };
 }
 
 /** As the object is stored; without a key where it does not exist. */
-async function encryptionOf(s3: S3Client, { bucket, key, parameters }: Request): Promise<Encryption> {
-    const version = parameters.get("versionId");
-    const object = { Bucket: bucket, Key: key, ...(version !== null && { VersionId: version }) };
+async function encryptionOf(s3: S3Client, { bucket, key, parameters }: Request) {
+    const object = { Bucket: bucket, Key: key, VersionId: parameters.get("versionId") ?? undefined };
     const answer = await s3.send(new HeadObjectCommand(object)).catch(() => undefined);
     return { keyArn: answer?.SSEKMSKeyId, bucketKey: answer?.BucketKeyEnabled };
 }

@@ -2,77 +2,55 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import type { Listening } from "./http";
-import { run, startProcess, type Stoppable } from "./processes";
+import { type Listening, run, startProcess, type Stoppable } from "./processes";
 
 /** Starts moto, the emulator of the AWS API, for one account. */
-export async function startEmulator(command: string, accountId: string, folder: string): Promise<Listening> {
-    const { stop, ready } = await startProcess(command, ["-H", "127.0.0.1", "-p", "0"], {
-        folder,
-        env: { MOTO_ACCOUNT_ID: accountId },
-        ready: /Running on http:\/\/127\.0\.0\.1:(\d+)/,
-    });
-    return { stop, port: Number(ready[1]) };
-}
-
-/** A registry that wants a login. */
-export interface Registry extends Listening {
-    readonly userAndPassword: string;
+export function startEmulator(accountId: string, folder: string): Promise<Listening> {
+    const ready = /Running on http:\/\/127\.0\.0\.1:(\d+)/;
+    const env = { MOTO_ACCOUNT_ID: accountId };
+    return startProcess("moto_server", ["-H", "127.0.0.1", "-p", "0"], { folder, env, ready });
 }
 
 /** Starts a registry (CNCF Distribution). */
-export async function startRegistry(userAndPassword: string, folder: string): Promise<Registry> {
-    const [user = "", password = ""] = userAndPassword.split(":");
-    writeFileSync(join(folder, "htpasswd"), await run("htpasswd", ["-Bbn", user, password]));
-    const configuration = {
-        version: 0.1,
-        log: { level: "info" },
-        storage: { filesystem: { rootdirectory: join(folder, "registry") } },
-        auth: { htpasswd: { realm: "lab", path: join(folder, "htpasswd") } },
-        http: { addr: "127.0.0.1:0" },
-    };
+export function startRegistry(folder: string): Promise<Listening> {
+    const storage = { filesystem: { rootdirectory: join(folder, "registry") } };
     const file = join(folder, "registry.yml");
-    writeFileSync(file, JSON.stringify(configuration));
-    const { stop, ready } = await startProcess("docker-registry", ["serve", file], {
-        folder,
-        ready: /listening on 127\.0\.0\.1:(\d+)/,
-    });
-    return { stop, port: Number(ready[1]), userAndPassword };
+    writeFileSync(file, JSON.stringify({ version: 0.1, storage, http: { addr: "127.0.0.1:0" } }));
+    return startProcess("docker-registry", ["serve", file], { folder, ready: /listening on 127\.0\.0\.1:(\d+)/ });
 }
 
 /** A Docker daemon of the lab's own. */
 export interface DockerDaemon extends Stoppable {
     /** Value of `DOCKER_HOST` that leads to it. */
     readonly host: string;
+    /** Runs a command of Docker's with it, and gives what that has written. */
+    readonly run: (...command: readonly string[]) => Promise<string>;
 }
 
 /**
  * Starts a Docker daemon beside any that the machine has, without networks: it pulls and saves, it runs nothing. Its
  * containerd is its own as well, since the daemon would put its images into that of the machine.
  *
- * @param environment Proxy and certificate authorities, which are the daemon's way to the lab's registry; a `PATH`, where not
+ * @param env Proxy and certificate authorities, which are the daemon's way to the lab's registry; a `PATH`, where not
  *     the machine's own daemon is to be started.
  * @param further Further options of `dockerd`.
  */
 export async function startDockerDaemon(
     folder: string,
-    environment: Record<string, string>,
+    env: Record<string, string>,
     further: readonly string[] = [],
 ): Promise<DockerDaemon> {
     const root = join(folder, "docker");
     const file = (name: string) => join(root, name);
     mkdirSync(root);
-    const containerdConfiguration = [
-        "version = 2",
-        `root = "${file("containerd")}"`,
-        `state = "${file("containerd-state")}"`,
-        'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
-        `[grpc]\naddress = "${file("containerd.sock")}"`,
+    writeFileSync(file("containerd.toml"), 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]');
+    const containerdOptions = [
+        ...["--config", file("containerd.toml"), "--address", file("containerd.sock")],
+        ...["--root", file("containerd"), "--state", file("containerd-state")],
     ];
-    writeFileSync(file("containerd.toml"), containerdConfiguration.join("\n"));
-    const containerd = await startProcess("containerd", ["--config", file("containerd.toml")], {
+    const containerd = await startProcess("containerd", containerdOptions, {
         folder,
-        env: environment,
+        env,
         ready: /successfully booted/,
     });
     // An empty configuration: that of the machine's own daemon is not this one's.
@@ -85,13 +63,14 @@ export async function startDockerDaemon(
         ...["--bridge=none", "--iptables=false", "--ip6tables=false"],
         ...further,
     ];
-    const starting = startProcess("dockerd", options, { folder, env: environment, ready: /API listen on/ });
+    const starting = startProcess("dockerd", options, { folder, env, ready: /API listen on/ });
     const dockerd = await starting.catch(async (error: unknown) => {
         await containerd.stop();
         throw error;
     });
     return {
         host,
+        run: (...command) => run("docker", ["--host", host, ...command]),
         stop: async () => {
             await dockerd.stop();
             await containerd.stop();

@@ -2,36 +2,38 @@
  * An execution on this machine: runs the declared definition in the interpreter of stateLanguage/, and serves its integrations as
  * Step Functions does: by calls of AWS's API, under the state machine's role.
  */
-import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
+import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 
-import type { DeclaredStateMachine } from "./account";
+import type { Account, Machine } from "./account";
 import { type AwsApi, AwsError, type Caller, type Fields } from "./awsApi";
 import type { Execution, ExecutionResult } from "./executions";
-import type { Clock, HistoryEvent } from "./stateLanguage/host";
 import { execute as interpret } from "./stateLanguage/interpreter";
-import { type Machine, readMachine } from "./stateLanguage/machine";
+import { type Machine as Definition, readMachine } from "./stateLanguage/machine";
 import { StateError } from "./stateLanguage/stateError";
 
-/** What an execution runs with. */
-export interface ExecutionHost {
-    readonly api: Pick<AwsApi, "call" | "require">;
-    /** A session of the state machine's role, and S3 as it sees it. */
-    readonly caller: Caller;
-    readonly s3: S3Client;
+/** What executions run with. */
+interface Setting {
+    readonly account: Account;
+    readonly machine: Machine;
+    readonly api: AwsApi;
     /** Waits for the end of a build or of an execution, as Step Functions does by events. */
-    readonly endOf: (id: string) => Promise<unknown>;
-    readonly clock: Clock;
-    /** Takes the execution's history, as it happens. */
-    readonly tell: (event: HistoryEvent) => void;
+    readonly endOf: (id: string) => Promise<void>;
 }
 
-const machines = new WeakMap<DeclaredStateMachine, Machine>();
+/** An execution's own way to AWS: a session of the state machine's role, and S3 as it sees it. */
+interface Session {
+    readonly execution: Execution;
+    readonly caller: Caller;
+    readonly s3: S3Client;
+}
 
-/** A state machine as its definition describes it, which is read once. */
-function machineOf(declared: DeclaredStateMachine): Machine {
-    const machine = machines.get(declared) ?? readMachine(JSON.parse(declared.definition), isServed);
-    machines.set(declared, machine);
-    return machine;
+/**
+ * Reads the definition of a state machine.
+ *
+ * @throws Error when it has what the lab does not know.
+ */
+export function readDefinition(definition: string): Definition {
+    return readMachine(JSON.parse(definition), isServed);
 }
 
 function isServed(resource: string): boolean {
@@ -44,36 +46,44 @@ function nameOf(resource: string): string {
 }
 
 /** Runs an execution to its end. */
-export async function execute(
-    host: ExecutionHost,
-    machine: DeclaredStateMachine,
-    execution: Execution,
-): Promise<ExecutionResult> {
-    const { name, arn: Id } = execution;
+export async function execute(setting: Setting, execution: Execution): Promise<ExecutionResult> {
+    const { api } = setting;
+    const { endpoint, clock, watcher } = setting.machine;
+    const { iam, location, stateMachines } = setting.account;
+    const declared = stateMachines.get(execution.machineArn);
+    if (declared === undefined) throw new Error(`The stack declares no ${execution.machineArn}.`);
+    const { arn: machineArn, name: Name, roleArn: RoleArn } = declared;
+    const credentials = await iam.assume(RoleArn, "states.amazonaws.com", machineArn);
+    const { region } = location;
+    const s3 = new S3Client({ region, endpoint, credentials, forcePathStyle: true, maxAttempts: 1 });
+    const caller = { accessKeyId: credentials.accessKeyId, region };
+    const session = { execution, caller, s3 };
     const context = {
-        Execution: { Id, Name: name, RoleArn: machine.roleArn, StartTime: host.clock.now().toISOString() },
-        StateMachine: { Id: machine.arn, Name: machine.name },
+        Execution: { Id: execution.arn, Name: execution.name, RoleArn, StartTime: clock.now().toISOString() },
+        StateMachine: { Id: machineArn, Name },
     };
-    return (await interpret(machineOf(machine), execution.input, context, {
-        clock: host.clock,
+    const outcome = await interpret(declared.definition, execution.input, context, {
+        clock,
         signal: execution.signal,
-        call: (resource, parameters, signal) => serve(host, execution, nameOf(resource), parameters as Fields, signal),
-        tell: host.tell,
+        call: (resource, parameters, signal) => serve(setting, session, nameOf(resource), parameters as Fields, signal),
+        tell: (event) => watcher.tell?.(event),
         readObject: async (Bucket, Key) => {
-            const { Body } = await host.s3.send(new GetObjectCommand({ Bucket, Key }));
+            const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key }));
             return (await Body?.transformToString()) ?? "";
         },
         writeObject: async (Bucket, Key, Body) => {
-            await host.s3.send(new PutObjectCommand({ Bucket, Key, Body })).catch((error: unknown) => {
+            await s3.send(new PutObjectCommand({ Bucket, Key, Body })).catch((error: unknown) => {
                 throw new StateError("States.ResultWriterFailed", String(error));
             });
         },
         startChild: async (childArn) => {
-            await named("StepFunctions", host.api.require(host.caller, "states:StartExecution", machine.arn));
-            await named("StepFunctions", host.api.require(host.caller, "states:DescribeExecution", childArn));
+            await named("StepFunctions", api.require(caller, "states:StartExecution", machineArn));
+            await named("StepFunctions", api.require(caller, "states:DescribeExecution", childArn));
         },
         countMap: (run) => execution.mapRuns.set(run.mapRunArn, run),
-    })) as ExecutionResult;
+    });
+    s3.destroy();
+    return outcome as ExecutionResult;
 }
 
 /** A call of the API that is a Task of its own, and how the names of its errors begin. */
@@ -130,17 +140,16 @@ const jobs: Readonly<Record<string, Job | undefined>> = {
 };
 
 async function serve(
-    host: ExecutionHost,
-    execution: Execution,
+    { api, endOf }: Setting,
+    { execution, caller, s3 }: Session,
     resource: string,
     parameters: Fields,
     signal: AbortSignal,
 ): Promise<unknown> {
-    if (resource === "aws-sdk:s3:headObject") return headObject(host, parameters as never);
+    if (resource === "aws-sdk:s3:headObject") return headObject(s3, parameters as never);
     const job = jobs[resource];
     const { action, errors } = job ?? calls[resource] ?? { action: resource, errors: "" };
-    const call = async (asked: string, fields: Fields) =>
-        (await named(errors, host.api.call(host.caller, asked, fields))) ?? {};
+    const call = async (asked: string, fields: Fields) => (await named(errors, api.call(caller, asked, fields))) ?? {};
     const started = (start: Fields) => call(action, recased(withJson(start), "toLowerCase") as Fields);
     if (job === undefined) return recased(await started(parameters), "toUpperCase");
 
@@ -156,7 +165,7 @@ async function serve(
     const stop = () => void call(...job.stop(id)).catch(() => undefined); // what may not be stopped goes on
     if (signal.aborted) stop();
     signal.addEventListener("abort", stop);
-    await host.endOf(id);
+    await endOf(id);
     signal.removeEventListener("abort", stop);
     const described = recased(await call(...job.describe(id)), "toUpperCase");
     const { status, told, result } = job.result(described as never);
@@ -202,7 +211,7 @@ async function named<T>(service: string, call: Promise<T>): Promise<T> {
     }
 }
 
-async function headObject({ s3 }: ExecutionHost, parameters: { Bucket: string; Key: string }): Promise<unknown> {
+async function headObject(s3: S3Client, parameters: { Bucket: string; Key: string }): Promise<unknown> {
     try {
         const { ContentLength, ETag, Metadata, VersionId } = await s3.send(new HeadObjectCommand(parameters));
         return { ContentLength, ETag, Metadata, VersionId };

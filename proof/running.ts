@@ -10,6 +10,7 @@ import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import type { EngineName } from "../contract/engine";
 import type { Event } from "../lab/events";
 import { permission } from "../lab/iam";
+import { describeImage } from "../lab/image";
 import { type Lab, startLab } from "../lab/lab";
 import type { ExecutionResult } from "../lab/executions";
 import { configurationOf } from "../lab/stackFiles";
@@ -69,12 +70,12 @@ const toImport = Array.from({ length: 12 }, (_, index) => `library/${index}`);
 let imports = 0;
 
 /** What the lab is configured with, so that every statement that it can need is there. */
-const configuration = configurationOf({
+const configuration = {
     repositoryArns: toImport.map((name) => `arn:aws:ecr:ap-northeast-1:111122223333:repository/mirror/${name}`),
     pullThroughCache: [{ prefix: "mirror", upstreamRegistryUrl: upstream }],
     encryption: "kms",
     triggers: { onPush: { repositories: ["nginx"] } },
-});
+};
 
 /** All that the lab is asked to do. A statement whose actions none of this needs is proven by documentation, or goes. */
 const works: readonly Work[] = [
@@ -106,12 +107,12 @@ const works: readonly Work[] = [
     {
         name: "a push",
         run: async (lab) => {
-            for (const delivery of await lab.deliver(await pushOf(lab, "there"))) {
+            for (const delivery of await lab.services.deliver(await pushOf(lab, "there"))) {
                 if ("undelivered" in delivery) return { failed: true, told: delivery.undelivered };
                 const failure = failureOf(await delivery.execution.result);
                 if (failure !== undefined) return failure;
             }
-            const started = [...lab.executions].filter(([arn]) => arn.includes(":push-"));
+            const started = [...lab.services.executions.byArn].filter(([arn]) => arn.includes(":push-"));
             if (started.length === 0) return { failed: false, told: "a push starts no export" };
             const results = await Promise.all(started.map(([, { result }]) => result));
             return results.map(failureOf).find((failure) => failure !== undefined);
@@ -137,7 +138,11 @@ const works: readonly Work[] = [
 export async function proveByRunning(engine: EngineName, tell: (line: string) => void): Promise<string[]> {
     // What is denied stays denied: the attempts of the state machines need not wait.
     const clock = { ...realClock, wait: () => Promise.resolve() };
-    const lab = await startLab({ engine, configuration, clock, tell: () => undefined });
+    const lab = await startLab({
+        configuration: configurationOf({ engine, ...configuration }),
+        clock,
+        tell: () => undefined,
+    });
     const problems: string[] = [];
     try {
         await prepare(lab);
@@ -179,7 +184,7 @@ async function prepare(lab: Lab): Promise<void> {
 /** What Amazon ECR tells of a push: docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
 async function pushOf(lab: Lab, tag: string): Promise<Event> {
     const { accountId: account, name, region } = lab.image.repository;
-    const image = await lab.describeImage(name, tag);
+    const image = await describeImage(lab.registryPort, name, tag);
     return {
         id: randomUUID(),
         source: "aws.ecr",

@@ -9,7 +9,7 @@ import { HeadObjectCommand } from "@aws-sdk/client-s3";
 
 import { verifyArchive } from "../../exporter/archive/verify";
 import { type Credentials, permission } from "../../lab/iam";
-import { imageId } from "../../lab/image";
+import { describeImage, imageId } from "../../lab/image";
 import type { Lab } from "../../lab/lab";
 import { flip, isNamed } from "../exporter/support/damage";
 import { pseudoRandom } from "../exporter/support/images";
@@ -87,7 +87,7 @@ for (const engine of ["docker", "stream"] as const) {
             assert.equal(loaded.exitCode, 0, loaded.stderr);
             assert.match(loaded.stdout, /already there, and verified/);
             assert.match(loaded.stdout, /^docker +Loaded image: /m);
-            assert.equal(await imageId(lab.docker.host, lab.image.uri), lab.imageId);
+            assert.equal(await imageId(lab.docker, lab.image.uri), lab.imageId);
         });
 
         it("verifies an archive in S3 and as a file, and names what is damaged", async () => {
@@ -147,14 +147,14 @@ for (const engine of ["docker", "stream"] as const) {
 
         it("exports on this machine from the registry, to a file and to S3", async () => {
             const role =
-                [...lab.iam.roles.values()].find(({ name }) => name.includes("build-role")) ??
+                [...lab.iam.roles.values()].find(({ arn }) => arn.includes("build-role")) ??
                 assert.fail("no role of builds");
             const builder = lab.iam.openSession(role);
             const own = path.join(folder, "own.tar");
             const { exitCode, stderr, stdout } = await cli(builder, "run", lab.image.uri, own, "--json");
             assert.equal(exitCode, 0, stderr);
             const { imageDigest } = JSON.parse(stdout) as { imageDigest: string };
-            const described = await lab.describeImage(lab.image.repository.name, lab.image.tag ?? "");
+            const described = await describeImage(lab.registryPort, lab.image.repository.name, lab.image.tag ?? "");
             assert.equal(imageDigest, described?.imageDigest);
             assert.equal((await cli(nobody, "verify", own)).exitCode, 0);
             const toS3 = uri.replace("app.tar", "own.tar");

@@ -11,8 +11,8 @@ import { gzipSync } from "node:zlib";
 import { exitStatusText } from "../../contract/errors";
 import { type ExportRecord, parseRecord } from "../../contract/record";
 import { prepareMachine } from "../../lab/prerequisites";
-import { run, startProcess, type Stoppable, watchOver } from "../../lab/processes";
-import { startDockerDaemon, startEmulator } from "../../lab/servers";
+import { run, type Stoppable, watchOver } from "../../lab/processes";
+import { startDockerDaemon, startEmulator, startRegistry } from "../../lab/servers";
 import { readBuildspec, scriptOf } from "../support/build";
 import { newDocker } from "../support/newDocker";
 
@@ -42,19 +42,13 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
         before(async () => {
             folder = mkdtempSync(join(tmpdir(), "lab-"));
             started.push(watchOver(folder));
-            const { motoServer } = await prepareMachine(() => undefined);
+            await prepareMachine(() => undefined);
             const PATH = await findPath();
-            const emulator = await startEmulator(motoServer, "111122223333", folder);
+            const emulator = await startEmulator("111122223333", folder);
             started.push(emulator);
-            const file = join(folder, "registry.yml");
-            const storage = { filesystem: { rootdirectory: join(folder, "registry") } };
-            writeFileSync(file, JSON.stringify({ version: 0.1, storage, http: { addr: "127.0.0.1:0" } }));
-            const { stop, ready } = await startProcess("docker-registry", ["serve", file], {
-                folder,
-                ready: /listening on (127\.0\.0\.1:\d+)/,
-            });
-            started.push({ stop });
-            registry = ready[1] ?? "";
+            const server = await startRegistry(folder);
+            started.push(server);
+            registry = `127.0.0.1:${server.port}`;
             const daemon = await startDockerDaemon(folder, { PATH }, options);
             started.push(daemon);
             environment = {

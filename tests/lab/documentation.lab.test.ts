@@ -1,12 +1,11 @@
 import { strict as assert } from "node:assert";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 
-import { handOn, listen, type Listening } from "../../lab/http";
+import { handOn, listen } from "../../lab/http";
 import type { Lab } from "../../lab/lab";
-import { prepareMachine } from "../../lab/prerequisites";
-import { run } from "../../lab/processes";
+import { type Listening, run } from "../../lab/processes";
 import { root } from "../../lab/stackFiles";
 import { documentedCommands } from "../support/documentedCommands";
 import { readPage } from "../support/markdown";
@@ -93,7 +92,6 @@ describe("lab: the commands of the documentation", () => {
     before(async () => {
         lab = await sharedLab("docker");
         server = await serveAws(lab);
-        const { aws } = await prepareMachine(() => undefined);
         const bin = join(lab.folder, "documented");
         mkdirSync(bin);
         writeFileSync(join(bin, "pulumi"), pulumi, { mode: 0o755 });
@@ -104,7 +102,7 @@ describe("lab: the commands of the documentation", () => {
         assert(builder);
         environment = {
             ...lab.buildEnvironment,
-            PATH: `${bin}:${dirname(aws)}:${process.env["PATH"] ?? ""}`,
+            PATH: `${bin}:${process.env["PATH"] ?? ""}`,
             PULUMI_STUB: bin,
             AWS_ENDPOINT_URL: `http://127.0.0.1:${server.port}`,
             JUDGING_ENDPOINT: lab.endpoint,

@@ -41,7 +41,7 @@ for (const engine of ["docker", "stream"] as const) {
             assert.deepEqual(await encryptionOf(key), ["aws:kms", keyArn, true]);
             assert.deepEqual(await encryptionOf(`${key}.json`), ["aws:kms", keyArn, true]);
             if (engine === "stream") {
-                const { source } = [...lab.projects.values()][0] ?? {};
+                const { source } = [...lab.account.projects.values()][0] ?? {};
                 const exporter = source?.location?.replace(`${bucket}/`, "") ?? "";
                 assert.deepEqual(await encryptionOf(exporter), ["aws:kms", keyArn, true]);
             }
@@ -67,24 +67,28 @@ for (const engine of ["docker", "stream"] as const) {
         }
 
         it("fails where the key policy does not let S3 use the key for the bucket", async () => {
-            const policy = lab.iam.keyPolicies.get(keyArn);
+            const policy = lab.iam.resourcePolicies.get(keyArn);
             assert.ok(policy);
             const elsewhere = JSON.stringify(policy).replaceAll(bucket, "another-bucket");
-            lab.iam.keyPolicies.set(keyArn, JSON.parse(elsewhere) as PolicyDocument);
+            lab.iam.resourcePolicies.set(keyArn, JSON.parse(elsewhere) as PolicyDocument);
             const { cause } = await failToExport(lab, { artifactKey: "images/refused-by-the-key.tar" });
-            lab.iam.keyPolicies.set(keyArn, policy);
+            lab.iam.resourcePolicies.set(keyArn, policy);
             assert.match(cause, /not authorized to perform: kms:/);
         });
 
         it("lets CloudWatch Logs use the key for the stack's log groups alone", async () => {
             const groups = Object.values(lab.stack.outputs["logGroupNames"] as Record<string, string>);
-            const requireKey = (service: string, group: string) =>
-                lab.iam.requireKey(keyArn, service, {
-                    "kms:EncryptionContext:aws:logs:arn": `arn:aws:logs:ap-northeast-1:111122223333:log-group:${group}`,
-                });
-            for (const group of groups) await requireKey("logs.ap-northeast-1.amazonaws.com", group);
-            await assert.rejects(requireKey("logs.ap-northeast-1.amazonaws.com", "/aws/lambda/other"));
-            await assert.rejects(requireKey("logs.eu-west-1.amazonaws.com", groups[0] ?? ""));
+            const mayUse = async (service: string, group: string) => {
+                const arn = `arn:aws:logs:ap-northeast-1:111122223333:log-group:${group}`;
+                const context = { "kms:EncryptionContext:aws:logs:arn": arn };
+                const uses = ["kms:GenerateDataKey", "kms:Decrypt"].map((action) =>
+                    lab.iam.allowsService(service, { action, resource: keyArn, context }),
+                );
+                return (await Promise.all(uses)).every(Boolean);
+            };
+            for (const group of groups) assert.ok(await mayUse("logs.ap-northeast-1.amazonaws.com", group));
+            assert.ok(!(await mayUse("logs.ap-northeast-1.amazonaws.com", "/aws/lambda/other")));
+            assert.ok(!(await mayUse("logs.eu-west-1.amazonaws.com", groups[0] ?? "")));
         });
 
         describe("judges uploads by the encryption that they name", () => {
@@ -108,7 +112,7 @@ for (const engine of ["docker", "stream"] as const) {
             ];
             for (const [what, allowed, headers] of uploads) {
                 it(`${allowed ? "allows" : "refuses"} ${what}`, async () => {
-                    const role = [...lab.iam.roles.values()].find(({ name }) => name.includes("build-role"));
+                    const role = [...lab.iam.roles.values()].find(({ arn }) => arn.includes("build-role"));
                     const s3 = s3As(lab.iam.openSession(role ?? assert.fail()));
                     const upload = { Bucket: bucket, Key: "images/upload.tar", Body: "archive" };
                     const sent = s3.send(new PutObjectCommand({ ...upload, ...headers(keyArn) }));

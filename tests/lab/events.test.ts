@@ -118,15 +118,11 @@ describe("lab: names of executions", () => {
     const succeeded: ExecutionResult = { status: "SUCCEEDED", output: {} };
 
     it("let the same execution be started again while it runs, and no other", async () => {
-        const executions = new Executions();
-        const start = (input: unknown) =>
-            executions.start(
-                machine,
-                "n",
-                input,
-                () => Promise.resolve(succeeded),
-                () => Promise.resolve(),
-            );
+        const executions = new Executions(
+            () => Promise.resolve(succeeded),
+            () => Promise.resolve(),
+        );
+        const start = (input: unknown) => executions.start(machine, input, "n");
         const first = start({ a: 1 });
         assert.equal(first?.arn, "arn:aws:states:ap-northeast-1:111122223333:execution:m:n");
         assert.equal(start({ a: 1 }), first);

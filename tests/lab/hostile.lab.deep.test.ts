@@ -13,6 +13,7 @@ import { exitStatuses } from "../../contract/errors";
 import { repositoryArn } from "../../contract/image";
 import { defaultArtifactKey } from "../../contract/keys";
 import { type Lab, startLab } from "../../lab/lab";
+import { configurationOf } from "../../lab/stackFiles";
 import { realClock } from "../../lab/stateLanguage/interpreter";
 import {
     hostileRequests,
@@ -22,6 +23,7 @@ import {
     type HostileRequest,
     type Target,
 } from "../support/hostileRequests";
+import { build } from "./support/sharedLab";
 
 /** What a shell, a path or a document might take for something else, in one text that is a good name of an object. */
 const everything = [
@@ -78,7 +80,7 @@ for (const engine of ["docker", "stream"] as const) {
         let trace: string;
 
         before(async () => {
-            lab = await startLab({ engine, clock, tell: () => undefined });
+            lab = await startLab({ configuration: configurationOf({ engine }), clock, tell: () => undefined });
             target = {
                 imageUri: lab.image.uri,
                 artifactBucket: String(lab.stack.outputs["artifactBucketName"]),
@@ -103,9 +105,9 @@ for (const engine of ["docker", "stream"] as const) {
 
         function recordCalls(): void {
             const judge = lab.iam.refusal.bind(lab.iam);
-            lab.iam.refusal = async (accessKeyId, action, resource, context) => {
-                const refusal = await judge(accessKeyId, action, resource, context);
-                calls.push({ action, resource, refusal });
+            lab.iam.refusal = async (accessKeyId, ...asked) => {
+                const refusal = await judge(accessKeyId, ...asked);
+                for (const { action, resource } of asked) calls.push({ action, resource, refusal });
                 return refusal;
             };
         }
@@ -202,7 +204,7 @@ for (const engine of ["docker", "stream"] as const) {
             });
 
             const errorOfBuild = async (variables: Record<string, string>): Promise<[string, string]> => {
-                const { exportedEnvironmentVariables, phases } = await lab.build({ ...good, ...variables });
+                const { exportedEnvironmentVariables, phases } = await build(lab, { ...good, ...variables });
                 const [, status] = /exit status (\d+)/.exec(JSON.stringify(phases)) ?? [];
                 const errors = Object.entries(exitStatuses);
                 const [error = ""] = errors.find(([, each]) => String(each) === status) ?? [];

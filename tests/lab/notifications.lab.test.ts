@@ -14,10 +14,10 @@ describe("lab: notifications", () => {
 
     /** What is published while something runs, and until all that it has started has ended. */
     async function publishedBy(start: () => Promise<unknown>): Promise<PublishedMessage[]> {
-        const before = lab.published.length;
+        const before = lab.services.api.published.length;
         await start();
         await endOfAll(lab);
-        return lab.published.slice(before);
+        return lab.services.api.published.slice(before);
     }
 
     it("tell of an export that fails: what, why, and where to look", async () => {

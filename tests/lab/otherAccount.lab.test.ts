@@ -23,7 +23,7 @@ for (const engine of ["docker", "stream"] as const) {
             const policies = lab.stack.outputs["repositoryPolicies"] as Record<string, string>;
             assert.deepEqual(Object.keys(policies).sort(), Object.values(foreign).sort());
             const policy = JSON.parse(policies[foreign.elsewhere] ?? "") as PolicyDocument;
-            lab.iam.repositoryPolicies.set(foreign.elsewhere, policy);
+            lab.iam.resourcePolicies.set(foreign.elsewhere, policy);
             const output = await exportImage(lab, { imageUri });
             assert.equal(output["imageUri"], imageUri);
             assert.equal(output["artifactKey"], "images/platform/elsewhere/1.tar");

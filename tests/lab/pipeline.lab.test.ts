@@ -17,11 +17,12 @@ import type { ExportRecord } from "../../contract/record";
 import { verifyArchive } from "../../exporter/archive/verify";
 import type { ExecutionResult } from "../../lab/executions";
 import { permission } from "../../lab/iam";
+import { describeImage } from "../../lab/image";
 import type { Lab } from "../../lab/lab";
 import { run } from "../../lab/processes";
 import { recordOf } from "../support/readRecord";
 import { assertRecord } from "../support/recordSchema";
-import { exportImage, failed, failToExport, sharedLab, uriOf } from "./support/sharedLab";
+import { build, exportImage, failed, failToExport, sharedLab, uriOf } from "./support/sharedLab";
 
 for (const engine of ["docker", "stream"] as const) {
     describe(`lab: engine ${engine}`, () => {
@@ -46,7 +47,7 @@ function testPipeline(engine: EngineName): void {
 
     /** The digest that a tag has in the registry. */
     async function digestInRegistry(tag: string): Promise<string> {
-        return (await lab.describeImage("nginx", tag))?.imageDigest ?? "";
+        return (await describeImage(lab.registryPort, "nginx", tag))?.imageDigest ?? "";
     }
 
     /** What is at a key: the archive, and its record, which is what its schema says and of this very archive. */
@@ -194,9 +195,13 @@ function testPipeline(engine: EngineName): void {
     }
 
     it("names an error by the exit status of the build, where its variables do not come along", async () => {
-        lab.watcher.build = (build) => ({ ...build, exportedEnvironmentVariables: [] });
+        const { projects } = lab.account;
+        const [[name, project] = assert.fail()] = projects;
+        const buildspec = project.source.buildspec.replace("[EXPORT_CAUSE]", "[]");
+        assert.notEqual(buildspec, project.source.buildspec);
+        projects.set(name, { ...project, source: { ...project.source, buildspec } });
         const failure = await failToExport(lab, { platform: "linux/s390x" });
-        delete lab.watcher.build;
+        projects.set(name, project);
         assert.equal(failure.error, "ImageNotFound", failure.cause);
         assert.match(failure.cause, /exit status 3.*Log: https:/);
     });
@@ -234,7 +239,7 @@ function testPipeline(engine: EngineName): void {
             ["s3:(Put|Get)Object", { ARTIFACT_BUCKET: "somebody-elses-bucket" }],
         ];
         for (const [action, variables] of forbidden) {
-            const { phases, exportedEnvironmentVariables } = await lab.build({
+            const { phases, exportedEnvironmentVariables } = await build(lab, {
                 IMAGE_URI: lab.image.uri,
                 IMAGE_DIGEST: "",
                 PLATFORM: "linux/amd64",

@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import type { Event } from "../../lab/events";
 import type { Execution } from "../../lab/executions";
 import { permission } from "../../lab/iam";
+import { describeImage } from "../../lab/image";
 import type { Lab } from "../../lab/lab";
 import { endOfAll, sharedLab, succeeded } from "./support/sharedLab";
 
@@ -17,7 +18,7 @@ describe("lab: triggers", () => {
     /** Pushes an image; the event that Amazon ECR tells of it with. */
     async function pushed(tag: string): Promise<Event> {
         await lab.push("nginx", tag);
-        const image = await lab.describeImage("nginx", tag);
+        const image = await describeImage(lab.registryPort, "nginx", tag);
         // docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
         return {
             id: randomUUID(),
@@ -39,11 +40,12 @@ describe("lab: triggers", () => {
 
     /** What something starts, once it has ended: executions of the state machine that exports. */
     async function exportsOf(start: () => Promise<unknown>): Promise<Execution[]> {
-        const before = new Set(lab.executions.keys());
+        const before = new Set(lab.services.executions.byArn.keys());
         await start();
         const machine = lab.stack.outputs["stateMachineArn"];
         await endOfAll(lab); // the starters end before what they start
-        return [...lab.executions.values()].filter(({ arn, machineArn }) => machineArn === machine && !before.has(arn));
+        const executions = [...lab.services.executions.byArn.values()];
+        return executions.filter(({ arn, machineArn }) => machineArn === machine && !before.has(arn));
     }
 
     async function outputOf(execution: Execution | undefined): Promise<Record<string, unknown>> {
@@ -53,8 +55,11 @@ describe("lab: triggers", () => {
     it("export exactly the image that was pushed, though its tag has moved since", async () => {
         const event = await pushed("v1");
         await lab.push("nginx", "v1");
-        assert.notEqual((await lab.describeImage("nginx", "v1"))?.imageDigest, event.detail["image-digest"]);
-        const [execution, ...others] = await exportsOf(() => lab.deliver(event));
+        assert.notEqual(
+            (await describeImage(lab.registryPort, "nginx", "v1"))?.imageDigest,
+            event.detail["image-digest"],
+        );
+        const [execution, ...others] = await exportsOf(() => lab.services.deliver(event));
         assert.deepEqual(others, []);
         const output = await outputOf(execution);
         assert.equal(output["imageDigest"], event.detail["image-digest"]);
@@ -63,19 +68,19 @@ describe("lab: triggers", () => {
 
     it("start one export for an event that is delivered twice, at once or later", async () => {
         const event = await pushed("v2");
-        const started = await exportsOf(() => Promise.all([lab.deliver(event), lab.deliver(event)]));
+        const started = await exportsOf(() => Promise.all([lab.services.deliver(event), lab.services.deliver(event)]));
         assert.equal(started.length, 1);
         assert.equal((await outputOf(started[0]))["skipped"], false);
-        const [delivery] = await lab.deliver(event);
+        const [delivery] = await lab.services.deliver(event);
         assert(delivery !== undefined && "execution" in delivery);
         assert.equal((await delivery.execution.result).status, "SUCCEEDED");
-        assert.deepEqual(await exportsOf(() => lab.deliver(event)), []);
+        assert.deepEqual(await exportsOf(() => lab.services.deliver(event)), []);
     });
 
     it("start an export for each push, also of the same image", async () => {
         const event = await pushed("latest");
-        assert.equal((await exportsOf(() => lab.deliver(event))).length, 1);
-        const [again] = await exportsOf(() => lab.deliver({ ...event, id: randomUUID() }));
+        assert.equal((await exportsOf(() => lab.services.deliver(event))).length, 1);
+        const [again] = await exportsOf(() => lab.services.deliver({ ...event, id: randomUUID() }));
         assert.equal((await outputOf(again))["skipped"], true);
     });
 
@@ -96,28 +101,33 @@ describe("lab: triggers", () => {
             ]) {
                 const other = { ...event, detail: { ...event.detail, ...detail } };
                 // As it is sent: what is undefined is not there.
-                assert.deepEqual(await lab.deliver(JSON.parse(JSON.stringify(other)) as Event), []);
+                assert.deepEqual(await lab.services.deliver(JSON.parse(JSON.stringify(other)) as Event), []);
             }
         });
 
         it("for what another service tells", async () => {
-            assert.deepEqual(await lab.deliver({ ...event, source: "my.ecr" }), []);
+            assert.deepEqual(await lab.services.deliver({ ...event, source: "my.ecr" }), []);
         });
     });
 
     it("export the image of the stack on schedule, once for each time", async () => {
         const time = new Date("2026-11-16T18:00:00.000Z");
-        const started = await exportsOf(() => Promise.all([lab.deliverScheduled(time), lab.deliverScheduled(time)]));
+        const started = await exportsOf(() =>
+            Promise.all([lab.services.deliverScheduled(time), lab.services.deliverScheduled(time)]),
+        );
         assert.equal(started.length, 1);
         assert.equal((await outputOf(started[0]))["imageUri"], lab.image.uri);
-        assert.deepEqual(await exportsOf(() => lab.deliverScheduled(time)), []);
-        const [next] = await exportsOf(() => lab.deliverScheduled(new Date("2026-11-17T18:00:00.000Z")));
+        assert.deepEqual(await exportsOf(() => lab.services.deliverScheduled(time)), []);
+        const [next] = await exportsOf(() => lab.services.deliverScheduled(new Date("2026-11-17T18:00:00.000Z")));
         assert.equal((await outputOf(next))["skipped"], true);
     });
 
     it("keep what they may not start in the queue of dead letters", async () => {
         lab.iam.removed.add(permission("PullTrigger", "states:StartExecution"));
-        const deliveries = [...(await lab.deliver(await pushed("v4"))), ...(await lab.deliverScheduled(new Date()))];
+        const deliveries = [
+            ...(await lab.services.deliver(await pushed("v4"))),
+            ...(await lab.services.deliverScheduled(new Date())),
+        ];
         assert.equal(deliveries.length, 2);
         for (const delivery of deliveries) {
             assert("undelivered" in delivery);
@@ -128,7 +138,7 @@ describe("lab: triggers", () => {
 
     it("fail to start an export without the permission to", async () => {
         lab.iam.removed.add(permission("StartTriggeredExports", "states:StartExecution"));
-        const [delivery] = await lab.deliver(await pushed("v5"));
+        const [delivery] = await lab.services.deliver(await pushed("v5"));
         assert(delivery !== undefined && "execution" in delivery);
         const result = await delivery.execution.result;
         assert(result.status === "FAILED");

@@ -1,5 +1,6 @@
 /** One lab for each engine, which the tests of a run share: a start takes longer than most tests. */
 import type { EngineName } from "../../../contract/engine";
+import type { Build } from "../../../lab/codebuild";
 import type { ExecutionResult } from "../../../lab/executions";
 import { type Lab, startLab } from "../../../lab/lab";
 import { configurationOf } from "../../../lab/stackFiles";
@@ -12,7 +13,7 @@ export const foreign = {
 };
 
 /** Everything that a stack can have and that does not exclude something else. */
-const configuration = configurationOf({
+const configuration = {
     encryption: "kms",
     repositoryArns: ["docker-hub/library/nginx", "mirror/library/nginx"].map(
         (name) => `arn:aws:ecr:ap-northeast-1:111122223333:repository/${name}`,
@@ -32,7 +33,7 @@ const configuration = configurationOf({
         onPush: { repositories: ["nginx"], tags: ["v*", "latest"] },
         schedule: { expression: "cron(0 3 * * ? *)", timeZone: "Asia/Tokyo" },
     },
-});
+};
 
 const labs = new Map<EngineName, Promise<Lab>>();
 
@@ -41,7 +42,11 @@ export function sharedLab(engine: EngineName): Promise<Lab> {
     const running = labs.get(engine);
     if (running !== undefined) return running;
     const clock = { ...realClock, wait: () => Promise.resolve() };
-    const starting = startLab({ engine, configuration, clock, tell: () => undefined });
+    const starting = startLab({
+        configuration: configurationOf({ engine, ...configuration }),
+        clock,
+        tell: () => undefined,
+    });
     labs.set(engine, starting);
     return starting;
 }
@@ -56,9 +61,15 @@ after(async () => {
 
 /** What something starts, once that and all that it has started has ended: the ARNs and results of executions. */
 export async function endOfAll(lab: Lab): Promise<void> {
-    for (let ended = 0; ended < lab.executions.size;) {
-        ended = (await Promise.all([...lab.executions.values()].map(({ result }) => result))).length;
+    const { byArn } = lab.services.executions;
+    for (let ended = 0; ended < byArn.size;) {
+        ended = (await Promise.all([...byArn.values()].map(({ result }) => result))).length;
     }
+}
+
+/** Runs a build of the stack's project with these variables, as somebody who gets past the state machine would. */
+export async function build(lab: Lab, variables: Record<string, string>): Promise<Build> {
+    return (await lab.services.builds.start(String(lab.stack.outputs["buildProjectName"]), variables)).ended;
 }
 
 /** The stack's image by another tag. */
