@@ -16,8 +16,6 @@ export const at = {
 
 /** One resource type. */
 export interface AwsType {
-    /** Whether the resource accepts `tags`. */
-    readonly taggable: boolean;
     /** The argument that would give the resource a fixed physical name. */
     readonly nameArgument?: string;
     /** Why the lab creates nothing for it, where it does not. */
@@ -27,8 +25,10 @@ export interface AwsType {
      *
      * @param where Where it is made; by default {@link at}.
      */
-    readonly answer: (physicalName: string, inputs: Record<string, unknown>, where?: AwsLocation) => Answer;
+    readonly answer: (physicalName: string, inputs: Inputs, where?: AwsLocation) => Answer;
 }
+
+type Inputs = Readonly<Record<string, unknown>>;
 
 /** Id and computed properties of a resource. */
 export interface Answer {
@@ -44,23 +44,19 @@ export function arnIn({ partition, region, accountId }: AwsLocation, service: st
     return `arn:${partition}:${service}:${global.includes(service) ? "" : region}:${accountId}:${resource}`;
 }
 
-/** Why the lab creates nothing. */
-const notInLab = {
-    network: "builds run in the network of this machine",
-    measurement: "nothing here is measured",
-    message: "what is published is kept, and sent to nobody",
-    name: "its name is all that is used of it",
-    setting: "nothing here depends on it",
-};
+// Why the lab creates nothing.
+const network = { notInLab: "builds run in the network of this machine" };
+const measurement = { notInLab: "nothing here is measured" };
+const message = { notInLab: "what is published is kept, and sent to nobody" };
+const nameOnly = { notInLab: "its name is all that is used of it" };
+const setting = { notInLab: "nothing here depends on it" };
+const byName = { nameArgument: "name" };
 
-type Inputs = Record<string, unknown>;
-
-/** A resource type, with tags unless it says otherwise. */
 function typeOf(
     answer: (physicalName: string, inputs: Inputs, where: AwsLocation) => Answer,
     rest: Partial<AwsType> = {},
 ): AwsType {
-    return { taggable: true, answer: (name, inputs, where = at) => answer(name, inputs, where), ...rest };
+    return { answer: (name, inputs, where = at) => answer(name, inputs, where), ...rest };
 }
 
 /** A resource with a name of its own, which is identified by that name, or by its ARN. */
@@ -69,37 +65,30 @@ function named(identity: "name" | "arn", service: string, prefix = "", rest: Par
         const arn = arnIn(where, service, prefix + name);
         return { id: identity === "name" ? name : arn, name, arn };
     };
-    return typeOf(answer, { nameArgument: "name", ...rest });
+    return typeOf(answer, { ...byName, ...rest });
 }
 
 /** A resource whose name the provider makes of `namePrefix`. */
 function namedByPrefix(service: string, prefix: string, rest: Partial<AwsType> = {}): AwsType {
     const ofName = named("name", service, prefix, rest);
-    const answer: AwsType["answer"] = (_, { namePrefix }, where) =>
-        ofName.answer(`${String(namePrefix)}20250101000000000000000001`, {}, where);
-    return { ...ofName, answer };
+    const nameOf = ({ namePrefix }: Inputs) => `${String(namePrefix)}20250101000000000000000001`;
+    return { ...ofName, answer: (_, inputs, where) => ofName.answer(nameOf(inputs), {}, where) };
 }
 
 /** A side resource, which is known by an argument. */
 function sideOf(argument: string, rest: Partial<AwsType> = {}): AwsType {
-    return typeOf((_, inputs) => ({ id: String(inputs[argument]) }), { taggable: false, ...rest });
+    return typeOf((_, inputs) => ({ id: String(inputs[argument]) }), rest);
 }
 
 /** A resource of a VPC: it is known by an id of its kind, here of its name's hash. */
 function ofNetwork(kind: string, rest: Partial<AwsType> = {}): AwsType {
-    return typeOf((name) => ({ id: networkId(kind, name) }), { notInLab: notInLab.network, ...rest });
+    return typeOf((name) => ({ id: networkId(kind, name) }), { ...network, ...rest });
 }
 
 /** The id of a resource of a VPC, by its kind (`subnet`) and the resource's physical name. */
 export function networkId(kind: string, physicalName: string): string {
     return `${kind}-${createHash("sha256").update(physicalName).digest("hex").slice(0, 17)}`;
 }
-
-const untagged = { taggable: false };
-const measurement = { notInLab: notInLab.measurement };
-const message = { notInLab: notInLab.message };
-const setting = { notInLab: notInLab.setting };
-const nameOnly = { notInLab: notInLab.name };
 
 /** Every resource type that is known, by its token. */
 export const awsTypes: Record<string, AwsType | undefined> = {
@@ -113,7 +102,7 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:cloudwatch/dashboard:Dashboard": sideOf("dashboardName", measurement),
     "aws:cloudwatch/logGroup:LogGroup": namedByPrefix("logs", "log-group:"),
     "aws:cloudwatch/eventRule:EventRule": named("name", "events", "rule/"),
-    "aws:cloudwatch/eventTarget:EventTarget": typeOf((name, { rule }) => ({ id: `${String(rule)}-${name}` }), untagged),
+    "aws:cloudwatch/eventTarget:EventTarget": typeOf((name, { rule }) => ({ id: `${String(rule)}-${name}` })),
     "aws:cloudwatch/metricAlarm:MetricAlarm": named("name", "cloudwatch", "alarm:", measurement),
     "aws:codebuild/project:Project": named("arn", "codebuild", "project/"),
     // Known by its prefix, which users of the cache write in image URIs: there is no name to leave open.
@@ -121,8 +110,8 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": ofNetwork("sg"),
     "aws:ec2/flowLog:FlowLog": ofNetwork("fl"),
     "aws:ec2/routeTable:RouteTable": ofNetwork("rtb"),
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": ofNetwork("rtbassoc", untagged),
-    "aws:ec2/securityGroup:SecurityGroup": ofNetwork("sg", { nameArgument: "name" }),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": ofNetwork("rtbassoc"),
+    "aws:ec2/securityGroup:SecurityGroup": ofNetwork("sg", byName),
     "aws:ec2/subnet:Subnet": ofNetwork("subnet"),
     "aws:ec2/vpc:Vpc": ofNetwork("vpc"),
     "aws:ec2/vpcEndpoint:VpcEndpoint": typeOf(
@@ -130,15 +119,12 @@ export const awsTypes: Record<string, AwsType | undefined> = {
             id: networkId("vpce", name),
             ...(vpcEndpointType === "Gateway" && { prefixListId: networkId("pl", name) }),
         }),
-        { notInLab: notInLab.network },
+        network,
     ),
     "aws:iam/policy:Policy": named("arn", "iam", "policy/", message),
     "aws:iam/role:Role": named("name", "iam", "role/"),
-    "aws:iam/rolePolicy:RolePolicy": typeOf((name, { role }) => ({ id: `${String(role)}:${name}`, name }), {
-        taggable: false,
-        nameArgument: "name",
-    }),
-    "aws:kms/alias:Alias": namedByPrefix("kms", "", { ...nameOnly, ...untagged }),
+    "aws:iam/rolePolicy:RolePolicy": typeOf((name, { role }) => ({ id: `${String(role)}:${name}`, name }), byName),
+    "aws:kms/alias:Alias": namedByPrefix("kms", "", nameOnly),
     "aws:kms/key:Key": typeOf((_, __, where) => {
         const keyId = "1234abcd-12ab-34cd-56ef-1234567890ab";
         return { id: keyId, keyId, arn: arnIn(where, "kms", `key/${keyId}`) };
@@ -153,33 +139,27 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     ),
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": sideOf("bucket", setting),
     "aws:s3/bucketLogging:BucketLogging": sideOf("bucket", setting),
-    "aws:s3/bucketObjectv2:BucketObjectv2": sideOf("key", { taggable: true }),
+    "aws:s3/bucketObjectv2:BucketObjectv2": sideOf("key"),
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls": sideOf("bucket", setting),
     "aws:s3/bucketPolicy:BucketPolicy": sideOf("bucket"),
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": sideOf("bucket", setting),
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": sideOf("bucket"),
     "aws:s3/bucketVersioning:BucketVersioning": sideOf("bucket"),
-    "aws:scheduler/schedule:Schedule": typeOf(
-        (name, { groupName }, where) => {
-            const id = `${String(groupName)}/${name}`;
-            return { id, name, arn: arnIn(where, "scheduler", `schedule/${id}`) };
-        },
-        { taggable: false, nameArgument: "name" },
-    ),
+    "aws:scheduler/schedule:Schedule": typeOf((name, { groupName }, where) => {
+        const id = `${String(groupName)}/${name}`;
+        return { id, name, arn: arnIn(where, "scheduler", `schedule/${id}`) };
+    }, byName),
     "aws:scheduler/scheduleGroup:ScheduleGroup": named("name", "scheduler", "schedule-group/", nameOnly),
     "aws:sfn/stateMachine:StateMachine": named("arn", "states", "stateMachine:"),
     "aws:sns/topic:Topic": named("arn", "sns", "", message),
     "aws:sns/topicPolicy:TopicPolicy": sideOf("arn", message),
-    "aws:sns/topicSubscription:TopicSubscription": typeOf((name, { topic }) => ({ id: `${String(topic)}:${name}` }), {
-        ...message,
-        ...untagged,
-    }),
+    "aws:sns/topicSubscription:TopicSubscription": typeOf((name, { topic }) => ({ id: `${String(topic)}:${name}` }), message),
     "aws:sqs/queue:Queue": typeOf(
         (name, _, where) => {
             const url = `https://sqs.${where.region}.${domainOf(where.partition)}/${where.accountId}/${name}`;
             return { id: url, name, url, arn: arnIn(where, "sqs", name) };
         },
-        { ...nameOnly, nameArgument: "name" },
+        { ...nameOnly, ...byName },
     ),
     "aws:sqs/queuePolicy:QueuePolicy": sideOf("queueUrl"),
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": ofNetwork("sgr"),

@@ -38,8 +38,6 @@ export interface RecordedResource {
     readonly deleteBeforeReplace: boolean;
     /** Properties whose change the engine ignores. */
     readonly ignoreChanges: readonly string[];
-    /** URNs that the resource may have in an existing stack, by its own aliases and by those of its parents. */
-    readonly aliases: readonly string[];
     /** What a component registered at its end; undefined where it did not. */
     outputs?: Record<string, unknown>;
 }
@@ -59,21 +57,23 @@ export class Evaluation {
      * @throws Error when there is none, or more than one.
      */
     public resource(name: string): RecordedResource {
-        const [found, ...more] = this.customResources().filter((resource) => resource.name === name);
-        if (found === undefined) throw new Error(`no resource ${name} among ${this.typesAndNames().join(", ")}`);
-        if (more.length > 0) throw new Error(`${more.length + 1} resources are called ${name}`);
-        return found;
+        const called = this.customResources().filter((resource) => resource.name === name);
+        return this.only(name, called);
     }
 
     /**
      * The component of this class.
      *
-     * @throws Error when there is none.
+     * @throws Error when there is none, or more than one.
      */
     public component(className: string): RecordedResource {
-        const found = this.components().find(({ type }) => type.endsWith(`:${className}`));
-        if (found === undefined) throw new Error(`no component ${className}`);
-        return found;
+        const ofClass = this.components().filter(({ type }) => type.endsWith(`:${className}`));
+        return this.only(className, ofClass);
+    }
+
+    private only(what: string, [found, ...more]: RecordedResource[]): RecordedResource {
+        if (found !== undefined && more.length === 0) return found;
+        throw new Error(`not one ${what}, among ${this.typesAndNames().join(", ")}`);
     }
 
     /** Components of the program and of packages. */
@@ -93,7 +93,7 @@ export class Evaluation {
 }
 
 /** How a program is evaluated. */
-export interface EvaluationOptions {
+interface EvaluationOptions {
     /** @default "ecr-image-export" */
     readonly project?: string;
     /** @default "dev" */
@@ -270,6 +270,5 @@ function recordedAs(urn: string, request: RegisterResourceRequest): RecordedReso
         importId: request.getImportid(),
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),
-        aliases: request.getAliasurnsList(),
     };
 }

@@ -29,33 +29,24 @@ export function runProgram(configuration: Record<string, string>): Record<string
     return runIndex();
 }
 
+const evaluations = new Map<string, Promise<Evaluation>>();
+
 /**
- * Runs index.ts as a stack. To be called under {@link evaluate}.
+ * Evaluates index.ts as a stack, once in a process for each configuration; its result are the stack's outputs.
  *
  * @param stack Name of the stack, whose file is read.
  * @param changes Configuration in the place of the file's, by full key.
  * @param folder Folder of the stack's file below the root.
- * @returns the stack's outputs.
  */
-export function loadProgram(
-    stack: string,
-    changes: Record<string, string> = {},
-    folder = ".",
-): Record<string, unknown> {
-    return runProgram({ ...stackConfiguration(stack, folder), ...changes });
-}
-
-const evaluations = new Map<string, Promise<Evaluation>>();
-
-/** Evaluates index.ts as a stack, once in a process for each configuration; its result are the stack's outputs. */
 export function evaluateStack(
     stack: string,
     preview: boolean,
     changes: Record<string, string> = {},
     folder = ".",
 ): Promise<Evaluation> {
-    const key = JSON.stringify([stack, preview, Object.entries(changes).sort(), folder]);
-    const evaluation = evaluations.get(key) ?? evaluate(() => loadProgram(stack, changes, folder), { stack, preview });
+    const configuration = { ...stackConfiguration(stack, folder), ...changes };
+    const key = JSON.stringify([stack, preview, Object.entries(configuration).sort()]);
+    const evaluation = evaluations.get(key) ?? evaluate(() => runProgram(configuration), { stack, preview });
     evaluations.set(key, evaluation);
     return evaluation;
 }

@@ -33,16 +33,10 @@ export function readProject(): Project {
  * @param folder Folder of the stack's file below the root, for instance `examples/stacks`.
  */
 export function stackConfiguration(stack: string, folder = "."): Record<string, string> {
-    const project = readProject();
-    const defaults = Object.entries(project.config)
-        .filter(([, declaration]) => declaration.default !== undefined)
-        .map(([key, declaration]): [string, unknown] => [`${project.name}:${key}`, declaration.default]);
-    return Object.fromEntries(
-        [...defaults, ...Object.entries(stackFile(stack, folder))].map(([key, value]) => [
-            key,
-            configurationText(value),
-        ]),
+    const defaults = Object.entries(readProject().config).flatMap(([key, declaration]) =>
+        declaration.default === undefined ? [] : [[key, declaration.default] as const],
     );
+    return configurationOf({ ...Object.fromEntries(defaults), ...stackFile(stack, folder) });
 }
 
 /** The keys of a stack's own file, as they are written there. */

@@ -1,8 +1,6 @@
 import { strict as assert } from "node:assert";
 
 import { resourceRules, type StackResource, stackRules, unnamedResourcesAllowed } from "./support/guardRails";
-import { untaggableTypes } from "../components/stackDefaults";
-import { awsTypes } from "../lab/awsTypes";
 import { statementsOf } from "./support/houseRules";
 import { evaluateStack } from "../lab/program";
 import type { RecordedResource } from "../lab/evaluation";
@@ -100,7 +98,7 @@ function add(type: string, inputs: Inputs): Change {
         deleteBeforeReplace: false,
         ignoreChanges: [],
     };
-    return (resources) => [...resources, { ...resource, ...rest, aliases: [] }];
+    return (resources) => [...resources, { ...resource, ...rest }];
 }
 
 /** Adds a statement to the policy of a resource. */
@@ -249,11 +247,6 @@ describe("the guard rails", () => {
             });
         }
     }
-
-    it("know which types take no tags", () => {
-        const untaggable = Object.entries(awsTypes).filter(([, type]) => !type?.taggable);
-        assert.deepEqual([...untaggableTypes].sort(), untaggable.map(([token]) => token).sort());
-    });
 
     it("allow no action on unnamed resources that the program does not need", () => {
         const granted = [...programs.values()]

@@ -4,7 +4,7 @@ import { strict as assert } from "node:assert";
 import { type AwsLocation, domainOf, dualStackDomainOf, executionsUrl, partitionNames } from "../contract/aws";
 import { at } from "../lab/awsTypes";
 import { evaluate, type RecordedResource } from "../lab/evaluation";
-import { loadProgram } from "../lab/program";
+import { runProgram } from "../lab/program";
 import { stackConfiguration } from "../lab/stackFiles";
 import { type Variant, variants } from "../proof/program";
 
@@ -42,9 +42,8 @@ async function evaluateIn(where: AwsLocation, { stack, changes }: Variant): Prom
         .replaceAll(at.region, where.region)
         .replaceAll(`arn:${at.partition}:`, `arn:${where.partition}:`)
         .replace(/(\.dkr\.ecr\.[a-z0-9-]+)\.amazonaws\.com/g, `$1.${domainOf(where.partition)}`);
-    const evaluation = await evaluate(() => loadProgram("dev", JSON.parse(moved) as Record<string, string>), {
-        location: where,
-    });
+    const program = () => runProgram(JSON.parse(moved) as Record<string, string>);
+    const evaluation = await evaluate(program, { location: where });
     return [...evaluation.customResources().map(checkedOf), evaluation.result].flatMap(stringsIn);
 }
 

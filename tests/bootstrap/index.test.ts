@@ -34,17 +34,15 @@ function declaredBy(evaluation: Evaluation): string[] {
 const types: Record<string, AwsType | undefined> = {
     ...awsTypes,
     "aws:iam/openIdConnectProvider:OpenIdConnectProvider": {
-        taggable: true,
         answer: (_, { url }) => {
             const arn = iamArn(`oidc-provider/${String(url).replace("https://", "")}`);
             return { id: arn, arn };
         },
     },
     "aws:iam/policy:Policy": {
-        taggable: true,
         answer: (_, { name }) => ({ id: String(name), arn: iamArn(`policy/${String(name)}`) }),
     },
-    "pulumiservice:index:DeploymentSettings": { taggable: false, answer: (name) => ({ id: name }) },
+    "pulumiservice:index:DeploymentSettings": { answer: (name) => ({ id: name }) },
 };
 
 /** Evaluates the bootstrap program as a stack, with other values in the place of its file's. */

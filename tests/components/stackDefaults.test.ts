@@ -3,8 +3,7 @@ import { strict as assert } from "node:assert";
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { applyToEveryResource, untaggableTypes } from "../../components/stackDefaults";
-import { awsTypes } from "../../lab/awsTypes";
+import { applyToEveryResource } from "../../components/stackDefaults";
 import { evaluate } from "../../lab/evaluation";
 
 class Part extends pulumi.ComponentResource {
@@ -50,11 +49,5 @@ describe("applyToEveryResource", () => {
         });
         const program = await evaluate(() => ({ part: new Part("a-part").urn }));
         assert.equal("tags" in program.resource("a-part-role").inputs, false);
-    });
-
-    // lab/awsTypes.ts is held to the SDK's declarations by a test of its own.
-    it("knows which of the program's types take no tags", () => {
-        const untaggable = Object.entries(awsTypes).filter(([, type]) => type?.taggable === false);
-        assert.deepEqual([...untaggableTypes].sort(), untaggable.map(([token]) => token).sort());
     });
 });

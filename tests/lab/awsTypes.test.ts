@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
+import { untaggableTypes } from "../../components/stackDefaults";
 import { awsTypes } from "../../lab/awsTypes";
 import { creators } from "../../lab/creators";
 
@@ -18,12 +19,19 @@ describe("the table of AWS resource types", () => {
     for (const [token, type] of Object.entries(awsTypes)) {
         it(`says of ${token} what the SDK says`, () => {
             const declared = declaredArguments(token);
-            assert.equal(/^ {4}tags\?:/m.test(declared), type?.taggable, "taggable");
+            assert.equal(/^ {4}tags\?:/m.test(declared), !untaggableTypes.includes(token), "taggable");
             if (type?.nameArgument !== undefined) {
                 assert.match(declared, new RegExp(`^ {4}${type.nameArgument}\\?:`, "m"), "name argument");
             }
         });
     }
+
+    it("knows each type that takes no tags", () => {
+        assert.deepEqual(
+            untaggableTypes.filter((token) => awsTypes[token] === undefined),
+            [],
+        );
+    });
 
     it("says of each type why the lab does not create it, or the lab creates it", () => {
         const created = Object.keys(creators);

@@ -20,7 +20,6 @@ function resource(type: string, inputs: Record<string, unknown>): RecordedResour
         deletedWith: "",
         ignoreChanges: [],
         deleteBeforeReplace: false,
-        aliases: [],
     };
 }
 
