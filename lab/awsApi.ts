@@ -42,17 +42,19 @@ export interface PublishedMessage {
 }
 
 interface Operation {
-    /** What the call is asked of, as policies name it. */
-    readonly on: (fields: Fields, arn: (resource: string) => string) => string;
+    /** What the call is asked of, as policies name it: fields by their names in braces; what is no ARN becomes the service's. */
+    readonly on: string;
     /** Answers; without it the emulator does. */
     readonly answer?: (fields: Fields, caller: Caller) => object | Promise<object>;
 }
+
+type Operations = Readonly<Record<string, Operation | undefined>>;
 
 /** The API of a lab. */
 export class AwsApi {
     /** Every message that was published, the first one first. */
     public readonly published: PublishedMessage[] = [];
-    private readonly operations: Readonly<Record<string, Operation | undefined>>;
+    private readonly operations: Operations;
 
     public constructor(
         private readonly account: Account,
@@ -64,7 +66,7 @@ export class AwsApi {
             ...operationsOfRegistry(account, registryPort),
             ...operationsOfBuilds(builds),
             ...operationsOfExecutions(executions),
-            "sns:Publish": { on: itself("topicArn"), answer: (fields) => this.publish(fields) },
+            "sns:Publish": { on: "{topicArn}", answer: (fields) => this.publish(fields) },
         };
     }
 
@@ -78,9 +80,11 @@ export class AwsApi {
     public async call(caller: Caller, action: string, fields: Fields): Promise<object | undefined> {
         const operation = this.operations[action];
         if (operation === undefined) throw new AwsError("UnknownOperation", `The lab does not know ${action}.`);
+        const asked = operation.on.replace(/\{(\w+)\}/g, (_, field: string) => text(fields, field));
         const where = { ...this.account.location, region: caller.region };
-        const asked = operation.on(fields, (resource) => arnIn(where, action.split(":")[0] ?? "", resource));
-        await this.require(caller, action, asked);
+        // A build is its project's.
+        const own = arnIn(where, action.split(":")[0] ?? "", asked.replace(/^(project\/[^:]*):.*/, "$1"));
+        await this.require(caller, action, /^(?:arn:|\*$)/.test(asked) ? asked : own);
         return operation.answer?.(fields, caller);
     }
 
@@ -106,24 +110,17 @@ export class AwsApi {
     }
 }
 
-type Operations = Readonly<Record<string, Operation>>;
-
 /** A field, or the first of a list. */
 function text(fields: Fields, name: string): string {
     const value = [fields[name]].flat()[0];
     return typeof value === "string" ? value : "";
 }
 
-/** A call that is asked of what a field names by its ARN. */
-function itself(field: string): Operation["on"] {
-    return (fields) => text(fields, field);
-}
-
 function operationsOfRegistry(account: Account, registryPort: number): Operations {
     const { partition, accountId: registryId } = account.location;
     return {
         "ecr:DescribeImages": {
-            on: (fields, arn) => arn(`repository/${text(fields, "repositoryName")}`),
+            on: "repository/{repositoryName}",
             answer: async (fields) => {
                 const repositoryName = text(fields, "repositoryName");
                 const [{ imageTag }] = fields["imageIds"] as [{ imageTag: string }];
@@ -143,7 +140,7 @@ function operationsOfRegistry(account: Account, registryPort: number): Operation
             },
         },
         "ecr:GetAuthorizationToken": {
-            on: () => "*",
+            on: "*",
             // A password of its own for each login, so that the registry knows whose pull it serves.
             answer: (_, caller) => {
                 const password = randomUUID();
@@ -157,23 +154,16 @@ function operationsOfRegistry(account: Account, registryPort: number): Operation
 }
 
 function operationsOfBuilds(builds: Builds): Operations {
-    const project =
-        (field: string): Operation["on"] =>
-        (fields, arn) =>
-            arn(`project/${text(fields, field).split(":")[0] ?? ""}`);
-    const logStream: Operation = {
-        on: (fields, arn) =>
-            arn(`log-group:${text(fields, "logGroupName")}:log-stream:${text(fields, "logStreamName")}`),
-    };
+    const logStream = { on: "log-group:{logGroupName}:log-stream:{logStreamName}" };
     return {
         "codebuild:BatchGetBuilds": {
-            on: project("ids"),
+            on: "project/{ids}",
             answer: ({ ids }) => ({
                 builds: (ids as string[]).flatMap((id) => builds.byId.get(id)?.description ?? []),
             }),
         },
         "codebuild:StartBuild": {
-            on: project("projectName"),
+            on: "project/{projectName}",
             answer: async (fields) => {
                 const overrides = fields["environmentVariablesOverride"] as { name: string; value: string }[];
                 const variables = Object.fromEntries(overrides.map(({ name, value }) => [name, value]));
@@ -181,7 +171,7 @@ function operationsOfBuilds(builds: Builds): Operations {
             },
         },
         "codebuild:StopBuild": {
-            on: project("id"),
+            on: "project/{id}",
             answer: (fields) => {
                 builds.byId.get(text(fields, "id"))?.stop();
                 return {};
@@ -194,13 +184,8 @@ function operationsOfBuilds(builds: Builds): Operations {
 }
 
 function operationsOfExecutions(executions: Executions): Operations {
-    // Whether a build or an execution has ended, the lab knows without these rules.
-    const rule = (field: string): Operation => ({
-        on: (fields, arn) => arn(`rule/${text(fields, field)}`),
-        answer: () => ({}),
-    });
     const ofExecution = (answer: (execution: Execution, fields: Fields) => object): Operation => ({
-        on: itself("executionArn"),
+        on: "{executionArn}",
         answer: (fields) => {
             const execution = executions.byArn.get(text(fields, "executionArn"));
             if (execution !== undefined) return answer(execution, fields);
@@ -208,9 +193,10 @@ function operationsOfExecutions(executions: Executions): Operations {
         },
     });
     return {
-        "events:DescribeRule": rule("Name"),
-        "events:PutRule": rule("Name"),
-        "events:PutTargets": rule("Rule"),
+        // Whether a build or an execution has ended, the lab knows without these rules.
+        "events:DescribeRule": { on: "rule/{Name}", answer: () => ({}) },
+        "events:PutRule": { on: "rule/{Name}", answer: () => ({}) },
+        "events:PutTargets": { on: "rule/{Rule}", answer: () => ({}) },
         "states:DescribeExecution": ofExecution((execution) => execution.description()),
         "states:GetExecutionHistory": ofExecution(({ events }, { reverseOrder }) => ({
             events: reverseOrder === true ? events.toReversed() : events,
@@ -224,7 +210,7 @@ function operationsOfExecutions(executions: Executions): Operations {
             return { stopDate: seconds() };
         }),
         "states:DescribeMapRun": {
-            on: itself("mapRunArn"),
+            on: "{mapRunArn}",
             answer: (fields) => {
                 for (const { arn, mapRuns } of executions.byArn.values()) {
                     const run = mapRuns.get(text(fields, "mapRunArn"));
@@ -234,7 +220,7 @@ function operationsOfExecutions(executions: Executions): Operations {
             },
         },
         "states:ListExecutions": {
-            on: itself("stateMachineArn"),
+            on: "{stateMachineArn}",
             answer: ({ stateMachineArn, statusFilter }) => {
                 const found = [...executions.byArn.values()]
                     .map((execution) => execution.summary())
@@ -244,7 +230,7 @@ function operationsOfExecutions(executions: Executions): Operations {
             },
         },
         "states:StartExecution": {
-            on: itself("stateMachineArn"),
+            on: "{stateMachineArn}",
             answer: (fields) => {
                 const { name } = fields as { name?: string };
                 const input = parseInput(text(fields, "input"));

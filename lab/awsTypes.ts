@@ -153,7 +153,10 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:sfn/stateMachine:StateMachine": named("arn", "states", "stateMachine:"),
     "aws:sns/topic:Topic": named("arn", "sns", "", message),
     "aws:sns/topicPolicy:TopicPolicy": sideOf("arn", message),
-    "aws:sns/topicSubscription:TopicSubscription": typeOf((name, { topic }) => ({ id: `${String(topic)}:${name}` }), message),
+    "aws:sns/topicSubscription:TopicSubscription": typeOf(
+        (name, { topic }) => ({ id: `${String(topic)}:${name}` }),
+        message,
+    ),
     "aws:sqs/queue:Queue": typeOf(
         (name, _, where) => {
             const url = `https://sqs.${where.region}.${domainOf(where.partition)}/${where.accountId}/${name}`;
@@ -166,35 +169,32 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": ofNetwork("sgr"),
 };
 
-/**
- * Components that run in a provider's plugin, which the program may use: what they answer. Their children are not seen.
- */
+/** Components that run in a provider's plugin, which the program may use: what they answer. Their children are not seen. */
 export const remoteComponents: Record<
     string,
-    ((physicalName: string, inputs: Inputs, where: AwsLocation) => Record<string, unknown>) | undefined
+    ((physicalName: string, inputs: Inputs) => Record<string, unknown>) | undefined
 > = { "awsx:ec2:Vpc": remoteVpc };
 
-/** github.com/pulumi/pulumi-awsx, awsx/ec2/vpc.ts: a public and a private subnet in each zone, unless the arguments say otherwise. */
-function remoteVpc(name: string, inputs: Inputs): Record<string, unknown> {
-    const zones = Number(inputs["numberOfAvailabilityZones"] ?? 3);
-    const specs = (inputs["subnetSpecs"] ?? [{ type: "Private" }, { type: "Public" }]) as { type: string }[];
-    const { strategy = "OnePerAz" } = (inputs["natGateways"] ?? {}) as { strategy?: string };
-    const gateways = { None: 0, Single: 1, OnePerAz: zones }[strategy] ?? zones;
+/** github.com/pulumi/pulumi-awsx, awsx/ec2/vpc.ts, with one NAT gateway; a public and a private subnet in each zone are the default. */
+function remoteVpc(
+    name: string,
+    { numberOfAvailabilityZones: zones = 3, subnetSpecs }: Inputs,
+): Record<string, unknown> {
+    const specs = (subnetSpecs ?? [{ type: "Private" }, { type: "Public" }]) as { type: string }[];
     const many = (kind: string, count: number, label = kind) =>
         Array.from({ length: count }, (_, at) => ({ id: networkId(kind, `${name}-${label}-${at + 1}`) }));
     const subnetIds = (type: string) => {
-        const count = specs.some((spec) => spec.type === type) ? zones : 0;
+        const count = specs.some((spec) => spec.type === type) ? Number(zones) : 0;
         return many("subnet", count, type.toLowerCase()).map(({ id }) => id);
     };
     return {
         vpcId: networkId("vpc", name),
         privateSubnetIds: subnetIds("Private"),
         publicSubnetIds: subnetIds("Public"),
-        isolatedSubnetIds: subnetIds("Isolated"),
-        routeTables: many("rtb", zones * specs.length),
-        routes: many("r", zones * specs.length),
-        natGateways: many("nat", gateways),
-        eips: many("eipalloc", gateways),
+        routeTables: many("rtb", Number(zones) * specs.length),
+        routes: many("r", Number(zones) * specs.length),
+        natGateways: many("nat", 1),
+        eips: many("eipalloc", 1),
     };
 }
 

@@ -17,13 +17,13 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { domainOf } from "../contract/aws";
 import type { Account, DeclaredProject } from "./account";
-import { type Answer, arnIn, awsTypes } from "./awsTypes";
+import { arnIn, awsTypes } from "./awsTypes";
+import { pack } from "./codebuild";
 import { type DeclaredResource, evaluate } from "./evaluation";
 import type { DeclaredSchedule, DeclaredTarget } from "./events";
 import type { PolicyDocument } from "./iam";
 import { runProgram } from "./program";
 import { readDefinition } from "./stepFunctions";
-import { zip } from "./zip";
 
 /** What the emulator has of AWS, as the owner of the account sees it. */
 interface Emulator {
@@ -31,45 +31,46 @@ interface Emulator {
     readonly logs: CloudWatchLogsClient;
 }
 
-/** A resource that is to be created: what the program declares, and its physical name, ARN and id as awsTypes.ts has them. */
-interface Creation<Inputs = never> extends Emulator {
-    readonly inputs: Inputs;
-    readonly answer: Answer;
+/** Where a resource is created, and its id, physical name and ARN as awsTypes.ts has them. */
+interface Place extends Emulator {
+    readonly id: string;
+    readonly name: string;
+    readonly arn: string;
     readonly account: Account;
 }
 
-type Create = (creation: Creation) => Promise<void> | void;
+/** Creates a resource of what the program declares. */
+type Create = (inputs: never, place: Place) => Promise<unknown> | void;
 
-/** The arguments of a resource, as they are once every Output is known. */
-type Declared<Args> = pulumi.Unwrap<Args>;
+type Encryption = pulumi.Unwrap<aws.s3.BucketServerSideEncryptionConfigurationArgs>;
+type ObjectOfAssets = pulumi.Unwrap<aws.s3.BucketObjectv2Args> & {
+    readonly bucket: string;
+    readonly source: pulumi.asset.AssetArchive;
+};
 
 /** Creators by the token of the resource type; of other types awsTypes.ts says why nothing is created. */
 export const creators: Readonly<Record<string, Create | undefined>> = {
-    "aws:s3/bucket:Bucket": async ({ answer: { id: Bucket }, s3, account: { location } }) => {
+    "aws:s3/bucket:Bucket": (_, { id: Bucket, s3, account: { location } }) => {
         const here = { LocationConstraint: location.region as BucketLocationConstraint };
         // The one region that must not be named: its API is older than the parameter.
         const elsewhere = location.region !== "us-east-1" && { CreateBucketConfiguration: here };
-        await s3.send(new CreateBucketCommand({ Bucket, ...elsewhere }));
+        return s3.send(new CreateBucketCommand({ Bucket, ...elsewhere }));
     },
-    "aws:s3/bucketObjectv2:BucketObjectv2": async ({
-        inputs,
-        s3,
-    }: Creation<Declared<aws.s3.BucketObjectv2Args> & { bucket: string; source: pulumi.asset.AssetArchive }>) => {
-        await s3.send(
+    "aws:s3/bucketObjectv2:BucketObjectv2": async (inputs: ObjectOfAssets, { s3 }) =>
+        s3.send(
             new PutObjectCommand({
                 Bucket: inputs.bucket,
                 Key: inputs.key,
-                Body: await zip(inputs.source),
+                Body: await pack(inputs.source),
                 ServerSideEncryption: inputs.serverSideEncryption as ServerSideEncryption,
                 SSEKMSKeyId: inputs.kmsKeyId,
                 BucketKeyEnabled: inputs.bucketKeyEnabled,
             }),
-        );
-    },
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": async ({
-        inputs: { bucket, rules },
-        s3,
-    }: Creation<Declared<aws.s3.BucketServerSideEncryptionConfigurationArgs>>) => {
+        ),
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
+        { bucket, rules }: Encryption,
+        { s3 },
+    ) => {
         const Rules = rules.map(({ applyServerSideEncryptionByDefault: byDefault, bucketKeyEnabled }) => ({
             ApplyServerSideEncryptionByDefault: {
                 SSEAlgorithm: byDefault?.sseAlgorithm as ServerSideEncryption,
@@ -78,82 +79,74 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
             BucketKeyEnabled: bucketKeyEnabled,
         }));
         const encryption = { Bucket: bucket, ServerSideEncryptionConfiguration: { Rules } };
-        await s3.send(new PutBucketEncryptionCommand(encryption));
+        return s3.send(new PutBucketEncryptionCommand(encryption));
     },
-    "aws:s3/bucketVersioning:BucketVersioning": async ({ inputs, s3 }: Creation<{ bucket: string }>) => {
+    "aws:s3/bucketVersioning:BucketVersioning": ({ bucket }: { bucket: string }, { s3 }) => {
         const VersioningConfiguration = { Status: "Enabled" } as const;
-        await s3.send(new PutBucketVersioningCommand({ Bucket: inputs.bucket, VersioningConfiguration }));
+        return s3.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration }));
     },
-    "aws:cloudwatch/logGroup:LogGroup": async ({ inputs, answer, logs, account }: Creation<{ kmsKeyId?: string }>) => {
-        const { id: logGroupName, arn = "" } = answer;
+    "aws:cloudwatch/logGroup:LogGroup": async (inputs: { kmsKeyId?: string }, { id, arn, logs, account }) => {
         const { iam, location } = account;
+        const { kmsKeyId: resource } = inputs;
         const service = `logs.${location.region}.${domainOf(location.partition)}`;
         const context = { "kms:EncryptionContext:aws:logs:arn": arn };
         // CloudWatch Logs tries the key before it makes the log group.
-        const { kmsKeyId: resource } = inputs;
         if (resource !== undefined) {
             await iam.requireService(service, { action: "kms:GenerateDataKey", resource, context });
             await iam.requireService(service, { action: "kms:Decrypt", resource, context });
         }
-        await logs.send(new CreateLogGroupCommand({ logGroupName }));
+        await logs.send(new CreateLogGroupCommand({ logGroupName: id }));
     },
-    "aws:iam/role:Role": ({ inputs, answer, account }: Creation<{ assumeRolePolicy: PolicyDocument }>) => {
-        const { id, arn = "" } = answer;
-        account.iam.roles.set(id, { arn, policies: [] });
-        account.iam.resourcePolicies.set(arn, inputs.assumeRolePolicy);
+    "aws:iam/role:Role": (
+        { assumeRolePolicy }: { assumeRolePolicy: PolicyDocument },
+        { id, arn, account: { iam } },
+    ) => {
+        iam.roles.set(id, { arn, policies: [] });
+        iam.resourcePolicies.set(arn, assumeRolePolicy);
     },
-    "aws:iam/rolePolicy:RolePolicy": ({ inputs, account }: Creation<{ role: string; policy: PolicyDocument }>) => {
+    "aws:iam/rolePolicy:RolePolicy": (inputs: { role: string; policy: PolicyDocument }, { account }) => {
         account.iam.roles.get(inputs.role)?.policies.push(inputs.policy);
     },
     // moto would apply a Deny without its condition, to everybody and everything.
-    "aws:s3/bucketPolicy:BucketPolicy": ({ inputs, account }: Creation<{ bucket: string; policy: PolicyDocument }>) => {
+    "aws:s3/bucketPolicy:BucketPolicy": (inputs: { bucket: string; policy: PolicyDocument }, { account }) => {
         account.iam.resourcePolicies.set(`arn:${account.location.partition}:s3:::${inputs.bucket}`, inputs.policy);
     },
-    "aws:kms/keyPolicy:KeyPolicy": ({ inputs, account }: Creation<{ keyId: string; policy: string }>) => {
+    "aws:kms/keyPolicy:KeyPolicy": (inputs: { keyId: string; policy: string }, { account }) => {
         const arn = arnIn(account.location, "kms", `key/${inputs.keyId}`);
         account.iam.resourcePolicies.set(arn, JSON.parse(inputs.policy) as PolicyDocument);
     },
-    "aws:codebuild/project:Project": ({ inputs, answer, account }: Creation<DeclaredProject>) => {
-        const { name = "", arn = "" } = answer;
+    "aws:codebuild/project:Project": (inputs: DeclaredProject, { name, arn, account }) => {
         account.projects.set(name, { ...inputs, name, arn });
     },
-    "aws:sfn/stateMachine:StateMachine": ({
-        inputs: { roleArn, definition },
-        answer: { name = "", arn = "" },
-        account,
-    }: Creation<{ roleArn: string; definition: string }>) => {
+    "aws:sfn/stateMachine:StateMachine": (
+        { roleArn, definition }: { roleArn: string; definition: string },
+        { name, arn, account },
+    ) => {
         account.stateMachines.set(arn, { name, arn, roleArn, definition: readDefinition(definition) });
     },
-    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": ({
-        inputs,
-        answer,
-        account,
-    }: Creation<{ upstreamRegistryUrl: string }>) => {
-        account.cacheRules.set(answer.id, inputs.upstreamRegistryUrl);
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": (inputs: { upstreamRegistryUrl: string }, { id, account }) => {
+        account.cacheRules.set(id, inputs.upstreamRegistryUrl);
     },
-    "aws:cloudwatch/eventRule:EventRule": ({ inputs, answer, account }: Creation<{ eventPattern: string }>) => {
-        account.events.putRule(answer.id, inputs.eventPattern);
+    "aws:cloudwatch/eventRule:EventRule": (inputs: { eventPattern: string }, { name, account }) => {
+        account.events.putRule(name, inputs.eventPattern);
     },
-    "aws:cloudwatch/eventTarget:EventTarget": ({ inputs, account }: Creation<DeclaredTarget>) => {
+    "aws:cloudwatch/eventTarget:EventTarget": (inputs: DeclaredTarget, { account }) => {
         account.events.putTarget(inputs);
     },
-    "aws:scheduler/schedule:Schedule": ({ inputs, answer, account }: Creation<DeclaredSchedule>) => {
-        account.events.schedules.set(answer["name"] ?? "", inputs);
+    "aws:scheduler/schedule:Schedule": (inputs: DeclaredSchedule, { name, account }) => {
+        account.events.schedules.set(name, inputs);
     },
-    "aws:sqs/queuePolicy:QueuePolicy": ({ inputs, account }: Creation<{ queueUrl: string; policy: string }>) => {
-        const queueArn = arnIn(account.location, "sqs", inputs.queueUrl.split("/").at(-1) ?? "");
-        account.iam.resourcePolicies.set(queueArn, JSON.parse(inputs.policy) as PolicyDocument);
+    "aws:sqs/queuePolicy:QueuePolicy": (inputs: { queueUrl: string; policy: string }, { account }) => {
+        const arn = arnIn(account.location, "sqs", inputs.queueUrl.split("/").at(-1) ?? "");
+        account.iam.resourcePolicies.set(arn, JSON.parse(inputs.policy) as PolicyDocument);
     },
 };
 
-/** A stack in the lab. */
+/** A stack in the lab: its outputs, how many of its resources were created, and how many are only declared. */
 export interface DeployedStack {
-    /** The stack's outputs. */
     readonly outputs: Record<string, unknown>;
-    /** Type and name of every resource that was created. */
-    readonly created: readonly string[];
-    /** Type and name of every resource that is only declared. */
-    readonly declared: readonly string[];
+    readonly created: number;
+    readonly declared: number;
 }
 
 /**
@@ -169,18 +162,22 @@ export async function provision(
     account: Account,
     emulator: Emulator,
 ): Promise<DeployedStack> {
-    const created: string[] = [];
-    const declared: string[] = [];
+    let created = 0;
+    let declared = 0;
     const create = async ({ type, name, inputs, answer }: DeclaredResource) => {
         const creator = creators[type];
-        (creator === undefined ? declared : created).push(`${type} ${name}`);
-        if (creator === undefined && awsTypes[type]?.notInLab === undefined) {
+        if (creator !== undefined) {
+            await creator(inputs as never, { name: "", arn: "", ...answer, account, ...emulator });
+            created++;
+        } else if (awsTypes[type]?.notInLab !== undefined) {
+            declared++;
+        } else {
             throw new Error(
                 `The lab does not know how to create ${type} ${name}: give it a creator in lab/creators.ts, or say in lab/awsTypes.ts why it needs none.`,
             );
         }
-        await creator?.({ inputs: inputs as never, answer, account, ...emulator });
     };
-    const { result } = await evaluate(() => runProgram(configuration), { stack, location: account.location, create });
-    return { outputs: result, created, declared };
+    const options = { stack, location: account.location, create };
+    const { result: outputs } = await evaluate(() => runProgram(configuration), options);
+    return { outputs, created, declared };
 }

@@ -202,7 +202,7 @@ async function answerResource(
     }
     const remote = remoteComponents[type];
     if (remote !== undefined) {
-        return { id: undefined, state: preview ? {} : remote(physicalNameOf(name), given, location) };
+        return { id: undefined, state: preview ? {} : remote(physicalNameOf(name), given) };
     }
     const known = types[type];
     if (known === undefined) {

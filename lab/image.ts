@@ -1,4 +1,5 @@
 /** The image that the lab exports: made here, or the user's own. */
+import { acceptedManifestTypes } from "../exporter/registry/manifest";
 import { run } from "./processes";
 import type { DockerDaemon } from "./servers";
 
@@ -38,10 +39,8 @@ export async function describeImage(
     tag: string,
 ): Promise<{ readonly imageDigest: string; readonly imageManifestMediaType: string } | undefined> {
     const url = `http://127.0.0.1:${registryPort}/v2/${repository}/manifests/${encodeURIComponent(tag)}`;
-    const oci = ["oci.image.index.v1", "oci.image.manifest.v1"];
-    const types = [...oci, ...["list.v2", "v2"].map((type) => `docker.distribution.manifest.${type}`)];
-    const accept = types.map((type) => `application/vnd.${type}+json`).join(", ");
-    const { ok, status, headers } = await fetch(url, { method: "HEAD", headers: { accept } });
+    const asked = { method: "HEAD", headers: { accept: acceptedManifestTypes } };
+    const { ok, status, headers } = await fetch(url, asked);
     if (status === 404) return undefined;
     if (!ok) throw new Error(`The registry answered ${status} for ${repository}:${tag}.`);
     return {

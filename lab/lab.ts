@@ -154,7 +154,7 @@ async function start(
     tell(`The image ${image.uri} is in the registry.`);
     const stack = await provision(stackName, configuration, account, { s3, logs: new CloudWatchLogsClient(owner) });
     const { created, declared } = stack;
-    tell(`The stack ${stackName} is deployed: ${created.length} resources created, ${declared.length} only declared.`);
+    tell(`The stack ${stackName} is deployed: ${created} resources created, ${declared} only declared.`);
 
     const execute = (output: string, input: unknown, signal?: AbortSignal) => {
         const execution = services.executions.start(String(stack.outputs[output]), input);

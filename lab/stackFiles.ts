@@ -8,22 +8,16 @@ import { parse } from "yaml";
 export const root = join(__dirname, "..");
 
 /** One key of `config:` in Pulumi.yaml. */
-export interface Declaration {
+interface Declaration {
     readonly type: string;
     readonly items?: { readonly type: string };
     readonly default?: unknown;
     readonly description?: string;
 }
 
-/** Pulumi.yaml. */
-export interface Project {
-    readonly name: string;
-    readonly config: Record<string, Declaration>;
-}
-
 /** Reads Pulumi.yaml. */
-export function readProject(): Project {
-    return readYaml("Pulumi.yaml") as Project;
+export function readProject(): { readonly name: string; readonly config: Record<string, Declaration> } {
+    return readYaml("Pulumi.yaml") as ReturnType<typeof readProject>;
 }
 
 /**

@@ -279,7 +279,7 @@ export class AwsStandIn {
                     else reject(error ?? new Error("no response"));
                 });
             });
-            const state = component(`${request.getName()}-0a1b2c3`, read(request.getInputs()), this.location);
+            const state = component(`${request.getName()}-0a1b2c3`, read(request.getInputs()));
             return new proto.ConstructResponse().setUrn(urn).setState(written(state));
         } finally {
             monitor.close();

@@ -92,7 +92,6 @@ describe("the evaluation of a program", () => {
                 vpcId: vpc.vpcId,
                 privateSubnets: vpc.privateSubnetIds,
                 publicSubnets: vpc.publicSubnetIds,
-                isolatedSubnets: vpc.isolatedSubnetIds,
                 routeTables: vpc.routeTables.apply((tables) => tables.map(({ id }) => id)),
                 gateways: vpc.natGateways.length,
             };
@@ -105,7 +104,7 @@ describe("the evaluation of a program", () => {
             const subnets = [...(privateSubnets ?? []), ...(publicSubnets ?? [])];
             assert.equal(new Set(subnets).size, 4);
             for (const subnet of subnets) assert.match(subnet, /^subnet-[0-9a-f]{17}$/);
-            assert.deepEqual([rest["isolatedSubnets"], rest["routeTables"]?.length, rest["gateways"]], [[], 4, 1]);
+            assert.deepEqual([rest["routeTables"]?.length, rest["gateways"]], [4, 1]);
             assert.equal(evaluation.component("Vpc").inputs["numberOfAvailabilityZones"], 2);
             assert.deepEqual(evaluation.customResources(), []);
         });

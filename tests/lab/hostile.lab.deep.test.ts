@@ -204,7 +204,7 @@ for (const engine of ["docker", "stream"] as const) {
             });
 
             const errorOfBuild = async (variables: Record<string, string>): Promise<[string, string]> => {
-                const { exportedEnvironmentVariables, phases } = await build(lab, { ...good, ...variables });
+                const { exportedEnvironmentVariables = [], phases } = await build(lab, { ...good, ...variables });
                 const [, status] = /exit status (\d+)/.exec(JSON.stringify(phases)) ?? [];
                 const errors = Object.entries(exitStatuses);
                 const [error = ""] = errors.find(([, each]) => String(each) === status) ?? [];

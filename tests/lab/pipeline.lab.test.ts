@@ -239,7 +239,7 @@ function testPipeline(engine: EngineName): void {
             ["s3:(Put|Get)Object", { ARTIFACT_BUCKET: "somebody-elses-bucket" }],
         ];
         for (const [action, variables] of forbidden) {
-            const { phases, exportedEnvironmentVariables } = await build(lab, {
+            const { phases, exportedEnvironmentVariables = [] } = await build(lab, {
                 IMAGE_URI: lab.image.uri,
                 IMAGE_DIGEST: "",
                 PLATFORM: "linux/amd64",

@@ -1,6 +1,5 @@
 /** One lab for each engine, which the tests of a run share: a start takes longer than most tests. */
 import type { EngineName } from "../../../contract/engine";
-import type { Build } from "../../../lab/codebuild";
 import type { ExecutionResult } from "../../../lab/executions";
 import { type Lab, startLab } from "../../../lab/lab";
 import { configurationOf } from "../../../lab/stackFiles";
@@ -68,7 +67,7 @@ export async function endOfAll(lab: Lab): Promise<void> {
 }
 
 /** Runs a build of the stack's project with these variables, as somebody who gets past the state machine would. */
-export async function build(lab: Lab, variables: Record<string, string>): Promise<Build> {
+export async function build(lab: Lab, variables: Record<string, string>) {
     return (await lab.services.builds.start(String(lab.stack.outputs["buildProjectName"]), variables)).ended;
 }
 
