@@ -40,7 +40,7 @@ interface Place extends Emulator {
 }
 
 /** Creates a resource of what the program declares. */
-type Create = (inputs: never, place: Place) => Promise<unknown> | void;
+type Create = (inputs: never, place: Place) => unknown;
 
 type Encryption = pulumi.Unwrap<aws.s3.BucketServerSideEncryptionConfigurationArgs>;
 type ObjectOfAssets = pulumi.Unwrap<aws.s3.BucketObjectv2Args> & {

@@ -52,10 +52,12 @@ async function main(): Promise<number> {
     // A signal ends the lab in order: the build is stopped, then every server. Another one does not cut that short.
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
         process.on(signal, () => {
-            console.log(`\n${signal}: stopping`);
             abort.abort();
         });
     }
+    abort.signal.addEventListener("abort", () => {
+        console.log("\nStopping");
+    });
     const lab = await starting;
     try {
         if (abort.signal.aborted) return 130;
