@@ -51,7 +51,8 @@ export const houseRules: Record<string, Rule> = {
     "tags everything that can be tagged": (evaluation, tags) => {
         for (const resource of evaluation.customResources()) {
             const component = evaluation.components().find(({ urn }) => urn === resource.parent);
-            const expected = tags && !untaggableTypes.includes(resource.type) ? { component: component?.name, ...tags } : undefined;
+            const expected =
+                tags && !untaggableTypes.includes(resource.type) ? { component: component?.name, ...tags } : undefined;
             assert.deepEqual(resource.inputs["tags"], expected, `the tags of ${resource.name}`);
         }
     },
