@@ -4,7 +4,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { StackConfig } from "../config";
-import { type ArchiveArgs, buildRole, buildRoleTrust, type PullArgs } from "../policies/buildRole";
+import { type ArchiveArgs, buildRole, type PullArgs } from "../policies/buildRole";
 import { policyDocument, type StackLocation } from "../policies/document";
 import { buildsUrl } from "../contract/aws";
 import { exitStatusText } from "../contract/errors";
@@ -15,6 +15,7 @@ import type { RequestVariable } from "../contract/request";
 import type { KeyUse } from "../policies/key";
 import { repositoryPolicies } from "../policies/repositories";
 import { fittingStatements } from "../policies/sizes";
+import { trust } from "../policies/trust";
 import { createLogGroup, createRole } from "./stackDefaults";
 
 /** Where in a VPC builds run. It has to lead to ECR, S3 and CloudWatch Logs, by endpoints or by a NAT gateway. */
@@ -95,7 +96,7 @@ export class BuildRunner extends pulumi.ComponentResource {
             name,
             "Service role of the builds that export container images",
             // Pulumi names the project: its resource name, then random digits.
-            buildRoleTrust(args.at, projectResourceName),
+            trust.builds(args.at, projectResourceName),
             policyDocument(statements),
             child,
         );

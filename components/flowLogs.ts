@@ -2,7 +2,8 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { policyOf } from "../policies/document";
-import { flowLogRole, flowLogTrust } from "../policies/flowLogRole";
+import { flowLogRole } from "../policies/flowLogRole";
+import { trust } from "../policies/trust";
 import { createLogGroup, createRole, type StackContext } from "./stackDefaults";
 
 /** Arguments of {@link FlowLogs}. */
@@ -28,7 +29,7 @@ export class FlowLogs extends pulumi.ComponentResource {
         const { role, policy } = createRole(
             name,
             "Writes the flow logs of the builds' VPC",
-            flowLogTrust(args.at),
+            trust.flowLogs(args.at),
             policyOf(flowLogRole, { logGroupArn: logGroup.arn }),
             child,
         );

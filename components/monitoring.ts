@@ -6,10 +6,11 @@ import { batchExecutionPrefix } from "../contract/request";
 import { type Alarm, Alarms, executionAlarm } from "./alarms";
 import { buildsPage } from "./buildRunner";
 import { Dashboard, type DashboardArgs } from "./dashboard";
-import { chatRole, chatTrust } from "../policies/chatRole";
+import { chatRole } from "../policies/chatRole";
 import { policyOf, statementsOf } from "../policies/document";
-import { endedRuleRole, notifierRole, ruleRoleTrust } from "../policies/notifierRole";
+import { endedRuleRole, notifierRole } from "../policies/notifierRole";
 import { topicPolicy } from "../policies/topic";
+import { trust } from "../policies/trust";
 import { notifierDefinition, type NotifierDefinitionArgs, type Subject } from "../stateMachines/notifier";
 import { createRole, type StackContext } from "./stackDefaults";
 import { LoggedStateMachine, type MachineNames } from "./stateMachine";
@@ -140,7 +141,7 @@ function createChannel(
     const { role, policy } = createRole(
         `${name}-chat`,
         "Role of the Slack channel for image exports",
-        chatTrust(args.at, topic.name),
+        trust.chat(args.at, topic.name),
         mayDo,
         opts,
     );
@@ -175,7 +176,7 @@ function createRules(
     const { role, policy } = createRole(
         `${name}-ended`,
         "Role of the rules that report the end of an execution",
-        ruleRoleTrust(args.at, `${name}-ended`),
+        trust.rules(args.at, `${name}-ended`),
         policyOf(endedRuleRole, { notifierArn: notifier.arn }),
         opts,
     );

@@ -2,7 +2,8 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { policyDocument, statementsOf } from "../policies/document";
-import { stateMachineRole, stateMachineTrust } from "../policies/stateMachineRole";
+import { stateMachineRole } from "../policies/stateMachineRole";
+import { trust } from "../policies/trust";
 import { createLogGroup, createRole, type StackContext } from "./stackDefaults";
 
 /** A state machine as others know it. */
@@ -46,7 +47,7 @@ export class LoggedStateMachine extends pulumi.ComponentResource {
             name,
             `Role of the state machine that ${args.purpose}`,
             // Pulumi names the state machine: its resource name, then random digits.
-            stateMachineTrust(args.at, name),
+            trust.stateMachine(args.at, name),
             pulumi
                 .output(args.statements)
                 .apply((statements) => policyDocument([...statements, ...statementsOf(stateMachineRole, {})])),

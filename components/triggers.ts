@@ -5,10 +5,10 @@ import type { StackConfig } from "../config";
 import { domainOf } from "../contract/aws";
 import { isPattern, prefixOf } from "../contract/image";
 import { policyOf, statementsOf } from "../policies/document";
-import { ruleRoleTrust } from "../policies/notifierRole";
 import { queuePolicy } from "../policies/queue";
 import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
-import { pushRole, scheduleRole, scheduleTrust, starterRole } from "../policies/triggerRoles";
+import { pushRole, scheduleRole, starterRole } from "../policies/triggerRoles";
+import { trust } from "../policies/trust";
 import { starterDefinition } from "../stateMachines/starter";
 import { Alarms, executionAlarm } from "./alarms";
 import { createRole, type StackContext } from "./stackDefaults";
@@ -119,7 +119,7 @@ function createPushTarget(
     const { role, policy } = createRole(
         `${name}-on-push`,
         "Role of the rule that starts an export on a push",
-        ruleRoleTrust(at, `${name}-on-push`),
+        trust.rules(at, `${name}-on-push`),
         policyOf(pushRole, { starterArn: starter.arn }),
         opts,
     );
@@ -184,7 +184,7 @@ function createSchedule(
     const { role, policy } = createRole(
         `${name}-schedule`,
         "Role of the schedule that starts exports",
-        scheduleTrust(args.at, group.arn),
+        trust.schedule(args.at, group.arn),
         policyOf(scheduleRole, { starterArn: starter.arn, queueArn: queue.arn }),
         opts,
     );

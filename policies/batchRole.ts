@@ -1,8 +1,8 @@
 /** The role of the state machine that exports batches. */
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 
 import { manifestPrefix, resultPrefix } from "../contract/keys";
-import { arnIn, type PolicyTable, type StackLocation } from "./document";
+import { allow, arnIn, joined, type PolicyTable, type StackLocation } from "./document";
 import { type KeyUse, writeEncrypted } from "./key";
 import { executionsOf } from "./stateMachineRole";
 
@@ -14,12 +14,10 @@ export interface BatchRoleArgs extends KeyUse {
     readonly exportMachineName: pulumi.Input<string>;
 }
 
-/** The state machine of batches itself. */
-export interface BatchMachineArgs {
+/** The state machine that a policy is about. */
+export interface MachineArgs {
     readonly at: StackLocation;
-    /** ARN of the state machine of batches. */
     readonly machineArn: pulumi.Input<string>;
-    /** Its name. */
     readonly machineName: pulumi.Input<string>;
 }
 
@@ -28,47 +26,36 @@ export const batchRole = {
     ExportEachImage: {
         why: "a batch exports each image by an execution of the export state machine",
         page: "step-functions/latest/dg/connect-stepfunctions.html",
-        statement: ({ exportMachineArn }) => ({
-            Effect: "Allow",
-            Action: "states:StartExecution",
-            Resource: exportMachineArn,
-        }),
+        statement: ({ exportMachineArn }) => allow("states:StartExecution", exportMachineArn),
     },
     FollowEachExport: {
         why: "a batch reads how those executions ended, and stops them when it is stopped itself: they would run on and be billed",
         page: "step-functions/latest/dg/connect-stepfunctions.html",
-        statement: ({ at, exportMachineName }) => ({
-            Effect: "Allow",
-            Action: ["states:DescribeExecution", "states:StopExecution"],
-            Resource: executionsOf(at, exportMachineName),
-        }),
+        statement: ({ at, exportMachineName }) =>
+            allow("states:DescribeExecution states:StopExecution", executionsOf(at, exportMachineName)),
     },
     AwaitExports: {
         why: "Step Functions learns from one EventBridge rule, which it manages itself, that an execution has ended",
         page: "step-functions/latest/dg/connect-stepfunctions.html",
-        statement: ({ at }) => ({
-            Effect: "Allow",
-            Action: ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
-            Resource: arnIn(at, "events", "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"),
-        }),
+        statement: ({ at }) =>
+            allow(
+                "events:DescribeRule events:PutRule events:PutTargets",
+                arnIn(at, "events", "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"),
+            ),
     },
     ReadManifests: {
         why: "a batch reads the manifest that somebody has put under its prefix",
         page: "step-functions/latest/dg/input-output-itemreader.html",
-        statement: ({ artifactBucketArn }) => ({
-            Effect: "Allow",
-            Action: "s3:GetObject",
-            Resource: pulumi.interpolate`${artifactBucketArn}/${manifestPrefix}*`,
-        }),
+        statement: ({ artifactBucketArn }) => allow("s3:GetObject", joined`${artifactBucketArn}/${manifestPrefix}*`),
     },
     WriteResults: {
         why: "Step Functions writes what became of each image, large results in parts",
         page: "step-functions/latest/dg/input-output-resultwriter.html",
-        statement: ({ artifactBucketArn }) => ({
-            Effect: "Allow",
-            Action: ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"],
-            Resource: pulumi.interpolate`${artifactBucketArn}/${resultPrefix}*`,
-        }),
+        statement: ({ artifactBucketArn }) =>
+            allow(
+                "s3:AbortMultipartUpload s3:GetObject s3:ListMultipartUploadParts s3:PutObject",
+                joined`${artifactBucketArn}/${resultPrefix}*`,
+            ),
     },
     WriteEncrypted: writeEncrypted,
 } satisfies PolicyTable<BatchRoleArgs>;
@@ -78,31 +65,21 @@ export const batchMapRole = {
     RunMap: {
         why: "a Distributed Map runs each item in an execution of the state machine that it belongs to",
         page: "step-functions/latest/dg/iam-policies-eg-dist-map.html",
-        statement: ({ machineArn }) => ({
-            Effect: "Allow",
-            Action: "states:StartExecution",
-            Resource: machineArn,
-        }),
+        statement: ({ machineArn }) => allow("states:StartExecution", machineArn),
     },
     FollowMap: {
         why: "Step Functions reads how each item ended, and stops the items of a batch that is stopped; their ARN has the label of the Map behind the name of the state machine (`execution:NAME/LABEL:ID`), AWS documents the permission without it",
         page: "step-functions/latest/dg/iam-policies-eg-dist-map.html",
-        statement: ({ at, machineName }) => ({
-            Effect: "Allow",
-            Action: ["states:DescribeExecution", "states:StopExecution"],
-            Resource: [
+        statement: ({ at, machineName }) =>
+            allow("states:DescribeExecution states:StopExecution", [
                 executionsOf(at, machineName),
-                arnIn(at, "states", pulumi.interpolate`execution:${machineName}/*`),
-            ],
-        }),
+                arnIn(at, "states", joined`execution:${machineName}/*`),
+            ]),
     },
     CountResults: {
         why: "a batch, and whoever follows it, asks its own Map Runs how many images were exported",
         page: "step-functions/latest/apireference/API_DescribeMapRun.html",
-        statement: ({ at, machineName }) => ({
-            Effect: "Allow",
-            Action: "states:DescribeMapRun",
-            Resource: arnIn(at, "states", pulumi.interpolate`mapRun:${machineName}/*`),
-        }),
+        statement: ({ at, machineName }) =>
+            allow("states:DescribeMapRun", arnIn(at, "states", joined`mapRun:${machineName}/*`)),
     },
-} satisfies PolicyTable<BatchMachineArgs>;
+} satisfies PolicyTable<MachineArgs>;

@@ -1,7 +1,7 @@
 /** The policy of the bucket: it allows nobody anything, and denies what would weaken the archives' protection. */
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 
-import type { PolicyTable } from "./document";
+import { deny, joined, type PolicyTable, withoutTls } from "./document";
 
 /** What {@link bucketPolicy} depends on. */
 export interface BucketPolicyArgs {
@@ -15,13 +15,7 @@ export const bucketPolicy = {
     DenyInsecureTransport: {
         why: "nobody, whatever else they may, reaches the bucket and its objects without TLS; a Deny is widest where it names every action",
         page: "AmazonS3/latest/userguide/security-best-practices.html",
-        statement: ({ bucketArn }) => ({
-            Effect: "Deny",
-            Principal: "*",
-            Action: "s3:*",
-            Resource: [bucketArn, pulumi.interpolate`${bucketArn}/*`],
-            Condition: { Bool: { "aws:SecureTransport": "false" } },
-        }),
+        statement: ({ bucketArn }) => deny("s3:*", [bucketArn, joined`${bucketArn}/*`], withoutTls),
     },
     DenyOtherEncryption: {
         why: "nobody uploads with another encryption than SSE-KMS; an upload that names none is not denied: it gets the bucket's default, which S3 applies after it has judged the request, and parts of a multipart upload never name one",
@@ -57,13 +51,5 @@ function denyUploads(
     { bucketArn, encryptionKeyArn }: BucketPolicyArgs,
     condition: Record<string, Record<string, pulumi.Input<string>>>,
 ) {
-    return (
-        encryptionKeyArn !== undefined && {
-            Effect: "Deny" as const,
-            Principal: "*" as const,
-            Action: "s3:PutObject",
-            Resource: pulumi.interpolate`${bucketArn}/*`,
-            Condition: condition,
-        }
-    );
+    return encryptionKeyArn !== undefined && deny("s3:PutObject", joined`${bucketArn}/*`, condition);
 }

@@ -1,10 +1,9 @@
 /** The service role of builds: pull from ECR, write archives, write a log, and in a VPC use its network. */
-import type * as aws from "@pulumi/aws";
 import type * as pulumi from "@pulumi/pulumi";
 
 import type { EngineName } from "../contract/engine";
 import { type EcrRepository, repositoryArn } from "../contract/image";
-import { arnIn, assumedBy, joined, type PolicyTable, type StackLocation } from "./document";
+import { allow, arnIn, joined, type PolicyTable, type StackLocation } from "./document";
 import { type KeyUse, writeEncrypted } from "./key";
 
 /** What of ECR builds pull from. */
@@ -39,17 +38,11 @@ export interface BuildRoleArgs extends PullArgs, ArchiveArgs, KeyUse {
     readonly network?: NetworkArgs | undefined;
 }
 
-/** Trust of the role, for projects whose name begins with this: Pulumi adds random digits, and the project refers to the role. */
-export function buildRoleTrust(at: StackLocation, projectNamePrefix: string): aws.iam.PolicyDocument {
-    // docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.html
-    return assumedBy("codebuild", at, arnIn(at, "codebuild", `project/${projectNamePrefix}*`));
-}
-
 /** What each engine asks of a repository. */
-export const pullActions: Readonly<Record<EngineName, string[]>> = {
+export const pullActions: Readonly<Record<EngineName, string>> = {
     // The Docker daemon checks the layers between manifest and download.
-    docker: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-    stream: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+    docker: "ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:GetDownloadUrlForLayer",
+    stream: "ecr:BatchGetImage ecr:GetDownloadUrlForLayer",
 };
 
 const vpcPage =
@@ -60,110 +53,81 @@ export const buildRole = {
     LogInToEcr: {
         why: "the build asks ECR for a password; the action has no resource type, and the password allows nothing by itself: each pull is authorized on its own",
         page: "AmazonECR/latest/APIReference/API_GetAuthorizationToken.html",
-        statement: () => ({ Effect: "Allow", Action: "ecr:GetAuthorizationToken", Resource: "*" }),
+        statement: () => allow("ecr:GetAuthorizationToken", "*"),
     },
     PullImages: {
         why: "the build reads manifests and layers of the configured repositories",
         page: "codebuild/latest/userguide/sample-ecr.html",
-        statement: ({ engine, repositories }: PullArgs) => ({
-            Effect: "Allow",
-            Action: pullActions[engine],
-            Resource: repositories.map(repositoryArn),
-        }),
+        statement: ({ engine, repositories }: PullArgs) => allow(pullActions[engine], repositories.map(repositoryArn)),
     },
     ImportImages: {
         why: "the first pull through a cache creates the repository, and each pull has ECR import what the tag means upstream; ECR reads credentials for the upstream with a role of its own",
         page: "AmazonECR/latest/userguide/pull-through-cache-iam.html",
         statement: ({ cachedRepositories = [] }) =>
-            cachedRepositories.length > 0 && {
-                Effect: "Allow",
-                Action: ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"],
-                Resource: cachedRepositories.map(repositoryArn),
-            },
+            cachedRepositories.length > 0 &&
+            allow("ecr:BatchImportUpstreamImage ecr:CreateRepository", cachedRepositories.map(repositoryArn)),
     },
     ReadExporter: {
         why: "CodeBuild fetches the exporter, which is the source of the project, and by its version where it is given one",
         page: "codebuild/latest/userguide/setting-up-service-role.html",
         statement: ({ artifactBucketArn, exporterKey }) =>
-            exporterKey !== undefined && {
-                Effect: "Allow",
-                Action: ["s3:GetObject", "s3:GetObjectVersion"],
-                Resource: joined`${artifactBucketArn}/${exporterKey}`,
-            },
+            exporterKey !== undefined &&
+            allow("s3:GetObject s3:GetObjectVersion", joined`${artifactBucketArn}/${exporterKey}`),
     },
     WriteArchives: {
         why: "the build looks whether the archive exists (GetObject is what HEAD needs), uploads it (PutObject covers every call of a multipart upload), and aborts an upload that fails, whose parts would be invisible and billed",
         page: "AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions",
-        statement: ({ artifactBucketArn, artifactPrefix }: ArchiveArgs) => ({
-            Effect: "Allow",
-            Action: ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
-            Resource: joined`${artifactBucketArn}/${artifactPrefix}*`,
-        }),
+        statement: ({ artifactBucketArn, artifactPrefix }: ArchiveArgs) =>
+            allow("s3:AbortMultipartUpload s3:GetObject s3:PutObject", joined`${artifactBucketArn}/${artifactPrefix}*`),
     },
     WriteEncrypted: writeEncrypted,
     WriteLog: {
         why: "CodeBuild writes the log of the build; `:*` stands for the streams of the one group",
         page: "codebuild/latest/userguide/setting-up-service-role.html",
-        statement: ({ logGroupArn }) => ({
-            Effect: "Allow",
-            Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
-            Resource: joined`${logGroupArn}:*`,
-        }),
+        statement: ({ logGroupArn }) => allow("logs:CreateLogStream logs:PutLogEvents", joined`${logGroupArn}:*`),
     },
     LookUpNetwork: {
         why: "in a VPC, CodeBuild looks up the network of the project before it places a build there; these actions have no resource type",
         page: vpcPage,
         statement: ({ network }) =>
-            network !== undefined && {
-                Effect: "Allow",
-                Action: [
-                    "ec2:DescribeDhcpOptions",
-                    "ec2:DescribeNetworkInterfaces",
-                    "ec2:DescribeSecurityGroups",
-                    "ec2:DescribeSubnets",
-                    "ec2:DescribeVpcs",
-                ],
-                Resource: "*",
-            },
+            network !== undefined &&
+            allow(
+                `ec2:DescribeDhcpOptions ec2:DescribeNetworkInterfaces ec2:DescribeSecurityGroups
+                ec2:DescribeSubnets ec2:DescribeVpcs`,
+                "*",
+            ),
     },
     CreateNetworkInterfaces: {
         why: "CodeBuild puts the build into these subnets with these security groups; AWS's example has `*`, but the action takes all three resource types, and each has to be allowed",
         page: "service-authorization/latest/reference/list_amazonec2.html",
         statement: ({ at, network }) =>
-            network !== undefined && {
-                Effect: "Allow",
-                Action: "ec2:CreateNetworkInterface",
-                Resource: [
-                    networkInterfaces(at),
-                    ...ec2Arns(at, "subnet", network.subnetIds),
-                    ...ec2Arns(at, "security-group", network.securityGroupIds),
-                ],
-            },
+            network !== undefined &&
+            allow("ec2:CreateNetworkInterface", [
+                networkInterfaces(at),
+                ...ec2Arns(at, "subnet", network.subnetIds),
+                ...ec2Arns(at, "security-group", network.securityGroupIds),
+            ]),
     },
     LendNetworkInterfaces: {
         why: "CodeBuild, and no other service, lets the machine of the build use the network interface: the machine is in an account of AWS",
         page: vpcPage,
         statement: ({ at, network }) =>
-            network !== undefined && {
-                Effect: "Allow",
-                Action: "ec2:CreateNetworkInterfacePermission",
-                Resource: networkInterfaces(at),
+            network !== undefined &&
+            allow("ec2:CreateNetworkInterfacePermission", networkInterfaces(at), {
                 Condition: {
                     StringEquals: { "ec2:AuthorizedService": "codebuild.amazonaws.com" },
                     ArnEquals: { "ec2:Subnet": ec2Arns(at, "subnet", network.subnetIds) },
                 },
-            },
+            }),
     },
     DeleteNetworkInterfaces: {
         why: "CodeBuild deletes the network interface after the build; AWS's example has `*` without a condition",
         page: vpcPage,
         statement: ({ at, network }) =>
-            network !== undefined && {
-                Effect: "Allow",
-                Action: "ec2:DeleteNetworkInterface",
-                Resource: networkInterfaces(at),
+            network !== undefined &&
+            allow("ec2:DeleteNetworkInterface", networkInterfaces(at), {
                 Condition: { ArnEquals: { "ec2:Subnet": ec2Arns(at, "subnet", network.subnetIds) } },
-            },
+            }),
     },
 } satisfies PolicyTable<BuildRoleArgs>;
 

@@ -1,34 +1,27 @@
 /** Policies that are outputs of the stack, for people and programs: start exports, start batches, read archives. */
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 
 import { manifestPrefix, resultPrefix } from "../contract/keys";
-import { batchMapRole, type BatchMachineArgs } from "./batchRole";
+import { batchMapRole, type MachineArgs } from "./batchRole";
 import type { ArchiveArgs } from "./buildRole";
-import { arnIn, type PolicyTable } from "./document";
+import { allow, arnIn, joined, type PolicyTable } from "./document";
 import { type KeyUse, readEncrypted, writeEncrypted } from "./key";
 import { executionsOf } from "./stateMachineRole";
-
-/** What {@link startExport} and {@link startBatch} depend on: the state machine to start. */
-type MachineArgs = BatchMachineArgs;
 
 const startAndFollow = {
     StartExports: {
         why: "a requester starts executions of the one state machine, and finds them again",
         page: "step-functions/latest/apireference/API_StartExecution.html",
-        statement: ({ machineArn }) => ({
-            Effect: "Allow",
-            Action: ["states:ListExecutions", "states:StartExecution"],
-            Resource: machineArn,
-        }),
+        statement: ({ machineArn }) => allow("states:ListExecutions states:StartExecution", machineArn),
     },
     FollowExports: {
         why: "a requester sees where its executions are and how they ended, and stops them",
         page: "step-functions/latest/apireference/API_GetExecutionHistory.html",
-        statement: ({ at, machineName }) => ({
-            Effect: "Allow",
-            Action: ["states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"],
-            Resource: executionsOf(at, machineName),
-        }),
+        statement: ({ at, machineName }) =>
+            allow(
+                "states:DescribeExecution states:GetExecutionHistory states:StopExecution",
+                executionsOf(at, machineName),
+            ),
     },
 } satisfies PolicyTable<MachineArgs>;
 
@@ -46,20 +39,13 @@ export const startExport: PolicyTable<StartExportArgs> = {
     FollowBuilds: {
         why: "a requester sees how far the build of an export is, and where its log is",
         page: "codebuild/latest/APIReference/API_BatchGetBuilds.html",
-        statement: ({ projectArn }) => ({
-            Effect: "Allow",
-            Action: "codebuild:BatchGetBuilds",
-            Resource: projectArn,
-        }),
+        statement: ({ projectArn }) => allow("codebuild:BatchGetBuilds", projectArn),
     },
     ReadBuildLogs: {
         why: "a requester reads what the build of an export does, and why it failed; `:*` stands for the streams of the one group",
         page: "AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html",
-        statement: ({ at, buildLogGroupName }) => ({
-            Effect: "Allow",
-            Action: "logs:GetLogEvents",
-            Resource: arnIn(at, "logs", pulumi.interpolate`log-group:${buildLogGroupName}:*`),
-        }),
+        statement: ({ at, buildLogGroupName }) =>
+            allow("logs:GetLogEvents", arnIn(at, "logs", joined`log-group:${buildLogGroupName}:*`)),
     },
 };
 
@@ -69,30 +55,18 @@ export const startBatch: PolicyTable<MachineArgs & KeyUse> = {
     FindMapRuns: {
         why: "a requester finds the Map Run that counts the images of a batch",
         page: "step-functions/latest/apireference/API_ListMapRuns.html",
-        statement: ({ at, machineName }) => ({
-            Effect: "Allow",
-            Action: "states:ListMapRuns",
-            Resource: executionsOf(at, machineName),
-        }),
+        statement: ({ at, machineName }) => allow("states:ListMapRuns", executionsOf(at, machineName)),
     },
     CountResults: batchMapRole.CountResults,
     PutManifests: {
         why: "a requester puts the manifest of a batch where the batch reads it",
         page: "AmazonS3/latest/API/API_PutObject.html",
-        statement: ({ artifactBucketArn }) => ({
-            Effect: "Allow",
-            Action: "s3:PutObject",
-            Resource: pulumi.interpolate`${artifactBucketArn}/${manifestPrefix}*`,
-        }),
+        statement: ({ artifactBucketArn }) => allow("s3:PutObject", joined`${artifactBucketArn}/${manifestPrefix}*`),
     },
     ReadResults: {
         why: "a requester reads what became of each image",
         page: "AmazonS3/latest/API/API_GetObject.html",
-        statement: ({ artifactBucketArn }) => ({
-            Effect: "Allow",
-            Action: "s3:GetObject",
-            Resource: pulumi.interpolate`${artifactBucketArn}/${resultPrefix}*`,
-        }),
+        statement: ({ artifactBucketArn }) => allow("s3:GetObject", joined`${artifactBucketArn}/${resultPrefix}*`),
     },
     WriteEncrypted: writeEncrypted,
 };
@@ -102,21 +76,16 @@ export const readArtifacts: PolicyTable<ArchiveArgs & KeyUse> = {
     ReadArchives: {
         why: "a reader fetches an archive, or the very version that the result of an export names",
         page: "AmazonS3/latest/API/API_GetObject.html",
-        statement: ({ artifactBucketArn, artifactPrefix }) => ({
-            Effect: "Allow",
-            Action: ["s3:GetObject", "s3:GetObjectVersion"],
-            Resource: pulumi.interpolate`${artifactBucketArn}/${artifactPrefix}*`,
-        }),
+        statement: ({ artifactBucketArn, artifactPrefix }) =>
+            allow("s3:GetObject s3:GetObjectVersion", joined`${artifactBucketArn}/${artifactPrefix}*`),
     },
     ListArchives: {
         why: "a reader finds archives",
         page: "AmazonS3/latest/API/API_ListObjectsV2.html",
-        statement: ({ artifactBucketArn, artifactPrefix }) => ({
-            Effect: "Allow",
-            Action: "s3:ListBucket",
-            Resource: artifactBucketArn,
-            Condition: { StringLike: { "s3:prefix": `${artifactPrefix}*` } },
-        }),
+        statement: ({ artifactBucketArn, artifactPrefix }) =>
+            allow("s3:ListBucket", artifactBucketArn, {
+                Condition: { StringLike: { "s3:prefix": `${artifactPrefix}*` } },
+            }),
     },
     ReadEncrypted: readEncrypted,
 };

@@ -17,8 +17,10 @@ export interface Reasoned<Args> {
     /** Page below docs.aws.amazon.com that asks for it. */
     readonly page: string;
     /** The statement without its `Sid`, which is its key in the table; false where `args` call for none. */
-    readonly statement: (args: Args) => Omit<aws.iam.PolicyStatement, "Sid"> | false;
+    readonly statement: (args: Args) => Statement | false;
 }
+
+type Statement = Omit<aws.iam.PolicyStatement, "Sid">;
 
 /** The statements of one holder, by their `Sid`, in the order in which they are written. */
 export type PolicyTable<Args> = Readonly<Record<string, Reasoned<Args>>>;
@@ -31,6 +33,30 @@ export function statementsOf<Args>(table: PolicyTable<Args>, args: Args): aws.ia
     });
 }
 
+/**
+ * A statement that allows something.
+ *
+ * @param actions One or more, divided by white space.
+ * @param Resource None in the policy of a resource that can only be about that resource.
+ * @param more Conditions; in the policy of a resource also whom it allows it.
+ */
+export function allow(
+    actions: string,
+    Resource: Statement["Resource"],
+    more: Pick<Statement, "Principal" | "Condition"> = {},
+): Statement {
+    const [first = "", ...others] = actions.split(/\s+/);
+    return { Effect: "Allow", Action: others.length > 0 ? [first, ...others] : first, Resource, ...more };
+}
+
+/** A statement that denies everybody something. */
+export function deny(Action: string, Resource: Statement["Resource"], Condition: Statement["Condition"]): Statement {
+    return { Effect: "Deny", Principal: "*", Action, Resource, Condition };
+}
+
+/** The condition of a request that comes without TLS. */
+export const withoutTls = { Bool: { "aws:SecureTransport": "false" } };
+
 /** Makes a policy document of statements. */
 export function policyDocument(statements: aws.iam.PolicyStatement[]): aws.iam.PolicyDocument {
     return { Version: "2012-10-17", Statement: statements };
@@ -39,28 +65,6 @@ export function policyDocument(statements: aws.iam.PolicyStatement[]): aws.iam.P
 /** The policy of a holder. */
 export function policyOf<Args>(table: PolicyTable<Args>, args: Args): aws.iam.PolicyDocument {
     return policyDocument(statementsOf(table, args));
-}
-
-/**
- * Trust: a service may assume a role, but only on behalf of a resource of this account, so that nobody else's resource
- * works with it (docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html).
- *
- * @param service Name of the service, for instance `codebuild`. Service principals end in `amazonaws.com` in every partition
- *     but for a few (github.com/aws/aws-cdk, region-info/lib/default.ts), of which `logs` is the only one here: key.ts.
- * @param sourceArn ARN of the resource, or a pattern of it where Pulumi or AWS names it later.
- */
-export function assumedBy(service: string, at: StackLocation, sourceArn: pulumi.Input<string>): aws.iam.PolicyDocument {
-    return policyDocument([
-        {
-            Effect: "Allow",
-            Principal: { Service: `${service}.amazonaws.com` },
-            Action: "sts:AssumeRole",
-            Condition: {
-                StringEquals: { "aws:SourceAccount": at.accountId },
-                ArnLike: { "aws:SourceArn": sourceArn },
-            },
-        },
-    ]);
 }
 
 /** `pulumi.interpolate`, but a string where every part is one: sizes.ts measures what is known before anything is declared. */

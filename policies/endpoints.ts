@@ -5,11 +5,10 @@
  *
  * @see {@link https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html}
  */
-import * as pulumi from "@pulumi/pulumi";
 
 import { exporterPrefix } from "../contract/keys";
 import { type ArchiveArgs, buildRole, type PullArgs } from "./buildRole";
-import { arnIn, type PolicyTable, type Reasoned, type StackLocation } from "./document";
+import { allow, arnIn, joined, type PolicyTable, type Reasoned, type StackLocation } from "./document";
 
 /** What {@link s3Endpoint} depends on. */
 export interface S3EndpointArgs extends Pick<PullArgs, "engine">, ArchiveArgs {
@@ -30,21 +29,15 @@ export const s3Endpoint = {
     DownloadLayers: passing({
         why: "ECR sends whoever pulls a layer to the bucket where it keeps all layers of a region",
         page: "AmazonECR/latest/userguide/vpc-endpoints.html",
-        statement: ({ at }: S3EndpointArgs) => ({
-            Effect: "Allow",
-            Action: "s3:GetObject",
-            Resource: `arn:${at.partition}:s3:::prod-${at.region}-starport-layer-bucket/*`,
-        }),
+        statement: ({ at }: S3EndpointArgs) =>
+            allow("s3:GetObject", `arn:${at.partition}:s3:::prod-${at.region}-starport-layer-bucket/*`),
     }),
     PassExporters: passing({
         why: "CodeBuild fetches an exporter of the stack, whichever it is: the endpoint exists before the exporter has a name",
         page: "codebuild/latest/userguide/use-vpc-endpoints-with-codebuild.html",
         statement: ({ engine, artifactBucketArn }: S3EndpointArgs) =>
-            engine === "stream" && {
-                Effect: "Allow",
-                Action: ["s3:GetObject", "s3:GetObjectVersion"],
-                Resource: pulumi.interpolate`${artifactBucketArn}/${exporterPrefix}*`,
-            },
+            engine === "stream" &&
+            allow("s3:GetObject s3:GetObjectVersion", joined`${artifactBucketArn}/${exporterPrefix}*`),
     }),
     WriteArchives: passing(buildRole.WriteArchives),
 } satisfies PolicyTable<S3EndpointArgs>;
@@ -54,11 +47,8 @@ export const logsEndpoint = {
     PassBuildLogs: passing({
         why: "the log of a build is written from within the VPC, to a group of the account's builds: the stack's own is created later",
         page: "AmazonCloudWatch/latest/logs/cloudwatch-logs-and-interface-VPC.html",
-        statement: ({ at }: EndpointArgs) => ({
-            Effect: "Allow",
-            Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
-            Resource: arnIn(at, "logs", "log-group:/aws/codebuild/*"),
-        }),
+        statement: ({ at }: EndpointArgs) =>
+            allow("logs:CreateLogStream logs:PutLogEvents", arnIn(at, "logs", "log-group:/aws/codebuild/*")),
     }),
 } satisfies PolicyTable<EndpointArgs>;
 
@@ -67,7 +57,7 @@ export const stsEndpoint = {
     IdentifyCaller: passing({
         why: "who looks into a build asks which role it has; no other role can be assumed, and the action has no resource type",
         page: "STS/latest/APIReference/API_GetCallerIdentity.html",
-        statement: () => ({ Effect: "Allow", Action: "sts:GetCallerIdentity", Resource: "*" }),
+        statement: () => allow("sts:GetCallerIdentity", "*"),
     }),
 } satisfies PolicyTable<EndpointArgs>;
 

@@ -3,7 +3,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { type EcrRepository, repositoryArn } from "../contract/image";
 import type { ArchiveArgs } from "./buildRole";
-import { arnIn, joined, type PolicyTable, type StackLocation } from "./document";
+import { allow, arnIn, joined, type PolicyTable, type StackLocation } from "./document";
 
 /** What {@link exportRole} depends on. */
 export interface ExportRoleArgs extends ArchiveArgs {
@@ -20,37 +20,27 @@ export const exportRole = {
         why: "the state machine asks ECR which digest a tag means, and spares the build of what is exported already",
         page: "AmazonECR/latest/APIReference/API_DescribeImages.html",
         statement: ({ askedRepositories }) =>
-            askedRepositories.length > 0 && {
-                Effect: "Allow",
-                Action: "ecr:DescribeImages",
-                Resource: askedRepositories.map(repositoryArn),
-            },
+            askedRepositories.length > 0 && allow("ecr:DescribeImages", askedRepositories.map(repositoryArn)),
     },
     FindExports: {
         why: "the state machine looks whether an archive and its record exist: HEAD, which S3 grants with the right to read",
         page: "AmazonS3/latest/API/API_HeadObject.html",
-        statement: ({ artifactBucketArn, artifactPrefix }) => ({
-            Effect: "Allow",
-            Action: "s3:GetObject",
-            Resource: joined`${artifactBucketArn}/${artifactPrefix}*`,
-        }),
+        statement: ({ artifactBucketArn, artifactPrefix }) =>
+            allow("s3:GetObject", joined`${artifactBucketArn}/${artifactPrefix}*`),
     },
     RunBuilds: {
         why: "the state machine starts builds of one project, reads how they ended, and stops the build of an aborted execution, which would run on and be billed",
         page: "step-functions/latest/dg/connect-codebuild.html",
-        statement: ({ projectArn }) => ({
-            Effect: "Allow",
-            Action: ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"],
-            Resource: projectArn,
-        }),
+        statement: ({ projectArn }) =>
+            allow("codebuild:BatchGetBuilds codebuild:StartBuild codebuild:StopBuild", projectArn),
     },
     AwaitBuilds: {
         why: "Step Functions learns from one EventBridge rule, which it manages itself, that a build has ended",
         page: "step-functions/latest/dg/connect-codebuild.html",
-        statement: ({ at }) => ({
-            Effect: "Allow",
-            Action: ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
-            Resource: arnIn(at, "events", "rule/StepFunctionsGetEventForCodeBuildStartBuildRule"),
-        }),
+        statement: ({ at }) =>
+            allow(
+                "events:DescribeRule events:PutRule events:PutTargets",
+                arnIn(at, "events", "rule/StepFunctionsGetEventForCodeBuildStartBuildRule"),
+            ),
     },
 } satisfies PolicyTable<ExportRoleArgs>;

@@ -1,8 +1,8 @@
 /** The KMS key: its own policy, and what those who use it have in theirs. */
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 
 import { domainOf } from "../contract/aws";
-import { arnIn, type PolicyTable, type Reasoned, type StackLocation } from "./document";
+import { allow, arnIn, joined, type PolicyTable, type Reasoned, type StackLocation } from "./document";
 
 /** Who uses the key for objects of the bucket. */
 export interface KeyUse {
@@ -19,10 +19,7 @@ export interface KeyUse {
  *
  * @param bucketArn ARN of the bucket, or a pattern of it.
  */
-function throughS3(
-    at: StackLocation,
-    bucketArn: pulumi.Input<string>,
-): Record<string, Record<string, pulumi.Input<string> | string[]>> {
+function throughS3(at: StackLocation, bucketArn: pulumi.Input<string>) {
     return {
         StringEquals: { "kms:ViaService": viaService(at, "s3") },
         StringLike: { "kms:EncryptionContext:aws:s3:arn": bucketArn },
@@ -44,12 +41,8 @@ export const writeEncrypted: Reasoned<KeyUse> = {
     why: "S3 encrypts what is written with a data key of the KMS key, and decrypts the data key again for each part of an upload",
     page: "AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions",
     statement: ({ at, artifactBucketArn, encryptionKeyArn }) =>
-        encryptionKeyArn !== undefined && {
-            Effect: "Allow",
-            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
-            Resource: encryptionKeyArn,
-            Condition: throughS3(at, artifactBucketArn),
-        },
+        encryptionKeyArn !== undefined &&
+        allow("kms:Decrypt kms:GenerateDataKey", encryptionKeyArn, { Condition: throughS3(at, artifactBucketArn) }),
 };
 
 /** For those who only read from the bucket. */
@@ -57,12 +50,8 @@ export const readEncrypted: Reasoned<KeyUse> = {
     why: "S3 decrypts what is read",
     page: "AmazonS3/latest/userguide/UsingKMSEncryption.html",
     statement: ({ at, artifactBucketArn, encryptionKeyArn }) =>
-        encryptionKeyArn !== undefined && {
-            Effect: "Allow",
-            Action: "kms:Decrypt",
-            Resource: encryptionKeyArn,
-            Condition: throughS3(at, artifactBucketArn),
-        },
+        encryptionKeyArn !== undefined &&
+        allow("kms:Decrypt", encryptionKeyArn, { Condition: throughS3(at, artifactBucketArn) }),
 };
 
 /** What {@link keyUsers} and {@link keyPolicy} depend on. */
@@ -79,65 +68,55 @@ export const keyUsers = {
     EncryptObjects: {
         why: "whom IAM policies of the account allow it, uses the key through S3 and for this bucket only: builds, batches, readers, and whoever deploys and so uploads the exporter",
         page: "AmazonS3/latest/userguide/UsingKMSEncryption.html",
-        statement: ({ at, bucketArn }) => ({
-            Effect: "Allow",
-            Principal: { AWS: accountRoot(at) },
-            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
-            Resource: "*",
-            Condition: throughS3(at, bucketArn),
-        }),
+        statement: ({ at, bucketArn }) =>
+            allow("kms:Decrypt kms:GenerateDataKey", "*", {
+                Principal: { AWS: accountRoot(at) },
+                Condition: throughS3(at, bucketArn),
+            }),
     },
     EncryptLogs: {
         why: "CloudWatch Logs encrypts the stack's log groups, by their pattern, since a group can only be created once the key allows it; `Describe*` of AWS's example has no encryption context, so the condition would never be met",
         page: "AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html",
-        statement: ({ at, namePrefix }) => ({
-            Effect: "Allow",
-            // The one principal here whose domain is that of the partition: github.com/aws/aws-cdk, region-info/lib/default.ts
-            Principal: { Service: `logs.${at.region}.${domainOf(at.partition)}` },
-            // What the documentation's wildcards come to for a symmetric key.
-            Action: [
-                "kms:Decrypt",
-                "kms:Encrypt",
-                "kms:GenerateDataKey",
-                "kms:GenerateDataKeyWithoutPlaintext",
-                "kms:ReEncryptFrom",
-                "kms:ReEncryptTo",
-            ],
-            Resource: "*",
-            Condition: {
-                StringLike: {
-                    "kms:EncryptionContext:aws:logs:arn": arnIn(at, "logs", `log-group:/aws/*/${namePrefix}*`),
+        statement: ({ at, namePrefix }) =>
+            allow(
+                // What the documentation's wildcards come to for a symmetric key.
+                `kms:Decrypt kms:Encrypt kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext
+                kms:ReEncryptFrom kms:ReEncryptTo`,
+                "*",
+                {
+                    // The one principal here whose domain is that of the partition: github.com/aws/aws-cdk, region-info/lib/default.ts
+                    Principal: { Service: `logs.${at.region}.${domainOf(at.partition)}` },
+                    Condition: {
+                        StringLike: {
+                            "kms:EncryptionContext:aws:logs:arn": arnIn(at, "logs", `log-group:/aws/*/${namePrefix}*`),
+                        },
+                    },
                 },
-            },
-        }),
+            ),
     },
     EncryptNotifications: {
         why: "whom IAM policies of the account allow it, publishes to the stack's encrypted topics, with the key through SNS",
         page: "sns/latest/dg/sns-key-management.html",
-        statement: ({ at, namePrefix }) => ({
-            Effect: "Allow",
-            Principal: { AWS: accountRoot(at) },
-            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
-            Resource: "*",
-            Condition: {
-                StringEquals: { "kms:ViaService": viaService(at, "sns") },
-                StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
-            },
-        }),
+        statement: ({ at, namePrefix }) =>
+            allow("kms:Decrypt kms:GenerateDataKey", "*", {
+                Principal: { AWS: accountRoot(at) },
+                Condition: {
+                    StringEquals: { "kms:ViaService": viaService(at, "sns") },
+                    StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
+                },
+            }),
     },
     EncryptAlarms: {
         why: "alarms of the account publish to the stack's encrypted topics; EventBridge could not be held to an account in the same way, since it sends neither `aws:SourceAccount` nor `aws:SourceArn` for an encrypted topic",
         page: "sns/latest/dg/sns-key-management.html",
-        statement: ({ at, namePrefix }) => ({
-            Effect: "Allow",
-            Principal: { Service: "cloudwatch.amazonaws.com" },
-            Action: ["kms:Decrypt", "kms:GenerateDataKey"],
-            Resource: "*",
-            Condition: {
-                StringEquals: { "aws:SourceAccount": at.accountId },
-                StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
-            },
-        }),
+        statement: ({ at, namePrefix }) =>
+            allow("kms:Decrypt kms:GenerateDataKey", "*", {
+                Principal: { Service: "cloudwatch.amazonaws.com" },
+                Condition: {
+                    StringEquals: { "aws:SourceAccount": at.accountId },
+                    StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
+                },
+            }),
     },
 } satisfies PolicyTable<KeyPolicyArgs>;
 
@@ -146,34 +125,20 @@ export const keyPolicy: PolicyTable<KeyPolicyArgs> = {
     AdministerKey: {
         why: "the account administers the key, so that it cannot be lost with one user or role; no action here encrypts, decrypts or creates a grant, so what IAM policies allow of these has no effect on this key, be it `kms:*`. Pulumi reads, changes, names and destroys the key; an administrator disables it in an emergency, and saves one that is still needed",
         page: "kms/latest/developerguide/key-policy-default.html",
-        statement: ({ at }) => ({
-            Effect: "Allow",
-            Principal: { AWS: accountRoot(at) },
-            Action: [
-                "kms:CancelKeyDeletion",
-                "kms:CreateAlias",
-                "kms:DeleteAlias",
-                "kms:DescribeKey",
-                "kms:DisableKey",
-                "kms:EnableKey",
-                "kms:EnableKeyRotation",
-                "kms:GetKeyPolicy",
-                "kms:GetKeyRotationStatus",
-                "kms:ListResourceTags",
-                "kms:PutKeyPolicy",
-                "kms:ScheduleKeyDeletion",
-                "kms:TagResource",
-                "kms:UntagResource",
-                "kms:UpdateAlias",
-                "kms:UpdateKeyDescription",
-            ],
-            Resource: "*",
-        }),
+        statement: ({ at }) =>
+            allow(
+                `kms:CancelKeyDeletion kms:CreateAlias kms:DeleteAlias kms:DescribeKey kms:DisableKey
+                kms:EnableKey kms:EnableKeyRotation kms:GetKeyPolicy kms:GetKeyRotationStatus
+                kms:ListResourceTags kms:PutKeyPolicy kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource
+                kms:UpdateAlias kms:UpdateKeyDescription`,
+                "*",
+                { Principal: { AWS: accountRoot(at) } },
+            ),
     },
     ...keyUsers,
 };
 
 /** Stands for everybody in the account whom its IAM policies allow something. */
-function accountRoot({ partition, accountId }: StackLocation): pulumi.Output<string> {
-    return pulumi.interpolate`arn:${partition}:iam::${accountId}:root`;
+function accountRoot({ partition, accountId }: StackLocation): pulumi.Input<string> {
+    return joined`arn:${partition}:iam::${accountId}:root`;
 }

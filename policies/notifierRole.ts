@@ -1,8 +1,7 @@
 /** The role of the state machine that notifies of executions, and that of the rules that start it. */
-import type * as aws from "@pulumi/aws";
 import type * as pulumi from "@pulumi/pulumi";
 
-import { arnIn, assumedBy, type PolicyTable, type StackLocation } from "./document";
+import { allow, type PolicyTable, type StackLocation } from "./document";
 import { viaService } from "./key";
 import { executionsOf } from "./stateMachineRole";
 
@@ -22,50 +21,38 @@ export const notifierRole = {
     ReadOutcomes: {
         why: "the message has error and cause of the execution, which the event may lack",
         page: "step-functions/latest/apireference/API_DescribeExecution.html",
-        statement: ({ at, stateMachineNames }) => ({
-            Effect: "Allow",
-            Action: "states:DescribeExecution",
-            Resource: stateMachineNames.map((name) => executionsOf(at, name)),
-        }),
+        statement: ({ at, stateMachineNames }) =>
+            allow(
+                "states:DescribeExecution",
+                stateMachineNames.map((name) => executionsOf(at, name)),
+            ),
     },
     PublishNotifications: {
         why: "the message is published to whoever has subscribed to the topic",
         page: "step-functions/latest/dg/connect-sns.html",
-        statement: ({ topicArn }) => ({ Effect: "Allow", Action: "sns:Publish", Resource: topicArn }),
+        statement: ({ topicArn }) => allow("sns:Publish", topicArn),
     },
     PublishEncrypted: {
         why: "SNS encrypts the message for its publisher",
         page: "sns/latest/dg/sns-key-management.html",
         statement: ({ at, topicArn, encryptionKeyArn }) =>
-            encryptionKeyArn !== undefined && {
-                Effect: "Allow",
-                Action: ["kms:Decrypt", "kms:GenerateDataKey"],
-                Resource: encryptionKeyArn,
+            encryptionKeyArn !== undefined &&
+            allow("kms:Decrypt kms:GenerateDataKey", encryptionKeyArn, {
                 Condition: {
                     StringEquals: {
                         "kms:EncryptionContext:aws:sns:topicArn": topicArn,
                         "kms:ViaService": viaService(at, "sns"),
                     },
                 },
-            },
+            }),
     },
 } satisfies PolicyTable<NotifierRoleArgs>;
-
-/** Trust of the role of EventBridge rules whose name begins with this: Pulumi adds random digits. */
-export function ruleRoleTrust(at: StackLocation, ruleNamePrefix: string): aws.iam.PolicyDocument {
-    // docs.aws.amazon.com/eventbridge/latest/userguide/cross-service-confused-deputy-prevention.html
-    return assumedBy("events", at, arnIn(at, "events", `rule/${ruleNamePrefix}*`));
-}
 
 /** The statement of the role of the rules that start that state machine. */
 export const endedRuleRole = {
     WakeNotifier: {
         why: "a rule that an execution has ended by starts its target, and nothing else, with the permissions of its role",
         page: "eventbridge/latest/userguide/eb-use-identity-based.html",
-        statement: ({ notifierArn }) => ({
-            Effect: "Allow",
-            Action: "states:StartExecution",
-            Resource: notifierArn,
-        }),
+        statement: ({ notifierArn }) => allow("states:StartExecution", notifierArn),
     },
 } satisfies PolicyTable<{ readonly notifierArn: pulumi.Input<string> }>;

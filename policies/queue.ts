@@ -1,7 +1,7 @@
 /** The policy of the dead-letter queue of the triggers. */
 import type * as pulumi from "@pulumi/pulumi";
 
-import type { PolicyTable } from "./document";
+import { allow, deny, type PolicyTable, withoutTls } from "./document";
 
 /** What {@link queuePolicy} depends on. */
 export interface QueuePolicyArgs {
@@ -16,23 +16,15 @@ export const queuePolicy = {
         why: "the one rule keeps what it could not deliver; EventBridge uses no role for that",
         page: "eventbridge/latest/userguide/eb-rule-dlq.html",
         statement: ({ queueArn, ruleArn }) =>
-            ruleArn !== undefined && {
-                Effect: "Allow",
+            ruleArn !== undefined &&
+            allow("sqs:SendMessage", queueArn, {
                 Principal: { Service: "events.amazonaws.com" },
-                Action: "sqs:SendMessage",
-                Resource: queueArn,
                 Condition: { ArnEquals: { "aws:SourceArn": ruleArn } },
-            },
+            }),
     },
     DenyInsecureQueue: {
         why: "nobody, whatever else they may, reaches the queue without TLS",
         page: "AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-security-best-practices.html",
-        statement: ({ queueArn }) => ({
-            Effect: "Deny",
-            Principal: "*",
-            Action: "sqs:*",
-            Resource: queueArn,
-            Condition: { Bool: { "aws:SecureTransport": "false" } },
-        }),
+        statement: ({ queueArn }) => deny("sqs:*", queueArn, withoutTls),
     },
 } satisfies PolicyTable<QueuePolicyArgs>;

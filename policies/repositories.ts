@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { type EcrRepository, isPattern, repositoryArn } from "../contract/image";
 import { pullActions, type PullArgs } from "./buildRole";
-import { policyOf, type PolicyTable, type StackLocation } from "./document";
+import { allow, policyOf, type PolicyTable, type StackLocation } from "./document";
 
 /** What {@link foreignRepository} depends on. */
 export interface ForeignRepositoryArgs extends Pick<PullArgs, "engine"> {
@@ -18,12 +18,8 @@ export const foreignRepository = {
     LetImageExportPull: {
         why: "a pull across accounts needs the consent of both sides: this build role may pull, and do nothing else",
         page: "AmazonECR/latest/userguide/repository-policy-examples.html",
-        statement: ({ engine, buildRoleArn, patterns = [] }) => ({
-            Effect: "Allow",
-            Principal: { AWS: buildRoleArn },
-            Action: pullActions[engine],
-            ...(patterns.length > 0 && { Resource: patterns.map(repositoryArn) }),
-        }),
+        statement: ({ engine, buildRoleArn, patterns }) =>
+            allow(pullActions[engine], patterns?.map(repositoryArn), { Principal: { AWS: buildRoleArn } }),
     },
 } satisfies PolicyTable<ForeignRepositoryArgs>;
 

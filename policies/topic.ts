@@ -1,7 +1,7 @@
 /** The policy of the topic of notifications. */
 import type * as pulumi from "@pulumi/pulumi";
 
-import { arnIn, type PolicyTable, type StackLocation } from "./document";
+import { allow, deny, arnIn, type PolicyTable, type StackLocation, withoutTls } from "./document";
 
 /** What {@link topicPolicy} depends on. */
 export interface TopicPolicyArgs {
@@ -16,26 +16,18 @@ export const topicPolicy = {
     LetAlarmsPublish: {
         why: "alarms of this account that are named as the stack names them publish",
         page: "AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html",
-        statement: ({ at, topicArn, namePrefix }) => ({
-            Effect: "Allow",
-            Principal: { Service: "cloudwatch.amazonaws.com" },
-            Action: "sns:Publish",
-            Resource: topicArn,
-            Condition: {
-                StringEquals: { "aws:SourceAccount": at.accountId },
-                ArnLike: { "aws:SourceArn": arnIn(at, "cloudwatch", `alarm:${namePrefix}*`) },
-            },
-        }),
+        statement: ({ at, topicArn, namePrefix }) =>
+            allow("sns:Publish", topicArn, {
+                Principal: { Service: "cloudwatch.amazonaws.com" },
+                Condition: {
+                    StringEquals: { "aws:SourceAccount": at.accountId },
+                    ArnLike: { "aws:SourceArn": arnIn(at, "cloudwatch", `alarm:${namePrefix}*`) },
+                },
+            }),
     },
     DenyInsecurePublishing: {
         why: "nobody publishes without TLS; SNS knows no `sns:*` in the policy of a topic",
         page: "sns/latest/dg/sns-security-best-practices.html",
-        statement: ({ topicArn }) => ({
-            Effect: "Deny",
-            Principal: "*",
-            Action: "sns:Publish",
-            Resource: topicArn,
-            Condition: { Bool: { "aws:SecureTransport": "false" } },
-        }),
+        statement: ({ topicArn }) => deny("sns:Publish", topicArn, withoutTls),
     },
 } satisfies PolicyTable<TopicPolicyArgs>;

@@ -1,30 +1,23 @@
 /** The roles of what starts exports by itself: the starter state machine, the rule for pushes, the schedule. */
-import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { assumedBy, type PolicyTable, type StackLocation } from "./document";
+import { allow, type PolicyTable } from "./document";
 
 /** The statements of the starter's role, beside those of every state machine's. */
 export const starterRole = {
     StartTriggeredExports: {
         why: "the state machine behind the triggers starts the export",
         page: "step-functions/latest/dg/connect-stepfunctions.html",
-        statement: ({ exportMachineArn }) => ({
-            Effect: "Allow",
-            Action: "states:StartExecution",
-            Resource: exportMachineArn,
-        }),
+        statement: ({ exportMachineArn }) => allow("states:StartExecution", exportMachineArn),
     },
     CompareTriggeredExports: {
         why: "where an execution of that name exists, the starter compares its request: only the same one makes the event a repeated one",
         page: "service-authorization/latest/reference/list_awsstepfunctions.html",
-        statement: ({ exportMachineArn }) => ({
-            Effect: "Allow",
-            Action: "states:DescribeExecution",
-            Resource: pulumi
-                .output(exportMachineArn)
-                .apply((arn) => `${arn.replace(":stateMachine:", ":execution:")}:*`),
-        }),
+        statement: ({ exportMachineArn }) =>
+            allow(
+                "states:DescribeExecution",
+                pulumi.output(exportMachineArn).apply((arn) => `${arn.replace(":stateMachine:", ":execution:")}:*`),
+            ),
     },
 } satisfies PolicyTable<{ readonly exportMachineArn: pulumi.Input<string> }>;
 
@@ -39,19 +32,9 @@ export const pushRole = {
     PullTrigger: {
         why: "a rule or a schedule starts its target, and nothing else, with the permissions of its role",
         page: "eventbridge/latest/userguide/eb-use-identity-based.html",
-        statement: ({ starterArn }) => ({
-            Effect: "Allow",
-            Action: "states:StartExecution",
-            Resource: starterArn,
-        }),
+        statement: ({ starterArn }) => allow("states:StartExecution", starterArn),
     },
 } satisfies PolicyTable<StarterArgs>;
-
-/** Trust of the schedule's role: the group is what EventBridge Scheduler names as the source. */
-export function scheduleTrust(at: StackLocation, scheduleGroupArn: pulumi.Input<string>): aws.iam.PolicyDocument {
-    // docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
-    return assumedBy("scheduler", at, scheduleGroupArn);
-}
 
 /** The statements of the role of the schedule. */
 export const scheduleRole: PolicyTable<StarterArgs & { readonly queueArn: pulumi.Input<string> }> = {
@@ -59,6 +42,6 @@ export const scheduleRole: PolicyTable<StarterArgs & { readonly queueArn: pulumi
     KeepUndelivered: {
         why: "EventBridge Scheduler keeps what it could not deliver in the dead-letter queue",
         page: "scheduler/latest/UserGuide/configuring-schedule-dlq.html",
-        statement: ({ queueArn }) => ({ Effect: "Allow", Action: "sqs:SendMessage", Resource: queueArn }),
+        statement: ({ queueArn }) => allow("sqs:SendMessage", queueArn),
     },
 };

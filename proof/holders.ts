@@ -17,6 +17,7 @@ import { queuePolicy } from "../policies/queue";
 import { foreignRepository } from "../policies/repositories";
 import { stateMachineRole } from "../policies/stateMachineRole";
 import { topicPolicy } from "../policies/topic";
+import { trustReason } from "../policies/trust";
 import { pushRole, scheduleRole, starterRole } from "../policies/triggerRoles";
 
 /** What a policy is attached to, or published for. */
@@ -26,7 +27,7 @@ export type Holder = {
     /** The program's name of the role or resource, or the name of the output. */
     readonly of: string;
     /** Why each statement is there, by its `Sid`. */
-    readonly reasons: Readonly<Record<string, Reason>>;
+    readonly reasons: Readonly<Record<string, typeof trustReason>>;
 } &
     /** It says what a principal may do. */
     (
@@ -36,12 +37,6 @@ export type Holder = {
         /** It says what may pass a VPC endpoint, and grants nothing. The principal stands for one who may do everything. */
         | { readonly kind: "endpoint"; readonly principal: string }
     );
-
-/** Why a statement is there. */
-interface Reason {
-    readonly why: string;
-    readonly page: string;
-}
 
 /** The key of another account that a variant of the program is given. */
 export const givenKeyArn = `arn:${at.partition}:kms:${at.region}:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab`;
@@ -79,11 +74,6 @@ const ofEndpoints: Readonly<Record<string, Table>> = {
     sts: stsEndpoint,
 };
 
-const trust: Reason = {
-    why: "the service works with the role's permissions; only for this account, and only for what this stack is called",
-    page: "IAM/latest/UserGuide/confused-deputy.html",
-};
-
 function resource(name: string, of: string, reasons: Holder["reasons"], arn: string): Holder {
     return { kind: "resource", name, of, reasons, arn };
 }
@@ -95,7 +85,7 @@ function identity(name: string, of: string, reasons: Table, roleName: string): H
 /** Policies that are part of a resource, by its type and the argument that they are in. */
 const inResources: Record<string, (resource: RecordedResource, evaluation: Evaluation) => Holder> = {
     "aws:iam/role:Role assumeRolePolicy": ({ name }) =>
-        resource(`trust of role ${name}`, name, { trust }, roleArn(physicalNameOf(name))),
+        resource(`trust of role ${name}`, name, { trust: trustReason }, roleArn(physicalNameOf(name))),
     "aws:iam/rolePolicy:RolePolicy policy": ({ inputs }, evaluation) => {
         const physicalName = String(inputs["role"]);
         const role = evaluation
