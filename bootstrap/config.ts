@@ -17,35 +17,29 @@ const config = new pulumi.Config();
 export function loadConfig() {
     const repository = matching(
         "repository",
-        config.require("repository"),
         /^[\w.-]+\/[\w.-]+$/,
         "OWNER/NAME of a repository on GitHub, for instance octo-org/exports",
     );
     // Owner and name, each with GitHub's number after it or not; nothing that a pattern could be made of.
     const [owner, name] = repository.split("/").map((word) => word.replaceAll(".", "\\."));
-    const bucket = config.get("existingBucket");
+    const subject = `repo:${repository}`;
     return {
         region: new pulumi.Config("aws").require("region"),
         repository,
-        branch: matching("branch", config.get("branch") ?? "main", /^\w[\w./-]*$/, "one branch, for instance main"),
+        branch: matching("branch", /^\w[\w./-]*$/, "one branch, for instance main", "main"),
         deployOn: oneOf("deployOn", config.require("deployOn"), ["push", "tag"]),
         with: listOf("with", ["pulumi-deployments", "github-actions"]) ?? ["pulumi-deployments"],
         githubSubject: matching(
             "githubSubject",
-            config.get("githubSubject") ?? `repo:${repository}`,
             new RegExp(`^repo:${owner}(?:@[0-9]+)?/${name}(?:@[0-9]+)?$`),
-            `repo:${repository}, or the same with the numbers of owner and repository, repo:OWNER@ID/NAME@ID`,
+            `${subject}, or the same with the numbers of owner and repository, repo:OWNER@ID/NAME@ID`,
+            subject,
         ),
         existingProviders: listOf("existingProviders", Object.values(providers)) ?? [],
         existingBucket:
-            bucket === undefined
-                ? bucket
-                : matching(
-                      "existingBucket",
-                      bucket,
-                      /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
-                      "a bucket's name, not an ARN",
-                  ),
+            config.get("existingBucket") === undefined
+                ? undefined
+                : matching("existingBucket", /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "a bucket's name, not an ARN"),
     };
 }
 
@@ -61,7 +55,8 @@ function oneOf<T extends string>(key: string, given: string, choices: readonly T
     return choice;
 }
 
-function matching(key: string, given: string, pattern: RegExp, expected: string): string {
+function matching(key: string, pattern: RegExp, expected: string, usual?: string): string {
+    const given = config.get(key) ?? usual ?? config.require(key);
     if (!pattern.test(given)) throw invalid(key, given, expected);
     return given;
 }

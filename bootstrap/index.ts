@@ -25,14 +25,12 @@ const paths = [
 const { partition, dnsSuffix } = aws.getPartitionOutput();
 const { accountId } = aws.getCallerIdentityOutput();
 const target = pulumi.output({ partition, domain: dnsSuffix, region, accountId, stack, existingBucket });
-
-type Document = (target: policies.Target) => aws.iam.PolicyDocument;
-const deploying = [policies.previewPolicy, policies.deployPolicy];
+const { preview, deploy, boundary: most } = target.apply(policies.policiesFor);
 const boundary = new aws.iam.Policy(`${name}-boundary`, {
     // The one name that is given: a condition of the deployments' policy has it.
     name: policies.boundaryName(stack),
     description: `The most that roles of ecr-image-export, stack ${stack}, can ever do`,
-    policy: documentOf(policies.boundaryPolicy),
+    policy: pulumi.jsonStringify(most),
     tags,
 });
 
@@ -47,7 +45,7 @@ export = {
 function deployByPulumi(): pulumi.Output<string> {
     const provider = { provider: providers.pulumi, audience: organization };
     const of = `pulumi:deploy:org:${organization}:project:${policies.project}:stack:${stack}`;
-    const roleARN = createRole("pulumi", createProvider("pulumi", provider), deploying, {
+    const roleARN = createRole("pulumi", createProvider("pulumi", provider), [preview, deploy], {
         ...provider,
         // https://www.pulumi.com/docs/deployments/guides/oidc/
         subjects: ["preview", "refresh", "update"].map((each) => `${of}:operation:${each}:scope:write`),
@@ -67,9 +65,7 @@ function deployByPulumi(): pulumi.Output<string> {
             ...(onPush && { paths }),
         },
         operationContext: {
-            oidc: {
-                aws: { roleARN, sessionName: "${stack.name}-${deployment.version}", duration: "1h0m0s" },
-            },
+            oidc: { aws: { roleARN, sessionName: "${stack.name}-${deployment.version}", duration: "1h0m0s" } },
             preRunCommands: ["npm ci"],
             // `npm ci` takes the versions of the lock file.
             options: { skipInstallDependencies: true, skipIntermediateDeployments: true },
@@ -88,9 +84,9 @@ function deployByGitHub(): Readonly<Record<string, pulumi.Output<string>>> {
         ? { subjects: `${config.githubSubject}:ref:refs/heads/${branch}` }
         : { subjects: `${config.githubSubject}:environment:${stack}`, ref: "refs/tags/v*" };
     return {
-        githubDeployRoleArn: createRole("github", providerArn, deploying, { ...provider, ...deployed }),
+        githubDeployRoleArn: createRole("github", providerArn, [preview, deploy], { ...provider, ...deployed }),
         ...(onPush && {
-            githubPreviewRoleArn: createRole("github-preview", providerArn, [policies.previewPolicy], {
+            githubPreviewRoleArn: createRole("github-preview", providerArn, [preview], {
                 ...provider,
                 subjects: `${config.githubSubject}:pull_request`,
             }),
@@ -111,24 +107,17 @@ function createProvider(way: string, { provider, audience }: Omit<policies.Token
 function createRole(
     way: string,
     providerArn: pulumi.Output<string>,
-    documents: readonly Document[],
+    documents: readonly pulumi.Output<aws.iam.PolicyDocument>[],
     tokens: policies.Tokens,
 ): pulumi.Output<string> {
     const role = new aws.iam.Role(`${name}-${way}-role`, {
         description: `Deployments or previews of ecr-image-export, stack ${stack}`,
-        assumeRolePolicy: providerArn.apply((arn) => JSON.stringify(policies.trustPolicy(arn, tokens))),
+        assumeRolePolicy: pulumi.jsonStringify(policies.trustPolicy(providerArn, tokens)),
         tags,
     });
-    const attached = documents.map(
-        (document, index) =>
-            new aws.iam.RolePolicy(`${name}-${way}-${index + 1}`, {
-                role: role.name,
-                policy: documentOf(document),
-            }),
-    );
+    const attached = documents.map((document, index) => {
+        const policy = pulumi.jsonStringify(document);
+        return new aws.iam.RolePolicy(`${name}-${way}-${index + 1}`, { role: role.name, policy });
+    });
     return pulumi.all([role.arn, attached.map(({ id }) => id)]).apply(([arn]) => arn);
-}
-
-function documentOf(document: Document): pulumi.Output<string> {
-    return target.apply((known) => JSON.stringify(document(known)));
 }

@@ -4,6 +4,7 @@
  * everything. Source of the actions: docs.aws.amazon.com/service-authorization/latest/reference/
  */
 import type * as aws from "@pulumi/aws";
+import type * as pulumi from "@pulumi/pulumi";
 
 /** The project whose stacks are deployed; the tag `project` of its resources. */
 export const project = "ecr-image-export";
@@ -26,7 +27,6 @@ export interface Target {
 
 type Policy = aws.iam.PolicyDocument;
 type Statement = aws.iam.PolicyStatement;
-type Conditions = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 function policyOf(...statements: Statement[]): Policy {
     return { Version: "2012-10-17", Statement: statements };
@@ -37,60 +37,48 @@ function allow(actions: string, Resource: string | string[], Condition?: Stateme
     return { Effect: "Allow", Action: actions.split(/\s+/), Resource, ...(Condition && { Condition }) };
 }
 
-/** ARNs of what a target has, or patterns of them, and conditions by its tags. */
-function partsOf({ partition, domain, region, accountId, stack, existingBucket }: Target) {
-    const arn = (service: string, where: string, resource: string): string =>
-        `arn:${partition}:${service}:${where}:${accountId}:${resource}`;
-    const here = (service: string, resource: string): string => arn(service, region, resource);
-    const global = (service: string, resource: string): string => arn(service, "", resource);
+/** What previews, deployments and the roles that deployments make may do for a target. */
+export function policiesFor({ partition, domain, region, accountId, stack, existingBucket }: Target) {
+    const here = (service: string, resource: string) =>
+        `arn:${partition}:${service}:${region}:${accountId}:${resource}`;
+    const global = (service: string, resource: string) => `arn:${partition}:${service}::${accountId}:${resource}`;
+    const ec2 = (types: string) => types.split(/\s+/).map((type) => here("ec2", `${type}/*`));
     const bucket = `arn:${partition}:s3:::${existingBucket ?? `${prefix}*`}`;
-    const tagsIn = (where: "ResourceTag" | "RequestTag"): Conditions => ({
+    const exporter = `${bucket}/.exporter/*`;
+    const roles = global("iam", `role/${prefix}*`);
+    const keys = here("kms", "key/*");
+    // Everything that has a name, but for roles, buckets and aliases of keys.
+    const named = [
+        global("chatbot", `chat-configuration/slack-channel/${prefix}*`),
+        global("cloudwatch", `dashboard/${prefix}*`),
+        here("cloudwatch", `alarm:${prefix}*`),
+        here("codebuild", `project/${prefix}*`),
+        here("events", `rule/${prefix}*`),
+        global("iam", `policy/${prefix}*`),
+        here("logs", `log-group:/aws/*/${prefix}*`),
+        here("scheduler", `schedule/${prefix}*`),
+        here("scheduler", `schedule-group/${prefix}*`),
+        here("sns", `${prefix}*`),
+        here("sqs", `${prefix}*`),
+        here("states", `stateMachine:${prefix}*`),
+    ];
+    // The resource has the stack's tags, is given them, or belongs to no stack yet.
+    const tagsIn = (where: string) => ({
         StringEquals: { [`aws:${where}/project`]: project, [`aws:${where}/stack`]: stack },
     });
-    return {
-        here,
-        global,
-        bucket,
-        roles: global("iam", `role/${prefix}*`),
-        ec2: (...kinds: readonly string[]): string[] => kinds.map((kind) => here("ec2", `${kind}/*`)),
-        /** Everything that has a name, but for roles, buckets and aliases of keys. */
-        named: [
-            global("chatbot", `chat-configuration/slack-channel/${prefix}*`),
-            global("cloudwatch", `dashboard/${prefix}*`),
-            here("cloudwatch", `alarm:${prefix}*`),
-            here("codebuild", `project/${prefix}*`),
-            here("events", `rule/${prefix}*`),
-            global("iam", `policy/${prefix}*`),
-            here("logs", `log-group:/aws/*/${prefix}*`),
-            here("scheduler", `schedule/${prefix}*`),
-            here("scheduler", `schedule-group/${prefix}*`),
-            here("sns", `${prefix}*`),
-            here("sqs", `${prefix}*`),
-            here("states", `stateMachine:${prefix}*`),
-        ],
-        /** The resource has the stack's tags. */
-        tagged: tagsIn("ResourceTag"),
-        /** The resource is given the stack's tags. */
-        tagging: tagsIn("RequestTag"),
-        /** Keys of whatever account, as a stack may be given one, but through a service and for one bucket or topic only. */
-        keysThrough: (service: string, context: string, of: string): Statement =>
-            allow("kms:Decrypt kms:GenerateDataKey", `arn:${partition}:kms:${region}:*:key/*`, {
-                StringEquals: { "kms:ViaService": `${service}.${region}.${domain}` },
-                StringLike: { [`kms:EncryptionContext:aws:${context}`]: of },
-            }),
-    };
-}
+    const tagged = tagsIn("ResourceTag");
+    const tagging = tagsIn("RequestTag");
+    const untagged = { Null: { "aws:ResourceTag/project": "true" } };
+    // Keys of whatever account, as a stack may be given one, but through a service and for one bucket or topic only.
+    const keysThrough = (service: string, context: string, of: string) =>
+        allow("kms:Decrypt kms:GenerateDataKey", `arn:${partition}:kms:${region}:*:key/*`, {
+            StringEquals: { "kms:ViaService": `${service}.${region}.${domain}` },
+            StringLike: { [`kms:EncryptionContext:aws:${context}`]: of },
+        });
 
-/** The resource belongs to no stack yet. */
-const untagged: Conditions = { Null: { "aws:ResourceTag/project": "true" } };
-
-/**
- * What a preview may do: look at what the stack has. It reads no archive, no log and no message, since it runs code that nobody
- * has agreed to yet.
- */
-export function previewPolicy(target: Target): Policy {
-    const { here, named, bucket, roles, tagged } = partsOf(target);
-    return policyOf(
+    // What a preview may do: look at what the stack has. It reads no archive, no log and no message, since it runs code that nobody
+    // has agreed to yet.
+    const preview = policyOf(
         // None of these has a resource type that says more. EC2's are listed, since `ec2:Describe*` reads user data, too.
         allow(
             `chatbot:Describe* chatbot:ListTagsForResource ecr:DescribePullThroughCacheRules kms:ListAliases
@@ -108,21 +96,12 @@ export function previewPolicy(target: Target): Policy {
             [...named, roles],
         ),
         allow("s3:GetBucket* s3:Get*Configuration s3:ListBucket* s3:ListTags*", bucket),
-        allow("kms:Describe* kms:Get* kms:List*", here("kms", "key/*"), tagged),
+        allow("kms:Describe* kms:Get* kms:List*", keys, tagged),
     );
-}
 
-/**
- * What a deployment may do besides: make and change what the program declares. It deletes no bucket, no archive and no key:
- * that is for people, under their own names.
- */
-export function deployPolicy(target: Target): Policy {
-    const { here, global, named, bucket, roles, ec2, tagged, tagging, keysThrough } = partsOf(target);
-    const exporter = `${bucket}/.exporter/*`;
-    const keys = here("kms", "key/*");
-    const parts = "elastic-ip internet-gateway natgateway route-table security-group security-group-rule subnet";
-    const made = ec2(...parts.split(" "), "vpc-endpoint", "vpc-flow-log");
-    return policyOf(
+    // What a deployment may do besides: make and change what the program declares. It deletes no bucket, no archive and no key:
+    // that is for people, under their own names.
+    const deploy = policyOf(
         allow(
             `chatbot:*SlackChannelConfiguration chatbot:*Tag* cloudwatch:*Alarm* cloudwatch:*Dashboard* cloudwatch:*Tag*
             codebuild:*Project events:*Rule events:*Targets* events:*Tag* iam:*Policy*
@@ -140,9 +119,7 @@ export function deployPolicy(target: Target): Policy {
 
         // Roles, under the permissions boundary only, which cannot be taken off; handed to these services only.
         allow("iam:CreateRole iam:DeleteRolePolicy iam:PutRolePermissionsBoundary iam:PutRolePolicy", roles, {
-            StringEquals: {
-                "iam:PermissionsBoundary": global("iam", `policy/${boundaryName(target.stack)}`),
-            },
+            StringEquals: { "iam:PermissionsBoundary": global("iam", `policy/${boundaryName(stack)}`) },
         }),
         allow("iam:DeleteRole iam:TagRole iam:UntagRole iam:UpdateAssumeRolePolicy iam:UpdateRole*", roles),
         allow("iam:PassRole", roles, {
@@ -162,11 +139,7 @@ export function deployPolicy(target: Target): Policy {
         ),
         allow("s3:DeleteObject* s3:GetObject* s3:PutObject*", exporter),
         keysThrough("s3", "s3:arn", bucket),
-        {
-            Effect: "Deny",
-            Action: ["s3:DeleteObject*", "s3:GetObject*", "s3:PutObject*"],
-            NotResource: exporter,
-        },
+        { Effect: "Deny", Action: ["s3:DeleteObject*", "s3:GetObject*", "s3:PutObject*"], NotResource: exporter },
         { Effect: "Deny", Action: "sts:AssumeRole", Resource: "*" },
 
         // A key has no ARN before it is made.
@@ -180,13 +153,13 @@ export function deployPolicy(target: Target): Policy {
         allow(
             `ec2:AllocateAddress ec2:AuthorizeSecurityGroup* ec2:CreateFlowLogs ec2:CreateInternetGateway
             ec2:CreateNatGateway ec2:CreateRouteTable ec2:CreateSecurityGroup ec2:CreateSubnet ec2:CreateVpcEndpoint`,
-            made,
+            ec2(
+                `elastic-ip internet-gateway natgateway route-table security-group security-group-rule subnet vpc-endpoint
+                vpc-flow-log`,
+            ),
             tagging,
         ),
-        allow("ec2:CreateTags", here("ec2", "*"), {
-            ...tagging,
-            Null: { "ec2:CreateAction": "false" },
-        }),
+        allow("ec2:CreateTags", here("ec2", "*"), { ...tagging, Null: { "ec2:CreateAction": "false" } }),
         allow(
             `ec2:*ssociate* ec2:*tachInternetGateway ec2:AuthorizeSecurityGroup* ec2:Create* ec2:Delete* ec2:Modify*
             ec2:ReleaseAddress ec2:Replace* ec2:RevokeSecurityGroup*`,
@@ -197,22 +170,12 @@ export function deployPolicy(target: Target): Policy {
         allow("ec2:RevokeSecurityGroup*", ec2("security-group"), untagged),
         allow("ec2:CreateTags", ec2("security-group"), { ...tagging, ...untagged }),
         // Private DNS: docs.aws.amazon.com/vpc/latest/privatelink/security_iam_id-based-policy-examples.html
-        allow("route53:AssociateVPCWithHostedZone", `arn:${target.partition}:route53:::hostedzone/*`),
+        allow("route53:AssociateVPCWithHostedZone", `arn:${partition}:route53:::hostedzone/*`),
     );
-}
 
-/** Name of the permissions boundary, which does not begin like the names that a deployment may use. */
-export function boundaryName(stack: string): string {
-    return `deploy-${prefix}boundary-${stack}`;
-}
-
-/**
- * The permissions boundary: the most that a role of the stack can ever do, whatever policy a deployment writes for it. It knows
- * no action of IAM and STS, so that no role of the stack makes or assumes another, and none that deletes an archive.
- */
-export function boundaryPolicy(target: Target): Policy {
-    const { here, named, bucket, ec2, keysThrough } = partsOf(target);
-    return policyOf(
+    // The permissions boundary: the most that a role of the stack can ever do, whatever policy a deployment writes for it. It knows
+    // no action of IAM and STS, so that no role of the stack makes or assumes another, and none that deletes an archive.
+    const boundary = policyOf(
         // None of these has a resource type that says more.
         allow(
             `cloudwatch:GetMetric* ec2:DescribeDhcpOptions ec2:DescribeNetworkInterfaces ec2:DescribeSecurityGroups
@@ -224,13 +187,13 @@ export function boundaryPolicy(target: Target): Policy {
         allow(
             `ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:BatchImportUpstreamImage ecr:CreateRepository
             ecr:DescribeImages ecr:GetDownloadUrlForLayer`,
-            `arn:${target.partition}:ecr:*:*:repository/*`,
+            `arn:${partition}:ecr:*:*:repository/*`,
         ),
         // Archives, the exporter, manifests and results; not in a bucket of somebody else whose name begins alike.
         allow(
             "s3:AbortMultipartUpload s3:GetObject s3:GetObjectVersion s3:ListMultipartUploadParts s3:PutObject",
             `${bucket}/*`,
-            { StringEquals: { "aws:ResourceAccount": target.accountId } },
+            { StringEquals: { "aws:ResourceAccount": accountId } },
         ),
         keysThrough("s3", "s3:arn", bucket),
         keysThrough("sns", "sns:topicArn", here("sns", `${prefix}*`)),
@@ -247,12 +210,19 @@ export function boundaryPolicy(target: Target): Policy {
             ],
         ),
         // Builds in a VPC.
-        allow("ec2:CreateNetworkInterface", ec2("network-interface", "subnet", "security-group")),
+        allow("ec2:CreateNetworkInterface", ec2("network-interface subnet security-group")),
         allow("ec2:DeleteNetworkInterface", ec2("network-interface")),
         allow("ec2:CreateNetworkInterfacePermission", ec2("network-interface"), {
             StringEquals: { "ec2:AuthorizedService": "codebuild.amazonaws.com" },
         }),
     );
+
+    return { preview, deploy, boundary };
+}
+
+/** Name of the permissions boundary, which does not begin like the names that a deployment may use. */
+export function boundaryName(stack: string): string {
+    return `deploy-${prefix}boundary-${stack}`;
 }
 
 /** Tokens of an OIDC provider. */
@@ -267,7 +237,7 @@ export interface Tokens {
 }
 
 /** Lets the holders of tokens, and nobody else, assume a role. */
-export function trustPolicy(providerArn: string, { provider, audience, subjects, ref }: Tokens): Policy {
+export function trustPolicy(providerArn: pulumi.Input<string>, { provider, audience, subjects, ref }: Tokens): Policy {
     return policyOf({
         Effect: "Allow",
         Principal: { Federated: providerArn },

@@ -1,7 +1,7 @@
 /** What previews, deployments and the roles that they make can and cannot do, by IAM's simulator. */
 import { strict as assert } from "node:assert";
 
-import { boundaryPolicy, deployPolicy, previewPolicy } from "../../bootstrap/policies";
+import { policiesFor } from "../../bootstrap/policies";
 import { exporterPrefix } from "../../contract/keys";
 import { at, awsTypes, physicalNameOf } from "../../lab/awsTypes";
 import { judge, type PolicyDocument } from "../../lab/iam";
@@ -160,23 +160,25 @@ const changes: Readonly<Record<string, string>> = {
 
 describe("the policies of the bootstrap", () => {
     const target = { ...at, domain: "amazonaws.com", stack: "dev" };
-    const asDocument = (policy: object) => JSON.parse(JSON.stringify(policy)) as PolicyDocument;
-    const previews = [asDocument(previewPolicy(target))];
-    const deployments = [...previews, asDocument(deployPolicy(target))];
-    const boundary = asDocument(boundaryPolicy(target));
+    const documentsFor = (changes: object) => {
+        const policies = policiesFor({ ...target, ...changes });
+        return JSON.parse(JSON.stringify(policies)) as Record<keyof typeof policies, PolicyDocument>;
+    };
+    const { preview, deploy, boundary } = documentsFor({});
+    const previews = [preview];
+    const deployments = [preview, deploy];
 
     it("fit into IAM with the longest names", () => {
-        const longest = {
-            ...target,
+        const longest = documentsFor({
             region: "ap-northeast-99",
             stack: "s".repeat(40),
             existingBucket: "b".repeat(63),
-        };
+        });
         const sizeOf = (document: object) => JSON.stringify(document).length;
-        const inline = sizeOf(previewPolicy(longest)) + sizeOf(deployPolicy(longest));
+        const inline = sizeOf(longest.preview) + sizeOf(longest.deploy);
         // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
         assert(inline <= 10_240, `${inline} characters of inline policies`);
-        assert(sizeOf(boundaryPolicy(longest)) <= 6_144, `${sizeOf(boundaryPolicy(longest))} characters`);
+        assert(sizeOf(longest.boundary) <= 6_144, `${sizeOf(longest.boundary)} characters`);
     });
 
     for (const call of [...reading, ...deploying]) {
@@ -206,7 +208,7 @@ describe("the policies of the bootstrap", () => {
     });
 
     it("reach the bucket that the stack has adopted, and no other", async () => {
-        const policies = [asDocument(deployPolicy({ ...target, existingBucket: "archives" }))];
+        const policies = [documentsFor({ existingBucket: "archives" }).deploy];
         assert.equal(await allows(policies, ["s3:PutBucketPolicy", "arn:aws:s3:::archives"]), true);
         assert.equal(await allows(policies, ["s3:PutBucketPolicy", bucket]), false);
     });
