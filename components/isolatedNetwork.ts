@@ -3,14 +3,12 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
-import { policyOf, type PolicyTable } from "../policies/document";
 import {
-    ecrEndpoint,
     type EndpointArgs,
-    logsEndpoint,
+    endpointPolicy,
+    interfaceEndpoints,
     s3Endpoint,
     type S3EndpointArgs,
-    stsEndpoint,
 } from "../policies/endpoints";
 import type { StackContext } from "./stackDefaults";
 
@@ -168,13 +166,13 @@ export function createS3Endpoint(
             vpcEndpointType: "Gateway",
             serviceName: `com.amazonaws.${args.at.region}.s3`,
             routeTableIds,
-            policy: pulumi.jsonStringify(policyOf(s3Endpoint, args)),
+            policy: pulumi.jsonStringify(endpointPolicy(s3Endpoint, args)),
         },
         opts,
     );
 }
 
-type InterfaceService = "ecr.api" | "ecr.dkr" | "logs" | "sts";
+type InterfaceService = keyof typeof interfaceEndpoints;
 
 /**
  * ECR's API gives the password, its registry the manifests; CodeBuild writes the log from within the build. No engine calls
@@ -188,14 +186,8 @@ function createInterfaceEndpoints(
     args: IsolatedNetworkArgs,
     opts: pulumi.CustomResourceOptions,
 ): aws.ec2.VpcEndpoint[] {
-    const policies: Record<InterfaceService, PolicyTable<EndpointArgs>> = {
-        "ecr.api": ecrEndpoint,
-        "ecr.dkr": ecrEndpoint,
-        logs: logsEndpoint,
-        sts: stsEndpoint,
-    };
     const prefixes = ownPrefixes[args.at.partition] ?? {};
-    return Object.entries(policies).map(
+    return Object.entries(interfaceEndpoints).map(
         ([service, policy]) =>
             new aws.ec2.VpcEndpoint(
                 `${name}-${service.replace(".", "-")}-endpoint`,
@@ -206,7 +198,7 @@ function createInterfaceEndpoints(
                     subnetIds,
                     securityGroupIds: [group.id],
                     privateDnsEnabled: true,
-                    policy: pulumi.jsonStringify(policyOf(policy, args)),
+                    policy: pulumi.jsonStringify(endpointPolicy(policy, args)),
                 },
                 opts,
             ),

@@ -5,10 +5,11 @@
  *
  * @see {@link https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html}
  */
+import type * as aws from "@pulumi/aws";
 
 import { exporterPrefix } from "../contract/keys";
 import { type ArchiveArgs, buildRole, type PullArgs } from "./buildRole";
-import { allow, arnIn, joined, type PolicyTable, type Reasoned, type StackLocation } from "./document";
+import { allow, arnIn, joined, policyDocument, type PolicyTable, type StackLocation, statementsOf } from "./document";
 
 /** What {@link s3Endpoint} depends on. */
 export interface S3EndpointArgs extends Pick<PullArgs, "engine">, ArchiveArgs {
@@ -18,55 +19,48 @@ export interface S3EndpointArgs extends Pick<PullArgs, "engine">, ArchiveArgs {
 /** What the policies depend on. */
 export type EndpointArgs = PullArgs & S3EndpointArgs;
 
-/** ECR's endpoints, API and registry: they share the work of a pull, and AWS recommends one policy for both. */
-export const ecrEndpoint = {
-    LogInToEcr: passing(buildRole.LogInToEcr),
-    PullImages: passing(buildRole.PullImages),
-} satisfies PolicyTable<EndpointArgs>;
-
 /** The endpoint of S3: layers, exporters, archives. */
-export const s3Endpoint = {
-    DownloadLayers: passing({
+export const s3Endpoint: PolicyTable<S3EndpointArgs> = {
+    DownloadLayers: {
         why: "ECR sends whoever pulls a layer to the bucket where it keeps all layers of a region",
         page: "AmazonECR/latest/userguide/vpc-endpoints.html",
-        statement: ({ at }: S3EndpointArgs) =>
+        statement: ({ at }) =>
             allow("s3:GetObject", `arn:${at.partition}:s3:::prod-${at.region}-starport-layer-bucket/*`),
-    }),
-    PassExporters: passing({
+    },
+    PassExporters: {
         why: "CodeBuild fetches an exporter of the stack, whichever it is: the endpoint exists before the exporter has a name",
         page: "codebuild/latest/userguide/use-vpc-endpoints-with-codebuild.html",
-        statement: ({ engine, artifactBucketArn }: S3EndpointArgs) =>
+        statement: ({ engine, artifactBucketArn }) =>
             engine === "stream" &&
             allow("s3:GetObject s3:GetObjectVersion", joined`${artifactBucketArn}/${exporterPrefix}*`),
-    }),
-    WriteArchives: passing(buildRole.WriteArchives),
-} satisfies PolicyTable<S3EndpointArgs>;
+    },
+    WriteArchives: buildRole.WriteArchives,
+};
 
-/** The endpoint of CloudWatch Logs. */
-export const logsEndpoint = {
-    PassBuildLogs: passing({
-        why: "the log of a build is written from within the VPC, to a group of the account's builds: the stack's own is created later",
-        page: "AmazonCloudWatch/latest/logs/cloudwatch-logs-and-interface-VPC.html",
-        statement: ({ at }: EndpointArgs) =>
-            allow("logs:CreateLogStream logs:PutLogEvents", arnIn(at, "logs", "log-group:/aws/codebuild/*")),
-    }),
-} satisfies PolicyTable<EndpointArgs>;
+const ecrEndpoint = { LogInToEcr: buildRole.LogInToEcr, PullImages: buildRole.PullImages };
 
-/** The endpoint of STS. */
-export const stsEndpoint = {
-    IdentifyCaller: passing({
-        why: "who looks into a build asks which role it has; no other role can be assumed, and the action has no resource type",
-        page: "STS/latest/APIReference/API_GetCallerIdentity.html",
-        statement: () => allow("sts:GetCallerIdentity", "*"),
-    }),
-} satisfies PolicyTable<EndpointArgs>;
-
-function passing<Args>({ statement, ...reason }: Reasoned<Args>): Reasoned<Args> {
-    return {
-        ...reason,
-        statement(args) {
-            const allowed = statement(args);
-            return allowed && { ...allowed, Principal: "*" };
+/** The other endpoints by service. ECR's two share the work of a pull, and AWS recommends one policy for both. */
+export const interfaceEndpoints = {
+    "ecr.api": ecrEndpoint,
+    "ecr.dkr": ecrEndpoint,
+    logs: {
+        PassBuildLogs: {
+            why: "the log of a build is written from within the VPC, to a group of the account's builds: the stack's own is created later",
+            page: "AmazonCloudWatch/latest/logs/cloudwatch-logs-and-interface-VPC.html",
+            statement: ({ at }) =>
+                allow("logs:CreateLogStream logs:PutLogEvents", arnIn(at, "logs", "log-group:/aws/codebuild/*")),
         },
-    };
+    },
+    sts: {
+        IdentifyCaller: {
+            why: "who looks into a build asks which role it has; no other role can be assumed, and the action has no resource type",
+            page: "STS/latest/APIReference/API_GetCallerIdentity.html",
+            statement: () => allow("sts:GetCallerIdentity", "*"),
+        },
+    },
+} satisfies Record<string, PolicyTable<EndpointArgs>>;
+
+/** The policy of an endpoint. */
+export function endpointPolicy<Args>(table: PolicyTable<Args>, args: Args): aws.iam.PolicyDocument {
+    return policyDocument(statementsOf(table, args).map((statement) => ({ ...statement, Principal: "*" })));
 }
