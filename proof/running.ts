@@ -20,19 +20,19 @@ import { actionsIn } from "./facts";
 /** What the lab cannot do without, by `Sid`. What is not here is asked for by AWS's page beside the statement. */
 const shown: Readonly<Record<string, string>> = {
     LogInToEcr: "ecr:GetAuthorizationToken",
-    PullImages: "ecr:BatchGetImage,GetDownloadUrlForLayer",
-    ImportImages: "ecr:BatchImportUpstreamImage,CreateRepository",
+    PullImages: "ecr:BatchGetImage ecr:GetDownloadUrlForLayer",
+    ImportImages: "ecr:BatchImportUpstreamImage ecr:CreateRepository",
     ReadExporter: "s3:GetObject",
-    WriteArchives: "s3:GetObject,PutObject",
-    WriteEncrypted: "kms:Decrypt,GenerateDataKey",
-    WriteLog: "logs:CreateLogStream,PutLogEvents",
+    WriteArchives: "s3:GetObject s3:PutObject",
+    WriteEncrypted: "kms:Decrypt kms:GenerateDataKey",
+    WriteLog: "logs:CreateLogStream logs:PutLogEvents",
     ResolveTags: "ecr:DescribeImages",
     FindExports: "s3:GetObject",
-    RunBuilds: "codebuild:BatchGetBuilds,StartBuild",
-    AwaitBuilds: "events:DescribeRule,PutRule,PutTargets",
+    RunBuilds: "codebuild:BatchGetBuilds codebuild:StartBuild",
+    AwaitBuilds: "events:DescribeRule events:PutRule events:PutTargets",
     ExportEachImage: "states:StartExecution",
     FollowEachExport: "states:DescribeExecution",
-    AwaitExports: "events:DescribeRule,PutRule,PutTargets",
+    AwaitExports: "events:DescribeRule events:PutRule events:PutTargets",
     ReadManifests: "s3:GetObject",
     WriteResults: "s3:PutObject",
     RunMap: "states:StartExecution",
@@ -44,16 +44,11 @@ const shown: Readonly<Record<string, string>> = {
 
 /** The actions of a statement that the lab cannot do without. */
 export function shownInLab(sid: string): string[] {
-    const [service = "", names = ""] = (shown[sid] ?? "").split(":");
-    return names === "" ? [] : names.split(",").map((name) => `${service}:${name}`);
+    return shown[sid]?.split(" ") ?? [];
 }
 
-/** A piece of work, done by the roles of the stack. */
-interface Work {
-    readonly name: string;
-    /** Does it; what did not go as it should. */
-    readonly run: (lab: Lab) => Promise<Shortcoming | undefined>;
-}
+/** A piece of work that is done by the roles of the stack; what did not go as it should. */
+type Work = (lab: Lab) => Promise<Shortcoming | undefined>;
 
 /** What did not go as it should. */
 interface Shortcoming {
@@ -78,56 +73,41 @@ const configuration = {
 };
 
 /** All that the lab is asked to do. A statement whose actions none of this needs is proven by documentation, or goes. */
-const works: readonly Work[] = [
-    {
-        name: "an export",
-        run: async (lab) => {
-            // A new image: the daemon asks for layers that it does not have.
-            await lab.push(lab.image.repository.name, "new");
-            return failureOf(await lab.execute({ imageUri: imageUri(lab, "new") }));
-        },
+const works: Readonly<Record<string, Work>> = {
+    "an export": async (lab) => {
+        // A new image: the daemon asks for layers that it does not have.
+        await lab.push(lab.image.repository.name, "new");
+        return failureOf(await lab.execute({ imageUri: imageUri(lab, "new") }));
     },
-    {
-        name: "an export of what is already there",
-        run: async (lab) => {
-            const result = await lab.execute({ imageUri: imageUri(lab, "there") });
-            if (result.status !== "SUCCEEDED" || result.output["buildId"] === null) return failureOf(result);
-            return { failed: false, told: "a build is started for what is already there" };
-        },
+    "an export of what is already there": async (lab) => {
+        const result = await lab.execute({ imageUri: imageUri(lab, "there") });
+        if (result.status !== "SUCCEEDED" || result.output["buildId"] === null) return failureOf(result);
+        return { failed: false, told: "a build is started for what is already there" };
     },
-    {
-        name: "the first export through a pull-through cache",
-        run: async (lab) => {
-            const image = toImport[imports++ % toImport.length] ?? "";
-            await lab.push(`${upstream}/${image}`, "1");
-            const cached = imageUri(lab, "1").replace(/\/.*/, `/mirror/${image}:1`);
-            return failureOf(await lab.execute({ imageUri: cached }));
-        },
+    "the first export through a pull-through cache": async (lab) => {
+        const image = toImport[imports++ % toImport.length] ?? "";
+        await lab.push(`${upstream}/${image}`, "1");
+        const cached = imageUri(lab, "1").replace(/\/.*/, `/mirror/${image}:1`);
+        return failureOf(await lab.execute({ imageUri: cached }));
     },
-    {
-        name: "a push",
-        run: async (lab) => {
-            for (const delivery of await lab.services.deliver(await pushOf(lab, "there"))) {
-                if ("undelivered" in delivery) return { failed: true, told: delivery.undelivered };
-                const failure = failureOf(await delivery.execution.result);
-                if (failure !== undefined) return failure;
-            }
-            const started = [...lab.services.executions.byArn].filter(([arn]) => arn.includes(":push-"));
-            if (started.length === 0) return { failed: false, told: "a push starts no export" };
-            const results = await Promise.all(started.map(([, { result }]) => result));
-            return results.map(failureOf).find((failure) => failure !== undefined);
-        },
+    "a push": async (lab) => {
+        for (const delivery of await lab.services.deliver(await pushOf(lab, "there"))) {
+            if ("undelivered" in delivery) return { failed: true, told: delivery.undelivered };
+            const failure = failureOf(await delivery.execution.result);
+            if (failure !== undefined) return failure;
+        }
+        const started = [...lab.services.executions.byArn].filter(([arn]) => arn.includes(":push-"));
+        if (started.length === 0) return { failed: false, told: "a push starts no export" };
+        const results = await Promise.all(started.map(([, { result }]) => result));
+        return results.map(failureOf).find((failure) => failure !== undefined);
     },
-    {
-        name: "a batch",
-        run: async (lab) => {
-            const manifest = { bucket: bucketOf(lab), key: "batches/proof.json" };
-            const result = await lab.executeBatch({ manifest });
-            const failure = failureOf(result);
-            return failure && { ...failure, told: `${failure.told}\n${await failedItems(lab, failure.told)}` };
-        },
+    "a batch": async (lab) => {
+        const manifest = { bucket: bucketOf(lab), key: "batches/proof.json" };
+        const result = await lab.executeBatch({ manifest });
+        const failure = failureOf(result);
+        return failure && { ...failure, told: `${failure.told}\n${await failedItems(lab, failure.told)}` };
     },
-];
+};
 
 /**
  * Runs the lab with one engine.
@@ -146,15 +126,22 @@ export async function proveByRunning(engine: EngineName, tell: (line: string) =>
     const problems: string[] = [];
     try {
         await prepare(lab);
-        const usedBy = new Map<string, Work[]>();
-        for (const work of works) {
+        const usedBy = new Map<string, [name: string, Work][]>();
+        for (const work of Object.entries(works)) {
+            const [name, run] = work;
             lab.iam.used.clear();
-            const failure = await work.run(lab);
-            if (failure !== undefined) problems.push(`${work.name} fails: ${failure.told}`);
+            const failure = await run(lab);
+            if (failure !== undefined) problems.push(`${name} fails: ${failure.told}`);
             for (const each of lab.iam.used) usedBy.set(each, [...(usedBy.get(each) ?? []), work]);
-            tell(`engine ${engine}: ${work.name}: ${failure?.told ?? "the declared policies suffice"}`);
+            tell(`engine ${engine}: ${name}: ${failure?.told ?? "the declared policies suffice"}`);
         }
-        problems.push(...difference(claimed(lab), [...usedBy.keys()]));
+        const claims = claimed(lab);
+        const unused = claims.filter((each) => !usedBy.has(each));
+        const unclaimed = [...usedBy.keys()].filter((each) => !claims.includes(each));
+        problems.push(
+            ...unused.map((each) => `${each}: proof/running.ts says that the lab needs it, and the lab never calls it`),
+            ...unclaimed.map((each) => `${each}: the lab calls it, and proof/running.ts does not say so`),
+        );
         for (const [each, users] of [...usedBy].sort(([one], [other]) => one.localeCompare(other))) {
             const missing = await firstShortcoming(lab, each, users);
             if (typeof missing === "string") problems.push(missing);
@@ -204,16 +191,20 @@ async function pushOf(lab: Lab, tag: string): Promise<Event> {
 }
 
 /** What goes wrong without a permission, in the first work where something does; a problem where nothing does. */
-async function firstShortcoming(lab: Lab, missing: string, works: readonly Work[]): Promise<Shortcoming | string> {
+async function firstShortcoming(
+    lab: Lab,
+    missing: string,
+    users: readonly [string, Work][],
+): Promise<Shortcoming | string> {
     const [action = ""] = missing.split(" ");
-    for (const work of works) {
+    for (const [name, run] of users) {
         lab.iam.removed.add(missing);
-        const shortcoming = await work.run(lab);
+        const shortcoming = await run(lab);
         lab.iam.removed.clear();
         if (shortcoming === undefined) continue;
         const named = new RegExp(`${action}(?![A-Za-z])`).test(shortcoming.told);
         return shortcoming.failed && !named
-            ? `${missing}: without it ${work.name} fails, but does not name it: ${shortcoming.told}`
+            ? `${missing}: without it ${name} fails, but does not name it: ${shortcoming.told}`
             : shortcoming;
     }
     return `${missing}: nothing is missing without it`;
@@ -256,16 +247,7 @@ function claimed(lab: Lab): string[] {
     );
     return statements.flatMap((statement) => {
         const { Sid = "" } = statement;
-        const shownActions = actionsIn(statement).filter((action) => shownInLab(Sid).includes(action));
-        return shownActions.map((action) => permission(Sid, action));
+        const actions = actionsIn(statement).filter((action) => shownInLab(Sid).includes(action));
+        return actions.map((action) => permission(Sid, action));
     });
-}
-
-function difference(claims: readonly string[], used: readonly string[]): string[] {
-    const unused = claims.filter((each) => !used.includes(each));
-    const unclaimed = used.filter((each) => !claims.includes(each));
-    return [
-        ...unused.map((each) => `${each}: proof/running.ts says that the lab needs it, and the lab never calls it`),
-        ...unclaimed.map((each) => `${each}: the lab calls it, and proof/running.ts does not say so`),
-    ];
 }
