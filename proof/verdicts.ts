@@ -21,8 +21,9 @@ export async function verdictOf(call: Call): Promise<Judgement["verdict"]> {
     const { identityPolicies, resourcePolicy, context } = withEncryptionContext(call);
     const policies = [...identityPolicies, ...(resourcePolicy ? [resourcePolicy] : [])];
     // What is asked of `*`, or passes an endpoint, has ways of its own through the simulator.
-    if (resource === "*" || endpointPolicy !== undefined || !policies.every(isValid))
+    if (resource === "*" || endpointPolicy !== undefined || !policies.every(isValid)) {
         return (await judge(call)).verdict;
+    }
     const sent = Object.entries(context).filter(([name]) => comesWith(name.toLowerCase(), keys));
     return runUnsafeSimulation(
         {
