@@ -15,7 +15,6 @@ import {
     caughtAll,
     caughtCause,
     caughtError,
-    checkSize,
     executionArnOf,
     expression,
     failed,
@@ -64,7 +63,7 @@ const batchFields = ["images", "manifest", "allowFailures"];
  * image URI by itself.
  */
 export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefinition {
-    const definition: StateMachineDefinition = {
+    return {
         Comment: "Exports many container images, each by an execution of the export state machine",
         QueryLanguage: "JSONata",
         StartAt: "Read batch",
@@ -103,7 +102,6 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
             Failed: failed,
         },
     };
-    return checkSize("batch", definition);
 }
 
 /** Reads the fields of a batch. Its images stay in the output: they may be larger than what a variable takes. */

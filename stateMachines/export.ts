@@ -7,16 +7,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { AwsLocation } from "../contract/aws";
 import type { EngineName } from "../contract/engine";
 import { exitStatuses } from "../contract/errors";
-import {
-    covers,
-    ecrHosts,
-    type EcrRepository,
-    grammar,
-    isPattern,
-    prefixOf,
-    repositoryArn,
-    shorterList,
-} from "../contract/image";
+import { covers, ecrHosts, type EcrRepository, grammar, isPattern, prefixOf, repositoryArn } from "../contract/image";
 import { artifactKeyPattern, artifactKeyRule, keyLimitBytes, recordSuffix } from "../contract/keys";
 import { allPlatforms, platformPattern, platformRule } from "../contract/platform";
 import { archiveLayout, metadataNames } from "../contract/record";
@@ -33,7 +24,6 @@ import {
     caught,
     caughtCause,
     caughtError,
-    checkSize,
     type ChoiceRule,
     expression,
     failed,
@@ -97,9 +87,9 @@ const recordWait = { seconds: 2, looks: 30 };
 // What the timeout of the task leaves for provisioning and for the event that tells of the build's end.
 const marginMinutes = 10;
 
-/** The definition; `checkSize` refuses one with too many repositories. */
+/** The definition. Policies, which name the same repositories, are refused long before it is too large for Step Functions. */
 export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefinition {
-    const definition: StateMachineDefinition = {
+    return {
         Comment: "Exports one container image from Amazon ECR to S3 as a tar archive",
         QueryLanguage: "JSONata",
         StartAt: "Read input",
@@ -117,7 +107,6 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
             Failed: failed,
         },
     };
-    return checkSize("export", definition, shorterList(args.repositories.map(repositoryArn), Infinity));
 }
 
 /** Picks what a request may have out of an input that may be anything. */

@@ -1,5 +1,5 @@
 /**
- * Amazon States Language with JSONata, as far as this program writes it, and the limits of a definition.
+ * Amazon States Language with JSONata, as far as this program writes it.
  *
  * The rules that every definition here follows, so that no input can end an execution in `States.QueryEvaluationError` or
  * `States.Runtime`, which a Pass, Choice or Fail state cannot catch:
@@ -44,8 +44,8 @@ export interface State {
     readonly Resource?: string;
     readonly Arguments?: unknown;
     readonly TimeoutSeconds?: number;
-    readonly Retry?: readonly Retrier[];
-    readonly Catch?: readonly Catcher[];
+    readonly Retry?: readonly object[];
+    readonly Catch?: readonly object[];
     /** Of a Map, a Distributed one: each item is an execution of its own. */
     readonly Label?: string;
     readonly Items?: string;
@@ -64,24 +64,6 @@ export interface State {
 export interface ChoiceRule {
     readonly Condition: string;
     readonly Assign?: Assign;
-    readonly Next: string;
-}
-
-/** When to try again, and how often. */
-interface Retrier {
-    readonly ErrorEquals: readonly string[];
-    readonly IntervalSeconds: number;
-    readonly BackoffRate: number;
-    readonly MaxAttempts: number;
-    readonly MaxDelaySeconds: number;
-    readonly JitterStrategy: "FULL";
-}
-
-/** Where to go on after an error; only here expressions may read `$states.errorOutput`. */
-interface Catcher {
-    readonly ErrorEquals: readonly string[];
-    readonly Assign?: Assign;
-    readonly Output: object;
     readonly Next: string;
 }
 
@@ -167,7 +149,7 @@ export function task(partition: string, integration: string, args: object): Stat
 }
 
 /** Tries again after errors: after twice as long each time, up to a minute, and each time a random part of that. */
-export function retry(errors: readonly string[], attempts: number, intervalSeconds = 5): Retrier {
+export function retry(errors: readonly string[], attempts: number, intervalSeconds = 5): object {
     return {
         ErrorEquals: errors,
         IntervalSeconds: intervalSeconds,
@@ -190,13 +172,13 @@ export const startRetry = [
     ),
 ];
 
-/** Goes on after errors. */
-export function caught(errors: readonly string[], next: string, assign?: Assign): Catcher {
+/** Goes on after errors; only here expressions may read `$states.errorOutput`. */
+export function caught(errors: readonly string[], next: string, assign?: Assign): object {
     return { ErrorEquals: errors, ...(assign && { Assign: assign }), Output: {}, Next: next };
 }
 
 /** Goes on after every error, the one that `States.ALL` does not stand for, too. */
-export function caughtAll(next: string, assign?: Assign): Catcher[] {
+export function caughtAll(next: string, assign?: Assign): object[] {
     return ["States.DataLimitExceeded", "States.ALL"].map((error) => caught([error], next, assign));
 }
 
@@ -209,53 +191,4 @@ export function executionArnOf(machineArn: string, name: string): string {
 export function sameRequest(described: string, request: string): string {
     // What was started has been taken for JSON before.
     return `($exists(${described}.Input) ? $parse(${described}.Input) = ${request} : false)`;
-}
-
-/** Bytes of the longest definition: docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html */
-const definitionLimitBytes = 1024 * 1024;
-
-/** Bytes of all that one state may assign: docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html */
-const assignLimitBytes = 256 * 1024;
-
-/** Bytes that are left for what is only known at run time: of a request, for instance. */
-const runTimeBytes = 32 * 1024;
-
-/** Bytes that an Output is taken for, which no name or ARN of AWS is longer than. */
-const outputBytes = 2048;
-
-/**
- * Refuses a definition that Step Functions would refuse.
- *
- * @param advice What to do where it is too large; by default nothing, where its size does not depend on a configuration.
- * @returns the definition
- * @throws Error that says what is too large, how large, and what to do.
- */
-export function checkSize<T extends States>(
-    name: string,
-    definition: T,
-    advice = "this is a mistake of the program",
-): T {
-    const refuse = (what: string, bytes: number, limit: number): void => {
-        if (bytes <= limit) return;
-        throw new Error(
-            `${what} of the ${name} state machine has ${bytes} bytes, and Step Functions takes ${limit}: ${advice}.`,
-        );
-    };
-    refuse("The definition", sizeBytes(definition), definitionLimitBytes);
-    for (const [state, fields] of Object.entries(definition.States)) {
-        if (!("Assign" in fields)) continue;
-        refuse(`What the state "${state}" assigns`, sizeBytes(fields.Assign), assignLimitBytes - runTimeBytes);
-    }
-    return definition;
-}
-
-/** Bytes of a value as JSON. */
-export function sizeBytes(value: unknown): number {
-    if (Array.isArray(value)) return 2 + value.reduce((sum: number, each) => sum + sizeBytes(each) + 1, 0);
-    if (typeof value !== "object" || value === null) {
-        return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value));
-    }
-    // Outputs are objects of a class of their own.
-    if (Object.getPrototypeOf(value) !== Object.prototype) return outputBytes;
-    return Object.entries(value).reduce((sum, [key, each]) => sum + sizeBytes(key) + sizeBytes(each) + 2, 2);
 }

@@ -9,7 +9,6 @@ import type * as pulumi from "@pulumi/pulumi";
 import { type AwsLocation, executionsUrl } from "../contract/aws";
 import {
     caughtAll,
-    checkSize,
     expression,
     literal,
     quoted,
@@ -44,7 +43,7 @@ export type Subject = "export" | "batch";
  * `executionArn`; `status`, as Step Functions names it.
  */
 export function notifierDefinition(args: NotifierDefinitionArgs): StateMachineDefinition {
-    const definition: StateMachineDefinition = {
+    return {
         Comment: "Reports how an execution ended",
         QueryLanguage: "JSONata",
         StartAt: "Read event",
@@ -55,7 +54,6 @@ export function notifierDefinition(args: NotifierDefinitionArgs): StateMachineDe
             Publish: publish(args),
         },
     };
-    return checkSize("notifier", definition);
 }
 
 /** A string of an object that may be anything; otherwise the words. */

@@ -12,7 +12,6 @@ import { batchExecutionPrefix } from "../contract/request";
 import {
     caught,
     caughtAll,
-    checkSize,
     executionArnOf,
     expression,
     failed,
@@ -50,7 +49,7 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
             Name: expression(name),
             Input: expression("$event.request"),
         });
-    const definition: StateMachineDefinition = {
+    return {
         Comment: "Starts the export that a push or a schedule asks for, once",
         QueryLanguage: "JSONata",
         StartAt: "Read event",
@@ -113,5 +112,4 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
             Failed: failed,
         },
     };
-    return checkSize("starter", definition);
 }

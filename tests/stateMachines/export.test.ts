@@ -10,7 +10,6 @@ import { requestVariables } from "../../contract/request";
 import { resultFields } from "../support/resultFields";
 import type { Outcome } from "../../lab/stateLanguage/host";
 import { exportDefinition } from "../../stateMachines/export";
-import { sizeBytes } from "../../stateMachines/language";
 import { executionId, fails } from "../support/execution";
 import {
     bucket,
@@ -79,17 +78,10 @@ describe("exportDefinition", () => {
         const repositories = names.map(ownRepository);
         const large = exportDefinition({ ...exportArgs, repositories });
         assert.deepEqual(Object.keys(large.States), Object.keys(definitions.docker.States));
-        assert(sizeBytes(large) < 100_000, `${sizeBytes(large)} bytes`);
+        const sizeBytes = Buffer.byteLength(JSON.stringify(large));
+        assert(sizeBytes < 100_000, `${sizeBytes} bytes`);
         const imageUri = `${repositoryUris(ownRepository(names[999] ?? ""))[0] ?? ""}:1`;
         assert.equal(outputOf((await runExport({ imageUri }, { definition: large })).outcome)["imageUri"], imageUri);
-    });
-
-    it("refuses more repositories than a variable takes", () => {
-        const repositories = Array.from({ length: 1000 }, (_, index) => ownRepository(`${"n".repeat(240)}-${index}`));
-        assert.throws(
-            () => exportDefinition({ ...exportArgs, repositories }),
-            /"Read input" assigns of the export state machine has \d+ bytes, and Step Functions takes \d+: shorten the list, or split it/,
-        );
     });
 
     it("is of the stack's partition", () => {
