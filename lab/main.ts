@@ -16,7 +16,7 @@ import { messageOf } from "../contract/errors";
 import { imageId } from "./image";
 import { type Lab, startLab } from "./lab";
 import { configurationOf } from "./stackFiles";
-import { storyLine } from "./stateLanguage/story";
+import { storyLine } from "./stateLanguage/host";
 
 const program = new Command()
     .name("npm run lab --")

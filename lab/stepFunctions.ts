@@ -7,9 +7,9 @@ import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from 
 import type { Account, Machine } from "./account";
 import { type AwsApi, AwsError, type Caller, type Fields } from "./awsApi";
 import type { Execution, ExecutionResult } from "./executions";
+import { StateError } from "./stateLanguage/host";
 import { execute as interpret } from "./stateLanguage/interpreter";
 import { type Machine as Definition, readMachine } from "./stateLanguage/machine";
-import { StateError } from "./stateLanguage/stateError";
 
 /** What executions run with. */
 interface Setting {

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 
 import jsonata from "jsonata";
 
-import { DefinitionError, StateError } from "./stateError";
+import { DefinitionError, StateError } from "./host";
 
 /** Bytes of the largest value that an expression may give. */
 const valueLimitBytes = 7 * 1024 * 1024;
@@ -47,10 +47,12 @@ export function isExpression(value: unknown): value is string {
  * @param field Where it stands in its state, as causes name it.
  * @throws DefinitionError
  */
-export function checkExpression(text: string, field: string, scope: Scope): void {
+export function checkExpression(text: string, field: string, { parts, variables }: Scope): void {
     const source = sourceOf(text);
-    const ast = instanceOf(source, field).ast();
-    checkNode(ast, { source, field, scope, bound: boundNames(ast) }, false);
+    const ast = parse(source, field).ast();
+    const names = new Set([...variables, ...boundNames(ast), ...builtIn, ...Object.keys(ownFunctions)]);
+    const [why] = faultsOf(ast, { parts, variables: names }, false);
+    if (why !== undefined) throw new DefinitionError(`${field}: the expression '${source}' is refused: ${why}.`);
 }
 
 /**
@@ -69,22 +71,16 @@ export async function evaluate(payload: unknown, field: string, values: Values):
     return isArray ? result.map(([, each]) => each) : Object.fromEntries(result);
 }
 
-/** Parsed expressions that nobody evaluates now, by source: one evaluation counts the depth of one instance. */
-const idle = new Map<string, jsonata.Expression[]>();
-
 async function evaluateExpression(source: string, field: string, { states, variables }: Values): Promise<unknown> {
-    const instances = idle.get(source) ?? [];
-    idle.set(source, instances);
-    const own = instances.pop() ?? instanceOf(source, field);
+    // Parsed each time: one evaluation counts the depth of one instance.
+    const parsed = parse(source, field);
+    countDepth(parsed);
     try {
-        countDepth(own);
-        return asJson(await own.evaluate(undefined, { ...variables, states }), source, field);
+        return asJson(await parsed.evaluate(undefined, { ...variables, states }), source, field);
     } catch (error) {
         if (error instanceof StateError) throw error;
         const { code = "", message = String(error) } = error as { code?: string; message?: string };
         throw evaluationError(source, field, `threw an error during evaluation. ${code}: ${message}`);
-    } finally {
-        instances.push(own);
     }
 }
 
@@ -107,7 +103,7 @@ export function typeError(field: string, expected: string, value: unknown): Stat
     );
 }
 
-function instanceOf(source: string, field: string): jsonata.Expression {
+function parse(source: string, field: string): jsonata.Expression {
     try {
         const parsed = jsonata(source);
         for (const [name, [signature, implementation]] of Object.entries(ownFunctions)) {
@@ -177,82 +173,58 @@ const builtIn = new Set(
     ).split(" "),
 );
 
+/** A node of JSONata's syntax tree, whose own type lacks some. */
 interface Node {
     readonly type?: string;
     readonly value?: unknown;
     readonly steps?: readonly Node[];
-    readonly lhs?: unknown;
-    readonly arguments?: unknown;
-}
-
-interface Check {
-    readonly source: string;
-    readonly field: string;
-    readonly scope: Scope;
-    readonly bound: ReadonlySet<string>;
+    readonly lhs?: Node;
+    readonly arguments?: readonly Node[];
 }
 
 /** Names that the expression binds itself: by `:=`, as parameters of functions, by `@` and `#`. */
-function boundNames(node: unknown, names = new Set<string>()): Set<string> {
-    if (typeof node !== "object" || node === null || node instanceof RegExp) return names;
+function boundNames(node: unknown): string[] {
+    if (typeof node !== "object" || node === null) return [];
     const { type, lhs, arguments: parameters } = node as Node;
-    if (type === "bind") names.add(String((lhs as Node).value));
-    if (type === "lambda") for (const each of parameters as Node[]) names.add(String(each.value));
-    for (const each of Object.values(node)) boundNames(each, names);
-    return names;
+    const own = type === "bind" ? [lhs] : type === "lambda" ? (parameters ?? []) : [];
+    return [...own.map((each) => String(each?.value)), ...Object.values(node).flatMap(boundNames)];
 }
 
-/** Refuses what CreateStateMachine refuses, and what nobody has seen to work there. */
-function checkNode(node: unknown, check: Check, hasContext: boolean): void {
+/** What CreateStateMachine refuses, and what nobody has seen to work there; `variables` of the scope are all known names. */
+function* faultsOf(node: unknown, scope: Scope, hasContext: boolean): Generator<string> {
     if (typeof node !== "object" || node === null) return;
-    if (node instanceof RegExp) {
-        checkRegex(node, check);
-        return;
-    }
-    const { type, value, steps } = node as Node;
-    if (type === "variable") checkVariable(String(value), check, hasContext);
-    if (!hasContext && ["name", "wildcard", "descendant", "parent"].includes(type ?? "")) {
-        refuse(check, `"${String(value)}" has no context; begin with $states or a variable`);
+    if (node instanceof RegExp) yield* faultsOfRegex(node);
+    const { type = "", value, steps } = node as Node;
+    if (type === "variable") yield* faultsOfVariable(String(value), scope, hasContext);
+    if (!hasContext && ["name", "wildcard", "descendant", "parent"].includes(type)) {
+        yield `"${String(value)}" has no context; begin with $states or a variable`;
     }
     const isStates = steps?.[0]?.type === "variable" && steps[0].value === "states";
-    if (isStates) checkStates(steps[1], check);
-    const inner = ["predicate", "stages", "group", "terms"];
-    for (const [key, each] of Object.entries(node)) {
-        if (key === "steps") {
-            steps?.forEach((step, index) => {
-                if (index > 0 || !isStates) checkNode(step, check, hasContext || index > 0);
-            });
-        } else if (key === "expr" && type === "filter") checkNode(each, check, true);
-        else checkNode(each, check, hasContext || inner.includes(key));
+    const part = String(steps?.[1]?.value);
+    if (isStates && (steps[1]?.type !== "name" || !(scope.parts as readonly string[]).includes(part))) {
+        yield `$states.${part} cannot be read here; expected one of ${scope.parts.join(", ")}`;
+    }
+    const inner = ["predicate", "stages", "group", "terms", ...(type === "filter" ? ["expr"] : [])];
+    for (const [key, each] of Object.entries(node) as [string, unknown][]) {
+        if (key !== "steps") yield* faultsOf(each, scope, hasContext || inner.includes(key));
+    }
+    for (const [index, step] of (steps ?? []).entries()) {
+        if (index > 0 || !isStates) yield* faultsOf(step, scope, hasContext || index > 0);
     }
 }
 
-function checkVariable(name: string, check: Check, hasContext: boolean): void {
+function* faultsOfVariable(name: string, { variables }: Scope, hasContext: boolean): Generator<string> {
     if (name === "" && hasContext) return;
-    if (name === "" || name === "$") refuse(check, `"$${name}" is refused at the top level`);
-    if (name === "states") {
-        refuse(check, "$states has to be read by its parts: $states.input, .context, .result, .errorOutput");
-    }
-    if (name === "eval") refuse(check, "Step Functions has no $eval");
-    const isKnown =
-        check.bound.has(name) || check.scope.variables.has(name) || builtIn.has(name) || name in ownFunctions;
-    if (!isKnown) refuse(check, `no state assigns $${name}, and no function is called so`);
-}
-
-function checkStates(part: Node | undefined, check: Check): void {
-    const name = String(part?.value);
-    if (part?.type === "name" && (check.scope.parts as readonly string[]).includes(name)) return;
-    refuse(check, `$states.${name} cannot be read here; expected one of ${check.scope.parts.join(", ")}`);
+    if (name === "" || name === "$") yield `"$${name}" is refused at the top level`;
+    if (name === "states") yield "$states has to be read by its parts: $states.input, .context, .result, .errorOutput";
+    if (name === "eval") yield "Step Functions has no $eval";
+    if (!variables.has(name)) yield `no state assigns $${name}, and no function is called so`;
 }
 
 /** AWS's engine of regular expressions is not known: only what all of them have. */
-function checkRegex(pattern: RegExp, check: Check): void {
-    if (/[^gi]/.test(pattern.flags)) refuse(check, `the regular expression ${String(pattern)} has a flag other than i`);
+function* faultsOfRegex(pattern: RegExp): Generator<string> {
+    if (/[^gi]/.test(pattern.flags)) yield `the regular expression ${String(pattern)} has a flag other than i`;
     if (/\(\?[^:]|\\[1-9kpP]/.test(pattern.source)) {
-        refuse(check, `the regular expression ${String(pattern)} looks around, names a group or refers back`);
+        yield `the regular expression ${String(pattern)} looks around, names a group or refers back`;
     }
-}
-
-function refuse({ field, source }: Check, why: string): never {
-    throw new DefinitionError(`${field}: the expression '${source}' is refused: ${why}.`);
 }

@@ -1,4 +1,5 @@
-/** What an execution runs with and tells: the borders of the interpreter. */
+/** What an execution runs with, tells and fails with: the borders of the interpreter. */
+
 /** Time, as an execution sees it. */
 export interface Clock {
     readonly now: () => Date;
@@ -17,6 +18,25 @@ export type HistoryEvent = { readonly state: string } & (
     | { readonly type: "retried"; readonly error: string; readonly afterSeconds: number }
     | { readonly type: "caught"; readonly error: string; readonly next: string }
 );
+
+/** An event as a line that a person follows. */
+export function storyLine(event: HistoryEvent): string {
+    switch (event.type) {
+        case "entered":
+            return `state: ${event.state}`;
+        case "failed":
+            return `error: ${event.error}${event.cause === undefined ? "" : `, ${short(event.cause)}`}`;
+        case "retried":
+            return `retry: after ${event.afterSeconds.toFixed(1)} s`;
+        case "caught":
+            return `caught: the error leads to "${event.next}"`;
+    }
+}
+
+function short(cause: string): string {
+    const line = cause.replace(/\s+/g, " ");
+    return line.length > 200 ? `${line.slice(0, 200)}…` : line;
+}
 
 /** Whom an execution belongs to, and what it calls. */
 export interface Host {
@@ -59,3 +79,20 @@ export interface MapRun {
     readonly aborted: number;
     readonly isEnded: boolean;
 }
+
+/** An error that a state fails with, and that its Retry and Catch may name. */
+export class StateError extends Error {
+    /**
+     * @param error Its name, for instance `States.TaskFailed`.
+     * @param reason Its cause; undefined where there is none, as after an abort.
+     */
+    public constructor(
+        public readonly error: string,
+        public readonly reason: string | undefined,
+    ) {
+        super(`${error}: ${reason ?? ""}`);
+    }
+}
+
+/** A definition that this interpreter refuses: what CreateStateMachine would refuse, and what it does not know itself. */
+export class DefinitionError extends Error {}

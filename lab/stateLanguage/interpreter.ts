@@ -5,10 +5,9 @@
 import { setTimeout } from "node:timers/promises";
 
 import { evaluate, typeError, type Values } from "./expressions";
-import type { Clock, ExecutionContext, Host, Outcome } from "./host";
+import { type Clock, type ExecutionContext, type Host, type Outcome, StateError } from "./host";
 import type { Machine, State } from "./machine";
 import { runMap } from "./map";
-import { StateError } from "./stateError";
 
 /** The clock on the wall. */
 export const realClock: Clock = {

@@ -7,7 +7,7 @@
 import { z } from "zod";
 
 import { checkExpression, isExpression } from "./expressions";
-import { DefinitionError } from "./stateError";
+import { DefinitionError } from "./host";
 
 const Comment = z.string().optional();
 const payload = z.unknown().optional();

@@ -7,9 +7,8 @@ import { randomUUID } from "node:crypto";
 
 import { parse } from "csv-parse/sync";
 
-import type { Host, Outcome } from "./host";
+import { type Host, type Outcome, StateError } from "./host";
 import type { State } from "./machine";
-import { StateError } from "./stateError";
 
 /** What a Map runs with. */
 interface MapArgs {

@@ -1,10 +1,16 @@
 /** Runs state machines' definitions in the lab's interpreter, with builds and AWS services that are simulated. */
 import { randomUUID } from "node:crypto";
 
-import type { Clock, HistoryEvent, Host, MapRun, Outcome } from "../../lab/stateLanguage/host";
+import {
+    type Clock,
+    type HistoryEvent,
+    type Host,
+    type MapRun,
+    type Outcome,
+    StateError,
+} from "../../lab/stateLanguage/host";
 import { execute as interpret } from "../../lab/stateLanguage/interpreter";
 import { type Machine, readMachine } from "../../lab/stateLanguage/machine";
-import { StateError } from "../../lab/stateLanguage/stateError";
 import type { StateMachineDefinition } from "../../stateMachines/language";
 
 /** How an execution ended, with what happened on the way. */

@@ -5,7 +5,7 @@
 import { strict as assert } from "node:assert";
 
 import { checkExpression, evaluate as evaluatePayload, type Scope } from "../../../lab/stateLanguage/expressions";
-import { DefinitionError, StateError } from "../../../lab/stateLanguage/stateError";
+import { DefinitionError, StateError } from "../../../lab/stateLanguage/host";
 
 const scope: Scope = { parts: ["input", "context"], variables: new Set(["x", "list"]) };
 const input = {

@@ -1,9 +1,8 @@
 /** What states do, and what definitions are refused: as Step Functions does it, by its documentation. */
 import { strict as assert } from "node:assert";
 
-import type { Outcome } from "../../../lab/stateLanguage/host";
+import { type Outcome, storyLine } from "../../../lab/stateLanguage/host";
 import { readMachine } from "../../../lab/stateLanguage/machine";
-import { storyLine } from "../../../lab/stateLanguage/story";
 import type { StateMachineDefinition } from "../../../stateMachines/language";
 import { awsError, type Ended, execute, fails, type Given, type Services } from "../../support/execution";
 
