@@ -2,12 +2,13 @@
  * Runs a machine of the states language as Step Functions does: variables and their sizes, Retry and Catch, what escapes them,
  * Distributed Maps; and tells its history. What a Task calls is served by its host.
  */
+import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 
 import { evaluate, typeError, type Values } from "./expressions";
 import { type Clock, type ExecutionContext, type Host, type Outcome, StateError } from "./host";
 import type { Machine, State } from "./machine";
-import { runMap } from "./map";
+import { type Child, readItems, type S3Folder, type S3Object, writeResults } from "./mapFiles";
 
 /** The clock on the wall. */
 export const realClock: Clock = {
@@ -50,8 +51,12 @@ export async function execute(
             const state = machine.States[name];
             if (state === undefined) throw new Error(`There is no state ${name}.`);
             host.tell({ type: "entered", state: name });
+            if (state.Type === "Fail") {
+                const values = valuesOf(name, value, execution, 0);
+                const error = await stringOf(state.Error, "Error", values);
+                return { status: "FAILED", error, cause: await stringOf(state.Cause, "Cause", values) };
+            }
             const left: Left = await step(name, state, value, execution);
-            if ("error" in left) return { status: "FAILED", ...left };
             Object.assign(variables, left.assigned);
             if (byteLength(variables) > variablesLimitBytes) {
                 const cause = `The variables have more than ${variablesLimitBytes} bytes.`;
@@ -75,53 +80,34 @@ interface Running {
     readonly context: ExecutionContext;
 }
 
-/** What a state leaves behind, or how it ends the execution. */
-type Left =
-    | {
-          readonly assigned: Readonly<Record<string, unknown>>;
-          readonly output: unknown;
-          readonly next: string | undefined;
-      }
-    | { readonly error: string; readonly cause: string };
-
-async function step(name: string, state: State, input: unknown, execution: Running): Promise<Left> {
-    const values = valuesOf(name, input, execution, 0);
-    switch (state.Type) {
-        case "Pass":
-            return { ...(await takeEffect(state, "", input, values)), next: state.Next };
-        case "Succeed":
-            return { ...(await takeEffect(state, "", input, values)), next: undefined };
-        case "Choice": {
-            for (const [index, rule] of state.Choices.entries()) {
-                const field = `Choices[${index}]/`;
-                const isMet = await evaluate(rule.Condition, `${field}Condition`, values);
-                if (typeof isMet !== "boolean") throw typeError(`${field}Condition`, "boolean", isMet);
-                if (isMet) return { ...(await takeEffect(rule, field, input, values)), next: rule.Next };
-            }
-            return { ...(await takeEffect(state, "", input, values)), next: state.Default };
-        }
-        case "Wait":
-            await execution.host.clock.wait(state.Seconds * 1000, execution.host.signal);
-            return { ...(await takeEffect(state, "", input, values)), next: state.Next };
-        case "Fail":
-            return {
-                error: await stringOf(state.Error, "Error", values),
-                cause: await stringOf(state.Cause, "Cause", values),
-            };
-        case "Task":
-        case "Map":
-            return attempt(name, state, input, execution);
-    }
+/** What a state leaves behind. */
+interface Left {
+    readonly assigned: Readonly<Record<string, unknown>>;
+    readonly output: unknown;
+    readonly next: string | undefined;
 }
 
-type AttemptedState = Extract<State, { readonly Type: "Task" | "Map" }>;
 type MapState = Extract<State, { readonly Type: "Map" }>;
+type AttemptedState = Extract<State, { readonly Type: "Task" }> | MapState;
 type Retrier = AttemptedState["Retry"][number];
 
-/** What a state leaves: variables, and an output where it does not hand on what it has. */
-interface Effect {
-    readonly Assign?: Readonly<Record<string, unknown>> | undefined;
-    readonly Output?: unknown;
+async function step(
+    name: string,
+    state: Exclude<State, { readonly Type: "Fail" }>,
+    input: unknown,
+    execution: Running,
+): Promise<Left> {
+    if (state.Type === "Task" || state.Type === "Map") return attempt(name, state, input, execution);
+    const values = valuesOf(name, input, execution, 0);
+    if (state.Type === "Wait") await execution.host.clock.wait(state.Seconds * 1000, execution.host.signal);
+    if (state.Type !== "Choice") return leave(state, "", input, values);
+    for (const [index, rule] of state.Choices.entries()) {
+        const field = `Choices[${index}]/`;
+        const isMet = await evaluate(rule.Condition, `${field}Condition`, values);
+        if (typeof isMet !== "boolean") throw typeError(`${field}Condition`, "boolean", isMet);
+        if (isMet) return leave(rule, field, input, values);
+    }
+    return leave({ ...state, Next: state.Default }, "", input, values);
 }
 
 /** Tries a state until it succeeds, its Retry is used up, or nothing catches its error. */
@@ -134,7 +120,7 @@ async function attempt(name: string, state: AttemptedState, input: unknown, exec
             const result = await perform(state, values, execution);
             limit(result, "The result");
             const done = { ...values, states: { ...values.states, result } };
-            return { ...(await takeEffect(state, "", result, done)), next: state.Next };
+            return await leave(state, "", result, done);
         } catch (error) {
             if (!(error instanceof StateError) || host.signal.aborted) throw error;
             host.tell({ type: "failed", state: name, error: error.error, cause: error.reason });
@@ -153,7 +139,7 @@ async function attempt(name: string, state: AttemptedState, input: unknown, exec
             host.tell({ type: "caught", state: name, error: error.error, next: catcher.Next });
             const errorOutput = { Error: error.error, ...(error.reason !== undefined && { Cause: error.reason }) };
             const caught = { ...values, states: { ...values.states, errorOutput } };
-            return { ...(await takeEffect(catcher, `Catch[${index}]/`, errorOutput, caught)), next: catcher.Next };
+            return leave(catcher, `Catch[${index}]/`, errorOutput, caught);
         }
     }
 }
@@ -192,30 +178,51 @@ async function perform(state: AttemptedState, values: Values, execution: Running
     }
 }
 
-async function performMap(map: MapState, values: Values, execution: Running): Promise<unknown> {
-    const { host, context } = execution;
-    const items = map.Items === undefined ? undefined : await evaluate(map.Items, "Items", values);
-    if (items !== undefined && !Array.isArray(items)) throw typeError("Items", "array", items);
+/** Runs an execution for each item, so many at a time; its result is that of a Map with a ResultWriter. */
+async function performMap(map: MapState, values: Values, { host, context }: Running): Promise<unknown> {
     const source = await evaluate(map.ItemReader?.Arguments, "ItemReader/Arguments", values);
     const target = await evaluate(map.ResultWriter.Arguments, "ResultWriter/Arguments", values);
-    return runMap({
-        map,
-        stateMachineArn: context.StateMachine.Id,
-        items,
-        source: source as { Bucket: string; Key: string } | undefined,
-        target: target as { Bucket: string; Prefix: string },
-        select: async (Item) => {
+    const items = map.ItemReader
+        ? await readItems(map.ItemReader.ReaderConfig.InputType, source as S3Object, host)
+        : await evaluate(map.Items, "Items", values);
+    if (!Array.isArray(items)) throw typeError("Items", "array", items);
+    const arnOf = (kind: string) => `${context.StateMachine.Id.replace(":stateMachine:", `:${kind}:`)}/${map.Label}`;
+    const run = randomUUID();
+    const mapRunArn = `${arnOf("mapRun")}:${run}`;
+    const children: Child[] = [];
+    const counts = { SUCCEEDED: 0, FAILED: 0, ABORTED: 0 };
+    let next = 0;
+    const count = (isEnded = false) => {
+        const { SUCCEEDED: succeeded, FAILED: failed, ABORTED: aborted } = counts;
+        const running = next - succeeded - failed - aborted;
+        host.countMap({ mapRunArn, total: items.length, running, succeeded, failed, aborted, isEnded });
+    };
+    const worker = async (): Promise<void> => {
+        while (next < items.length && !host.signal.aborted) {
+            const Item = { Index: next, Value: items[next++] as unknown };
+            count();
             const states = { ...values.states, context: { ...(values.states.context as object), Map: { Item } } };
-            const selected = await evaluate(map.ItemSelector ?? Item.Value, "ItemSelector", { ...values, states });
-            limit(selected, "The input of an item");
-            return selected;
-        },
-        child: (input, Id) => {
-            const own = { Id, Name: Id.split(":").at(-1) ?? "" };
-            return execute(map.ItemProcessor, input, { ...context, Execution: own }, host);
-        },
-        host,
-    });
+            const input = await evaluate(map.ItemSelector ?? Item.Value, "ItemSelector", { ...values, states });
+            limit(input, "The input of an item");
+            const Name = randomUUID();
+            const Id = `${arnOf("execution")}:${Name}`;
+            await host.startChild(Id);
+            const outcome = await execute(map.ItemProcessor, input, { ...context, Execution: { Id, Name } }, host);
+            children[Item.Index] = { input, outcome };
+            counts[outcome.status] += 1;
+        }
+    };
+    count();
+    await Promise.all(Array.from({ length: Math.min(map.MaxConcurrency, items.length) }, worker));
+    if (host.signal.aborted) throw new StateError("States.TaskFailed", undefined);
+    const details = await writeResults(host, target as S3Folder, run, children);
+    count(true);
+    const lost = counts.FAILED + counts.ABORTED;
+    if (lost * 100 > map.ToleratedFailurePercentage * items.length) {
+        const cause = "The specified tolerated failure threshold was exceeded";
+        throw new StateError("States.ExceedToleratedFailureThreshold", cause);
+    }
+    return { MapRunArn: mapRunArn, ResultWriterDetails: details };
 }
 
 function valuesOf(Name: string, input: unknown, { variables, context, host }: Running, retryCount: number): Values {
@@ -223,17 +230,18 @@ function valuesOf(Name: string, input: unknown, { variables, context, host }: Ru
     return { states: { input, context: { ...context, State: own } }, variables };
 }
 
-async function takeEffect(
-    { Assign, Output }: Effect,
+/** Leaves a state as it says itself, or a rule of a Choice, or a Catch. */
+async function leave(
+    { Assign, Output, Next }: Pick<Extract<State, { readonly Type: "Pass" }>, "Assign" | "Output" | "Next">,
     field: string,
     otherwise: unknown,
     values: Values,
-): Promise<{ assigned: Record<string, unknown>; output: unknown }> {
-    const assigned = (await evaluate(Assign ?? {}, `${field}Assign`, values)) as Record<string, unknown>;
+): Promise<Left> {
+    const assigned = (await evaluate(Assign ?? {}, `${field}Assign`, values)) as Left["assigned"];
     limit(assigned, "Assign");
     const output = Output === undefined ? otherwise : await evaluate(Output, `${field}Output`, values);
     limit(output, "The output");
-    return { assigned, output };
+    return { assigned, output, next: Next };
 }
 
 async function stringOf(payload: string, field: string, values: Values): Promise<string> {
