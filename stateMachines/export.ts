@@ -101,7 +101,8 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
             "Look at record": lookAtRecord(args),
             "Look at archive": lookAtArchive(args),
             "Is it exported?": isItExported(args),
-            "Wait for record": waitForRecord,
+            // Another export has replaced the archive; whether it is of the same image, its record will say in a moment (decision 0010).
+            "Wait for record": { Type: "Wait", Seconds: recordWait.seconds, Next: "Look at record" },
             "Export image": exportImage(args),
             Done: report(args),
             Failed: failed,
@@ -155,22 +156,6 @@ function readInput(args: ExportDefinitionArgs): State {
     };
 }
 
-/** Names of repositories, and what those of patterns begin with. */
-interface Listed {
-    readonly names: readonly string[];
-    readonly prefixes: readonly string[];
-}
-
-/** The hosts and repositories of one registry. */
-interface Registry {
-    readonly accountId: string;
-    readonly region: string;
-    readonly hosts: readonly string[];
-    readonly listed: Listed;
-    /** Those of the listed ones that a pull-through cache fills. ECR is not asked for them. */
-    readonly cached: Listed;
-}
-
 /**
  * Whether the state machine may ask ECR, should the repositories be of the stack's own account, which image a tag means. It does not
  * ask for what a pull-through cache fills.
@@ -183,23 +168,22 @@ export function isAskable(
     return repository.region === at.region && !isCached;
 }
 
-/** The repositories by registry, so that hosts are written once. */
-function registriesOf({ repositories, cachedRepositories = [] }: ExportDefinitionArgs): Registry[] {
+/**
+ * The repositories by registry, so that hosts are written once; those among them that a pull-through cache fills, for which ECR is not
+ * asked, are `cached`.
+ */
+function registriesOf({ repositories, cachedRepositories = [] }: ExportDefinitionArgs): object[] {
     const registries = new Map(repositories.map((each) => [ecrHosts(each)[0], each]));
     return [...registries.values()].map(({ partition, accountId, region }) => {
-        const ofIt = (all: readonly EcrRepository[]): Listed =>
+        const ofIt = (all: readonly EcrRepository[]) =>
             listedOf(all.filter((each) => each.accountId === accountId && each.region === region));
-        return {
-            accountId,
-            region,
-            hosts: ecrHosts({ partition, accountId, region }),
-            listed: ofIt(repositories),
-            cached: ofIt(cachedRepositories),
-        };
+        const hosts = ecrHosts({ partition, accountId, region });
+        return { accountId, region, hosts, listed: ofIt(repositories), cached: ofIt(cachedRepositories) };
     });
 }
 
-function listedOf(repositories: readonly EcrRepository[]): Listed {
+/** Names of repositories, and what those of patterns begin with. */
+function listedOf(repositories: readonly EcrRepository[]): object {
     const names = repositories.map(({ name }) => name);
     return { names: names.filter((name) => !isPattern(name)), prefixes: names.filter(isPattern).map(prefixOf) };
 }
@@ -424,9 +408,6 @@ function isItExported({ engine }: ExportDefinitionArgs): State {
     };
 }
 
-/** Another export has replaced the archive; whether it is of the same image, its record will say in a moment (decision 0010). */
-const waitForRecord: State = { Type: "Wait", Seconds: recordWait.seconds, Next: "Look at record" };
-
 /** Runs the build. Only what can pass is tried again: lack of capacity and throttling, never a failed build. */
 function exportImage(args: ExportDefinitionArgs): State {
     const variables: Readonly<Record<RequestVariable, string>> = {
@@ -438,18 +419,17 @@ function exportImage(args: ExportDefinitionArgs): State {
         ARTIFACT_KEY: "$request.artifactKey",
         EXECUTION_ID: "$states.context.Execution.Id",
     };
+    const totalMinutes = args.queuedTimeoutMinutes + args.timeoutMinutes + marginMinutes;
     const id = "$states.result.Build.Id";
     return {
         ...task(args.at.partition, "codebuild:startBuild.sync", {
             ProjectName: expression("$stack.projectName"),
-            EnvironmentVariablesOverride: requestVariables.map((name) => ({
-                Name: name,
-                // Written out, so that no request can have a parameter or a secret read instead.
-                Type: "PLAINTEXT",
-                Value: expression(variables[name]),
-            })),
+            EnvironmentVariablesOverride: requestVariables.map((Name) => {
+                // Its type written out, so that no request can have a parameter or a secret read instead.
+                return { Name, Type: "PLAINTEXT", Value: expression(variables[Name]) };
+            }),
         }),
-        TimeoutSeconds: totalMinutes(args) * 60,
+        TimeoutSeconds: totalMinutes * 60,
         Assign: {
             buildId: expression(`$exists(${id}) ? $string(${id}) : '(unknown)'`),
             // Unless the next look says otherwise.
@@ -465,22 +445,16 @@ function exportImage(args: ExportDefinitionArgs): State {
             // Throttled, dropped, or denied.
             retry(["CodeBuild.AWSCodeBuildException", "CodeBuild.SdkClientException"], 4),
         ],
-        Catch: [caught(["States.ALL"], "Failed", { failure: expression(whyItFailed(args)) })],
+        Catch: [caught(["States.ALL"], "Failed", { failure: expression(whyItFailed(args, totalMinutes)) })],
         Next: "Look at record",
     };
 }
 
-function totalMinutes({ queuedTimeoutMinutes, timeoutMinutes }: ExportDefinitionArgs): number {
-    return queuedTimeoutMinutes + timeoutMinutes + marginMinutes;
-}
-
 /**
  * The named error of what ended the task. A failed build is `States.TaskFailed` with the Build as JSON in `Cause`, which is cut at
- * 32,768 characters: so its values are looked for, in any order of keys, in a text whose escaped characters were replaced, after
- * which a string is what stands between two quotation marks.
+ * 32,768 characters: so its values are looked for, in any order of keys.
  */
-function whyItFailed(args: ExportDefinitionArgs): string {
-    const { timeoutMinutes, queuedTimeoutMinutes } = args;
+function whyItFailed({ timeoutMinutes, queuedTimeoutMinutes }: ExportDefinitionArgs, totalMinutes: number): string {
     const capacity =
         "Ask for more concurrent builds in Service Quotas, start fewer exports at a time, or raise compute.queuedTimeoutMinutes.";
     const inQueue = [
@@ -501,10 +475,10 @@ function whyItFailed(args: ExportDefinitionArgs): string {
         $exported := $first != '' ? $first : $words($find(${regex(`${value}"${jsonSpace},${jsonSpace}${variable}`)}));
         $said := $exported != '' ? $exported : $message;
         $isBuild := $status != '' or $exit != '';
-        $isQueued := $contains($plain, ${regex(inQueue[0] ?? "")}) or $contains($plain, ${regex(inQueue[1] ?? "")});
+        $isQueued := ${inQueue.map((source) => `$contains($plain, ${regex(source)})`).join(" or ")};
         $result := function($name, $text) { { 'error': $name, 'cause': $text } };
         $code = 'States.Timeout' ?
-            $result('BuildTimedOut', 'No build came to its end within ${totalMinutes(args)} minutes, the time in the queue included. If builds wait in the queue, the account is at its limit of concurrent builds.' & $log)
+            $result('BuildTimedOut', 'No build came to its end within ${totalMinutes} minutes, the time in the queue included. If builds wait in the queue, the account is at its limit of concurrent builds.' & $log)
         : $code = 'CodeBuild.AccountLimitExceededException' ?
             $result('BuildTimedOut', 'CodeBuild accepted no build within ${queuedTimeoutMinutes} minutes: ' & $words($cause) & ' ${capacity}')
         : $code = 'CodeBuild.InvalidInputException' ?
