@@ -28,7 +28,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
             {
                 ...args,
                 purpose: "exports container images in batches",
-                definition: pulumi.jsonStringify(batchDefinition({ ...args, partition: args.at.partition })),
+                definition: batchDefinition({ ...args, partition: args.at.partition }),
                 statements: statementsOf(batchRole, args),
             },
             { parent: this },

@@ -14,7 +14,7 @@ import { defaultPlatform } from "../contract/platform";
 import type { RequestVariable } from "../contract/request";
 import type { KeyUse } from "../policies/key";
 import { repositoryPolicies } from "../policies/repositories";
-import { fittingStatements } from "../policies/sizes";
+import { buildspecLimit, checkDocumentSize, fittingStatements } from "../policies/sizes";
 import { trust } from "../policies/trust";
 import { createLogGroup, createRole } from "./stackDefaults";
 
@@ -83,6 +83,7 @@ export class BuildRunner extends pulumi.ComponentResource {
         super("ecr-image-export:index:BuildRunner", name, args, opts);
         const child = { parent: this };
 
+        checkDocumentSize("The buildspec", args.buildspec, buildspecLimit);
         const projectResourceName = `${name}-project`;
         const logGroup = createLogGroup(`${name}-log`, `/aws/codebuild/${name}-`, args.encryptionKeyArn, child);
         const exporter = uploadExporter(name, args, child);

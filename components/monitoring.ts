@@ -95,7 +95,7 @@ function notify(
             at,
             encryptionKeyArn,
             purpose: "reports how exports of container images ended",
-            definition: pulumi.jsonStringify(notifierDefinition({ ...given, buildsUrl })),
+            definition: notifierDefinition({ ...given, buildsUrl }),
             statements: statementsOf(notifierRole, given),
         },
         opts,

@@ -33,9 +33,7 @@ export class ExportOrchestration extends pulumi.ComponentResource {
             {
                 ...args,
                 purpose: "exports container images",
-                definition: pulumi.jsonStringify(
-                    exportDefinition({ ...args, buildsUrl: buildsPage(args.at, args.projectName) }),
-                ),
+                definition: exportDefinition({ ...args, buildsUrl: buildsPage(args.at, args.projectName) }),
                 statements: statements(args),
             },
             { parent: this },

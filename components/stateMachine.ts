@@ -1,9 +1,12 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
+import type { EcrRepository } from "../contract/image";
 import { policyDocument, statementsOf } from "../policies/document";
+import { checkDefinition } from "../policies/sizes";
 import { stateMachineRole } from "../policies/stateMachineRole";
 import { trust } from "../policies/trust";
+import type { StateMachineDefinition } from "../stateMachines/language";
 import { createLogGroup, createRole, type StackContext } from "./stackDefaults";
 
 /** A state machine as others know it. */
@@ -18,8 +21,14 @@ export interface MachineNames {
 export interface LoggedStateMachineArgs extends StackContext {
     /** What the state machine does, as the role's description says it: "exports container images". */
     readonly purpose: string;
-    /** The definition, as JSON. */
-    readonly definition: pulumi.Input<string>;
+    /** What is larger than Step Functions takes is refused with a pulumi.RunError. */
+    readonly definition: StateMachineDefinition;
+    /**
+     * What the definition grows with.
+     *
+     * @default none
+     */
+    readonly repositories?: readonly EcrRepository[];
     /** What the role may do, beside logs and traces. */
     readonly statements: pulumi.Input<aws.iam.PolicyStatement[]>;
 }
@@ -39,6 +48,7 @@ export class LoggedStateMachine extends pulumi.ComponentResource {
         super("ecr-image-export:index:LoggedStateMachine", name, args, opts);
         const child = { parent: this };
 
+        checkDefinition(name, args.definition, args.repositories);
         // This prefix keeps the resource policy of CloudWatch Logs from growing with every state machine:
         // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
         const logPrefix = `/aws/vendedlogs/states/${name}-`;
@@ -58,7 +68,7 @@ export class LoggedStateMachine extends pulumi.ComponentResource {
             {
                 type: "STANDARD",
                 roleArn: role.arn,
-                definition: args.definition,
+                definition: pulumi.jsonStringify(args.definition),
                 tracingConfiguration: { enabled: true },
                 loggingConfiguration: {
                     level: "ERROR",

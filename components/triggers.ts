@@ -51,7 +51,7 @@ export class Triggers extends pulumi.ComponentResource {
                 at: args.at,
                 encryptionKeyArn: args.encryptionKeyArn,
                 purpose: "starts exports of container images",
-                definition: pulumi.jsonStringify(starterDefinition({ ...args, partition: args.at.partition })),
+                definition: starterDefinition({ ...args, partition: args.at.partition }),
                 statements: statementsOf(starterRole, args),
             },
             child,

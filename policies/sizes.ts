@@ -14,18 +14,60 @@ const rolePolicyLimit = 10_240;
 /** Characters of an event pattern: docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html */
 export const eventPatternLimit = 2048;
 
+/** Characters of a definition: docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html */
+const definitionLimit = 1024 * 1024;
+
+/** Characters that a state assigns, of 256 KiB (…/workflow-variables.html), of which a request has an eighth. */
+const assignLimit = 224 * 1024;
+
+/** Characters of an inline buildspec: docs.aws.amazon.com/codebuild/latest/APIReference/API_ProjectSource.html */
+export const buildspecLimit = 25_600;
+
 /**
  * Refuses a document that AWS would refuse.
  *
  * @param what What it is, as the message begins.
+ * @param document As JSON is written; a string as it is.
  * @param listed What it grows with: names of repositories, or ARNs.
  * @throws pulumi.RunError that says how large it is, what the limit is, and what to do.
  */
-export function checkDocumentSize(what: string, document: unknown, limit: number, listed: readonly string[]): void {
-    const size = JSON.stringify(document).length;
+export function checkDocumentSize(
+    what: string,
+    document: unknown,
+    limit: number,
+    listed: readonly string[] = [],
+): void {
+    const size = typeof document === "string" ? document.length : JSON.stringify(document).length;
     if (size <= limit) return;
-    const advice = shorterList(listed, size - limit);
+    const advice = listed.length === 0 ? "shorten it" : shorterList(listed, size - limit);
     throw new pulumi.RunError(`${what} would have ${size} characters, and AWS takes ${limit}: ${advice}.`);
+}
+
+interface Definition {
+    readonly States: Readonly<Record<string, { readonly Assign?: unknown }>>;
+}
+
+/**
+ * Refuses a definition, or what one of its states assigns, that Step Functions would refuse, whatever is known only later.
+ *
+ * @throws pulumi.RunError as {@link checkDocumentSize}
+ */
+export function checkDefinition(
+    name: string,
+    definition: Definition,
+    repositories: readonly EcrRepository[] = [],
+): void {
+    const longest = withLongest(definition, "") as Definition;
+    const listed = repositories.map(repositoryArn);
+    checkDocumentSize(`The definition of the state machine ${name}`, longest, definitionLimit, listed);
+    for (const [state, { Assign = {} }] of Object.entries(longest.States)) {
+        checkDocumentSize(
+            `What the state "${state}" of the state machine ${name} assigns`,
+            Assign,
+            assignLimit,
+            listed,
+        );
+    }
 }
 
 /**

@@ -168,6 +168,14 @@ describe("BuildRunner", () => {
         assert.equal((inputs["environment"] as Record<string, unknown>)["type"], "ARM_CONTAINER");
     });
 
+    it("refuses a buildspec that CodeBuild would refuse", async () => {
+        await evaluateRunner({ buildspec: "#".repeat(25_600) });
+        await assert.rejects(
+            evaluateRunner({ buildspec: "#".repeat(25_601) }),
+            /The buildspec would have 25601 characters, and AWS takes 25600: shorten it\./,
+        );
+    });
+
     it("registers names and ARNs as its outputs", () => {
         const { repositoryPolicies, ...names } = runner.component("BuildRunner").outputs ?? {};
         assert.deepEqual(Object.keys(repositoryPolicies as object), [

@@ -51,6 +51,15 @@ describe("ExportOrchestration", () => {
 
     itKeepsTheHouseRules(() => orchestration);
 
+    it("refuses more repositories than the states of its definition can hold", async () => {
+        const far = Array.from({ length: 1000 }, (_, index) => `far/${"n".repeat(230)}-${index}`);
+        const repositories = far.map((name) => ({ ...image.repository, region: "eu-west-1", name }));
+        await assert.rejects(
+            evaluateOrchestration({ repositories }),
+            /What the state "Read input" of the state machine test-machine assigns would have \d{6} characters, and AWS takes 229376: 1000 repositories begin with far\/: write arn:.*:repository\/far\/\* for them\./,
+        );
+    });
+
     it("is a state machine with its role, the role's policy and a log group", () => {
         assert.deepEqual(orchestration.typesAndNames(), [
             "aws:cloudwatch/logGroup:LogGroup test-machine-log",
