@@ -160,7 +160,6 @@ function withDefaults(options: ExportOptions) {
         abort,
         signal: abort.signal,
         progress,
-        onBytes: () => options.onProgress?.(progress),
     };
 }
 

@@ -44,9 +44,9 @@ export interface TransferResult {
 export async function transfer(options: TransferOptions): Promise<TransferResult> {
     const { plan, parts, registry, writer, concurrency, abort, onWritten } = options;
     const { signal } = abort;
-    const slots = createPool(createSlots(options));
-    const downloads = createLimit(concurrency);
-    const uploads = createLimit(concurrency);
+    const useSlot = createPool(createSlots(options));
+    const whileDownloading = createLimit(concurrency);
+    const whileUploading = createLimit(concurrency);
     signal.throwIfAborted();
     const hasher = createHasher();
     // Parts are hashed in their order: what waits for a part that will not come any more is let go.
@@ -78,7 +78,7 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
         const onPiece = (piece: Uint8Array): void => {
             checksum = crc32(piece, checksum);
         };
-        await downloads.use(() => registry.readBlob(segment.digest, offset, target, onPiece));
+        await whileDownloading(() => registry.readBlob(segment.digest, offset, target, onPiece));
         return checksum;
     }
 
@@ -94,24 +94,16 @@ export async function transfer(options: TransferOptions): Promise<TransferResult
     async function write(part: Part, memory: SharedArrayBuffer, checksum: number): Promise<void> {
         const bytes = new Uint8Array(memory, 0, part.length);
         checksums[part.number - 1] = checksum;
-        await uploads.use(() => writer.write(part, bytes, checksum));
+        await whileUploading(() => writer.write(part, bytes, checksum));
         written += part.length;
         onWritten(written);
     }
 
     try {
-        const moving: Promise<void>[] = [];
-        for (const part of parts) {
-            const memory = await slots.acquire();
-            if (signal.aborted) break;
-            const moved = movePart(part, memory).catch(fail);
-            moving.push(
-                moved.finally(() => {
-                    slots.release(memory);
-                }),
-            );
-        }
-        await Promise.all(moving);
+        const move = (part: Part) => async (memory: SharedArrayBuffer) => {
+            if (!signal.aborted) await movePart(part, memory).catch(fail);
+        };
+        await Promise.all(parts.map((part) => useSlot(move(part))));
         signal.throwIfAborted();
         return {
             sha256,

@@ -94,7 +94,7 @@ async function exportOnce(lab: Lab, options: Pick<Options, "input" | "quiet">, s
         return 1;
     }
     tell("Succeeded:");
-    describe(result.output, lab);
+    for (const [name, value] of Object.entries(result.output)) tell(`  ${name.padEnd(18)}${String(value)}`);
     begin("Check the archive");
     const problems = await verify(lab, result.output);
     if (problems.length === 0) {
@@ -142,21 +142,6 @@ async function verify(lab: Lab, output: Record<string, unknown>): Promise<string
         ...compare("the digest in the metadata", object.Metadata?.["image-digest"], output["imageDigest"]),
         ...compare("the id of the loaded image", loaded, lab.imageId),
     ];
-}
-
-/** Tells the result of an export, line by line. */
-function describe(output: Record<string, unknown>, lab: Lab): void {
-    const rows = {
-        image: output["imageUri"],
-        digest: output["imageDigest"],
-        "image id": lab.imageId,
-        archive: `s3://${String(output["artifactBucket"])}/${String(output["artifactKey"])}`,
-        version: output["artifactVersionId"],
-        encrypted: lab.stack.outputs["encryptionKeyArn"] ?? "by S3 (SSE-S3)",
-        size: `${String(output["sizeBytes"])} bytes`,
-        sha256: output["sha256"],
-    };
-    for (const [name, value] of Object.entries(rows)) tell(`  ${name.padEnd(10)}${String(value)}`);
 }
 
 main().then(

@@ -1,35 +1,21 @@
-/** A fixed set of things that are lent out, first come, first served. A pool of numbers is a limit on how many run at a time. */
+/**
+ * A fixed set of things that are lent out, first come, first served. A pool of numbers is a limit on how many run at a time.
+ *
+ * @returns lends a thing for as long as `action` runs, once one is free
+ */
 export function createPool<T>(items: readonly T[]) {
     const free = [...items];
     const waiting: ((item: T) => void)[] = [];
-
-    /** Lends a thing; waits until one is free. */
-    async function acquire(): Promise<T> {
-        const item = free.pop();
-        return item ?? new Promise<T>((resolve) => waiting.push(resolve));
-    }
-
-    /** Takes a thing back. */
-    function release(item: T): void {
-        const next = waiting.shift();
-        if (next) {
-            next(item);
-        } else {
-            free.push(item);
-        }
-    }
-
-    /** Lends a thing for as long as `action` runs. */
-    async function use<R>(action: (item: T) => Promise<R>): Promise<R> {
-        const item = await acquire();
+    return async <R>(action: (item: T) => Promise<R>): Promise<R> => {
+        const item = free.pop() ?? (await new Promise<T>((resolve) => waiting.push(resolve)));
         try {
             return await action(item);
         } finally {
-            release(item);
+            const next = waiting.shift();
+            if (next) next(item);
+            else free.push(item);
         }
-    }
-
-    return { acquire, release, use };
+    };
 }
 
 /** A pool that only counts: at most `count` actions at a time. */

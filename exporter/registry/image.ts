@@ -158,10 +158,10 @@ async function offersOf(registry: Registry, manifests: readonly Descriptor[], de
     const offers = manifests.filter(isImageDescriptor).map(async (listed): Promise<Offer[]> => {
         const { platform } = listed;
         if (platform !== undefined) return [{ listed, platform }];
-        const { manifest } = await limit.use(() => readDocument(registry, listed.digest, listed));
+        const { manifest } = await limit(() => readDocument(registry, listed.digest, listed));
         if (manifest.kind === "index") return offersOf(registry, manifest.manifests, depth - 1);
         if (!isContainerImage(manifest)) return [];
-        const config = await limit.use(() => readConfig(registry, manifest.config));
+        const config = await limit(() => readConfig(registry, manifest.config));
         return [{ listed, platform: parseConfig(config).platform }];
     });
     return (await Promise.all(offers)).flat();
@@ -190,7 +190,7 @@ export async function readTree(source: ManifestSource, root: ImageDocument): Pro
             throw new ExportError("InvalidInput", `The image has more than ${documentLimit} manifests.`);
         }
         const branches = manifests.map(async (listed) =>
-            below(await limit.use(() => readDocument(source, listed.digest, listed)), depth - 1),
+            below(await limit(() => readDocument(source, listed.digest, listed)), depth - 1),
         );
         return [document, ...(await Promise.all(branches)).flat()];
     }
@@ -233,7 +233,7 @@ async function assertHasForeignLayers(registry: Registry, manifest: Manifest): P
 async function readConfigs(registry: Registry, documents: readonly ImageDocument[]): Promise<Map<string, Buffer>> {
     const limit = createLimit(documentsAtATime);
     const read = configsToRead(documents).map(
-        async (config) => [config.digest, await limit.use(() => readConfig(registry, config))] as const,
+        async (config) => [config.digest, await limit(() => readConfig(registry, config))] as const,
     );
     return new Map(await Promise.all(read));
 }

@@ -25,8 +25,6 @@ export interface RegistryOptions extends Omit<ClientOptions, "lookup"> {
     readonly retryPolicy: RetryPolicy;
     /** Where credentials come from; by default ECR's token or `docker login`. */
     readonly credentials?: CredentialSource | undefined;
-    /** Told of every piece of a blob that arrives. */
-    readonly onBytes?: ((length: number) => void) | undefined;
 }
 
 type Send<A extends Answer> = (url: URL, login: LoginHeaders) => Promise<A>;
@@ -147,7 +145,6 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
         const onBytes = (length: number): void => {
             onPiece?.(target.subarray(done, done + length));
             done += length;
-            options.onBytes?.(length);
         };
         const readRest = async (): Promise<void> => {
             const rest = { offset: offset + done, target: target.subarray(done), onBytes };

@@ -23,10 +23,6 @@ const effect = {
 };
 const transition = { Next: z.string().optional(), End: z.literal(true).optional() };
 
-function hasOneWayOn({ Next, End }: { readonly Next?: string | undefined; readonly End?: true | undefined }): boolean {
-    return (Next === undefined) !== (End === undefined);
-}
-
 const knownErrors =
     /^States\.(ALL|DataLimitExceeded|ExceedToleratedFailureThreshold|ItemReaderFailed|Permissions|QueryEvaluationError|ResultWriterFailed|TaskFailed|Timeout)$|^(?!States\.)/;
 
@@ -59,9 +55,7 @@ const catcher = z.strictObject({ ...errors, ...effect, Next: z.string() });
 const attempts = { ...transition, ...effect, Retry: byErrors(retrier), Catch: byErrors(catcher) };
 
 const simpleStates = [
-    z
-        .strictObject({ Type: z.literal("Pass"), Comment, ...transition, ...effect })
-        .refine(hasOneWayOn, "expected either Next or End"),
+    z.strictObject({ Type: z.literal("Pass"), Comment, ...transition, ...effect }),
     z.strictObject({
         Type: z.literal("Choice"),
         Comment,
@@ -77,16 +71,14 @@ const simpleStates = [
         Default: z.string(),
     }),
     z.strictObject({ Type: z.literal("Wait"), Comment, ...effect, Seconds: z.number(), Next: z.string() }),
-    z
-        .strictObject({
-            Type: z.literal("Task"),
-            Comment,
-            ...attempts,
-            Resource: z.string(),
-            Arguments: z.unknown().default({}),
-            TimeoutSeconds: z.number().optional(),
-        })
-        .refine(hasOneWayOn, "expected either Next or End"),
+    z.strictObject({
+        Type: z.literal("Task"),
+        Comment,
+        ...attempts,
+        Resource: z.string(),
+        Arguments: z.unknown().default({}),
+        TimeoutSeconds: z.number().optional(),
+    }),
     z.strictObject({ Type: z.literal("Succeed"), Comment, Output: payload }),
     z.strictObject({ Type: z.literal("Fail"), Comment, Error: z.string(), Cause: z.string() }),
 ] as const;
@@ -126,7 +118,6 @@ const mapState = z
             WriterConfig: z.strictObject({ Transformation: z.literal("COMPACT"), OutputType: z.literal("JSONL") }),
         }),
     })
-    .refine(hasOneWayOn, "expected either Next or End")
     .refine(
         ({ Items, ItemReader }) => (Items === undefined) !== (ItemReader === undefined),
         "expected either Items or an ItemReader",
@@ -176,6 +167,9 @@ function checkStates(machine: Machine, isKnownResource: (resource: string) => bo
         if (name.length > 80) throw new DefinitionError(`The name "${name}" has more than 80 characters.`);
         names.add(name);
         try {
+            if (!["Choice", "Succeed", "Fail"].includes(state.Type) && "Next" in state === "End" in state) {
+                throw new DefinitionError("expected either Next or End.");
+            }
             if (state.Type === "Task" && !isKnownResource(state.Resource)) {
                 throw new DefinitionError(`nobody serves the resource ${state.Resource}.`);
             }
