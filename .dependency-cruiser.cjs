@@ -50,12 +50,7 @@ module.exports = {
                 dependencyTypesNot: ["core", "unknown"],
             },
         },
-        {
-            name: "nobody-imports-the-workshop",
-            severity: "error",
-            from: { pathNot: workshop },
-            to: { path: workshop },
-        },
+        { name: "nobody-imports-the-workshop", severity: "error", from: { pathNot: workshop }, to: { path: workshop } },
     ],
     options: {
         doNotFollow: { path: "node_modules" },

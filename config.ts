@@ -262,6 +262,7 @@ const accessLogs = objectOf("where S3 logs the requests to the bucket, as far as
 /** Tags that the program sets: three in {@link complete}, `component` by components/stackDefaults.ts. */
 const ownTags = ["project", "stack", "managed-by", "component"];
 const mostTags = tagLimits.perResource - ownTags.length;
+const tagsDescription = `tags on every resource that takes any, besides ${ownTags.join(", ")}; at most ${mostTags}`;
 
 /** What is wrong with a tag. */
 function tagFaults(key: string, value: unknown): string[] {
@@ -357,19 +358,13 @@ export const configuration = z.strictObject({
         // The most that Step Functions runs: docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
         maxConcurrency: integer(1, 10_000, 10, "images that are exported at the same time"),
     }).prefault({}),
-    triggers: objectOf("what starts exports", {
-        onPush: onPush.optional(),
-        schedule: schedule.optional(),
-    }).optional(),
+    triggers: objectOf("what starts exports", { onPush: onPush.optional(), schedule: schedule.optional() }).optional(),
     permissionsBoundary: stringThat(
         /^arn:aws[a-z-]*:iam::(?:[0-9]{12}|aws):policy\/[\w+=,.@/-]+$/,
         "expected the ARN of a managed policy, arn:PARTITION:iam::ACCOUNT:policy/NAME",
         "ARN of a managed policy, the permissions boundary of every role",
     ).optional(),
-    tags: tags.default({}).meta({
-        type: "object",
-        description: `tags on every resource that takes any, besides ${ownTags.join(", ")}; at most ${mostTags}`,
-    }),
+    tags: tags.default({}).meta({ type: "object", description: tagsDescription }),
 });
 
 type Values = z.output<typeof configuration>;

@@ -28,17 +28,11 @@ export default tseslint.config(
             "@typescript-eslint/prefer-readonly": "error",
         },
     },
-    {
-        files: ["components/**/*.ts"],
-        rules: { "no-restricted-syntax": ["error", jsonStringifyOfOutput] },
-    },
+    { files: ["components/**/*.ts"], rules: { "no-restricted-syntax": ["error", jsonStringifyOfOutput] } },
     // Its packages are its own, and `npm ci` at the root does not install them; `npm run programs` checks its types.
     {
         files: ["bootstrap/index.ts"],
-        rules: {
-            "@typescript-eslint/no-unsafe-call": "off",
-            "@typescript-eslint/no-unsafe-member-access": "off",
-        },
+        rules: { "@typescript-eslint/no-unsafe-call": "off", "@typescript-eslint/no-unsafe-member-access": "off" },
     },
     {
         files: ["tests/**/*.ts"],

@@ -20,11 +20,7 @@ import { buildExporterBundle } from "./exporter/bundle";
 
 const config = loadConfig();
 const { artifactPrefix, engine, imageUri: image, repositories, cachedRepositories } = config;
-const at = {
-    partition: config.partition,
-    region: config.region,
-    accountId: aws.getCallerIdentityOutput().accountId,
-};
+const at = { partition: config.partition, region: config.region, accountId: aws.getCallerIdentityOutput().accountId };
 
 /** How all names of resources begin, and so the names that Pulumi gives them in AWS. */
 const namePrefix = "image-export-";

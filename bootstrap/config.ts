@@ -2,10 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 
 /** The OIDC providers, by host and path, with which the keys of conditions begin. */
-export const providers = {
-    pulumi: "api.pulumi.com/oidc",
-    github: "token.actions.githubusercontent.com",
-} as const;
+export const providers = { pulumi: "api.pulumi.com/oidc", github: "token.actions.githubusercontent.com" } as const;
 
 const config = new pulumi.Config();
 

@@ -140,23 +140,20 @@ export async function findArchive(given: string, options: StackOptions, context:
     return { record, object };
 }
 
-/** How {@link readInOrder} reads. */
-export interface ReadOptions {
-    /** @default 8 MiB, as the AWS CLI */
-    readonly partBytes?: number;
-    /** Ranges that are read at a time. @default 8 */
-    readonly concurrency?: number;
-}
+/** Ranges of an object that are read at a time. */
+export const rangesAtATime = 8;
 
 /**
  * The bytes of an object in their order, while ranges further on are being read: one connection to S3 is slower than most
- * networks. Needs memory for `concurrency` parts. A range that breaks off is read on from there.
+ * networks. Needs memory for {@link rangesAtATime} parts. A range that breaks off is read on from there.
+ *
+ * @param partBytes By default as many as the AWS CLI asks for.
  */
 export async function* readInOrder(
     context: Context,
     object: ObjectVersion,
     from = 0,
-    { partBytes = 8 * 1024 * 1024, concurrency = 8 }: ReadOptions = {},
+    partBytes = 8 * 1024 * 1024,
 ): AsyncGenerator<Buffer> {
     const left = new AbortController();
     const signal = AbortSignal.any([context.signal, left.signal]);
@@ -164,7 +161,7 @@ export async function* readInOrder(
     let next = from;
     try {
         for (;;) {
-            while (ahead.length < concurrency && next < object.sizeBytes) {
+            while (ahead.length < rangesAtATime && next < object.sizeBytes) {
                 const length = Math.min(partBytes, object.sizeBytes - next);
                 const part = readPart({ ...context, signal }, object, next, length);
                 part.catch(() => undefined); // it is awaited in its turn

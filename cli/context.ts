@@ -8,14 +8,7 @@ import { promisify } from "node:util";
 import { type Output, outputTo } from "./terminal";
 
 /** How a command ended; what a shell script asks for. The last two are by Ctrl-C and by SIGTERM. */
-export const exitCodes = {
-    success: 0,
-    failed: 1,
-    usage: 2,
-    timedOut: 3,
-    interrupted: 130,
-    ended: 143,
-} as const;
+export const exitCodes = { success: 0, failed: 1, usage: 2, timedOut: 3, interrupted: 130, ended: 143 } as const;
 
 /** Options without values, as the parser hands them over. */
 export type Flags<Name extends string> = Readonly<Partial<Record<Name, boolean | undefined>>>;

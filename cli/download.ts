@@ -5,7 +5,7 @@ import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 
 import { recordKey } from "../contract/keys";
 import { recordText } from "../contract/record";
-import { type ObjectVersion, readInOrder, type ReadOptions, type RecordedArchive, uriOf } from "./archiveObject";
+import { type ObjectVersion, readInOrder, type RecordedArchive, uriOf } from "./archiveObject";
 import { type Context, Interruption } from "./context";
 import { asFailure, Failure, printNote } from "./failure";
 import { formatBytes, withProgress } from "./terminal";
@@ -20,7 +20,7 @@ export async function download(
     context: Context,
     { object, record }: RecordedArchive,
     file: string,
-    options?: ReadOptions,
+    partBytes?: number,
 ): Promise<void> {
     const { stderr, signal } = context;
     const part = `${file}.part`;
@@ -33,7 +33,7 @@ export async function download(
         try {
             if (from > 0) await addFile(hash, part, signal);
             bytes = from;
-            const chunks = readInOrder(context, object, from, options);
+            const chunks = readInOrder(context, object, from, partBytes);
             for await (const chunk of withProgress(context, "Downloading", chunks, object.sizeBytes, from)) {
                 await target.writeFile(chunk);
                 hash.update(chunk);

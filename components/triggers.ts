@@ -2,7 +2,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { StackConfig } from "../config";
-import { domainOf } from "../contract/aws";
+import { partitions } from "../contract/aws";
 import { isPattern, prefixOf } from "../contract/image";
 import { policyOf, statementsOf } from "../policies/document";
 import { queuePolicy } from "../policies/queue";
@@ -143,7 +143,7 @@ function createPushTarget(
                     trigger: "push",
                     identity: "<id>",
                     request: {
-                        imageUri: `<account>.dkr.ecr.<region>.${domainOf(at.partition)}/<repository>:<tag>@<digest>`,
+                        imageUri: `<account>.dkr.ecr.<region>.${partitions[at.partition].domain}/<repository>:<tag>@<digest>`,
                     },
                 }),
             },

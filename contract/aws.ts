@@ -8,7 +8,7 @@
  * Sources: partitions.json of AWS's SDKs (regions, domain); awslabs/amazon-ecr-credential-helper, ecr-login/api/client.go
  * (dual-stack domain); docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html (names).
  */
-const partitions = {
+export const partitions = {
     aws: {
         regions: /^(?:us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-[0-9]+$/,
         domain: "amazonaws.com",
@@ -68,16 +68,6 @@ export const tagLimits = {
     /** Tags on an S3 object. */
     perObject: 10,
 } as const;
-
-/** Domain of a partition's services, for instance `amazonaws.com`. */
-export function domainOf(partition: PartitionName): string {
-    return partitions[partition].domain;
-}
-
-/** Domain of a partition's ECR registries that answer over IPv6 as well, for instance `on.aws`. */
-export function dualStackDomainOf(partition: PartitionName): string {
-    return partitions[partition].dualStackDomain;
-}
 
 /** Where a page of the console is; accounts have no consoles of their own. */
 type Place = Pick<AwsLocation, "partition" | "region">;

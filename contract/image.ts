@@ -1,5 +1,5 @@
 /** Image references and the names of Amazon ECR: the one grammar, taken apart, checked, put together. Pure. */
-import { type AwsLocation, domainOf, dualStackDomainOf, partitionOf } from "./aws";
+import { type AwsLocation, partitionOf, partitions } from "./aws";
 import { ExportError } from "./errors";
 
 /**
@@ -87,10 +87,10 @@ export function parseEcrHost(host: string): EcrHost | undefined {
 /** Every host of the ECR registry of an account and region: the plain one first, then FIPS, then both dual-stack ones. */
 export function ecrHosts({ partition, region, accountId }: AwsLocation): [string, ...string[]] {
     return [
-        `${accountId}.dkr.ecr.${region}.${domainOf(partition)}`,
-        `${accountId}.dkr.ecr-fips.${region}.${domainOf(partition)}`,
-        `${accountId}.dkr-ecr.${region}.${dualStackDomainOf(partition)}`,
-        `${accountId}.dkr-ecr-fips.${region}.${dualStackDomainOf(partition)}`,
+        `${accountId}.dkr.ecr.${region}.${partitions[partition].domain}`,
+        `${accountId}.dkr.ecr-fips.${region}.${partitions[partition].domain}`,
+        `${accountId}.dkr-ecr.${region}.${partitions[partition].dualStackDomain}`,
+        `${accountId}.dkr-ecr-fips.${region}.${partitions[partition].dualStackDomain}`,
     ];
 }
 

@@ -39,11 +39,7 @@ export interface ExportRecord {
     readonly imageDigest: string;
     readonly indexDigest: string | null;
     readonly images: readonly RecordedImage[];
-    readonly archive: {
-        readonly sha256: string;
-        readonly sizeBytes: number;
-        readonly versionId: string | null;
-    };
+    readonly archive: { readonly sha256: string; readonly sizeBytes: number; readonly versionId: string | null };
     readonly executionId: string | null;
     readonly buildId: string | null;
     readonly time: string;

@@ -24,13 +24,6 @@ export interface TransferOptions {
     readonly onWritten: (bytes: number) => void;
 }
 
-/** Checksums of the whole archive. */
-export interface TransferResult {
-    /** In hexadecimal. */
-    readonly sha256: string;
-    readonly crc32: number;
-}
-
 /**
  * Moves a planned archive: parts are filled from the registry in parallel, hashed in order, written in parallel.
  * A part has its own memory from its first byte until it is hashed and written, and there is a fixed amount of it;
@@ -38,10 +31,11 @@ export interface TransferResult {
  * When it returns, every part is written and every blob has had the digest it should have. When it throws, nothing
  * is under way any more.
  *
+ * @returns checksums of the whole archive, the SHA-256 in hexadecimal
  * @throws ExportError `InvalidInput` when the memory does not hold one part, `DigestMismatch` when a blob is not what
  *     the manifest says, and what reading and writing end in
  */
-export async function transfer(options: TransferOptions): Promise<TransferResult> {
+export async function transfer(options: TransferOptions): Promise<{ sha256: string; crc32: number }> {
     const { plan, parts, registry, writer, concurrency, abort, onWritten } = options;
     const { signal } = abort;
     const useSlot = createPool(createSlots(options));

@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 
-import { type AwsLocation, domainOf } from "../contract/aws";
+import { type AwsLocation, partitions } from "../contract/aws";
 
 /** Where a stack is evaluated that is nowhere. */
 export const at = {
@@ -159,7 +159,7 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     ),
     "aws:sqs/queue:Queue": typeOf(
         (name, _, where) => {
-            const url = `https://sqs.${where.region}.${domainOf(where.partition)}/${where.accountId}/${name}`;
+            const url = `https://sqs.${where.region}.${partitions[where.partition].domain}/${where.accountId}/${name}`;
             return { id: url, name, url, arn: arnIn(where, "sqs", name) };
         },
         { ...nameOnly, ...byName },
@@ -211,7 +211,7 @@ export const awsFunctions: Record<string, ((where: AwsLocation) => Record<string
         userId: "AIDAEXAMPLE",
     }),
     // Of bootstrap/ only.
-    "aws:index/getPartition:getPartition": ({ partition }) => ({ partition, dnsSuffix: domainOf(partition) }),
+    "aws:index/getPartition:getPartition": ({ partition }) => ({ partition, dnsSuffix: partitions[partition].domain }),
 };
 
 /** What Pulumi's autonaming makes of a resource's name. */

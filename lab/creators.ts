@@ -15,7 +15,7 @@ import {
 import type * as aws from "@pulumi/aws";
 import type * as pulumi from "@pulumi/pulumi";
 
-import { domainOf } from "../contract/aws";
+import { partitions } from "../contract/aws";
 import type { Account, DeclaredProject } from "./account";
 import { arnIn, awsTypes } from "./awsTypes";
 import { pack } from "./codebuild";
@@ -88,7 +88,7 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
     "aws:cloudwatch/logGroup:LogGroup": async (inputs: { kmsKeyId?: string }, { id, arn, logs, account }) => {
         const { iam, location } = account;
         const { kmsKeyId: resource } = inputs;
-        const service = `logs.${location.region}.${domainOf(location.partition)}`;
+        const service = `logs.${location.region}.${partitions[location.partition].domain}`;
         const context = { "kms:EncryptionContext:aws:logs:arn": arn };
         // CloudWatch Logs tries the key before it makes the log group.
         if (resource !== undefined) {

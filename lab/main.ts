@@ -36,10 +36,6 @@ const program = new Command()
 
 type Options = ReturnType<typeof program.opts>;
 
-function begin(heading: string): void {
-    console.log(`\n${heading}`);
-}
-
 function tell(line: string): void {
     console.log(`  ${line}`);
 }
@@ -76,7 +72,7 @@ async function exportOnce(lab: Lab, options: Pick<Options, "input" | "quiet">, s
         options.input === undefined
             ? { artifactBucket: bucket, artifactKey: key }
             : JSON.parse(options.input.replaceAll("$BUCKET", bucket));
-    begin("Export the image");
+    console.log("\nExport the image");
     tell(`request: ${JSON.stringify(input)}`);
     lab.watcher.tell = (event) => {
         tell(storyLine(event));
@@ -95,12 +91,12 @@ async function exportOnce(lab: Lab, options: Pick<Options, "input" | "quiet">, s
     }
     tell("Succeeded:");
     for (const [name, value] of Object.entries(result.output)) tell(`  ${name.padEnd(18)}${String(value)}`);
-    begin("Check the archive");
+    console.log("\nCheck the archive");
     const problems = await verify(lab, result.output);
     if (problems.length === 0) {
         tell("Size, SHA-256, key and metadata are as reported; loaded into Docker, it is the image that was pushed.");
     }
-    begin("Request the same again");
+    console.log("\nRequest the same again");
     delete lab.watcher.tell;
     delete lab.watcher.log;
     const again = await lab.execute(input, signal);

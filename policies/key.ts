@@ -1,7 +1,7 @@
 /** The KMS key: its own policy, and what those who use it have in theirs. */
 import type * as pulumi from "@pulumi/pulumi";
 
-import { domainOf } from "../contract/aws";
+import { partitions } from "../contract/aws";
 import { allow, arnIn, joined, type PolicyTable, type Reasoned, type StackLocation } from "./document";
 
 /** Who uses the key for objects of the bucket. */
@@ -32,7 +32,7 @@ function throughS3(at: StackLocation, bucketArn: pulumi.Input<string>) {
  */
 export function viaService({ partition, region }: StackLocation, service: string): string | string[] {
     const named = (domain: string): string => `${service}.${region}.${domain}`;
-    const [own, usual] = [named(domainOf(partition)), named(domainOf("aws"))];
+    const [own, usual] = [named(partitions[partition].domain), named(partitions.aws.domain)];
     return own === usual ? own : [own, usual];
 }
 
@@ -85,7 +85,7 @@ export const keyUsers = {
                 "*",
                 {
                     // The one principal here whose domain is that of the partition: github.com/aws/aws-cdk, region-info/lib/default.ts
-                    Principal: { Service: `logs.${at.region}.${domainOf(at.partition)}` },
+                    Principal: { Service: `logs.${at.region}.${partitions[at.partition].domain}` },
                     Condition: {
                         StringLike: {
                             "kms:EncryptionContext:aws:logs:arn": arnIn(at, "logs", `log-group:/aws/*/${namePrefix}*`),

@@ -42,10 +42,7 @@ export const trust = {
  *     but for a few (github.com/aws/aws-cdk, region-info/lib/default.ts), of which `logs` is the only one here: key.ts.
  */
 function assumedBy(service: string, at: StackLocation, sourceArn: pulumi.Input<string>): aws.iam.PolicyDocument {
-    const Condition = {
-        StringEquals: { "aws:SourceAccount": at.accountId },
-        ArnLike: { "aws:SourceArn": sourceArn },
-    };
+    const Condition = { StringEquals: { "aws:SourceAccount": at.accountId }, ArnLike: { "aws:SourceArn": sourceArn } };
     const Principal = { Service: `${service}.amazonaws.com` };
     return policyDocument([allow("sts:AssumeRole", undefined, { Principal, Condition })]);
 }

@@ -123,13 +123,15 @@ export async function evaluateVariant(variant: Variant): Promise<Program> {
 
 /** Finds every policy document, wherever it is, and asks of each what it is attached to. */
 export function collectPolicies(evaluation: Evaluation): Pick<Program, "policies" | "problems"> {
-    const inResources = evaluation.customResources().flatMap((resource) =>
-        documentsIn(resource.inputs).map(({ path, document }) => ({
-            where: `${resource.type} ${resource.name}, ${path.join(".")}`,
-            holder: holdersInResources[`${resource.type} ${path.join(".")}`]?.(resource),
-            document,
-        })),
-    );
+    const inResources = evaluation
+        .customResources()
+        .flatMap((resource) =>
+            documentsIn(resource.inputs).map(({ path, document }) => ({
+                where: `${resource.type} ${resource.name}, ${path.join(".")}`,
+                holder: holdersInResources[`${resource.type} ${path.join(".")}`]?.(resource),
+                document,
+            })),
+        );
     const inOutputs = documentsIn(evaluation.result).map(({ path, document }) => ({
         where: `the output ${path.join(".")}`,
         holder: holdersInOutputs[path[0] ?? ""]?.(path),

@@ -156,12 +156,14 @@ class World {
     public strangersTo({ principals = [] }: Grant): Actor[] {
         return principals.flatMap(({ inside, outside }) => {
             const meant = this.actors.find(({ principal }) => inside.includes(principal));
-            return outside.filter(isPrincipal).map((principal) => ({
-                name: principal,
-                principal,
-                identity: meant?.identity,
-                grants: meant?.grants ?? [],
-            }));
+            return outside
+                .filter(isPrincipal)
+                .map((principal) => ({
+                    name: principal,
+                    principal,
+                    identity: meant?.identity,
+                    grants: meant?.grants ?? [],
+                }));
         });
     }
 

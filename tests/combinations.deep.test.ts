@@ -24,11 +24,7 @@ const options = {
         private: { values: { network: "private" }, adds: ["FlowLogs", "PrivateNetwork", "Vpc"] },
         given: {
             values: {
-                network: {
-                    vpcId: "vpc-0a1b2c3d",
-                    subnetIds: ["subnet-0a1b2c3d"],
-                    securityGroupIds: ["sg-0a1b2c3d"],
-                },
+                network: { vpcId: "vpc-0a1b2c3d", subnetIds: ["subnet-0a1b2c3d"], securityGroupIds: ["sg-0a1b2c3d"] },
             },
         },
     },
@@ -54,9 +50,7 @@ const options = {
         s3: { values: {} },
         kms: { values: { encryption: "kms" } },
         given: {
-            values: {
-                encryption: "arn:aws:kms:ap-northeast-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-            },
+            values: { encryption: "arn:aws:kms:ap-northeast-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab" },
         },
     },
 } satisfies Record<string, Record<string, Choice>>;

@@ -72,12 +72,7 @@ function each(key: string, contains: string, values: readonly unknown[], path = 
 
 describe("parseConfig", () => {
     it("needs a region and an image, and has a default for everything else", () => {
-        const repository = {
-            partition: "aws",
-            region: "ap-northeast-1",
-            accountId: "111122223333",
-            name: "nginx",
-        };
+        const repository = { partition: "aws", region: "ap-northeast-1", accountId: "111122223333", name: "nginx" };
         const image = { uri: imageUri, repository, tag: "mainline-alpine3.22" };
         assert.deepEqual(parse(), {
             region: "ap-northeast-1",
@@ -154,10 +149,7 @@ describe("parseConfig", () => {
             { onPush: { repositories: ["nginx", "backend/api"], tags: ["*"] }, schedule: undefined },
         ],
         [
-            {
-                repositoryArns: [ownArn],
-                triggers: { onPush: { repositories: ["backend/api"], tags: ["v*"] } },
-            },
+            { repositoryArns: [ownArn], triggers: { onPush: { repositories: ["backend/api"], tags: ["v*"] } } },
             "triggers",
             { onPush: { repositories: ["backend/api"], tags: ["v*"] }, schedule: undefined },
         ],
@@ -173,12 +165,7 @@ describe("parseConfig", () => {
                     schedule: {
                         expression: "rate(12 hours)",
                         timeZone: "Asia/Tokyo",
-                        request: {
-                            imageUri,
-                            artifactKey: "images/nightly.tar",
-                            platform: "all",
-                            force: true,
-                        },
+                        request: { imageUri, artifactKey: "images/nightly.tar", platform: "all", force: true },
                     },
                 },
             },
@@ -311,10 +298,7 @@ describe("parseConfig", () => {
     ] as const) {
         it(`takes ${upstreamRegistryUrl} with a login${needsLogin ? ", and never without" : ", and without"}`, () => {
             const of = (login: object): string[] =>
-                faultsOf({
-                    ...hub,
-                    pullThroughCache: [{ prefix: "docker-hub", upstreamRegistryUrl, ...login }],
-                });
+                faultsOf({ ...hub, pullThroughCache: [{ prefix: "docker-hub", upstreamRegistryUrl, ...login }] });
             assert.deepEqual(of({ credentialArn }), []);
             const [fault = ""] = of({});
             assert.equal(fault.startsWith("pullThroughCache[0].credentialArn is missing"), needsLogin);
@@ -560,10 +544,7 @@ describe("a configuration is refused for", () => {
     describe("what does not go together", () => {
         const fips = "111122223333.dkr.ecr-fips.ap-northeast-1.amazonaws.com";
         const dualStack = "111122223333.dkr-ecr.ap-northeast-1.on.aws";
-        const cached = {
-            imageUri: `${registry}/quay/prometheus/prometheus:v3`,
-            pullThroughCache: [quay],
-        };
+        const cached = { imageUri: `${registry}/quay/prometheus/prometheus:v3`, pullThroughCache: [quay] };
         const china = "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/quay/app:1";
         const rules = JSON.stringify([quay]);
         refuses([
@@ -616,10 +597,7 @@ describe("a configuration is refused for", () => {
                 "a repository of ap-northeast-1 below",
             ],
             [
-                {
-                    crossAccountRepositoryArns: [foreignArn.replace("platform", "quay")],
-                    pullThroughCache: [quay],
-                },
+                { crossAccountRepositoryArns: [foreignArn.replace("platform", "quay")], pullThroughCache: [quay] },
                 'pullThroughCache[0].prefix is "quay"',
                 "builds pull only from those that are named",
             ],

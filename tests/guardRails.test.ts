@@ -112,12 +112,7 @@ function grant(name: string, statement: object): Change {
 
 /** Lets a service assume the role of the build under other conditions. */
 function trust(condition: object, principal: unknown = { Service: "codebuild.amazonaws.com" }): Change {
-    const statement = {
-        Effect: "Allow",
-        Principal: principal,
-        Action: "sts:AssumeRole",
-        Condition: condition,
-    };
+    const statement = { Effect: "Allow", Principal: principal, Action: "sts:AssumeRole", Condition: condition };
     return set("image-export-build-role", { assumeRolePolicy: { Statement: [statement] } });
 }
 

@@ -1,7 +1,7 @@
 /** Every ARN, host and service principal of every resource and output is of the partition that the stack is in. */
 import { strict as assert } from "node:assert";
 
-import { type AwsLocation, domainOf, dualStackDomainOf, executionsUrl, partitionNames } from "../contract/aws";
+import { type AwsLocation, executionsUrl, partitionNames, partitions } from "../contract/aws";
 import { at } from "../lab/awsTypes";
 import { evaluate, type RecordedResource } from "../lab/evaluation";
 import { runProgram } from "../lab/program";
@@ -41,7 +41,7 @@ async function evaluateIn(where: AwsLocation, { stack, changes }: Variant): Prom
     const moved = JSON.stringify(configuration)
         .replaceAll(at.region, where.region)
         .replaceAll(`arn:${at.partition}:`, `arn:${where.partition}:`)
-        .replace(/(\.dkr\.ecr\.[a-z0-9-]+)\.amazonaws\.com/g, `$1.${domainOf(where.partition)}`);
+        .replace(/(\.dkr\.ecr\.[a-z0-9-]+)\.amazonaws\.com/g, `$1.${partitions[where.partition].domain}`);
     const program = () => runProgram(JSON.parse(moved) as Record<string, string>);
     const evaluation = await evaluate(program, { location: where });
     return [...evaluation.customResources().map(checkedOf), evaluation.result].flatMap(stringsIn);
@@ -64,7 +64,7 @@ function strangersIn(text: string, where: AwsLocation): string[] {
     const arns = [...text.matchAll(/\barn:([a-z-]+):([a-z0-9-]*):([a-z0-9-]*):/g)]
         .filter(([, of, , place]) => of !== partition || (place !== "" && place !== region))
         .map(([arn]) => arn);
-    const domains = [domainOf(partition), dualStackDomainOf(partition)];
+    const domains = [partitions[partition].domain, partitions[partition].dualStackDomain];
     const hosts = [
         ...text.matchAll(/[a-z0-9.-]+\.(?:amazonaws|amazonwebservices|on\.aws|console\.aws)(?:[a-z.-]*[a-z])?/g),
     ]

@@ -21,9 +21,7 @@ export = async () => {
                     Effect: "Allow",
                     Principal: { Service: "ecs-tasks.amazonaws.com" },
                     Action: "sts:AssumeRole",
-                    Condition: {
-                        StringEquals: { "aws:SourceAccount": aws.getCallerIdentityOutput().accountId },
-                    },
+                    Condition: { StringEquals: { "aws:SourceAccount": aws.getCallerIdentityOutput().accountId } },
                 },
             ],
         },

@@ -21,11 +21,7 @@ export function createS3Client(env: NodeJS.ProcessEnv, concurrency: number, idle
         requestChecksumCalculation: "WHEN_REQUIRED", // the transfer knows its checksums
         responseChecksumValidation: "WHEN_REQUIRED",
         expectContinueHeader: false, // a part is small: asking first would cost a round trip each
-        requestHandler: {
-            connectionTimeout: 10_000,
-            socketTimeout: idleTimeoutMs,
-            ...createAgents(env, concurrency),
-        },
+        requestHandler: { connectionTimeout: 10_000, socketTimeout: idleTimeoutMs, ...createAgents(env, concurrency) },
     });
     // Signing would hash every body once more. TLS and the CRC-32, whose header is signed, protect it already.
     client.middlewareStack.add(

@@ -11,12 +11,7 @@ import type { Machine, State } from "./machine";
 import { type Child, readItems, type S3Folder, type S3Object, writeResults } from "./mapFiles";
 
 /** The clock on the wall. */
-export const realClock: Clock = {
-    now: () => new Date(),
-    wait: sleep,
-    timeout: sleep,
-    random: Math.random,
-};
+export const realClock: Clock = { now: () => new Date(), wait: sleep, timeout: sleep, random: Math.random };
 
 async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
     // Longer waits than a timer takes are as good as none.

@@ -39,9 +39,7 @@ const types: Record<string, AwsType | undefined> = {
             return { id: arn, arn };
         },
     },
-    "aws:iam/policy:Policy": {
-        answer: (_, { name }) => ({ id: String(name), arn: iamArn(`policy/${String(name)}`) }),
-    },
+    "aws:iam/policy:Policy": { answer: (_, { name }) => ({ id: String(name), arn: iamArn(`policy/${String(name)}`) }) },
     "pulumiservice:index:DeploymentSettings": { answer: (name) => ({ id: name }) },
 };
 
@@ -114,10 +112,7 @@ describe("the bootstrap program", () => {
     it("takes one way to deploy, and the providers that the account already has", async () => {
         const cloud = await evaluateBootstrap("dev", { with: ["pulumi-deployments"] });
         assert.deepEqual(declaredBy(cloud), ["Policy boundary", ...byPulumi].sort());
-        const github = await evaluateBootstrap("dev", {
-            with: ["github-actions"],
-            existingProviders: [githubHost],
-        });
+        const github = await evaluateBootstrap("dev", { with: ["github-actions"], existingProviders: [githubHost] });
         assert.deepEqual(declaredBy(github), ["Policy boundary", ...byGitHub.slice(1), ...previews].sort());
         assert.deepEqual(trustOf(github, "github"), trustOf(dev, "github"));
     });
@@ -226,11 +221,7 @@ async function assumes(
         accountId: at.accountId,
         identityPolicies: [],
         resourcePolicy: asTags(trustOf(evaluation, role)),
-        context: asTags({
-            [`${host}:aud`]: audience,
-            [`${host}:sub`]: subject,
-            ...(ref && { [`${host}:ref`]: ref }),
-        }),
+        context: asTags({ [`${host}:aud`]: audience, [`${host}:sub`]: subject, ...(ref && { [`${host}:ref`]: ref }) }),
     });
     return verdict === "Allowed";
 }

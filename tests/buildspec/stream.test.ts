@@ -26,9 +26,7 @@ const result = {
 /** An exporter that prints a line and ends with a status, as bash. */
 function exporter(output: unknown, status = 0): World {
     const text = typeof output === "string" ? output : JSON.stringify(output);
-    return {
-        "node exporter.mjs": `printf '%s\\n' '${text.replaceAll("'", String.raw`'\''`)}'; exit ${status}`,
-    };
+    return { "node exporter.mjs": `printf '%s\\n' '${text.replaceAll("'", String.raw`'\''`)}'; exit ${status}` };
 }
 
 function run(changes: Partial<typeof variables> = {}, world: World = exporter(result)): BuildResult {
@@ -74,10 +72,7 @@ describe("a build of stream.yml", () => {
         assert.deepEqual(build.exported, { EXPORT_CAUSE: cause.replace("\n", " ").slice(0, 1000) });
     });
 
-    for (const [how, output] of Object.entries({
-        "without a word": "",
-        "in other words": "Segmentation fault",
-    })) {
+    for (const [how, output] of Object.entries({ "without a word": "", "in other words": "Segmentation fault" })) {
         it(`says so where the exporter dies ${how}`, () => {
             const build = run({}, exporter(output, 139));
             assert.equal(build.status, 139);

@@ -63,9 +63,7 @@ function batch(end: object, refused: readonly string[] = []): AwsAnswer {
                 },
             }),
             GetObject: () => ({
-                Body: {
-                    transformToString: () => Promise.resolve(objects[String(input["Key"])] ?? assert.fail()),
-                },
+                Body: { transformToString: () => Promise.resolve(objects[String(input["Key"])] ?? assert.fail()) },
             }),
         };
         return answers[operation]?.() ?? assert.fail(operation);

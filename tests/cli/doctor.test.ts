@@ -9,9 +9,7 @@ const said = (stdout: string, exitCode = 0): ProcessResult => ({ exitCode, stdou
 const pulumi =
     (answers: Record<string, ProcessResult> = {}): NonNullable<FakeOptions["runProcess"]> =>
     (command, [word = ""]) => {
-        const whole: Record<string, ProcessResult> = {
-            stack: said(JSON.stringify(outputs)),
-        };
+        const whole: Record<string, ProcessResult> = { stack: said(JSON.stringify(outputs)) };
         return { ...whole, ...answers }[word] ?? assert.fail(`${command} ${word}`);
     };
 

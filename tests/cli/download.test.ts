@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { setTimeout } from "node:timers/promises";
 
-import { findArchive, readInOrder } from "../../cli/archiveObject";
+import { findArchive, rangesAtATime, readInOrder } from "../../cli/archiveObject";
 import { Interruption } from "../../cli/context";
 import { download } from "../../cli/download";
 import { Failure } from "../../cli/failure";
@@ -17,8 +17,7 @@ import { recordOf } from "../support/readRecord";
 
 const key = "images/app.tar";
 const uri = `s3://bucket/${key}`;
-const partBytes = 10_000;
-const options = { partBytes, concurrency: 4 };
+const partBytes = 5_000;
 
 const failure =
     (code: string, message = /./, next = /./) =>
@@ -53,13 +52,13 @@ describe("download", () => {
     async function run(given = s3Context({ s3 })) {
         const archive = await findArchive(uri, {}, given.context);
         s3.requests.length = 0;
-        await download(given.context, archive, file, options);
+        await download(given.context, archive, file, partBytes);
         return given.written.stderr;
     }
     /** Does something when some parts have been written, and others are still being read. */
     const whenLate = (action: () => void) => {
         s3.gate = ({ range = "" }) => {
-            if (range.startsWith(`bytes=${(options.concurrency + 2) * partBytes}-`)) action();
+            if (range.startsWith(`bytes=${(rangesAtATime + 2) * partBytes}-`)) action();
             return Promise.resolve();
         };
     };
@@ -83,13 +82,13 @@ describe("download", () => {
         const filled = new Promise<void>((resolve) => (fill = resolve));
         s3.gate = async () => {
             most = Math.max(most, ++open);
-            if (open === options.concurrency) fill();
+            if (open === rangesAtATime) fill();
             await filled; // the first wait until as many as may are there
             await setTimeout(5); // time for one more, which there must not be
             open--;
         };
         await run();
-        assert.equal(most, options.concurrency);
+        assert.equal(most, rangesAtATime);
     });
 
     const faults: Record<string, Fault> = {
@@ -120,7 +119,7 @@ describe("download", () => {
         const ranges: (string | undefined)[] = [];
         s3.gate = ({ range }) => Promise.resolve(void ranges.push(range));
         const parts: Buffer[] = [];
-        for await (const part of readInOrder(context, object, 0, { partBytes: bytes.length })) parts.push(part);
+        for await (const part of readInOrder(context, object, 0, bytes.length)) parts.push(part);
         assert.deepEqual(Buffer.concat(parts), bytes);
         const last = bytes.length - 1;
         assert.deepEqual(ranges, [`bytes=0-${last}`, `bytes=60000-${last}`]);

@@ -31,10 +31,7 @@ describe("image-export status", () => {
     });
 
     it("follows with --wait", async () => {
-        const { exitCode, stdout, sleepsMs } = await run({
-            args: ["status", executionArn, "--wait"],
-            aws: at(36),
-        });
+        const { exitCode, stdout, sleepsMs } = await run({ args: ["status", executionArn, "--wait"], aws: at(36) });
         assert.equal(exitCode, 0);
         assert.match(stdout, /^status +exported$/m);
         assert.ok(sleepsMs.length > 0);
@@ -79,10 +76,7 @@ describe("image-export logs", () => {
     });
 
     it("names the policy where the log may not be read", async () => {
-        const { exitCode, stderr } = await run({
-            args: ["logs", executionArn],
-            aws: at(31, ["GetLogEvents"]),
-        });
+        const { exitCode, stderr } = await run({ args: ["logs", executionArn], aws: at(31, ["GetLogEvents"]) });
         assert.equal(exitCode, 1);
         assert.match(
             stderr,

@@ -20,11 +20,7 @@ async function stop(args: string[], env: Record<string, string> = {}, found: unk
         },
         runProcess: (command, given) => {
             asked.push([command, ...given].join(" "));
-            return {
-                exitCode: 0,
-                stdout: typeof found === "string" ? found : JSON.stringify(found),
-                stderr: "",
-            };
+            return { exitCode: 0, stdout: typeof found === "string" ? found : JSON.stringify(found), stderr: "" };
         },
     });
     return { ...result, asked, stopped };
@@ -32,18 +28,14 @@ async function stop(args: string[], env: Record<string, string> = {}, found: unk
 
 describe("the stack", () => {
     it("is found by --state-machine, without Pulumi", async () => {
-        const { asked, stopped, calls } = await stop(["--state-machine", machine], {
-            [stackVariables.stack]: "x",
-        });
+        const { asked, stopped, calls } = await stop(["--state-machine", machine], { [stackVariables.stack]: "x" });
         assert.deepEqual([asked, stopped], [[], [execution]]);
         // The region is the ARN's, not the environment's.
         assert.equal(calls[0]?.region, "eu-west-1");
     });
 
     it("is found by --stack, before any variable", async () => {
-        const { asked, stopped } = await stop(["--stack", "dev"], {
-            [stackVariables.stateMachine]: "ignored",
-        });
+        const { asked, stopped } = await stop(["--stack", "dev"], { [stackVariables.stateMachine]: "ignored" });
         assert.deepEqual([asked, stopped], [["pulumi stack output --json --stack dev"], [execution]]);
     });
 

@@ -5,11 +5,7 @@ import { executionArn, exported, fakeExport, machineArn, type Moment, streamed }
 
 /** Starts an export; its timeline is that of engine `stream` by default. */
 function start(args: readonly string[] = [], options: Partial<FakeOptions> = {}): Promise<FakeRun> {
-    return run({
-        args: ["start", "--state-machine", machineArn, ...args],
-        aws: fakeExport(streamed),
-        ...options,
-    });
+    return run({ args: ["start", "--state-machine", machineArn, ...args], aws: fakeExport(streamed), ...options });
 }
 
 /** An export that ends at once. */

@@ -106,10 +106,7 @@ describe("BuildRunner", () => {
             cache: { type: "NO_CACHE" },
             badgeEnabled: false,
             logsConfig: {
-                cloudwatchLogs: {
-                    groupName: "/aws/codebuild/test-20250101000000000000000001",
-                    status: "ENABLED",
-                },
+                cloudwatchLogs: { groupName: "/aws/codebuild/test-20250101000000000000000001", status: "ENABLED" },
             },
         });
     });

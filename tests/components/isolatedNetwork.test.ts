@@ -24,10 +24,8 @@ const args: IsolatedNetworkArgs = {
 function evaluateNetwork(changes: Partial<IsolatedNetworkArgs> = {}, preview = false): Promise<Evaluation> {
     return evaluate(
         () => {
-            const { vpcId, subnetIds, securityGroupIds } = new IsolatedNetwork("test", {
-                ...args,
-                ...changes,
-            }).buildNetwork;
+            const { vpcId, subnetIds, securityGroupIds } = new IsolatedNetwork("test", { ...args, ...changes })
+                .buildNetwork;
             return { build: { vpcId, subnets: subnetIds, securityGroupIds } };
         },
         { preview },

@@ -110,10 +110,7 @@ describe("Monitoring", () => {
             JSON.parse(String(evaluation.resource(rule).inputs["eventPattern"])) as { detail: object };
 
         it("are sent when an export or a batch ends badly", () => {
-            const common = {
-                source: ["aws.states"],
-                "detail-type": ["Step Functions Execution Status Change"],
-            };
+            const common = { source: ["aws.states"], "detail-type": ["Step Functions Execution Status Change"] };
             const status = ["FAILED", "TIMED_OUT", "ABORTED"];
             assert.deepEqual(pattern(monitoring, "test-ended-export"), {
                 ...common,
@@ -146,14 +143,8 @@ describe("Monitoring", () => {
                     arn: notifierArn,
                     roleArn: "arn:aws:iam::111122223333:role/test-ended-role-0a1b2c3",
                 });
-                const { inputPaths, inputTemplate } = inputTransformer as {
-                    inputPaths: object;
-                    inputTemplate: string;
-                };
-                assert.deepEqual(inputPaths, {
-                    executionArn: "$.detail.executionArn",
-                    status: "$.detail.status",
-                });
+                const { inputPaths, inputTemplate } = inputTransformer as { inputPaths: object; inputTemplate: string };
+                assert.deepEqual(inputPaths, { executionArn: "$.detail.executionArn", status: "$.detail.status" });
                 assert.deepEqual(JSON.parse(inputTemplate), {
                     subject,
                     executionArn: "<executionArn>",

@@ -109,20 +109,13 @@ describe("ExportOrchestration", () => {
 
     it("runs the definition of definition.ts", () => {
         const { definition } = orchestration.resource("test-machine").inputs;
-        const expected = exportDefinition({
-            ...args,
-            buildsUrl: buildsUrl(at, at.accountId, "build-0a1b2c3"),
-        });
+        const expected = exportDefinition({ ...args, buildsUrl: buildsUrl(at, at.accountId, "build-0a1b2c3") });
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
     });
 
     it("registers names, ARN and the starter's policy as its outputs", () => {
         const { startExportPolicy, stateMachine } = orchestration.component("ExportOrchestration").outputs ?? {};
-        assert.deepEqual(stateMachine, {
-            arn: machineArn,
-            name: "test-machine-0a1b2c3",
-            logGroupName: logGroup,
-        });
+        assert.deepEqual(stateMachine, { arn: machineArn, name: "test-machine-0a1b2c3", logGroupName: logGroup });
         assert.deepEqual(sidsOf(String(startExportPolicy)), [
             ...["StartExports", "FollowExports", "FollowBuilds", "ReadBuildLogs"],
         ]);

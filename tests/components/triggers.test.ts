@@ -11,11 +11,7 @@ const exportMachineArn = `arn:aws:states:${account}:stateMachine:export-0a1b2c3`
 const starterArn = `arn:aws:states:${account}:stateMachine:test-machine-0a1b2c3`;
 const queueArn = `arn:aws:sqs:${account}:test-undelivered-0a1b2c3`;
 const onPush = { repositories: ["backend/api", "nginx"], tags: ["v*", "latest"] };
-const schedule = {
-    expression: "cron(0 3 * * ? *)",
-    timeZone: "Asia/Tokyo",
-    request: { platform: "linux/arm64" },
-};
+const schedule = { expression: "cron(0 3 * * ? *)", timeZone: "Asia/Tokyo", request: { platform: "linux/arm64" } };
 const args: TriggersArgs = { at, onPush, schedule, exportMachineArn };
 
 function evaluateTriggers(changes: Partial<TriggersArgs> = {}): Promise<Evaluation> {
@@ -88,12 +84,7 @@ describe("Triggers", () => {
             const push = (tag: string) => ({
                 source: "aws.ecr",
                 "detail-type": "ECR Image Action",
-                detail: {
-                    "action-type": "PUSH",
-                    result: "SUCCESS",
-                    "repository-name": "nginx",
-                    "image-tag": tag,
-                },
+                detail: { "action-type": "PUSH", result: "SUCCESS", "repository-name": "nginx", "image-tag": tag },
             });
             assert.deepEqual(
                 ["v1", "latest", ""].map((tag) => matches(push(tag) as never)),
@@ -118,9 +109,7 @@ describe("Triggers", () => {
         assert.deepEqual(JSON.parse(inputTemplate), {
             trigger: "push",
             identity: "<id>",
-            request: {
-                imageUri: "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>@<digest>",
-            },
+            request: { imageUri: "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>@<digest>" },
         });
         const used = [...inputTemplate.matchAll(/<(\w+)>/g)].map(([, name]) => name);
         assert.deepEqual(used.sort(), Object.keys(inputPaths).sort());
@@ -183,9 +172,7 @@ describe("Triggers", () => {
         assert.deepEqual(triggers.resource("test-alarms-undelivered").inputs["dimensions"], {
             QueueName: "test-undelivered-0a1b2c3",
         });
-        assert.deepEqual(triggers.resource("test-alarms-failed").inputs["dimensions"], {
-            StateMachineArn: starterArn,
-        });
+        assert.deepEqual(triggers.resource("test-alarms-failed").inputs["dimensions"], { StateMachineArn: starterArn });
         const topicArn = `arn:aws:sns:${account}:alarms`;
         const told = await evaluateTriggers({ topicArn });
         for (const name of alarms) assert.deepEqual(told.resource(name).inputs["alarmActions"], [topicArn]);

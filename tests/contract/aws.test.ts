@@ -1,14 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import {
-    buildsUrl,
-    dashboardUrl,
-    domainOf,
-    dualStackDomainOf,
-    executionsUrl,
-    partitionNames,
-    partitionOf,
-} from "../../contract/aws";
+import { buildsUrl, dashboardUrl, executionsUrl, partitionNames, partitionOf, partitions } from "../../contract/aws";
 
 const tokyo = { partition: "aws", region: "ap-northeast-1" } as const;
 
@@ -68,7 +60,7 @@ describe("partitionOf", () => {
 describe("domains", () => {
     it("are of the partition", () => {
         assert.deepEqual(
-            partitionNames.map((name) => [name, domainOf(name), dualStackDomainOf(name)]),
+            partitionNames.map((name) => [name, partitions[name].domain, partitions[name].dualStackDomain]),
             [
                 ["aws", "amazonaws.com", "on.aws"],
                 ["aws-cn", "amazonaws.com.cn", "on.amazonwebservices.com.cn"],

@@ -20,12 +20,7 @@ import { repositoryUris } from "../support/repositoryUris";
 
 const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
 const registry = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com";
-const nginx = {
-    partition: "aws",
-    region: "ap-northeast-1",
-    accountId: "111122223333",
-    name: "nginx",
-} as const;
+const nginx = { partition: "aws", region: "ap-northeast-1", accountId: "111122223333", name: "nginx" } as const;
 
 describe("parseReference", () => {
     const cases: [string, object][] = [
@@ -40,12 +35,7 @@ describe("parseReference", () => {
         ],
         [
             "127.0.0.1:5000/app",
-            {
-                registry: "127.0.0.1:5000",
-                repository: "app",
-                tag: "latest",
-                name: "127.0.0.1:5000/app:latest",
-            },
+            { registry: "127.0.0.1:5000", repository: "app", tag: "latest", name: "127.0.0.1:5000/app:latest" },
         ],
         [
             `[::1]:5000/app@${digest}`,

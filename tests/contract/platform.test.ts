@@ -52,10 +52,7 @@ describe("parsePlatform", () => {
         "linux/../x",
     ]) {
         it(`refuses ${JSON.stringify(text)}`, () => {
-            assert.throws(() => parsePlatform(text), {
-                name: "InvalidInput",
-                message: /not a platform: expected os/,
-            });
+            assert.throws(() => parsePlatform(text), { name: "InvalidInput", message: /not a platform: expected os/ });
         });
     }
 });

@@ -88,11 +88,7 @@ describe("recordMetadata", () => {
         assert.ok(Object.entries(longest).join("").length < 2048);
     });
     it("leaves out what is null", () => {
-        const metadata = recordMetadata({
-            ...record,
-            ...nothing,
-            archive: { ...record.archive, versionId: null },
-        });
+        const metadata = recordMetadata({ ...record, ...nothing, archive: { ...record.archive, versionId: null } });
         const left = Object.values(metadataNames).filter((name) => !(name in metadata));
         assert.deepEqual(left.sort(), ["archive-version-id", "build-id", "index-digest"]);
     });

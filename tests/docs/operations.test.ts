@@ -14,10 +14,7 @@ describe("docs/operations.md", () => {
     let program: Evaluation;
     before(async () => {
         program = await evaluateStack("prod", false, {
-            "ecr-image-export:triggers": JSON.stringify({
-                onPush: {},
-                schedule: { expression: "rate(1 day)" },
-            }),
+            "ecr-image-export:triggers": JSON.stringify({ onPush: {}, schedule: { expression: "rate(1 day)" } }),
         });
     });
 

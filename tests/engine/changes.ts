@@ -38,16 +38,8 @@ export const commonChanges: readonly Change[] = [
     { stack: "prod", what: "`encryption: kms → s3`", to: { encryption: "s3" } },
     { stack: "prod", what: "`network: public → isolated`", to: { network: "isolated" } },
     { stack: "prod", what: "`tags`", to: { tags: { "cost-center": "platform" } } },
-    {
-        stack: "prod",
-        what: "`existingBucket`: own → existing",
-        to: { existingBucket: "first-archives" },
-    },
-    {
-        stack: "dev",
-        what: "`retention.archiveDays`",
-        to: { retention: { ...retentionOf("dev"), archiveDays: 30 } },
-    },
+    { stack: "prod", what: "`existingBucket`: own → existing", to: { existingBucket: "first-archives" } },
+    { stack: "dev", what: "`retention.archiveDays`", to: { retention: { ...retentionOf("dev"), archiveDays: 30 } } },
 ];
 
 /** The others. */

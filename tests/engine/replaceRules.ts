@@ -27,14 +27,8 @@ export const replaceRules: Readonly<Record<string, ReplaceRules | undefined>> = 
         source: "chatbot/slack_channel_configuration.go",
         replacedBy: [],
     },
-    "aws:cloudwatch/dashboard:Dashboard": {
-        source: "cloudwatch/dashboard.go",
-        replacedBy: ["dashboardName"],
-    },
-    "aws:cloudwatch/eventRule:EventRule": {
-        source: "events/rule.go",
-        replacedBy: [...name, "eventBusName"],
-    },
+    "aws:cloudwatch/dashboard:Dashboard": { source: "cloudwatch/dashboard.go", replacedBy: ["dashboardName"] },
+    "aws:cloudwatch/eventRule:EventRule": { source: "events/rule.go", replacedBy: [...name, "eventBusName"] },
     "aws:cloudwatch/eventTarget:EventTarget": {
         source: "events/target.go",
         replacedBy: ["rule", "eventBusName", "targetId"],
@@ -80,27 +74,16 @@ export const replaceRules: Readonly<Record<string, ReplaceRules | undefined>> = 
         source: "ecr/pull_through_cache_rule.go",
         replacedBy: ["ecrRepositoryPrefix", "upstreamRegistryUrl", "upstreamRepositoryPrefix"],
     },
-    "aws:iam/policy:Policy": {
-        source: "iam/policy.go",
-        replacedBy: [...name, "description", "path"],
-        global: true,
-    },
+    "aws:iam/policy:Policy": { source: "iam/policy.go", replacedBy: [...name, "description", "path"], global: true },
     "aws:iam/role:Role": { source: "iam/role.go", replacedBy: [...name, "path"], global: true },
-    "aws:iam/rolePolicy:RolePolicy": {
-        source: "iam/role_policy.go",
-        replacedBy: [...name, "role"],
-        global: true,
-    },
+    "aws:iam/rolePolicy:RolePolicy": { source: "iam/role_policy.go", replacedBy: [...name, "role"], global: true },
     "aws:kms/alias:Alias": { source: "kms/alias.go", replacedBy: name },
     "aws:kms/key:Key": {
         source: "kms/key.go",
         replacedBy: ["customKeyStoreId", "customerMasterKeySpec", "keyUsage", "multiRegion", "xksKeyId"],
     },
     "aws:kms/keyPolicy:KeyPolicy": { source: "kms/key_policy.go", replacedBy: [] },
-    "aws:s3/bucket:Bucket": {
-        source: "s3/bucket.go",
-        replacedBy: ["bucket", "bucketPrefix", "objectLockEnabled"],
-    },
+    "aws:s3/bucket:Bucket": { source: "s3/bucket.go", replacedBy: ["bucket", "bucketPrefix", "objectLockEnabled"] },
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": {
         source: "s3/bucket_lifecycle_configuration.go",
         replacedBy: ["bucket", "expectedBucketOwner"],
@@ -127,10 +110,7 @@ export const replaceRules: Readonly<Record<string, ReplaceRules | undefined>> = 
         source: "s3/bucket_versioning.go",
         replacedBy: ["bucket", "expectedBucketOwner"],
     },
-    "aws:scheduler/schedule:Schedule": {
-        source: "scheduler/schedule.go",
-        replacedBy: [...name, "groupName"],
-    },
+    "aws:scheduler/schedule:Schedule": { source: "scheduler/schedule.go", replacedBy: [...name, "groupName"] },
     "aws:scheduler/scheduleGroup:ScheduleGroup": { source: "scheduler/schedule_group.go", replacedBy: name },
     "aws:sfn/stateMachine:StateMachine": { source: "sfn/state_machine.go", replacedBy: [...name, "type"] },
     "aws:sns/topic:Topic": { source: "sns/topic.go", replacedBy: [...name, "fifoTopic"] },

@@ -33,12 +33,7 @@ describe("exportImage", () => {
         const repository = emptyRepository("team/app");
         const amd = addImage(repository, { layers: [small, large], tag: "1" });
         addImage(repository, { layers: [small], tag: "small", family: "docker" });
-        const arm = addImage(repository, {
-            layers: [small],
-            architecture: "arm64",
-            variant: "v8",
-            tag: "arm",
-        });
+        const arm = addImage(repository, { layers: [small], architecture: "arm64", variant: "v8", tag: "arm" });
         addIndex(repository, [amd, arm], { tag: "index", attestation: true });
         registry = await startRegistry({ repository });
         s3 = await startS3();
@@ -305,10 +300,7 @@ describe("exportImage", () => {
             });
         });
         it("less memory than one part needs", async () => {
-            await assert.rejects(run("1", { memoryBytes: mebibyte }), {
-                name: "InvalidInput",
-                message: /memory/,
-            });
+            await assert.rejects(run("1", { memoryBytes: mebibyte }), { name: "InvalidInput", message: /memory/ });
             assert.equal(s3.uploads.size, 0);
         });
         for (const [option, value] of [
@@ -391,12 +383,7 @@ describe("exportImage", () => {
                     abort.abort(new Error("stopped by a test"));
                 }
             };
-            const stopped = run("1", {
-                signal: abort.signal,
-                onProgress,
-                concurrency: 1,
-                memoryBytes: 7 * mebibyte,
-            });
+            const stopped = run("1", { signal: abort.signal, onProgress, concurrency: 1, memoryBytes: 7 * mebibyte });
             await assert.rejects(stopped, { name: "ExportFailed", message: "stopped by a test" });
             assertNothingLeft();
         });

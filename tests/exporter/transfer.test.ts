@@ -4,11 +4,7 @@ import { ExportError } from "../../contract/errors";
 import { transfer } from "../../exporter/transfer";
 
 /** An archive of two blobs, each of which is a part. */
-const segments = ["sha256:first", "sha256:second"].map((digest, at) => ({
-    offset: at * 10,
-    length: 10,
-    digest,
-}));
+const segments = ["sha256:first", "sha256:second"].map((digest, at) => ({ offset: at * 10, length: 10, digest }));
 const parts = segments.map(({ offset, length }, at) => ({ number: at + 1, offset, length }));
 
 /** Moves the archive; the first blob, for which the second has to wait, arrives as told once the second is there. */

@@ -75,11 +75,7 @@ function testCommandLine(engine: EngineName): void {
         assert.match(failed.stdout, /^error +ImageNotFound$/m);
 
         const { stdout } = await imageExport(["list", "--json"]);
-        const [newest, , oldest] = JSON.parse(stdout) as {
-            executionArn: string;
-            name: string;
-            error?: string;
-        }[];
+        const [newest, , oldest] = JSON.parse(stdout) as { executionArn: string; name: string; error?: string }[];
         assert.equal(newest?.error, "ImageNotFound");
         const status = await imageExport(["status", oldest?.name ?? ""]);
         assert.match(status.stdout, /^status +exported$/m);

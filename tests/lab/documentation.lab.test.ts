@@ -11,10 +11,7 @@ import { documentedCommands } from "../support/documentedCommands";
 import { readPage } from "../support/markdown";
 import { exportImage, sharedLab, uriOf } from "./support/sharedLab";
 
-const everything = {
-    Version: "2012-10-17",
-    Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }],
-};
+const everything = { Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] };
 
 /** What a page's commands take for granted, and what has to be so after them. In bash. */
 interface Surroundings {

@@ -84,10 +84,7 @@ describe("the evaluation of a program", () => {
 
     describe("of awsx.ec2.Vpc", () => {
         const network = () => {
-            const vpc = new awsx.ec2.Vpc("net", {
-                numberOfAvailabilityZones: 2,
-                natGateways: { strategy: "Single" },
-            });
+            const vpc = new awsx.ec2.Vpc("net", { numberOfAvailabilityZones: 2, natGateways: { strategy: "Single" } });
             return {
                 vpcId: vpc.vpcId,
                 privateSubnets: vpc.privateSubnetIds,

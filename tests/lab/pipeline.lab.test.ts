@@ -133,11 +133,7 @@ function testPipeline(engine: EngineName): void {
         lab.iam.removed.add(permission("ResolveTags", "ecr:DescribeImages"));
         const imageUri = `${lab.image.uri}@${String(first["imageDigest"])}`;
         const skipped = { ...first, skipped: true };
-        assert.deepEqual(await exportImage(lab, { imageUri, artifactKey }), {
-            ...skipped,
-            imageUri,
-            buildId: null,
-        });
+        assert.deepEqual(await exportImage(lab, { imageUri, artifactKey }), { ...skipped, imageUri, buildId: null });
         const byTag = await exportImage(lab, { artifactKey });
         assert.notEqual(byTag["buildId"], null);
         assert.deepEqual(byTag, { ...skipped, buildId: byTag["buildId"] });

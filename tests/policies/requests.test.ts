@@ -24,10 +24,7 @@ const networkInterface = `arn:aws:ec2:${region}:network-interface/eni-0a1b2c3d`;
 const layers = "arn:aws:s3:::prod-ap-northeast-1-starport-layer-bucket/0a1b";
 
 const forCodeBuild = { "ec2:AuthorizedService": "codebuild.amazonaws.com", "ec2:Subnet": subnet };
-const throughS3 = {
-    "kms:ViaService": "s3.ap-northeast-1.amazonaws.com",
-    "kms:EncryptionContext:aws:s3:arn": bucket,
-};
+const throughS3 = { "kms:ViaService": "s3.ap-northeast-1.amazonaws.com", "kms:EncryptionContext:aws:s3:arn": bucket };
 const encryptedWith = (algorithm: string, keyArn?: string) => ({
     "s3:x-amz-server-side-encryption": algorithm,
     ...(keyArn !== undefined && { "s3:x-amz-server-side-encryption-aws-kms-key-id": keyArn }),

@@ -164,10 +164,7 @@ function widened(statement: PolicyStatement): Mutant[] {
 
 /** The statement with one more action. */
 function withAction(statement: PolicyStatement, action: string): Mutant {
-    return {
-        change: `with ${action}`,
-        statement: { ...statement, Action: [...actionsIn(statement), action] },
-    };
+    return { change: `with ${action}`, statement: { ...statement, Action: [...actionsIn(statement), action] } };
 }
 
 /** The program with one statement replaced. */
@@ -200,10 +197,7 @@ function otherConditions(statement: PolicyStatement): Mutant[] {
             if (!operator.endsWith("Like") || typeof value !== "string") return [without];
             const wider = widerPatterns(value).map((pattern) => ({
                 change: `${key} like ${pattern}`,
-                statement: {
-                    ...statement,
-                    Condition: { ...conditions, [operator]: { ...values, [key]: pattern } },
-                },
+                statement: { ...statement, Condition: { ...conditions, [operator]: { ...values, [key]: pattern } } },
             }));
             return [without, ...wider];
         }),

@@ -24,14 +24,7 @@ interface Described {
 
 function phase(PhaseType: string, PhaseStatus: string, ...messages: string[]): object {
     const Contexts = messages.map((Message) => ({ StatusCode: "COMMAND_EXECUTION_ERROR", Message }));
-    return {
-        PhaseType,
-        PhaseStatus,
-        StartTime: 1764386000000,
-        EndTime: 1764386001000,
-        DurationInSeconds: 1,
-        Contexts,
-    };
+    return { PhaseType, PhaseStatus, StartTime: 1764386000000, EndTime: 1764386001000, DurationInSeconds: 1, Contexts };
 }
 
 function exits(status: number, command = "bash export.sh"): string {
@@ -54,16 +47,9 @@ function build({
         BuildStatus: status,
         CurrentPhase: "COMPLETED",
         Environment: { ComputeType: "BUILD_GENERAL1_SMALL", EnvironmentVariables: variables },
-        ...(cause !== undefined && {
-            ExportedEnvironmentVariables: [{ Name: causeVariable, Value: cause }],
-        }),
+        ...(cause !== undefined && { ExportedEnvironmentVariables: [{ Name: causeVariable, Value: cause }] }),
         Id: "export-0a1b2c3:1",
-        Logs: {
-            CloudWatchLogs: { Status: "ENABLED" },
-            GroupName: "g",
-            S3Logs: { Status: "DISABLED" },
-            ...logs,
-        },
+        Logs: { CloudWatchLogs: { Status: "ENABLED" }, GroupName: "g", S3Logs: { Status: "DISABLED" }, ...logs },
         Phases: phases ?? [
             { PhaseType: "SUBMITTED", PhaseStatus: "SUCCEEDED", Contexts: [{ StatusCode: "", Message: "" }] },
             phase("BUILD", "FAILED", exits(3)),
@@ -123,12 +109,7 @@ const forms: Form[] = [
         error: "ImageNotFound",
         words: `${shown}${logLink}`,
     },
-    {
-        what: "without the exported variable",
-        cause: text({}),
-        error: "ImageNotFound",
-        words: `${command}${logLink}`,
-    },
+    { what: "without the exported variable", cause: text({}), error: "ImageNotFound", words: `${command}${logLink}` },
     {
         what: "with an empty exported variable",
         cause: text({ cause: "" }),
@@ -213,12 +194,7 @@ const forms: Form[] = [
         error: "ExportFailed",
         words: `States.TaskFailed: {"ErrorMessage":"x"}${buildsLink}`,
     },
-    {
-        what: "with an array",
-        cause: "[]",
-        error: "ExportFailed",
-        words: `States.TaskFailed: []${buildsLink}`,
-    },
+    { what: "with an array", cause: "[]", error: "ExportFailed", words: `States.TaskFailed: []${buildsLink}` },
     {
         what: "with null for most of it",
         cause: '{"BuildStatus":"FAILED","Phases":null,"Logs":null,"ExportedEnvironmentVariables":null}',
@@ -251,9 +227,7 @@ const forms: Form[] = [
     },
     {
         what: "whose command is named with quotation marks and lines",
-        cause: text({
-            phases: [phase("BUILD", "FAILED", exits(4, 'if [ "$x" = "y" ]\nthen\n\texit 4\nfi'))],
-        }),
+        cause: text({ phases: [phase("BUILD", "FAILED", exits(4, 'if [ "$x" = "y" ]\nthen\n\texit 4\nfi'))] }),
         error: "AccessDenied",
         words: /^Error while executing command: if \[ "\$x" = "y" \] then exit 4 fi\. Reason: exit status 4 \(Log/,
     },
@@ -265,9 +239,7 @@ const forms: Form[] = [
     },
     {
         what: "that failed in two phases",
-        cause: text({
-            phases: [phase("BUILD", "FAILED", exits(4)), phase("POST_BUILD", "FAILED", exits(1))],
-        }),
+        cause: text({ phases: [phase("BUILD", "FAILED", exits(4)), phase("POST_BUILD", "FAILED", exits(1))] }),
         error: "AccessDenied",
         words: `${exits(4)}${logLink}`,
     },

@@ -254,9 +254,7 @@ describe("an export that is there already", () => {
             [`:2@${digest}`, `${foreignUri}:2`],
         ] as const) {
             const request = { imageUri: `${foreignUri}${reference}`, artifactKey: key };
-            const { builds, asked } = await runExport(request, {
-                heads: exported(key, { "image-name": name }),
-            });
+            const { builds, asked } = await runExport(request, { heads: exported(key, { "image-name": name }) });
             assert.deepEqual([builds, asked.length], [[], 2]);
         }
     });

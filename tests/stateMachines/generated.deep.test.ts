@@ -96,10 +96,7 @@ describe("1,000 inputs", () => {
         const inputs = fc.oneof(
             request,
             fc.record(
-                {
-                    images: fc.array(request, { maxLength: 3 }),
-                    allowFailures: fc.oneof(fc.boolean(), fc.jsonValue()),
-                },
+                { images: fc.array(request, { maxLength: 3 }), allowFailures: fc.oneof(fc.boolean(), fc.jsonValue()) },
                 { requiredKeys: ["images"] },
             ),
             fc.record({ manifest, images: request, allowFailures: request }, { requiredKeys: [] }),

@@ -54,10 +54,7 @@ for (const engine of ["docker", "stream"] as const) {
             await fc.assert(
                 fc.asyncProperty(anyRequest(target), fc.boolean(), async (request, refuses) => {
                     const build = refuses ? fails("States.TaskFailed", "x") : undefined;
-                    const { outcome, builds } = await runExport(request, {
-                        definition,
-                        ...(build && { build }),
-                    });
+                    const { outcome, builds } = await runExport(request, { definition, ...(build && { build }) });
                     assertNamed(outcome);
                     builds.forEach(assertHarmless);
                 }),

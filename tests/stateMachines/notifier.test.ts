@@ -103,11 +103,7 @@ describe("notifierDefinition", () => {
     it("publishes a text for people, and the form that the chat service takes", async () => {
         const { published } = await tell({ status: "ABORTED" }, () => ({ Input: "{}" }));
         const [{ Message, ...rest } = assert.fail()] = published;
-        assert.deepEqual(rest, {
-            TopicArn: topicArn,
-            Subject: "Image export ABORTED",
-            MessageStructure: "json",
-        });
+        assert.deepEqual(rest, { TopicArn: topicArn, Subject: "Image export ABORTED", MessageStructure: "json" });
         assert.deepEqual(Object.keys(Message), ["default", "https"]);
         assert.deepEqual(JSON.parse(Message["https"] ?? ""), {
             version: "1.0",

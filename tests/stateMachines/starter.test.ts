@@ -86,10 +86,7 @@ describe("starterDefinition", () => {
         const describe = () => {
             throw awsError("StepFunctions.AWSStepFunctionsException", "is not authorized");
         };
-        const { outcome } = await run(event, {
-            ...executions.services,
-            "aws-sdk:sfn:describeExecution": describe,
-        });
+        const { outcome } = await run(event, { ...executions.services, "aws-sdk:sfn:describeExecution": describe });
         assert.deepEqual([outcome.status, executions.started.length], ["SUCCEEDED", 1]);
     });
 

@@ -21,11 +21,7 @@ export interface Buildspec {
     readonly env: { readonly shell: string; readonly "exported-variables": readonly string[] };
     readonly phases: Record<
         string,
-        {
-            readonly "on-failure"?: string;
-            readonly commands: readonly string[];
-            readonly finally?: readonly string[];
-        }
+        { readonly "on-failure"?: string; readonly commands: readonly string[]; readonly finally?: readonly string[] }
     >;
 }
 

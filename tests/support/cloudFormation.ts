@@ -26,11 +26,7 @@ interface Shape {
 }
 
 const documented = { policy: "PolicyDocument" };
-const ofRule = {
-    securityGroupId: "GroupId",
-    cidrIpv4: "CidrIp",
-    tags: undefined,
-};
+const ofRule = { securityGroupId: "GroupId", cidrIpv4: "CidrIp", tags: undefined };
 
 const shapes: Readonly<Record<string, Shape>> = {
     SlackChannelConfiguration: {
@@ -81,10 +77,7 @@ const shapes: Readonly<Record<string, Shape>> = {
         names: documented,
         reshape: ({ Role, ...properties }) => ({ ...properties, Roles: [Role], PolicyName: Role }),
     },
-    Alias: {
-        type: "KMS::Alias",
-        names: { namePrefix: "AliasName" },
-    },
+    Alias: { type: "KMS::Alias", names: { namePrefix: "AliasName" } },
     Key: { type: "KMS::Key", names: { deletionWindowInDays: "PendingWindowInDays" } },
     Bucket: { type: "S3::Bucket", names: { forceDestroy: undefined, bucket: "BucketName" } },
     BucketPolicy: { type: "S3::BucketPolicy", names: documented },
@@ -144,10 +137,7 @@ const parts: Readonly<
         names: { targetBucket: "DestinationBucketName", targetPrefix: "LogFilePrefix" },
         reshape: (LoggingConfiguration) => ({ LoggingConfiguration }),
     },
-    BucketOwnershipControls: {
-        of: "bucket",
-        reshape: ({ Rule }) => ({ OwnershipControls: { Rules: [Rule] } }),
-    },
+    BucketOwnershipControls: { of: "bucket", reshape: ({ Rule }) => ({ OwnershipControls: { Rules: [Rule] } }) },
     BucketPublicAccessBlock: {
         of: "bucket",
         reshape: (PublicAccessBlockConfiguration) => ({ PublicAccessBlockConfiguration }),
@@ -226,10 +216,7 @@ export function templateOf(resources: readonly RecordedResource[]): Template {
         } else if (shape) {
             const written = properties(inputs, { namePrefix: undefined, ...shape.names });
             const Properties = shape.reshape?.(written) ?? written;
-            template.Resources[name.replace(/[^A-Za-z0-9]/g, "")] = {
-                Type: `AWS::${shape.type}`,
-                Properties,
-            };
+            template.Resources[name.replace(/[^A-Za-z0-9]/g, "")] = { Type: `AWS::${shape.type}`, Properties };
             const id = awsTypes[type]?.answer(physicalNameOf(name), inputs).id;
             if (!owners.has(id)) owners.set(id, Properties);
         } else if (!unknownToIt.includes(kind)) {

@@ -12,9 +12,7 @@ export type Exercise =
     | { readonly test: string; readonly title: string }
     | { readonly notHere: string };
 
-const needsPulumi = {
-    notHere: "Needs a deployed stack. Its commands and options are held to the Pulumi CLI.",
-};
+const needsPulumi = { notHere: "Needs a deployed stack. Its commands and options are held to the Pulumi CLI." };
 const needsIncident = { notHere: "Names what an incident names: an execution, a build, a queue." };
 const needsGitHub = { notHere: "Needs a repository on GitHub." };
 const needsBucket = { notHere: "Needs a bucket that was made by hand, and what was made with it." };

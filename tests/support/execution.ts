@@ -117,10 +117,7 @@ export async function execute(
     };
     const context = {
         Execution: { Id: executionId, Name: "1", StartTime: "2026-01-01T00:00:00.000Z" },
-        StateMachine: {
-            Id: "arn:aws:states:ap-northeast-1:111122223333:stateMachine:machine",
-            Name: "machine",
-        },
+        StateMachine: { Id: "arn:aws:states:ap-northeast-1:111122223333:stateMachine:machine", Name: "machine" },
     };
     // StartExecution takes a string.
     const asSent = JSON.parse(JSON.stringify(input)) as unknown;

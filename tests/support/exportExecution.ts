@@ -77,10 +77,7 @@ export function exported(
         "build-id": "other:9",
         ...changes,
     };
-    return {
-        [artifactKey]: archive,
-        [recordKey(artifactKey)]: { VersionId: "r", ContentLength: 512, Metadata },
-    };
+    return { [artifactKey]: archive, [recordKey(artifactKey)]: { VersionId: "r", ContentLength: 512, Metadata } };
 }
 
 type Heads = Readonly<Record<string, Head>>;

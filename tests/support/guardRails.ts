@@ -110,10 +110,7 @@ const deniedInPlain: Readonly<Record<string, { readonly action: string; readonly
 
 /** What has to stand beside a resource of each type, and the property that names the resource there. */
 const guards: Readonly<Record<string, { readonly types: readonly string[]; readonly property: string }>> = {
-    "aws:s3/bucket:Bucket": {
-        types: [accessBlockOfBucket, encryptionOfBucket, policyOfBucket],
-        property: "bucket",
-    },
+    "aws:s3/bucket:Bucket": { types: [accessBlockOfBucket, encryptionOfBucket, policyOfBucket], property: "bucket" },
     "aws:sns/topic:Topic": { types: [policyOfTopic], property: "arn" },
     "aws:sqs/queue:Queue": { types: [policyOfQueue], property: "queueUrl" },
 };
@@ -259,10 +256,7 @@ export const stackRules: Readonly<Record<string, StackRule>> = {
                 const { types = [], property = "" } = guards[resource.type] ?? {};
                 return types
                     .filter((type) => !resources.some((each) => each.type === type && isOf(each, property, resource)))
-                    .map((type) => ({
-                        urn: resource.urn,
-                        message: `It has no ${type.split(":")[2] ?? type}.`,
-                    }));
+                    .map((type) => ({ urn: resource.urn, message: `It has no ${type.split(":")[2] ?? type}.` }));
             }),
     },
 };

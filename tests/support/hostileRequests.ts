@@ -78,11 +78,7 @@ export function hostileRequests({ imageUri, artifactBucket, artifactPrefix }: Ta
 /** Requests with a text in what is no field of a request: fields of StartBuild, of a state, of an object in JavaScript. */
 export function misplacedRequests(text: string): HostileRequest[] {
     return [
-        {
-            ProjectName: text,
-            BuildspecOverride: text,
-            EnvironmentVariablesOverride: [{ Name: text, Value: text }],
-        },
+        { ProjectName: text, BuildspecOverride: text, EnvironmentVariablesOverride: [{ Name: text, Value: text }] },
         { "imageUri.$": text, "artifactKey.$": text, ResultPath: text, [text]: text },
         JSON.parse(
             `{"__proto__":{"imageUri":${JSON.stringify(text)}},"constructor":${JSON.stringify(text)}}`,
@@ -133,9 +129,7 @@ export function anyRequest(target: Target): fc.Arbitrary<unknown> {
             { imageUri: value, artifactBucket: value, artifactKey: value, platform: value, force: value },
             { requiredKeys: [] },
         ),
-        fc.dictionary(fc.oneof(fc.constantFrom("imageUri", "AWS_X", "__proto__"), fc.string()), value, {
-            maxKeys: 4,
-        }),
+        fc.dictionary(fc.oneof(fc.constantFrom("imageUri", "AWS_X", "__proto__"), fc.string()), value, { maxKeys: 4 }),
         fc.jsonValue(),
     );
     // StartExecution takes no more.

@@ -138,9 +138,6 @@ function isEmptyList(value: unknown): boolean {
 }
 
 /** What the mocks answered for a resource: its id, by which others refer to it. */
-function answerOf({ type, name, inputs }: RecordedResource): {
-    readonly id: string;
-    readonly [key: string]: string;
-} {
+function answerOf({ type, name, inputs }: RecordedResource): { readonly id: string; readonly [key: string]: string } {
     return awsTypes[type]?.answer(physicalNameOf(name), inputs) ?? { id: "" };
 }

@@ -10,9 +10,7 @@ type Outputs = Record<string, unknown>;
 const load = createRequire(__filename);
 
 /** Packages that only the program has, and what stands for them here. */
-const standIns: Readonly<Record<string, string>> = {
-    "@pulumi/pulumiservice": "./pulumiservice",
-};
+const standIns: Readonly<Record<string, string>> = { "@pulumi/pulumiservice": "./pulumiservice" };
 
 /**
  * Loads the `index.ts` of a folder, which declares its resources. Its packages are the root's, whether or not the folder has its

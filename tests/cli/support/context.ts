@@ -75,13 +75,7 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
     let nowMs = startTimeMs;
     let renewals = 0;
     const outputOf = (name: keyof typeof written) =>
-        outputTo(
-            {
-                write: (text) => (written[name] += text),
-                isTTY: options.isTty ?? false,
-            },
-            options.env ?? {},
-        );
+        outputTo({ write: (text) => (written[name] += text), isTTY: options.isTty ?? false }, options.env ?? {});
     const context: Context = {
         stdout: outputOf("stdout"),
         stderr: outputOf("stderr"),

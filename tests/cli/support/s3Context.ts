@@ -46,13 +46,7 @@ export function s3Context(options: S3ContextOptions): S3Context {
     });
     let nowMs = startTimeMs;
     const outputOf = (name: keyof typeof written) =>
-        outputTo(
-            {
-                write: (text) => (written[name] += text),
-                isTTY: options.isTty ?? false,
-            },
-            options.env ?? {},
-        );
+        outputTo({ write: (text) => (written[name] += text), isTTY: options.isTty ?? false }, options.env ?? {});
     const context: Context = {
         stdout: outputOf("stdout"),
         stderr: outputOf("stderr"),

@@ -73,9 +73,7 @@ describe("planArchive", () => {
     it("plans what a reference tar writer makes, for any image", async () => {
         const contents = fc.array(
             fc.oneof(fc.string({ maxLength: 2000 }), fc.constantFrom("", "same", "x".repeat(512))),
-            {
-                maxLength: 12,
-            },
+            { maxLength: 12 },
         );
         const family = fc.constantFrom<Family>("oci", "docker");
         await fc.assert(
@@ -132,10 +130,7 @@ describe("planArchive", () => {
                     mediaType: root.mediaType,
                     digest: root.digest,
                     size: root.size,
-                    annotations: {
-                        "io.containerd.image.name": name,
-                        "org.opencontainers.image.ref.name": "1.2",
-                    },
+                    annotations: { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": "1.2" },
                 },
             ],
         });
@@ -213,9 +208,7 @@ describe("planArchive", () => {
             const { files } = planArchive({ ...image, documents: [root, ...documents] });
             const content = files.find((file) => file.name === "manifest.json")?.content;
             assert.ok(content && "bytes" in content);
-            const images = JSON.parse(Buffer.from(content.bytes).toString()) as {
-                RepoTags: string[] | null;
-            }[];
+            const images = JSON.parse(Buffer.from(content.bytes).toString()) as { RepoTags: string[] | null }[];
             return images.map(({ RepoTags }) => {
                 if (RepoTags === null) return "none";
                 const reference = parseReference(RepoTags.join());
@@ -255,11 +248,7 @@ describe("planArchive", () => {
         });
 
         it("tell images of one platform apart, and those of a strange one or of none", () => {
-            const windows = (osVersion: string): Platform => ({
-                os: "windows",
-                architecture: "amd64",
-                osVersion,
-            });
+            const windows = (osVersion: string): Platform => ({ os: "windows", architecture: "amd64", osVersion });
             const [first, second = ""] = tagsOf("1", [windows("10.0.17763.1"), windows("10.0.20348.1")]);
             assert.deepEqual([first, second], ["1", "1-windows-amd64"]);
             const same = tagsOf("1", [linux("amd64"), linux("amd64"), linux("amd64")]);
@@ -309,21 +298,11 @@ describe("planArchive", () => {
             digest: digestOf(Buffer.from(at.toString())),
             size: at + 1,
         }));
-        const config = {
-            ...huge,
-            mediaType: mediaTypes.oci.config,
-            digest: digestOf(Buffer.from("c")),
-            size: 10,
-        };
+        const config = { ...huge, mediaType: mediaTypes.oci.config, digest: digestOf(Buffer.from("c")), size: 10 };
         const document: ImageDocument = {
             descriptor: { ...config, mediaType: mediaTypes.oci.manifest, digest: digestOf(Buffer.from("m")) },
             bytes: Buffer.alloc(10),
-            manifest: {
-                kind: "image",
-                mediaType: mediaTypes.oci.manifest,
-                config,
-                layers: [huge, ...layers],
-            },
+            manifest: { kind: "image", mediaType: mediaTypes.oci.manifest, config, layers: [huge, ...layers] },
         };
         const plan = planArchive({ name, documents: [document], configs: new Map() });
         assert.equal(

@@ -26,10 +26,7 @@ describe("parseLocation", () => {
     }
     for (const text of ["", "folder/"]) {
         it(`refuses "${text}"`, () => {
-            assert.throws(() => parseLocation(text), {
-                name: "InvalidInput",
-                message: /not a file to write/,
-            });
+            assert.throws(() => parseLocation(text), { name: "InvalidInput", message: /not a file to write/ });
         });
     }
 });

@@ -43,9 +43,7 @@ describe("proxyFor", () => {
         });
     }
     it("refuses what is no proxy", () => {
-        assert.throws(() => proxyFor(new URL("https://a.io"), { HTTPS_PROXY: "socks5://a" }), {
-            name: "InvalidInput",
-        });
+        assert.throws(() => proxyFor(new URL("https://a.io"), { HTTPS_PROXY: "socks5://a" }), { name: "InvalidInput" });
     });
 });
 
@@ -118,10 +116,7 @@ describe("a proxy", () => {
         tunnels.listen(Number(proxy.host.split(":")[1]), "127.0.0.1");
         await once(tunnels, "listening");
         const opened = open("", "registry.lan/app:1");
-        await assert.rejects(opened.manifest("1"), {
-            name: "ExportFailed",
-            message: /proxy .* answered 407/,
-        });
+        await assert.rejects(opened.manifest("1"), { name: "ExportFailed", message: /proxy .* answered 407/ });
         opened.close();
         tunnels.close();
     });

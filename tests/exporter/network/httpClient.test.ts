@@ -62,9 +62,7 @@ describe("createHttpClient", () => {
     it("does not try again what cannot pass", async () => {
         const url = new URL("https://127.0.0.1:1/");
         url.port = new URL(first.origin).port; // TLS spoken to a server of plain HTTP
-        await assert.rejects(client.send({ url, headers: {} }), {
-            name: "ExportFailed",
-        });
+        await assert.rejects(client.send({ url, headers: {} }), { name: "ExportFailed" });
     });
 });
 
@@ -107,14 +105,8 @@ describe("createAuthorization", () => {
     });
     it("refuses a login of a kind that it does not know", async () => {
         const credentials = () => Promise.resolve({ username: "a", password: "b" });
-        await assert.rejects(loginFor("Negotiate", credentials), {
-            name: "AccessDenied",
-            message: /negotiate/,
-        });
-        await assert.rejects(loginFor('Bearer realm="x"', credentials), {
-            name: "AccessDenied",
-            message: /"x"/,
-        });
+        await assert.rejects(loginFor("Negotiate", credentials), { name: "AccessDenied", message: /negotiate/ });
+        await assert.rejects(loginFor('Bearer realm="x"', credentials), { name: "AccessDenied", message: /"x"/ });
     });
     it("says what a token server sends that is no token", async () => {
         let answer = "";

@@ -22,10 +22,7 @@ describe("retry", () => {
         const failing = retry("reading x", quickRetries, undefined, () =>
             Promise.reject(new TransientError("503", undefined, "AccessDenied")),
         );
-        await assert.rejects(failing, {
-            name: "AccessDenied",
-            message: "reading x failed 5 times, at last: 503",
-        });
+        await assert.rejects(failing, { name: "AccessDenied", message: "reading x failed 5 times, at last: 503" });
     });
 
     it("does not try again what cannot pass", async () => {

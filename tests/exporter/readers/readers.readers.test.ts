@@ -33,15 +33,8 @@ describe("archives are read by", () => {
         const archive = path.join(directory, `${tag}.tar`);
         const platform = tag === "all" ? "all" : "linux/amd64";
         const { imageDigest } = await exportImage({ image: name, destination: archive, platform });
-        const [image] = JSON.parse(await run("tar", "-xOf", archive, "manifest.json")) as {
-            Config: string;
-        }[];
-        return {
-            archive,
-            digest: imageDigest,
-            name,
-            imageId: `sha256:${path.basename(image?.Config ?? "")}`,
-        };
+        const [image] = JSON.parse(await run("tar", "-xOf", archive, "manifest.json")) as { Config: string }[];
+        return { archive, digest: imageDigest, name, imageId: `sha256:${path.basename(image?.Config ?? "")}` };
     }
 
     before(async () => {

@@ -45,11 +45,7 @@ describe("defaultCredentials", () => {
         if (config) {
             await writeFile(path.join(directory, "config.json"), JSON.stringify(config));
         }
-        const env = {
-            HOME: directory,
-            DOCKER_CONFIG: directory,
-            PATH: `${directory}:${process.env["PATH"] ?? ""}`,
-        };
+        const env = { HOME: directory, DOCKER_CONFIG: directory, PATH: `${directory}:${process.env["PATH"] ?? ""}` };
         return defaultCredentials(env)(registry, "team/app");
     }
     const auth = Buffer.from("me:pass:word").toString("base64");
@@ -60,10 +56,7 @@ describe("defaultCredentials", () => {
     });
     it("is denied when AWS denies the token", async () => {
         answer = { status: 400, body: { __type: "AccessDeniedException", message: "not you" } };
-        await assert.rejects(find(ecrHost), {
-            name: "AccessDenied",
-            message: /not you.*ecr:GetAuthorizationToken/,
-        });
+        await assert.rejects(find(ecrHost), { name: "AccessDenied", message: /not you.*ecr:GetAuthorizationToken/ });
     });
     it("reads what docker login has left", async () => {
         const config = { auths: { "registry.io": { auth } } };
@@ -124,9 +117,6 @@ describe("defaultCredentials", () => {
     });
     it("refuses a file that is not JSON", async () => {
         await writeFile(path.join(directory, "config.json"), "{");
-        await assert.rejects(find("registry.io"), {
-            name: "InvalidInput",
-            message: /config\.json is not JSON\./,
-        });
+        await assert.rejects(find("registry.io"), { name: "InvalidInput", message: /config\.json is not JSON\./ });
     });
 });

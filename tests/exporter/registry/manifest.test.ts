@@ -13,12 +13,7 @@ describe("parseManifest", () => {
             text({ schemaVersion: 2, mediaType: mediaTypes.docker.manifest, config, layers: [config] }),
             "text/plain",
         );
-        assert.deepEqual(manifest, {
-            kind: "image",
-            mediaType: mediaTypes.docker.manifest,
-            config,
-            layers: [config],
-        });
+        assert.deepEqual(manifest, { kind: "image", mediaType: mediaTypes.docker.manifest, config, layers: [config] });
     });
 
     it("takes the type of an OCI document without one from the answer", () => {
@@ -45,11 +40,7 @@ describe("parseManifest", () => {
     });
 
     it("reads a blob that a descriptor carries", () => {
-        const empty = {
-            mediaType: "application/vnd.oci.empty.v1+json",
-            digest: digestOf(Buffer.from("{}")),
-            size: 2,
-        };
+        const empty = { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf(Buffer.from("{}")), size: 2 };
         const manifest = parseManifest(text({ config: { ...empty, data: "e30=" } }), mediaTypes.oci.manifest);
         assert.equal(manifest.kind === "image" && manifest.config.data?.toString(), "{}");
     });

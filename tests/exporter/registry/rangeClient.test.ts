@@ -77,10 +77,7 @@ describe("createRangeClient", () => {
             server = https.createServer({ key: readFileSync(key), cert: certificate }, (request, response) => {
                 const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
                 const body = content.subarray(Number(from), Number(to) + 1);
-                response.writeHead(206, {
-                    "content-range": `bytes ${from}-${to}/x`,
-                    "content-length": body.length,
-                });
+                response.writeHead(206, { "content-range": `bytes ${from}-${to}/x`, "content-length": body.length });
                 response.end(body);
             });
             server.on("secureConnection", () => (connections += 1));

@@ -94,10 +94,7 @@ describe("openRegistry", () => {
         });
         it("says what is not there", async () => {
             const opened = await start();
-            await assert.rejects(opened.manifest("2"), {
-                name: "ImageNotFound",
-                message: /team\/app, manifest 2/,
-            });
+            await assert.rejects(opened.manifest("2"), { name: "ImageNotFound", message: /team\/app, manifest 2/ });
         });
         it("passes on what the registry says of a refusal, where it says something", async () => {
             const denied = '{"errors":[{"code":"DENIED","message":"not authorized to perform: ecr:BatchGetImage"}]}';
@@ -209,9 +206,7 @@ describe("openRegistry", () => {
             for (const fault of passing.filter(
                 (candidate) => !("afterBytes" in candidate && candidate.afterBytes > 0),
             )) {
-                const opened = await start({
-                    fault: ({ url }) => (url.includes("/blobs/") ? fault : undefined),
-                });
+                const opened = await start({ fault: ({ url }) => (url.includes("/blobs/") ? fault : undefined) });
                 await assert.rejects(read(opened), { name: "ExportFailed", message: /failed 5 times/ });
                 opened.close();
                 await server.close();

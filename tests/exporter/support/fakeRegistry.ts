@@ -22,12 +22,7 @@ export interface FakeRegistryOptions {
 
 export interface FakeRegistry extends TestServer {
     /** Everything asked, with the Authorization header it had. */
-    requests: {
-        method: string;
-        url: string;
-        authorization: string | undefined;
-        host: "registry" | "storage";
-    }[];
+    requests: { method: string; url: string; authorization: string | undefined; host: "registry" | "storage" }[];
     /** The options, which may be changed while it runs. */
     options: FakeRegistryOptions;
 }

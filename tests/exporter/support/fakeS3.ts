@@ -173,10 +173,7 @@ export async function startS3(): Promise<FakeS3> {
     }
     /** Keeps an object; returns the headers that tell which one it is. */
     function keep(key: string, headers: Record<string, string>, body: Buffer): Record<string, string> {
-        const identity = {
-            etag: etagOf(body),
-            ...(store.versioned && { "x-amz-version-id": `version-${count}` }),
-        };
+        const identity = { etag: etagOf(body), ...(store.versioned && { "x-amz-version-id": `version-${count}` }) };
         objects.set(key, { body, headers: { ...kept(headers, body), ...identity } });
         return identity;
     }

@@ -17,10 +17,7 @@ const input = {
     nested: { "b-c": [1, 2, 3] },
     many: [{ n: 1 }, { n: 2 }],
 };
-const values = {
-    states: { input, context: { Execution: { Id: "arn" } } },
-    variables: { x: "value", list: [3, 1, 2] },
-};
+const values = { states: { input, context: { Execution: { Id: "arn" } } }, variables: { x: "value", list: [3, 1, 2] } };
 
 function evaluate(source: string): Promise<unknown> {
     return evaluatePayload(`{% ${source} %}`, "Output/v", values);
@@ -142,11 +139,7 @@ describe("an expression of the states language", () => {
     }
 
     it("stands for a whole string; every other one is what it is", async () => {
-        const payload = {
-            a: ["{% $states.input.a %}", "{% not", "x {% 1 %}"],
-            n: null,
-            deep: { b: "{% $x %}" },
-        };
+        const payload = { a: ["{% $states.input.a %}", "{% not", "x {% 1 %}"], n: null, deep: { b: "{% $x %}" } };
         const expected = { a: [1, "{% not", "x {% 1 %}"], n: null, deep: { b: "value" } };
         assert.deepEqual(await evaluatePayload(payload, "Output", values), expected);
     });

@@ -69,11 +69,7 @@ describe("the interpreter of the states language", () => {
 
     it("fails where a variable is read that no state has assigned yet", async () => {
         const states = {
-            A: {
-                Type: "Choice",
-                Choices: [{ Condition: "{% $states.input.skip %}", Next: "C" }],
-                Default: "B",
-            },
+            A: { Type: "Choice", Choices: [{ Condition: "{% $states.input.skip %}", Next: "C" }], Default: "B" },
             B: { Type: "Pass", Assign: { x: 1 }, Next: "C" },
             C: see("x"),
         };
@@ -97,11 +93,7 @@ describe("the interpreter of the states language", () => {
             errorOf(
                 await run(
                     {
-                        A: {
-                            Type: "Choice",
-                            Choices: [{ Condition: "{% $states.input %}", Next: "B" }],
-                            Default: "B",
-                        },
+                        A: { Type: "Choice", Choices: [{ Condition: "{% $states.input %}", Next: "B" }], Default: "B" },
                         B: done,
                     },
                     1,
@@ -113,11 +105,7 @@ describe("the interpreter of the states language", () => {
 
     it("fails as a Fail state says", async () => {
         const states = { A: { Type: "Fail", Error: "{% $states.input.e %}", Cause: "no" } };
-        assert.deepEqual((await run(states, { e: "E" })).outcome, {
-            status: "FAILED",
-            error: "E",
-            cause: "no",
-        });
+        assert.deepEqual((await run(states, { e: "E" })).outcome, { status: "FAILED", error: "E", cause: "no" });
         for (const e of [1, null]) assert.equal(errorOf(await run(states, { e })), "States.QueryEvaluationError");
     });
 
@@ -153,10 +141,7 @@ describe("the interpreter of the states language", () => {
             e: { Error: "E", Cause: "why" },
             input: 1,
         });
-        assert.deepEqual(outputOf(await run(states, 1, { "test:call": fails("E") })), {
-            e: { Error: "E" },
-            input: 1,
-        });
+        assert.deepEqual(outputOf(await run(states, 1, { "test:call": fails("E") })), { e: { Error: "E" }, input: 1 });
         assert.deepEqual(outputOf(await run(states, 1, { "test:call": fails("Other", "x") })), {
             Error: "Other",
             Cause: "x",
@@ -213,19 +198,13 @@ describe("the interpreter of the states language", () => {
             { ErrorEquals: ["X"], IntervalSeconds: 3, BackoffRate: 2, MaxAttempts: 4, MaxDelaySeconds: 10 },
             { ErrorEquals: ["States.ALL"], MaxAttempts: 1 },
         ];
-        const states = {
-            A: { ...call, Arguments: { n: "{% $states.context.State.RetryCount %}" }, Retry, End: true },
-        };
+        const states = { A: { ...call, Arguments: { n: "{% $states.context.State.RetryCount %}" }, Retry, End: true } };
         const ended = await run(states, {}, failsFirst(4, "X"));
         assert.deepEqual([outputOf(ended), ended.waits], [{ n: 4 }, [3, 6, 10, 10]]);
         assert.equal(errorOf(await run(states, {}, failsFirst(5, "X"))), "X");
         assert.deepEqual((await run(states, {}, failsFirst(2, "Y"))).waits, [1]);
         const never = {
-            A: {
-                ...call,
-                Retry: [{ ErrorEquals: ["X"], MaxAttempts: 0 }, { ErrorEquals: ["States.ALL"] }],
-                End: true,
-            },
+            A: { ...call, Retry: [{ ErrorEquals: ["X"], MaxAttempts: 0 }, { ErrorEquals: ["States.ALL"] }], End: true },
         };
         assert.deepEqual((await run(never, {}, failsFirst(1, "X"))).waits, []);
         assert.deepEqual((await run(never, {}, failsFirst(3, "Y"))).waits, [1, 2, 4], "the defaults");
@@ -241,12 +220,7 @@ describe("the interpreter of the states language", () => {
 
     it("times a task out", async () => {
         const states = {
-            A: {
-                ...call,
-                TimeoutSeconds: 5,
-                Catch: [{ ErrorEquals: ["States.Timeout"], Next: "B" }],
-                End: true,
-            },
+            A: { ...call, TimeoutSeconds: 5, Catch: [{ ErrorEquals: ["States.Timeout"], Next: "B" }], End: true },
             B: done,
         };
         const never = { "test:call": () => new Promise(() => undefined) };
@@ -261,13 +235,7 @@ describe("the interpreter of the states language", () => {
         ["an output", { A: { Type: "Succeed", Output: "{% [$states.input, $states.input] %}" } }, large],
         [
             "all that a state assigns",
-            {
-                A: {
-                    Type: "Pass",
-                    Assign: { x: "{% $states.input %}", y: "{% $states.input %}" },
-                    End: true,
-                },
-            },
+            { A: { Type: "Pass", Assign: { x: "{% $states.input %}", y: "{% $states.input %}" }, End: true } },
             large,
         ],
         [
@@ -306,10 +274,7 @@ describe("the interpreter of the states language", () => {
             return Promise.resolve();
         };
         const { outcome } = await run(
-            {
-                A: { ...call, Retry: [{ ErrorEquals: ["States.ALL"] }], Next: "B" },
-                B: { ...call, End: true },
-            },
+            { A: { ...call, Retry: [{ ErrorEquals: ["States.ALL"] }], Next: "B" }, B: { ...call, End: true } },
             {},
             failsFirst(1, "X"),
             { signal: stop.signal, clock: { wait } },
@@ -378,11 +343,7 @@ describe("the interpreter of the states language", () => {
 
         it("runs an execution for each item and writes what became of it", async () => {
             const child = {
-                C: {
-                    Type: "Choice",
-                    Choices: [{ Condition: "{% $states.input = 2 %}", Next: "F" }],
-                    Default: "S",
-                },
+                C: { Type: "Choice", Choices: [{ Condition: "{% $states.input = 2 %}", Next: "F" }], Default: "S" },
                 S: done,
                 F: { Type: "Fail", Error: "E", Cause: "c" },
             };
