@@ -199,10 +199,11 @@ function createSchedule(
             target: {
                 arn: starter.arn,
                 roleArn: role.arn,
-                // Scheduler fills the time in: the same at every attempt to deliver it.
+                // Scheduler fills these in; the last is of this attempt only, so nobody can take the name of its export beforehand.
                 input: pulumi.jsonStringify({
                     trigger: "schedule",
-                    identity: "<aws.scheduler.schedule-arn> <aws.scheduler.scheduled-time>",
+                    identity:
+                        "<aws.scheduler.schedule-arn> <aws.scheduler.scheduled-time> <aws.scheduler.execution-id>",
                     request,
                 }),
                 ...delivery(queue),

@@ -105,6 +105,8 @@ export class EventBridge {
             input: fillIn(target.input, {
                 "schedule-arn": arnIn(this.location, "scheduler", `schedule/${groupName}/${name}`),
                 "scheduled-time": scheduledTime.toISOString().replace(/\.\d+Z$/, "Z"),
+                // Of one attempt, also where that is delivered more than once.
+                "execution-id": `${name}-${scheduledTime.getTime().toString(16)}`,
             }),
             deadLetterArn: target.deadLetterConfig?.arn,
         }));

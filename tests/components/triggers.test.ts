@@ -135,7 +135,7 @@ describe("Triggers", () => {
         const { input, ...rest } = target as { input: string };
         assert.deepEqual(JSON.parse(input), {
             trigger: "schedule",
-            identity: "<aws.scheduler.schedule-arn> <aws.scheduler.scheduled-time>",
+            identity: "<aws.scheduler.schedule-arn> <aws.scheduler.scheduled-time> <aws.scheduler.execution-id>",
             request: { platform: "linux/arm64" },
         });
         assert.deepEqual(rest, {
