@@ -272,18 +272,23 @@ export function s3Destination(options: S3DestinationOptions): Destination {
         record: ExportRecord,
         { versionId, eTag }: ArchiveIdentity,
     ): Promise<ExportRecord | undefined> {
+        const isSame = (there: { record: ExportRecord | undefined } | undefined): boolean =>
+            there?.record !== undefined && recordText(there.record) === recordText(record);
         try {
             for (let turn = 1; turn <= recordTurns; turn++) {
                 const there = await readRecord(never);
-                if (there?.record && recordText(there.record) === recordText(record)) {
-                    return record; // written before, by an attempt whose answer was lost
-                }
+                // Written before, by an attempt whose answer was lost.
+                if (isSame(there)) return record;
                 const head = await headArchive(never);
                 if (head === undefined) {
                     throw new ExportError("AccessDenied", "it cannot be seen. The caller needs s3:GetObject there.");
                 }
                 if (head.versionId !== versionId || head.eTag !== eTag) return undefined;
-                if (await putRecord(record, there?.eTag)) return record;
+                const isWritten = await putRecord(record, there?.eTag).catch(async (error: unknown) => {
+                    if (isSame(await readRecord(never).catch(() => undefined))) return true;
+                    throw error;
+                });
+                if (isWritten) return record;
             }
             throw new ExportError("ExportFailed", `lost ${recordTurns} times to other exports`);
         } catch (error) {

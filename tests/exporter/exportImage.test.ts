@@ -376,6 +376,13 @@ describe("exportImage", () => {
             assert.equal((await run("1")).skipped, false);
             assert.equal((await run("1")).skipped, true);
         });
+        it("to hear, however often it asks, that the record was written is made up for by looking", async () => {
+            s3.fault = ({ method, url }) =>
+                method === "PUT" && url.includes("app.tar.json") ? { kind: "lostAnswer" } : undefined;
+            assert.equal((await run("1")).skipped, false);
+            s3.fault = undefined;
+            assert.equal((await run("1")).skipped, true);
+        });
         it("by a signal leaves nothing", async () => {
             const abort = new AbortController();
             const onProgress = ({ writtenBytes }: { writtenBytes: number }): void => {
