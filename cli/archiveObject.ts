@@ -94,7 +94,8 @@ async function headObject(
         const { bucket: Bucket, key: Key } = place;
         const head = await s3.send(new HeadObjectCommand({ Bucket, Key, VersionId: versionId }));
         const { VersionId = null, ETag = "", ContentLength = 0 } = head;
-        return { ...place, versionId: VersionId, eTag: ETag, sizeBytes: ContentLength };
+        // What was there before the bucket had versions is its version "null".
+        return { ...place, versionId: VersionId === "null" ? null : VersionId, eTag: ETag, sizeBytes: ContentLength };
     });
 }
 

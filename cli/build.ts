@@ -51,6 +51,7 @@ export class BuildFollower {
             // From the end: the build is what a running execution waits for, and its last event.
             const pages = paginateGetExecutionHistory({ client }, { executionArn, reverseOrder: true });
             for await (const { events = [] } of pages) {
+                context.signal.throwIfAborted();
                 const arn = events.map(startedBuild).find((each) => each !== undefined);
                 if (arn !== undefined) return arn;
             }
@@ -71,6 +72,7 @@ export class BuildFollower {
                 const from = { client, startingToken: this.nextToken, stopOnSameToken: true };
                 const pages = paginateGetLogEvents(from, { logGroupName, logStreamName, startFromHead: true });
                 for await (const { events = [], nextForwardToken } of pages) {
+                    this.context.signal.throwIfAborted();
                     messages.push(...events.map(({ message = "" }) => message.replace(/\r?\n$/, "")));
                     this.nextToken = nextForwardToken ?? this.nextToken;
                 }

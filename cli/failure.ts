@@ -121,7 +121,7 @@ export function codeOf(error: unknown): string {
 export function asFailure(error: unknown, arn?: string): Failure {
     if (error instanceof Failure) return error;
     const code = codeOf(error);
-    const said = messageOf(error).replace(`${code}: `, "");
+    const said = code === "" ? messageOf(error) : messageOf(error).replace(`${code}: `, "");
     const message = said === "UnknownError" ? `AWS answered with status ${statusOf(error)}.` : said;
     const [, next] = remedies.find(([codes]) => codes.test(code)) ?? [];
     return new Failure(message, { code, arn, next, cause: error });
@@ -138,8 +138,8 @@ export function explainProgram(commandLine: string, missing: string, failed: str
         if (codeOf(cause) === "ENOENT") {
             throw new Failure(`There is no program ${commandLine.split(" ")[0]}.`, { next: missing, cause });
         }
-        const { stderr } = cause as ExecFileException;
-        if (stderr === undefined) throw cause;
+        const { stderr, code } = cause as ExecFileException;
+        if (stderr === undefined || typeof code === "string") throw cause; // it was not even started
         throw new Failure(`\`${commandLine}\` failed: ${stderr.trim().replace(/^error: /, "")}`, {
             next: failed,
             cause,

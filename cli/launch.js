@@ -65,9 +65,10 @@ function bundle(folder) {
         const message = `The command line could not be bundled to ${dist}: ${error.message}${next}`;
         throw new Error(message, { cause: error });
     }
-    // Bundles of other sources go: who runs one of them has read it as a whole.
-    for (const name of fs.readdirSync(dist).filter((each) => each !== path.basename(folder))) {
-        fs.rmSync(path.join(dist, name), { recursive: true, force: true });
+    // Bundles of other sources go: who runs one of them has read it as a whole. Not drafts, and not what V8 has compiled.
+    for (const name of fs.readdirSync(dist)) {
+        if (!/^[0-9a-f]{16}$/.test(name) || name === path.basename(folder)) continue;
+        fs.rmSync(path.join(dist, name), { recursive: true, force: true, maxRetries: 3 });
     }
 }
 

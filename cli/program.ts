@@ -5,7 +5,6 @@ import { Argument, Command, InvalidArgumentError, Option } from "@commander-js/e
 
 import { manifestPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
-import { completionScript } from "./completion";
 import type { Context } from "./context";
 import { version } from "./package.json";
 import { stackVariables } from "./stack";
@@ -207,18 +206,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
     )
         .addOption(json)
         .action((options) => load.doctor().doctor(options, context).then(end));
-
-    add(
-        "completion",
-        "Print a script that completes commands and options. It completes the word image-export: make that a command with " +
-            "alias image-export='npx image-export'.",
-        "bash >> ~/.bashrc",
-        "zsh >> ~/.zshrc",
-    )
-        .addArgument(new Argument("<SHELL>").choices(["bash", "zsh"]))
-        .action((shell) => {
-            context.stdout.write(completionScript(shell, program));
-        });
     return program;
 }
 

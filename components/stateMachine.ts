@@ -23,11 +23,7 @@ export interface LoggedStateMachineArgs extends StackContext {
     readonly purpose: string;
     /** What is larger than Step Functions takes is refused with a pulumi.RunError. */
     readonly definition: StateMachineDefinition;
-    /**
-     * What the definition grows with.
-     *
-     * @default none
-     */
+    /** What the definition grows with. @default nothing */
     readonly repositories?: readonly EcrRepository[];
     /** What the role may do, beside logs and traces. */
     readonly statements: pulumi.Input<aws.iam.PolicyStatement[]>;

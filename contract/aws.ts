@@ -38,9 +38,6 @@ export const partitions = {
 /** Name of a partition, as ARNs have it. */
 export type PartitionName = keyof typeof partitions;
 
-/** The names of all partitions. */
-export const partitionNames = Object.keys(partitions) as readonly PartitionName[];
-
 /** Where something of AWS is: the parts that ARNs are made of. */
 export interface AwsLocation<AccountId = string> {
     readonly partition: PartitionName;
@@ -52,7 +49,7 @@ export interface AwsLocation<AccountId = string> {
 
 /** The partition of a region; undefined for what is no region's name. */
 export function partitionOf(region: string): PartitionName | undefined {
-    return partitionNames.find((name) => partitions[name].regions.test(region));
+    return (Object.keys(partitions) as PartitionName[]).find((name) => partitions[name].regions.test(region));
 }
 
 /**

@@ -16,8 +16,9 @@ export const grammar = {
 /** Characters of the longest name of a repository: docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html */
 export const repositoryNameLimit = 256;
 
-// The first component is a host if it looks like one: a dot, a port or `localhost` (Docker's own rule).
-const looksLikeHost = "(?:[^/]*[.:][^/]*|localhost)/";
+// The first component is a host if it looks like one: a dot, a port or `localhost` (Docker's own rule). In linear time: names come
+// from the archives of others.
+const looksLikeHost = "(?:[^/.:]*[.:][^/]*|localhost)/";
 const referencePattern = new RegExp(
     `^(?:(?=${looksLikeHost})(${grammar.host})/|(?!${looksLikeHost}))` +
         `(${grammar.repository})(?::(${grammar.tag}))?(?:@(${grammar.digest}))?$`,

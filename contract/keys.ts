@@ -22,7 +22,7 @@ export function recordKey(artifactKey: string): string {
 }
 
 /**
- * The key at which an image is stored when a request names none: prefix, repository, `/`, tag, `.tar`. No two images share one:
+ * The key at which an image is stored when a request names none: prefix, repository, `/`, tag, `.tar`. No two names share one:
  * without a tag, `@` and the digest's hex digits stand in its place, and images of another account or region than the stack's lie
  * below `@ACCOUNT/REGION/`. No name of a repository and no tag begins with an `@`.
  *

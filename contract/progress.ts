@@ -3,16 +3,13 @@
 /** What a build does, in this order; an engine leaves some out. The word before the colon of a line. */
 export const buildSteps = ["check", "login", "resolve", "pull", "save", "export", "upload", "record", "done"] as const;
 
-/** Name of a step. */
-export type BuildStep = (typeof buildSteps)[number];
-
 /**
  * The line that begins a step: `=== pull: Pull nginx:1.29 (after 3 s)`. buildspec/docker.yml and buildspec/stream.yml print it,
  * which a test holds to {@link parseStep}.
  *
  * @returns the step; undefined for any other line
  */
-export function parseStep(line: string): BuildStep | undefined {
+export function parseStep(line: string): (typeof buildSteps)[number] | undefined {
     const [, name] = /^=== ([a-z]+): .* \(after \d+ s\)$/.exec(line) ?? [];
     return buildSteps.find((step) => step === name);
 }

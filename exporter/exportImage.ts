@@ -79,7 +79,7 @@ export interface ExportOptions {
     readonly signal?: AbortSignal | undefined;
     /** Called with what a person should know: why something waits, where the registry contradicts itself. */
     readonly onNote?: ((note: string) => void) | undefined;
-    /** Called often: at every piece that arrives, and every part that is written. */
+    /** Called after every part that has been written. */
     readonly onProgress?: ((progress: ExportProgress) => void) | undefined;
 }
 
@@ -128,6 +128,7 @@ export async function exportImage(options: ExportOptions): Promise<ExportOutcome
         throw asExportError(error);
     } finally {
         clearTimeout(timer);
+        abort.abort(); // what is still under way after a failure
         options.signal?.removeEventListener("abort", stop);
     }
 }
@@ -138,8 +139,11 @@ type Settings = ReturnType<typeof withDefaults>;
 function withDefaults(options: ExportOptions) {
     const env = options.env ?? process.env;
     const concurrency = options.concurrency ?? 8;
-    if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
-        throw new ExportError("InvalidInput", `concurrency is ${concurrency}: expected a whole number from 1 on.`);
+    const memoryBytes = options.memoryBytes ?? 80 * 1024 * 1024;
+    const idleTimeoutMs = options.idleTimeoutMs ?? 30_000;
+    for (const [name, value] of Object.entries({ concurrency, memoryBytes, idleTimeoutMs })) {
+        if (Number.isSafeInteger(value) && value >= 1) continue;
+        throw new ExportError("InvalidInput", `${name} is ${value}: expected a whole number from 1 on.`);
     }
     const timeoutMs = options.timeoutMs ?? timeoutIn(env);
     const deadline = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
@@ -152,10 +156,10 @@ function withDefaults(options: ExportOptions) {
         request: parsePlatform(options.platform ?? defaultPlatform),
         insecure: options.insecure ?? false,
         concurrency,
-        memoryBytes: options.memoryBytes ?? 80 * 1024 * 1024,
+        memoryBytes,
         retryPolicy: { deadline, onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
         timeoutMs,
-        idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
+        idleTimeoutMs,
         env,
         abort,
         signal: abort.signal,

@@ -43,10 +43,6 @@ export function checkDocumentSize(
     throw new pulumi.RunError(`${what} would have ${size} characters, and AWS takes ${limit}: ${advice}.`);
 }
 
-interface Definition {
-    readonly States: Readonly<Record<string, { readonly Assign?: unknown }>>;
-}
-
 /**
  * Refuses a definition, or what one of its states assigns, that Step Functions would refuse, whatever is known only later.
  *
@@ -54,10 +50,10 @@ interface Definition {
  */
 export function checkDefinition(
     name: string,
-    definition: Definition,
+    definition: { readonly States: Readonly<Record<string, { readonly Assign?: unknown }>> },
     repositories: readonly EcrRepository[] = [],
 ): void {
-    const longest = withLongest(definition, "") as Definition;
+    const longest = withLongest(definition, "") as typeof definition;
     const listed = repositories.map(repositoryArn);
     checkDocumentSize(`The definition of the state machine ${name}`, longest, definitionLimit, listed);
     for (const [state, { Assign = {} }] of Object.entries(longest.States)) {

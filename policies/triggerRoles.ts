@@ -27,7 +27,7 @@ interface StarterArgs {
     readonly starterArn: pulumi.Input<string>;
 }
 
-/** The statement of the role of the rule for pushes. Its trust is `ruleRoleTrust`. */
+/** The statement of the role of the rule for pushes. */
 export const pushRole = {
     PullTrigger: {
         why: "a rule or a schedule starts its target, and nothing else, with the permissions of its role",

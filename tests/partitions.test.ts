@@ -1,7 +1,7 @@
 /** Every ARN, host and service principal of every resource and output is of the partition that the stack is in. */
 import { strict as assert } from "node:assert";
 
-import { type AwsLocation, executionsUrl, partitionNames, partitions } from "../contract/aws";
+import { type AwsLocation, executionsUrl, type PartitionName, partitions } from "../contract/aws";
 import { at } from "../lab/awsTypes";
 import { evaluate, type RecordedResource } from "../lab/evaluation";
 import { runProgram } from "../lab/program";
@@ -109,7 +109,7 @@ describe("strangersIn", () => {
     });
 });
 
-for (const partition of partitionNames) {
+for (const partition of Object.keys(partitions) as PartitionName[]) {
     describe(`in the partition ${partition}`, () => {
         const where: AwsLocation = { partition, region: regions[partition], accountId: at.accountId };
         for (const variant of variants.filter(({ name }) => name.includes(" with "))) {

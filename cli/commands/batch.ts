@@ -9,7 +9,7 @@ import { messageOf } from "../../contract/errors";
 import { manifestPrefix } from "../../contract/keys";
 import { call } from "../aws";
 import { type Context, exitCodes, type Flags } from "../context";
-import { usageFailure } from "../failure";
+import { printNote, usageFailure } from "../failure";
 import { type Execution, poll, startExecution } from "../follow";
 import { readManifest } from "../manifest";
 import { executionValue, exitCodeOf, isStartedOnly, timeRows } from "../result";
@@ -37,7 +37,11 @@ export async function batch(
     });
     if (isStartedOnly(context, executionArn, options)) return exitCodes.success;
     const execution = await followBatch(context, executionArn, requests.length);
-    const failed = await failedImages(context, execution);
+    const failed = await failedImages(context, execution).catch((error: unknown) => {
+        context.signal.throwIfAborted();
+        printNote(context.stderr, `Which images failed cannot be read: ${messageOf(error)}`);
+        return [];
+    });
     if (options.json === true) writeJson(context.stdout, { ...executionValue(execution), failed });
     else print(context, execution, failed);
     return exitCodeOf(execution);

@@ -83,12 +83,13 @@ async function findExecutions(
     sinceMs: number,
     { limit, failed }: ListOptions,
 ): Promise<ExecutionListItem[]> {
+    const found: ExecutionListItem[] = [];
+    let startingToken: string | undefined;
     return call(context, SFNClient, stateMachineArn, async (client) => {
-        const found: ExecutionListItem[] = [];
-        for await (const { executions = [] } of paginateListExecutions(
-            { client, pageSize: 100 },
-            { stateMachineArn },
-        )) {
+        const from = { client, pageSize: 100, startingToken };
+        for await (const { executions = [], nextToken } of paginateListExecutions(from, { stateMachineArn })) {
+            context.signal.throwIfAborted();
+            startingToken = nextToken; // after an error that passes it goes on there
             for (const execution of executions) {
                 if ((execution.startDate?.getTime() ?? 0) < sinceMs) return found;
                 const isWanted = failed !== true || failures.includes(execution.status ?? "RUNNING");

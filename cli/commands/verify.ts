@@ -7,14 +7,14 @@ import type { ExportRecord } from "../../contract/record";
 import { type Verification, verifyArchive, type VerifyOptions } from "../../exporter/archive/verify";
 import { findNewest, parsePlace, readInOrder, readRecord } from "../archiveObject";
 import { type Context, exitCodes, type Flags } from "../context";
-import { codeOf, Failure } from "../failure";
+import { codeOf, usageFailure } from "../failure";
 import { archiveRows } from "../result";
 import { block, formatBytes, styled, table, withProgress, writeJson } from "../terminal";
 
 /** `image-export verify FILE` */
 export async function verify(given: string, options: VerifyOptions & Flags<"json">, context: Context): Promise<number> {
     if (options.digest !== undefined && !isDigest(options.digest)) {
-        throw new Failure(`--digest is "${options.digest}".`, { next: "Give sha256: and 64 hexadecimal digits." });
+        throw usageFailure(`--digest is "${options.digest}".`, "Give sha256: and 64 hexadecimal digits.");
     }
     const archive = given.startsWith("s3:") ? await openObject(context, given) : await openFile(context, given);
     const bytes = withProgress(context, "Verifying", archive.bytes, archive.sizeBytes);

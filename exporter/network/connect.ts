@@ -128,8 +128,13 @@ async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
         agent: false,
         headers: { host: authority, ...proxyLogin(proxy) },
     });
+    request.on("error", () => undefined); // also after what waits for it below has gone
     request.end();
-    const [{ statusCode }, socket] = (await once(request, "connect")) as [http.IncomingMessage, net.Socket];
+    const answer = soon((signal) => once(request, "connect", { signal }));
+    const [{ statusCode }, socket] = (await answer.catch((error: unknown) => {
+        request.destroy();
+        throw error;
+    })) as [http.IncomingMessage, net.Socket];
     if (statusCode === 200) return socket;
     socket.destroy();
     throw new Error(`the proxy ${proxy.host} answered ${statusCode ?? "nothing"} for ${authority}`);
@@ -139,14 +144,20 @@ const connectTimeoutMs = 10_000;
 
 /** Waits until a socket is connected, and closes it when that fails. */
 async function ready(socket: net.Socket, event: "connect" | "secureConnect"): Promise<net.Socket> {
-    const signal = AbortSignal.timeout(connectTimeoutMs);
     try {
-        await once(socket, event, { signal });
+        await soon((signal) => once(socket, event, { signal }));
         return socket;
     } catch (error) {
         socket.destroy();
-        throw signal.aborted ? new Error(`no connection within ${connectTimeoutMs} ms`) : error;
+        throw error;
     }
+}
+
+async function soon<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const signal = AbortSignal.timeout(connectTimeoutMs);
+    return wait(signal).catch((error: unknown) => {
+        throw signal.aborted ? new Error(`no connection within ${connectTimeoutMs} ms`) : error;
+    });
 }
 
 /** The host of a URL, an IPv6 address without its brackets. */

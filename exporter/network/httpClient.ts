@@ -75,22 +75,29 @@ export function createHttpClient(options: ClientOptions & { readonly concurrency
                 sent.destroy(new TransientError(`${url.origin}: the connection stalled`));
             });
             sent.on("error", reject);
+            sent.on("close", () => {
+                reject(new Error("the connection was closed without an answer"));
+            });
             sent.end(body);
         });
     }
 
     /** The answer with its body as it comes; who asks for it reads that to its end, or returns from it. */
-    async function open(request: HttpRequest) {
+    async function open(
+        request: HttpRequest,
+    ): Promise<Omit<DocumentAnswer, "body"> & { readonly chunks: AsyncIterable<Buffer>; readonly body?: Buffer }> {
         const response = await responseTo(request).catch((error: unknown) => {
             throw failure(error, request.url);
         });
         const { statusCode: status = 0, headers } = response;
-        return { status, headers, chunks: chunksOf(response, request.url) };
+        const answer = { status, headers, chunks: chunksOf(response, request.url) };
+        // What is not read to its end keeps its connection.
+        return [200, 206].includes(status) ? answer : { ...answer, body: await readDocument(answer.chunks) };
     }
 
     async function send(request: HttpRequest): Promise<DocumentAnswer> {
-        const { chunks, ...answer } = await open(request);
-        return { ...answer, body: await readDocument(chunks) };
+        const { chunks, body, ...answer } = await open(request);
+        return { ...answer, body: body ?? (await readDocument(chunks)) };
     }
 
     async function* chunksOf(response: http.IncomingMessage, url: URL): AsyncIterable<Buffer> {

@@ -32,7 +32,7 @@ export function defaultCredentials(env: NodeJS.ProcessEnv): CredentialSource {
 async function ecrCredentials(host: EcrHost, env: NodeJS.ProcessEnv): Promise<RegistryCredentials | undefined> {
     // Loaded when needed only: it takes 30 ms and 5 MB.
     const { ECRClient, GetAuthorizationTokenCommand } = await import("@aws-sdk/client-ecr");
-    const requestHandler = createAgents(env, 1);
+    const requestHandler = { connectionTimeout: 10_000, socketTimeout: 30_000, ...createAgents(env, 1) };
     const client = new ECRClient({ region: host.region, useFipsEndpoint: host.fips, requestHandler });
     try {
         const { authorizationData } = await client.send(new GetAuthorizationTokenCommand({}));
@@ -40,14 +40,10 @@ async function ecrCredentials(host: EcrHost, env: NodeJS.ProcessEnv): Promise<Re
     } catch (error) {
         const name = error instanceof Error ? error.name : "";
         if (name === "CredentialsProviderError") return undefined;
-        throw new ExportError(
-            /AccessDenied|UnrecognizedClient|InvalidSignature|ExpiredToken/.test(name)
-                ? "AccessDenied"
-                : "ExportFailed",
-            `ECR in ${host.region} gave no authorization token: ${messageOf(error)} ` +
-                "The caller needs ecr:GetAuthorizationToken.",
-            error,
-        );
+        const isDenied = /AccessDenied|UnrecognizedClient|InvalidSignature|ExpiredToken/.test(name);
+        const advice = isDenied ? " The caller needs ecr:GetAuthorizationToken." : "";
+        const message = `ECR in ${host.region} gave no authorization token: ${messageOf(error)}${advice}`;
+        throw new ExportError(isDenied ? "AccessDenied" : "ExportFailed", message, error);
     } finally {
         client.destroy();
     }

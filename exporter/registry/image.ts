@@ -71,7 +71,8 @@ export async function resolveImage(
     const first = await readFirst(registry, reference);
     if (request === "all") {
         const documents = await readTree(registry, first);
-        await Promise.all(documents.map(({ manifest }) => assertHasForeignLayers(registry, manifest)));
+        const limit = createLimit(documentsAtATime);
+        await Promise.all(documents.map(({ manifest }) => limit(() => assertHasForeignLayers(registry, manifest))));
         const configs = await readConfigs(registry, documents);
         return { ...named, documents: [first, ...documents.slice(1)], configs };
     }

@@ -176,7 +176,7 @@ function createReader(
             throw new Error(`the head of the answer is longer than ${headLimitBytes} bytes`);
         }
         const found = parseHead(head.toString("latin1", 0, headEnd));
-        const rest = Uint8Array.from(head.subarray(headEnd + 4, headLength));
+        const rest = Buffer.from(head.subarray(headEnd + 4, headLength));
         if (found.status < 200) {
             // 1xx: the real answer is still to come.
             head.set(rest);
@@ -188,8 +188,9 @@ function createReader(
             answer = found;
             target.set(rest);
             readBody(found, rest.length);
-        } else {
-            end({ ...found, body: rest }, found.headers["content-length"] === rest.length.toString());
+        } else if (isWhole(found, rest) || headLength === head.length) {
+            const body = found.headers["transfer-encoding"] === undefined ? rest : firstChunk(rest);
+            end({ ...found, body }, found.headers["content-length"] === rest.length.toString());
         }
     }
 
@@ -211,6 +212,18 @@ function createReader(
             readHead();
         },
     };
+}
+
+/** Whether the body of a failure has come, as far as its head says how long it is. */
+function isWhole({ headers }: RangeAnswer, body: Buffer): boolean {
+    if (headers["transfer-encoding"] !== undefined) return body.toString("latin1").endsWith("0\r\n\r\n");
+    return body.length >= Number(headers["content-length"] ?? 0);
+}
+
+/** The first piece of a body in chunks (RFC 9112, 7.1): its length as a line, then itself. */
+function firstChunk(body: Buffer): Buffer {
+    const start = body.indexOf("\r\n") + 2;
+    return body.subarray(start, start + parseInt(body.toString("latin1", 0, start), 16));
 }
 
 /** @throws RangeIgnored when the answer is not the range asked for, or does not say how long it is */

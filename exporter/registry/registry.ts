@@ -59,6 +59,7 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
     const base = new URL(`/v2/${repository}/`, origin);
     const authorizations = new Map<string, Authorized>();
     const blobs = new Map<string, KnownBlob>();
+    let kept: KnownBlob | undefined;
 
     /** The login was made for the registry's own origin: where it leads, there is an anonymous token at most. */
     function authorizationAt(url: URL): Authorized {
@@ -116,6 +117,7 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
             what: `${registry}/${repository}, blob ${digest}`,
             url: new URL(`blobs/${digest}`, base),
             frontToBack: createFrontToBack(async () => {
+                await keep(undefined);
                 const headers = { "accept-encoding": "identity" };
                 const { chunks } = await visitBlob(blob, (url, login) =>
                     http.open({ url, headers: { ...headers, ...login } }),
@@ -159,14 +161,22 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
                 }
             }
             await before; // stretches are asked for in their order, so one answer serves them all
+            if (kept === blob) kept = undefined;
             await blob.frontToBack.read(rest.offset, rest.target, onBytes);
         };
         const reading = retry(blob.what, retryPolicy, signal, readRest);
         const ended = reading.catch(() => undefined);
         blob.last = ended;
         await ended;
-        if (blob.last === ended) await blob.frontToBack.close();
+        if (blob.last === ended && blob.isWhole === true) await keep(blob);
         return reading;
+    }
+
+    /** Leaves the answer of a blob open for its next stretch: of one blob, since each has a connection. */
+    async function keep(blob: KnownBlob | undefined): Promise<void> {
+        const other = kept;
+        kept = blob;
+        if (other !== blob) await other?.frontToBack.close();
     }
 
     async function visitBlob<A extends Answer>(blob: KnownBlob, send: Send<A>): Promise<A> {

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import { buildsUrl, dashboardUrl, executionsUrl, partitionNames, partitionOf, partitions } from "../../contract/aws";
+import { buildsUrl, dashboardUrl, executionsUrl, partitionOf, partitions } from "../../contract/aws";
 
 const tokyo = { partition: "aws", region: "ap-northeast-1" } as const;
 
@@ -60,7 +60,7 @@ describe("partitionOf", () => {
 describe("domains", () => {
     it("are of the partition", () => {
         assert.deepEqual(
-            partitionNames.map((name) => [name, partitions[name].domain, partitions[name].dualStackDomain]),
+            Object.entries(partitions).map(([name, { domain, dualStackDomain }]) => [name, domain, dualStackDomain]),
             [
                 ["aws", "amazonaws.com", "on.aws"],
                 ["aws-cn", "amazonaws.com.cn", "on.amazonwebservices.com.cn"],

@@ -28,6 +28,10 @@ describe("createHttpClient", () => {
             if (request.url === "/stall") {
                 return;
             }
+            if (request.url === "/upgrade") {
+                response.socket?.end("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+                return;
+            }
             response
                 .writeHead(location === undefined ? 200 : 307, location === undefined ? {} : { location })
                 .end("end");
@@ -58,6 +62,9 @@ describe("createHttpClient", () => {
     });
     it("sees a stall", async () => {
         await assert.rejects(get("/stall"), /stalled/);
+    });
+    it("does not wait after an answer that is none", async () => {
+        await assert.rejects(get("/upgrade"), /without an answer/);
     });
     it("does not try again what cannot pass", async () => {
         const url = new URL("https://127.0.0.1:1/");

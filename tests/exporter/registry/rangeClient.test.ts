@@ -163,11 +163,18 @@ describe("createRangeClient", () => {
             answers = [[`HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n${ok}ab`, "cd"]];
             assert.equal(await readText(), "abcd");
         });
-        it("reads the status of an answer with a body of its own, and goes on with another connection", async () => {
-            answers = [["HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\n<Er", "ror/>"], [`${ok}abcd`]];
-            assert.equal((await read(client, url, 2, Buffer.alloc(4))).status, 403);
-            assert.equal(await readText(), "abcd");
-        });
+        for (const [how, length, framed] of [
+            ["by its length", "Content-Length: 8", ["<Er", "ror/>"]],
+            ["in chunks", "Transfer-Encoding: chunked", ["8\r\n<Er", "ror/>\r\n0\r\n\r\n"]],
+        ] as const) {
+            it(`reads what a failure says, ${how}, and goes on`, async () => {
+                const [first, ...more] = framed;
+                answers = [[`HTTP/1.1 403 Forbidden\r\n${length}\r\n\r\n${first}`, ...more], [`${ok}abcd`]];
+                const { status, body = Buffer.alloc(0) } = await read(client, url, 2, Buffer.alloc(4));
+                assert.deepEqual([status, Buffer.from(body).toString()], [403, "<Error/>"]);
+                assert.equal(await readText(), "abcd");
+            });
+        }
 
         const wrong: [string, string, RegExp, string][] = [
             ["what is not HTTP", "SSH-2.0-x\r\n\r\n", /not an HTTP/, "TransientError"],

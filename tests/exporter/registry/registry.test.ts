@@ -164,6 +164,13 @@ describe("openRegistry", () => {
             await read(opened, blob.length - 5, 5);
         });
 
+        it("asks once for a whole blob, though a stretch is only asked for after the one before", async () => {
+            const opened = await start({ ignoresRanges: true });
+            for (let offset = 0; offset < 400_000; offset += 100_000) await read(opened, offset, 100_000);
+            // The first is answered with more than was asked for.
+            assert.equal(blobRequests().length, 2);
+        });
+
         it("reads an answer in chunks", async () => {
             const opened = await start({ chunked: true });
             await read(opened, 1000, 300_000);
