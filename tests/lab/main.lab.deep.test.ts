@@ -20,7 +20,7 @@ describe("lab: the command", () => {
                 env: { DOCKER_HOST: daemon.host },
             });
             assert.equal(code, 0, output);
-            assert.match(output, /image {5}\d+\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com\/team\/app:1\.2/);
+            assert.match(output, /imageUri +\d+\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com\/team\/app:1\.2/);
         } finally {
             await daemon.stop();
             rmSync(machine, { recursive: true });
