@@ -18,6 +18,8 @@ export interface Step {
     readonly name: string;
     /** Properties for whose sake a resource is changed. */
     readonly because: readonly string[];
+    /** Whether a delete leaves it in AWS. */
+    readonly isRetained: boolean;
 }
 
 /** What `pulumi up`, `refresh` or `destroy` did, or why it was refused. */
@@ -209,8 +211,9 @@ async function operate(run: (onEvent: (event: EngineEvent) => void) => Promise<u
 
 function stepsOf({ resourcePreEvent }: EngineEvent): Step[] {
     if (resourcePreEvent === undefined) return [];
-    const { op, urn, diffs = [] } = resourcePreEvent.metadata;
+    const { op, urn, diffs = [], old } = resourcePreEvent.metadata;
     const { type, name } = namesIn(urn);
     const isOurs = !type.startsWith("pulumi:");
-    return isOurs && !["same", "refresh", ...halves].includes(op) ? [{ op, type, name, because: diffs }] : [];
+    if (!isOurs || ["same", "refresh", ...halves].includes(op)) return [];
+    return [{ op, type, name, because: diffs, isRetained: old?.retainOnDelete === true }];
 }
