@@ -26,7 +26,7 @@ for (const engine of ["docker", "stream"] as const) {
             lab.iam.resourcePolicies.set(foreign.elsewhere, policy);
             const output = await exportImage(lab, { imageUri });
             assert.equal(output["imageUri"], imageUri);
-            assert.equal(output["artifactKey"], "images/platform/elsewhere/1.tar");
+            assert.equal(output["artifactKey"], "images/@444455556666/eu-west-1/platform/elsewhere/1.tar");
 
             lab.iam.removed.add(permission("PullImages", "ecr:BatchGetImage"));
             assert.equal((await failToExport(lab, { imageUri, force: true })).error, "AccessDenied");

@@ -88,7 +88,8 @@ function testPipeline(engine: EngineName): void {
         assert.deepEqual(head.Metadata, {
             "image-digest": imageDigest,
             platform: "linux/amd64",
-            "archive-sha256": record.archive.sha256,
+            // Of an archive in several parts it is not known when the upload begins.
+            ...(engine === "docker" && { "archive-sha256": record.archive.sha256 }),
         });
         assert.equal(record.engine.name, engine);
         assert.match(String(executionId), /:execution:/);
@@ -109,7 +110,7 @@ function testPipeline(engine: EngineName): void {
         const digest = String(output["imageDigest"]);
         const byDigest = await exportImage(lab, { imageUri: uriOf(lab, "").replace(/:$/, `@${digest}`) });
         assert.equal(byDigest["imageDigest"], digest);
-        assert.equal(byDigest["artifactKey"], `images/nginx/${digest.replace("sha256:", "")}.tar`);
+        assert.equal(byDigest["artifactKey"], `images/nginx/@${digest.replace("sha256:", "")}.tar`);
     });
 
     it("exports the image that a moved tag means now, and then skips it without a build, unless it is forced", async () => {
