@@ -71,9 +71,13 @@ export async function evaluate(payload: unknown, field: string, values: Values):
     return isArray ? result.map(([, each]) => each) : Object.fromEntries(result);
 }
 
+/** Parsed expressions that nobody evaluates now, by source: one evaluation counts the depth of one instance. */
+const idle = new Map<string, jsonata.Expression[]>();
+
 async function evaluateExpression(source: string, field: string, { states, variables }: Values): Promise<unknown> {
-    // Parsed each time: one evaluation counts the depth of one instance.
-    const parsed = parse(source, field);
+    const instances = idle.get(source) ?? [];
+    idle.set(source, instances);
+    const parsed = instances.pop() ?? parse(source, field);
     countDepth(parsed);
     try {
         return asJson(await parsed.evaluate(undefined, { ...variables, states }), source, field);
@@ -81,6 +85,8 @@ async function evaluateExpression(source: string, field: string, { states, varia
         if (error instanceof StateError) throw error;
         const { code = "", message = String(error) } = error as { code?: string; message?: string };
         throw evaluationError(source, field, `threw an error during evaluation. ${code}: ${message}`);
+    } finally {
+        instances.push(parsed);
     }
 }
 
