@@ -87,7 +87,7 @@ const recordWait = { seconds: 2, looks: 30 };
 // What the timeout of the task leaves for provisioning and for the event that tells of the build's end.
 const marginMinutes = 10;
 
-/** The definition. Policies, which name the same repositories, are refused long before it is too large for Step Functions. */
+/** The definition. */
 export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefinition {
     return {
         Comment: "Exports one container image from Amazon ECR to S3 as a tar archive",

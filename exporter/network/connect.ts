@@ -89,7 +89,7 @@ export async function connect(
     };
     if (proxy === undefined) {
         const options = { host: hostOf(url), port: portOf(url), ...(onread && { onread }), ...(lookup && { lookup }) };
-        return url.protocol === "https:" ? openTls(url, options) : ready(net.connect(options), "connect");
+        return url.protocol === "https:" ? openTls(url, options) : openPlain(options);
     }
     const tunnel = await openTunnel(url, proxy);
     const socket = url.protocol === "https:" ? await openTls(url, { socket: tunnel }) : tunnel;
@@ -113,9 +113,17 @@ function deliver(chunk: Buffer, receiving: Receiving): void {
     }
 }
 
-function openTls(url: URL, options: tls.ConnectionOptions): Promise<net.Socket> {
+async function openPlain(options: net.NetConnectOpts): Promise<net.Socket> {
+    const socket = net.connect(options);
+    await soon(socket, "connect");
+    return socket;
+}
+
+async function openTls(url: URL, options: tls.ConnectionOptions): Promise<net.Socket> {
     const servername = net.isIP(hostOf(url)) ? "" : hostOf(url);
-    return ready(tls.connect({ ...options, servername, ALPNProtocols: ["http/1.1"] }), "secureConnect");
+    const socket = tls.connect({ ...options, servername, ALPNProtocols: ["http/1.1"] });
+    await soon(socket, "secureConnect");
+    return socket;
 }
 
 async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
@@ -130,11 +138,7 @@ async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
     });
     request.on("error", () => undefined); // also after what waits for it below has gone
     request.end();
-    const answer = soon((signal) => once(request, "connect", { signal }));
-    const [{ statusCode }, socket] = (await answer.catch((error: unknown) => {
-        request.destroy();
-        throw error;
-    })) as [http.IncomingMessage, net.Socket];
+    const [{ statusCode }, socket] = (await soon(request, "connect")) as [http.IncomingMessage, net.Socket];
     if (statusCode === 200) return socket;
     socket.destroy();
     throw new Error(`the proxy ${proxy.host} answered ${statusCode ?? "nothing"} for ${authority}`);
@@ -142,22 +146,15 @@ async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
 
 const connectTimeoutMs = 10_000;
 
-/** Waits until a socket is connected, and closes it when that fails. */
-async function ready(socket: net.Socket, event: "connect" | "secureConnect"): Promise<net.Socket> {
-    try {
-        await soon((signal) => once(socket, event, { signal }));
-        return socket;
-    } catch (error) {
-        socket.destroy();
-        throw error;
-    }
-}
-
-async function soon<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/** Waits for what a socket or a request tells once it is connected, and closes it when that fails. */
+async function soon(connecting: net.Socket | http.ClientRequest, event: string): Promise<unknown[]> {
     const signal = AbortSignal.timeout(connectTimeoutMs);
-    return wait(signal).catch((error: unknown) => {
+    try {
+        return (await once(connecting, event, { signal })) as unknown[];
+    } catch (error) {
+        connecting.destroy();
         throw signal.aborted ? new Error(`no connection within ${connectTimeoutMs} ms`) : error;
-    });
+    }
 }
 
 /** The host of a URL, an IPv6 address without its brackets. */

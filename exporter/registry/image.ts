@@ -71,8 +71,7 @@ export async function resolveImage(
     const first = await readFirst(registry, reference);
     if (request === "all") {
         const documents = await readTree(registry, first);
-        const limit = createLimit(documentsAtATime);
-        await Promise.all(documents.map(({ manifest }) => limit(() => assertHasForeignLayers(registry, manifest))));
+        await fewAtATime(documents, ({ manifest }) => assertHasForeignLayers(registry, manifest));
         const configs = await readConfigs(registry, documents);
         return { ...named, documents: [first, ...documents.slice(1)], configs };
     }
@@ -232,11 +231,15 @@ async function assertHasForeignLayers(registry: Registry, manifest: Manifest): P
 
 /** The configurations of the images among the documents, in their order, as far as the memory for them goes. */
 async function readConfigs(registry: Registry, documents: readonly ImageDocument[]): Promise<Map<string, Buffer>> {
-    const limit = createLimit(documentsAtATime);
-    const read = configsToRead(documents).map(
-        async (config) => [config.digest, await limit(() => readConfig(registry, config))] as const,
+    const configs = configsToRead(documents);
+    return new Map(
+        await fewAtATime(configs, async (config) => [config.digest, await readConfig(registry, config)] as const),
     );
-    return new Map(await Promise.all(read));
+}
+
+function fewAtATime<T, R>(items: readonly T[], action: (item: T) => Promise<R>): Promise<R[]> {
+    const limit = createLimit(documentsAtATime);
+    return Promise.all(items.map((item) => limit(() => action(item))));
 }
 
 /** Which configurations are read for the platform `all`. It depends on the documents only, as the archive's bytes do. */
