@@ -19,7 +19,8 @@ export interface FakeS3 extends TestServer {
     objects: Map<string, StoredObject>;
     /** Open multipart uploads by id. */
     uploads: Map<string, Upload>;
-    requests: { method: string; url: string }[];
+    /** What was asked for, and what went wrong with it. */
+    requests: { method: string; url: string; fault: Fault | undefined }[];
     fault: FaultRule | undefined;
     /** Waited for before a request is carried out: how tests put requests in an order. */
     gate: ((request: { method: string; url: string; range: string | undefined }) => Promise<void>) | undefined;
@@ -40,9 +41,9 @@ export async function startS3(): Promise<FakeS3> {
 
     const server = await listen((request, response) => {
         const [method, url] = [request.method ?? "", request.url ?? ""];
-        requests.push({ method, url });
         count += 1;
         const fault = store.fault?.({ method, url, count });
+        requests.push({ method, url, fault });
         // When objects are read or listed, it is the answer's body that breaks, and else the request's.
         const isRead = method === "GET";
         if (fault?.kind === "status") {
