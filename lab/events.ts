@@ -2,7 +2,10 @@
  * EventBridge and its Scheduler on this machine: which declared rules an event matches, and what their targets are then
  * given. Who may start what is judged by the lab, which does it.
  */
+import { randomUUID } from "node:crypto";
+
 import type { AwsLocation } from "../contract/aws";
+import type { EcrRepository } from "../contract/image";
 import { isObject } from "../contract/json";
 import { arnIn } from "./awsTypes";
 
@@ -17,6 +20,26 @@ export interface Event {
     readonly time: string;
     readonly resources: readonly string[];
     readonly detail: Record<string, unknown>;
+}
+
+/** What Amazon ECR reports of a push: docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
+export function pushEvent({ accountId: account, region, name }: EcrRepository, tag: string, digest = ""): Event {
+    return {
+        id: randomUUID(),
+        source: "aws.ecr",
+        "detail-type": "ECR Image Action",
+        account,
+        region,
+        time: new Date().toISOString(),
+        resources: [],
+        detail: {
+            result: "SUCCESS",
+            "repository-name": name,
+            "image-digest": digest,
+            "action-type": "PUSH",
+            "image-tag": tag,
+        },
+    };
 }
 
 /** `aws:cloudwatch:EventTarget` as the program declares it; other ways to make an input are refused. */

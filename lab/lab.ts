@@ -38,8 +38,13 @@ export interface LabOptions {
     readonly configuration?: Record<string, string>;
     /** How time passes for state machines: tests need not wait between attempts. @default as on the wall */
     readonly clock?: Clock;
-    /** Called with what has been reached. */
-    readonly tell: (line: string) => void;
+    /** Called with what has been reached. @default nobody is told */
+    readonly tell?: (line: string) => void;
+}
+
+/** The stack's image by another tag. */
+export function uriOf({ image }: Pick<Lab, "image">, tag: string): string {
+    return image.uri.replace(/(?::[^:/]*)?$/, `:${tag}`);
 }
 
 /** A running lab. */
@@ -78,8 +83,8 @@ const stackName = "dev";
  *
  * @throws Error when the machine lacks something, or the stack cannot be deployed; nothing is left running then.
  */
-export async function startLab(options: LabOptions): Promise<Lab> {
-    await prepareMachine(options.tell);
+export async function startLab({ clock = realClock, tell = () => undefined, ...options }: LabOptions): Promise<Lab> {
+    await prepareMachine(tell);
     const folder = mkdtempSync(join(tmpdir(), "image-export-lab-"));
     const started: Stoppable[] = [watchOver(folder)];
     const keep = <T extends Stoppable>(part: T): T => {
@@ -90,7 +95,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
         for (const each of started.splice(0).reverse()) await each.stop();
     };
     try {
-        return { ...(await start(options, folder, keep)), stop };
+        return { ...(await start({ ...options, clock, tell }, folder, keep)), stop };
     } catch (error) {
         await stop();
         throw error;
@@ -98,7 +103,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
 }
 
 async function start(
-    { tell, reference, configuration: changes, clock = realClock }: LabOptions,
+    { clock, tell, reference, configuration: changes }: LabOptions & Required<Pick<LabOptions, "clock" | "tell">>,
     folder: string,
     keep: <T extends Stoppable>(part: T) => T,
 ): Promise<Omit<Lab, "stop">> {

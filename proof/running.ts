@@ -3,18 +3,16 @@
  * it does its work, so they suffice. Then each that it used is taken away, alone, and it has to fail and name the
  * permission, or not to do what it should.
  */
-import { randomUUID } from "node:crypto";
-
 import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 
 import type { EngineName } from "../contract/engine";
-import type { Event } from "../lab/events";
+import { pushEvent } from "../lab/events";
 import { permission } from "../lab/iam";
 import { describeImage } from "../lab/image";
-import { type Lab, startLab } from "../lab/lab";
+import { type Lab, startLab, uriOf } from "../lab/lab";
 import type { ExecutionResult } from "../lab/executions";
 import { configurationOf } from "../lab/stackFiles";
-import { realClock } from "../lab/stateLanguage/interpreter";
+import { eagerClock } from "../lab/stateLanguage/interpreter";
 import { actionsIn } from "./facts";
 
 /** What the lab cannot do without, by `Sid`. What is not here is asked for by AWS's page beside the statement. */
@@ -77,21 +75,23 @@ const works: Readonly<Record<string, Work>> = {
     "an export": async (lab) => {
         // A new image: the daemon asks for layers that it does not have.
         await lab.push(lab.image.repository.name, "new");
-        return failureOf(await lab.execute({ imageUri: imageUri(lab, "new") }));
+        return failureOf(await lab.execute({ imageUri: uriOf(lab, "new") }));
     },
     "an export of what is already there": async (lab) => {
-        const result = await lab.execute({ imageUri: imageUri(lab, "there") });
+        const result = await lab.execute({ imageUri: uriOf(lab, "there") });
         if (result.status !== "SUCCEEDED" || result.output["buildId"] === null) return failureOf(result);
         return { failed: false, told: "a build is started for what is already there" };
     },
     "the first export through a pull-through cache": async (lab) => {
         const image = toImport[imports++ % toImport.length] ?? "";
         await lab.push(`${upstream}/${image}`, "1");
-        const cached = imageUri(lab, "1").replace(/\/.*/, `/mirror/${image}:1`);
+        const cached = uriOf(lab, "1").replace(/\/.*/, `/mirror/${image}:1`);
         return failureOf(await lab.execute({ imageUri: cached }));
     },
     "a push": async (lab) => {
-        for (const delivery of await lab.services.deliver(await pushOf(lab, "there"))) {
+        const { repository } = lab.image;
+        const pushed = await describeImage(lab.registryPort, repository.name, "there");
+        for (const delivery of await lab.services.deliver(pushEvent(repository, "there", pushed?.imageDigest))) {
             if ("undelivered" in delivery) return { failed: true, told: delivery.undelivered };
             const failure = failureOf(await delivery.execution.result);
             if (failure !== undefined) return failure;
@@ -116,13 +116,7 @@ const works: Readonly<Record<string, Work>> = {
  * @returns what does not hold.
  */
 export async function proveByRunning(engine: EngineName, tell: (line: string) => void): Promise<string[]> {
-    // What is denied stays denied: the attempts of the state machines need not wait.
-    const clock = { ...realClock, wait: () => Promise.resolve() };
-    const lab = await startLab({
-        configuration: configurationOf({ engine, ...configuration }),
-        clock,
-        tell: () => undefined,
-    });
+    const lab = await startLab({ configuration: configurationOf({ engine, ...configuration }), clock: eagerClock });
     const problems: string[] = [];
     try {
         await prepare(lab);
@@ -163,31 +157,9 @@ function lineOf({ told }: Shortcoming, missing: string): string {
 /** An image that is exported already, and a batch that names it. */
 async function prepare(lab: Lab): Promise<void> {
     await lab.push(lab.image.repository.name, "there");
-    await lab.execute({ imageUri: imageUri(lab, "there") });
-    const Body = JSON.stringify([imageUri(lab, "there")]);
+    await lab.execute({ imageUri: uriOf(lab, "there") });
+    const Body = JSON.stringify([uriOf(lab, "there")]);
     await lab.s3.send(new PutObjectCommand({ Bucket: bucketOf(lab), Key: "batches/proof.json", Body }));
-}
-
-/** What Amazon ECR tells of a push: docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
-async function pushOf(lab: Lab, tag: string): Promise<Event> {
-    const { accountId: account, name, region } = lab.image.repository;
-    const image = await describeImage(lab.registryPort, name, tag);
-    return {
-        id: randomUUID(),
-        source: "aws.ecr",
-        "detail-type": "ECR Image Action",
-        account,
-        region,
-        time: new Date().toISOString(),
-        resources: [],
-        detail: {
-            result: "SUCCESS",
-            "repository-name": name,
-            "image-digest": image?.imageDigest,
-            "action-type": "PUSH",
-            "image-tag": tag,
-        },
-    };
 }
 
 /** What goes wrong without a permission, in the first work where something does; a problem where nothing does. */
@@ -230,10 +202,6 @@ async function failedItems(lab: Lab, cause: string): Promise<string> {
         if (error instanceof Error && error.name === "NoSuchKey") return ""; // every image was exported
         throw error;
     }
-}
-
-function imageUri(lab: Lab, tag: string): string {
-    return lab.image.uri.replace(/(?::[^:/]*)?$/, `:${tag}`);
 }
 
 function bucketOf(lab: Lab): string {

@@ -2,8 +2,8 @@ import * as assert from "node:assert/strict";
 
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 
-import type { Lab } from "../../lab/lab";
-import { failed, sharedLab, succeeded, uriOf } from "./support/sharedLab";
+import { type Lab, uriOf } from "../../lab/lab";
+import { failed, sharedLab, succeeded } from "./support/sharedLab";
 
 describe("lab: a batch", () => {
     let lab: Lab;

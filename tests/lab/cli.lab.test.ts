@@ -11,8 +11,8 @@ import { HeadObjectCommand } from "@aws-sdk/client-s3";
 import type { EngineName } from "../../contract/engine";
 import { buildSteps } from "../../contract/progress";
 import { permission } from "../../lab/iam";
-import type { Lab } from "../../lab/lab";
-import { sharedLab, uriOf } from "./support/sharedLab";
+import { type Lab, uriOf } from "../../lab/lab";
+import { sharedLab } from "./support/sharedLab";
 
 const root = join(__dirname, "../..");
 

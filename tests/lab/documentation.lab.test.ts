@@ -4,12 +4,12 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 
 import { handOn, listen } from "../../lab/http";
-import type { Lab } from "../../lab/lab";
+import { type Lab, uriOf } from "../../lab/lab";
 import { type Listening, run } from "../../lab/processes";
 import { root } from "../../lab/stackFiles";
 import { documentedCommands } from "../support/documentedCommands";
 import { readPage } from "../support/markdown";
-import { exportImage, sharedLab, uriOf } from "./support/sharedLab";
+import { exportImage, sharedLab } from "./support/sharedLab";
 
 const everything = { Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] };
 

@@ -14,7 +14,7 @@ import { repositoryArn } from "../../contract/image";
 import { defaultArtifactKey } from "../../contract/keys";
 import { type Lab, startLab } from "../../lab/lab";
 import { configurationOf } from "../../lab/stackFiles";
-import { realClock } from "../../lab/stateLanguage/interpreter";
+import { eagerClock } from "../../lab/stateLanguage/interpreter";
 import {
     hostileRequests,
     hostileTexts,
@@ -63,8 +63,6 @@ const fitting: Record<string, string> = {
     "10 KB": "ImageNotFound",
 };
 
-const clock = { ...realClock, wait: () => Promise.resolve() };
-
 interface Call {
     readonly action: string;
     readonly resource: string;
@@ -80,7 +78,7 @@ for (const engine of ["docker", "stream"] as const) {
         let trace: string;
 
         before(async () => {
-            lab = await startLab({ configuration: configurationOf({ engine }), clock, tell: () => undefined });
+            lab = await startLab({ configuration: configurationOf({ engine }), clock: eagerClock });
             target = {
                 imageUri: lab.image.uri,
                 artifactBucket: String(lab.stack.outputs["artifactBucketName"]),

@@ -2,8 +2,8 @@ import { strict as assert } from "node:assert";
 
 import type { PublishedMessage } from "../../lab/awsApi";
 import { permission } from "../../lab/iam";
-import type { Lab } from "../../lab/lab";
-import { endOfAll, sharedLab, uriOf } from "./support/sharedLab";
+import { type Lab, uriOf } from "../../lab/lab";
+import { endOfAll, sharedLab } from "./support/sharedLab";
 
 describe("lab: notifications", () => {
     let lab: Lab;

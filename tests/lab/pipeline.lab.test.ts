@@ -18,11 +18,11 @@ import { verifyArchive } from "../../exporter/archive/verify";
 import type { ExecutionResult } from "../../lab/executions";
 import { permission } from "../../lab/iam";
 import { describeImage } from "../../lab/image";
-import type { Lab } from "../../lab/lab";
+import { type Lab, uriOf } from "../../lab/lab";
 import { run } from "../../lab/processes";
 import { recordOf } from "../support/readRecord";
 import { assertRecord } from "../support/recordSchema";
-import { build, exportImage, failed, failToExport, sharedLab, uriOf } from "./support/sharedLab";
+import { build, exportImage, failed, failToExport, sharedLab } from "./support/sharedLab";
 
 for (const engine of ["docker", "stream"] as const) {
     describe(`lab: engine ${engine}`, () => {

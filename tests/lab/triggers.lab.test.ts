@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
 
-import type { Event } from "../../lab/events";
+import { type Event, pushEvent } from "../../lab/events";
 import type { Execution } from "../../lab/executions";
 import { permission } from "../../lab/iam";
 import { describeImage } from "../../lab/image";
@@ -19,23 +19,7 @@ describe("lab: triggers", () => {
     async function pushed(tag: string): Promise<Event> {
         await lab.push("nginx", tag);
         const image = await describeImage(lab.registryPort, "nginx", tag);
-        // docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
-        return {
-            id: randomUUID(),
-            source: "aws.ecr",
-            "detail-type": "ECR Image Action",
-            account: "111122223333",
-            region: "ap-northeast-1",
-            time: "2026-11-16T01:54:34Z",
-            resources: [],
-            detail: {
-                result: "SUCCESS",
-                "repository-name": "nginx",
-                "image-digest": image?.imageDigest,
-                "action-type": "PUSH",
-                "image-tag": tag,
-            },
-        };
+        return pushEvent(lab.image.repository, tag, image?.imageDigest);
     }
 
     /** What something starts, once it has ended: executions of the state machine that exports. */

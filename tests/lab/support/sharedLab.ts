@@ -3,7 +3,7 @@ import type { EngineName } from "../../../contract/engine";
 import type { ExecutionResult } from "../../../lab/executions";
 import { type Lab, startLab } from "../../../lab/lab";
 import { configurationOf } from "../../../lab/stackFiles";
-import { realClock } from "../../../lab/stateLanguage/interpreter";
+import { eagerClock } from "../../../lab/stateLanguage/interpreter";
 
 /** Repositories of another account; the owner of neither has attached a policy. */
 export const foreign = {
@@ -40,12 +40,7 @@ const labs = new Map<EngineName, Promise<Lab>>();
 export function sharedLab(engine: EngineName): Promise<Lab> {
     const running = labs.get(engine);
     if (running !== undefined) return running;
-    const clock = { ...realClock, wait: () => Promise.resolve() };
-    const starting = startLab({
-        configuration: configurationOf({ engine, ...configuration }),
-        clock,
-        tell: () => undefined,
-    });
+    const starting = startLab({ configuration: configurationOf({ engine, ...configuration }), clock: eagerClock });
     labs.set(engine, starting);
     return starting;
 }
@@ -69,11 +64,6 @@ export async function endOfAll(lab: Lab): Promise<void> {
 /** Runs a build of the stack's project with these variables, as somebody who gets past the state machine would. */
 export async function build(lab: Lab, variables: Record<string, string>) {
     return (await lab.services.builds.start(String(lab.stack.outputs["buildProjectName"]), variables)).ended;
-}
-
-/** The stack's image by another tag. */
-export function uriOf(lab: Lab, tag: string): string {
-    return lab.image.uri.replace(/:[^:]*$/, `:${tag}`);
 }
 
 /** Exports an image, which has to succeed. */
