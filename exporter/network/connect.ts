@@ -89,7 +89,7 @@ export async function connect(
     };
     if (proxy === undefined) {
         const options = { host: hostOf(url), port: portOf(url), ...(onread && { onread }), ...(lookup && { lookup }) };
-        return url.protocol === "https:" ? openTls(url, options) : openPlain(options);
+        return url.protocol === "https:" ? openTls(url, options) : ready(net.connect(options), "connect");
     }
     const tunnel = await openTunnel(url, proxy);
     const socket = url.protocol === "https:" ? await openTls(url, { socket: tunnel }) : tunnel;
@@ -113,17 +113,9 @@ function deliver(chunk: Buffer, receiving: Receiving): void {
     }
 }
 
-async function openPlain(options: net.NetConnectOpts): Promise<net.Socket> {
-    const socket = net.connect(options);
-    await soon(socket, "connect");
-    return socket;
-}
-
-async function openTls(url: URL, options: tls.ConnectionOptions): Promise<net.Socket> {
+function openTls(url: URL, options: tls.ConnectionOptions): Promise<net.Socket> {
     const servername = net.isIP(hostOf(url)) ? "" : hostOf(url);
-    const socket = tls.connect({ ...options, servername, ALPNProtocols: ["http/1.1"] });
-    await soon(socket, "secureConnect");
-    return socket;
+    return ready(tls.connect({ ...options, servername, ALPNProtocols: ["http/1.1"] }), "secureConnect");
 }
 
 async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
@@ -145,6 +137,11 @@ async function openTunnel(url: URL, proxy: URL): Promise<net.Socket> {
 }
 
 const connectTimeoutMs = 10_000;
+
+async function ready(socket: net.Socket, event: "connect" | "secureConnect"): Promise<net.Socket> {
+    await soon(socket, event);
+    return socket;
+}
 
 /** Waits for what a socket or a request tells once it is connected, and closes it when that fails. */
 async function soon(connecting: net.Socket | http.ClientRequest, event: string): Promise<unknown[]> {

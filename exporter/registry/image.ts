@@ -231,10 +231,8 @@ async function assertHasForeignLayers(registry: Registry, manifest: Manifest): P
 
 /** The configurations of the images among the documents, in their order, as far as the memory for them goes. */
 async function readConfigs(registry: Registry, documents: readonly ImageDocument[]): Promise<Map<string, Buffer>> {
-    const configs = configsToRead(documents);
-    return new Map(
-        await fewAtATime(configs, async (config) => [config.digest, await readConfig(registry, config)] as const),
-    );
+    const read = async (config: Descriptor) => [config.digest, await readConfig(registry, config)] as const;
+    return new Map(await fewAtATime(configsToRead(documents), read));
 }
 
 function fewAtATime<T, R>(items: readonly T[], action: (item: T) => Promise<R>): Promise<R[]> {
