@@ -115,7 +115,7 @@ describe("download", () => {
         const { context, sleepsMs } = s3Context({ s3 });
         const { object } = await findArchive(uri, {}, context);
         s3.requests.length = 0;
-        s3.fault = () => (s3.requests.length === 1 ? { kind: "reset", afterBytes: 60_000 } : undefined);
+        s3.fault = () => (s3.requests.length === 0 ? { kind: "reset", afterBytes: 60_000 } : undefined);
         const ranges: (string | undefined)[] = [];
         s3.gate = ({ range }) => Promise.resolve(void ranges.push(range));
         const parts: Buffer[] = [];
