@@ -40,9 +40,9 @@ export interface ImageReference {
     readonly name: string;
 }
 
-/** Whether a text is a digest that can be checked: `sha256:` and 64 hexadecimal digits. */
-export function isDigest(text: string): boolean {
-    return digestPattern.test(text);
+/** Whether a value is a digest that can be checked: `sha256:` and 64 hexadecimal digits. */
+export function isDigest(value: unknown): value is string {
+    return typeof value === "string" && digestPattern.test(value);
 }
 
 /**

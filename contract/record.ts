@@ -2,7 +2,7 @@
  * The export record, JSON beside each archive: what was exported, and what the archive has to be. Both engines write it;
  * docs/export-record.schema.json, its contract with other programs, says what each field is.
  */
-import { type EngineName, engineNames } from "./engine";
+import { engineNames } from "./engine";
 import { messageOf } from "./errors";
 import { isDigest } from "./image";
 import { isObject, type JsonObject, parseJsonObject } from "./json";
@@ -13,37 +13,68 @@ export const schemaVersion = 1;
 /** The arrangement of an archive's bytes that engine `stream` writes. A reader refuses one that it does not know. */
 export const archiveLayout = 1;
 
-/** An image in an archive. */
-export interface RecordedImage {
-    readonly platform: string | null;
-    readonly configDigest: string;
-    readonly diffIds: readonly string[] | null;
-    readonly layers: readonly RecordedLayer[] | null;
+/** Whether a value is what a field of the record has to be. */
+type Check<Value> = (value: unknown) => value is Value;
+/** What a check lets pass. */
+type Checked<C> = C extends Check<infer Value> ? Value : never;
+
+const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
+const isSha256 = (value: unknown): value is string => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
+const isTime = (value: unknown): value is string => typeof value === "string" && !Number.isNaN(Date.parse(value));
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function oneOf<Value>(...known: readonly Value[]) {
+    return (value: unknown): value is Value => known.some((each) => each === value);
 }
+
+function orNull<Value>(check: Check<Value>) {
+    return (value: unknown): value is Value | null => value === null || check(value);
+}
+
+function listOf<Value>(check: Check<Value>) {
+    return (value: unknown): value is readonly Value[] => Array.isArray(value) && value.every(check);
+}
+
+/** An object with these fields; further ones do no harm. */
+function objectOf<Fields extends Readonly<Record<string, Check<unknown>>>>(fields: Fields) {
+    return (value: unknown): value is { readonly [Name in keyof Fields]: Checked<Fields[Name]> } =>
+        isObject(value) && Object.entries(fields).every(([name, check]) => check(value[name]));
+}
+
+const isLayer = objectOf({ digest: isDigest, sizeBytes: isCount, offset: isCount });
+
+const isImage = objectOf({
+    platform: orNull(isText),
+    configDigest: isDigest,
+    diffIds: orNull(listOf(isDigest)),
+    layers: orNull(listOf(isLayer)),
+});
+
+const fields = {
+    schemaVersion: oneOf(schemaVersion),
+    layout: oneOf(archiveLayout),
+    engine: objectOf({ name: oneOf(...engineNames), version: isText }),
+    imageUri: isText,
+    imageName: isText,
+    platform: isText,
+    imageDigest: isDigest,
+    indexDigest: orNull(isDigest),
+    images: listOf(isImage),
+    archive: objectOf({ sha256: isSha256, sizeBytes: isCount, versionId: orNull(isText) }),
+    executionId: orNull(isText),
+    buildId: orNull(isText),
+    time: isTime,
+};
+const isRecord = objectOf(fields);
 
 /** A layer of an image. */
-export interface RecordedLayer {
-    readonly digest: string;
-    readonly sizeBytes: number;
-    readonly offset: number;
-}
+export type RecordedLayer = Checked<typeof isLayer>;
+
+/** An image in an archive. */
+export type RecordedImage = Checked<typeof isImage>;
 
 /** The export record. */
-export interface ExportRecord {
-    readonly schemaVersion: typeof schemaVersion;
-    readonly layout: typeof archiveLayout;
-    readonly engine: { readonly name: EngineName; readonly version: string };
-    readonly imageUri: string;
-    readonly imageName: string;
-    readonly platform: string;
-    readonly imageDigest: string;
-    readonly indexDigest: string | null;
-    readonly images: readonly RecordedImage[];
-    readonly archive: { readonly sha256: string; readonly sizeBytes: number; readonly versionId: string | null };
-    readonly executionId: string | null;
-    readonly buildId: string | null;
-    readonly time: string;
-}
+export type ExportRecord = Checked<typeof isRecord>;
 
 /**
  * Names of the metadata of the record's object: enough to report an export again without reading a body, as the state machine
@@ -83,62 +114,15 @@ export function recordText(record: ExportRecord): string {
  * @returns the record, or what is wrong with the text, as the second half of a sentence: "is not JSON"
  */
 export function parseRecord(text: string): { record: ExportRecord } | { problem: string } {
-    let fields: JsonObject;
+    let given: JsonObject;
     try {
-        fields = parseJsonObject(text, Object.keys(checks));
+        given = parseJsonObject(text, Object.keys(fields));
     } catch (error) {
         return { problem: messageOf(error) };
     }
-    for (const name of ["schemaVersion", "layout"] as const) {
-        if (!checks[name](fields[name])) {
-            return {
-                problem: `has the ${name} ${JSON.stringify(fields[name])}, and this version reads ${name} 1 only`,
-            };
-        }
-    }
-    const wrong = Object.entries(checks).find(([name, check]) => !check(fields[name]));
-    return wrong ? { problem: `has no usable ${wrong[0]}` } : { record: fields as unknown as ExportRecord };
+    if (isRecord(given)) return { record: given };
+    const [wrong = ""] = Object.entries(fields).find(([name, check]) => !check(given[name])) ?? [];
+    const isVersion = wrong === "schemaVersion" || wrong === "layout";
+    const unknown = `has the ${wrong} ${JSON.stringify(given[wrong])}, and this version reads ${wrong} 1 only`;
+    return { problem: isVersion ? unknown : `has no usable ${wrong}` };
 }
-
-type Check = (value: unknown) => boolean;
-
-const isText: Check = (value) => typeof value === "string" && value !== "";
-const isDigestText: Check = (value) => typeof value === "string" && isDigest(value);
-const isSha256: Check = (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
-const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
-const orNull =
-    (check: Check): Check =>
-    (value) =>
-        value === null || check(value);
-const listOf =
-    (check: Check): Check =>
-    (value) =>
-        Array.isArray(value) && value.every(check);
-/** An object with these fields; further ones do no harm. */
-const objectOf =
-    (fields: Readonly<Record<string, Check>>): Check =>
-    (value) =>
-        isObject(value) && Object.entries(fields).every(([name, check]) => check(value[name]));
-
-const checks: { readonly [Field in keyof ExportRecord]: Check } = {
-    schemaVersion: (value) => value === schemaVersion,
-    layout: (value) => value === archiveLayout,
-    engine: objectOf({ name: (value) => engineNames.some((name) => name === value), version: isText }),
-    imageUri: isText,
-    imageName: isText,
-    platform: isText,
-    imageDigest: isDigestText,
-    indexDigest: orNull(isDigestText),
-    images: listOf(
-        objectOf({
-            platform: orNull(isText),
-            configDigest: isDigestText,
-            diffIds: orNull(listOf(isDigestText)),
-            layers: orNull(listOf(objectOf({ digest: isDigestText, sizeBytes: isCount, offset: isCount }))),
-        }),
-    ),
-    archive: objectOf({ sha256: isSha256, sizeBytes: isCount, versionId: orNull(isText) }),
-    executionId: orNull(isText),
-    buildId: orNull(isText),
-    time: (value) => typeof value === "string" && !Number.isNaN(Date.parse(value)),
-};
