@@ -68,37 +68,24 @@ function folded(name: string): string {
     return name.toUpperCase().toLowerCase();
 }
 
-/** Looks at brackets and strings only: whatever else is wrong, JSON.parse says afterwards. */
+/**
+ * Looks at brackets and strings only: whatever else is wrong, JSON.parse says afterwards. A string of more than three million escaped
+ * characters takes more memory than a regular expression has, which ends as all does that is no JSON.
+ */
 function assertSingleNames(text: string): void {
     const open: (Set<string> | undefined)[] = [];
-    const token = /["{}[\],]/g;
     let count = 0;
-    for (let found = token.exec(text); found !== null; found = token.exec(text)) {
+    // The closing quotation mark may be missing, so that no string is looked through twice.
+    for (const [token, string, colon] of text.matchAll(/("[^"\\]*(?:\\[^][^"\\]*)*"?)(\s*:)?|[{}[\],]/g)) {
         if (++count > tokenLimit || open.length > depthLimit) {
             throw new JsonError(`has more than ${tokenLimit} values, or is nested deeper than ${depthLimit} levels`);
         }
-        const [mark] = found;
-        if (mark === "{" || mark === "[") open.push(undefined);
-        if (mark === "}" || mark === "]") open.pop();
-        if (mark !== '"') continue;
-        const end = endOfString(text, found.index);
-        token.lastIndex = end;
-        if (!isBeforeColon(text, end)) continue;
-        const name = JSON.parse(text.slice(found.index, end)) as string;
+        if (token === "{" || token === "[") open.push(undefined);
+        if (token === "}" || token === "]") open.pop();
+        if (string === undefined || colon === undefined) continue;
+        const name = JSON.parse(string) as string;
         const names = open.pop() ?? new Set();
         if (names.has(name)) throw new JsonError(`has ${JSON.stringify(name)} twice in one object`);
         open.push(names.add(name));
     }
-}
-
-function endOfString(text: string, start: number): number {
-    let at = start + 1;
-    while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
-    return at + 1;
-}
-
-function isBeforeColon(text: string, from: number): boolean {
-    let at = from;
-    while (/\s/.test(text[at] ?? "")) at++;
-    return text[at] === ":";
 }
