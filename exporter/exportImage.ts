@@ -256,7 +256,7 @@ async function writeArchive(
             buildId: idFrom(env, "CODEBUILD_BUILD_ID"),
             time: new Date().toISOString(),
         } as const;
-        return await writer.commit((versionId) => ({ ...record, archive: { ...record.archive, versionId } }), crc32);
+        return await writer.commit(record, crc32);
     } catch (error) {
         // That taking back fails as well must not hide why the export did.
         await writer.abort().catch((second: unknown) => {

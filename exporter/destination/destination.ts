@@ -14,11 +14,11 @@ export interface ArchiveWriter {
     /**
      * Makes the archive visible, then its record.
      *
-     * @param describe makes the record, of the archive's version: null for a file, and in a bucket without versions
+     * @param record the record but for the archive's version, which is null for a file, and in a bucket without versions
      * @param crc32 CRC-32 of the whole archive
      * @returns the record; undefined when another export has replaced the archive, whose record is then not written
      */
-    commit(describe: (versionId: string | null) => ExportRecord, crc32: number): Promise<ExportRecord | undefined>;
+    commit(record: ExportRecord, crc32: number): Promise<ExportRecord | undefined>;
     /** Takes back what was written. Called after a failure of anything, `commit` included; no write is under way. */
     abort(): Promise<void>;
 }

@@ -42,7 +42,7 @@ async function begin(path: string): Promise<ArchiveWriter> {
 
     return {
         write: (part, bytes) => orRefuse(writeAll(file, bytes, part.offset)),
-        commit: (describe) => orRefuse(finish(describe(null))),
+        commit: (record) => orRefuse(finish(record)),
         async abort() {
             await file.close().catch(() => undefined);
             await rm(partial, { force: true });

@@ -62,7 +62,7 @@ export function statusOf(error: unknown): number | undefined {
 }
 
 /** Whether an error of the SDK has one of these names. */
-export function isNamed(error: unknown, ...names: string[]): boolean {
+function isNamed(error: unknown, ...names: string[]): boolean {
     return error instanceof Error && names.includes(error.name);
 }
 

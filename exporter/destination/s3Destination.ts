@@ -5,6 +5,7 @@ import {
     CreateMultipartUploadCommand,
     GetObjectCommand,
     HeadObjectCommand,
+    type HeadObjectCommandOutput,
     ListMultipartUploadsCommand,
     PutObjectCommand,
     UploadPartCommand,
@@ -16,7 +17,7 @@ import { recordKey } from "../../contract/keys";
 import { asExportError, ExportError, messageOf } from "../../contract/errors";
 import { type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
 import { retry, type RetryPolicy } from "../network/retry";
-import { createS3Client, isNamed, s3Error, statusOf } from "./s3Client";
+import { createS3Client, s3Error, statusOf } from "./s3Client";
 
 /** An object and how to write it. */
 export interface S3DestinationOptions {
@@ -33,30 +34,26 @@ export interface S3DestinationOptions {
 }
 
 /** Which archive an object is: by its version, or in a bucket without versions by its ETag. */
-interface ArchiveIdentity {
-    readonly versionId: string | null;
-    readonly eTag: string | undefined;
-}
+type ArchiveIdentity = Pick<HeadObjectCommandOutput, "VersionId" | "ETag">;
 
-function identityOf(answer: { VersionId?: string | undefined; ETag?: string | undefined }): ArchiveIdentity {
-    return { versionId: answer.VersionId ?? null, eTag: answer.ETag };
-}
-
-type Metadata = Readonly<Record<string, string>>;
-
-const archiveType = "application/x-tar";
 /** Every turn is lost to a racing export that has got on by one: nobody loses this often. */
 const recordTurns = 50;
+/** Answers to a look at nothing: 403 to a caller who may not know, without s3:ListBucket. */
+const missing = [403, 404];
+/**
+ * Answers to a conditional write: 412 for another ETag or for any, 404 for none, 409 for a write at the same time.
+ * docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+ */
+const lost = [404, 409, 412];
 /** For what has to be done after an abort as well. */
 const never = new AbortController().signal;
 
 /**
- * An object and its record. An archive of more than one part is a multipart upload with a full-object CRC-32, so S3
- * itself refuses to complete an object that is not the archive.
+ * An object and its record. The archive is a multipart upload with a full-object CRC-32, so S3 itself refuses to complete an
+ * object that is not the archive.
  *
- * `image-digest` and `platform` are in the object's metadata. `archive-sha256` is there too for an archive of one
- * part. For a larger one S3 takes metadata only when the upload is created, before the hash is known, and changing
- * it afterwards would copy the object; there the hash is in the record and in the metadata of the record's object.
+ * `image-digest` and `platform` are in the object's metadata. Its hash is in the record and in the metadata of the record's
+ * object: S3 takes metadata when an upload is created, before the hash is known, and changing it later would copy the object.
  *
  * S3 has no transaction over two objects. The archive is written first, then the record, which names the archive's
  * version: so whoever reads both can tell whether they belong together, and the exports that race for a key settle
@@ -73,11 +70,12 @@ export function s3Destination(options: S3DestinationOptions): Destination {
     async function find(): Promise<ExportRecord | undefined> {
         const [head, found] = await Promise.all([headArchive(signal), readRecord(signal)]);
         const record = found?.record;
+        if (head === undefined || record === undefined) return undefined;
         const agree =
-            head?.versionId === record?.archive.versionId &&
-            head?.sizeBytes === record?.archive.sizeBytes &&
-            head?.imageDigest === record?.imageDigest &&
-            head?.platform === record?.platform;
+            (head.VersionId ?? null) === record.archive.versionId &&
+            head.ContentLength === record.archive.sizeBytes &&
+            head.Metadata?.["image-digest"] === record.imageDigest &&
+            head.Metadata["platform"] === record.platform;
         return agree ? record : undefined;
     }
 
@@ -94,75 +92,67 @@ export function s3Destination(options: S3DestinationOptions): Destination {
         });
     }
 
-    /** {@link attempt} of a look; undefined for nothing there, and for a caller who may not know (403 without s3:ListBucket). */
-    function look<T>(what: string, signal: AbortSignal, action: () => Promise<T>): Promise<T | undefined> {
-        return attempt(what, signal, async () => {
-            try {
-                return await action();
-            } catch (error) {
-                if ([403, 404].includes(statusOf(error) ?? 0)) return undefined;
+    /** {@link attempt}, but undefined for an answer with one of these statuses. */
+    function unless<T>(
+        statuses: readonly number[],
+        what: string,
+        signal: AbortSignal,
+        action: () => Promise<T>,
+    ): Promise<T | undefined> {
+        return attempt(what, signal, () =>
+            action().catch((error: unknown) => {
+                if (statuses.includes(statusOf(error) ?? 0)) return undefined;
                 throw error;
-            }
-        });
+            }),
+        );
     }
 
     /** What is at the key. */
     function headArchive(signal: AbortSignal) {
-        return look("looking at", signal, async () => {
-            const command = new HeadObjectCommand({ ...archiveObject, ChecksumMode: "ENABLED" });
-            const head = await client.send(command, { abortSignal: signal });
-            return {
-                ...identityOf(head),
-                imageDigest: head.Metadata?.["image-digest"],
-                platform: head.Metadata?.["platform"],
-                sizeBytes: head.ContentLength,
-                crc32: head.ChecksumCRC32,
-            };
-        });
+        return unless(missing, "looking at", signal, () =>
+            client.send(new HeadObjectCommand({ ...archiveObject, ChecksumMode: "ENABLED" }), { abortSignal: signal }),
+        );
     }
 
     /** The record that is there, undefined when it is none, and its ETag. */
     function readRecord(signal: AbortSignal) {
-        return look("reading the record of", signal, async () => {
+        return unless(missing, "reading the record of", signal, async () => {
             const { Body, ETag } = await client.send(new GetObjectCommand(recordObject), { abortSignal: signal });
             const read = parseRecord((await Body?.transformToString()) ?? "");
-            return { record: "record" in read ? read.record : undefined, eTag: ETag };
+            return { record: "record" in read ? read.record : undefined, ETag };
         });
     }
 
-    /** An archive of one part: kept until its hash is known, then put with it. */
-    function beginSingle(metadata: Metadata): ArchiveWriter {
-        let content = new Uint8Array();
-        const abort = (): Promise<void> => Promise.resolve();
-        return {
-            write: (_part, bytes) => {
-                content = Uint8Array.from(bytes);
-                return Promise.resolve();
-            },
-            commit: (describe, crc) => {
-                const checksum = crc32Base64(crc);
-                const put = async (): Promise<ArchiveIdentity> => {
-                    const command = new PutObjectCommand({
-                        ...archiveObject,
-                        Body: content,
-                        ContentLength: content.length,
-                        ContentType: archiveType,
-                        ChecksumCRC32: checksum,
-                        Metadata: { ...metadata, "archive-sha256": describe(null).archive.sha256 },
-                    });
-                    return identityOf(await client.send(command));
-                };
-                return commit("writing", describe, checksum, put, abort);
-            },
-            abort,
-        };
-    }
-
-    async function beginMultipart(parts: readonly Part[], metadata: Metadata): Promise<ArchiveWriter> {
-        const uploadId = await createUpload(metadata);
-        const upload = { ...archiveObject, UploadId: uploadId };
+    async function begin(
+        parts: readonly Part[],
+        { imageDigest, platform }: Pick<ExportRecord, "imageDigest" | "platform">,
+    ): Promise<ArchiveWriter> {
+        const UploadId = await createUpload({ "image-digest": imageDigest, platform });
+        const upload = { ...archiveObject, UploadId };
         const written = new Map<number, { ETag: string | undefined; ChecksumCRC32: string }>();
-        const abort = (): Promise<void> => abortUpload(uploadId);
+        const abort = (): Promise<void> => abortUpload(UploadId);
+
+        /** Should only the answers be lost, the archive is found at the key. */
+        async function complete(sizeBytes: number, ChecksumCRC32: string): Promise<ArchiveIdentity> {
+            const Parts = parts.map(({ number }) => ({ PartNumber: number, ...written.get(number) }));
+            const whole = { ChecksumCRC32, ChecksumType: "FULL_OBJECT", MpuObjectSize: sizeBytes } as const;
+            try {
+                return await attempt("completing", never, () =>
+                    client.send(
+                        new CompleteMultipartUploadCommand({ ...upload, ...whole, MultipartUpload: { Parts } }),
+                    ),
+                );
+            } catch (error) {
+                const head = await headArchive(never).catch(() => undefined);
+                const isThere =
+                    head?.ChecksumCRC32 === ChecksumCRC32 && head.Metadata?.["image-digest"] === imageDigest;
+                if (!isThere) throw error;
+                // There is no upload, unless what was found is older; and what counts is the archive.
+                await abort().catch(() => undefined);
+                return head;
+            }
+        }
+
         return {
             write: async ({ number: PartNumber }, bytes, crc) => {
                 const ChecksumCRC32 = crc32Base64(crc);
@@ -173,32 +163,22 @@ export function s3Destination(options: S3DestinationOptions): Destination {
                     written.set(PartNumber, { ETag, ChecksumCRC32 });
                 });
             },
-            commit: (describe, crc) => {
-                const checksum = crc32Base64(crc);
-                const complete = async (): Promise<ArchiveIdentity> => {
-                    const command = new CompleteMultipartUploadCommand({
-                        ...upload,
-                        ChecksumCRC32: checksum,
-                        ChecksumType: "FULL_OBJECT",
-                        MpuObjectSize: describe(null).archive.sizeBytes,
-                        MultipartUpload: {
-                            Parts: parts.map(({ number }) => ({ PartNumber: number, ...written.get(number) })),
-                        },
-                    });
-                    return identityOf(await client.send(command));
-                };
-                return commit("completing", describe, checksum, complete, abort);
+            // A signal no longer stops the export: every part is written and verified.
+            commit: async (record, crc) => {
+                const identity = await complete(record.archive.sizeBytes, crc32Base64(crc));
+                const versionId = identity.VersionId ?? null;
+                return writeRecord({ ...record, archive: { ...record.archive, versionId } }, identity);
             },
             abort,
         };
     }
 
-    function createUpload(metadata: Metadata): Promise<string> {
+    function createUpload(metadata: Record<string, string>): Promise<string> {
         return attempt("beginning", signal, async () => {
             const sentAt = Date.now();
             const command = new CreateMultipartUploadCommand({
                 ...archiveObject,
-                ContentType: archiveType,
+                ContentType: "application/x-tar",
                 ChecksumAlgorithm: "CRC32",
                 ChecksumType: "FULL_OBJECT",
                 Metadata: metadata,
@@ -231,35 +211,10 @@ export function s3Destination(options: S3DestinationOptions): Destination {
         }
     }
 
-    async function abortUpload(uploadId: string): Promise<void> {
-        await attempt("aborting the upload of", never, async () => {
-            try {
-                await client.send(new AbortMultipartUploadCommand({ ...archiveObject, UploadId: uploadId }));
-            } catch (error) {
-                if (!isNamed(error, "NoSuchUpload")) throw error;
-            }
-        });
-    }
-
-    /**
-     * Writes the archive's object, then its record. Should only the answers to the first be lost, the archive is found at the key.
-     * A signal no longer stops the export: every part is written and verified.
-     */
-    async function commit(
-        what: string,
-        describe: (versionId: string | null) => ExportRecord,
-        checksum: string,
-        write: () => Promise<ArchiveIdentity>,
-        abort: () => Promise<void>,
-    ): Promise<ExportRecord | undefined> {
-        const identity = await attempt(what, never, write).catch(async (error: unknown) => {
-            const head = await headArchive(never).catch(() => undefined);
-            if (head?.crc32 !== checksum || head.imageDigest !== describe(null).imageDigest) throw error;
-            // There is no upload, unless what was found is older; and what counts is the archive.
-            await abort().catch(() => undefined);
-            return head;
-        });
-        return writeRecord(describe(identity.versionId), identity);
+    async function abortUpload(UploadId: string): Promise<void> {
+        await unless([404], "aborting the upload of", never, () =>
+            client.send(new AbortMultipartUploadCommand({ ...archiveObject, UploadId })),
+        );
     }
 
     /**
@@ -268,10 +223,7 @@ export function s3Destination(options: S3DestinationOptions): Destination {
      *
      * @returns the record; undefined when the archive is no longer at the key, and its successor's record is due
      */
-    async function writeRecord(
-        record: ExportRecord,
-        { versionId, eTag }: ArchiveIdentity,
-    ): Promise<ExportRecord | undefined> {
+    async function writeRecord(record: ExportRecord, archive: ArchiveIdentity): Promise<ExportRecord | undefined> {
         const isSame = (there: { record: ExportRecord | undefined } | undefined): boolean =>
             there?.record !== undefined && recordText(there.record) === recordText(record);
         try {
@@ -283,8 +235,8 @@ export function s3Destination(options: S3DestinationOptions): Destination {
                 if (head === undefined) {
                     throw new ExportError("AccessDenied", "it cannot be seen. The caller needs s3:GetObject there.");
                 }
-                if (head.versionId !== versionId || head.eTag !== eTag) return undefined;
-                const isWritten = await putRecord(record, there?.eTag).catch(async (error: unknown) => {
+                if (head.VersionId !== archive.VersionId || head.ETag !== archive.ETag) return undefined;
+                const isWritten = await putRecord(record, there?.ETag).catch(async (error: unknown) => {
                     if (isSame(await readRecord(never).catch(() => undefined))) return true;
                     throw error;
                 });
@@ -299,35 +251,23 @@ export function s3Destination(options: S3DestinationOptions): Destination {
     }
 
     /** Writes the record if the one that is there still has this ETag, or if none is there; tells whether it has. */
-    function putRecord(record: ExportRecord, eTag: string | undefined): Promise<boolean> {
+    async function putRecord(record: ExportRecord, eTag: string | undefined): Promise<boolean> {
         const body = Buffer.from(recordText(record));
-        return attempt("writing the record of", never, async () => {
-            const command = new PutObjectCommand({
-                ...recordObject,
-                Body: body,
-                ContentType: "application/json",
-                ChecksumCRC32: crc32Base64(crc32(body)),
-                Metadata: recordMetadata(record),
-                ...(eTag === undefined ? { IfNoneMatch: "*" } : { IfMatch: eTag }),
-            });
-            try {
-                await client.send(command);
-                return true;
-            } catch (error) {
-                // docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html: 412 for another ETag or for any, 404
-                // for none, 409 for a write at the same time.
-                if ([404, 409, 412].includes(statusOf(error) ?? 0)) return false;
-                throw error;
-            }
+        const command = new PutObjectCommand({
+            ...recordObject,
+            Body: body,
+            ContentType: "application/json",
+            ChecksumCRC32: crc32Base64(crc32(body)),
+            Metadata: recordMetadata(record),
+            ...(eTag === undefined ? { IfNoneMatch: "*" } : { IfMatch: eTag }),
         });
+        const answer = await unless(lost, "writing the record of", never, () => client.send(command));
+        return answer !== undefined;
     }
 
     return {
         find,
-        begin: async (parts, { imageDigest, platform }) => {
-            const metadata = { "image-digest": imageDigest, platform };
-            return parts.length > 1 ? beginMultipart(parts, metadata) : beginSingle(metadata);
-        },
+        begin,
         close: () => {
             client.destroy();
         },

@@ -38,6 +38,8 @@ export async function startS3(): Promise<FakeS3> {
     const uploads: FakeS3["uploads"] = new Map();
     const requests: FakeS3["requests"] = [];
     let count = 0;
+    /** Uploads and versions so far: two requests that wait at the gate have one `count`. */
+    let made = 0;
 
     const server = await listen((request, response) => {
         const [method, url] = [request.method ?? "", request.url ?? ""];
@@ -174,12 +176,12 @@ export async function startS3(): Promise<FakeS3> {
     }
     /** Keeps an object; returns the headers that tell which one it is. */
     function keep(key: string, headers: Record<string, string>, body: Buffer): Record<string, string> {
-        const identity = { etag: etagOf(body), ...(store.versioned && { "x-amz-version-id": `version-${count}` }) };
+        const identity = { etag: etagOf(body), ...(store.versioned && { "x-amz-version-id": `version-${++made}` }) };
         objects.set(key, { body, headers: { ...kept(headers, body), ...identity } });
         return identity;
     }
     function createUpload(key: string, headers: Record<string, string>): Answer {
-        const id = `upload-${count}`;
+        const id = `upload-${++made}`;
         uploads.set(id, { key, initiated: new Date(), headers, parts: new Map() });
         return answer(
             200,
