@@ -192,7 +192,7 @@ function referenceOf(image: string, env: NodeJS.ProcessEnv): ImageReference {
     if (isDigest(digest)) return { ...reference, digest };
     throw new ExportError(
         "InvalidInput",
-        `${digestVariable} is "${digest}": expected sha256: and 64 hexadecimal digits, or nothing.`,
+        `${digestVariable} is "${env[digestVariable] ?? ""}": expected sha256: and 64 hexadecimal digits, or nothing.`,
     );
 }
 
