@@ -1,5 +1,5 @@
 /** Archives in S3: which object a KEY means, what its record says, and its bytes, in order and over many connections. */
-import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
+import { S3 } from "@aws-sdk/client-s3";
 
 import { partitionOf } from "../contract/aws";
 import { messageOf } from "../contract/errors";
@@ -78,7 +78,7 @@ export async function findNewest(context: Context, place: ObjectPlace) {
 async function fetchRecord(context: Context, place: ObjectPlace): Promise<ExportRecord | undefined> {
     const key = recordKey(place.key);
     const text = await ask({ ...place, key }, context, async (s3) => {
-        const { Body } = await s3.send(new GetObjectCommand({ Bucket: place.bucket, Key: key }));
+        const { Body } = await s3.getObject({ Bucket: place.bucket, Key: key });
         return Body?.transformToString();
     });
     return text === undefined ? undefined : readRecord(text, uriOf({ ...place, key }));
@@ -91,9 +91,8 @@ async function headObject(
     versionId?: string,
 ): Promise<ObjectVersion | undefined> {
     return ask(place, context, async (s3) => {
-        const { bucket: Bucket, key: Key } = place;
-        const head = await s3.send(new HeadObjectCommand({ Bucket, Key, VersionId: versionId }));
-        const { VersionId = null, ETag = "", ContentLength = 0 } = head;
+        const asked = { Bucket: place.bucket, Key: place.key, VersionId: versionId };
+        const { VersionId = null, ETag = "", ContentLength = 0 } = await s3.headObject(asked);
         // What was there before the bucket had versions is its version "null".
         return { ...place, versionId: VersionId === "null" ? null : VersionId, eTag: ETag, sizeBytes: ContentLength };
     });
@@ -184,14 +183,14 @@ async function readPart(context: Context, object: ObjectVersion, offset: number,
     const part = Buffer.allocUnsafe(length);
     let filled = 0;
     const isRead = await ask(object, context, async (s3) => {
-        const request = new GetObjectCommand({
+        const asked = {
             Bucket: object.bucket,
             Key: object.key,
             VersionId: object.versionId ?? undefined,
             IfMatch: object.eTag,
             Range: `bytes=${offset + filled}-${offset + length - 1}`,
-        });
-        const { Body } = await s3.send(request, { abortSignal: context.signal });
+        };
+        const { Body } = await s3.getObject(asked, { abortSignal: context.signal });
         for await (const chunk of Body as AsyncIterable<Uint8Array>) {
             part.set(chunk.subarray(0, length - filled), filled);
             filled += Math.min(chunk.length, length - filled);
@@ -209,30 +208,26 @@ async function readPart(context: Context, object: ObjectVersion, offset: number,
  *
  * @returns undefined where there is no such object
  */
-async function ask<T>(
-    place: ObjectPlace,
-    context: Context,
-    action: (s3: S3Client) => Promise<T>,
-): Promise<T | undefined> {
+async function ask<T>(place: ObjectPlace, context: Context, action: (s3: S3) => Promise<T>): Promise<T | undefined> {
     const { bucket, key, region } = place;
     const partition = partitionOf(region ?? context.env["AWS_REGION"] ?? "") ?? "aws";
     const arn = `arn:${partition}:s3:::${bucket}/${key}`;
-    const unlessMissing = async (s3: S3Client): Promise<T | undefined> =>
+    const unlessMissing = async (s3: S3): Promise<T | undefined> =>
         action(s3).catch(async (error: unknown) => {
             const isGone = statusOf(error) === 404 && codeOf(error) !== "NoSuchBucket";
             if (isGone || (isDenied(error) && (await isMissing(s3, place)))) return undefined;
             throw error;
         });
-    return call(context, S3Client, arn, unlessMissing, region);
+    return call(context, S3, arn, unlessMissing, region);
 }
 
 /**
  * Whether a listing shows that there is no such object. S3 refuses to read what does not exist, instead of saying so, to
  * whoever may list only what is under a prefix: docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
  */
-async function isMissing(s3: S3Client, { bucket, key }: ObjectPlace): Promise<boolean> {
+async function isMissing(s3: S3, { bucket, key }: ObjectPlace): Promise<boolean> {
     // The key itself is the first of all that begin with it.
-    return s3.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 })).then(
+    return s3.listObjectsV2({ Bucket: bucket, Prefix: key, MaxKeys: 1 }).then(
         ({ Contents }) => Contents?.[0]?.Key !== key,
         () => false, // that reading was refused is what counts
     );

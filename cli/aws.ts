@@ -22,16 +22,15 @@ export async function call<Client, T>(
     action: (client: Client) => Promise<T>,
     region = regionOf(arn),
 ): Promise<T> {
-    let hasRenewed = false;
+    let isRenewed = false;
     for (let attempt = 1; ; attempt++) {
         context.signal.throwIfAborted();
         try {
-            return await action(context.aws.client(type, region));
+            return await action(context.client(type, region, isRenewed));
         } catch (error) {
             context.signal.throwIfAborted();
-            if (isExpired(error) && !hasRenewed) {
-                hasRenewed = true;
-                context.aws.renew();
+            if (isExpired(error) && !isRenewed) {
+                isRenewed = true;
             } else if (isPassing(error) && attempt < attempts) {
                 const ceiling = Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1));
                 await context.sleep(context.random() * ceiling, context.signal);

@@ -1,9 +1,9 @@
 /** The build of an execution: how far it is, by CodeBuild's phases and by what it writes to its log. */
-import { CloudWatchLogsClient, paginateGetLogEvents } from "@aws-sdk/client-cloudwatch-logs";
-import { BatchGetBuildsCommand, CodeBuildClient, type LogsLocation } from "@aws-sdk/client-codebuild";
-import { type HistoryEvent, paginateGetExecutionHistory, SFNClient } from "@aws-sdk/client-sfn";
+import { CloudWatchLogs, type OutputLogEvent, paginateGetLogEvents } from "@aws-sdk/client-cloudwatch-logs";
+import { CodeBuild, type LogsLocation } from "@aws-sdk/client-codebuild";
+import { type HistoryEvent, SFN } from "@aws-sdk/client-sfn";
 
-import { parseProgress, parseStep, type Progress } from "../contract/progress";
+import { parseProgress, parseStep } from "../contract/progress";
 import { call } from "./aws";
 import type { Context } from "./context";
 import { codeOf } from "./failure";
@@ -36,44 +36,37 @@ export class BuildFollower {
         this.arn ??= await this.find();
         if (this.arn === undefined) return [];
         const [, id = ""] = this.arn.split(":build/");
-        const { builds: [build] = [] } = await call(this.context, CodeBuildClient, this.arn, (codebuild) =>
-            codebuild.send(new BatchGetBuildsCommand({ ids: [id] })),
+        const { builds: [build] = [] } = await call(this.context, CodeBuild, this.arn, (codebuild) =>
+            codebuild.batchGetBuilds({ ids: [id] }),
         );
         const lines = await this.read(this.arn, build?.logs);
-        this.logged = followLog(this.logged, lines);
+        this.logged = lines.map(stageOfLine).findLast((stage) => stage !== undefined) ?? this.logged;
         this.stage = stageOfBuild(build?.currentPhase, this.logged);
         return lines;
     }
 
     private async find(): Promise<string | undefined> {
-        const { context, executionArn } = this;
-        return call(context, SFNClient, executionArn, async (client) => {
-            // From the end: the build is what a running execution waits for, and its last event.
-            const pages = paginateGetExecutionHistory({ client }, { executionArn, reverseOrder: true });
-            for await (const { events = [] } of pages) {
-                context.signal.throwIfAborted();
-                const arn = events.map(startedBuild).find((each) => each !== undefined);
-                if (arn !== undefined) return arn;
-            }
-            return undefined;
-        });
+        const { executionArn } = this;
+        // The last 100 events: the build is what a running execution waits for, and a few states come after it.
+        const { events = [] } = await call(this.context, SFN, executionArn, (sfn) =>
+            sfn.getExecutionHistory({ executionArn, reverseOrder: true }),
+        );
+        return events.map(startedBuild).find((arn) => arn !== undefined);
     }
 
     private async read(buildArn: string, log: LogsLocation = {}): Promise<readonly string[]> {
-        const { groupName: logGroupName, streamName: logStreamName } = log;
+        const { groupName: logGroupName, streamName: logStreamName, cloudWatchLogsArn = buildArn } = log;
         if (logStreamName === undefined) return [];
-        const place = buildArn.replace(/:codebuild:/, ":logs:").replace(/:build\/.*$/, "");
-        const arn = `${place}:log-group:${logGroupName}:log-stream:${logStreamName}`;
-        const messages: string[] = [];
+        const lines: string[] = [];
         try {
-            await call(this.context, CloudWatchLogsClient, arn, async (client) => {
+            await call(this.context, CloudWatchLogs, cloudWatchLogsArn, async (client) => {
                 // At the end of a stream the token stays the same:
                 // docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
                 const from = { client, startingToken: this.nextToken, stopOnSameToken: true };
                 const pages = paginateGetLogEvents(from, { logGroupName, logStreamName, startFromHead: true });
                 for await (const { events = [], nextForwardToken } of pages) {
                     this.context.signal.throwIfAborted();
-                    messages.push(...events.map(({ message = "" }) => message.replace(/\r?\n$/, "")));
+                    lines.push(...events.flatMap(linesOf));
                     this.nextToken = nextForwardToken ?? this.nextToken;
                 }
             });
@@ -81,8 +74,7 @@ export class BuildFollower {
             // CodeBuild names the stream before it creates it.
             if (codeOf(error) !== "ResourceNotFoundException") throw error;
         }
-        // A progress bar returns to the beginning of its line.
-        return messages.flatMap((message) => message.split(/\r?\n|\r/));
+        return lines;
     }
 }
 
@@ -90,6 +82,11 @@ export class BuildFollower {
 function startedBuild({ taskSubmittedEventDetails: submitted }: HistoryEvent): string | undefined {
     if (submitted?.resourceType !== "codebuild") return undefined;
     return /arn:[\w-]+:codebuild:[\w-]+:\d{12}:build\/[\w-]+:[\w-]+/.exec(submitted.output ?? "")?.[0];
+}
+
+/** A progress bar returns to the beginning of its line. */
+function linesOf({ message = "" }: OutputLogEvent): string[] {
+    return message.replace(/\r?\n$/, "").split(/\r?\n|\r/);
 }
 
 /**
@@ -101,17 +98,13 @@ export function stageOfBuild(phase = "BUILD", logged: Stage | undefined): Stage 
     return (name === "build" ? logged : undefined) ?? { name, text: name };
 }
 
-/** The stage after further lines of the log. */
-export function followLog(stage: Stage | undefined, lines: readonly string[]): Stage | undefined {
-    return lines.reduce((last, line) => {
-        const name = parseStep(line);
-        const progress = parseProgress(line);
-        if (name !== undefined) return { name, text: name };
-        return progress ? { name: "export", text: progressText(progress) } : last;
-    }, stage);
-}
-
-function progressText({ writtenBytes, totalBytes, seconds }: Progress): string {
+/** The stage that a line of the log tells; undefined for most lines. */
+export function stageOfLine(line: string): Stage | undefined {
+    const step = parseStep(line);
+    if (step !== undefined) return { name: step, text: step };
+    const progress = parseProgress(line);
+    if (progress === undefined) return undefined;
+    const { writtenBytes, totalBytes, seconds } = progress;
     const rate = seconds === 0 ? "" : `, ${formatBytes(writtenBytes / seconds)}/s`;
-    return `export: ${partText(writtenBytes, totalBytes)}${rate}`;
+    return { name: "export", text: `export: ${partText(writtenBytes, totalBytes)}${rate}` };
 }

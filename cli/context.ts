@@ -31,14 +31,6 @@ export type ClientClass<Client> = new (configuration: {
     readonly forcePathStyle: boolean;
 }) => Client;
 
-/** Gives clients. */
-export interface AwsClients {
-    /** @param region By default the environment's, as for every tool of AWS. */
-    readonly client: <Client>(type: ClientClass<Client>, region?: string) => Client;
-    /** Forgets all clients and the credentials that they hold: the next ones read them again. */
-    readonly renew: () => void;
-}
-
 /** All that a command touches. */
 export interface Context {
     /** For results. */
@@ -60,7 +52,13 @@ export interface Context {
      * @returns the answer without spaces around; empty where none was given
      */
     readonly ask: ((question: string) => Promise<string>) | undefined;
-    readonly aws: AwsClients;
+    /**
+     * Gives a client, the same one as before.
+     *
+     * @param region By default the environment's, as for every tool of AWS.
+     * @param isRenewed Whether it is another one than before, which reads the credentials again.
+     */
+    readonly client: <Client>(type: ClientClass<Client>, region?: string, isRenewed?: boolean) => Client;
     /** Runs a program to its end. Rejects as `execFile` of Node does, where it failed and where there is no such program. */
     readonly runProgram: (command: string, args: readonly string[]) => Promise<{ readonly stdout: string }>;
 }
@@ -86,7 +84,7 @@ export function processContext(root: string): Context {
         random: Math.random,
         signal,
         ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
-        aws: environmentClients(),
+        client: environmentClients(),
         runProgram: async (command, args) => {
             const running = promisify(execFile)(command, args, { cwd: root, signal, maxBuffer: Infinity });
             running.child.stdin?.end();
@@ -98,30 +96,22 @@ export function processContext(root: string): Context {
 }
 
 /** Clients with the credentials of the environment: variables, profile, SSO, role of the machine. */
-function environmentClients(): AwsClients {
-    const regions = new Map<string | undefined, Map<unknown, unknown>>();
-    return {
-        client: <Client>(type: ClientClass<Client>, region?: string) => {
-            const clients = regions.get(region) ?? new Map<unknown, unknown>();
-            const client = (clients.get(type) as Client | undefined) ?? createClient(type, region);
-            regions.set(region, clients.set(type, client));
-            return client;
-        },
-        renew: () => {
-            regions.clear();
-        },
+function environmentClients(): Context["client"] {
+    const last = new Map<unknown, { readonly region: string | undefined; readonly client: unknown }>();
+    return <Client>(type: ClientClass<Client>, region?: string, isRenewed = false) => {
+        const known = last.get(type);
+        if (known !== undefined && known.region === region && !isRenewed) return known.client as Client;
+        const client = new type({
+            ...(region !== undefined && { region }),
+            maxAttempts: 4,
+            // A connection without a byte for so long is stalled.
+            requestHandler: { socketTimeout: 30_000 },
+            // An emulator or another store has no host name for each bucket.
+            forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
+        });
+        last.set(type, { region, client });
+        return client;
     };
-}
-
-function createClient<Client>(type: ClientClass<Client>, region: string | undefined): Client {
-    return new type({
-        ...(region !== undefined && { region }),
-        maxAttempts: 4,
-        // A connection without a byte for so long is stalled.
-        requestHandler: { socketTimeout: 30_000 },
-        // An emulator or another store has no host name for each bucket.
-        forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
-    });
 }
 
 function stopSignal(): AbortSignal {

@@ -1,11 +1,5 @@
 /** Follows an execution to its end, with few calls: Step Functions for its state, CodeBuild and the log for how far it is. */
-import {
-    DescribeExecutionCommand,
-    type DescribeExecutionCommandOutput,
-    SFNClient,
-    StartExecutionCommand,
-    StopExecutionCommand,
-} from "@aws-sdk/client-sfn";
+import { type DescribeExecutionCommandOutput, SFN } from "@aws-sdk/client-sfn";
 
 import { messageOf } from "../contract/errors";
 import { call } from "./aws";
@@ -19,7 +13,7 @@ const firstPollMs = 1000;
 const slowestPollMs = 5000;
 
 /** What Step Functions knows of an execution. */
-export type Execution = DescribeExecutionCommandOutput & { readonly executionArn: string };
+export type Execution = DescribeExecutionCommandOutput;
 
 /**
  * Starts an execution.
@@ -33,18 +27,14 @@ export async function startExecution(
     name: string,
     input: object,
 ): Promise<string> {
-    const { executionArn = "" } = await call(context, SFNClient, stateMachineArn, (sfn) =>
-        sfn.send(new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(input) })),
-    );
+    const execution = { stateMachineArn, name, input: JSON.stringify(input) };
+    const { executionArn = "" } = await call(context, SFN, stateMachineArn, (sfn) => sfn.startExecution(execution));
     return executionArn;
 }
 
 /** Asks Step Functions. */
 export async function describeExecution(context: Context, executionArn: string): Promise<Execution> {
-    const answer = await call(context, SFNClient, executionArn, (sfn) =>
-        sfn.send(new DescribeExecutionCommand({ executionArn })),
-    );
-    return { ...answer, executionArn };
+    return call(context, SFN, executionArn, (sfn) => sfn.describeExecution({ executionArn }));
 }
 
 /**
@@ -140,7 +130,5 @@ async function askToStop(context: Context, executionArn: string, { by }: Interru
 /** Stops an execution, and with it its build. */
 export async function stopExecution(context: Context, executionArn: string): Promise<void> {
     const cause = "Stopped with the command line of image-export.";
-    await call(context, SFNClient, executionArn, (sfn) =>
-        sfn.send(new StopExecutionCommand({ executionArn, error: "Stopped", cause })),
-    );
+    await call(context, SFN, executionArn, (sfn) => sfn.stopExecution({ executionArn, error: "Stopped", cause }));
 }

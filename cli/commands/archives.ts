@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import * as path from "node:path";
 
-import { GetObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { GetObjectCommand, S3 } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import { recordKey } from "../../contract/keys";
@@ -93,10 +93,10 @@ interface UrlOptions extends StackOptions, Flags<"json"> {
 
 /** `image-export url KEY` */
 export async function url(given: string, options: UrlOptions, context: Context): Promise<void> {
-    const { stdout, stderr, now, aws } = context;
+    const { stdout, stderr, now } = context;
     const { object, record } = await findArchive(given, options, context);
     const { bucket, key, versionId, region } = object;
-    const client = aws.client(S3Client, region);
+    const client = context.client(S3, region);
     const request = new GetObjectCommand({
         Bucket: bucket,
         Key: key,

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 
-import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { DescribeMapRunCommand, ListMapRunsCommand, type MapRunItemCounts, SFNClient } from "@aws-sdk/client-sfn";
+import { S3 } from "@aws-sdk/client-s3";
+import { type MapRunItemCounts, SFN } from "@aws-sdk/client-sfn";
 
 import { messageOf } from "../../contract/errors";
 import { manifestPrefix } from "../../contract/keys";
@@ -28,9 +28,8 @@ export async function batch(
     const { batchStateMachineArn, artifactBucketName: bucket } = await findOutputs(options, context);
     const name = randomUUID();
     const key = `${manifestPrefix}${name}.json`;
-    await call(context, S3Client, batchStateMachineArn, (s3) =>
-        s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: JSON.stringify(requests) })),
-    );
+    const manifest = { Bucket: bucket, Key: key, Body: JSON.stringify(requests) };
+    await call(context, S3, batchStateMachineArn, (s3) => s3.putObject(manifest));
     const executionArn = await startExecution(context, batchStateMachineArn, name, {
         manifest: { bucket, key },
         ...(options.allowFailures === true && { allowFailures: true }),
@@ -60,10 +59,10 @@ async function followBatch(context: Context, executionArn: string, total: number
     const first = `${total} images`;
     let mapRunArn: string | undefined;
     return poll(context, executionArn, first, () =>
-        call(context, SFNClient, executionArn, async (sfn) => {
-            mapRunArn ??= (await sfn.send(new ListMapRunsCommand({ executionArn }))).mapRuns?.[0]?.mapRunArn;
+        call(context, SFN, executionArn, async (sfn) => {
+            mapRunArn ??= (await sfn.listMapRuns({ executionArn })).mapRuns?.[0]?.mapRunArn;
             if (mapRunArn === undefined) return { name: first, text: first };
-            const { itemCounts } = await sfn.send(new DescribeMapRunCommand({ mapRunArn }));
+            const { itemCounts } = await sfn.describeMapRun({ mapRunArn });
             const text = itemCounts === undefined ? first : countsText(itemCounts);
             return { name: text, text };
         }),
@@ -85,8 +84,8 @@ async function failedImages(context: Context, execution: Execution) {
     const results = resultsOf(execution);
     if (results === undefined) return [];
     const read = async (Key: string): Promise<string> =>
-        call(context, S3Client, execution.executionArn, async (s3) => {
-            const { Body } = await s3.send(new GetObjectCommand({ Bucket: results.bucket, Key }));
+        call(context, S3, execution.executionArn ?? "", async (s3) => {
+            const { Body } = await s3.getObject({ Bucket: results.bucket, Key });
             return (await Body?.transformToString()) ?? "";
         });
     const { ResultFiles } = JSON.parse(await read(results.key)) as {

@@ -1,7 +1,7 @@
-import { BatchGetBuildsCommand, CodeBuildClient } from "@aws-sdk/client-codebuild";
-import { GetObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
-import { ListExecutionsCommand, SFNClient } from "@aws-sdk/client-sfn";
-import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
+import { CodeBuild } from "@aws-sdk/client-codebuild";
+import { S3 } from "@aws-sdk/client-s3";
+import { SFN } from "@aws-sdk/client-sfn";
+import { STS } from "@aws-sdk/client-sts";
 
 import { regionOf } from "../aws";
 import { type ClientClass, type Context, exitCodes, type Flags } from "../context";
@@ -53,39 +53,34 @@ function probesOf(context: Context, options: StackOptions): Probe[] {
         async (): Promise<string | undefined> => {
             const outputs = await known;
             if (outputs === undefined) return undefined;
-            const client = context.aws.client(type, regionOf(outputs.stateMachineArn));
+            const client = context.client(type, regionOf(outputs.stateMachineArn));
             return (await action(client, outputs)) && "allowed";
         };
     return [
-        [
-            "AWS credentials",
-            async () => (await context.aws.client(STSClient).send(new GetCallerIdentityCommand({}))).Arn,
-        ],
+        ["AWS credentials", async () => (await context.client(STS).getCallerIdentity({})).Arn],
         ["stack", async () => (await stack).stateMachineArn],
         // It would start an export; the same policy allows both.
         ["states:StartExecution", () => Promise.resolve(undefined)],
         [
             "states:ListExecutions",
-            attempt(SFNClient, (sfn, { stateMachineArn }) =>
-                sfn.send(new ListExecutionsCommand({ stateMachineArn, maxResults: 1 })),
-            ),
+            attempt(SFN, (sfn, { stateMachineArn }) => sfn.listExecutions({ stateMachineArn, maxResults: 1 })),
         ],
         [
             "codebuild:BatchGetBuilds",
             // No build has this id; the answer says so to whoever may ask.
-            attempt(CodeBuildClient, (codebuild, { buildProjectName: name }) => {
+            attempt(CodeBuild, (codebuild, { buildProjectName: name }) => {
                 const ids = [`${name}:00000000-0000-0000-0000-000000000000`];
-                return name === undefined ? undefined : codebuild.send(new BatchGetBuildsCommand({ ids }));
+                return name === undefined ? undefined : codebuild.batchGetBuilds({ ids });
             }),
         ],
         [
             "reading of archives",
-            attempt(S3Client, async (s3, { artifactBucketName: Bucket, artifactPrefix: Prefix }) => {
+            attempt(S3, async (s3, { artifactBucketName: Bucket, artifactPrefix: Prefix }) => {
                 if (Bucket === undefined) return undefined;
-                const { Contents } = await s3.send(new ListObjectsV2Command({ Bucket, Prefix, MaxKeys: 1 }));
+                const { Contents } = await s3.listObjectsV2({ Bucket, Prefix, MaxKeys: 1 });
                 // One byte: it needs the KMS key as well, where there is one.
                 const Range = "bytes=0-0";
-                return Contents?.[0] && s3.send(new GetObjectCommand({ Bucket, Key: Contents[0].Key, Range }));
+                return Contents?.[0] && s3.getObject({ Bucket, Key: Contents[0].Key, Range });
             }),
         ],
     ];

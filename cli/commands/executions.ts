@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 
-import { type ExecutionListItem, type ExecutionStatus, paginateListExecutions, SFNClient } from "@aws-sdk/client-sfn";
+import { type ExecutionListItem, type ExecutionStatus, paginateListExecutions, SFN } from "@aws-sdk/client-sfn";
 
+import { createLimit } from "../../exporter/network/pool";
 import { call } from "../aws";
 import { BuildFollower } from "../build";
 import { type Context, exitCodes, type Flags } from "../context";
@@ -15,7 +16,7 @@ import { formatDuration, formatTime, type Piece, styled, table, writeJson } from
 const failures: readonly ExecutionStatus[] = ["FAILED", "TIMED_OUT", "ABORTED"];
 
 // Each row needs a call of its own for its image. An account may make 15 a second.
-const describedAtATime = 4;
+const describe = createLimit(4);
 const logPollMs = 2000;
 
 interface StartOptions extends StackOptions, Flags<"force" | "json" | "logs" | "wait"> {
@@ -64,7 +65,10 @@ interface ListOptions extends StackOptions, Flags<"failed" | "json"> {
 export async function list(options: ListOptions, context: Context): Promise<void> {
     const sinceMs = context.now() - options.since;
     const { stateMachineArn } = await findStack(options, context);
-    const rows = await describeAll(context, await findExecutions(context, stateMachineArn, sinceMs, options));
+    const found = await findExecutions(context, stateMachineArn, sinceMs, options);
+    const rows = await Promise.all(
+        found.map(({ executionArn = "" }) => describe(() => describeExecution(context, executionArn))),
+    );
     if (options.json === true) {
         writeJson(context.stdout, rows.map(rowValue));
     } else if (rows.length === 0) {
@@ -83,13 +87,10 @@ async function findExecutions(
     sinceMs: number,
     { limit, failed }: ListOptions,
 ): Promise<ExecutionListItem[]> {
-    const found: ExecutionListItem[] = [];
-    let startingToken: string | undefined;
-    return call(context, SFNClient, stateMachineArn, async (client) => {
-        const from = { client, pageSize: 100, startingToken };
-        for await (const { executions = [], nextToken } of paginateListExecutions(from, { stateMachineArn })) {
+    return call(context, SFN, stateMachineArn, async (client) => {
+        const found: ExecutionListItem[] = [];
+        for await (const { executions = [] } of paginateListExecutions({ client }, { stateMachineArn })) {
             context.signal.throwIfAborted();
-            startingToken = nextToken; // after an error that passes it goes on there
             for (const execution of executions) {
                 if ((execution.startDate?.getTime() ?? 0) < sinceMs) return found;
                 const isWanted = failed !== true || failures.includes(execution.status ?? "RUNNING");
@@ -99,16 +100,6 @@ async function findExecutions(
         }
         return found;
     });
-}
-
-async function describeAll(context: Context, executions: readonly ExecutionListItem[]): Promise<Execution[]> {
-    const described: Execution[] = [];
-    for (let first = 0; first < executions.length; first += describedAtATime) {
-        const some = executions.slice(first, first + describedAtATime);
-        const each = some.map(({ executionArn = "" }) => describeExecution(context, executionArn));
-        described.push(...(await Promise.all(each)));
-    }
-    return described;
 }
 
 function rowValue(execution: Execution): object {

@@ -48,6 +48,7 @@ function batch(end: object, refused: readonly string[] = []): AwsAnswer {
             StartExecution: () => ({ executionArn: execution }),
             StopExecution: () => ({}),
             DescribeExecution: () => ({
+                executionArn: execution,
                 startDate: new Date(startTimeMs),
                 ...(seconds < 20 ? { status: "RUNNING" } : { ...end, stopDate: new Date(startTimeMs + 20_000) }),
             }),
@@ -99,7 +100,7 @@ describe("image-export batch", () => {
         const [put, started] = calls;
         assert.deepEqual(
             calls.map(({ service, operation }) => `${service} ${operation}`),
-            ["S3Client PutObject", "SFNClient StartExecution"],
+            ["S3 PutObject", "SFN StartExecution"],
         );
         assert.match(String(put?.input["Key"]), /^batches\/[0-9a-f-]{36}\.json$/);
         assert.deepEqual(

@@ -48,7 +48,7 @@ describe("image-export doctor", () => {
             new Set(["GetCallerIdentity", "ListExecutions", "BatchGetBuilds", "ListObjectsV2", "GetObject"]),
         );
         assert.equal(calls.find(({ operation }) => operation === "GetObject")?.input["Range"], "bytes=0-0");
-        assert.ok(calls.filter(({ service }) => service !== "STSClient").every(({ region }) => region === "eu-west-1"));
+        assert.ok(calls.filter(({ service }) => service !== "STS").every(({ region }) => region === "eu-west-1"));
     });
 
     it("is readable, and names a remedy for what is missing", async () => {

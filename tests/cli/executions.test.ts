@@ -63,7 +63,7 @@ describe("image-export logs", () => {
         const { stdout, calls } = await run({ args: ["logs", executionArn, "-f"], aws: at(0) });
         assert.equal(stdout, `${lines.join("\n")}\n`);
         const asked = calls.find(({ operation }) => operation === "GetLogEvents");
-        assert.deepEqual([asked?.service, asked?.region], ["CloudWatchLogsClient", "eu-west-1"]);
+        assert.deepEqual([asked?.service, asked?.region], ["CloudWatchLogs", "eu-west-1"]);
     });
 
     it("says why there is nothing to print", async () => {

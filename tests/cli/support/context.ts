@@ -94,21 +94,17 @@ export async function run(options: FakeOptions): Promise<FakeRun> {
         random: () => 0.5,
         signal: controller.signal,
         ask: options.ask && ((question) => Promise.resolve(options.ask?.(question) ?? "")),
-        aws: {
-            client: <Client>(type: ClientClass<Client>, region?: string) => {
-                const service = type.name;
-                const send = async (command: { constructor: { name: string }; input: Record<string, unknown> }) => {
-                    const operation = command.constructor.name.replace(/Command$/, "");
-                    calls.push({ service, region, operation, input: { ...command.input } });
-                    if (options.aws === undefined) throw new Error(`unexpected ${service} ${operation}`);
-                    return Promise.resolve(options.aws(operation, command.input, nowMs));
-                };
-                // An instance, as the paginators of the SDK ask for.
-                return Object.assign(Object.create(type.prototype as object) as object, { send }) as Client;
-            },
-            renew: () => {
-                renewals++;
-            },
+        client: <Client>(type: ClientClass<Client>, region?: string, isRenewed?: boolean) => {
+            const service = type.name;
+            if (isRenewed === true) renewals++;
+            const send = async (command: { constructor: { name: string }; input: Record<string, unknown> }) => {
+                const operation = command.constructor.name.replace(/Command$/, "");
+                calls.push({ service, region, operation, input: { ...command.input } });
+                if (options.aws === undefined) throw new Error(`unexpected ${service} ${operation}`);
+                return Promise.resolve(options.aws(operation, command.input, nowMs));
+            };
+            // An instance, as the paginators of the SDK ask for.
+            return Object.assign(Object.create(type.prototype as object) as object, { send }) as Client;
         },
         runProgram: programs(options.runProcess),
     };

@@ -3,6 +3,7 @@ import { awsError, type AwsAnswer, startTimeMs } from "./context";
 
 export const machineArn = "arn:aws:states:eu-west-1:111122223333:stateMachine:export";
 export const executionArn = "arn:aws:states:eu-west-1:111122223333:execution:export:run";
+const logArn = "arn:aws:logs:eu-west-1:111122223333:log-group:group:log-stream:0b5c";
 export const buildArn = "arn:aws:codebuild:eu-west-1:111122223333:build/project:0b5c";
 
 /** What an export that succeeded puts out. */
@@ -57,6 +58,7 @@ export function fakeExport(timeline: readonly Moment[], refused: readonly string
     const described = () => {
         const { output, ...end } = last("end") ?? { status: "RUNNING" };
         return {
+            executionArn,
             startDate: new Date(startTimeMs),
             stopDate: end.status === "RUNNING" ? undefined : new Date(startTimeMs + (timeline.at(-1)?.at ?? 0) * 1000),
             input: "{}",
@@ -86,7 +88,7 @@ export function fakeExport(timeline: readonly Moment[], refused: readonly string
             builds: [
                 {
                     currentPhase: last("phase"),
-                    logs: { groupName: "group", streamName: "0b5c", deepLink: "https://log" },
+                    logs: { groupName: "group", streamName: "0b5c", cloudWatchLogsArn: logArn },
                 },
             ],
         }),

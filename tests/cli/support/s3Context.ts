@@ -1,5 +1,5 @@
 /** The command line with a clock of its own, and an S3 over HTTP that can be told to fail. */
-import { S3Client } from "@aws-sdk/client-s3";
+import { S3 } from "@aws-sdk/client-s3";
 
 import { type ClientClass, type Context, Interruption } from "../../../cli/context";
 import { runCommandLine } from "../../../cli/main";
@@ -36,7 +36,7 @@ export function s3Context(options: S3ContextOptions): S3Context {
     const written = { stdout: "", stderr: "" };
     const sleepsMs: number[] = [];
     const controller = new AbortController();
-    const client = new S3Client({
+    const client = new S3({
         region: "us-east-1",
         endpoint: options.s3.origin,
         forcePathStyle: true,
@@ -61,12 +61,9 @@ export function s3Context(options: S3ContextOptions): S3Context {
         random: () => 0.5,
         signal: controller.signal,
         ask: undefined,
-        aws: {
-            client: <Client>(type: ClientClass<Client>) => {
-                if (type.name !== "S3Client") throw new Error(`unexpected ${type.name}`);
-                return client as Client;
-            },
-            renew: () => undefined,
+        client: <Client>(type: ClientClass<Client>) => {
+            if (type.name !== "S3") throw new Error(`unexpected ${type.name}`);
+            return client as Client;
         },
         runProgram: programs(options.runProcess),
     };
