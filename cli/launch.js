@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * Starts the command line. It is TypeScript, which takes a second to compile: on first use it is bundled to
- * dist/cli/HASH/, and again whenever its sources or its locked dependencies have changed. The hash is of all their
- * contents, which takes a few milliseconds; what has been bundled starts at once.
+ * Starts the command line. It is TypeScript, which takes a second to compile: on first use it is bundled to dist/cli/, and again
+ * whenever its sources or its locked dependencies have changed. The first line of the bundle is a hash of all their contents,
+ * which takes a few milliseconds; what has been bundled starts at once.
  */
 "use strict";
 const { createHash } = require("node:crypto");
@@ -12,16 +12,17 @@ const path = require("node:path");
 
 const root = path.resolve(__dirname, "..");
 const dist = path.join(root, "dist", "cli");
+const bundle = path.join(dist, "imageExport.js");
 
 async function main() {
     if (Number(process.versions.node.split(".")[0]) < 22) {
         throw new Error(`Node ${process.versions.node} is too old: image-export needs Node 22 or later.`);
     }
-    const folder = path.join(dist, hashOfSources());
-    if (!fs.existsSync(folder)) bundle(folder);
+    const firstLine = `// ${hashOfSources()}\n`;
+    if (!fs.existsSync(bundle) || !fs.readFileSync(bundle, "utf8").startsWith(firstLine)) makeBundle(firstLine);
     // Keeps what V8 has compiled, beside the bundle (Node 22.1 and later).
     enableCompileCache?.(path.join(dist, "compileCache"));
-    return require(path.join(folder, "imageExport.js")).main(process.argv.slice(2), root);
+    return require(bundle).main(process.argv.slice(2), root);
 }
 
 /** Of the rooms that the bundle is made of, and of the lock file, which stands for node_modules. */
@@ -34,17 +35,18 @@ function hashOfSources() {
     for (const file of [...files, "package-lock.json"]) {
         hash.update(`${file}\0`).update(fs.readFileSync(path.join(root, file)));
     }
-    return hash.digest("hex").slice(0, 16);
+    return hash.digest("hex");
 }
 
 /** Writes the bundle beside its place and moves it there: whoever starts at the same time finds it whole or not at all. */
-function bundle(folder) {
-    const draft = `${folder}.${process.pid}`;
+function makeBundle(firstLine) {
+    const draft = `${bundle}.${process.pid}`;
     try {
         require("esbuild").buildSync({
             absWorkingDir: root,
-            entryPoints: { imageExport: "cli/main.ts" },
-            outdir: draft,
+            entryPoints: ["cli/main.ts"],
+            outfile: draft,
+            banner: { js: firstLine.trim() },
             bundle: true,
             platform: "node",
             target: "node22",
@@ -57,18 +59,12 @@ function bundle(folder) {
             legalComments: "none",
             logLevel: "silent",
         });
-        fs.renameSync(draft, folder);
+        fs.renameSync(draft, bundle);
     } catch (error) {
-        fs.rmSync(draft, { recursive: true, force: true });
-        if (fs.existsSync(folder)) return;
+        fs.rmSync(draft, { force: true });
         const next = error.code === "MODULE_NOT_FOUND" ? "\nInstall what it needs: npm ci" : "";
         const message = `The command line could not be bundled to ${dist}: ${error.message}${next}`;
         throw new Error(message, { cause: error });
-    }
-    // Bundles of other sources go: who runs one of them has read it as a whole. Not drafts, and not what V8 has compiled.
-    for (const name of fs.readdirSync(dist)) {
-        if (!/^[0-9a-f]{16}$/.test(name) || name === path.basename(folder)) continue;
-        fs.rmSync(path.join(dist, name), { recursive: true, force: true, maxRetries: 3 });
     }
 }
 
