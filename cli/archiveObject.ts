@@ -2,7 +2,6 @@
 import { S3 } from "@aws-sdk/client-s3";
 
 import { partitionOf } from "../contract/aws";
-import { messageOf } from "../contract/errors";
 import { recordKey } from "../contract/keys";
 import { type ExportRecord, parseRecord } from "../contract/record";
 import { parseLocation } from "../exporter/destination/destination";
@@ -41,12 +40,8 @@ async function findPlace(given: string, options: StackOptions, context: Context)
 
 /** Reads `s3://BUCKET/KEY`. */
 export function parsePlace(uri: string): ObjectPlace {
-    try {
-        const location = parseLocation(uri);
-        if (location.kind === "s3") return { bucket: location.bucket, key: location.key };
-    } catch (error) {
-        throw usageFailure(messageOf(error));
-    }
+    const place = parseLocation(uri);
+    if (place.kind === "s3") return place;
     throw usageFailure(`"${uri}" is not s3://BUCKET/KEY.`);
 }
 

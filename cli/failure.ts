@@ -1,7 +1,7 @@
 /** Errors as people read them: what happened, AWS's code for it, what it is about, what to do. */
 import type { ExecFileException } from "node:child_process";
 
-import { messageOf } from "../contract/errors";
+import { ExportError, messageOf } from "../contract/errors";
 import { exitCodes } from "./context";
 import { type Output, styled } from "./terminal";
 
@@ -120,11 +120,25 @@ export function codeOf(error: unknown): string {
  */
 export function asFailure(error: unknown, arn?: string): Failure {
     if (error instanceof Failure) return error;
+    if (error instanceof ExportError) return ofExporter(error);
     const code = codeOf(error);
     const said = code === "" ? messageOf(error) : messageOf(error).replace(`${code}: `, "");
     const message = said === "UnknownError" ? `AWS answered with status ${statusOf(error)}.` : said;
     const [, next] = remedies.find(([codes]) => codes.test(code)) ?? [];
     return new Failure(message, { code, arn, next, cause: error });
+}
+
+/** The remedies of contract/errors.ts are for the pipeline; on this machine there is none but the login. */
+function ofExporter(error: ExportError): Failure {
+    return new Failure(error.message, {
+        code: error.name,
+        exitCode: error.name === "InvalidInput" ? exitCodes.usage : exitCodes.failed,
+        next:
+            error.name === "AccessDenied"
+                ? "Log in (docker login HOST, or AWS credentials that may pull from this repository), then repeat the command."
+                : undefined,
+        cause: error,
+    });
 }
 
 /**

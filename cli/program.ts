@@ -7,9 +7,9 @@ import { manifestPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
 import type { Context } from "./context";
 import { version } from "./package.json";
-import { stackVariables } from "./stack";
+import { stateMachineVariable } from "./stack";
 
-const stack = new Option("--stack <NAME>", "Pulumi stack whose outputs say where to look");
+const stack = new Option("--stack <NAME>", "Pulumi stack whose outputs say where to look").conflicts("stateMachine");
 const stateMachine = new Option("--state-machine <ARN>", "state machine of the exports; Pulumi is not needed then");
 const json = new Option("--json", "print the outcome as JSON");
 const noWait = new Option("--no-wait", "only start it, and print its ARN");
@@ -47,8 +47,8 @@ export function createProgram(context: Context, end: (exitCode: number) => void)
             "after",
             `
 Environment:
-  ${stackVariables.stateMachine}  state machine of the exports, instead of --state-machine
-  ${stackVariables.stack}              Pulumi stack, instead of --stack
+  ${stateMachineVariable}  state machine of the exports, instead of --state-machine
+  PULUMI_STACK                    Pulumi stack, instead of --stack, as for every command of Pulumi
   AWS_PROFILE, AWS_REGION, …      credentials and region, as for every tool of AWS
   NO_COLOR                        no colours
 
@@ -122,7 +122,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
     )
         .option("--failed", "only those that failed, timed out or were stopped")
         .addOption(since)
-        .option("--limit <N>", "at most so many, the newest", parseCount(), 20)
+        .option("--limit <N>", "at most so many, the newest", parseCount, 20)
         .addOption(json)
         .action((options) => load.executions().list(options, context));
 
@@ -193,8 +193,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addOption(json)
         .option("--platform <PLATFORM>", "os/arch[/variant], or all for every platform", defaultPlatform)
         .option("--force", "export although the same export is there already")
-        .option("--concurrency <N>", "ranges fetched and parts written at a time (default 8)", parseCount())
-        .option("--memory-mib <N>", "memory for parts under way (default 80)", parseCount(1_000_000))
         .option("--insecure", "plain HTTP to registries that are not on this machine")
         .action((image, destination, options) => load.run().run(image, destination, options, context));
 
@@ -221,11 +219,8 @@ function parseDuration(text: string, atMostDays = 90): number {
     return milliseconds;
 }
 
-/** Reads a whole number from 1 on. */
-function parseCount(most = 1000): (text: string) => number {
-    return (text) => {
-        const count = /^[1-9]\d{0,6}$/.test(text) ? Number(text) : 0;
-        if (count === 0 || count > most) throw new InvalidArgumentError(`Expected a whole number from 1 to ${most}.`);
-        return count;
-    };
+/** Reads a whole number from 1 to 1000. */
+function parseCount(text: string): number {
+    if (/^([1-9]\d{0,2}|1000)$/.test(text)) return Number(text);
+    throw new InvalidArgumentError("Expected a whole number from 1 to 1000.");
 }

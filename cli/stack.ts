@@ -10,28 +10,22 @@ export interface StackOptions {
     readonly stateMachine?: string | undefined;
 }
 
-/** Variables that say the same; an option goes before them. */
-export const stackVariables = { stateMachine: "IMAGE_EXPORT_STATE_MACHINE_ARN", stack: "IMAGE_EXPORT_STACK" } as const;
+/** Variable that says the same as `--state-machine`; an option goes before it. */
+export const stateMachineVariable = "IMAGE_EXPORT_STATE_MACHINE_ARN";
 
 /**
- * Finds the outputs of the stack that was asked for: `--state-machine`, `--stack`, the variables, and else the stack that
+ * Finds the outputs of the stack that was asked for: `--state-machine`, `--stack`, the variable, and else the stack that
  * is selected in Pulumi. Without Pulumi only the state machine's ARN is known.
  */
 export async function findStack(
     { stack, stateMachine }: StackOptions,
     context: Context,
 ): Promise<Partial<StackOutputs> & Pick<StackOutputs, "stateMachineArn">> {
-    if (stack !== undefined && stateMachine !== undefined) {
-        throw usageFailure("Both --stack and --state-machine are given.", "Give one of them.");
-    }
-    const { env } = context;
-    const arn = stateMachine ?? (stack === undefined ? (env[stackVariables.stateMachine] ?? "") : "");
-    if (arn === "" && stateMachine === undefined) {
-        return readOutputs(stack ?? env[stackVariables.stack] ?? "", context);
-    }
+    const arn = stateMachine ?? (stack === undefined ? (context.env[stateMachineVariable] ?? "") : "");
+    if (arn === "" && stateMachine === undefined) return readOutputs(stack, context);
     if (!/^arn:[\w-]+:states:[\w-]+:\d{12}:stateMachine:[^:]+$/.test(arn)) {
         throw usageFailure(
-            `${stateMachine === undefined ? stackVariables.stateMachine : "--state-machine"} is "${arn}": expected arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME.`,
+            `${stateMachine === undefined ? stateMachineVariable : "--state-machine"} is "${arn}": expected arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME.`,
             "The stack's output stateMachineArn has it: pulumi stack output stateMachineArn",
         );
     }
@@ -48,9 +42,9 @@ export async function findOutputs(options: StackOptions, context: Context): Prom
     );
 }
 
-async function readOutputs(stack: string, context: Context): Promise<StackOutputs> {
-    const args = ["stack", "output", "--json", ...(stack === "" ? [] : ["--stack", stack])];
-    const otherwise = `or give --state-machine ARN, or set ${stackVariables.stateMachine}.`;
+async function readOutputs(stack: string | undefined, context: Context): Promise<StackOutputs> {
+    const args = ["stack", "output", "--json", ...(stack === undefined ? [] : ["--stack", stack])];
+    const otherwise = `or give --state-machine ARN, or set ${stateMachineVariable}.`;
     const missing = `It knows the outputs of the stack. Install it (https://www.pulumi.com/docs/install/), ${otherwise}`;
     const failed = `Give the stack with --stack NAME (pulumi stack ls shows them), ${otherwise}`;
     const { stdout } = await context

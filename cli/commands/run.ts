@@ -1,20 +1,13 @@
-import { ExportError } from "../../contract/errors";
 import { exportImage, type ExportOptions } from "../../exporter/exportImage";
-import { type Context, exitCodes } from "../context";
-import { Failure } from "../failure";
+import type { Context, Flags } from "../context";
 import { archiveRows, exportedTitle } from "../result";
 import { block, formatBytes, formatDuration, transferLine, writeJson } from "../terminal";
-
-interface RunOptions extends Pick<ExportOptions, "platform" | "force" | "concurrency" | "insecure"> {
-    readonly memoryMib?: number | undefined;
-    readonly json?: boolean | undefined;
-}
 
 /** `image-export run IMAGE DESTINATION` */
 export async function run(
     image: string,
     destination: string,
-    { json, memoryMib, ...options }: RunOptions,
+    { json, ...options }: Flags<"json"> & Pick<ExportOptions, "platform" | "force" | "insecure">,
     context: Context,
 ): Promise<void> {
     const { stdout, stderr, env, signal } = context;
@@ -25,7 +18,6 @@ export async function run(
             ...options,
             image,
             destination,
-            memoryBytes: memoryMib === undefined ? undefined : memoryMib * 1024 * 1024,
             env,
             signal,
             onProgress: ({ writtenBytes, totalBytes }) => {
@@ -38,7 +30,7 @@ export async function run(
         .catch((error: unknown) => {
             if (signal.aborted) stderr.write(`Nothing was left at ${destination}.\n`);
             signal.throwIfAborted();
-            throw error instanceof ExportError ? explained(error) : error;
+            throw error;
         });
     if (json === true) {
         writeJson(stdout, result);
@@ -57,17 +49,4 @@ export async function run(
             ["took", `${formatDuration(tookMs)}${rate}`],
         ]),
     );
-}
-
-/** The remedies of contract/errors.ts are for the pipeline; here there is none but the login. */
-function explained(error: ExportError): Failure {
-    return new Failure(error.message, {
-        code: error.name,
-        exitCode: error.name === "InvalidInput" ? exitCodes.usage : exitCodes.failed,
-        next:
-            error.name === "AccessDenied"
-                ? "Log in (docker login HOST, or AWS credentials that may pull from this repository), then repeat the command."
-                : undefined,
-        cause: error,
-    });
 }

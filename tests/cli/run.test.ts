@@ -45,7 +45,7 @@ describe("run", () => {
 
     it("exports to S3, with the settings of its environment, and prints JSON", async () => {
         const env = s3.env as Record<string, string>;
-        const options = ["--platform", "linux/amd64", "--concurrency", "2", "--memory-mib", "20", "--json"];
+        const options = ["--platform", "linux/amd64", "--json"];
         const { exitCode, stdout } = await runWithS3({ s3, env }, "run", image, "s3://bucket/a.tar", ...options);
         assert.equal(exitCode, 0);
         const result = JSON.parse(stdout) as Record<string, unknown>;
@@ -84,12 +84,6 @@ describe("run", () => {
             () => [image, file, "--platform", "amd64"],
             2,
             /InvalidInput: "amd64" is not a platform/,
-        ],
-        [
-            "no number",
-            () => [image, file, "--concurrency", "many"],
-            2,
-            /--concurrency <N>.*many.*Expected a whole number from 1/,
         ],
         ["one argument", () => [image], 2, /Missing required argument 'DESTINATION'/],
     ];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 
-import { stackVariables } from "../../cli/stack";
+import { stateMachineVariable } from "../../cli/stack";
 import { run } from "./support/context";
 import { outputs } from "./support/outputs";
 
@@ -28,22 +28,22 @@ async function stop(args: string[], env: Record<string, string> = {}, found: unk
 
 describe("the stack", () => {
     it("is found by --state-machine, without Pulumi", async () => {
-        const { asked, stopped, calls } = await stop(["--state-machine", machine], { [stackVariables.stack]: "x" });
+        const { asked, stopped, calls } = await stop(["--state-machine", machine]);
         assert.deepEqual([asked, stopped], [[], [execution]]);
         // The region is the ARN's, not the environment's.
         assert.equal(calls[0]?.region, "eu-west-1");
     });
 
-    it("is found by --stack, before any variable", async () => {
-        const { asked, stopped } = await stop(["--stack", "dev"], { [stackVariables.stateMachine]: "ignored" });
+    it("is found by --stack, before the variable", async () => {
+        const { asked, stopped } = await stop(["--stack", "dev"], { [stateMachineVariable]: "ignored" });
         assert.deepEqual([asked, stopped], [["pulumi stack output --json --stack dev"], [execution]]);
     });
 
-    it("is found by the variables, the ARN first", async () => {
-        const arn = await stop([], { [stackVariables.stateMachine]: machine, [stackVariables.stack]: "x" });
-        assert.deepEqual([arn.asked, arn.stopped], [[], [execution]]);
-        const stack = await stop([], { [stackVariables.stack]: "prod" });
-        assert.deepEqual(stack.asked, ["pulumi stack output --json --stack prod"]);
+    it("is found by the variable, which may be empty", async () => {
+        const { asked, stopped } = await stop([], { [stateMachineVariable]: machine });
+        assert.deepEqual([asked, stopped], [[], [execution]]);
+        const empty = await stop([], { [stateMachineVariable]: "" });
+        assert.deepEqual(empty.asked, ["pulumi stack output --json"]);
     });
 
     it("is the one that is selected in Pulumi where nothing else is said", async () => {
@@ -92,6 +92,10 @@ describe("the stack", () => {
         assert.match(wrong.stderr, /^Error --state-machine is "arn.*expected arn:PARTITION:states/);
         const both = await stop(["--state-machine", machine, "--stack", "dev"]);
         assert.equal(both.exitCode, 2);
+        assert.match(
+            both.stderr,
+            /^Error Option '--stack <NAME>' cannot be used with option '--state-machine <ARN>'\./,
+        );
     });
 
     it("refuses what is neither an execution's ARN nor a name", async () => {
