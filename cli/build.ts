@@ -104,7 +104,7 @@ export function stageOfLine(line: string): Stage | undefined {
     if (step !== undefined) return { name: step, text: step };
     const progress = parseProgress(line);
     if (progress === undefined) return undefined;
-    const { writtenBytes, totalBytes, seconds } = progress;
+    const { writtenBytes, seconds } = progress;
     const rate = seconds === 0 ? "" : `, ${formatBytes(writtenBytes / seconds)}/s`;
-    return { name: "export", text: `export: ${partText(writtenBytes, totalBytes)}${rate}` };
+    return { name: "export", text: `export: ${partText(progress)}${rate}` };
 }

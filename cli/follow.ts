@@ -4,9 +4,9 @@ import { type DescribeExecutionCommandOutput, SFN } from "@aws-sdk/client-sfn";
 import { messageOf } from "../contract/errors";
 import { call } from "./aws";
 import { BuildFollower, type Stage } from "./build";
-import { type Context, Interruption } from "./context";
+import { type Context, type Flags, Interruption } from "./context";
 import { isDenied } from "./failure";
-import { formatDuration, type Piece, statusLine, styled } from "./terminal";
+import { formatDuration, type Piece, statusLine, styled, writeJson } from "./terminal";
 
 // Each look is three calls. AWS lets an account make 15 to 25 of each kind a second, for everybody in it.
 const firstPollMs = 1000;
@@ -16,7 +16,7 @@ const slowestPollMs = 5000;
 export type Execution = DescribeExecutionCommandOutput;
 
 /**
- * Starts an execution.
+ * Starts an execution, and prints its ARN: on stderr where it is to be followed, else as the outcome.
  *
  * @param name Its own makes it safe to send the call again: the same execution is not started twice.
  * @returns its ARN
@@ -26,9 +26,14 @@ export async function startExecution(
     stateMachineArn: string,
     name: string,
     input: object,
+    { wait, json }: Flags<"json" | "wait">,
 ): Promise<string> {
+    const { stdout, stderr } = context;
     const execution = { stateMachineArn, name, input: JSON.stringify(input) };
     const { executionArn = "" } = await call(context, SFN, stateMachineArn, (sfn) => sfn.startExecution(execution));
+    if (wait !== false) stderr.write(styled("execution", "dim"), ` ${executionArn}\n`);
+    else if (json === true) writeJson(stdout, { executionArn });
+    else stdout.write(`${executionArn}\n`);
     return executionArn;
 }
 

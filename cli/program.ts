@@ -128,11 +128,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
 
     addAboutStack(
         "logs",
-        "Print what the build of an export wrote. One that was skipped or refused has no build.",
-        "4f0c --follow",
+        "Print what the build of an export has written so far; status --wait --logs follows it. An export that was skipped or " +
+            "refused has no build.",
+        "4f0c --stack dev",
     )
         .addArgument(execution)
-        .option("-f, --follow", "go on until the export has ended")
         .action((name, options) => load.executions().logs(name, options, context));
 
     addAboutStack(

@@ -1,7 +1,7 @@
 /** What an execution came to, for people, for programs, and for shell scripts. */
 import { exportErrors } from "../contract/errors";
 import type { ExportResult } from "../contract/result";
-import { type Context, exitCodes, type Flags } from "./context";
+import { type Context, exitCodes } from "./context";
 import { printNext } from "./failure";
 import type { Execution } from "./follow";
 import { block, formatBytes, formatDuration, formatTime, type Piece, type Row, styled, writeJson } from "./terminal";
@@ -69,18 +69,6 @@ export function printExecution(
     );
     printNext(context.stdout, Object.entries(exportErrors).find(([name]) => name === error)?.[1].remedy);
     return exitCodeOf(execution);
-}
-
-/** Prints the ARN of what was started: as the outcome where that is all that was asked for, otherwise on stderr. */
-export function isStartedOnly(
-    { stdout, stderr }: Context,
-    executionArn: string,
-    { wait, json }: Flags<"json" | "wait">,
-): boolean {
-    if (wait !== false) stderr.write(styled("execution", "dim"), ` ${executionArn}\n`);
-    else if (json === true) writeJson(stdout, { executionArn });
-    else stdout.write(`${executionArn}\n`);
-    return wait === false;
 }
 
 /** How an export succeeded. */

@@ -1,6 +1,8 @@
 /** What a terminal shows: styles, one live line, tables, numbers as people read them. Plain text everywhere else. */
 import { styleText } from "node:util";
 
+import type { Progress } from "../contract/progress";
+
 /** A style of text. */
 export type Style = "bold" | "cyan" | "dim" | "green" | "red" | "yellow";
 
@@ -92,6 +94,8 @@ export function statusLine(output: Output) {
     };
 }
 
+type Amount = Pick<Progress, "writtenBytes" | "totalBytes">;
+
 /**
  * A transfer in one line: how much, how fast, how long still. At most ten a second.
  *
@@ -108,16 +112,16 @@ export function transferLine(
     let shownMs = -Infinity;
     return {
         clear,
-        show: (doneBytes: number, totalBytes: number): void => {
+        show: ({ writtenBytes, totalBytes }: Amount): void => {
             const nowMs = now();
-            if (nowMs - shownMs < 100 && doneBytes < totalBytes) return;
+            if (nowMs - shownMs < 100 && writtenBytes < totalBytes) return;
             shownMs = nowMs;
             const seconds = (nowMs - startedMs) / 1000;
-            const rate = (doneBytes - fromBytes) / seconds;
-            const left = formatDuration(((totalBytes - doneBytes) / rate) * 1000);
+            const rate = (writtenBytes - fromBytes) / seconds;
+            const left = formatDuration(((totalBytes - writtenBytes) / rate) * 1000);
             // The first second says nothing about the rate.
             const speed = seconds < 1 || rate === 0 ? "" : `, ${formatBytes(rate)}/s, ${left} left`;
-            const text = `${doing} ${partText(doneBytes, totalBytes)}${speed}`;
+            const text = `${doing} ${partText({ writtenBytes, totalBytes })}${speed}`;
             show(doing, stderr.isTty ? text : `${doing} ${formatBytes(totalBytes)}`);
         },
     };
@@ -132,13 +136,13 @@ export async function* withProgress<Chunk extends Uint8Array>(
     fromBytes = 0,
 ): AsyncGenerator<Chunk> {
     const line = transferLine(context, doing, fromBytes);
-    let doneBytes = fromBytes;
+    let writtenBytes = fromBytes;
     try {
-        line.show(doneBytes, totalBytes);
+        line.show({ writtenBytes, totalBytes });
         for await (const chunk of chunks) {
             yield chunk;
-            doneBytes += chunk.length;
-            line.show(doneBytes, totalBytes);
+            writtenBytes += chunk.length;
+            line.show({ writtenBytes, totalBytes });
         }
     } finally {
         line.clear();
@@ -146,9 +150,9 @@ export async function* withProgress<Chunk extends Uint8Array>(
 }
 
 /** How much of something there is: `138 MB of 550 MB (25 %)`. */
-export function partText(doneBytes: number, totalBytes: number): string {
-    const percent = totalBytes === 0 ? 0 : Math.floor((100 * doneBytes) / totalBytes);
-    return `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)} (${percent} %)`;
+export function partText({ writtenBytes, totalBytes }: Amount): string {
+    const percent = totalBytes === 0 ? 0 : Math.floor((100 * writtenBytes) / totalBytes);
+    return `${formatBytes(writtenBytes)} of ${formatBytes(totalBytes)} (${percent} %)`;
 }
 
 /** A table: columns as wide as what is in them, two spaces between them, nothing cut off. */

@@ -12,11 +12,9 @@ import { type Context, exitCodes, type Flags } from "../context";
 import { printNote, usageFailure } from "../failure";
 import { type Execution, poll, startExecution } from "../follow";
 import { readManifest } from "../manifest";
-import { executionValue, exitCodeOf, isStartedOnly, timeRows } from "../result";
+import { executionValue, exitCodeOf, timeRows } from "../result";
 import { findOutputs, type StackOptions } from "../stack";
 import { block, styled, table, writeJson } from "../terminal";
-
-const shownFailures = 50;
 
 /** `image-export batch FILE` */
 export async function batch(
@@ -28,13 +26,11 @@ export async function batch(
     const { batchStateMachineArn, artifactBucketName: bucket } = await findOutputs(options, context);
     const name = randomUUID();
     const key = `${manifestPrefix}${name}.json`;
-    const manifest = { Bucket: bucket, Key: key, Body: JSON.stringify(requests) };
-    await call(context, S3, batchStateMachineArn, (s3) => s3.putObject(manifest));
-    const executionArn = await startExecution(context, batchStateMachineArn, name, {
-        manifest: { bucket, key },
-        ...(options.allowFailures === true && { allowFailures: true }),
-    });
-    if (isStartedOnly(context, executionArn, options)) return exitCodes.success;
+    const object = { Bucket: bucket, Key: key, Body: JSON.stringify(requests) };
+    await call(context, S3, batchStateMachineArn, (s3) => s3.putObject(object));
+    const input = { manifest: { bucket, key }, allowFailures: options.allowFailures };
+    const executionArn = await startExecution(context, batchStateMachineArn, name, input, options);
+    if (options.wait === false) return exitCodes.success;
     const execution = await followBatch(context, executionArn, requests.length);
     const failed = await failedImages(context, execution).catch((error: unknown) => {
         context.signal.throwIfAborted();
@@ -130,8 +126,6 @@ function print(context: Context, execution: Execution, failed: Awaited<ReturnTyp
         ]),
     );
     if (failed.length === 0) return;
-    const rows = failed.slice(0, shownFailures).map((each) => [each.imageUri, styled(each.error, "red"), each.cause]);
+    const rows = failed.map((each) => [each.imageUri, styled(each.error, "red"), each.cause]);
     stdout.write("\n", ...table([["FAILED IMAGE", "ERROR", "CAUSE"], ...rows]));
-    const more = failed.length - rows.length;
-    if (more > 0) stdout.write(styled(`and ${more} more; --json has them all\n`, "dim"));
 }

@@ -8,7 +8,7 @@ import { BuildFollower } from "../build";
 import { type Context, exitCodes, type Flags } from "../context";
 import { isDenied } from "../failure";
 import { describeExecution, type Execution, followExecution, startExecution, stopExecution } from "../follow";
-import { imageOf, isStartedOnly, printExecution } from "../result";
+import { imageOf, printExecution } from "../result";
 import { findExecution, findStack, type StackOptions } from "../stack";
 import { formatDuration, formatTime, type Piece, styled, table, writeJson } from "../terminal";
 
@@ -17,7 +17,6 @@ const failures: readonly ExecutionStatus[] = ["FAILED", "TIMED_OUT", "ABORTED"];
 
 // Each row needs a call of its own for its image. An account may make 15 a second.
 const describe = createLimit(4);
-const logPollMs = 2000;
 
 interface StartOptions extends StackOptions, Flags<"force" | "json" | "logs" | "wait"> {
     readonly image?: string | undefined;
@@ -30,8 +29,8 @@ export async function start(options: StartOptions, context: Context): Promise<nu
     const { image, key, platform, force, json, logs = false } = options;
     const { stateMachineArn } = await findStack(options, context);
     const request = { imageUri: image, artifactKey: key, platform, force };
-    const executionArn = await startExecution(context, stateMachineArn, randomUUID(), request);
-    if (isStartedOnly(context, executionArn, options)) return exitCodes.success;
+    const executionArn = await startExecution(context, stateMachineArn, randomUUID(), request, options);
+    if (options.wait === false) return exitCodes.success;
     return printExecution(context, await followExecution(context, executionArn, logs), json);
 }
 
@@ -122,20 +121,11 @@ function rowCells({ now }: Context, execution: Execution): Piece[] {
 }
 
 /** `image-export logs EXECUTION` */
-export async function logs(given: string, options: Flags<"follow"> & StackOptions, context: Context): Promise<void> {
-    const arn = await findExecution(given, options, context);
-    const build = new BuildFollower(context, arn);
-    let isEmpty = true;
-    for (;;) {
-        // The state first: what was written before an end is then read after it.
-        const { status } = await describeExecution(context, arn);
-        const lines = await build.look();
-        isEmpty &&= lines.length === 0;
-        for (const line of lines) context.stdout.write(`${line}\n`);
-        if (status !== "RUNNING" || options.follow !== true) break;
-        await context.sleep(logPollMs * (0.75 + context.random() / 2), context.signal);
-    }
-    if (isEmpty) {
+export async function logs(given: string, options: StackOptions, context: Context): Promise<void> {
+    const build = new BuildFollower(context, await findExecution(given, options, context));
+    const lines = await build.look();
+    for (const line of lines) context.stdout.write(`${line}\n`);
+    if (lines.length === 0) {
         context.stderr.write(
             build.arn === undefined
                 ? "The export has no build: it was skipped or refused, or has only just begun.\n"

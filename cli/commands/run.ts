@@ -13,19 +13,7 @@ export async function run(
     const { stdout, stderr, env, signal } = context;
     const startedMs = context.now();
     const line = transferLine(context, "Exporting");
-    const exporting = async () =>
-        exportImage({
-            ...options,
-            image,
-            destination,
-            env,
-            signal,
-            onProgress: ({ writtenBytes, totalBytes }) => {
-                // Not known before the image is resolved.
-                if (totalBytes > 0) line.show(writtenBytes, totalBytes);
-            },
-        });
-    const result = await exporting()
+    const result = await exportImage({ ...options, image, destination, env, signal, onProgress: line.show })
         .finally(line.clear)
         .catch((error: unknown) => {
             if (signal.aborted) stderr.write(`Nothing was left at ${destination}.\n`);
