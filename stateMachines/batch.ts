@@ -9,13 +9,11 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { exportErrors } from "../contract/errors";
 import { manifestPrefix, resultPrefix } from "../contract/keys";
-import { batchExecutionPrefix, foreignFieldPrefix, requestFields } from "../contract/request";
+import { batchExecutionPrefix, requestFields } from "../contract/request";
 import {
     caught,
-    caughtAll,
     caughtCause,
     caughtError,
-    executionArnOf,
     expression,
     failed,
     failure,
@@ -26,14 +24,15 @@ import {
     quoted,
     readCause,
     regex,
+    renamed,
     retry,
     rule,
-    sameRequest,
-    startRetry,
+    startExport,
     type State,
     type StateMachineDefinition,
     type States,
     task,
+    unknownField,
 } from "./language";
 
 /** Arguments of {@link batchDefinition}. */
@@ -79,7 +78,7 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
                         ItemReader: {
                             Resource: `arn:${args.partition}:states:::s3:getObject`,
                             ReaderConfig: config,
-                            Arguments: { Bucket: expression("$stack.artifactBucket"), Key: expression("$key") },
+                            Arguments: { Bucket: expression("$stack.artifactBucket"), Key: expression("$batch.key") },
                         },
                     }),
                 ]),
@@ -87,7 +86,7 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
             "Count results": countResults(args),
             "Were all exported?": {
                 Type: "Choice",
-                Choices: [rule("$counts.exported = $counts.total or $allowFailures", "Done")],
+                Choices: [rule("$counts.exported = $counts.total or $batch.allowFailures", "Done")],
                 Default: "Failed",
             },
             Done: {
@@ -106,36 +105,36 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
 
 /** Reads the fields of a batch. Its images stay in the output: they may be larger than what a variable takes. */
 function readBatch({ artifactBucket, exportMachineArn }: BatchDefinitionArgs): State {
-    const images = "$states.input.images";
-    const manifest = "$states.input.manifest";
-    const allowFailures = "$states.input.allowFailures";
-    const isObject = "$type($states.input) = 'object'";
-    const textOf = (field: string): string =>
-        `${isObject} ? $type(${manifest}) = 'object' ? $type(${manifest}.${field}) = 'string' ? $substring(${manifest}.${field}, 0, 1025) : '' : '' : ''`;
+    const images = "$given.images";
+    const allowFailures = "$given.allowFailures";
     const what = `'The input of the execution is not a batch. Give { "images": [request, …] } or { "manifest": { "bucket": …, "key": … } }, one of the two.'`;
     return {
         Type: "Pass",
         Comment: "Reads the input, which may be anything",
         Assign: {
             stack: { artifactBucket, exportMachineArn },
-            allowFailures: expression(`${isObject} ? ${allowFailures} = true : false`),
-            hasImages: expression(`${isObject} ? $exists(${images}) : false`),
-            bucket: expression(textOf("bucket")),
-            key: expression(textOf("key")),
-            manifest: expression(`${isObject} ? ${quoted(manifest)} : ''`),
-            problem: expression(`(
-                $unknown := ${isObject} ? $filter($keys($states.input), function($name) {
-                    $name in ['${batchFields.join("','")}'] ? false : $substring($name, 0, ${foreignFieldPrefix.length}) != '${foreignFieldPrefix}'
-                }) : [];
-                $type($states.input) != 'object' ? ${what}
-                : $count($unknown) > 0 ? 'The batch has the unknown field ' & ${quoted("[$unknown][0]")} & ': expected ${batchFields.join(", ")}.'
-                : ($exists(${allowFailures}) ? $type(${allowFailures}) != 'boolean' : false) ? 'allowFailures is ' & ${quoted(allowFailures)} & ': expected true or false.'
-                : $exists(${images}) = $exists(${manifest}) ? ${what}
-                : ($exists(${images}) ? $type(${images}) != 'array' : false) ? 'images is ' & ${quoted(images)} & ': expected a list of requests, or of image URIs.'
-                : ''
+            batch: expression(`(
+                $given := $type($states.input) = 'object' ? $states.input : {};
+                $manifest := $type($given.manifest) = 'object' ? $given.manifest : {};
+                $text := function($value) { $type($value) = 'string' ? $substring($value, 0, 1025) : '' };
+                $unknown := ${unknownField("$given", batchFields)};
+                {
+                    'allowFailures': ${allowFailures} = true,
+                    'hasImages': $exists(${images}),
+                    'bucket': $text($manifest.bucket),
+                    'key': $text($manifest.key),
+                    'manifest': ${quoted("$given.manifest")},
+                    'problem': $unknown != '' ? 'The batch ' & $unknown
+                        : $exists(${allowFailures}) and $type(${allowFailures}) != 'boolean' ? 'allowFailures is ' & ${quoted(allowFailures)} & ': expected true or false.'
+                        : $exists(${images}) = $exists($given.manifest) ? ${what}
+                        : $exists(${images}) and $type(${images}) != 'array' ? 'images is ' & ${quoted(images)} & ': expected a list of requests, or of image URIs.'
+                        : ''
+                }
             )`),
         },
-        Output: expression(`${isObject} ? $type(${images}) = 'array' ? ${images} : [] : []`),
+        Output: expression(
+            "$type($states.input) = 'object' ? $type($states.input.images) = 'array' ? $states.input.images : [] : []",
+        ),
         Next: "Check batch",
     };
 }
@@ -144,21 +143,21 @@ function readBatch({ artifactBucket, exportMachineArn }: BatchDefinitionArgs): S
 function checkBatch(): State {
     const endings = manifestForms.map(({ ending }) => ending).join(", ");
     const below = `${manifestPrefix.replace(".", "\\.")}[^\\u0000-\\u001f\\u007f]*`;
-    const wrong = `'manifest is ' & $manifest & ': expected an object of the bucket ' & $stack.artifactBucket & ' whose key begins with ${manifestPrefix} and ends with ${endings}.'`;
+    const wrong = `'manifest is ' & $batch.manifest & ': expected an object of the bucket ' & $stack.artifactBucket & ' whose key begins with ${manifestPrefix} and ends with ${endings}.'`;
     return {
         Type: "Choice",
         Choices: [
-            rule("$problem != ''", "Failed", failure("InvalidInput", "$problem")),
-            rule("$hasImages and $count($states.input) = 0", "Nothing to export"),
-            rule("$hasImages", "Export images"),
+            rule("$batch.problem != ''", "Failed", failure("InvalidInput", "$batch.problem")),
+            rule("$batch.hasImages and $count($states.input) = 0", "Nothing to export"),
+            rule("$batch.hasImages", "Export images"),
             ...manifestForms.map(({ ending, form }) =>
                 rule(
-                    `$bucket = $stack.artifactBucket and $length($key) <= 1024 and ${matches("$key", `${below}\\${ending}`)}`,
+                    `$batch.bucket = $stack.artifactBucket and $length($batch.key) <= 1024 and ${matches("$batch.key", `${below}\\${ending}`)}`,
                     `Export images of ${form}`,
                 ),
             ),
-            rule("true", "Failed", failure("InvalidInput", wrong)),
         ],
+        Assign: failure("InvalidInput", wrong),
         Default: "Failed",
     };
 }
@@ -203,7 +202,7 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
             caught(
                 ["States.ItemReaderFailed"],
                 "Failed",
-                failure("InvalidInput", `'The manifest ' & $key & ' cannot be read: ' & ${caughtCause}`),
+                failure("InvalidInput", `'The manifest ' & $batch.key & ' cannot be read: ' & ${caughtCause}`),
             ),
             caught(["States.ALL"], "Failed", failure("ExportFailed", caughtError)),
         ],
@@ -217,75 +216,34 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
  */
 function exportOne({ partition }: BatchDefinitionArgs, suffix: string): States {
     const named = (name: string): string => `${name}${suffix}`;
-    const description = "$states.result";
     return {
         StartAt: named("Read row"),
         States: {
             [named("Read row")]: {
                 Type: "Pass",
                 Comment: "Takes a request, an image URI, or the cells of a row",
-                Assign: { machine: expression("$states.input.machine"), row: expression(readRow) },
+                Assign: { machine: expression("$states.input.machine"), export: expression(readRow) },
                 Output: {},
                 Next: named("Is it a request?"),
             },
             [named("Is it a request?")]: {
                 Type: "Choice",
-                Choices: [rule("$row.problem != ''", named("Not exported"), failure("InvalidInput", "$row.problem"))],
+                Choices: [
+                    rule("$export.problem != ''", named("Not exported"), failure("InvalidInput", "$export.problem")),
+                ],
                 Default: named("Export"),
             },
             [named("Export")]: {
-                ...task(partition, "states:startExecution.sync:2", {
-                    StateMachineArn: expression("$machine"),
-                    Name: expression("$row.name"),
-                    Input: expression("$row.request"),
-                }),
-                Output: expression(`$exists(${description}.Output) ? ${description}.Output : {}`),
-                Retry: startRetry,
+                ...startExport(partition, "states:startExecution.sync:2"),
+                Output: expression("$exists($states.result.Output) ? $states.result.Output : {}"),
                 Catch: [
-                    caught(
-                        ["StepFunctions.ExecutionAlreadyExistsException"],
-                        named("Look at the execution of that name"),
-                    ),
+                    // While it runs, the same request twice is one execution. One that has ended may be somebody else's: another
+                    // finds what it has exported.
+                    caught(["StepFunctions.ExecutionAlreadyExistsException"], named("Export"), renamed),
                     caught(["States.ALL"], named("Not exported"), { failure: expression(whyItFailed) }),
                 ],
                 End: true,
             },
-            // The same request twice in a batch is one execution; that of somebody else does not count.
-            [named("Look at the execution of that name")]: {
-                ...task(partition, "aws-sdk:sfn:describeExecution", {
-                    ExecutionArn: expression(executionArnOf("$machine", "$row.name")),
-                }),
-                Assign: {
-                    isTwin: expression(
-                        `${sameRequest(description, "$row.request")} ? ${description}.Status = 'SUCCEEDED' : false`,
-                    ),
-                    failure: expression(`(
-                        $isSame := ${sameRequest(description, "$row.request")};
-                        $error := $exists(${description}.Error) ? ${description}.Error : 'ExportFailed';
-                        $cause := $exists(${description}.Cause) ? ${description}.Cause : 'The same request earlier in this batch ended as ' & ${description}.Status & '.';
-                        $isSame ? { 'error': $error, 'cause': $cause }
-                            : { 'error': 'ExportFailed', 'cause': 'The execution ' & $row.name & ' is of another request. Start the batch again.' }
-                    )`),
-                },
-                Output: expression(
-                    `$merge([$exists(${description}.Output) ? $parse(${description}.Output) : {}, { 'duplicate': true }])`,
-                ),
-                Retry: [retry(["States.ALL"], 3, 2)],
-                Catch: caughtAll(
-                    named("Not exported"),
-                    failure(
-                        "ExportFailed",
-                        `'The execution ' & $row.name & ' exists, and cannot be read. ' & ${caughtError}`,
-                    ),
-                ),
-                Next: named("Has its twin exported it?"),
-            },
-            [named("Has its twin exported it?")]: {
-                Type: "Choice",
-                Choices: [rule("$isTwin", named("Exported with its twin"))],
-                Default: named("Not exported"),
-            },
-            [named("Exported with its twin")]: { Type: "Succeed" },
             [named("Not exported")]: failed,
         },
     };
@@ -306,10 +264,10 @@ const readRow = `(
             $type($value) = 'string' ? $bare($value) = '' ? {} : { $bare($name): $bare($name) = 'force' and $bare($value) in ['true', 'false'] ? $bare($value) = 'true' : $bare($value) } : { $bare($name): $value }
         })])
         : $item;
-    $unknown := $type($given) = 'object' ? $filter($keys($given), function($name) { $not($name in ['${requestFields.join("','")}']) }) : [];
+    $unknown := $type($given) = 'object' ? ${unknownField("$given", requestFields)} : '';
     $problem := $isSmall = false ? 'The request is longer than ${hashedLimit} characters.'
         : $type($given) != 'object' ? 'The request is ' & ${quoted("$item")} & ': expected an object of ${requestFields.join(", ")}, or an image URI.'
-        : $count($unknown) > 0 ? 'The request has the unknown field ' & ${quoted("[$unknown][0]")} & ': expected ${requestFields.join(", ")}.'
+        : $unknown != '' ? 'The request ' & $unknown
         : $cells and $count($keys($item)) != $count($distinct($each($item, function($value, $name) { $bare($name) }))) ? 'Two columns of the table have the same name.'
         : $exists($given.imageUri) = false ? 'The request ' & ${quoted("$item")} & ' names no imageUri, which a batch needs for each image.'
         : '';
@@ -328,7 +286,7 @@ const whyItFailed = `(
     $status := $find(${regex(jsonString("Status", '([A-Z_]+)"'))});
     $status = '' ? { 'error': 'ExportFailed', 'cause': ${caughtError} } : {
         'error': $error in ['${Object.keys(exportErrors).join("','")}'] ? $error : 'ExportFailed',
-        'cause': $said != '' ? $said : 'The export ended as ' & $status & ($error != '' ? ', ' & $error : '') & ', without a cause. Its execution is called ' & $row.name & '.'
+        'cause': $said != '' ? $said : 'The export ended as ' & $status & ($error != '' ? ', ' & $error : '') & ', without a cause. Its execution is called ' & $export.name & '.'
     }
 )`;
 

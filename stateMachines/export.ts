@@ -13,7 +13,6 @@ import { allPlatforms, platformPattern, platformRule } from "../contract/platfor
 import { archiveLayout, metadataNames } from "../contract/record";
 import {
     causeVariable,
-    foreignFieldPrefix,
     requestDefaults,
     requestFields,
     type RequestVariable,
@@ -24,7 +23,6 @@ import {
     caught,
     caughtCause,
     caughtError,
-    type ChoiceRule,
     expression,
     failed,
     failure,
@@ -40,6 +38,7 @@ import {
     type State,
     type StateMachineDefinition,
     task,
+    unknownField,
 } from "./language";
 
 /** Arguments of {@link exportDefinition}. */
@@ -112,10 +111,6 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
 
 /** Picks what a request may have out of an input that may be anything. */
 function readInput(args: ExportDefinitionArgs): State {
-    const known = `['${requestFields.join("','")}']`;
-    const unknown = `$filter($keys($states.input), function($name) {
-        $name in ${known} ? false : $substring($name, 0, ${foreignFieldPrefix.length}) != '${foreignFieldPrefix}'
-    })`;
     return {
         Type: "Pass",
         Comment: "Knows the stack, measures the input, picks the fields of a request",
@@ -128,21 +123,17 @@ function readInput(args: ExportDefinitionArgs): State {
                 defaults: { imageUri: args.imageUri, artifactBucket: args.artifactBucket, ...requestDefaults },
                 registries: registriesOf(args),
             },
-            given: expression(`(
-                $isSmall := $type($states.input) = 'object' ? $length($string($states.input)) <= ${requestLimit} : false;
-                $isSmall ? $merge([{}, $sift($states.input, function($value, $name) { $name in ${known} })]) : {}
-            )`),
-            problem: expression(`(
-                $type($states.input) != 'object' ?
+            input: expression(`(
+                $problem := $type($states.input) != 'object' ?
                     'The input of the execution is not a JSON object. Give the fields of the request in one, or {} for the defaults.'
                 : $length($string($states.input)) > ${requestLimit} ?
                     'The input of the execution is longer than ${requestLimit} characters, and no request is.'
                 : (
-                    $unknown := ${unknown};
-                    $exists($unknown) ?
-                        'The request has the unknown field ' & ${quoted("[$unknown][0]")} & ': expected ${requestFields.join(", ")}.'
-                    : ''
-                )
+                    $unknown := ${unknownField("$states.input", requestFields)};
+                    $unknown != '' ? 'The request ' & $unknown : ''
+                );
+                $isKnown := function($value, $name) { $name in ['${requestFields.join("','")}'] };
+                { 'problem': $problem, 'given': $problem = '' ? $merge([{}, $sift($states.input, $isKnown)]) : {} }
             )`),
             digest: expression("''"),
             buildId: expression("''"),
@@ -169,23 +160,20 @@ export function isAskable(
 }
 
 /**
- * The repositories by registry, so that hosts are written once; those among them that a pull-through cache fills, for which ECR is not
- * asked, are `cached`.
+ * The repositories by registry, so that hosts are written once: names, and what those of patterns begin with, up to a slash. Those among
+ * them that a pull-through cache fills, for which ECR is not asked, are `cached`.
  */
 function registriesOf({ repositories, cachedRepositories = [] }: ExportDefinitionArgs): object[] {
     const registries = new Map(repositories.map((each) => [ecrHosts(each)[0], each]));
-    return [...registries.values()].map(({ partition, accountId, region }) => {
-        const ofIt = (all: readonly EcrRepository[]) =>
-            listedOf(all.filter((each) => each.accountId === accountId && each.region === region));
-        const hosts = ecrHosts({ partition, accountId, region });
+    return [...registries].map(([host, registry]) => {
+        const ofIt = (all: readonly EcrRepository[]): string[] =>
+            all
+                .filter((each) => ecrHosts(each)[0] === host)
+                .map(({ name }) => (isPattern(name) ? prefixOf(name) : name));
+        const { accountId, region } = registry;
+        const hosts = ecrHosts(registry);
         return { accountId, region, hosts, listed: ofIt(repositories), cached: ofIt(cachedRepositories) };
     });
-}
-
-/** Names of repositories, and what those of patterns begin with. */
-function listedOf(repositories: readonly EcrRepository[]): object {
-    const names = repositories.map(({ name }) => name);
-    return { names: names.filter((name) => !isPattern(name)), prefixes: names.filter(isPattern).map(prefixOf) };
 }
 
 /** Puts the request over the defaults and takes the image URI apart; what cannot be read is left blank, and refused after. */
@@ -196,16 +184,15 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
         Comment: "Fills in the defaults, takes the image URI apart, finds its repository among those of the stack",
         Assign: {
             request: expression(`(
-                $request := $merge([$stack.defaults, $given]);
+                $request := $merge([$stack.defaults, $input.given]);
                 $uri := $type($request.imageUri) = 'string' ? $request.imageUri : '';
                 $match := $length($uri) <= ${imageUriLimit} ? $match($uri, ${regex(uri)})[0] : {};
                 $parts := $match.match = $uri ? $match.groups : ['', '', '', ''];
                 $name := $parts[1];
                 $registry := $filter($stack.registries, function($each) { $parts[0] in $each.hosts })[0];
-                $isIn := function($all) {
-                    $name in $all.names ? true
-                    : $exists($filter($all.prefixes, function($each) { $substring($name, 0, $length($each)) = $each }))
-                };
+                $isIn := function($all) { $exists($filter($all, function($each) {
+                    $each = $name or $substring($each, -1) = '/' and $substring($name, 0, $length($each)) = $each
+                })) };
                 $isAllowed := $exists($registry) ? $isIn($registry.listed) : false;
                 $isHome := $exists($registry) ? $registry.accountId = $stack.accountId and $registry.region = $stack.region : true;
                 $digest := $substring($parts[3], 1);
@@ -234,7 +221,7 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
 
 /** Refuses what cannot work, before anything is started. */
 function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
-    const refuse = (field: (typeof requestFields)[number], isGood: string, expected: string): ChoiceRule => {
+    const refuse = (field: (typeof requestFields)[number], isGood: string, expected: string): object => {
         const cause = `${literal(`${field} is `)} & ${quoted(`$request.${field}`)} & ': ' & ${expected} & '.'`;
         return rule(`$not(${isGood})`, "Failed", failure("InvalidInput", cause));
     };
@@ -245,7 +232,7 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
     return {
         Type: "Choice",
         Choices: [
-            rule("$problem != ''", "Failed", failure("InvalidInput", "$problem")),
+            rule("$input.problem != ''", "Failed", failure("InvalidInput", "$input.problem")),
             refuse(
                 "imageUri",
                 "$request.image.isRead",
@@ -289,19 +276,14 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
 /** What `isArtifactKey` of contract/keys.ts tests, of a string of no more characters than bytes are allowed. */
 function isArtifactKey(artifactPrefix: string): string {
     const key = "$request.artifactKey";
-    const count = (others: string): string => `$length($replace(${key}, /[^${others}]/, ''))`;
-    // UTF-8: 1 byte, 2, 3, and 4 for what is left; a half of a pair of surrogates is left, too, and is refused.
-    const bytes = `(
-        $one := ${count("\\u0000-\\u007f")}; $two := ${count("\\u0080-\\u07ff")}; $three := ${count("\\u0800-\\ud7ff\\ue000-\\uffff")};
-        $one + 2 * $two + 3 * $three + 4 * ($length(${key}) - $one - $two - $three)
-    )`;
+    // A half of a pair of surrogates has no UTF-8.
     const halves = `$contains($replace(${key}, /[\\ud800-\\udbff][\\udc00-\\udfff]/, ''), /[\\ud800-\\udfff]/)`;
+    const bytes = `$length($replace($encodeUrlComponent(${key}), /%../, '-'))`;
     return [
         `$substring(${key}, 0, ${artifactPrefix.length}) = ${literal(artifactPrefix)}`,
         `$length(${key}) > ${artifactPrefix.length}`,
         `$substring(${key}, $length(${key}) - ${recordSuffix.length}) != ${literal(recordSuffix)}`,
-        `${bytes} <= ${keyLimitBytes}`,
-        `$not(${halves})`,
+        `(${halves} ? false : ${bytes} <= ${keyLimitBytes})`,
         matches(key, artifactKeyPattern),
     ].join(" and ");
 }

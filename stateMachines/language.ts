@@ -10,6 +10,7 @@
  *
  * Source: docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
  */
+import { foreignFieldPrefix } from "../contract/request";
 
 /** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */
 export interface StateMachineDefinition extends States {
@@ -29,42 +30,8 @@ export type Assign = Readonly<Record<string, unknown>>;
 /** One state. Which type has which fields, lab/stateLanguage holds: it refuses all others. */
 export interface State {
     readonly Type: "Pass" | "Choice" | "Wait" | "Task" | "Map" | "Succeed" | "Fail";
-    readonly Comment?: string;
     readonly Assign?: Assign;
-    /** @default the state's input, or its result */
-    readonly Output?: unknown;
-    readonly Next?: string;
-    readonly End?: true;
-    /** Of a Choice; the first whose condition is true leads on. */
-    readonly Choices?: readonly ChoiceRule[];
-    readonly Default?: string;
-    /** Of a Wait. */
-    readonly Seconds?: number;
-    /** What a Task calls. */
-    readonly Resource?: string;
-    readonly Arguments?: unknown;
-    readonly TimeoutSeconds?: number;
-    readonly Retry?: readonly object[];
-    readonly Catch?: readonly object[];
-    /** Of a Map, a Distributed one: each item is an execution of its own. */
-    readonly Label?: string;
-    readonly Items?: string;
-    readonly ItemReader?: object;
-    readonly ItemSelector?: object;
-    readonly ItemProcessor?: States & { readonly ProcessorConfig: object };
-    readonly MaxConcurrency?: number;
-    readonly ToleratedFailurePercentage?: number;
-    readonly ResultWriter?: object;
-    /** Of a Fail. */
-    readonly Error?: string;
-    readonly Cause?: string;
-}
-
-/** A rule of a Choice. */
-export interface ChoiceRule {
-    readonly Condition: string;
-    readonly Assign?: Assign;
-    readonly Next: string;
+    readonly [field: string]: unknown;
 }
 
 /**
@@ -139,7 +106,7 @@ export function failure(error: string, cause: string): Assign {
 export const failed: State = { Type: "Fail", Error: expression("$failure.error"), Cause: expression("$failure.cause") };
 
 /** Where a Choice goes if the source of an expression gives true. */
-export function rule(condition: string, next: string, assign?: Assign): ChoiceRule {
+export function rule(condition: string, next: string, assign?: Assign): object {
     return { Condition: expression(condition), ...(assign && { Assign: assign }), Next: next };
 }
 
@@ -160,18 +127,6 @@ export function retry(errors: readonly string[], attempts: number, intervalSecon
     };
 }
 
-/** For the start of an execution: what passes if one waits. Throttling has no name of its own. */
-export const startRetry = [
-    retry(
-        [
-            "StepFunctions.ExecutionLimitExceededException",
-            "StepFunctions.AWSStepFunctionsException",
-            "StepFunctions.SdkClientException",
-        ],
-        8,
-    ),
-];
-
 /** Goes on after errors; only here expressions may read `$states.errorOutput`. */
 export function caught(errors: readonly string[], next: string, assign?: Assign): object {
     return { ErrorEquals: errors, ...(assign && { Assign: assign }), Output: {}, Next: next };
@@ -182,13 +137,45 @@ export function caughtAll(next: string, assign?: Assign): object[] {
     return ["States.DataLimitExceeded", "States.ALL"].map((error) => caught([error], next, assign));
 }
 
-/** The ARN of an execution of a state machine, both expressions. */
-export function executionArnOf(machineArn: string, name: string): string {
-    return `$replace(${machineArn}, ':stateMachine:', ':execution:') & ':' & ${name}`;
+/**
+ * Starts the state machine whose ARN is the variable `machine`, by `request` and under the `name` of the variable `export`.
+ *
+ * @param integration `states:startExecution`, or the form that waits for the end.
+ */
+export function startExport(partition: string, integration: string): State {
+    return {
+        ...task(partition, integration, {
+            StateMachineArn: expression("$machine"),
+            Name: expression("$export.name"),
+            Input: expression("$export.request"),
+        }),
+        // What passes if one waits. Throttling has no name of its own.
+        Retry: [
+            retry(
+                [
+                    "StepFunctions.ExecutionLimitExceededException",
+                    "StepFunctions.AWSStepFunctionsException",
+                    "StepFunctions.SdkClientException",
+                ],
+                8,
+            ),
+        ],
+    };
 }
 
-/** Whether an execution, as DescribeExecution tells of it, was started with a request. */
-export function sameRequest(described: string, request: string): string {
-    // What was started has been taken for JSON before.
-    return `($exists(${described}.Input) ? $parse(${described}.Input) = ${request} : false)`;
+/** What {@link startExport} starts, under another name, which only this execution knows: for a name that is taken. */
+export const renamed: Assign = {
+    export: expression(`$merge([$export, {
+        'name': $substringBefore($export.name, '-') & '-' & $hash($export.name & $states.context.Execution.Id, 'SHA-256')
+    }])`),
+};
+
+/** What is wrong with the first field of an object that is neither known nor AWS's own; an empty string where there is none. */
+export function unknownField(object: string, known: readonly string[]): string {
+    return `(
+        $others := $filter($keys(${object}), function($name) {
+            $name in ['${known.join("','")}'] ? false : $substring($name, 0, ${foreignFieldPrefix.length}) != '${foreignFieldPrefix}'
+        });
+        $exists($others) ? 'has the unknown field ' & ${quoted("[$others][0]")} & ': expected ${known.join(", ")}.' : ''
+    )`;
 }

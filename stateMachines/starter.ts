@@ -6,49 +6,35 @@
  * somebody guessed it, does not count: then the export runs under a name that only this execution knows
  * (docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html).
  */
-import type * as pulumi from "@pulumi/pulumi";
-
 import { batchExecutionPrefix } from "../contract/request";
+import type { BatchDefinitionArgs } from "./batch";
 import {
     caught,
     caughtAll,
-    executionArnOf,
     expression,
     failed,
     failure,
     hashedLimit,
     quoted,
+    renamed,
     retry,
     rule,
-    sameRequest,
-    startRetry,
-    type State,
+    startExport,
     type StateMachineDefinition,
     task,
 } from "./language";
-
-/** Arguments of {@link starterDefinition}. */
-export interface StarterDefinitionArgs {
-    /** AWS partition of the stack, for instance `aws`. */
-    readonly partition: string;
-    /** ARN of the state machine that exports one image. */
-    readonly exportMachineArn: pulumi.Input<string>;
-}
 
 /**
  * The definition. Its input, which a trigger makes: `trigger`, a word; `identity`, a string that two deliveries of the same event
  * share; `request`, the request.
  */
-export function starterDefinition({ partition, exportMachineArn }: StarterDefinitionArgs): StateMachineDefinition {
+export function starterDefinition({
+    partition,
+    exportMachineArn,
+}: Pick<BatchDefinitionArgs, "partition" | "exportMachineArn">): StateMachineDefinition {
     const trigger = "$states.input.trigger";
     const identity = "$states.input.identity";
     const request = "$states.input.request";
-    const start = (name: string): State =>
-        task(partition, "states:startExecution", {
-            StateMachineArn: expression("$machine"),
-            Name: expression(name),
-            Input: expression("$event.request"),
-        });
     return {
         Comment: "Starts the export that a push or a schedule asks for, once",
         QueryLanguage: "JSONata",
@@ -58,16 +44,15 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
                 Type: "Pass",
                 Assign: {
                     machine: exportMachineArn,
-                    event: expression(`(
+                    export: expression(`(
                         $isEvent := $type($states.input) != 'object' ? false
                             : $length($string($states.input)) > ${hashedLimit} ? false
                             : $type(${identity}) != 'string' ? false
                             : $type(${trigger}) = 'string' ? $match(${trigger}, /^[a-z]{1,10}$/)[0].match = ${trigger} and ${trigger} & '-' != '${batchExecutionPrefix}' : false;
                         $isEvent and $exists(${request}) ? {
-                            'isEvent': true,
                             'request': ${request},
                             'name': ${trigger} & '-' & $hash($string([${identity}, ${request}]), 'SHA-256')
-                        } : { 'isEvent': false, 'request': {}, 'name': '' }
+                        } : { 'request': {}, 'name': '' }
                     )`),
                     ...failure(
                         "InvalidInput",
@@ -77,10 +62,13 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
                 Output: {},
                 Next: "Is it an event?",
             },
-            "Is it an event?": { Type: "Choice", Choices: [rule("$event.isEvent", "Start export")], Default: "Failed" },
+            "Is it an event?": {
+                Type: "Choice",
+                Choices: [rule("$export.name != ''", "Start export")],
+                Default: "Failed",
+            },
             "Start export": {
-                ...start("$event.name"),
-                Retry: startRetry,
+                ...startExport(partition, "states:startExecution"),
                 Catch: [
                     caught(["StepFunctions.ExecutionAlreadyExistsException"], "Look at the execution of that name"),
                 ],
@@ -88,9 +76,16 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
             },
             "Look at the execution of that name": {
                 ...task(partition, "aws-sdk:sfn:describeExecution", {
-                    ExecutionArn: expression(executionArnOf("$machine", "$event.name")),
+                    ExecutionArn: expression(
+                        "$replace($machine, ':stateMachine:', ':execution:') & ':' & $export.name",
+                    ),
                 }),
-                Assign: { isSame: expression(sameRequest("$states.result", "$event.request")) },
+                Assign: {
+                    // What was started has been taken for JSON before.
+                    isSame: expression(
+                        "$exists($states.result.Input) ? $parse($states.result.Input) = $export.request : false",
+                    ),
+                },
                 Output: {},
                 Retry: [retry(["States.ALL"], 3, 2)],
                 Catch: caughtAll("Is it this export?", { isSame: false }),
@@ -99,16 +94,10 @@ export function starterDefinition({ partition, exportMachineArn }: StarterDefini
             "Is it this export?": {
                 Type: "Choice",
                 Choices: [rule("$isSame", "Already started")],
-                Default: "Start export under another name",
+                Assign: renamed,
+                Default: "Start export",
             },
             "Already started": { Type: "Succeed" },
-            "Start export under another name": {
-                ...start(
-                    "$substringBefore($event.name, '-') & '-' & $hash($event.name & $states.context.Execution.Id, 'SHA-256')",
-                ),
-                Retry: startRetry,
-                End: true,
-            },
             Failed: failed,
         },
     };
