@@ -264,32 +264,30 @@ const ownTags = ["project", "stack", "managed-by", "component"];
 const mostTags = tagLimits.perResource - ownTags.length;
 const tagsDescription = `tags on every resource that takes any, besides ${ownTags.join(", ")}; at most ${mostTags}`;
 
-/** What is wrong with a tag. */
-function tagFaults(key: string, value: unknown): string[] {
-    const { keyLength, valueLength } = tagLimits;
+/** Not a record of zod: that would leave out a tag `__proto__`. */
+const tags = z.custom<Record<string, string>>().superRefine((given, context) => {
+    if (!isObject(given)) {
+        context.addIssue("expected an object with a string for each tag");
+        return;
+    }
+    const { keyLength, valueLength, perResource } = tagLimits;
     const characters = "letters, digits, spaces and _ . : / = + - @";
     const isText = (text: unknown, most: number): boolean =>
         typeof text === "string" && text.length <= most && /^[\p{L}\p{Z}\p{N}_.:/=+\-@]+$/u.test(text);
-    return [
-        ...(ownTags.includes(key) ? ["the program sets this tag; choose another key"] : []),
-        ...(isText(key, keyLength) && !/^aws:/i.test(key)
-            ? []
-            : [`expected a key of 1 to ${keyLength} ${characters}, not beginning with aws:`]),
-        ...(isText(value, valueLength) ? [] : [`expected a string of 1 to ${valueLength} ${characters}`]),
-    ];
-}
-
-/** Not a record of zod: that would leave out a tag `__proto__`. */
-const tags = z
-    .custom<Record<string, string>>(isObject, "expected an object with a string for each tag")
-    .superRefine((given, context) => {
-        for (const [key, value] of Object.entries(given)) {
-            for (const message of tagFaults(key, value)) context.addIssue({ code: "custom", message, path: [key] });
+    for (const [key, value] of Object.entries(given)) {
+        const refuse = (message: string) => {
+            context.addIssue({ code: "custom", message, path: [key] });
+        };
+        if (ownTags.includes(key)) refuse("the program sets this tag; choose another key");
+        if (!isText(key, keyLength) || /^aws:/i.test(key)) {
+            refuse(`expected a key of 1 to ${keyLength} ${characters}, not beginning with aws:`);
         }
-        if (Object.keys(given).length > mostTags) {
-            context.addIssue(`expected at most ${mostTags} tags: AWS allows ${tagLimits.perResource} on a resource`);
-        }
-    });
+        if (!isText(value, valueLength)) refuse(`expected a string of 1 to ${valueLength} ${characters}`);
+    }
+    if (Object.keys(given).length > mostTags) {
+        context.addIssue(`expected at most ${mostTags} tags: AWS allows ${perResource} on a resource`);
+    }
+});
 
 function repositoriesOf(whose: string) {
     const arn = readBy(parseRepositoryArn, "expected the ARN of an ECR repository");
@@ -407,7 +405,10 @@ interface Identity {
  */
 export function parseConfig(values: Readonly<Record<string, unknown>>, region: unknown, of: Identity): StackConfig {
     const readings = keys.map((key) => ({ key, ...readKey(key, values[key]) }));
-    const given = Object.fromEntries(readings.map((reading) => [reading.key, reading.given]));
+    const given = {
+        ...Object.fromEntries(readings.map((reading) => [reading.key, reading.given])),
+        "aws:region": region,
+    };
     const sound = Object.fromEntries(readings.map((reading) => [reading.key, reading.sound])) as Sound;
     const unknown = Object.keys(values).filter((key) => !keys.some((known) => known === key));
     const faults = [
@@ -419,9 +420,6 @@ export function parseConfig(values: Readonly<Record<string, unknown>>, region: u
     const place = partition && { partition, region: region as string };
     const { imageUri, repositoryArns: own, crossAccountRepositoryArns: foreign } = sound;
     const named = imageUri?.repository && own && foreign && namedBy(imageUri.repository, own, foreign);
-    if (place === undefined) {
-        faults.push(faultOf("aws:region", region, "expected a region of AWS, for instance ap-northeast-1"));
-    }
     const isGiven = (path: string): boolean => valueAt(given, path) !== undefined;
     for (const fault of combinations.flatMap((check) => [...check({ ...sound, ...place, named, isGiven })])) {
         const [path = "", ...expected] = fault.split(": ");
@@ -622,10 +620,22 @@ function* faultsOfBuilds({ engine, compute, network, cache, isGiven }: Judged): 
     if (inVpc) yield "cache: CodeBuild has no local cache in a VPC; leave network public, or set cache to none";
 }
 
-/** No credentials are good for two partitions: what is in another one can never be reached. */
-function* faultsOfPartitions(judged: Judged): Generator<string> {
+/**
+ * No credentials are good for two partitions: what is in another one can never be reached. And an account is either the stack's own or
+ * another: one that is in both lists shows a slip.
+ */
+function* faultsOfPlaces(judged: Judged): Generator<string> {
     const { partition, imageUri, permissionsBoundary, notifications, ...sound } = judged;
-    if (partition === undefined) return;
+    for (const [index, { accountId }] of (sound.crossAccountRepositoryArns ?? []).entries()) {
+        const same = sound.repositoryArns?.find((repository) => repository.accountId === accountId);
+        if (same) {
+            yield `crossAccountRepositoryArns[${index}]: expected a repository of another account, and ${repositoryArn(same)} in repositoryArns is of the same one`;
+        }
+    }
+    if (partition === undefined) {
+        yield "aws:region: expected a region of AWS, for instance ap-northeast-1";
+        return;
+    }
     const own = `of the stack's own partition, ${partition}`;
     if (imageUri?.repository && imageUri.repository.partition !== partition) yield `imageUri: expected an image ${own}`;
     for (const key of ["repositoryArns", "crossAccountRepositoryArns"] as const) {
@@ -638,17 +648,6 @@ function* faultsOfPartitions(judged: Judged): Generator<string> {
     }
     if (notifications?.slack && partition !== "aws") {
         yield `notifications.slack: AWS has no chat service in the partition ${partition}; leave it out`;
-    }
-}
-
-/** An account is either the stack's own or another: one that is in both lists shows a slip. */
-function* faultsOfAccounts(judged: Judged): Generator<string> {
-    const { repositoryArns: own, crossAccountRepositoryArns: foreign } = judged;
-    for (const [index, { accountId }] of (foreign ?? []).entries()) {
-        const same = own?.find((repository) => repository.accountId === accountId);
-        if (same) {
-            yield `crossAccountRepositoryArns[${index}]: expected a repository of another account, and ${repositoryArn(same)} in repositoryArns is of the same one`;
-        }
     }
 }
 
@@ -758,8 +757,7 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
 /** What each key allows and no stack can have: each check says `PATH: what is expected`. */
 const combinations = [
     faultsOfBuilds,
-    faultsOfPartitions,
-    faultsOfAccounts,
+    faultsOfPlaces,
     faultsOfIsolation,
     faultsOfCacheRules,
     faultsOfStorage,

@@ -35,28 +35,6 @@ export function createLogGroup(
     return new aws.cloudwatch.LogGroup(name, { namePrefix, retentionInDays: 90, kmsKeyId: keyArn }, opts);
 }
 
-/** The types of this program that take no tags. Every other type of AWS is tagged; a test holds the table to the SDK. */
-export const untaggableTypes: readonly string[] = [
-    "aws:cloudwatch/dashboard:Dashboard",
-    "aws:cloudwatch/eventTarget:EventTarget",
-    "aws:ec2/routeTableAssociation:RouteTableAssociation",
-    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule",
-    "aws:iam/rolePolicy:RolePolicy",
-    "aws:kms/alias:Alias",
-    "aws:kms/keyPolicy:KeyPolicy",
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
-    "aws:s3/bucketLogging:BucketLogging",
-    "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
-    "aws:s3/bucketPolicy:BucketPolicy",
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
-    "aws:s3/bucketVersioning:BucketVersioning",
-    "aws:scheduler/schedule:Schedule",
-    "aws:sns/topicPolicy:TopicPolicy",
-    "aws:sns/topicSubscription:TopicSubscription",
-    "aws:sqs/queuePolicy:QueuePolicy",
-];
-
 /** Tags that a resource of a type may have, where that is not AWS's usual 50: docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html */
 const tagCounts: Readonly<Record<string, number>> = { "aws:s3/bucketObjectv2:BucketObjectv2": tagLimits.perObject };
 
@@ -78,7 +56,8 @@ export function applyToEveryResource(config: Pick<StackConfig, "tags" | "permiss
         return {
             props: {
                 ...(props as Record<string, unknown>),
-                ...(!untaggableTypes.includes(type) && { tags: Object.fromEntries(all) }),
+                // The SDK names every argument that a type takes, given or not.
+                ...("tags" in props && { tags: Object.fromEntries(all) }),
                 ...(type === "aws:iam/role:Role" && permissionsBoundary !== undefined && { permissionsBoundary }),
             },
             opts,

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-import { untaggableTypes } from "../../components/stackDefaults";
+import { untaggableTypes } from "../support/untaggableTypes";
 import { awsTypes } from "../../lab/awsTypes";
 import { creators } from "../../lab/creators";
 

@@ -5,7 +5,7 @@
  * In a preview a rule may only read what it judges: a value that cannot be known yet ends the rule for that resource, and
  * Pulumi reports that it could not be run.
  */
-import { untaggableTypes } from "../../components/stackDefaults";
+import { untaggableTypes } from "./untaggableTypes";
 import {
     conditionValues,
     grantsOf,

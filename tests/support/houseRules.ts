@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 
 import { unnamedResourcesAllowed } from "./guardRails";
-import { untaggableTypes } from "../../components/stackDefaults";
+import { untaggableTypes } from "./untaggableTypes";
 import { awsTypes } from "../../lab/awsTypes";
 import { type Evaluation, type RecordedResource, unknown } from "../../lab/evaluation";
 
