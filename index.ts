@@ -19,7 +19,7 @@ import type { StackOutputs } from "./contract/outputs";
 import { buildExporterBundle } from "./exporter/bundle";
 
 const config = loadConfig();
-const { artifactPrefix, engine, imageUri: image, repositories, cachedRepositories } = config;
+const { artifactPrefix, engine, imageUri: image } = config;
 const at = { partition: config.partition, region: config.region, accountId: aws.getCallerIdentityOutput().accountId };
 
 /** How all names of resources begin, and so the names that Pulumi gives them in AWS. */
@@ -33,7 +33,7 @@ if (config.pullThroughCache.length > 0) {
     new PullThroughCache(`${namePrefix}cache`, { rules: config.pullThroughCache });
 }
 
-const surroundings = { at, engine, repositories, artifactBucket, artifactBucketArn, artifactPrefix, encryptionKeyArn };
+const surroundings = { ...config, at, artifactBucket, artifactBucketArn, encryptionKeyArn };
 const isolated =
     config.network === "isolated"
         ? new IsolatedNetwork(`${namePrefix}network`, {
@@ -45,32 +45,23 @@ const isolated =
               }).names,
           })
         : undefined;
-const shielded =
-    config.network === "private"
-        ? new PrivateNetwork(`${namePrefix}network`, { ...surroundings, tags: config.tags })
-        : undefined;
+const shielded = config.network === "private" ? new PrivateNetwork(`${namePrefix}network`, surroundings) : undefined;
 const flows = isolated?.flowLogGroupName ?? shielded?.flowLogGroupName;
 
 const runner = new BuildRunner(`${namePrefix}build`, {
     ...surroundings,
-    image,
-    cachedRepositories,
     buildspec: readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8"),
     exporter: engine === "stream" ? buildExporterBundle() : undefined,
-    keepLayers: config.cache === "local",
-    compute: config.compute,
     network: typeof config.network === "object" ? config.network : (isolated?.buildNetwork ?? shielded?.buildNetwork),
 });
 
 const orchestration = new ExportOrchestration(`${namePrefix}single`, {
     ...surroundings,
+    ...config.compute,
     imageUri: image.uri,
-    cachedRepositories,
     projectName: runner.projectName,
     projectArn: runner.projectArn,
     buildLogGroupName: runner.logGroupName,
-    timeoutMinutes: config.compute.timeoutMinutes,
-    queuedTimeoutMinutes: config.compute.queuedTimeoutMinutes,
 });
 
 const batch = new BatchOrchestration(`${namePrefix}batch`, {
@@ -82,7 +73,6 @@ const batch = new BatchOrchestration(`${namePrefix}batch`, {
 
 const monitoring = new Monitoring(`${namePrefix}monitoring`, {
     ...surroundings,
-    notifications: config.notifications,
     exportMachine: orchestration.stateMachine,
     batchMachine: batch.stateMachine,
     projectName: runner.projectName,

@@ -4,68 +4,34 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { StackConfig } from "../config";
-import { type ArchiveArgs, buildRole, type PullArgs } from "../policies/buildRole";
+import { buildRole, type BuildRoleArgs } from "../policies/buildRole";
 import { policyDocument, type StackLocation } from "../policies/document";
 import { buildsUrl } from "../contract/aws";
 import { exitStatusText } from "../contract/errors";
-import type { EcrImage, EcrRepository } from "../contract/image";
 import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
 import type { RequestVariable } from "../contract/request";
-import type { KeyUse } from "../policies/key";
 import { repositoryPolicies } from "../policies/repositories";
 import { buildspecLimit, checkDocumentSize, fittingStatements } from "../policies/sizes";
 import { trust } from "../policies/trust";
-import { createLogGroup, createRole } from "./stackDefaults";
+import { createLogGroup, createRole, type Scope } from "./stackDefaults";
 
-/** Where in a VPC builds run. It has to lead to ECR, S3 and CloudWatch Logs, by endpoints or by a NAT gateway. */
-export interface BuildNetwork {
-    /** Id of the VPC. */
-    readonly vpcId: pulumi.Input<string>;
-    /** Ids of the subnets, private ones, 1 to 16: builds get no public address. */
-    readonly subnetIds: readonly pulumi.Input<string>[];
-    /** Ids of the security groups of the builds, 1 to 5. */
-    readonly securityGroupIds: readonly pulumi.Input<string>[];
-}
-
-/** Arguments of {@link BuildRunner}. */
-export interface BuildRunnerArgs extends PullArgs, ArchiveArgs, KeyUse {
+/** Arguments of {@link BuildRunner}: keys of the configuration, what the role depends on, and what is known of the stack. */
+export interface BuildRunnerArgs
+    extends Omit<BuildRoleArgs, "exporterKey" | "logGroupArn">, Pick<StackConfig, "cache" | "compute" | "imageUri"> {
     /** The engine's buildspec, as YAML. */
     readonly buildspec: string;
     /** Text of the exporter, an ES module; for engine `stream` only, which needs it. */
     readonly exporter?: pulumi.Input<string> | undefined;
-    /**
-     * Whether CodeBuild keeps the layers that engine `docker` pulled on the build host, for the next build there. Best effort:
-     * docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html
-     *
-     * @default false
-     */
-    readonly keepLayers?: boolean;
-    /** Image that a build exports when nobody says otherwise. */
-    readonly image: EcrImage;
-    /**
-     * Those of the repositories that a pull-through cache fills when a build pulls.
-     *
-     * @default []
-     */
-    readonly cachedRepositories?: readonly EcrRepository[];
     /** Name of the bucket of the archives. */
     readonly artifactBucket: pulumi.Input<string>;
-    /** Machine and timeouts. */
-    readonly compute: StackConfig["compute"];
-    /**
-     * Where in a VPC builds run.
-     *
-     * @default none: builds run in CodeBuild's own network, which leads to the internet
-     */
-    readonly network?: BuildNetwork | undefined;
 }
 
 /**
  * The CodeBuild project that exports one image a build, with its service role, its log group and, for engine `stream`, the
  * exporter.
  *
- * @example new BuildRunner("export", { ...archives, at, engine: "docker", buildspec, image, repositories, compute });
+ * @example new BuildRunner("export", { ...config, ...archives, at, buildspec, network: undefined });
  */
 export class BuildRunner extends pulumi.ComponentResource {
     public readonly projectName: pulumi.Output<string>;
@@ -82,18 +48,19 @@ export class BuildRunner extends pulumi.ComponentResource {
     public constructor(name: string, args: BuildRunnerArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:BuildRunner", name, args, opts);
         const child = { parent: this };
+        const scope = { name, args, opts: child };
 
         checkDocumentSize("The buildspec", args.buildspec, buildspecLimit);
         const projectResourceName = `${name}-project`;
         const logGroup = createLogGroup(`${name}-log`, `/aws/codebuild/${name}-`, args.encryptionKeyArn, child);
-        const exporter = uploadExporter(name, args, child);
+        const exporter = uploadExporter(scope);
         const statements = fittingStatements(
             "the role of builds",
             buildRole,
             { ...args, exporterKey: exporter?.key, logGroupArn: logGroup.arn },
             args.repositories,
         );
-        const { role, policy } = createRole(
+        const role = createRole(
             name,
             "Service role of the builds that export container images",
             // Pulumi names the project: its resource name, then random digits.
@@ -101,9 +68,7 @@ export class BuildRunner extends pulumi.ComponentResource {
             policyDocument(statements),
             child,
         );
-        // IAM is eventually consistent: a project is only made once its role may do its work.
-        const afterPolicy = { ...child, dependsOn: [policy] };
-        const project = createProject(projectResourceName, role, logGroup, exporter, args, afterPolicy);
+        const project = createProject(scope, projectResourceName, role.arn, logGroup.name, exporter?.key);
 
         this.projectName = project.name;
         this.projectArn = project.arn;
@@ -126,11 +91,7 @@ export class BuildRunner extends pulumi.ComponentResource {
  * The exporter, for engine `stream`: an archive of one file, whose name in the bucket tells its content. It lies
  * beside the archives, at a key that no `artifactPrefix` can begin with, so no build can replace it.
  */
-function uploadExporter(
-    name: string,
-    args: BuildRunnerArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.s3.BucketObjectv2 | undefined {
+function uploadExporter({ name, args, opts }: Scope<BuildRunnerArgs>): aws.s3.BucketObjectv2 | undefined {
     if (args.exporter === undefined) return undefined;
     const text = pulumi.output(args.exporter);
     const hash = text.apply((known) => createHash("sha256").update(known).digest("hex").slice(0, 16));
@@ -153,22 +114,21 @@ function uploadExporter(
 }
 
 function createProject(
+    { args, opts }: Scope<BuildRunnerArgs>,
     projectResourceName: string,
-    role: aws.iam.Role,
-    logGroup: aws.cloudwatch.LogGroup,
-    exporter: aws.s3.BucketObjectv2 | undefined,
-    args: BuildRunnerArgs,
-    opts: pulumi.CustomResourceOptions,
+    serviceRole: pulumi.Output<string>,
+    groupName: pulumi.Output<string>,
+    exporterKey: pulumi.Output<string> | undefined,
 ): aws.codebuild.Project {
     const { buildspec, compute, engine, network } = args;
-    const source = exporter
-        ? { type: "S3", location: pulumi.interpolate`${args.artifactBucket}/${exporter.key}` }
+    const source = exporterKey
+        ? { type: "S3", location: pulumi.interpolate`${args.artifactBucket}/${exporterKey}` }
         : { type: "NO_SOURCE" };
     return new aws.codebuild.Project(
         projectResourceName,
         {
             description: "Exports one container image from Amazon ECR to S3 as a tar archive",
-            serviceRole: role.arn,
+            serviceRole,
             source: { ...source, buildspec },
             artifacts: { type: "NO_ARTIFACTS" },
             environment: {
@@ -183,8 +143,10 @@ function createProject(
                 buildTimeout: compute.timeoutMinutes,
                 queuedTimeout: compute.queuedTimeoutMinutes,
             }),
-            // Always said, also when there is none: the provider takes a cache that is no longer declared for one to leave alone.
-            cache: args.keepLayers ? { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] } : { type: "NO_CACHE" },
+            // docs.aws.amazon.com/codebuild/latest/userguide/caching-local.html. Always said, also when there is none: the provider
+            // takes a cache that is no longer declared for one to leave alone.
+            cache:
+                args.cache === "local" ? { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] } : { type: "NO_CACHE" },
             ...(network && {
                 vpcConfig: {
                     vpcId: network.vpcId,
@@ -193,7 +155,7 @@ function createProject(
                 },
             }),
             badgeEnabled: false,
-            logsConfig: { cloudwatchLogs: { groupName: logGroup.name, status: "ENABLED" } },
+            logsConfig: { cloudwatchLogs: { groupName, status: "ENABLED" } },
         },
         opts,
     );
@@ -214,15 +176,15 @@ function machine(compute: BuildRunnerArgs["compute"]): { type: string; computeTy
 }
 
 /** The key of the image of the stack, whose account may be known only once it is asked. */
-function defaultKey({ artifactPrefix, image, at }: BuildRunnerArgs): pulumi.Output<string> {
-    const keyFor = (accountId: string): string => defaultArtifactKey(artifactPrefix, image, { ...at, accountId });
+function defaultKey({ artifactPrefix, imageUri, at }: BuildRunnerArgs): pulumi.Output<string> {
+    const keyFor = (accountId: string): string => defaultArtifactKey(artifactPrefix, imageUri, { ...at, accountId });
     return pulumi.output(at.accountId).apply(keyFor);
 }
 
 /** Every variable that a build reads, so that one started by hand, without a state machine, works too. */
 function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<string>> {
     const request: Record<RequestVariable, pulumi.Input<string>> = {
-        IMAGE_URI: args.image.uri,
+        IMAGE_URI: args.imageUri.uri,
         IMAGE_DIGEST: "",
         PLATFORM: defaultPlatform,
         FORCE: "false",

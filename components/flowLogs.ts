@@ -26,7 +26,7 @@ export class FlowLogs extends pulumi.ComponentResource {
         const child = { parent: this };
 
         const logGroup = createLogGroup(`${name}-log`, `/aws/vpc-flow-logs/${name}-`, args.encryptionKeyArn, child);
-        const { role, policy } = createRole(
+        const role = createRole(
             name,
             "Writes the flow logs of the builds' VPC",
             trust.flowLogs(args.at),
@@ -36,7 +36,7 @@ export class FlowLogs extends pulumi.ComponentResource {
         new aws.ec2.FlowLog(
             name,
             { vpcId: args.vpcId, trafficType: "ALL", logDestination: logGroup.arn, iamRoleArn: role.arn },
-            { ...child, dependsOn: [policy] },
+            child,
         );
 
         this.logGroupName = logGroup.name;

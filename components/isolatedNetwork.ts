@@ -1,8 +1,8 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
+import type { BuildNetwork } from "../policies/buildRole";
 import {
     type EndpointArgs,
     endpointPolicy,
@@ -10,7 +10,7 @@ import {
     s3Endpoint,
     type S3EndpointArgs,
 } from "../policies/endpoints";
-import type { StackContext } from "./stackDefaults";
+import type { Scope, StackContext } from "./stackDefaults";
 
 /** Arguments of {@link IsolatedNetwork}; all repositories are of the stack's region. */
 export interface IsolatedNetworkArgs extends EndpointArgs, StackContext {
@@ -34,6 +34,7 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
     public constructor(name: string, args: IsolatedNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:IsolatedNetwork", name, args, opts);
         const child = { parent: this };
+        const scope = { name, args, opts: child };
 
         // Nothing routes to the VPC, so its addresses may be in use elsewhere; Docker's own, 172.17.0.0/16, may not.
         const vpc = new aws.ec2.Vpc(
@@ -42,16 +43,16 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
             { cidrBlock: "10.0.0.0/23", enableDnsSupport: true, enableDnsHostnames: true },
             child,
         );
-        closeDefaultGroup(name, vpc.id, child);
-        const { subnetIds, routeTable } = createSubnets(name, vpc, args, child);
+        closeDefaultGroup(scope, vpc.id);
+        const { subnetIds, routeTable } = createSubnets(scope, vpc);
         // Without rules: neither group lets anything in or out but what openTheWay adds.
         const group = (suffix: string, description: string) =>
             new aws.ec2.SecurityGroup(`${name}-${suffix}`, { vpcId: vpc.id, description }, child);
         const builds = group("build-group", "Builds that export container images");
         const endpointGroup = group("endpoint-group", "Interface endpoints that the builds use");
-        const s3 = createS3Endpoint(name, vpc.id, [routeTable.id], args, child);
-        const endpoints = createInterfaceEndpoints(name, vpc, subnetIds, endpointGroup, args, child);
-        const rules = openTheWay(name, builds, endpointGroup, s3, child);
+        const s3 = createS3Endpoint(scope, vpc.id, [routeTable.id]);
+        const endpoints = createInterfaceEndpoints(scope, vpc, subnetIds, endpointGroup);
+        const rules = openTheWay(scope, builds, endpointGroup, s3);
         const flows = new FlowLogs(`${name}-flows`, { ...args, vpcId: vpc.id }, child);
 
         const ready = [s3, ...endpoints, ...rules].map(({ id }) => id);
@@ -66,12 +67,7 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
 }
 
 /** Two subnets of 251 addresses each, of which the endpoints take four and every running build one. */
-function createSubnets(
-    name: string,
-    vpc: aws.ec2.Vpc,
-    args: IsolatedNetworkArgs,
-    opts: pulumi.CustomResourceOptions,
-): { subnetIds: pulumi.Output<string>[]; routeTable: aws.ec2.RouteTable } {
+function createSubnets({ name, args, opts }: Scope<IsolatedNetworkArgs>, vpc: aws.ec2.Vpc) {
     // An empty list, unlike none, takes out again what others add. The S3 endpoint's route is not among these.
     const routeTable = new aws.ec2.RouteTable(`${name}-route-table`, { vpcId: vpc.id, routes: [] }, opts);
     const subnetIds = [0, 1].map((index) => {
@@ -107,7 +103,7 @@ function zoneAt(index: number, zones: string[]): string {
 }
 
 /** AWS makes this group with every VPC, open among its members. Taking it over without a rule takes its rules away. */
-export function closeDefaultGroup(name: string, vpcId: pulumi.Input<string>, opts: pulumi.CustomResourceOptions): void {
+export function closeDefaultGroup({ name, opts }: Scope<unknown>, vpcId: pulumi.Input<string>): void {
     new aws.ec2.DefaultSecurityGroup(`${name}-default-group`, { vpcId }, opts);
 }
 
@@ -116,36 +112,27 @@ export const https = { ipProtocol: "tcp", fromPort: 443, toPort: 443 };
 
 /** HTTPS from the builds to the endpoints and to S3, and nothing else in any direction. */
 function openTheWay(
-    name: string,
-    builds: aws.ec2.SecurityGroup,
-    endpoints: aws.ec2.SecurityGroup,
-    s3: aws.ec2.VpcEndpoint,
-    opts: pulumi.CustomResourceOptions,
+    { name, opts }: Scope<IsolatedNetworkArgs>,
+    { id: builds }: aws.ec2.SecurityGroup,
+    { id: endpoints }: aws.ec2.SecurityGroup,
+    { prefixListId }: aws.ec2.VpcEndpoint,
 ): pulumi.CustomResource[] {
+    const toEndpoints = { securityGroupId: builds, referencedSecurityGroupId: endpoints };
+    const fromBuilds = { securityGroupId: endpoints, referencedSecurityGroupId: builds };
     return [
         new aws.vpc.SecurityGroupEgressRule(
             `${name}-build-to-endpoints`,
-            {
-                ...https,
-                description: "HTTPS to the endpoints",
-                securityGroupId: builds.id,
-                referencedSecurityGroupId: endpoints.id,
-            },
+            { ...https, ...toEndpoints, description: "HTTPS to the endpoints" },
             opts,
         ),
         new aws.vpc.SecurityGroupEgressRule(
             `${name}-build-to-s3`,
-            { ...https, description: "HTTPS to S3", securityGroupId: builds.id, prefixListId: s3.prefixListId },
+            { ...https, securityGroupId: builds, prefixListId, description: "HTTPS to S3" },
             opts,
         ),
         new aws.vpc.SecurityGroupIngressRule(
             `${name}-endpoints-from-build`,
-            {
-                ...https,
-                description: "HTTPS from builds",
-                securityGroupId: endpoints.id,
-                referencedSecurityGroupId: builds.id,
-            },
+            { ...https, ...fromBuilds, description: "HTTPS from builds" },
             opts,
         ),
     ];
@@ -153,11 +140,9 @@ function openTheWay(
 
 /** To the archives, the exporter and the layers of ECR: a gateway, which costs nothing. */
 export function createS3Endpoint(
-    name: string,
+    { name, args, opts }: Scope<S3EndpointArgs>,
     vpcId: pulumi.Input<string>,
     routeTableIds: pulumi.Input<pulumi.Input<string>[]>,
-    args: S3EndpointArgs,
-    opts: pulumi.CustomResourceOptions,
 ): aws.ec2.VpcEndpoint {
     return new aws.ec2.VpcEndpoint(
         `${name}-s3-endpoint`,
@@ -179,12 +164,10 @@ type InterfaceService = keyof typeof interfaceEndpoints;
  * STS: it answers who asks, in a build that goes wrong, as which role it runs.
  */
 function createInterfaceEndpoints(
-    name: string,
+    { name, args, opts }: Scope<IsolatedNetworkArgs>,
     vpc: aws.ec2.Vpc,
     subnetIds: pulumi.Output<string>[],
     group: aws.ec2.SecurityGroup,
-    args: IsolatedNetworkArgs,
-    opts: pulumi.CustomResourceOptions,
 ): aws.ec2.VpcEndpoint[] {
     const prefixes = ownPrefixes[args.at.partition] ?? {};
     return Object.entries(interfaceEndpoints).map(

@@ -12,7 +12,7 @@ import { endedRuleRole, notifierRole } from "../policies/notifierRole";
 import { topicPolicy } from "../policies/topic";
 import { trust } from "../policies/trust";
 import { notifierDefinition, type NotifierDefinitionArgs, type Subject } from "../stateMachines/notifier";
-import { createRole, type StackContext } from "./stackDefaults";
+import { createRole, type Scope, type StackContext } from "./stackDefaults";
 import { LoggedStateMachine, type MachineNames } from "./stateMachine";
 
 type Notifications = NonNullable<StackConfig["notifications"]>;
@@ -57,7 +57,7 @@ export class Monitoring extends pulumi.ComponentResource {
             { at, exportMachine, batchMachine, projectName, timeoutMinutes, artifactBucket },
             child,
         );
-        const notifying = args.notifications && notify(name, args, args.notifications, child);
+        const notifying = args.notifications && notify({ name, args, opts: child }, args.notifications);
 
         this.topicArn = notifying?.topic.arn;
         this.dashboardUrl = dashboard.url;
@@ -71,21 +71,17 @@ export class Monitoring extends pulumi.ComponentResource {
 }
 
 /** Everything that notifies somebody. */
-function notify(
-    name: string,
-    args: MonitoringArgs,
-    notifications: Notifications,
-    opts: pulumi.CustomResourceOptions,
-): { topic: aws.sns.Topic; notifier: LoggedStateMachine } {
-    const topic = createTopic(name, args, opts);
-    for (const email of notifications.emails) {
+function notify(scope: Scope<MonitoringArgs>, { emails, slack, onSuccess }: Notifications) {
+    const { name, args, opts } = scope;
+    const topic = createTopic(scope);
+    for (const email of emails) {
         new aws.sns.TopicSubscription(
             `${name}-email-${email}`,
             { topic: topic.arn, protocol: "email", endpoint: email },
             opts,
         );
     }
-    if (notifications.slack) createChannel(name, notifications.slack, topic, args, opts);
+    if (slack) createChannel(scope, slack, topic);
     const { at, exportMachine, batchMachine, encryptionKeyArn } = args;
     const given = { ...args, topicArn: topic.arn, stateMachineNames: [exportMachine.name, batchMachine.name] };
     const buildsUrl = buildsPage(at, args.projectName);
@@ -100,12 +96,12 @@ function notify(
         },
         opts,
     );
-    createRules(name, notifier, notifications, args, opts);
-    createAlarms(name, notifier, topic, args, opts);
+    createRules(scope, notifier, onSuccess);
+    createAlarms(scope, notifier, topic);
     return { topic, notifier };
 }
 
-function createTopic(name: string, args: MonitoringArgs, opts: pulumi.CustomResourceOptions): aws.sns.Topic {
+function createTopic({ name, args, opts }: Scope<MonitoringArgs>): aws.sns.Topic {
     const topic = new aws.sns.Topic(
         `${name}-topic`,
         {
@@ -126,11 +122,9 @@ function createTopic(name: string, args: MonitoringArgs, opts: pulumi.CustomReso
 
 /** All that anybody can do with AWS from the channel is to look at metrics. */
 function createChannel(
-    name: string,
+    { name, args, opts }: Scope<MonitoringArgs>,
     { workspaceId, channelId }: NonNullable<Notifications["slack"]>,
     topic: aws.sns.Topic,
-    args: MonitoringArgs,
-    opts: pulumi.CustomResourceOptions,
 ): void {
     const mayDo = policyOf(chatRole, {});
     const guardrail = new aws.iam.Policy(
@@ -138,7 +132,7 @@ function createChannel(
         { description: "The most that anybody can do from the Slack channel of image exports", policy: mayDo },
         opts,
     );
-    const { role, policy } = createRole(
+    const role = createRole(
         `${name}-chat`,
         "Role of the Slack channel for image exports",
         trust.chat(args.at, topic.name),
@@ -158,7 +152,7 @@ function createChannel(
             guardrailPolicyArns: [guardrail.arn],
             loggingLevel: "ERROR",
         },
-        { ...opts, dependsOn: [policy] },
+        opts,
     );
 }
 
@@ -167,13 +161,11 @@ function createChannel(
  * message.
  */
 function createRules(
-    name: string,
+    { name, args, opts }: Scope<MonitoringArgs>,
     notifier: LoggedStateMachine,
-    { onSuccess }: Notifications,
-    args: MonitoringArgs,
-    opts: pulumi.CustomResourceOptions,
+    onSuccess: boolean,
 ): void {
-    const { role, policy } = createRole(
+    const role = createRole(
         `${name}-ended`,
         "Role of the rules that report the end of an execution",
         trust.rules(args.at, `${name}-ended`),
@@ -216,17 +208,15 @@ function createRules(
                     }),
                 },
             },
-            { ...opts, dependsOn: [policy] },
+            opts,
         );
     }
 }
 
 function createAlarms(
-    name: string,
+    { name, args, opts }: Scope<MonitoringArgs>,
     notifier: LoggedStateMachine,
     topic: aws.sns.Topic,
-    args: MonitoringArgs,
-    opts: pulumi.ComponentResourceOptions,
 ): void {
     const { exportMachine, batchMachine, projectName, timeoutMinutes } = args;
     const ofBuilds = { namespace: "AWS/CodeBuild", dimensions: { ProjectName: projectName } };

@@ -2,8 +2,8 @@ import * as aws from "@pulumi/aws";
 import * as awsx from "@pulumi/awsx";
 import * as pulumi from "@pulumi/pulumi";
 
+import type { BuildNetwork } from "../policies/buildRole";
 import type { S3EndpointArgs } from "../policies/endpoints";
-import type { BuildNetwork } from "./buildRunner";
 import { FlowLogs } from "./flowLogs";
 import { closeDefaultGroup, createS3Endpoint, https } from "./isolatedNetwork";
 import type { StackContext } from "./stackDefaults";
@@ -32,6 +32,7 @@ export class PrivateNetwork extends pulumi.ComponentResource {
     public constructor(name: string, args: PrivateNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:PrivateNetwork", name, args, opts);
         const child = { parent: this };
+        const scope = { name, args, opts: child };
 
         const vpc = new awsx.ec2.Vpc(
             `${name}-vpc`,
@@ -52,9 +53,9 @@ export class PrivateNetwork extends pulumi.ComponentResource {
             },
             child,
         );
-        closeDefaultGroup(name, vpc.vpcId, child);
+        closeDefaultGroup(scope, vpc.vpcId);
         const routeTableIds = vpc.routeTables.apply((tables) => pulumi.all(tables.map(({ id }) => id)));
-        const s3 = createS3Endpoint(name, vpc.vpcId, routeTableIds, args, child);
+        const s3 = createS3Endpoint(scope, vpc.vpcId, routeTableIds);
         const group = new aws.ec2.SecurityGroup(
             `${name}-build-group`,
             { vpcId: vpc.vpcId, description: "Builds that export container images" },
@@ -63,12 +64,7 @@ export class PrivateNetwork extends pulumi.ComponentResource {
         // HTTPS to anywhere, and nothing else in any direction.
         const rule = new aws.vpc.SecurityGroupEgressRule(
             `${name}-build-to-anywhere`,
-            {
-                ...https,
-                securityGroupId: group.id,
-                description: "HTTPS to registries and to AWS",
-                cidrIpv4: "0.0.0.0/0",
-            },
+            { ...https, securityGroupId: group.id, cidrIpv4: "0.0.0.0/0", description: "HTTPS to registries and AWS" },
             child,
         );
         const flows = new FlowLogs(`${name}-flows`, { ...args, vpcId: vpc.vpcId }, child);

@@ -9,7 +9,17 @@ import type { KeyUse } from "../policies/key";
 /** Where the stack lives, and the KMS key that encrypts archives, logs and notifications; undefined where AWS's own keys do. */
 export type StackContext = Pick<KeyUse, "at" | "encryptionKeyArn">;
 
-/** Makes a role that a service assumes, and its one policy. What works with the role is made once it has that: `dependsOn`. */
+/** What the functions of a component share: how the names of its children begin, its arguments, and itself as their parent. */
+export interface Scope<Args> {
+    readonly name: string;
+    readonly args: Args;
+    readonly opts: { readonly parent: pulumi.Resource };
+}
+
+/**
+ * Makes a role that a service assumes, and its one policy. Its ARN is known once it has that, so that what works with the role is
+ * made later: IAM is eventually consistent.
+ */
 export function createRole(
     name: string,
     description: string,
@@ -18,7 +28,8 @@ export function createRole(
     opts: pulumi.CustomResourceOptions,
 ) {
     const role = new aws.iam.Role(`${name}-role`, { description, assumeRolePolicy }, opts);
-    return { role, policy: new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts) };
+    const { id } = new aws.iam.RolePolicy(`${name}-policy`, { role: role.name, policy }, opts);
+    return { name: role.name, arn: pulumi.all([role.arn, id]).apply(([arn]) => arn) };
 }
 
 /**

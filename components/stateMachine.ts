@@ -49,7 +49,7 @@ export class LoggedStateMachine extends pulumi.ComponentResource {
         // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
         const logPrefix = `/aws/vendedlogs/states/${name}-`;
         const logGroup = createLogGroup(`${name}-log`, logPrefix, args.encryptionKeyArn, child);
-        const { role, policy } = createRole(
+        const role = createRole(
             name,
             `Role of the state machine that ${args.purpose}`,
             // Pulumi names the state machine: its resource name, then random digits.
@@ -73,8 +73,7 @@ export class LoggedStateMachine extends pulumi.ComponentResource {
                     logDestination: pulumi.interpolate`${logGroup.arn}:*`,
                 },
             },
-            // Step Functions checks at creation that the role may deliver the log.
-            { ...child, dependsOn: [policy] },
+            child,
         );
 
         this.arn = machine.arn;

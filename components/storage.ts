@@ -7,6 +7,7 @@ import { bucketPolicy } from "../policies/bucket";
 import { readArtifacts } from "../policies/callers";
 import { policyOf, type StackLocation } from "../policies/document";
 import { keyPolicy, keyUsers } from "../policies/key";
+import type { Scope } from "./stackDefaults";
 
 /** Arguments of {@link ArtifactStorage}: keys of the configuration, and what is known of the stack. */
 export interface ArtifactStorageArgs extends Pick<
@@ -41,9 +42,10 @@ export class ArtifactStorage extends pulumi.ComponentResource {
     public constructor(name: string, args: ArtifactStorageArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:ArtifactStorage", name, args, opts);
         const child = { parent: this };
+        const scope = { name, args, opts: child };
 
-        const bucket = createBucket(name, args, child);
-        const keyArn = encryptionKey(name, bucket, args, child);
+        const bucket = createBucket(scope);
+        const keyArn = encryptionKey(scope, bucket);
         // A bucket takes its settings with it. To delete them first would leave it open where S3 then refuses to delete it.
         const setting = { ...child, deletedWith: bucket };
         const policy = keepPrivate(name, bucket, keyArn, setting);
@@ -60,7 +62,7 @@ export class ArtifactStorage extends pulumi.ComponentResource {
             setting,
         );
         // These are deleted, on the other hand: a bucket that the stack has let go must not expire any archives.
-        expire(name, bucket, args, { ...child, dependsOn: [versioning] });
+        expire(scope, bucket, versioning);
 
         // By way of versioning and policy. What is put in the bucket is put there once it keeps versions, since an object
         // from before has a version that `pulumi destroy` does not know of; and once the policy is that of the key, since
@@ -92,11 +94,8 @@ export class ArtifactStorage extends pulumi.ComponentResource {
  * place of another bucket would delete that one, whether it is protected or not, whereas a resource that is no longer declared
  * is held by its protection, and, without that, by S3, which deletes empty buckets only.
  */
-function createBucket(
-    name: string,
-    { existingBucket, retention }: ArtifactStorageArgs,
-    opts: pulumi.CustomResourceOptions,
-): aws.s3.Bucket {
+function createBucket({ name, args, opts }: Scope<ArtifactStorageArgs>): aws.s3.Bucket {
+    const { existingBucket, retention } = args;
     if (existingBucket === undefined) {
         return new aws.s3.Bucket(
             `${name}-bucket`,
@@ -114,10 +113,8 @@ function createBucket(
 
 /** The key that encrypts: made, given, or none. */
 function encryptionKey(
-    name: string,
+    { name, args, opts }: Scope<ArtifactStorageArgs>,
     bucket: aws.s3.Bucket,
-    args: ArtifactStorageArgs,
-    opts: pulumi.CustomResourceOptions,
 ): pulumi.Output<string> | undefined {
     if (args.encryption === "s3") return undefined;
     if (args.encryption !== "kms") return pulumi.output(args.encryption);
@@ -190,10 +187,9 @@ function keepPrivate(
 }
 
 function expire(
-    name: string,
+    { name, args, opts }: Scope<ArtifactStorageArgs>,
     bucket: aws.s3.Bucket,
-    args: ArtifactStorageArgs,
-    opts: pulumi.CustomResourceOptions,
+    versioning: aws.s3.BucketVersioning,
 ): void {
     const { archiveDays, oldVersionDays } = args.retention;
     const rule = (id: string, prefix: string, action: object) => ({
@@ -226,6 +222,6 @@ function expire(
                     : []),
             ],
         },
-        opts,
+        { ...opts, dependsOn: [versioning] },
     );
 }

@@ -10,23 +10,17 @@ import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
 import { pushRole, scheduleRole, starterRole } from "../policies/triggerRoles";
 import { trust } from "../policies/trust";
 import { starterDefinition } from "../stateMachines/starter";
-import { Alarms, executionAlarm } from "./alarms";
-import { createRole, type StackContext } from "./stackDefaults";
+import { Alarms, type AlarmsArgs, executionAlarm } from "./alarms";
+import { createRole, type Scope, type StackContext } from "./stackDefaults";
 import { LoggedStateMachine } from "./stateMachine";
 
 type Given = NonNullable<StackConfig["triggers"]>;
 type Trigger<Name extends keyof Given> = NonNullable<Given[Name]>;
 
 /** Arguments of {@link Triggers}, of which one or two are what starts exports. */
-export interface TriggersArgs extends StackContext, Partial<Given> {
+export interface TriggersArgs extends StackContext, Partial<Given>, Pick<AlarmsArgs, "topicArn"> {
     /** ARN of the state machine that exports one image. */
     readonly exportMachineArn: pulumi.Input<string>;
-    /**
-     * ARN of a topic that is notified when an event was lost or could not be acted on.
-     *
-     * @default none; the alarms show it all the same
-     */
-    readonly topicArn?: pulumi.Input<string> | undefined;
 }
 
 /**
@@ -43,6 +37,7 @@ export class Triggers extends pulumi.ComponentResource {
     public constructor(name: string, args: TriggersArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:Triggers", name, args, opts);
         const child = { parent: this };
+        const scope = { name, args, opts: child };
 
         // It names executions after events, and starts them.
         const starter = new LoggedStateMachine(
@@ -62,7 +57,7 @@ export class Triggers extends pulumi.ComponentResource {
             { messageRetentionSeconds: 14 * 24 * 3600, sqsManagedSseEnabled: true },
             child,
         );
-        const rule = args.onPush && createPushRule(name, args.onPush, child);
+        const rule = args.onPush && createPushRule(scope, args.onPush);
         const admitted = new aws.sqs.QueuePolicy(
             `${name}-undelivered-policy`,
             {
@@ -71,9 +66,9 @@ export class Triggers extends pulumi.ComponentResource {
             },
             child,
         );
-        if (rule) createPushTarget(name, rule, starter, queue, args, { ...child, admitted });
-        if (args.schedule) createSchedule(name, args.schedule, starter, queue, args, child);
-        createAlarms(name, starter, queue, args, child);
+        if (rule) createPushTarget(scope, rule, starter, queue, admitted);
+        if (args.schedule) createSchedule(scope, args.schedule, starter, queue);
+        createAlarms(scope, starter, queue);
 
         this.logGroupName = starter.logGroupName;
         this.registerOutputs({ logGroupName: this.logGroupName });
@@ -82,9 +77,8 @@ export class Triggers extends pulumi.ComponentResource {
 
 /** docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
 function createPushRule(
-    name: string,
+    { name, opts }: Scope<TriggersArgs>,
     { repositories, tags }: Trigger<"onPush">,
-    opts: pulumi.CustomResourceOptions,
 ): aws.cloudwatch.EventRule {
     const pattern = {
         source: ["aws.ecr"],
@@ -109,14 +103,13 @@ function createPushRule(
 
 /** What the rule does, once the queue admits what it cannot deliver. */
 function createPushTarget(
-    name: string,
+    { name, args: { at }, opts }: Scope<TriggersArgs>,
     rule: aws.cloudwatch.EventRule,
     starter: LoggedStateMachine,
     queue: aws.sqs.Queue,
-    { at }: TriggersArgs,
-    { admitted, ...opts }: pulumi.CustomResourceOptions & { readonly admitted: aws.sqs.QueuePolicy },
+    admitted: aws.sqs.QueuePolicy,
 ): void {
-    const { role, policy } = createRole(
+    const role = createRole(
         `${name}-on-push`,
         "Role of the rule that starts an export on a push",
         trust.rules(at, `${name}-on-push`),
@@ -149,7 +142,7 @@ function createPushTarget(
             },
             ...delivery(queue),
         },
-        { ...opts, dependsOn: [admitted, policy] },
+        { ...opts, dependsOn: [admitted] },
     );
 }
 
@@ -172,16 +165,14 @@ function tagPattern(tags: readonly string[]): unknown[] {
 }
 
 function createSchedule(
-    name: string,
+    { name, args, opts }: Scope<TriggersArgs>,
     { expression, timeZone, request }: Trigger<"schedule">,
     starter: LoggedStateMachine,
     queue: aws.sqs.Queue,
-    args: TriggersArgs,
-    opts: pulumi.CustomResourceOptions,
 ): void {
     // Of its own: the group is what the role's trust can be limited to, and what can be tagged.
     const group = new aws.scheduler.ScheduleGroup(`${name}-schedules`, {}, opts);
-    const { role, policy } = createRole(
+    const role = createRole(
         `${name}-schedule`,
         "Role of the schedule that starts exports",
         trust.schedule(args.at, group.arn),
@@ -209,16 +200,14 @@ function createSchedule(
                 ...delivery(queue),
             },
         },
-        { ...opts, dependsOn: [policy] },
+        opts,
     );
 }
 
 function createAlarms(
-    name: string,
+    { name, args: { topicArn }, opts }: Scope<TriggersArgs>,
     starter: LoggedStateMachine,
     queue: aws.sqs.Queue,
-    { topicArn }: TriggersArgs,
-    opts: pulumi.ComponentResourceOptions,
 ): void {
     const undelivered = {
         description: pulumi.interpolate`A push or a schedule could not start an export. Look at the messages in the queue ${queue.name}: each has the event and the reason. Start those exports by hand, then purge the queue.`,

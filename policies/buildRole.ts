@@ -20,22 +20,26 @@ export interface ArchiveArgs {
     readonly artifactPrefix: string;
 }
 
-/** Where in a VPC builds run. */
-interface NetworkArgs {
+/** Where in a VPC builds run. It has to lead to ECR, S3 and CloudWatch Logs, by endpoints or by a NAT gateway. */
+export interface BuildNetwork {
+    /** Id of the VPC. */
+    readonly vpcId: pulumi.Input<string>;
+    /** Ids of the subnets, private ones, 1 to 16: builds get no public address. */
     readonly subnetIds: readonly pulumi.Input<string>[];
+    /** Ids of the security groups of the builds, 1 to 5. */
     readonly securityGroupIds: readonly pulumi.Input<string>[];
 }
 
 /** What {@link buildRole} depends on. */
 export interface BuildRoleArgs extends PullArgs, ArchiveArgs, KeyUse {
     /** Those of them that a pull-through cache fills when a build pulls. */
-    readonly cachedRepositories?: readonly EcrRepository[];
+    readonly cachedRepositories: readonly EcrRepository[];
     /** Key of the exporter in the bucket; undefined for engine `docker`. */
     readonly exporterKey: pulumi.Input<string> | undefined;
     /** ARN of the builds' log group. */
     readonly logGroupArn: pulumi.Input<string>;
-    /** Undefined where builds run in CodeBuild's own network. */
-    readonly network?: NetworkArgs | undefined;
+    /** Undefined where builds run in CodeBuild's own network, which leads to the internet. */
+    readonly network?: BuildNetwork | undefined;
 }
 
 /** What each engine asks of a repository. */
@@ -63,7 +67,7 @@ export const buildRole = {
     ImportImages: {
         why: "the first pull through a cache creates the repository, and each pull has ECR import what the tag means upstream; ECR reads credentials for the upstream with a role of its own",
         page: "AmazonECR/latest/userguide/pull-through-cache-iam.html",
-        statement: ({ cachedRepositories = [] }) =>
+        statement: ({ cachedRepositories }) =>
             cachedRepositories.length > 0 &&
             allow("ecr:BatchImportUpstreamImage ecr:CreateRepository", cachedRepositories.map(repositoryArn)),
     },

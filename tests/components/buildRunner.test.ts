@@ -15,8 +15,10 @@ const args: BuildRunnerArgs = {
     at,
     engine: "docker",
     buildspec: "version: 0.2\n",
-    image,
+    cache: "none",
+    imageUri: image,
     repositories: [image.repository, parseRepositoryArn("arn:aws:ecr:eu-west-1:444455556666:repository/platform/base")],
+    cachedRepositories: [],
     artifactBucket: "artifacts-0a1b2c3",
     artifactBucketArn: bucketArn,
     artifactPrefix: "images/",
@@ -73,7 +75,7 @@ describe("BuildRunner", () => {
     });
 
     it("keeps layers on the build host where it is told to", async () => {
-        const { inputs } = (await evaluateRunner({ keepLayers: true })).resource("test-project");
+        const { inputs } = (await evaluateRunner({ cache: "local" })).resource("test-project");
         assert.deepEqual(inputs["cache"], { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] });
     });
 
