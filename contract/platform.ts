@@ -90,28 +90,33 @@ export function normalPlatform({ os, architecture, variant = "", osVersion }: Pl
     };
 }
 
+/** A platform's normal form as it is written, without `os.version`. */
+function normalText(platform: Platform): string {
+    return platformText(normalPlatform(platform));
+}
+
 /**
  * What may be taken where a platform is asked for, in normal form, the platform itself first: an image for an older variant runs
  * on a newer one, one of 32 bits on one of 64.
  */
-function acceptable(request: Platform): Platform[] {
+function acceptable(request: Platform): string[] {
     const { os, architecture, variant = "" } = normalPlatform(request);
-    const of = (name: string, variants: readonly string[]): Platform[] =>
-        variants.map((each) => normalPlatform({ os, architecture: name, variant: each }));
+    const of = (name: string, ...variants: readonly string[]): string[] =>
+        variants.map((each) => normalText({ os, architecture: name, variant: each }));
     switch (architecture) {
         case "amd64":
-            return [...of("amd64", [variant, ...below(variant, 1)]), ...of("386", [""])];
+            return [...of("amd64", variant, ...below(variant, 1)), ...of("386", "")];
         case "arm":
-            return of("arm", [variant, ...below(variant, 5)]);
+            return of("arm", variant, ...below(variant, 5));
         case "arm64": {
             const arm = variant === "" || /^v[89]\./.test(variant) ? "v8" : variant;
             return [
-                ...of("arm64", [variant, ...olderArm64(variant === "" ? "v8" : variant)]),
-                ...of("arm", [arm, ...below(arm, 5)]),
+                ...of("arm64", variant, ...olderArm64(variant === "" ? "v8" : variant)),
+                ...of("arm", arm, ...below(arm, 5)),
             ];
         }
         default:
-            return of(architecture, [variant]);
+            return of(architecture, variant);
     }
 }
 
@@ -135,7 +140,7 @@ function olderArm64(variant: string): string[] {
 
 /** Whether an image of a platform may be taken where another one is asked for. */
 export function platformMatches(image: Platform, request: Platform): boolean {
-    return rankOf(image, acceptable(request)) >= 0;
+    return acceptable(request).includes(normalText(image));
 }
 
 /**
@@ -149,17 +154,7 @@ export function choosePlatform<T>(
     platformOf: (each: T) => Platform | undefined,
     request: Platform,
 ): T | undefined {
-    const wanted = acceptable(request);
-    const fitting = offered.flatMap((item) => {
-        const platform = platformOf(item);
-        const rank = platform ? rankOf(platform, wanted) : -1;
-        return rank < 0 ? [] : [{ item, rank }];
-    });
-    return fitting.sort((a, b) => a.rank - b.rank)[0]?.item;
-}
-
-/** Place of an image's platform among those wanted, which are {@link acceptable}; -1 where it is not among them. */
-function rankOf(image: Platform, wanted: readonly Platform[]): number {
-    const { os, architecture, variant } = normalPlatform(image);
-    return wanted.findIndex((each) => each.os === os && each.architecture === architecture && each.variant === variant);
+    const texts = offered.map(platformOf).map((platform) => platform && normalText(platform));
+    const best = acceptable(request).find((each) => texts.includes(each));
+    return best === undefined ? undefined : offered[texts.indexOf(best)];
 }
