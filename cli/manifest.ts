@@ -5,9 +5,9 @@ import { parse as parseCsv } from "csv-parse/sync";
 
 import { messageOf } from "../contract/errors";
 import { parseImageUri } from "../contract/image";
-import { isObject } from "../contract/json";
+import { isObject, type JsonObject } from "../contract/json";
 import { parsePlatform } from "../contract/platform";
-import { type ExportRequest, requestFields } from "../contract/request";
+import { type RequestField, requestFields } from "../contract/request";
 import { usageFailure } from "./failure";
 
 /** A row of a file, and where it is, for people. */
@@ -23,7 +23,7 @@ interface Row {
  * @param name Name of the file; its ending decides the form.
  * @throws Failure that names the row
  */
-export function readManifest(name: string, text: string): ExportRequest[] {
+export function readManifest(name: string, text: string): JsonObject[] {
     const read = forms[path.extname(name)] ?? readUris;
     // Excel marks UTF-8 with a byte order mark.
     const rows = read(name, text.replace(/^\uFEFF/, ""));
@@ -99,7 +99,7 @@ function flagOf(cell: string): boolean | string {
 }
 
 /** What each field has to be. The state machine checks the rest, as it knows the stack. */
-const checks: Readonly<Record<keyof ExportRequest, (given: unknown) => unknown>> = {
+const checks: Readonly<Record<RequestField, (given: unknown) => unknown>> = {
     imageUri: (given) => parseImageUri(asString(given)),
     platform: (given) => parsePlatform(asString(given)),
     artifactBucket: asString,
@@ -116,7 +116,7 @@ function refuse(message: string): never {
 }
 
 /** A request is an image URI, or an object with fields of a request. */
-function readRow({ where, value }: Row): ExportRequest {
+function readRow({ where, value }: Row): JsonObject {
     const request = typeof value === "string" ? { imageUri: value } : value;
     if (!isObject(request)) {
         throw usageFailure(`${where} is ${JSON.stringify(value)}: expected a request or an image URI.`);

@@ -1,23 +1,11 @@
 /** A request to export one image: the input of the export state machine, and what a build is told of it. */
 import { defaultPlatform } from "./platform";
 
-/** A request as somebody writes it; docs/requests.md says what each field may be. What is left out is the stack's, or {@link requestDefaults}. */
-export interface ExportRequest {
-    readonly imageUri?: string;
-    readonly artifactBucket?: string;
-    readonly artifactKey?: string;
-    readonly platform?: string;
-    readonly force?: boolean;
-}
+/** The fields of a request; docs/requests.md says what each may be. What is left out is the stack's, or {@link requestDefaults}. */
+export const requestFields = ["imageUri", "artifactBucket", "artifactKey", "platform", "force"] as const;
 
-/** The names of a request's fields. */
-export const requestFields = [
-    "imageUri",
-    "artifactBucket",
-    "artifactKey",
-    "platform",
-    "force",
-] as const satisfies readonly (keyof ExportRequest)[];
+/** Name of a field of a request. */
+export type RequestField = (typeof requestFields)[number];
 
 /** What a field is where nothing else says so. */
 export const requestDefaults = { platform: defaultPlatform, force: false } as const;

@@ -14,6 +14,7 @@ import { archiveLayout, metadataNames } from "../contract/record";
 import {
     causeVariable,
     requestDefaults,
+    type RequestField,
     requestFields,
     type RequestVariable,
     requestVariables,
@@ -221,7 +222,7 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
 
 /** Refuses what cannot work, before anything is started. */
 function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
-    const refuse = (field: (typeof requestFields)[number], isGood: string, expected: string): object => {
+    const refuse = (field: RequestField, isGood: string, expected: string): object => {
         const cause = `${literal(`${field} is `)} & ${quoted(`$request.${field}`)} & ': ' & ${expected} & '.'`;
         return rule(`$not(${isGood})`, "Failed", failure("InvalidInput", cause));
     };
