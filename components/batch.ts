@@ -8,7 +8,7 @@ import { policyOf, statementsOf } from "../policies/document";
 import { LoggedStateMachine, type MachineNames } from "./stateMachine";
 
 /** Arguments of {@link BatchOrchestration}. */
-export interface BatchOrchestrationArgs extends BatchRoleArgs, Omit<BatchDefinitionArgs, "partition"> {}
+export interface BatchOrchestrationArgs extends BatchRoleArgs, BatchDefinitionArgs {}
 
 /**
  * The state machine that exports many images, each by an execution of the export state machine.
@@ -28,7 +28,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
             {
                 ...args,
                 purpose: "exports container images in batches",
-                definition: batchDefinition({ ...args, partition: args.at.partition }),
+                definition: batchDefinition(args),
                 statements: statementsOf(batchRole, args),
             },
             { parent: this },

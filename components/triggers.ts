@@ -46,7 +46,7 @@ export class Triggers extends pulumi.ComponentResource {
                 at: args.at,
                 encryptionKeyArn: args.encryptionKeyArn,
                 purpose: "starts exports of container images",
-                definition: starterDefinition({ ...args, partition: args.at.partition }),
+                definition: starterDefinition(args),
                 statements: statementsOf(starterRole, args),
             },
             child,

@@ -10,6 +10,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import { exportErrors } from "../contract/errors";
 import { manifestPrefix, resultPrefix } from "../contract/keys";
 import { batchExecutionPrefix, requestFields } from "../contract/request";
+import type { ExportDefinitionArgs } from "./export";
 import {
     caught,
     caughtCause,
@@ -36,13 +37,9 @@ import {
 } from "./language";
 
 /** Arguments of {@link batchDefinition}. */
-export interface BatchDefinitionArgs {
-    /** AWS partition of the stack, for instance `aws`. */
-    readonly partition: string;
+export interface BatchDefinitionArgs extends Pick<ExportDefinitionArgs, "at" | "artifactBucket"> {
     /** ARN of the state machine that exports one image. */
     readonly exportMachineArn: pulumi.Input<string>;
-    /** Name of the bucket of the archives, where manifests are read and results are written. */
-    readonly artifactBucket: pulumi.Input<string>;
     /** Images that are exported at a time, 1 to 10,000. */
     readonly maxConcurrency: number;
 }
@@ -76,7 +73,7 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
                     `Export images of ${form}`,
                     exportEach(args, form.replace(" ", ""), {
                         ItemReader: {
-                            Resource: `arn:${args.partition}:states:::s3:getObject`,
+                            Resource: `arn:${args.at.partition}:states:::s3:getObject`,
                             ReaderConfig: config,
                             Arguments: { Bucket: expression("$stack.artifactBucket"), Key: expression("$batch.key") },
                         },
@@ -86,18 +83,10 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
             "Count results": countResults(args),
             "Were all exported?": {
                 Type: "Choice",
-                Choices: [rule("$counts.exported = $counts.total or $batch.allowFailures", "Done")],
+                Choices: [rule("$summary.exported = $summary.total or $batch.allowFailures", "Done")],
                 Default: "Failed",
             },
-            Done: {
-                Type: "Succeed",
-                Output: {
-                    total: expression("$counts.total"),
-                    exported: expression("$counts.exported"),
-                    results: { bucket: expression("$stack.artifactBucket"), key: expression("$run.key") },
-                    text: expression("$counts.text"),
-                },
-            },
+            Done: { Type: "Succeed", Output: expression("$summary") },
             Failed: failed,
         },
     };
@@ -184,7 +173,7 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
         // The Map goes on whatever becomes of an image; what counts is decided by the counts.
         ToleratedFailurePercentage: 100,
         ResultWriter: {
-            Resource: `arn:${args.partition}:states:::s3:putObject`,
+            Resource: `arn:${args.at.partition}:states:::s3:putObject`,
             Arguments: {
                 Bucket: expression("$stack.artifactBucket"),
                 Prefix: expression(`${literal(resultPrefix)} & $states.context.Execution.Name`),
@@ -214,7 +203,7 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
  * One image: an execution of the export state machine, whose output or error becomes that of the child execution. No two states of
  * a machine may share a name, wherever they are, so each Map gives its own a suffix.
  */
-function exportOne({ partition }: BatchDefinitionArgs, suffix: string): States {
+function exportOne({ at }: BatchDefinitionArgs, suffix: string): States {
     const named = (name: string): string => `${name}${suffix}`;
     return {
         StartAt: named("Read row"),
@@ -234,7 +223,7 @@ function exportOne({ partition }: BatchDefinitionArgs, suffix: string): States {
                 Default: named("Export"),
             },
             [named("Export")]: {
-                ...startExport(partition, "states:startExecution.sync:2"),
+                ...startExport(at.partition, "states:startExecution.sync:2"),
                 Output: expression("$exists($states.result.Output) ? $states.result.Output : {}"),
                 Catch: [
                     // While it runs, the same request twice is one execution. One that has ended may be somebody else's: another
@@ -254,18 +243,17 @@ function exportOne({ partition }: BatchDefinitionArgs, suffix: string): States {
  * mark and have blanks around the names, and an empty cell is a field that is not given.
  */
 const readRow = `(
-    $item := $lookup($states.input, 'request');
+    $isSmall := $length($string({ 'v': $lookup($states.input, 'request') })) <= ${hashedLimit};
+    $item := $isSmall ? $lookup($states.input, 'request') : {};
     $bare := function($text) { $replace($replace($text, /^[\\uFEFF \\t]+/, ''), /[ \\t]+$/, '') };
-    $isSmall := $length($string({ 'v': $item })) <= ${hashedLimit};
-    $cells := $isSmall and $states.input.isTable ? $type($item) = 'object' : false;
-    $given := $isSmall = false ? {}
-        : $type($item) = 'string' ? { 'imageUri': $item }
+    $cells := $states.input.isTable and $type($item) = 'object';
+    $given := $type($item) = 'string' ? { 'imageUri': $item }
         : $cells ? $merge([{}, $each($item, function($value, $name) {
             $type($value) = 'string' ? $bare($value) = '' ? {} : { $bare($name): $bare($name) = 'force' and $bare($value) in ['true', 'false'] ? $bare($value) = 'true' : $bare($value) } : { $bare($name): $value }
         })])
         : $item;
     $unknown := $type($given) = 'object' ? ${unknownField("$given", requestFields)} : '';
-    $problem := $isSmall = false ? 'The request is longer than ${hashedLimit} characters.'
+    $problem := $not($isSmall) ? 'The request is longer than ${hashedLimit} characters.'
         : $type($given) != 'object' ? 'The request is ' & ${quoted("$item")} & ': expected an object of ${requestFields.join(", ")}, or an image URI.'
         : $unknown != '' ? 'The request ' & $unknown
         : $cells and $count($keys($item)) != $count($distinct($each($item, function($value, $name) { $bare($name) }))) ? 'Two columns of the table have the same name.'
@@ -291,15 +279,20 @@ const whyItFailed = `(
 )`;
 
 /** Asks the Map Run how many images were exported. */
-function countResults({ partition }: BatchDefinitionArgs): State {
+function countResults({ at }: BatchDefinitionArgs): State {
     const total = "$states.result.ItemCounts.Total";
     const exported = "$states.result.ItemCounts.Succeeded";
     const text = `$string(${exported}) & ' of ' & $string(${total}) & ' exported'`;
     const list = "s3://' & $stack.artifactBucket & '/' & $run.key & '";
     return {
-        ...task(partition, "aws-sdk:sfn:describeMapRun", { MapRunArn: expression("$run.arn") }),
+        ...task(at.partition, "aws-sdk:sfn:describeMapRun", { MapRunArn: expression("$run.arn") }),
         Assign: {
-            counts: { total: expression(total), exported: expression(exported), text: expression(text) },
+            summary: {
+                total: expression(total),
+                exported: expression(exported),
+                results: { bucket: expression("$stack.artifactBucket"), key: expression("$run.key") },
+                text: expression(text),
+            },
             ...failure(
                 "ExportFailed",
                 `${text} & '. Which ones failed and why is listed by ${list}. Start the same batch again to export what is left.'`,

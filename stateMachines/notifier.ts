@@ -6,7 +6,8 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 
-import { type AwsLocation, executionsUrl } from "../contract/aws";
+import { executionsUrl } from "../contract/aws";
+import type { ExportDefinitionArgs } from "./export";
 import {
     caughtAll,
     expression,
@@ -20,19 +21,14 @@ import {
 } from "./language";
 
 /** Arguments of {@link notifierDefinition}. */
-export interface NotifierDefinitionArgs {
-    /** Where the stack lives. */
-    readonly at: AwsLocation<pulumi.Input<string>>;
+export interface NotifierDefinitionArgs extends Pick<
+    ExportDefinitionArgs,
+    "at" | "imageUri" | "artifactBucket" | "buildsUrl"
+> {
     /** ARN of the topic that messages are published to. */
     readonly topicArn: pulumi.Input<string>;
-    /** Image that is exported when a request names none. */
-    readonly imageUri: string;
-    /** Key of that image's archive. */
+    /** Key of the archive of the image that is exported when a request names none. */
     readonly artifactKey: pulumi.Input<string>;
-    /** Name of the bucket of the archives. */
-    readonly artifactBucket: pulumi.Input<string>;
-    /** Page of the console that lists the builds. */
-    readonly buildsUrl: pulumi.Input<string>;
 }
 
 /** What has ended: an export of one image, or a batch. */
@@ -56,21 +52,20 @@ export function notifierDefinition(args: NotifierDefinitionArgs): StateMachineDe
     };
 }
 
-/** A string of an object that may be anything; otherwise the words. */
-function text(object: string, field: string, words: string, limit = quoteLimit): string {
-    return `$type(${object}) != 'object' ? ${words} : $type(${object}.${field}) = 'string' ? $substring(${object}.${field}, 0, ${limit}) : ${words}`;
+/** A string, cut; for anything else the words. */
+function text(value: string, words: string, limit = quoteLimit): string {
+    return `$type(${value}) = 'string' ? $substring(${value}, 0, ${limit}) : ${words}`;
 }
 
 function readEvent({ imageUri, artifactBucket, artifactKey, buildsUrl }: NotifierDefinitionArgs): State {
-    const input = "$states.input";
     return {
         Type: "Pass",
         Assign: {
             stack: { imageUri, artifactBucket, artifactKey, buildsUrl },
-            isBatch: expression(`(${text(input, "subject", "''")}) = 'batch'`),
-            executionArn: expression(text(input, "executionArn", "'(unknown)'")),
+            isBatch: expression("$states.input.subject = 'batch'"),
+            executionArn: expression(text("$states.input.executionArn", "'(unknown)'")),
             status: expression(
-                `( $status := ${text(input, "status", "''")}; $match($status, /^[A-Z_]{1,40}$/)[0].match = $status ? $status : 'ENDED' )`,
+                `( $status := ${text("$states.input.status", "''")}; $match($status, /^[A-Z_]{1,40}$/)[0].match = $status ? $status : 'ENDED' )`,
             ),
             // What an execution that cannot be asked has said.
             told: { error: "(none)", cause: "(none)", request: {}, result: {} },
@@ -82,18 +77,17 @@ function readEvent({ imageUri, artifactBucket, artifactKey, buildsUrl }: Notifie
 
 /** Asks for error, cause, request and result. */
 function askExecution({ at }: NotifierDefinitionArgs): State {
-    const answer = "$states.result";
     // Step Functions has taken both for JSON before. Short of what a variable takes, however large they are.
-    const parsed = (field: string): string =>
-        `( $length($string(${answer}.${field})) > 20000 ? {} : ( $value := $exists(${answer}.${field}) ? $parse(${answer}.${field}) : {}; $type($value) = 'object' ? $value : {} ) )`;
+    const parsed = (json: string): string =>
+        `( $value := $length($string(${json})) <= 20000 ? $parse(${json}) : {}; $type($value) = 'object' ? $value : {} )`;
     return {
         ...task(at.partition, "aws-sdk:sfn:describeExecution", { ExecutionArn: expression("$executionArn") }),
         Assign: {
             told: {
-                error: expression(text(answer, "Error", "'(none)'")),
-                cause: expression(text(answer, "Cause", "'(none)'", 8000)),
-                request: expression(parsed("Input")),
-                result: expression(parsed("Output")),
+                error: expression(text("$states.result.Error", "'(none)'")),
+                cause: expression(text("$states.result.Cause", "'(none)'", 8000)),
+                request: expression(parsed("$states.result.Input")),
+                result: expression(parsed("$states.result.Output")),
             },
         },
         Output: {},

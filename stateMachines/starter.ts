@@ -29,9 +29,9 @@ import {
  * share; `request`, the request.
  */
 export function starterDefinition({
-    partition,
+    at: { partition },
     exportMachineArn,
-}: Pick<BatchDefinitionArgs, "partition" | "exportMachineArn">): StateMachineDefinition {
+}: Pick<BatchDefinitionArgs, "at" | "exportMachineArn">): StateMachineDefinition {
     const trigger = "$states.input.trigger";
     const identity = "$states.input.identity";
     const request = "$states.input.request";

@@ -50,7 +50,7 @@ describe("BatchOrchestration", () => {
 
     it("runs the definition of batchDefinition.ts", () => {
         const { definition } = batch.resource("test-machine").inputs;
-        const expected = batchDefinition({ ...args, partition: "aws" });
+        const expected = batchDefinition(args);
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
     });
 

@@ -5,13 +5,14 @@ import fc from "fast-check";
 
 import { exportErrors } from "../../contract/errors";
 import { requestFields } from "../../contract/request";
+import { at } from "../../lab/awsTypes";
 import { batchDefinition } from "../../stateMachines/batch";
 import type { StateMachineDefinition } from "../../stateMachines/language";
 import { awsError, type Ended, execute, FakeExecutions, fails, type Given, type Services } from "../support/execution";
 
 const bucket = "artifacts-0a1b2c3";
 const args = {
-    partition: "aws",
+    at,
     exportMachineArn: "arn:aws:states:ap-northeast-1:111122223333:stateMachine:export-0a1b2c3",
     artifactBucket: bucket,
     maxConcurrency: 3,

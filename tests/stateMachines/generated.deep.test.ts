@@ -4,6 +4,7 @@ import { strict as assert } from "node:assert";
 import fc from "fast-check";
 
 import { type ExportErrorName, exportErrors } from "../../contract/errors";
+import { at } from "../../lab/awsTypes";
 import type { Outcome } from "../../lab/stateLanguage/host";
 import { batchDefinition } from "../../stateMachines/batch";
 import { notifierDefinition } from "../../stateMachines/notifier";
@@ -80,12 +81,7 @@ describe("1,000 inputs", () => {
     }
 
     it("to the batch state machine", async () => {
-        const definition = batchDefinition({
-            partition: "aws",
-            exportMachineArn,
-            artifactBucket: bucket,
-            maxConcurrency: 3,
-        });
+        const definition = batchDefinition({ at, exportMachineArn, artifactBucket: bucket, maxConcurrency: 3 });
         const manifest = fc.oneof(
             request,
             fc.record({
@@ -133,7 +129,7 @@ describe("1,000 inputs", () => {
     });
 
     it("to the starter", async () => {
-        const definition = starterDefinition({ partition: "aws", exportMachineArn });
+        const definition = starterDefinition({ at, exportMachineArn });
         const event = fc.record(
             {
                 trigger: fc.oneof(fc.constantFrom("push", "schedule"), fc.jsonValue()),

@@ -13,6 +13,7 @@ import { parseReference } from "../../contract/image";
 import { parsePlatform } from "../../contract/platform";
 import { causeVariable } from "../../contract/request";
 import { parseLocation } from "../../exporter/destination/destination";
+import { at } from "../../lab/awsTypes";
 import type { Outcome } from "../../lab/stateLanguage/host";
 import { batchDefinition } from "../../stateMachines/batch";
 import { type BuildResult, readBuildspec, runBuild } from "../support/build";
@@ -66,7 +67,7 @@ for (const engine of ["docker", "stream"] as const) {
 
 describe("a hostile request in a batch", () => {
     const batch = batchDefinition({
-        partition: "aws",
+        at,
         exportMachineArn: "arn:aws:states:ap-northeast-1:111122223333:stateMachine:export-0a1b2c3",
         artifactBucket: bucket,
         maxConcurrency: 10,

@@ -4,6 +4,7 @@ import validate from "asl-validator";
 import fc from "fast-check";
 
 import { batchExecutionPrefix } from "../../contract/request";
+import { at } from "../../lab/awsTypes";
 import { starterDefinition } from "../../stateMachines/starter";
 import {
     awsError,
@@ -15,7 +16,7 @@ import {
 } from "../support/execution";
 
 const exportMachineArn = "arn:aws:states:ap-northeast-1:111122223333:stateMachine:export-0a1b2c3";
-const definition = starterDefinition({ partition: "aws", exportMachineArn });
+const definition = starterDefinition({ at, exportMachineArn });
 const event = { trigger: "push", identity: "13cde686-328b", request: { imageUri: "registry/app@sha256:1" } };
 
 /** Runs an event against services that keep what was started. */
