@@ -1,6 +1,7 @@
 import { asExportError, ExportError } from "../contract/errors";
 import { type ImageReference, isDigest, parseReference } from "../contract/image";
 import { defaultPlatform, parsePlatform, platformText } from "../contract/platform";
+import type { Progress } from "../contract/progress";
 import { archiveLayout, type ExportRecord, schemaVersion } from "../contract/record";
 import type { RequestVariable } from "../contract/request";
 import type { ExportResult } from "../contract/result";
@@ -84,12 +85,7 @@ export interface ExportOptions {
 }
 
 /** How far an export is. */
-export interface ExportProgress {
-    /** Bytes of the archive that are at the destination. */
-    readonly writtenBytes: number;
-    /** Size of the archive in bytes. */
-    readonly totalBytes: number;
-}
+export type ExportProgress = Omit<Progress, "seconds">;
 
 /** What an export has come to. */
 export interface ExportOutcome extends Omit<ExportResult, "artifactBucket" | "artifactVersionId"> {
@@ -110,10 +106,6 @@ const digestVariable: RequestVariable = "IMAGE_DIGEST";
 export async function exportImage(options: ExportOptions): Promise<ExportOutcome> {
     const settings = withDefaults(options);
     const { abort, timeoutMs, progress } = settings;
-    const stop = (): void => {
-        abort.abort(asExportError(options.signal?.reason));
-    };
-    options.signal?.addEventListener("abort", stop);
     const endInTime = (): void => {
         const { writtenBytes, totalBytes } = progress;
         const done = totalBytes === 0 ? "nothing" : `${writtenBytes} of ${totalBytes} bytes`;
@@ -122,14 +114,13 @@ export async function exportImage(options: ExportOptions): Promise<ExportOutcome
     };
     const timer = timeoutMs === undefined ? undefined : setTimeout(endInTime, timeoutMs);
     try {
-        options.signal?.throwIfAborted();
+        settings.signal.throwIfAborted();
         return await runExport(settings);
     } catch (error) {
         throw asExportError(error);
     } finally {
         clearTimeout(timer);
         abort.abort(); // what is still under way after a failure
-        options.signal?.removeEventListener("abort", stop);
     }
 }
 
@@ -162,7 +153,7 @@ function withDefaults(options: ExportOptions) {
         idleTimeoutMs,
         env,
         abort,
-        signal: abort.signal,
+        signal: AbortSignal.any([abort.signal, ...(options.signal ? [options.signal] : [])]),
         progress,
     };
 }
@@ -200,7 +191,9 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
     const { reference, request, location, force } = settings;
     const registry = openRegistry(reference, settings);
     const destination =
-        location.kind === "file" ? fileDestination(location.path) : s3Destination({ ...settings, ...location });
+        location.kind === "file"
+            ? fileDestination(location.path)
+            : s3Destination(location.bucket, location.key, settings);
     try {
         const image = await resolveImage(registry, reference, request, settings.onNote);
         const { digest } = image.documents[0].descriptor;

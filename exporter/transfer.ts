@@ -20,6 +20,8 @@ export interface TransferOptions {
     readonly memoryBytes: number;
     /** Aborted by the first failure, so that everything under way stops; its reason is that failure. */
     readonly abort: AbortController;
+    /** Aborted with it, and by whoever stops the export. */
+    readonly signal: AbortSignal;
     /** Told after every part that has been written, of the bytes written so far. */
     readonly onWritten: (bytes: number) => void;
 }
@@ -36,8 +38,7 @@ export interface TransferOptions {
  *     the manifest says, and what reading and writing end in
  */
 export async function transfer(options: TransferOptions): Promise<{ sha256: string; crc32: number }> {
-    const { plan, parts, registry, writer, concurrency, abort, onWritten } = options;
-    const { signal } = abort;
+    const { plan, parts, registry, writer, concurrency, abort, signal, onWritten } = options;
     const useSlot = createPool(createSlots(options));
     const whileDownloading = createLimit(concurrency);
     const whileUploading = createLimit(concurrency);

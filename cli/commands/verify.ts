@@ -14,7 +14,7 @@ import { block, formatBytes, styled, table, withProgress, writeJson } from "../t
 /** `image-export verify FILE` */
 export async function verify(given: string, options: VerifyOptions & Flags<"json">, context: Context): Promise<number> {
     if (options.digest !== undefined && !isDigest(options.digest)) {
-        throw usageFailure(`--digest is "${options.digest}".`, "Give sha256: and 64 hexadecimal digits.");
+        throw usageFailure(`--digest is "${String(options.digest)}".`, "Give sha256: and 64 hexadecimal digits.");
     }
     const archive = given.startsWith("s3:") ? await openObject(context, given) : await openFile(context, given);
     const bytes = withProgress(context, "Verifying", archive.bytes, archive.sizeBytes);
@@ -42,7 +42,7 @@ function shownOf({ record, problems: before }: Archive, found: Verification, { d
         ],
         fromRecord: statementsOf(record),
         imageUri: record?.imageUri ?? null,
-        imageDigest: record?.imageDigest ?? found.imageDigest ?? null,
+        imageDigest: record?.imageDigest ?? found.contents.imageDigest ?? null,
         names,
         platforms,
         layers,

@@ -2,7 +2,7 @@ import * as path from "node:path";
 import { ExportError, messageOf } from "../../contract/errors";
 import { isDigest, parseReference } from "../../contract/image";
 import { assertExactNames, isObject, isStrings, parseJson } from "../../contract/json";
-import { type Platform, platformText } from "../../contract/platform";
+import { platformText } from "../../contract/platform";
 import {
     type Descriptor,
     isContainerImage,
@@ -15,48 +15,19 @@ import {
 import { blobName } from "./plan";
 import type { ArchiveFile, ReadArchive } from "./readArchive";
 
-/** An image of an archive, as one of its lists has it. */
-export interface ArchivedImage {
-    /** Names of the files. */
-    readonly config: string;
-    readonly layers: readonly string[];
-    /** As the configuration has them; undefined where it does not say, or cannot be read. */
-    readonly diffIds: readonly string[] | undefined;
-    readonly platform: Platform | undefined;
-}
-
-/** What an archive holds, as it says itself. */
-export interface ArchiveContents {
-    /** Names that loaders give to the images, of `manifest.json` and `index.json`. */
-    readonly names: readonly string[];
-    /** Digest of the document that `index.json` names; undefined where there is none. */
-    readonly imageDigest: string | undefined;
-    /** `os/arch[/variant]` of each image. */
-    readonly platforms: readonly string[];
-    /** Every layer once, in the form that the archive has it in. */
-    readonly layers: readonly { digest: string; sizeBytes: number; offset: number }[];
-    /** The images that `manifest.json` lists; undefined where there is no such file. */
-    readonly listed: readonly ArchivedImage[] | undefined;
-    /** The container images that `index.json` leads to; undefined where there is no such file. */
-    readonly indexed: readonly ArchivedImage[] | undefined;
-    /** Everything that `index.json` leads to, with the name of the file that leads there. */
-    readonly blobs: readonly Descriptor[];
-    /** What `index.json` lists itself. */
-    readonly roots: readonly Descriptor[];
-    /** The manifests and indexes, by the names of their files; `index.json` among them. */
-    readonly documents: ReadonlyMap<string, Manifest>;
-    /** What cannot be read, or readers read differently; each with the name of the file. */
-    readonly problems: readonly string[];
-}
-
 /** The files of an archive by their names. */
 export type Files = ReadArchive["files"];
 
 const listNames = ["Config", "RepoTags", "Layers", "Parent", "LayerSources"];
 const nameAnnotations = ["io.containerd.image.name", "com.apple.containerization.image.name"];
 
+/** What an archive holds, as it says itself. */
+export type ArchiveContents = ReturnType<typeof contentsOf>;
+/** An image of an archive, as one of its lists has it. */
+export type ArchivedImage = NonNullable<ArchiveContents["listed"]>[number];
+
 /** Reads what an archive holds. */
-export function contentsOf(files: Files): ArchiveContents {
+export function contentsOf(files: Files) {
     const problems: string[] = [];
     /** Reads one file; what it cannot be read for is a problem. */
     function attempt<T>(name: string, read: () => T): T | undefined {
@@ -70,7 +41,8 @@ export function contentsOf(files: Files): ArchiveContents {
     }
 
     const configs = new Map<string, ReturnType<typeof parseConfig> | undefined>();
-    function imageOf(config: string, layers: readonly string[]): ArchivedImage {
+    /** `config` and `layers` are names of files; the rest is undefined where the configuration does not say, or cannot be read. */
+    function imageOf(config: string, layers: readonly string[]) {
         const content = fileOf(files, config)?.content;
         if (content !== undefined && !configs.has(config)) {
             const parsed = attempt(config, () => parseConfig(content));
@@ -128,34 +100,38 @@ export function contentsOf(files: Files): ArchiveContents {
         each.kind === "index" ? each.manifests.filter(isImageDescriptor).flatMap(({ platform }) => platform ?? []) : [],
     );
     return {
+        /** Names that loaders give to the images, of `manifest.json` and `index.json`. */
         names: unique([
             ...(list ?? []).flatMap(({ names }) => names),
             ...annotated.map((name) => familiar(name, list)),
         ]),
+        /** Digest of the document that `index.json` names; undefined where there is none. */
         imageDigest: roots[0]?.digest,
+        /** `os/arch[/variant]` of each image. */
         platforms: unique([...platforms, ...stated].map(platformText)),
+        /** Every layer once, in the form that the archive has it in. */
         layers: [...new Set(layerFiles)].map(({ sha256, sizeBytes, offset }) => ({
             digest: `sha256:${sha256}`,
             sizeBytes,
             offset,
         })),
+        /** The images that `manifest.json` lists; undefined where there is no such file. */
         listed,
+        /** The container images that `index.json` leads to; undefined where there is no such file. */
         indexed: files.has("index.json") ? indexed : undefined,
+        /** Everything that `index.json` leads to, with the name of the file that leads there. */
         blobs,
+        /** What `index.json` lists itself. */
         roots,
+        /** The manifests and indexes, by the names of their files; `index.json` among them. */
         documents,
+        /** What cannot be read, or readers read differently; each with the name of the file. */
         problems,
     };
 }
 
-interface ListedImage {
-    readonly config: string;
-    readonly names: readonly string[];
-    readonly layers: readonly string[];
-}
-
 /** The images of `manifest.json` (github.com/moby/moby, image/tarexport). */
-function readList(files: Files): ListedImage[] {
+function readList(files: Files) {
     const list = parseJson(contentOf(files.get("manifest.json")).toString("utf8"));
     if (!Array.isArray(list)) throw new Error("is not a list of images");
     return list.map((each: unknown) => {
@@ -196,7 +172,7 @@ export function fullName(name: string): string | undefined {
 }
 
 /** A name of `index.json` in the form that `manifest.json` has it in, if it is there. */
-function familiar(name: string, list: readonly ListedImage[] = []): string {
+function familiar(name: string, list: ReturnType<typeof readList> = []): string {
     const full = fullName(name);
     return list.flatMap(({ names }) => names).find((each) => fullName(each) === full) ?? name;
 }

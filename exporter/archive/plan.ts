@@ -81,7 +81,8 @@ function fileEntry(name: string, value?: unknown): Entry {
 }
 
 /** The layout's entry point. containerd takes the full name, OCI tools the tag. */
-function indexJson({ name, tag, documents }: ResolvedImage): unknown {
+function indexJson({ name, documents }: ResolvedImage): unknown {
+    const tag = tagOf(name);
     const { mediaType, digest, size } = documents[0].descriptor;
     const annotations = {
         "io.containerd.image.name": name,
@@ -92,6 +93,11 @@ function indexJson({ name, tag, documents }: ResolvedImage): unknown {
         mediaType: "application/vnd.oci.image.index.v1+json",
         manifests: [{ mediaType, digest, size, annotations }],
     };
+}
+
+/** The tag of an image's full name; undefined where that has a digest instead. */
+function tagOf(name: string): string | undefined {
+    return name.includes("@") ? undefined : name.slice(name.lastIndexOf(":") + 1);
 }
 
 /** The Docker archive's list of the images that `docker load` can take. */
@@ -134,7 +140,8 @@ const tagLimit = 128;
  *
  * @returns a name for each image, undefined where none is free; null where no tag was asked for
  */
-function dockerNames({ name, tag }: ResolvedImage, images: readonly ContainerImage[]) {
+function dockerNames({ name }: ResolvedImage, images: readonly ContainerImage[]) {
+    const tag = tagOf(name);
     if (tag === undefined) return null;
     const plain = Math.max(images.findIndex(isDefaultPlatform), 0);
     const taken = new Set([tag]);

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { messageOf } from "../../contract/errors";
 import { ambiguityOf, blockBytes, paddingBytes, parseTarHeader, type TarEntry } from "./tar";
 import { createUnpackedHash } from "./unpackedHash";
@@ -75,23 +75,16 @@ export async function readArchive(source: AsyncIterable<Uint8Array>, unpack = fa
 class TarDamage extends Error {}
 
 /** Reads a stream of chunks in lengths of one's own. */
-interface Cursor {
-    /** Bytes read so far. */
-    position: number;
-    /** Of all that has been read. */
-    readonly hash: Hash;
-    /** Reads so many bytes, piece by piece, or up to the end where `length` is infinite. */
-    read(length: number, what: string, take: (bytes: Uint8Array) => unknown): Promise<void>;
-}
-
-function createCursor(source: AsyncIterable<Uint8Array>): Cursor {
+function createCursor(source: AsyncIterable<Uint8Array>) {
     const iterator = source[Symbol.asyncIterator]();
-    const hash = createHash("sha256");
     let rest: Uint8Array = new Uint8Array();
-    const cursor: Cursor = {
+    const cursor = {
+        /** Bytes read so far. */
         position: 0,
-        hash,
-        async read(length, what, take) {
+        /** Of all that has been read. */
+        hash: createHash("sha256"),
+        /** Reads so many bytes, piece by piece, or up to the end where `length` is infinite. */
+        async read(length: number, what: string, take: (bytes: Uint8Array) => unknown): Promise<void> {
             for (let left = length; left > 0;) {
                 while (rest.length === 0) {
                     const next = await iterator.next();
@@ -100,7 +93,7 @@ function createCursor(source: AsyncIterable<Uint8Array>): Cursor {
                         throw new TarDamage(`the archive ends early, at byte ${cursor.position}, within ${what}`);
                     }
                     rest = next.value;
-                    hash.update(rest);
+                    cursor.hash.update(rest);
                 }
                 const bytes = rest.subarray(0, left);
                 rest = rest.subarray(bytes.length);
@@ -113,6 +106,8 @@ function createCursor(source: AsyncIterable<Uint8Array>): Cursor {
     return cursor;
 }
 
+type Cursor = ReturnType<typeof createCursor>;
+
 async function readFiles(
     cursor: Cursor,
     files: Map<string, ArchiveFile>,
@@ -120,7 +115,7 @@ async function readFiles(
     unpack: boolean,
 ): Promise<void> {
     /** What an extended header says of the file after it (POSIX pax): Docker writes one for 8 GiB and more. */
-    let extended: Extended | undefined;
+    let extended: ReturnType<typeof parseExtended> | undefined;
     const names = new Set<string>();
     let keptBytes = 0;
     const report = (problem: string): void => {
@@ -214,18 +209,13 @@ async function readFile(
     };
 }
 
-/** What an extended header says. */
-interface Extended {
-    readonly name?: string;
-    readonly sizeBytes?: number;
-    /** Whether it says something else too, or not as the standard has it. */
-    readonly isStrange: boolean;
-}
-
 const extendedKeys = new Set(["path", "size", "mtime", "atime", "ctime"]);
 
-/** Reads records of the form `LENGTH KEY=VALUE\n`: a name, a size, and times, which change nothing. */
-function parseExtended(content: Buffer | undefined): Extended {
+/**
+ * Reads an extended header, records of the form `LENGTH KEY=VALUE\n`: a name, a size, and times, which change nothing. It is strange if
+ * it says something else too, or not as the standard has it.
+ */
+function parseExtended(content: Buffer | undefined) {
     const text = content?.toString("latin1") ?? "";
     const found = new Map<string, string>();
     let isStrange = content === undefined;
@@ -238,7 +228,7 @@ function parseExtended(content: Buffer | undefined): Extended {
     const [name, size] = [found.get("path"), found.get("size")];
     const isSize = size !== undefined && /^[1-9]\d{0,14}$/.test(size);
     isStrange ||= length !== text.length || name === "" || (size !== undefined && !isSize);
-    return { ...(name && { name }), ...(isSize && { sizeBytes: Number(size) }), isStrange };
+    return { name: name === "" ? undefined : name, sizeBytes: isSize ? Number(size) : undefined, isStrange };
 }
 
 /** The archive ends with two blocks of zeros, and has nothing but zeros after them. */

@@ -25,8 +25,6 @@ export interface VerifyOptions {
 
 /** What reading an archive has shown. */
 export interface Verification extends Pick<ReadArchive, "sha256" | "sizeBytes"> {
-    /** Digest of the document that the archive's `index.json` names. */
-    readonly imageDigest: string | undefined;
     /** What is wrong, each naming the blob, the place or the field; empty for a good archive. */
     readonly problems: readonly string[];
     readonly contents: ArchiveContents;
@@ -73,7 +71,6 @@ export async function verifyArchive(
     return {
         sha256,
         sizeBytes,
-        imageDigest: contents.imageDigest,
         problems: [...new Set(problems)].slice(0, problemLimit),
         contents,
         uncovered: uncovered.map(({ name }) => name),
@@ -180,19 +177,13 @@ async function imageOf(files: Files, contents: ArchiveContents, record: ExportRe
     const root = parseManifest(bytes, listed?.mediaType ?? `application/vnd.oci.image.${kind}.v1+json`);
     const descriptor = { mediaType: root.mediaType, digest: imageDigest, size: bytes.length };
     const first: ImageDocument = { descriptor, bytes, manifest: root };
-    const documents =
-        record.platform === "all" || root.kind === "image" ? await readTree({ manifest }, first) : [first];
+    const isTree = record.platform === "all" || root.kind === "image";
+    const documents = isTree ? await readTree({ manifest }, first) : ([first] as const);
     const configs = configsToRead(documents).flatMap(({ digest, data }): [string, Buffer][] => {
         const content = data ?? files.get(blobName(digest))?.content;
         return content ? [[digest, content]] : [];
     });
-    const tag = name.includes("@") ? undefined : name.slice(name.lastIndexOf(":") + 1);
-    return {
-        name,
-        ...(tag !== undefined && { tag }),
-        documents: [first, ...documents.slice(1)],
-        configs: new Map(configs),
-    };
+    return { name, documents, configs: new Map(configs) };
 }
 
 function placeOf({ offset, sizeBytes }: ArchiveFile): string {

@@ -1,16 +1,14 @@
 import { S3Client } from "@aws-sdk/client-s3";
-import { createAgents } from "../network/connect";
+import { createAgents, type NetworkOptions } from "../network/connect";
 import { ExportError, messageOf } from "../../contract/errors";
 import { isTransientStatus, retryAfterMs, TransientError } from "../network/retry";
 
 /**
  * A client of S3, or of what `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` names; there with path-style addresses, since
  * an emulator has no host name per bucket. Region and credentials are the AWS SDK's usual ones.
- *
- * @param concurrency connections at a time
- * @param idleTimeoutMs a connection without a byte for so long is stalled and given up
  */
-export function createS3Client(env: NodeJS.ProcessEnv, concurrency: number, idleTimeoutMs: number): S3Client {
+export function createS3Client(options: NetworkOptions): S3Client {
+    const { env, idleTimeoutMs } = options;
     const endpoint = env["AWS_ENDPOINT_URL_S3"] ?? env["AWS_ENDPOINT_URL"];
     const region = env["AWS_REGION"] ?? env["AWS_DEFAULT_REGION"];
     const client = new S3Client({
@@ -21,7 +19,7 @@ export function createS3Client(env: NodeJS.ProcessEnv, concurrency: number, idle
         requestChecksumCalculation: "WHEN_REQUIRED", // the transfer knows its checksums
         responseChecksumValidation: "WHEN_REQUIRED",
         expectContinueHeader: false, // a part is small: asking first would cost a round trip each
-        requestHandler: { connectionTimeout: 10_000, socketTimeout: idleTimeoutMs, ...createAgents(env, concurrency) },
+        requestHandler: { connectionTimeout: 10_000, socketTimeout: idleTimeoutMs, ...createAgents(options) },
     });
     // Signing would hash every body once more. TLS and the CRC-32, whose header is signed, protect it already.
     client.middlewareStack.add(
@@ -61,18 +59,13 @@ export function statusOf(error: unknown): number | undefined {
     return (error as SdkError).$metadata?.httpStatusCode;
 }
 
-/** Whether an error of the SDK has one of these names. */
-function isNamed(error: unknown, ...names: string[]): boolean {
-    return error instanceof Error && names.includes(error.name);
-}
-
 /** Judges an error of the SDK: transient, or the named error it means. */
 export function s3Error(error: unknown, what: string): TransientError | ExportError {
     if (error instanceof TransientError || error instanceof ExportError) return error;
     const { name, $response } = error as SdkError;
     const status = statusOf(error);
     const message = `${what}: ${messageOf(error)}${status === undefined ? "" : ` (${name}, ${status})`}`;
-    if (isNamed(error, "NoSuchBucket")) {
+    if (name === "NoSuchBucket") {
         return new ExportError("InvalidInput", `${message}. Create the bucket, or name another.`, error);
     }
     if (/region is missing/i.test(message)) {
@@ -85,15 +78,12 @@ export function s3Error(error: unknown, what: string): TransientError | ExportEr
             error,
         );
     }
+    // Errors of connections have a code or are timeouts; errors of the configuration have neither.
+    const isNetworkError = name === "TimeoutError" || (error instanceof Error && "code" in error);
     // What fails with a 2xx is an answer that could not be read: it was cut off, or damaged.
-    const mayPass = status === undefined ? isNetworkError(error) : status < 300 || isTransientStatus(status);
+    const mayPass = status === undefined ? isNetworkError : status < 300 || isTransientStatus(status);
     if (mayPass || transientNames.has(name)) {
         return new TransientError(message, retryAfterMs($response?.headers?.["retry-after"]));
     }
     return new ExportError("ExportFailed", message, error);
-}
-
-/** Errors of connections have a code or are timeouts; errors of the configuration have neither. */
-function isNetworkError(error: unknown): boolean {
-    return isNamed(error, "TimeoutError") || (error instanceof Error && "code" in error);
 }

@@ -16,22 +16,9 @@ import type { ArchiveWriter, Destination } from "./destination";
 import { recordKey } from "../../contract/keys";
 import { asExportError, ExportError, messageOf } from "../../contract/errors";
 import { type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
+import type { NetworkOptions } from "../network/connect";
 import { retry, type RetryPolicy } from "../network/retry";
 import { createS3Client, s3Error, statusOf } from "./s3Client";
-
-/** An object and how to write it. */
-export interface S3DestinationOptions {
-    readonly bucket: string;
-    readonly key: string;
-    readonly env: NodeJS.ProcessEnv;
-    /** Connections at a time. */
-    readonly concurrency: number;
-    readonly retryPolicy: RetryPolicy;
-    /** A connection without a byte for so long is stalled and given up. */
-    readonly idleTimeoutMs: number;
-    /** Stops writing; what has to be cleaned up after that is cleaned up all the same. */
-    readonly signal: AbortSignal;
-}
 
 /** Which archive an object is: by its version, or in a bucket without versions by its ETag. */
 type ArchiveIdentity = Pick<HeadObjectCommandOutput, "VersionId" | "ETag">;
@@ -58,10 +45,16 @@ const never = new AbortController().signal;
  * S3 has no transaction over two objects. The archive is written first, then the record, which names the archive's
  * version: so whoever reads both can tell whether they belong together, and the exports that race for a key settle
  * which record stays (docs/decisions/0010-one-archive-one-record.md).
+ *
+ * @param options `signal` stops writing; what has to be cleaned up after that is cleaned up all the same
  */
-export function s3Destination(options: S3DestinationOptions): Destination {
-    const { bucket, key, retryPolicy, signal } = options;
-    const client = createS3Client(options.env, options.concurrency, options.idleTimeoutMs);
+export function s3Destination(
+    bucket: string,
+    key: string,
+    options: NetworkOptions & { readonly retryPolicy: RetryPolicy },
+): Destination {
+    const { retryPolicy, signal } = options;
+    const client = createS3Client(options);
     const uri = `s3://${bucket}/${key}`;
     const archiveObject = { Bucket: bucket, Key: key };
     const recordObject = { Bucket: bucket, Key: recordKey(key) };

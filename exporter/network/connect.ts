@@ -6,6 +6,20 @@ import * as tls from "node:tls";
 import { ExportError } from "../../contract/errors";
 import { isLoopback } from "./origin";
 
+/** How everybody speaks to a server. */
+export interface NetworkOptions {
+    /** Names the proxies; S3's endpoint and region too. */
+    readonly env: NodeJS.ProcessEnv;
+    /** Connections at a time and host. */
+    readonly concurrency: number;
+    /** A connection without a byte for so long is stalled and given up. */
+    readonly idleTimeoutMs: number;
+    /** Ends everything that is under way. */
+    readonly signal: AbortSignal;
+    /** Looks up names; Node's own by default. */
+    readonly lookup?: net.LookupFunction;
+}
+
 /** Where received bytes go, so that a socket can write them there itself (`onread` of Node's net.connect). */
 export interface Receiving {
     /** Room for the next bytes. */
@@ -164,14 +178,9 @@ export function portOf(url: URL): number {
     return url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
 }
 
-/**
- * Node's agents for requests of other clients (the AWS SDK, small requests): they keep connections, and go through the proxies.
- *
- * @param maxSockets connections at a time and host
- * @param lookup looks up names; Node's own by default
- */
-export function createAgents(env: NodeJS.ProcessEnv, maxSockets: number, lookup?: net.LookupFunction) {
-    const options = { keepAlive: true, maxSockets, ...(lookup && { lookup }) };
+/** Node's agents for requests of other clients (the AWS SDK, small requests): they keep connections, and go through the proxies. */
+export function createAgents({ env, concurrency, lookup }: Pick<NetworkOptions, "env" | "concurrency" | "lookup">) {
+    const options = { keepAlive: true, maxSockets: concurrency, ...(lookup && { lookup }) };
     return {
         httpAgent: throughProxy(new http.Agent(options), "http:", env),
         httpsAgent: throughProxy(new https.Agent(options), "https:", env),

@@ -1,13 +1,12 @@
 import * as http from "node:http";
 import * as https from "node:https";
-import type { LookupFunction } from "node:net";
 import { ExportError, type ExportErrorName } from "../../contract/errors";
-import { createAgents, hostOf, plainProxyFor, portOf } from "./connect";
+import { createAgents, hostOf, type NetworkOptions, plainProxyFor, portOf } from "./connect";
 import type { Lead } from "./origin";
 import { networkError, retryAfterMs, TransientError } from "./retry";
 
 /** A request for a document: a manifest, a token. */
-export interface HttpRequest {
+interface HttpRequest {
     readonly url: URL;
     readonly headers: Readonly<Record<string, string>>;
     /** What is posted; without it the request is a GET. */
@@ -19,7 +18,7 @@ export interface Answer {
     readonly status: number;
     readonly headers: Pick<http.IncomingHttpHeaders, "location" | "retry-after" | "www-authenticate">;
     /** What has come of the body. */
-    readonly body?: Uint8Array;
+    readonly body?: Uint8Array | undefined;
 }
 
 /** An answer whose body is whole. */
@@ -33,28 +32,12 @@ const documentLimitBytes = 8 * 1024 * 1024;
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const redirectLimit = 5;
 
-/** What a client needs to speak to a registry, and to where that leads. */
-export interface ClientOptions {
-    /** Names the proxies. */
-    readonly env: NodeJS.ProcessEnv;
-    /** Looks up names; Node's own by default. */
-    readonly lookup?: LookupFunction;
-    /** A connection without a byte for so long is stalled. */
-    readonly idleTimeoutMs: number;
-    /** Ends everything that is under way. */
-    readonly signal: AbortSignal;
-}
-
 export type HttpClient = ReturnType<typeof createHttpClient>;
 
-/**
- * A client for answers that need not be fast. It follows no redirects: {@link follow} does.
- *
- * @param options `concurrency`: connections at a time and host
- */
-export function createHttpClient(options: ClientOptions & { readonly concurrency: number }) {
-    const { env, lookup, idleTimeoutMs, signal, concurrency } = options;
-    const agents = createAgents(env, concurrency, lookup);
+/** A client for answers that need not be fast. It follows no redirects: {@link follow} does. */
+export function createHttpClient(options: NetworkOptions) {
+    const { env, idleTimeoutMs, signal } = options;
+    const agents = createAgents(options);
 
     function responseTo({ url, headers, body }: HttpRequest): Promise<http.IncomingMessage> {
         const via = plainProxyFor(url, env);
@@ -82,17 +65,18 @@ export function createHttpClient(options: ClientOptions & { readonly concurrency
         });
     }
 
-    /** The answer with its body as it comes; who asks for it reads that to its end, or returns from it. */
-    async function open(
-        request: HttpRequest,
-    ): Promise<Omit<DocumentAnswer, "body"> & { readonly chunks: AsyncIterable<Buffer>; readonly body?: Buffer }> {
+    /**
+     * The answer with its body as it comes; who asks for it reads that to its end, or returns from it. That of a failure is read: what
+     * is not keeps its connection.
+     */
+    async function open(request: HttpRequest) {
         const response = await responseTo(request).catch((error: unknown) => {
             throw failure(error, request.url);
         });
         const { statusCode: status = 0, headers } = response;
-        const answer = { status, headers, chunks: chunksOf(response, request.url) };
-        // What is not read to its end keeps its connection.
-        return [200, 206].includes(status) ? answer : { ...answer, body: await readDocument(answer.chunks) };
+        const chunks = chunksOf(response, request.url);
+        const body = [200, 206].includes(status) ? undefined : await readDocument(chunks);
+        return { status, headers, chunks, body };
     }
 
     async function send(request: HttpRequest): Promise<DocumentAnswer> {

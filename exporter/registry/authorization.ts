@@ -1,5 +1,5 @@
 import { ExportError, messageOf } from "../../contract/errors";
-import { type JsonObject, parseJsonObject } from "../../contract/json";
+import { parseJsonObject } from "../../contract/json";
 import {
     type Answer,
     type DocumentAnswer,
@@ -13,23 +13,20 @@ import { isTransientStatus } from "../network/retry";
 import type { RegistryCredentials } from "./credentials";
 
 /** What a 401 asks for: the scheme in lower case and its parameters. */
-export interface Challenge {
+interface Challenge {
     readonly scheme: string;
     readonly parameters: Readonly<Record<string, string>>;
 }
-
-/** The headers of a login; empty before one has been asked for. */
-export type LoginHeaders = Readonly<Record<string, string>>;
 
 /**
  * Sends a request with the login that an origin has accepted before; once more with a new one, where it is asked for that.
  *
  * @throws ExportError `AccessDenied` when there is no way in
  */
-export type Authorized = <A extends Answer>(send: (login: LoginHeaders) => Promise<A>) => Promise<A>;
+export type Authorized = <A extends Answer>(send: (login: Record<string, string>) => Promise<A>) => Promise<A>;
 
 /** How to log in at one origin. */
-export interface AuthorizationOptions {
+interface AuthorizationOptions {
     /** The origin, and what it is called in errors. */
     readonly origin: URL;
     readonly registry: string;
@@ -130,18 +127,14 @@ function readToken(answer: DocumentAnswer, url: URL): string {
     if (status !== 200) {
         throw new ExportError("AccessDenied", `${server} answered ${status}: check the login.${said(body)}`);
     }
-    const { token, access_token: accessToken } = tokensIn(body, server);
-    const found = [token, accessToken].find((each) => typeof each === "string" && /^[\x21-\x7e]+$/.test(each));
-    if (typeof found === "string") return found;
-    throw new ExportError("AccessDenied", `${server} sent no token.`);
-}
-
-function tokensIn(body: Buffer, server: string): JsonObject {
     try {
-        return parseJsonObject(body.toString("utf8"), ["token", "access_token"]);
+        const { token, access_token: accessToken } = parseJsonObject(body.toString("utf8"), ["token", "access_token"]);
+        const found = [token, accessToken].find((each) => typeof each === "string" && /^[\x21-\x7e]+$/.test(each));
+        if (typeof found === "string") return found;
     } catch (error) {
         throw new ExportError("AccessDenied", `${server} answered with something that ${messageOf(error)}.`, error);
     }
+    throw new ExportError("AccessDenied", `${server} sent no token.`);
 }
 
 function basic({ username, password }: { username: string; password: string }): string {

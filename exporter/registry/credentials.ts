@@ -32,7 +32,11 @@ export function defaultCredentials(env: NodeJS.ProcessEnv): CredentialSource {
 async function ecrCredentials(host: EcrHost, env: NodeJS.ProcessEnv): Promise<RegistryCredentials | undefined> {
     // Loaded when needed only: it takes 30 ms and 5 MB.
     const { ECRClient, GetAuthorizationTokenCommand } = await import("@aws-sdk/client-ecr");
-    const requestHandler = { connectionTimeout: 10_000, socketTimeout: 30_000, ...createAgents(env, 1) };
+    const requestHandler = {
+        connectionTimeout: 10_000,
+        socketTimeout: 30_000,
+        ...createAgents({ env, concurrency: 1 }),
+    };
     const client = new ECRClient({ region: host.region, useFipsEndpoint: host.fips, requestHandler });
     try {
         const { authorizationData } = await client.send(new GetAuthorizationTokenCommand({}));

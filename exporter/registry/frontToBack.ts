@@ -9,19 +9,13 @@ import { TransientError } from "../network/retry";
 export function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>) {
     let source: AsyncIterator<Uint8Array> | undefined;
     let position = 0;
-    let rest = new Uint8Array();
+    let rest: Uint8Array = new Uint8Array();
 
     /** Gives up the answer that is under way. */
     async function close(): Promise<void> {
         const old = source;
         source = undefined;
         await old?.return?.();
-    }
-
-    async function next(): Promise<Uint8Array<ArrayBuffer>> {
-        const found = await source?.next();
-        if (found === undefined || found.done === true) throw new TransientError("the answer is shorter than the blob");
-        return Uint8Array.from(found.value);
     }
 
     /** Fills `target` with the blob's bytes from `from` on. */
@@ -33,7 +27,11 @@ export function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>
         }
         try {
             for (let filled = 0; filled < target.length;) {
-                if (rest.length === 0) rest = await next();
+                while (rest.length === 0) {
+                    const found = await source.next();
+                    if (found.done === true) throw new TransientError("the answer is shorter than the blob");
+                    rest = found.value;
+                }
                 const skipped = Math.min(from + filled - position, rest.length);
                 const piece = rest.subarray(skipped, skipped + target.length - filled);
                 target.set(piece, filled);

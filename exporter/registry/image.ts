@@ -28,14 +28,14 @@ export interface ImageDocument {
     readonly manifest: Manifest;
 }
 
+/** The document that was asked for first, then those it points to, in its order. */
+type ImageDocuments = readonly [ImageDocument, ...ImageDocument[]];
+
 /** Everything that an archive is planned from. */
 export interface ResolvedImage {
     /** The name the archive carries. */
     readonly name: string;
-    /** Tag of that name, if it has one. */
-    readonly tag?: string;
-    /** The document that was asked for first, then those it points to, in its order. */
-    readonly documents: readonly [ImageDocument, ...ImageDocument[]];
+    readonly documents: ImageDocuments;
     /** Digest of the index that one platform was chosen from. */
     readonly indexDigest?: string;
     /** The configurations that have been read, by their digests. */
@@ -67,13 +67,13 @@ export async function resolveImage(
     request: PlatformRequest,
     onNote?: (note: string) => void,
 ): Promise<ResolvedImage> {
-    const named = { name: reference.name, ...(reference.tag !== undefined && { tag: reference.tag }) };
+    const { name } = reference;
     const first = await readFirst(registry, reference);
     if (request === "all") {
         const documents = await readTree(registry, first);
         await fewAtATime(documents, ({ manifest }) => assertHasForeignLayers(registry, manifest));
-        const configs = await readConfigs(registry, documents);
-        return { ...named, documents: [first, ...documents.slice(1)], configs };
+        const read = async (config: Descriptor) => [config.digest, await readConfig(registry, config)] as const;
+        return { name, documents, configs: new Map(await fewAtATime(configsToRead(documents), read)) };
     }
     const chosen = await choose(registry, first, request, depthLimit);
     const image = assertImage(chosen.manifest);
@@ -90,7 +90,7 @@ export async function resolveImage(
         );
     }
     return {
-        ...named,
+        name,
         documents: [chosen],
         configs: new Map([[image.config.digest, config]]),
         ...(isListed && { indexDigest: first.descriptor.digest }),
@@ -178,10 +178,10 @@ function missingPlatform(request: Platform, offers: readonly Pick<Offer, "platfo
  *
  * @throws ExportError `InvalidInput` for indexes that are nested too deeply or list too much, and what `source` ends in
  */
-export async function readTree(source: ManifestSource, root: ImageDocument): Promise<ImageDocument[]> {
+export async function readTree(source: ManifestSource, root: ImageDocument): Promise<ImageDocuments> {
     const limit = createLimit(documentsAtATime);
     let count = 0;
-    async function below(document: ImageDocument, depth: number): Promise<ImageDocument[]> {
+    async function below(document: ImageDocument, depth: number): Promise<ImageDocuments> {
         if (document.manifest.kind === "image") return [document];
         assertDepth(depth);
         const { manifests } = document.manifest;
@@ -229,12 +229,6 @@ async function assertHasForeignLayers(registry: Registry, manifest: Manifest): P
     }
 }
 
-/** The configurations of the images among the documents, in their order, as far as the memory for them goes. */
-async function readConfigs(registry: Registry, documents: readonly ImageDocument[]): Promise<Map<string, Buffer>> {
-    const read = async (config: Descriptor) => [config.digest, await readConfig(registry, config)] as const;
-    return new Map(await fewAtATime(configsToRead(documents), read));
-}
-
 function fewAtATime<T, R>(items: readonly T[], action: (item: T) => Promise<R>): Promise<R[]> {
     const limit = createLimit(documentsAtATime);
     return Promise.all(items.map((item) => limit(() => action(item))));
@@ -265,19 +259,19 @@ async function readConfig(registry: Registry, { digest, size, data }: Descriptor
 }
 
 /** A container image among the documents. */
-export interface ContainerImage {
-    readonly manifest: ImageManifest;
-    /** As the index names it, else its configuration. */
-    readonly platform: Platform | undefined;
-    /** Digests of the unpacked layers, the lowest first; undefined where the configuration was not read. */
-    readonly diffIds: readonly string[] | undefined;
-}
+export type ContainerImage = ReturnType<typeof imagesOf>[number];
 
 /** The container images that were asked for, in the order of the documents; neither attestations nor other artifacts. */
-export function imagesOf({ documents, configs }: Pick<ResolvedImage, "documents" | "configs">): ContainerImage[] {
+export function imagesOf({ documents, configs }: Pick<ResolvedImage, "documents" | "configs">) {
     return containerImages(documents).map(({ manifest, platform }) => {
         const config = knownConfig(configs.get(manifest.config.digest));
-        return { manifest, platform: platform ?? config?.platform, diffIds: config?.diffIds };
+        return {
+            manifest,
+            /** As the index names it, else its configuration. */
+            platform: platform ?? config?.platform,
+            /** Digests of the unpacked layers, the lowest first; undefined where the configuration was not read. */
+            diffIds: config?.diffIds,
+        };
     });
 }
 

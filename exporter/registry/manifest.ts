@@ -17,10 +17,10 @@ export interface Descriptor {
     readonly digest: string;
     /** Length of the blob in bytes. */
     readonly size: number;
-    readonly platform?: Platform;
-    readonly annotations?: Readonly<Record<string, string>>;
+    readonly platform?: Platform | undefined;
+    readonly annotations?: Readonly<Record<string, string>> | undefined;
     /** The blob itself, where the descriptor has it. */
-    readonly data?: Buffer;
+    readonly data?: Buffer | undefined;
 }
 
 /** The digest of bytes, as registries write it. */
@@ -201,7 +201,7 @@ function descriptor(value: unknown): Descriptor {
     }
     assertExactNames(value, descriptorNames);
     const { mediaType = "", digest, size } = value;
-    if (typeof mediaType !== "string" || typeof digest !== "string" || !isDigest(digest)) {
+    if (typeof mediaType !== "string" || !isDigest(digest)) {
         throw new JsonError(
             `has a descriptor with the digest ${shown(digest)} and the type ${shown(mediaType)}; expected sha256:… and a string`,
         );
@@ -211,15 +211,7 @@ function descriptor(value: unknown): Descriptor {
     }
     const platform = isObject(value["platform"]) ? readPlatform(value["platform"]) : undefined;
     const annotations = readAnnotations(value["annotations"]);
-    const data = readData(value["data"], digest, size);
-    return {
-        mediaType,
-        digest,
-        size,
-        ...(platform && { platform }),
-        ...(annotations && { annotations }),
-        ...(data && { data }),
-    };
+    return { mediaType, digest, size, platform, annotations, data: readData(value["data"], digest, size) };
 }
 
 function shown(value: unknown): string {

@@ -1,10 +1,9 @@
-import type { Socket } from "node:net";
-import { connect, plainProxyFor, proxyFor, type Receiving } from "../network/connect";
-import type { Answer, ClientOptions } from "../network/httpClient";
+import { connect, type NetworkOptions, plainProxyFor, proxyFor, type Receiving } from "../network/connect";
+import type { Answer } from "../network/httpClient";
 import { networkError } from "../network/retry";
 
 /** A GET of `target.length` bytes from `offset` on. */
-export interface RangeRequest {
+interface RangeRequest {
     readonly url: URL;
     readonly headers: Readonly<Record<string, string>>;
     /** First byte wanted of the resource. */
@@ -36,7 +35,7 @@ const pieceLimitBytes = 256 * 1024;
  *
  * @param keepMs a connection that nobody uses for so long is closed: servers drop one after 5 s and more (S3, nginx, Go)
  */
-export function createRangeClient(options: ClientOptions, keepMs = 4_000) {
+export function createRangeClient(options: NetworkOptions, keepMs = 4_000) {
     const { idleTimeoutMs, signal } = options;
     const alive = new Set<Connection>();
     const idle = new Set<Connection>();
@@ -86,15 +85,10 @@ export function createRangeClient(options: ClientOptions, keepMs = 4_000) {
     return { get, close };
 }
 
-/** A socket on which one answer at a time is read. */
-interface Connection {
-    readonly origin: string;
-    readonly socket: Socket;
-    /** Sends a request and reads its answer; closes the socket where that is not clean for a next one. */
-    exchange(request: RangeRequest): Promise<RangeAnswer>;
-}
+type Connection = Awaited<ReturnType<typeof openConnection>>;
 
-async function openConnection(url: URL, { env, lookup }: ClientOptions): Promise<Connection> {
+/** Opens a socket on which one answer at a time is read. */
+async function openConnection(url: URL, { env, lookup }: NetworkOptions) {
     const via = plainProxyFor(url, env);
     // Room for the head of every answer. Node asks for the room of the next bytes as soon as the last have been received, so
     // between two answers it already holds this one.
@@ -127,7 +121,8 @@ async function openConnection(url: URL, { env, lookup }: ClientOptions): Promise
     return {
         origin: url.origin,
         socket,
-        exchange: (request) =>
+        /** Sends a request and reads its answer; closes the socket where that is not clean for a next one. */
+        exchange: (request: RangeRequest): Promise<RangeAnswer> =>
             new Promise((resolve, reject) => {
                 fail = reject;
                 reader = createReader(head, request, (answer, isClean) => {

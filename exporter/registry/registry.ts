@@ -1,25 +1,17 @@
 import { ExportError } from "../../contract/errors";
 import type { ImageReference } from "../../contract/image";
-import {
-    type Answer,
-    type ClientOptions,
-    createHttpClient,
-    follow,
-    said,
-    transientAnswer,
-} from "../network/httpClient";
+import { type Answer, createHttpClient, follow, said, transientAnswer } from "../network/httpClient";
+import type { NetworkOptions } from "../network/connect";
 import { createLeads, registryOrigin } from "../network/origin";
 import { isTransientStatus, retry, type RetryPolicy } from "../network/retry";
-import { type Authorized, createAuthorization, type LoginHeaders } from "./authorization";
+import { type Authorized, createAuthorization } from "./authorization";
 import { type CredentialSource, defaultCredentials } from "./credentials";
 import { createFrontToBack } from "./frontToBack";
 import { acceptedManifestTypes, assertNotSchema1, digestOf } from "./manifest";
 import { createRangeClient, RangeIgnored } from "./rangeClient";
 
 /** How to speak to a registry. */
-export interface RegistryOptions extends Omit<ClientOptions, "lookup"> {
-    /** Connections at a time. */
-    readonly concurrency: number;
+export interface RegistryOptions extends Omit<NetworkOptions, "lookup"> {
     /** Whether hosts other than loopback may be spoken to without TLS. */
     readonly insecure: boolean;
     readonly retryPolicy: RetryPolicy;
@@ -27,21 +19,7 @@ export interface RegistryOptions extends Omit<ClientOptions, "lookup"> {
     readonly credentials?: CredentialSource | undefined;
 }
 
-type Send<A extends Answer> = (url: URL, login: LoginHeaders) => Promise<A>;
-
-/** What is known of a blob. */
-interface KnownBlob {
-    /** What it is called in errors. */
-    readonly what: string;
-    readonly url: URL;
-    /** Where the registry has redirected it to. ECR's are URLs of S3 that expire. */
-    location?: URL | undefined;
-    /** Whether the server has not sent a range that it was asked for. */
-    isWhole?: boolean;
-    readonly frontToBack: ReturnType<typeof createFrontToBack>;
-    /** The stretch that was asked for last; it never fails. */
-    last?: Promise<unknown>;
-}
+type Send<A extends Answer> = (url: URL, login: Record<string, string>) => Promise<A>;
 
 /** One repository of one registry. */
 export type Registry = ReturnType<typeof openRegistry>;
@@ -58,8 +36,9 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
     const ranges = createRangeClient({ ...options, lookup });
     const base = new URL(`/v2/${repository}/`, origin);
     const authorizations = new Map<string, Authorized>();
-    const blobs = new Map<string, KnownBlob>();
-    let kept: KnownBlob | undefined;
+    const blobs = new Map<string, ReturnType<typeof openBlob>>();
+    /** The blob whose answer is open for its next stretch: of one blob only, since each has a connection. */
+    let kept: ReturnType<typeof createFrontToBack> | undefined;
 
     /** The login was made for the registry's own origin: where it leads, there is an anonymous token at most. */
     function authorizationAt(url: URL): Authorized {
@@ -110,23 +89,73 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
         });
     }
 
-    function blobOf(digest: string): KnownBlob {
-        const known = blobs.get(digest);
-        if (known !== undefined) return known;
-        const blob: KnownBlob = {
-            what: `${registry}/${repository}, blob ${digest}`,
-            url: new URL(`blobs/${digest}`, base),
-            frontToBack: createFrontToBack(async () => {
-                await keep(undefined);
-                const headers = { "accept-encoding": "identity" };
-                const { chunks } = await visitBlob(blob, (url, login) =>
-                    http.open({ url, headers: { ...headers, ...login } }),
-                );
-                return chunks;
-            }),
+    function openBlob(digest: string) {
+        const what = `${registry}/${repository}, blob ${digest}`;
+        const first = new URL(`blobs/${digest}`, base);
+        /** Where the registry has redirected it to. ECR's are URLs of S3 that expire. */
+        let location: URL | undefined;
+        /** Whether the server has not sent a range that it was asked for. */
+        let isWhole = false;
+        /** The stretch that was asked for last; it never fails. */
+        let last: Promise<unknown> = Promise.resolve();
+        const frontToBack = createFrontToBack(async () => {
+            await keep(undefined);
+            const identity = { "accept-encoding": "identity" };
+            const answer = await ask((url, login) => http.open({ url, headers: { ...identity, ...login } }));
+            return answer.chunks;
+        });
+
+        async function ask<A extends Answer>(send: Send<A>): Promise<A> {
+            const { answer, url } = await visit(location ?? first, send);
+            const { status } = answer;
+            const isElsewhere = url.href !== first.href;
+            location = isElsewhere && status < 400 ? url : undefined;
+            // A signed URL that has expired answers 400 or 403: the next attempt asks the registry for a new one.
+            if (isElsewhere && (status === 400 || status === 403)) {
+                const name = status === 403 ? "AccessDenied" : "ExportFailed";
+                throw transientAnswer(`${url.origin}, where the registry keeps the blob,`, answer, name);
+            }
+            assertFound(what, answer);
+            return answer;
+        }
+
+        /** As {@link readBlob}. */
+        return async (offset: number, target: Uint8Array, onPiece?: (piece: Uint8Array) => void): Promise<void> => {
+            const before = last;
+            let done = 0;
+            const onBytes = (length: number): void => {
+                onPiece?.(target.subarray(done, done + length));
+                done += length;
+            };
+            const readRest = async (): Promise<void> => {
+                const rest = { offset: offset + done, target: target.subarray(done), onBytes };
+                if (rest.target.length === 0) return;
+                if (!isWhole) {
+                    try {
+                        await ask((url, headers) => ranges.get({ ...rest, url, headers }));
+                        return;
+                    } catch (error) {
+                        if (!(error instanceof RangeIgnored)) throw error;
+                        isWhole = true;
+                    }
+                }
+                await before; // stretches are asked for in their order, so one answer serves them all
+                if (kept === frontToBack) kept = undefined;
+                await frontToBack.read(rest.offset, rest.target, onBytes);
+            };
+            const reading = retry(what, retryPolicy, signal, readRest);
+            const ended = reading.catch(() => undefined);
+            last = ended;
+            await ended;
+            if (last === ended && isWhole) await keep(frontToBack);
+            return reading;
         };
-        blobs.set(digest, blob);
-        return blob;
+    }
+
+    async function keep(blob: typeof kept): Promise<void> {
+        const other = kept;
+        kept = blob;
+        if (other !== blob) await other?.close();
     }
 
     /**
@@ -135,62 +164,15 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
      *
      * @param onPiece told of every piece of `target` right after it has arrived, in order, while it is in the processor's cache
      */
-    async function readBlob(
+    function readBlob(
         digest: string,
         offset: number,
         target: Uint8Array,
         onPiece?: (piece: Uint8Array) => void,
     ): Promise<void> {
-        const blob = blobOf(digest);
-        const before = blob.last;
-        let done = 0;
-        const onBytes = (length: number): void => {
-            onPiece?.(target.subarray(done, done + length));
-            done += length;
-        };
-        const readRest = async (): Promise<void> => {
-            const rest = { offset: offset + done, target: target.subarray(done), onBytes };
-            if (rest.target.length === 0) return;
-            if (blob.isWhole !== true) {
-                try {
-                    await visitBlob(blob, (url, headers) => ranges.get({ ...rest, url, headers }));
-                    return;
-                } catch (error) {
-                    if (!(error instanceof RangeIgnored)) throw error;
-                    blob.isWhole = true;
-                }
-            }
-            await before; // stretches are asked for in their order, so one answer serves them all
-            if (kept === blob) kept = undefined;
-            await blob.frontToBack.read(rest.offset, rest.target, onBytes);
-        };
-        const reading = retry(blob.what, retryPolicy, signal, readRest);
-        const ended = reading.catch(() => undefined);
-        blob.last = ended;
-        await ended;
-        if (blob.last === ended && blob.isWhole === true) await keep(blob);
-        return reading;
-    }
-
-    /** Leaves the answer of a blob open for its next stretch: of one blob, since each has a connection. */
-    async function keep(blob: KnownBlob | undefined): Promise<void> {
-        const other = kept;
-        kept = blob;
-        if (other !== blob) await other?.frontToBack.close();
-    }
-
-    async function visitBlob<A extends Answer>(blob: KnownBlob, send: Send<A>): Promise<A> {
-        const { answer, url } = await visit(blob.location ?? blob.url, send);
-        const { status } = answer;
-        const isElsewhere = url.href !== blob.url.href;
-        blob.location = isElsewhere && status < 400 ? url : undefined;
-        // A signed URL that has expired answers 400 or 403: the next attempt asks the registry for a new one.
-        if (isElsewhere && (status === 400 || status === 403)) {
-            const name = status === 403 ? "AccessDenied" : "ExportFailed";
-            throw transientAnswer(`${url.origin}, where the registry keeps the blob,`, answer, name);
-        }
-        assertFound(blob.what, answer);
-        return answer;
+        const read = blobs.get(digest) ?? openBlob(digest);
+        blobs.set(digest, read);
+        return read(offset, target, onPiece);
     }
 
     /** Closes kept connections. */

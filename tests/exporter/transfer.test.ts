@@ -29,6 +29,7 @@ function move(abort: AbortController, first: () => Promise<void>): Promise<unkno
         concurrency: 2,
         memoryBytes: 1_000,
         abort,
+        signal: abort.signal,
         onWritten: () => undefined,
     };
     return transfer(options);

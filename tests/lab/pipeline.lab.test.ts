@@ -99,7 +99,7 @@ function testPipeline(engine: EngineName): void {
         const verified = await verifyArchive(Readable.from([archive]), record);
         // `docker save` writes a manifest of its own: the registry's digest is the word of the record only.
         assert.deepEqual(
-            [verified.problems, verified.imageDigest],
+            [verified.problems, verified.contents.imageDigest],
             [[], engine === "docker" ? undefined : imageDigest],
         );
     });

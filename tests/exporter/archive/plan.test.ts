@@ -27,7 +27,7 @@ function documentOf(repository: Repository, descriptor: Descriptor): ImageDocume
 
 function resolved(repository: Repository, root: Descriptor, ...rest: Descriptor[]): ResolvedImage {
     const document = (descriptor: Descriptor): ImageDocument => documentOf(repository, descriptor);
-    return { name, tag: "1.2", documents: [document(root), ...rest.map(document)], configs: new Map() };
+    return { name, documents: [document(root), ...rest.map(document)], configs: new Map() };
 }
 
 /** The archive's bytes, with blobs out of the repository. */
@@ -204,7 +204,7 @@ describe("planArchive", () => {
                 ),
             );
             const [base] = name.split(":");
-            const image = { name: `${base}:${tag}`, tag, configs: new Map() };
+            const image = { name: `${base}:${tag}`, configs: new Map() };
             const { files } = planArchive({ ...image, documents: [root, ...documents] });
             const content = files.find((file) => file.name === "manifest.json")?.content;
             assert.ok(content && "bytes" in content);

@@ -59,8 +59,8 @@ describe("verifyArchive", () => {
     };
 
     it("finds nothing wrong with a good archive", async () => {
-        const { problems, imageDigest } = await verifyFile(archive);
-        assert.deepEqual([problems, imageDigest], [[], registry.options.repository.tags.get("1")]);
+        const { problems, contents } = await verifyFile(archive);
+        assert.deepEqual([problems, contents.imageDigest], [[], registry.options.repository.tags.get("1")]);
     });
     it("names the blob that is damaged", async () => {
         const problems = await change(flip(layerOffset + 50_000));

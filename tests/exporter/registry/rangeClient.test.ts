@@ -23,7 +23,7 @@ function read(client: RangeClient, url: URL, offset: number, target: Uint8Array)
 }
 
 function open(idleTimeoutMs: number, keepMs?: number): RangeClient {
-    return createRangeClient({ env: {}, idleTimeoutMs, signal: new AbortController().signal }, keepMs);
+    return createRangeClient({ env: {}, concurrency: 1, idleTimeoutMs, signal: new AbortController().signal }, keepMs);
 }
 
 describe("createRangeClient", () => {
