@@ -4,11 +4,11 @@ import * as pulumi from "@pulumi/pulumi";
 import { batchDefinition, type BatchDefinitionArgs } from "../stateMachines/batch";
 import { batchMapRole, batchRole, type BatchRoleArgs } from "../policies/batchRole";
 import { startBatch } from "../policies/callers";
-import { policyOf, statementsOf } from "../policies/document";
+import { type PolicyArgs, policyOf, statementsOf } from "../policies/document";
 import { LoggedStateMachine, type MachineNames } from "./stateMachine";
 
 /** Arguments of {@link BatchOrchestration}. */
-export interface BatchOrchestrationArgs extends BatchRoleArgs, BatchDefinitionArgs {}
+export interface BatchOrchestrationArgs extends Pick<PolicyArgs, BatchRoleArgs>, BatchDefinitionArgs {}
 
 /**
  * The state machine that exports many images, each by an execution of the export state machine.

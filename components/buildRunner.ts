@@ -5,7 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { StackConfig } from "../config";
 import { buildRole, type BuildRoleArgs } from "../policies/buildRole";
-import { policyDocument, type StackLocation } from "../policies/document";
+import { type PolicyArgs, policyDocument, type StackLocation } from "../policies/document";
 import { buildsUrl } from "../contract/aws";
 import { exitStatusText } from "../contract/errors";
 import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
@@ -16,9 +16,9 @@ import { buildspecLimit, checkDocumentSize, fittingStatements } from "../policie
 import { trust } from "../policies/trust";
 import { createLogGroup, createRole, type Scope } from "./stackDefaults";
 
-/** Arguments of {@link BuildRunner}: keys of the configuration, what the role depends on, and what is known of the stack. */
+/** Arguments of {@link BuildRunner}: keys of the configuration, what the role is about, and what is known of the stack. */
 export interface BuildRunnerArgs
-    extends Omit<BuildRoleArgs, "exporterKey" | "logGroupArn">, Pick<StackConfig, "cache" | "compute" | "imageUri"> {
+    extends Pick<PolicyArgs, BuildRoleArgs>, Pick<StackConfig, "cache" | "compute" | "imageUri"> {
     /** The engine's buildspec, as YAML. */
     readonly buildspec: string;
     /** Text of the exporter, an ES module; for engine `stream` only, which needs it. */

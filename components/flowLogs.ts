@@ -2,7 +2,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { policyOf } from "../policies/document";
-import { flowLogRole } from "../policies/flowLogRole";
+import { flowLogRole } from "../policies/network";
 import { trust } from "../policies/trust";
 import { createLogGroup, createRole, type StackContext } from "./stackDefaults";
 

@@ -2,18 +2,13 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { FlowLogs } from "./flowLogs";
-import type { BuildNetwork } from "../policies/buildRole";
-import {
-    type EndpointArgs,
-    endpointPolicy,
-    interfaceEndpoints,
-    s3Endpoint,
-    type S3EndpointArgs,
-} from "../policies/endpoints";
-import type { Scope, StackContext } from "./stackDefaults";
+import type { EndpointArgs, S3EndpointArgs } from "../policies/buildRole";
+import type { BuildNetwork, PolicyArgs } from "../policies/document";
+import { endpointPolicy, interfaceEndpoints, s3Endpoint } from "../policies/network";
+import type { Scope } from "./stackDefaults";
 
 /** Arguments of {@link IsolatedNetwork}; all repositories are of the stack's region. */
-export interface IsolatedNetworkArgs extends EndpointArgs, StackContext {
+export interface IsolatedNetworkArgs extends Pick<PolicyArgs, EndpointArgs | "encryptionKeyArn"> {
     /** Availability zones of the region, by name, two or more: a subnet is made in each of the first two. */
     readonly zones: pulumi.Input<string[]>;
 }
@@ -140,7 +135,7 @@ function openTheWay(
 
 /** To the archives, the exporter and the layers of ECR: a gateway, which costs nothing. */
 export function createS3Endpoint(
-    { name, args, opts }: Scope<S3EndpointArgs>,
+    { name, args, opts }: Scope<Pick<PolicyArgs, S3EndpointArgs>>,
     vpcId: pulumi.Input<string>,
     routeTableIds: pulumi.Input<pulumi.Input<string>[]>,
 ): aws.ec2.VpcEndpoint {

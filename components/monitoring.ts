@@ -6,10 +6,8 @@ import { batchExecutionPrefix } from "../contract/request";
 import { type Alarm, Alarms, executionAlarm } from "./alarms";
 import { buildsPage } from "./buildRunner";
 import { Dashboard, type DashboardArgs } from "./dashboard";
-import { chatRole } from "../policies/chatRole";
-import { policyOf, statementsOf } from "../policies/document";
-import { endedRuleRole, notifierRole } from "../policies/notifierRole";
-import { topicPolicy } from "../policies/topic";
+import { type PolicyArgs, policyOf, statementsOf } from "../policies/document";
+import { chatRole, endedRuleRole, notifierRole, topicPolicy } from "../policies/notifications";
 import { trust } from "../policies/trust";
 import { notifierDefinition, type NotifierDefinitionArgs, type Subject } from "../stateMachines/notifier";
 import { createRole, type Scope, type StackContext } from "./stackDefaults";
@@ -19,15 +17,17 @@ type Notifications = NonNullable<StackConfig["notifications"]>;
 
 /** Arguments of {@link Monitoring}. */
 export interface MonitoringArgs
-    extends StackContext, DashboardArgs, Omit<NotifierDefinitionArgs, "topicArn" | "buildsUrl"> {
+    extends
+        StackContext,
+        Pick<PolicyArgs, "namePrefix">,
+        DashboardArgs,
+        Omit<NotifierDefinitionArgs, "topicArn" | "buildsUrl"> {
     /**
      * Who is notified, and of what.
      *
      * @default nobody: a dashboard only, without topic and alarms
      */
     readonly notifications?: Notifications | undefined;
-    /** How the names of the stack's alarms begin, those of other components as well: these may publish to the topic. */
-    readonly namePrefix: string;
 }
 
 /** The part of its timeout that a build may take before an alarm is raised. */
@@ -83,7 +83,7 @@ function notify(scope: Scope<MonitoringArgs>, { emails, slack, onSuccess }: Noti
     }
     if (slack) createChannel(scope, slack, topic);
     const { at, exportMachine, batchMachine, encryptionKeyArn } = args;
-    const given = { ...args, topicArn: topic.arn, stateMachineNames: [exportMachine.name, batchMachine.name] };
+    const given = { ...args, topicArn: topic.arn, reportedNames: [exportMachine.name, batchMachine.name] };
     const buildsUrl = buildsPage(at, args.projectName);
     const notifier = new LoggedStateMachine(
         `${name}-notifier`,
@@ -169,7 +169,7 @@ function createRules(
         `${name}-ended`,
         "Role of the rules that report the end of an execution",
         trust.rules(args.at, `${name}-ended`),
-        policyOf(endedRuleRole, { notifierArn: notifier.arn }),
+        policyOf(endedRuleRole, { startedArn: notifier.arn }),
         opts,
     );
     const status = ["FAILED", "TIMED_OUT", "ABORTED", ...(onSuccess ? ["SUCCEEDED"] : [])];

@@ -2,10 +2,9 @@ import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { exportDefinition, type ExportDefinitionArgs, isAskable } from "../stateMachines/export";
-import { startExport, type StartExportArgs } from "../policies/callers";
-import { policyOf, statementsOf } from "../policies/document";
+import { startExport } from "../policies/callers";
+import { type PolicyArgs, policyOf, statementsOf } from "../policies/document";
 import { exportRole } from "../policies/exportRole";
-import type { KeyUse } from "../policies/key";
 import { fittingStatements } from "../policies/sizes";
 import { stateMachineRole } from "../policies/stateMachineRole";
 import { buildsPage } from "./buildRunner";
@@ -13,7 +12,9 @@ import { LoggedStateMachine, type MachineNames } from "./stateMachine";
 
 /** Arguments of {@link ExportOrchestration}. */
 export interface ExportOrchestrationArgs
-    extends Omit<ExportDefinitionArgs, "buildsUrl">, Omit<StartExportArgs, "machineArn" | "machineName">, KeyUse {}
+    extends
+        Omit<ExportDefinitionArgs, "buildsUrl">,
+        Pick<PolicyArgs, "artifactBucketArn" | "projectArn" | "buildLogGroupName" | "encryptionKeyArn"> {}
 
 /**
  * The state machine that people and programs start exports with, its role and its log group.

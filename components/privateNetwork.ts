@@ -2,14 +2,13 @@ import * as aws from "@pulumi/aws";
 import * as awsx from "@pulumi/awsx";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { BuildNetwork } from "../policies/buildRole";
-import type { S3EndpointArgs } from "../policies/endpoints";
+import type { S3EndpointArgs } from "../policies/buildRole";
+import type { BuildNetwork, PolicyArgs } from "../policies/document";
 import { FlowLogs } from "./flowLogs";
 import { closeDefaultGroup, createS3Endpoint, https } from "./isolatedNetwork";
-import type { StackContext } from "./stackDefaults";
 
 /** Arguments of {@link PrivateNetwork}. */
-export interface PrivateNetworkArgs extends S3EndpointArgs, StackContext {
+export interface PrivateNetworkArgs extends Pick<PolicyArgs, S3EndpointArgs | "encryptionKeyArn"> {
     /** Tags of what the VPC is made of: its resources are registered by another process, where no tags are added. */
     readonly tags: Readonly<Record<string, string>>;
 }

@@ -4,10 +4,10 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { StackConfig } from "../config";
 import { tagLimits } from "../contract/aws";
-import type { KeyUse } from "../policies/key";
+import type { PolicyArgs } from "../policies/document";
 
-/** Where the stack lives, and the KMS key that encrypts archives, logs and notifications; undefined where AWS's own keys do. */
-export type StackContext = Pick<KeyUse, "at" | "encryptionKeyArn">;
+/** Where the stack lives, and what encrypts. */
+export type StackContext = Pick<PolicyArgs, "at" | "encryptionKeyArn">;
 
 /** What the functions of a component share: how the names of its children begin, its arguments, and itself as their parent. */
 export interface Scope<Args> {

@@ -5,23 +5,15 @@ import type { StackConfig } from "../config";
 import { manifestPrefix, resultPrefix } from "../contract/keys";
 import { bucketPolicy } from "../policies/bucket";
 import { readArtifacts } from "../policies/callers";
-import { policyOf, type StackLocation } from "../policies/document";
+import { type PolicyArgs, policyOf } from "../policies/document";
 import { keyPolicy, keyUsers } from "../policies/key";
 import type { Scope } from "./stackDefaults";
 
 /** Arguments of {@link ArtifactStorage}: keys of the configuration, and what is known of the stack. */
-export interface ArtifactStorageArgs extends Pick<
-    StackConfig,
-    "artifactPrefix" | "encryption" | "retention" | "existingBucket" | "accessLogs"
-> {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
-    /**
-     * How the names of the stack's log groups and topics begin, those of other components as well: the component's own key
-     * encrypts these and no others.
-     */
-    readonly namePrefix: string;
-}
+export interface ArtifactStorageArgs
+    extends
+        Pick<StackConfig, "artifactPrefix" | "encryption" | "retention" | "existingBucket" | "accessLogs">,
+        Pick<PolicyArgs, "at" | "namePrefix"> {}
 
 /**
  * The bucket of the archives: private, encrypted, versioned, reached by TLS only, and cleaned by lifecycle rules. With
@@ -71,10 +63,10 @@ export class ArtifactStorage extends pulumi.ComponentResource {
         this.bucketArn = bucket.arn;
         this.encryptionKeyArn = keyArn;
         // The bucket by its pattern, for a key's owner, who admits it before it exists: Pulumi adds random digits to its name.
-        const bucketArn = `arn:${args.at.partition}:s3:::${args.existingBucket ?? `${name}-bucket-*`}`;
+        const artifactBucketArn = `arn:${args.at.partition}:s3:::${args.existingBucket ?? `${name}-bucket-*`}`;
         this.encryptionKeyPolicy =
             args.encryption !== "s3" && args.encryption !== "kms"
-                ? pulumi.jsonStringify(policyOf(keyUsers, { ...args, bucketArn }))
+                ? pulumi.jsonStringify(policyOf(keyUsers, { ...args, artifactBucketArn }))
                 : undefined;
         this.readArtifactsPolicy = pulumi.jsonStringify(
             policyOf(readArtifacts, { ...args, artifactBucketArn: bucket.arn, encryptionKeyArn: keyArn }),
@@ -133,7 +125,10 @@ function encryptionKey(
     // Of its own, so that the key does not depend on the bucket: a refused destroy names what is protected and not what that depends on.
     const policy = new aws.kms.KeyPolicy(
         `${name}-key-policy`,
-        { keyId: key.keyId, policy: pulumi.jsonStringify(policyOf(keyPolicy, { ...args, bucketArn: bucket.arn })) },
+        {
+            keyId: key.keyId,
+            policy: pulumi.jsonStringify(policyOf(keyPolicy, { ...args, artifactBucketArn: bucket.arn })),
+        },
         { ...opts, deletedWith: key },
     );
     return pulumi.all([key.arn, policy.keyId]).apply(([arn]) => arn);
@@ -180,7 +175,10 @@ function keepPrivate(
     );
     return new aws.s3.BucketPolicy(
         `${name}-policy`,
-        { bucket: bucket.bucket, policy: policyOf(bucketPolicy, { bucketArn: bucket.arn, encryptionKeyArn: keyArn }) },
+        {
+            bucket: bucket.bucket,
+            policy: policyOf(bucketPolicy, { artifactBucketArn: bucket.arn, encryptionKeyArn: keyArn }),
+        },
         // S3 answers OperationAborted when both are changed at the same time.
         { ...opts, dependsOn: [accessBlock] },
     );

@@ -4,24 +4,24 @@ import * as pulumi from "@pulumi/pulumi";
 import type { StackConfig } from "../config";
 import { partitions } from "../contract/aws";
 import { isPattern, prefixOf } from "../contract/image";
-import { policyOf, statementsOf } from "../policies/document";
-import { queuePolicy } from "../policies/queue";
+import { type PolicyArgs, policyOf, statementsOf } from "../policies/document";
 import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
-import { pushRole, scheduleRole, starterRole } from "../policies/triggerRoles";
+import { pushRole, queuePolicy, scheduleRole, starterRole } from "../policies/triggers";
 import { trust } from "../policies/trust";
 import { starterDefinition } from "../stateMachines/starter";
 import { Alarms, type AlarmsArgs, executionAlarm } from "./alarms";
-import { createRole, type Scope, type StackContext } from "./stackDefaults";
+import { createRole, type Scope } from "./stackDefaults";
 import { LoggedStateMachine } from "./stateMachine";
 
 type Given = NonNullable<StackConfig["triggers"]>;
 type Trigger<Name extends keyof Given> = NonNullable<Given[Name]>;
 
 /** Arguments of {@link Triggers}, of which one or two are what starts exports. */
-export interface TriggersArgs extends StackContext, Partial<Given>, Pick<AlarmsArgs, "topicArn"> {
-    /** ARN of the state machine that exports one image. */
-    readonly exportMachineArn: pulumi.Input<string>;
-}
+export interface TriggersArgs
+    extends
+        Pick<PolicyArgs, "at" | "encryptionKeyArn" | "exportMachineArn">,
+        Partial<Given>,
+        Pick<AlarmsArgs, "topicArn"> {}
 
 /**
  * Starts exports by itself: on a push to ECR, on a schedule. Each trigger goes through a small state machine that names the
@@ -113,7 +113,7 @@ function createPushTarget(
         `${name}-on-push`,
         "Role of the rule that starts an export on a push",
         trust.rules(at, `${name}-on-push`),
-        policyOf(pushRole, { starterArn: starter.arn }),
+        policyOf(pushRole, { startedArn: starter.arn }),
         opts,
     );
     new aws.cloudwatch.EventTarget(
@@ -176,7 +176,7 @@ function createSchedule(
         `${name}-schedule`,
         "Role of the schedule that starts exports",
         trust.schedule(args.at, group.arn),
-        policyOf(scheduleRole, { starterArn: starter.arn, queueArn: queue.arn }),
+        policyOf(scheduleRole, { startedArn: starter.arn, queueArn: queue.arn }),
         opts,
     );
     new aws.scheduler.Schedule(

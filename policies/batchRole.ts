@@ -1,25 +1,11 @@
 /** The role of the state machine that exports batches. */
-import type * as pulumi from "@pulumi/pulumi";
-
 import { manifestPrefix, resultPrefix } from "../contract/keys";
-import { allow, arnIn, joined, type PolicyTable, type StackLocation } from "./document";
-import { type KeyUse, writeEncrypted } from "./key";
+import { allow, arnIn, joined, type PolicyTable } from "./document";
+import { writeEncrypted } from "./key";
 import { executionsOf } from "./stateMachineRole";
 
-/** What {@link batchRole} depends on. */
-export interface BatchRoleArgs extends KeyUse {
-    /** ARN of the state machine that exports one image. */
-    readonly exportMachineArn: pulumi.Input<string>;
-    /** Name of that state machine. */
-    readonly exportMachineName: pulumi.Input<string>;
-}
-
-/** The state machine that a policy is about. */
-export interface MachineArgs {
-    readonly at: StackLocation;
-    readonly machineArn: pulumi.Input<string>;
-    readonly machineName: pulumi.Input<string>;
-}
+/** What {@link batchRole} is about, and the component that has it. */
+export type BatchRoleArgs = "at" | "exportMachineArn" | "exportMachineName" | "artifactBucketArn" | "encryptionKeyArn";
 
 /** The statements of the role, beside those of every state machine's. */
 export const batchRole = {
@@ -82,4 +68,4 @@ export const batchMapRole = {
         statement: ({ at, machineName }) =>
             allow("states:DescribeMapRun", arnIn(at, "states", joined`mapRun:${machineName}/*`)),
     },
-} satisfies PolicyTable<MachineArgs>;
+} satisfies PolicyTable<"at" | "machineArn" | "machineName">;

@@ -1,21 +1,14 @@
 /** The policy of the bucket: it allows nobody anything, and denies what would weaken the archives' protection. */
 import type * as pulumi from "@pulumi/pulumi";
 
-import { deny, joined, type PolicyTable, withoutTls } from "./document";
-
-/** What {@link bucketPolicy} depends on. */
-export interface BucketPolicyArgs {
-    readonly bucketArn: pulumi.Input<string>;
-    /** ARN of the KMS key that encrypts the bucket; undefined with SSE-S3. */
-    readonly encryptionKeyArn: pulumi.Input<string> | undefined;
-}
+import { deny, joined, type PolicyArgs, type PolicyTable, withoutTls } from "./document";
 
 /** The statements of the policy. */
 export const bucketPolicy = {
     DenyInsecureTransport: {
         why: "nobody, whatever else they may, reaches the bucket and its objects without TLS; a Deny is widest where it names every action",
         page: "AmazonS3/latest/userguide/security-best-practices.html",
-        statement: ({ bucketArn }) => deny("s3:*", [bucketArn, joined`${bucketArn}/*`], withoutTls),
+        statement: ({ artifactBucketArn: arn }) => deny("s3:*", [arn, joined`${arn}/*`], withoutTls),
     },
     DenyOtherEncryption: {
         why: "nobody uploads with another encryption than SSE-KMS; an upload that names none is not denied: it gets the bucket's default, which S3 applies after it has judged the request, and parts of a multipart upload never name one",
@@ -44,12 +37,12 @@ export const bucketPolicy = {
         statement: (args) =>
             denyUploads(args, { Null: { "s3:x-amz-server-side-encryption-customer-algorithm": "false" } }),
     },
-} satisfies PolicyTable<BucketPolicyArgs>;
+} satisfies PolicyTable<"artifactBucketArn" | "encryptionKeyArn">;
 
 /** With a KMS key only: without one every encryption is as good. */
 function denyUploads(
-    { bucketArn, encryptionKeyArn }: BucketPolicyArgs,
+    { artifactBucketArn, encryptionKeyArn }: Pick<PolicyArgs, "artifactBucketArn" | "encryptionKeyArn">,
     condition: Record<string, Record<string, pulumi.Input<string>>>,
 ) {
-    return encryptionKeyArn !== undefined && deny("s3:PutObject", joined`${bucketArn}/*`, condition);
+    return encryptionKeyArn !== undefined && deny("s3:PutObject", joined`${artifactBucketArn}/*`, condition);
 }

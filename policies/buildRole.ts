@@ -2,45 +2,15 @@
 import type * as pulumi from "@pulumi/pulumi";
 
 import type { EngineName } from "../contract/engine";
-import { type EcrRepository, repositoryArn } from "../contract/image";
-import { allow, arnIn, joined, type PolicyTable, type StackLocation } from "./document";
-import { type KeyUse, writeEncrypted } from "./key";
+import { repositoryArn } from "../contract/image";
+import { allow, arnIn, joined, type PolicyArgs, type PolicyTable, type StackLocation } from "./document";
+import { writeEncrypted } from "./key";
 
-/** What of ECR builds pull from. */
-export interface PullArgs {
-    readonly engine: EngineName;
-    /** Repositories that builds may pull from. */
-    readonly repositories: readonly EcrRepository[];
-}
+/** What the endpoint of S3 in a VPC of builds is about. */
+export type S3EndpointArgs = "at" | "engine" | "artifactBucketArn" | "artifactPrefix";
 
-/** Where builds write archives. */
-export interface ArchiveArgs {
-    readonly artifactBucketArn: pulumi.Input<string>;
-    /** The only key prefix that builds may write, with its closing slash. */
-    readonly artifactPrefix: string;
-}
-
-/** Where in a VPC builds run. It has to lead to ECR, S3 and CloudWatch Logs, by endpoints or by a NAT gateway. */
-export interface BuildNetwork {
-    /** Id of the VPC. */
-    readonly vpcId: pulumi.Input<string>;
-    /** Ids of the subnets, private ones, 1 to 16: builds get no public address. */
-    readonly subnetIds: readonly pulumi.Input<string>[];
-    /** Ids of the security groups of the builds, 1 to 5. */
-    readonly securityGroupIds: readonly pulumi.Input<string>[];
-}
-
-/** What {@link buildRole} depends on. */
-export interface BuildRoleArgs extends PullArgs, ArchiveArgs, KeyUse {
-    /** Those of them that a pull-through cache fills when a build pulls. */
-    readonly cachedRepositories: readonly EcrRepository[];
-    /** Key of the exporter in the bucket; undefined for engine `docker`. */
-    readonly exporterKey: pulumi.Input<string> | undefined;
-    /** ARN of the builds' log group. */
-    readonly logGroupArn: pulumi.Input<string>;
-    /** Undefined where builds run in CodeBuild's own network, which leads to the internet. */
-    readonly network?: BuildNetwork | undefined;
-}
+/** What all endpoints are about. */
+export type EndpointArgs = S3EndpointArgs | "repositories";
 
 /** What each engine asks of a repository. */
 export const pullActions: Readonly<Record<EngineName, string>> = {
@@ -52,6 +22,9 @@ export const pullActions: Readonly<Record<EngineName, string>> = {
 const vpcPage =
     "codebuild/latest/userguide/auth-and-access-control-iam-identity-based-access-control.html#customer-managed-policies-example-create-vpc-network-interface";
 
+/** What {@link buildRole} is about, and the component that has it. */
+export type BuildRoleArgs = EndpointArgs | "cachedRepositories" | "encryptionKeyArn" | "network";
+
 /** The statements of the role. */
 export const buildRole = {
     LogInToEcr: {
@@ -62,7 +35,8 @@ export const buildRole = {
     PullImages: {
         why: "the build reads manifests and layers of the configured repositories",
         page: "codebuild/latest/userguide/sample-ecr.html",
-        statement: ({ engine, repositories }: PullArgs) => allow(pullActions[engine], repositories.map(repositoryArn)),
+        statement: ({ engine, repositories }: Pick<PolicyArgs, "engine" | "repositories">) =>
+            allow(pullActions[engine], repositories.map(repositoryArn)),
     },
     ImportImages: {
         why: "the first pull through a cache creates the repository, and each pull has ECR import what the tag means upstream; ECR reads credentials for the upstream with a role of its own",
@@ -81,7 +55,7 @@ export const buildRole = {
     WriteArchives: {
         why: "the build looks whether the archive exists (GetObject is what HEAD needs), uploads it (PutObject covers every call of a multipart upload), and aborts an upload that fails, whose parts would be invisible and billed",
         page: "AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions",
-        statement: ({ artifactBucketArn, artifactPrefix }: ArchiveArgs) =>
+        statement: ({ artifactBucketArn, artifactPrefix }: Pick<PolicyArgs, "artifactBucketArn" | "artifactPrefix">) =>
             allow("s3:AbortMultipartUpload s3:GetObject s3:PutObject", joined`${artifactBucketArn}/${artifactPrefix}*`),
     },
     WriteEncrypted: writeEncrypted,
@@ -133,7 +107,7 @@ export const buildRole = {
                 Condition: { ArnEquals: { "ec2:Subnet": ec2Arns(at, "subnet", network.subnetIds) } },
             }),
     },
-} satisfies PolicyTable<BuildRoleArgs>;
+} satisfies PolicyTable<BuildRoleArgs | "exporterKey" | "logGroupArn">;
 
 /** AWS names network interfaces when a build starts. */
 function networkInterfaces(at: StackLocation): pulumi.Input<string> {

@@ -1,12 +1,11 @@
 /** Policies that are outputs of the stack, for people and programs: start exports, start batches, read archives. */
-import type * as pulumi from "@pulumi/pulumi";
-
 import { manifestPrefix, resultPrefix } from "../contract/keys";
-import { batchMapRole, type MachineArgs } from "./batchRole";
-import type { ArchiveArgs } from "./buildRole";
+import { batchMapRole } from "./batchRole";
 import { allow, arnIn, joined, type PolicyTable } from "./document";
-import { type KeyUse, readEncrypted, writeEncrypted } from "./key";
+import { readEncrypted, writeEncrypted } from "./key";
 import { executionsOf } from "./stateMachineRole";
+
+type MachineArgs = "at" | "machineArn" | "machineName";
 
 const startAndFollow = {
     StartExports: {
@@ -25,16 +24,8 @@ const startAndFollow = {
     },
 } satisfies PolicyTable<MachineArgs>;
 
-/** What {@link startExport} depends on. */
-export interface StartExportArgs extends MachineArgs {
-    /** ARN of the CodeBuild project. */
-    readonly projectArn: pulumi.Input<string>;
-    /** Name of the builds' log group. */
-    readonly buildLogGroupName: pulumi.Input<string>;
-}
-
 /** For whoever requests exports. */
-export const startExport: PolicyTable<StartExportArgs> = {
+export const startExport: PolicyTable<MachineArgs | "projectArn" | "buildLogGroupName"> = {
     ...startAndFollow,
     FollowBuilds: {
         why: "a requester sees how far the build of an export is, and where its log is",
@@ -50,7 +41,7 @@ export const startExport: PolicyTable<StartExportArgs> = {
 };
 
 /** For whoever requests batches. */
-export const startBatch: PolicyTable<MachineArgs & KeyUse> = {
+export const startBatch: PolicyTable<MachineArgs | "artifactBucketArn" | "encryptionKeyArn"> = {
     ...startAndFollow,
     FindMapRuns: {
         why: "a requester finds the Map Run that counts the images of a batch",
@@ -72,7 +63,7 @@ export const startBatch: PolicyTable<MachineArgs & KeyUse> = {
 };
 
 /** For whoever fetches archives. */
-export const readArtifacts: PolicyTable<ArchiveArgs & KeyUse> = {
+export const readArtifacts: PolicyTable<"at" | "artifactBucketArn" | "artifactPrefix" | "encryptionKeyArn"> = {
     ReadArchives: {
         why: "a reader fetches an archive, or the very version that the result of an export names",
         page: "AmazonS3/latest/API/API_GetObject.html",

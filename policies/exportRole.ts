@@ -1,18 +1,6 @@
 /** The role of the state machine that exports one image. */
-import type * as pulumi from "@pulumi/pulumi";
-
-import { type EcrRepository, repositoryArn } from "../contract/image";
-import type { ArchiveArgs } from "./buildRole";
-import { allow, arnIn, joined, type PolicyTable, type StackLocation } from "./document";
-
-/** What {@link exportRole} depends on. */
-export interface ExportRoleArgs extends ArchiveArgs {
-    readonly at: StackLocation;
-    /** Repositories that it can ask: another account would have to let it. */
-    readonly askedRepositories: readonly EcrRepository[];
-    /** ARN of the CodeBuild project. */
-    readonly projectArn: pulumi.Input<string>;
-}
+import { repositoryArn } from "../contract/image";
+import { allow, arnIn, joined, type PolicyTable } from "./document";
 
 /** The statements of the role, beside those of every state machine's. */
 export const exportRole = {
@@ -43,4 +31,4 @@ export const exportRole = {
                 arnIn(at, "events", "rule/StepFunctionsGetEventForCodeBuildStartBuildRule"),
             ),
     },
-} satisfies PolicyTable<ExportRoleArgs>;
+} satisfies PolicyTable<"at" | "askedRepositories" | "projectArn" | "artifactBucketArn" | "artifactPrefix">;

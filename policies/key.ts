@@ -2,15 +2,9 @@
 import type * as pulumi from "@pulumi/pulumi";
 
 import { partitions } from "../contract/aws";
-import { allow, arnIn, joined, type PolicyTable, type Reasoned, type StackLocation } from "./document";
+import { allow, arnIn, joined, type PolicyArgs, type PolicyTable, type Reasoned, type StackLocation } from "./document";
 
-/** Who uses the key for objects of the bucket. */
-export interface KeyUse {
-    readonly at: StackLocation;
-    readonly artifactBucketArn: pulumi.Input<string>;
-    /** ARN of the key; undefined where AWS's own keys encrypt. */
-    readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
-}
+type KeyUse = Pick<PolicyArgs, "at" | "artifactBucketArn" | "encryptionKeyArn">;
 
 /**
  * S3 uses the key on the caller's behalf, for this bucket and nothing else. With a Bucket Key the encryption context is the
@@ -36,42 +30,35 @@ export function viaService({ partition, region }: StackLocation, service: string
     return own === usual ? own : [own, usual];
 }
 
+function usedThroughS3(actions: string) {
+    return ({ at, artifactBucketArn, encryptionKeyArn }: KeyUse) =>
+        encryptionKeyArn !== undefined &&
+        allow(actions, encryptionKeyArn, { Condition: throughS3(at, artifactBucketArn) });
+}
+
 /** For those who write to the bucket. */
 export const writeEncrypted: Reasoned<KeyUse> = {
     why: "S3 encrypts what is written with a data key of the KMS key, and decrypts the data key again for each part of an upload",
     page: "AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions",
-    statement: ({ at, artifactBucketArn, encryptionKeyArn }) =>
-        encryptionKeyArn !== undefined &&
-        allow("kms:Decrypt kms:GenerateDataKey", encryptionKeyArn, { Condition: throughS3(at, artifactBucketArn) }),
+    statement: usedThroughS3("kms:Decrypt kms:GenerateDataKey"),
 };
 
 /** For those who only read from the bucket. */
 export const readEncrypted: Reasoned<KeyUse> = {
     why: "S3 decrypts what is read",
     page: "AmazonS3/latest/userguide/UsingKMSEncryption.html",
-    statement: ({ at, artifactBucketArn, encryptionKeyArn }) =>
-        encryptionKeyArn !== undefined &&
-        allow("kms:Decrypt", encryptionKeyArn, { Condition: throughS3(at, artifactBucketArn) }),
+    statement: usedThroughS3("kms:Decrypt"),
 };
-
-/** What {@link keyUsers} and {@link keyPolicy} depend on. */
-export interface KeyPolicyArgs {
-    readonly at: StackLocation;
-    /** ARN of the bucket, or a pattern of it where it does not exist yet. */
-    readonly bucketArn: pulumi.Input<string>;
-    /** How the names of the stack's log groups and topics begin, for instance `image-export-`. */
-    readonly namePrefix: string;
-}
 
 /** Who uses the key: what the owner of a given key has to allow. In a key policy the resource `*` is the key. */
 export const keyUsers = {
     EncryptObjects: {
         why: "whom IAM policies of the account allow it, uses the key through S3 and for this bucket only: builds, batches, readers, and whoever deploys and so uploads the exporter",
         page: "AmazonS3/latest/userguide/UsingKMSEncryption.html",
-        statement: ({ at, bucketArn }) =>
+        statement: ({ at, artifactBucketArn }) =>
             allow("kms:Decrypt kms:GenerateDataKey", "*", {
                 Principal: { AWS: accountRoot(at) },
-                Condition: throughS3(at, bucketArn),
+                Condition: throughS3(at, artifactBucketArn),
             }),
     },
     EncryptLogs: {
@@ -118,10 +105,10 @@ export const keyUsers = {
                 },
             }),
     },
-} satisfies PolicyTable<KeyPolicyArgs>;
+} satisfies PolicyTable<"at" | "artifactBucketArn" | "namePrefix">;
 
 /** The policy of the stack's own key. */
-export const keyPolicy: PolicyTable<KeyPolicyArgs> = {
+export const keyPolicy: PolicyTable<"at" | "artifactBucketArn" | "namePrefix"> = {
     AdministerKey: {
         why: "the account administers the key, so that it cannot be lost with one user or role; no action here encrypts, decrypts or creates a grant, so what IAM policies allow of these has no effect on this key, be it `kms:*`. Pulumi reads, changes, names and destroys the key; an administrator disables it in an emergency, and saves one that is still needed",
         page: "kms/latest/developerguide/key-policy-default.html",

@@ -1,17 +1,9 @@
 /** Policies for the owners of other accounts' repositories and registries, as outputs of the stack. */
 import * as pulumi from "@pulumi/pulumi";
 
-import { type EcrRepository, isPattern, repositoryArn } from "../contract/image";
-import { pullActions, type PullArgs } from "./buildRole";
-import { allow, policyOf, type PolicyTable, type StackLocation } from "./document";
-
-/** What {@link foreignRepository} depends on. */
-export interface ForeignRepositoryArgs extends Pick<PullArgs, "engine"> {
-    /** ARN of the builds' service role. */
-    readonly buildRoleArn: pulumi.Input<string>;
-    /** What a registry's policy is about; none for a repository's, which is about itself. */
-    readonly patterns?: readonly EcrRepository[];
-}
+import { isPattern, repositoryArn } from "../contract/image";
+import { pullActions } from "./buildRole";
+import { allow, type PolicyArgs, policyOf, type PolicyTable } from "./document";
 
 /** The statement of a repository of another account, or of its registry for patterns: a repository's policy belongs to one. */
 export const foreignRepository = {
@@ -21,7 +13,7 @@ export const foreignRepository = {
         statement: ({ engine, buildRoleArn, patterns }) =>
             allow(pullActions[engine], patterns?.map(repositoryArn), { Principal: { AWS: buildRoleArn } }),
     },
-} satisfies PolicyTable<ForeignRepositoryArgs>;
+} satisfies PolicyTable<"engine" | "buildRoleArn" | "patterns">;
 
 /**
  * The policies that the owners of other accounts' repositories have to attach.
@@ -33,7 +25,7 @@ export function repositoryPolicies({
     at,
     repositories,
     ...args
-}: ForeignRepositoryArgs & PullArgs & { readonly at: StackLocation }): pulumi.Output<Record<string, string>> {
+}: Pick<PolicyArgs, "at" | "repositories" | "engine" | "buildRoleArn">): pulumi.Output<Record<string, string>> {
     return pulumi.output(at.accountId).apply((own) => {
         const foreign = repositories.filter(({ accountId }) => accountId !== own);
         const policies = foreign.map((repository) => {

@@ -3,7 +3,7 @@ import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { type EcrRepository, repositoryArn, shorterList } from "../contract/image";
-import { policyDocument, type PolicyTable, statementsOf } from "./document";
+import { policyDocument, type PolicyTable, type Statements, statementsOf } from "./document";
 
 /**
  * Characters of all inline policies of a role, white space not counted; each role has one. An endpoint's policy, which names no more
@@ -76,10 +76,10 @@ export function checkDefinition(
  */
 export function fittingStatements<Args extends object>(
     what: string,
-    table: PolicyTable<Args>,
+    table: Statements<Args>,
     args: Args,
     repositories: readonly EcrRepository[],
-    besides: PolicyTable<object> = {},
+    besides: PolicyTable = {},
 ): aws.iam.PolicyStatement[] {
     const longest = [...statementsOf(table, withLongest(args, "") as Args), ...statementsOf(besides, {})];
     const document = policyDocument(longest);

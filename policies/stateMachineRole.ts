@@ -22,7 +22,7 @@ export const stateMachineRole = {
         statement: () =>
             allow("xray:GetSamplingRules xray:GetSamplingTargets xray:PutTelemetryRecords xray:PutTraceSegments", "*"),
     },
-} satisfies PolicyTable<object>;
+} satisfies PolicyTable;
 
 /** The ARNs of all executions of a state machine. */
 export function executionsOf(at: StackLocation, stateMachineName: pulumi.Input<string>): pulumi.Input<string> {

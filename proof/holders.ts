@@ -6,19 +6,15 @@ import { batchMapRole, batchRole } from "../policies/batchRole";
 import { bucketPolicy } from "../policies/bucket";
 import { buildRole } from "../policies/buildRole";
 import { readArtifacts, startBatch, startExport } from "../policies/callers";
-import { chatRole } from "../policies/chatRole";
-import type { PolicyTable } from "../policies/document";
-import { interfaceEndpoints, s3Endpoint } from "../policies/endpoints";
+import type { Statements } from "../policies/document";
 import { exportRole } from "../policies/exportRole";
-import { flowLogRole } from "../policies/flowLogRole";
 import { keyPolicy, keyUsers } from "../policies/key";
-import { endedRuleRole, notifierRole } from "../policies/notifierRole";
-import { queuePolicy } from "../policies/queue";
+import { flowLogRole, interfaceEndpoints, s3Endpoint } from "../policies/network";
+import { chatRole, endedRuleRole, notifierRole, topicPolicy } from "../policies/notifications";
 import { foreignRepository } from "../policies/repositories";
 import { stateMachineRole } from "../policies/stateMachineRole";
-import { topicPolicy } from "../policies/topic";
 import { trustReason } from "../policies/trust";
-import { pushRole, scheduleRole, starterRole } from "../policies/triggerRoles";
+import { pushRole, queuePolicy, scheduleRole, starterRole } from "../policies/triggers";
 
 /** What a policy is attached to, or published for. */
 export type Holder = {
@@ -51,7 +47,7 @@ export function isBorneBy(arn: string, resource: string): boolean {
     return covers(arn, resource.replace(/^(arn:[^:]*:s3:::[^/]*)\/.*$/, "$1"));
 }
 
-type Table = PolicyTable<never>;
+type Table = Statements<never>;
 
 const ofRoles: Readonly<Record<string, Table>> = {
     "image-export-build-role": buildRole,

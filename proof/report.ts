@@ -34,7 +34,7 @@ function reportedStatements(programs: readonly Program[]): ReportedStatement[] {
 export function reportPage(programs: readonly Program[]): string {
     return `# Least privilege, proven
 
-Written by \`npm run prove\`; do not edit. Every statement stands in \`policies/\`, one file a holder, with the reason beside it;
+Written by \`npm run prove\`; do not edit. Every statement stands in \`policies/\`, one table a holder, with the reason beside it;
 the table below repeats these reasons. What each is meant to let pass is told a second time in \`proof/meanings.ts\`, without the
 language of policies, and the two are held against each other on the whole program, in each of these configurations:
 

@@ -4,10 +4,10 @@ import { join } from "node:path";
 
 import { root } from "../../lab/stackFiles";
 import { evaluateVariant, type Policy, reasonOf, variants } from "../../proof/program";
-import { policyOf, type PolicyTable, statementsOf } from "../../policies/document";
+import { policyOf, type Statements, statementsOf } from "../../policies/document";
 
 const statement = { Effect: "Allow", Action: "s3:GetObject", Resource: "*" } as const;
-const table: PolicyTable<{ readonly wanted: boolean }> = {
+const table: Statements<{ readonly wanted: boolean }> = {
     First: { why: "always", page: "a.html", statement: () => statement },
     Second: { why: "sometimes", page: "b.html", statement: ({ wanted }) => wanted && statement },
 };

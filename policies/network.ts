@@ -1,5 +1,5 @@
 /**
- * The policies of the VPC endpoints of an isolated network: what may pass, and nothing else does. Such a policy grants
+ * The role of flow logs, and the policies of the VPC endpoints of an isolated network: what may pass, and nothing else does. Such a policy grants
  * nothing, it takes away: whoever asks still needs permissions of their own. So it names everybody, as it has to at a
  * gateway endpoint, and for layers, which ECR lets the build fetch with a signature of its own.
  *
@@ -8,16 +8,8 @@
 import type * as aws from "@pulumi/aws";
 
 import { exporterPrefix } from "../contract/keys";
-import { type ArchiveArgs, buildRole, type PullArgs } from "./buildRole";
-import { allow, arnIn, joined, policyDocument, type PolicyTable, type StackLocation, statementsOf } from "./document";
-
-/** What {@link s3Endpoint} depends on. */
-export interface S3EndpointArgs extends Pick<PullArgs, "engine">, ArchiveArgs {
-    readonly at: StackLocation;
-}
-
-/** What the policies depend on. */
-export type EndpointArgs = PullArgs & S3EndpointArgs;
+import { buildRole, type EndpointArgs, type S3EndpointArgs } from "./buildRole";
+import { allow, arnIn, joined, policyDocument, type PolicyTable, type Statements, statementsOf } from "./document";
 
 /** The endpoint of S3: layers, exporters, archives. */
 export const s3Endpoint: PolicyTable<S3EndpointArgs> = {
@@ -61,6 +53,16 @@ export const interfaceEndpoints = {
 } satisfies Record<string, PolicyTable<EndpointArgs>>;
 
 /** The policy of an endpoint. */
-export function endpointPolicy<Args>(table: PolicyTable<Args>, args: Args): aws.iam.PolicyDocument {
+export function endpointPolicy<Args>(table: Statements<Args>, args: Args): aws.iam.PolicyDocument {
     return policyDocument(statementsOf(table, args).map((statement) => ({ ...statement, Principal: "*" })));
 }
+
+/** The role that writes the flow logs of a VPC. */
+export const flowLogRole = {
+    WriteFlowLogs: {
+        why: "the flow logs are written to the one log group, which exists already",
+        page: "vpc/latest/userguide/flow-logs-iam-role.html",
+        statement: ({ logGroupArn }) =>
+            allow("logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents", joined`${logGroupArn}:*`),
+    },
+} satisfies PolicyTable<"logGroupArn">;
