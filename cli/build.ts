@@ -17,57 +17,45 @@ export interface Stage {
     readonly text: string;
 }
 
-/** Follows the build that an execution started last. */
-export class BuildFollower {
-    /** Its ARN; undefined as long as the execution has started none. */
-    public arn: string | undefined;
-    /** How far the export is. */
-    public stage: Stage = { name: "checking", text: "checking" };
-    private logged: Stage | undefined;
-    private nextToken: string | undefined;
+/** How far an export is that has started no build. */
+export const noBuild: Stage = { name: "checking", text: "checking" };
 
-    public constructor(
-        private readonly context: Context,
-        private readonly executionArn: string,
-    ) {}
+/**
+ * Follows the build that an execution started last.
+ *
+ * @returns looks at it: its ARN, undefined as long as there is none; how far the export is; the new lines of its log
+ */
+export function buildFollower(context: Context, executionArn: string) {
+    let arn: string | undefined;
+    let logged: Stage | undefined;
+    let nextToken: string | undefined;
 
-    /** Looks at the build. @returns the lines that it has written to its log since the last time */
-    public async look(): Promise<readonly string[]> {
-        this.arn ??= await this.find();
-        if (this.arn === undefined) return [];
-        const [, id = ""] = this.arn.split(":build/");
-        const { builds: [build] = [] } = await call(this.context, CodeBuild, this.arn, (codebuild) =>
+    return async () => {
+        arn ??= await findBuild(context, executionArn);
+        if (arn === undefined) return { arn, stage: noBuild, lines: [] };
+        const [, id = ""] = arn.split(":build/");
+        const { builds: [build] = [] } = await call(context, CodeBuild, arn, (codebuild) =>
             codebuild.batchGetBuilds({ ids: [id] }),
         );
-        const lines = await this.read(this.arn, build?.logs);
-        this.logged = lines.map(stageOfLine).findLast((stage) => stage !== undefined) ?? this.logged;
-        this.stage = stageOfBuild(build?.currentPhase, this.logged);
-        return lines;
-    }
+        const lines = await readLog(arn, build?.logs);
+        logged = lines.map(stageOfLine).findLast((stage) => stage !== undefined) ?? logged;
+        return { arn, stage: stageOfBuild(build?.currentPhase, logged), lines };
+    };
 
-    private async find(): Promise<string | undefined> {
-        const { executionArn } = this;
-        // The last 100 events: the build is what a running execution waits for, and a few states come after it.
-        const { events = [] } = await call(this.context, SFN, executionArn, (sfn) =>
-            sfn.getExecutionHistory({ executionArn, reverseOrder: true }),
-        );
-        return events.map(startedBuild).find((arn) => arn !== undefined);
-    }
-
-    private async read(buildArn: string, log: LogsLocation = {}): Promise<readonly string[]> {
+    async function readLog(buildArn: string, log: LogsLocation = {}): Promise<readonly string[]> {
         const { groupName: logGroupName, streamName: logStreamName, cloudWatchLogsArn = buildArn } = log;
         if (logStreamName === undefined) return [];
         const lines: string[] = [];
         try {
-            await call(this.context, CloudWatchLogs, cloudWatchLogsArn, async (client) => {
+            await call(context, CloudWatchLogs, cloudWatchLogsArn, async (client) => {
                 // At the end of a stream the token stays the same:
                 // docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
-                const from = { client, startingToken: this.nextToken, stopOnSameToken: true };
+                const from = { client, startingToken: nextToken, stopOnSameToken: true };
                 const pages = paginateGetLogEvents(from, { logGroupName, logStreamName, startFromHead: true });
                 for await (const { events = [], nextForwardToken } of pages) {
-                    this.context.signal.throwIfAborted();
+                    context.signal.throwIfAborted();
                     lines.push(...events.flatMap(linesOf));
-                    this.nextToken = nextForwardToken ?? this.nextToken;
+                    nextToken = nextForwardToken ?? nextToken;
                 }
             });
         } catch (error) {
@@ -76,6 +64,14 @@ export class BuildFollower {
         }
         return lines;
     }
+}
+
+async function findBuild(context: Context, executionArn: string): Promise<string | undefined> {
+    // The last 100 events: the build is what a running execution waits for, and a few states come after it.
+    const { events = [] } = await call(context, SFN, executionArn, (sfn) =>
+        sfn.getExecutionHistory({ executionArn, reverseOrder: true }),
+    );
+    return events.map(startedBuild).find((arn) => arn !== undefined);
 }
 
 /** The event holds what CodeBuild answered, the Build; AWS does not document in which form. Its ARN stands out in any. */

@@ -24,14 +24,13 @@ export async function download(
 ): Promise<void> {
     const { stderr, signal } = context;
     const part = `${file}.part`;
-    const hash = createHash("sha256");
     let bytes = 0;
     try {
         const from = await findPart(context, part, object);
         await writeFile(recordKey(part), boundTo(object));
+        const hash = from > 0 ? await hashOf(part, signal) : createHash("sha256");
         const target = await open(part, from > 0 ? "a" : "w");
         try {
-            if (from > 0) await addFile(hash, part, signal);
             bytes = from;
             const chunks = readInOrder(context, object, from, partBytes);
             for await (const chunk of withProgress(context, "Downloading", chunks, object.sizeBytes, from)) {
@@ -71,18 +70,14 @@ export async function download(
     }
 }
 
-/** The sha256 of a file, in hexadecimal. */
-export async function sha256Of(file: string, signal: AbortSignal): Promise<string> {
+/** The sha256 of a file, to which more can be added. */
+export async function hashOf(file: string, signal: AbortSignal): Promise<Hash> {
     const hash = createHash("sha256");
-    await addFile(hash, file, signal);
-    return hash.digest("hex");
-}
-
-async function addFile(hash: Hash, file: string, signal: AbortSignal): Promise<void> {
     for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) {
         signal.throwIfAborted();
         hash.update(chunk as Buffer);
     }
+    return hash;
 }
 
 /** What a part is bound to. Not the sha256: that is of the record, and compared at the end. */

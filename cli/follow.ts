@@ -3,7 +3,7 @@ import { type DescribeExecutionCommandOutput, SFN } from "@aws-sdk/client-sfn";
 
 import { messageOf } from "../contract/errors";
 import { call } from "./aws";
-import { BuildFollower, type Stage } from "./build";
+import { buildFollower, noBuild, type Stage } from "./build";
 import { type Context, type Flags, Interruption } from "./context";
 import { isDenied } from "./failure";
 import { formatDuration, type Piece, statusLine, styled, writeJson } from "./terminal";
@@ -49,11 +49,11 @@ export async function describeExecution(context: Context, executionArn: string):
  * @returns the execution, ended
  */
 export async function followExecution(context: Context, executionArn: string, isLogging: boolean): Promise<Execution> {
-    const build = new BuildFollower(context, executionArn);
-    return poll(context, executionArn, build.stage.text, async (print) => {
-        const lines = await build.look();
+    const look = buildFollower(context, executionArn);
+    return poll(context, executionArn, noBuild.text, async (print) => {
+        const { stage, lines } = await look();
         if (isLogging) for (const line of lines) print(styled(line, "dim"));
-        return build.stage;
+        return stage;
     });
 }
 

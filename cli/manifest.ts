@@ -10,7 +10,7 @@ import { parsePlatform } from "../contract/platform";
 import { type RequestField, requestFields } from "../contract/request";
 import { usageFailure } from "./failure";
 
-/** A row of a file, and where it is, for people. */
+/** A row of a file, and where in it it is, for people. */
 interface Row {
     readonly where: string;
     readonly value: unknown;
@@ -24,73 +24,73 @@ interface Row {
  * @throws Failure that names the row
  */
 export function readManifest(name: string, text: string): JsonObject[] {
-    const read = forms[path.extname(name)] ?? readUris;
-    // Excel marks UTF-8 with a byte order mark.
-    const rows = read(name, text.replace(/^\uFEFF/, ""));
-    if (rows.length === 0) throw usageFailure(`${name} names no image.`);
-    return rows.map(readRow);
+    try {
+        const read = forms[path.extname(name)] ?? readUris;
+        // Excel marks UTF-8 with a byte order mark.
+        const rows = read(text.replace(/^\uFEFF/, ""));
+        return rows.length === 0 ? refuse("names no image.") : rows.map(readRow);
+    } catch (error) {
+        throw usageFailure(`${name} ${messageOf(error)}`);
+    }
 }
 
 /** By the ending of the file's name. */
-const forms: Readonly<Record<string, (name: string, text: string) => readonly Row[]>> = {
+const forms: Readonly<Record<string, (text: string) => readonly Row[]>> = {
     ".json": readJson,
-    ".jsonl": (name, text) => linesOf(name, text).map(parseLine),
+    ".jsonl": (text) => linesOf(text).map(({ where, value }) => ({ where, value: parseJson(value, `${where} `) })),
     ".csv": readCsv,
 };
 
-function readUris(name: string, text: string): readonly Row[] {
-    return linesOf(name, text).filter(({ value }) => !value.startsWith("#"));
+function readUris(text: string): readonly Row[] {
+    return linesOf(text).filter(({ value }) => !value.startsWith("#"));
 }
 
-function readJson(name: string, text: string): readonly Row[] {
-    const { value: values } = parseLine({ where: name, value: text });
-    if (!Array.isArray(values)) {
-        throw usageFailure(`${name} holds no array: expected [request, …] or [URI, …].`);
-    }
-    return values.map((value: unknown, index) => ({ where: `${name} element ${index + 1}`, value }));
+function readJson(text: string): readonly Row[] {
+    const values = parseJson(text);
+    if (!Array.isArray(values)) return refuse("holds no array: expected [request, …] or [URI, …].");
+    return values.map((value: unknown, index) => ({ where: `element ${index + 1}`, value }));
 }
 
-function linesOf(name: string, text: string) {
-    const lines = text.split("\n").map((line, index) => ({ where: `${name} line ${index + 1}`, value: line.trim() }));
+function linesOf(text: string) {
+    const lines = text.split("\n").map((line, index) => ({ where: `line ${index + 1}`, value: line.trim() }));
     return lines.filter(({ value }) => value !== "");
 }
 
-function parseLine({ where, value }: { readonly where: string; readonly value: string }): Row {
+function parseJson(text: string, where = ""): unknown {
     try {
-        return { where, value: JSON.parse(value) };
+        return JSON.parse(text);
     } catch (error) {
-        throw usageFailure(`${where} is not JSON: ${messageOf(error)}`);
+        return refuse(`${where}is not JSON: ${messageOf(error)}`);
     }
 }
 
-function readCsv(name: string, text: string): readonly Row[] {
+function readCsv(text: string): readonly Row[] {
     try {
         const rows: unknown = parseCsv(text, {
             trim: true,
             skip_empty_lines: true,
             columns: checkedColumns,
-            on_record: (record: Readonly<Record<string, string>>, { lines }) => {
+            cast: (cell, { column }) => (column === "force" ? flagOf(cell) : cell),
+            on_record: (record: JsonObject, { lines }) => {
                 // An empty cell is a field that is left out.
                 const given = Object.entries(record).filter(([, cell]) => cell !== "");
-                const values = given.map(([column, cell]) => [column, column === "force" ? flagOf(cell) : cell]);
-                return { where: `${name} line ${lines}`, value: Object.fromEntries(values) as unknown };
+                return { where: `line ${lines}`, value: Object.fromEntries(given) };
             },
         });
         return rows as readonly Row[];
     } catch (error) {
-        throw usageFailure(`${name} cannot be read as CSV: ${messageOf(error)}`);
+        return refuse(`cannot be read as CSV: ${messageOf(error)}`);
     }
 }
 
 function checkedColumns(columns: readonly string[]): string[] {
     const fields: readonly string[] = requestFields;
     const isDouble = new Set(columns).size < columns.length;
-    if (!columns.includes("imageUri") || !columns.every((column) => fields.includes(column)) || isDouble) {
-        refuse(
-            `line 1 has the columns ${columns.join(", ")}: expected imageUri, and any of ${fields.join(", ")}, each once`,
-        );
+    if (columns.includes("imageUri") && columns.every((column) => fields.includes(column)) && !isDouble) {
+        return [...columns];
     }
-    return [...columns];
+    const expected = `expected imageUri, and any of ${fields.join(", ")}, each once`;
+    return refuse(`line 1 has the columns ${columns.join(", ")}: ${expected}`);
 }
 
 /** CSV knows strings only; what is neither true nor false is left for {@link checks} to refuse. */
@@ -119,19 +119,16 @@ function refuse(message: string): never {
 function readRow({ where, value }: Row): JsonObject {
     const request = typeof value === "string" ? { imageUri: value } : value;
     if (!isObject(request)) {
-        throw usageFailure(`${where} is ${JSON.stringify(value)}: expected a request or an image URI.`);
+        return refuse(`${where} is ${JSON.stringify(value)}: expected a request or an image URI.`);
     }
     for (const [field, given] of Object.entries(request)) {
         const name = requestFields.find((each) => each === field);
-        if (name === undefined) {
-            throw usageFailure(`${where} has the field ${field}: expected ${requestFields.join(", ")}.`);
-        }
+        if (name === undefined) refuse(`${where} has the field ${field}: expected ${requestFields.join(", ")}.`);
         try {
             checks[name](given);
         } catch (error) {
-            throw usageFailure(`${where} has the ${field} ${JSON.stringify(given)}: ${messageOf(error)}`);
+            refuse(`${where} has the ${field} ${JSON.stringify(given)}: ${messageOf(error)}`);
         }
     }
-    if (!("imageUri" in request)) throw usageFailure(`${where} has no imageUri.`);
-    return request;
+    return "imageUri" in request ? request : refuse(`${where} has no imageUri.`);
 }

@@ -14,10 +14,12 @@ export function exitCodeOf({ status, error }: Execution): number {
 
 /** An execution as a program reads it. */
 export function executionValue(execution: Execution): object {
-    const { executionArn, status, startDate, stopDate, input, output, error, cause } = execution;
+    const { executionArn, name, status, startDate, stopDate, input, output, error, cause } = execution;
     return {
         executionArn,
+        name,
         status,
+        imageUri: imageOf(execution),
         startTime: startDate?.toISOString(),
         stopTime: stopDate?.toISOString(),
         input: parse(input),

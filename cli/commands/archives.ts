@@ -7,7 +7,7 @@ import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { recordKey } from "../../contract/keys";
 import { findArchive, type RecordedArchive, uriOf } from "../archiveObject";
 import type { Context, Flags } from "../context";
-import { download, sha256Of } from "../download";
+import { download, hashOf } from "../download";
 import { explainProgram, Failure, printNote } from "../failure";
 import { archiveRows } from "../result";
 import type { StackOptions } from "../stack";
@@ -67,7 +67,7 @@ async function isAlreadyThere(
     const found = await stat(file).catch(() => undefined);
     if (found === undefined) return false;
     const { sha256, sizeBytes } = record.archive;
-    if (found.size === sizeBytes && (await sha256Of(file, signal)) === sha256) return true;
+    if (found.size === sizeBytes && (await hashOf(file, signal)).digest("hex") === sha256) return true;
     if (mayReplace) return false;
     throw new Failure(`${file} exists, and is not this archive.`, {
         next: "Name another file, or add --force to replace it.",

@@ -9,7 +9,7 @@ import { messageOf } from "../../contract/errors";
 import { manifestPrefix } from "../../contract/keys";
 import { call } from "../aws";
 import { type Context, exitCodes, type Flags } from "../context";
-import { printNote, usageFailure } from "../failure";
+import { printNote } from "../failure";
 import { type Execution, poll, startExecution } from "../follow";
 import { readManifest } from "../manifest";
 import { executionValue, exitCodeOf, timeRows } from "../result";
@@ -22,7 +22,7 @@ export async function batch(
     options: Flags<"allowFailures" | "json" | "wait"> & StackOptions,
     context: Context,
 ): Promise<number> {
-    const requests = readManifest(file, await textOf(file));
+    const requests = readManifest(file, await (file === "-" ? text(process.stdin) : readFile(file, "utf8")));
     const { batchStateMachineArn, artifactBucketName: bucket } = await findOutputs(options, context);
     const name = randomUUID();
     const key = `${manifestPrefix}${name}.json`;
@@ -40,14 +40,6 @@ export async function batch(
     if (options.json === true) writeJson(context.stdout, { ...executionValue(execution), failed });
     else print(context, execution, failed);
     return exitCodeOf(execution);
-}
-
-async function textOf(file: string): Promise<string> {
-    try {
-        return await (file === "-" ? text(process.stdin) : readFile(file, "utf8"));
-    } catch (error) {
-        throw usageFailure(`${file} cannot be read: ${messageOf(error)}`);
-    }
 }
 
 /** Follows a batch by the counts of its Map Run: one call for the state of all images, once the Map Run is known. */

@@ -4,7 +4,7 @@ import { SFN } from "@aws-sdk/client-sfn";
 import { STS } from "@aws-sdk/client-sts";
 
 import { regionOf } from "../aws";
-import { type ClientClass, type Context, exitCodes, type Flags } from "../context";
+import { type Context, exitCodes, type Flags } from "../context";
 import { asFailure, printNext } from "../failure";
 import { findStack, type StackOptions } from "../stack";
 import { styled, writeJson } from "../terminal";
@@ -45,17 +45,12 @@ async function look({ signal }: Context, [name, find]: Probe) {
 function probesOf(context: Context, options: StackOptions): Probe[] {
     const stack = findStack(options, context);
     const known = stack.catch(() => undefined);
-    const attempt =
-        <Client>(
-            type: ClientClass<Client>,
-            action: (client: Client, outputs: Awaited<typeof stack>) => Promise<object | undefined> | undefined,
-        ) =>
-        async (): Promise<string | undefined> => {
-            const outputs = await known;
-            if (outputs === undefined) return undefined;
-            const client = context.client(type, regionOf(outputs.stateMachineArn));
-            return (await action(client, outputs)) && "allowed";
-        };
+    type Stack = Awaited<typeof stack> & { readonly region: string | undefined };
+    const attempt = (call: (stack: Stack) => Promise<object | undefined> | undefined) => async () => {
+        const outputs = await known;
+        if (outputs === undefined) return undefined;
+        return (await call({ ...outputs, region: regionOf(outputs.stateMachineArn) })) && "allowed";
+    };
     return [
         ["AWS credentials", async () => (await context.client(STS).getCallerIdentity({})).Arn],
         ["stack", async () => (await stack).stateMachineArn],
@@ -63,20 +58,23 @@ function probesOf(context: Context, options: StackOptions): Probe[] {
         ["states:StartExecution", () => Promise.resolve(undefined)],
         [
             "states:ListExecutions",
-            attempt(SFN, (sfn, { stateMachineArn }) => sfn.listExecutions({ stateMachineArn, maxResults: 1 })),
+            attempt(({ stateMachineArn, region }) =>
+                context.client(SFN, region).listExecutions({ stateMachineArn, maxResults: 1 }),
+            ),
         ],
         [
             "codebuild:BatchGetBuilds",
             // No build has this id; the answer says so to whoever may ask.
-            attempt(CodeBuild, (codebuild, { buildProjectName: name }) => {
+            attempt(({ buildProjectName: name, region }) => {
                 const ids = [`${name}:00000000-0000-0000-0000-000000000000`];
-                return name === undefined ? undefined : codebuild.batchGetBuilds({ ids });
+                return name === undefined ? undefined : context.client(CodeBuild, region).batchGetBuilds({ ids });
             }),
         ],
         [
             "reading of archives",
-            attempt(S3, async (s3, { artifactBucketName: Bucket, artifactPrefix: Prefix }) => {
+            attempt(async ({ artifactBucketName: Bucket, artifactPrefix: Prefix, region }) => {
                 if (Bucket === undefined) return undefined;
+                const s3 = context.client(S3, region);
                 const { Contents } = await s3.listObjectsV2({ Bucket, Prefix, MaxKeys: 1 });
                 // One byte: it needs the KMS key as well, where there is one.
                 const Range = "bytes=0-0";

@@ -4,11 +4,11 @@ import { type ExecutionListItem, type ExecutionStatus, paginateListExecutions, S
 
 import { createLimit } from "../../exporter/network/pool";
 import { call } from "../aws";
-import { BuildFollower } from "../build";
+import { buildFollower, noBuild } from "../build";
 import { type Context, exitCodes, type Flags } from "../context";
 import { isDenied } from "../failure";
 import { describeExecution, type Execution, followExecution, startExecution, stopExecution } from "../follow";
-import { imageOf, printExecution } from "../result";
+import { executionValue, imageOf, printExecution } from "../result";
 import { findExecution, findStack, type StackOptions } from "../stack";
 import { formatDuration, formatTime, type Piece, styled, table, writeJson } from "../terminal";
 
@@ -43,15 +43,13 @@ export async function status(
     const { wait, logs = false, json } = options;
     const arn = await findExecution(given, options, context);
     if (wait === true) return printExecution(context, await followExecution(context, arn, logs), json);
-    const build = new BuildFollower(context, arn);
     const execution = await describeExecution(context, arn);
-    // The build is looked at for the stage, which only an execution that runs has, and which JSON does not show.
-    if (execution.status === "RUNNING" && json !== true) {
-        await build.look().catch((error: unknown) => {
-            if (!isDenied(error)) throw error;
-        });
-    }
-    return printExecution(context, execution, json, build.stage.text);
+    if (execution.status !== "RUNNING" || json === true) return printExecution(context, execution, json);
+    const { stage } = await buildFollower(context, arn)().catch((error: unknown) => {
+        if (isDenied(error)) return { stage: noBuild };
+        throw error;
+    });
+    return printExecution(context, execution, json, stage.text);
 }
 
 interface ListOptions extends StackOptions, Flags<"failed" | "json"> {
@@ -69,7 +67,7 @@ export async function list(options: ListOptions, context: Context): Promise<void
         found.map(({ executionArn = "" }) => describe(() => describeExecution(context, executionArn))),
     );
     if (options.json === true) {
-        writeJson(context.stdout, rows.map(rowValue));
+        writeJson(context.stdout, rows.map(executionValue));
     } else if (rows.length === 0) {
         const what = options.failed === true ? "failed exports" : "exports";
         context.stderr.write(`No ${what} since ${formatTime(sinceMs)}.\n`);
@@ -101,12 +99,6 @@ async function findExecutions(
     });
 }
 
-function rowValue(execution: Execution): object {
-    const { executionArn, name, status, error, startDate, stopDate } = execution;
-    const [startTime, stopTime] = [startDate?.toISOString(), stopDate?.toISOString()];
-    return { executionArn, name, status, error, imageUri: imageOf(execution), startTime, stopTime };
-}
-
 function rowCells({ now }: Context, execution: Execution): Piece[] {
     const { status = "RUNNING", error, name = "", startDate, stopDate } = execution;
     const colour = failures.includes(status) ? "red" : status === "SUCCEEDED" ? "green" : "cyan";
@@ -122,14 +114,13 @@ function rowCells({ now }: Context, execution: Execution): Piece[] {
 
 /** `image-export logs EXECUTION` */
 export async function logs(given: string, options: StackOptions, context: Context): Promise<void> {
-    const build = new BuildFollower(context, await findExecution(given, options, context));
-    const lines = await build.look();
+    const { arn, lines } = await buildFollower(context, await findExecution(given, options, context))();
     for (const line of lines) context.stdout.write(`${line}\n`);
     if (lines.length === 0) {
         context.stderr.write(
-            build.arn === undefined
+            arn === undefined
                 ? "The export has no build: it was skipped or refused, or has only just begun.\n"
-                : `The build ${build.arn} has written nothing so far.\n`,
+                : `The build ${arn} has written nothing so far.\n`,
         );
     }
 }

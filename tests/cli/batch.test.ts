@@ -161,8 +161,8 @@ describe("image-export batch", () => {
 
     it("refuses a file that does not exist, or names no image in a row, before anything is started", async () => {
         const missing = await run({ args: ["batch", join(folder, "none.txt")] });
-        assert.equal(missing.exitCode, 2);
-        assert.match(missing.stderr, /none\.txt cannot be read: ENOENT/);
+        assert.equal(missing.exitCode, 1);
+        assert.match(missing.stderr, /^Error ENOENT: .*none\.txt'\n +next There is no such file or folder/);
         const table = join(folder, "bad.csv");
         writeFileSync(table, "imageUri,platform\n,linux/arm64\n");
         const bad = await start([], { args: ["batch", table] });

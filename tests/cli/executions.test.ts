@@ -155,6 +155,7 @@ describe("image-export list", () => {
                 name: "run-0",
                 status: "RUNNING",
                 imageUri: "host/nginx:1",
+                input: { imageUri: "host/nginx:1" },
                 startTime: new Date(startTimeMs).toISOString(),
             },
         ]);
