@@ -70,13 +70,13 @@ export async function findNewest(context: Context, place: ObjectPlace) {
     return { record, object };
 }
 
-async function fetchRecord(context: Context, place: ObjectPlace): Promise<ExportRecord | undefined> {
-    const key = recordKey(place.key);
-    const text = await ask({ ...place, key }, context, async (s3) => {
-        const { Body } = await s3.getObject({ Bucket: place.bucket, Key: key });
+async function fetchRecord(context: Context, archive: ObjectPlace): Promise<ExportRecord | undefined> {
+    const place = { ...archive, key: recordKey(archive.key) };
+    const text = await ask(place, context, async (s3) => {
+        const { Body } = await s3.getObject({ Bucket: place.bucket, Key: place.key });
         return Body?.transformToString();
     });
-    return text === undefined ? undefined : readRecord(text, uriOf({ ...place, key }));
+    return text === undefined ? undefined : readRecord(text, uriOf(place));
 }
 
 /** @param versionId By default the newest version. */
@@ -207,7 +207,7 @@ async function ask<T>(place: ObjectPlace, context: Context, action: (s3: S3) => 
     const { bucket, key, region } = place;
     const partition = partitionOf(region ?? context.env["AWS_REGION"] ?? "") ?? "aws";
     const arn = `arn:${partition}:s3:::${bucket}/${key}`;
-    const unlessMissing = async (s3: S3): Promise<T | undefined> =>
+    const unlessMissing = async (s3: S3) =>
         action(s3).catch(async (error: unknown) => {
             const isGone = statusOf(error) === 404 && codeOf(error) !== "NoSuchBucket";
             if (isGone || (isDenied(error) && (await isMissing(s3, place)))) return undefined;

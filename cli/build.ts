@@ -9,30 +9,21 @@ import type { Context } from "./context";
 import { codeOf } from "./failure";
 import { formatBytes, partText } from "./terminal";
 
-/** How far an export is. */
-export interface Stage {
-    /** A phase of CodeBuild, or within the phase BUILD a step of the build (contract/progress.ts). */
-    readonly name: string;
-    /** With bytes and rate, where engine `stream` reports them. */
-    readonly text: string;
-}
-
-/** How far an export is that has started no build. */
-export const noBuild: Stage = { name: "checking", text: "checking" };
-
 /**
  * Follows the build that an execution started last.
  *
- * @returns looks at it: its ARN, undefined as long as there is none; how far the export is; the new lines of its log
+ * @returns looks at it: its ARN, undefined as long as there is none; the stage of the export, which is a phase of CodeBuild or
+ *     within the phase BUILD a step of the build, with bytes and rate after a colon where engine `stream` reports them; the new
+ *     lines of its log
  */
 export function buildFollower(context: Context, executionArn: string) {
     let arn: string | undefined;
-    let logged: Stage | undefined;
+    let logged: string | undefined;
     let nextToken: string | undefined;
 
     return async () => {
         arn ??= await findBuild(context, executionArn);
-        if (arn === undefined) return { arn, stage: noBuild, lines: [] };
+        if (arn === undefined) return { arn, stage: "checking", lines: [] };
         const [, id = ""] = arn.split(":build/");
         const { builds: [build] = [] } = await call(context, CodeBuild, arn, (codebuild) =>
             codebuild.batchGetBuilds({ ids: [id] }),
@@ -89,18 +80,15 @@ function linesOf({ message = "" }: OutputLogEvent): string[] {
  * How far a build is: its phase, and in the phase BUILD what the log said last. The phases:
  * docs.aws.amazon.com/codebuild/latest/userguide/view-build-details.html#view-build-details-phases
  */
-export function stageOfBuild(phase = "BUILD", logged: Stage | undefined): Stage {
-    const name = phase.toLowerCase().replaceAll("_", " ");
-    return (name === "build" ? logged : undefined) ?? { name, text: name };
+export function stageOfBuild(phase = "BUILD", logged: string | undefined): string {
+    return (phase === "BUILD" ? logged : undefined) ?? phase.toLowerCase().replaceAll("_", " ");
 }
 
 /** The stage that a line of the log tells; undefined for most lines. */
-export function stageOfLine(line: string): Stage | undefined {
-    const step = parseStep(line);
-    if (step !== undefined) return { name: step, text: step };
+export function stageOfLine(line: string): string | undefined {
     const progress = parseProgress(line);
-    if (progress === undefined) return undefined;
+    if (progress === undefined) return parseStep(line);
     const { writtenBytes, seconds } = progress;
     const rate = seconds === 0 ? "" : `, ${formatBytes(writtenBytes / seconds)}/s`;
-    return { name: "export", text: `export: ${partText(progress)}${rate}` };
+    return `export: ${partText(progress)}${rate}`;
 }

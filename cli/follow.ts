@@ -3,7 +3,7 @@ import { type DescribeExecutionCommandOutput, SFN } from "@aws-sdk/client-sfn";
 
 import { messageOf } from "../contract/errors";
 import { call } from "./aws";
-import { buildFollower, noBuild, type Stage } from "./build";
+import { buildFollower } from "./build";
 import { type Context, type Flags, Interruption } from "./context";
 import { isDenied } from "./failure";
 import { formatDuration, type Piece, statusLine, styled, writeJson } from "./terminal";
@@ -50,7 +50,7 @@ export async function describeExecution(context: Context, executionArn: string):
  */
 export async function followExecution(context: Context, executionArn: string, isLogging: boolean): Promise<Execution> {
     const look = buildFollower(context, executionArn);
-    return poll(context, executionArn, noBuild.text, async (print) => {
+    return poll(context, executionArn, async (print) => {
         const { stage, lines } = await look();
         if (isLogging) for (const line of lines) print(styled(line, "dim"));
         return stage;
@@ -61,18 +61,17 @@ export async function followExecution(context: Context, executionArn: string, is
  * Looks at an execution until it has ended, with a status line and its clock. After Ctrl-C asks, once, whether to stop the
  * execution as well; where nobody can be asked it goes on, and the commands to stop it and to watch it again are printed.
  *
- * @param text What is shown at first.
- * @param look Finds what is shown then. Once that is denied, it is told, and not tried again.
+ * @param look Finds what is shown: the stage, and what changes within it after a colon. Once that is denied, it is told, and not
+ *     tried again.
  * @throws Interruption after Ctrl-C, whatever the answer
  */
 export async function poll(
     context: Context,
     executionArn: string,
-    text: string,
-    look: (print: (line: Piece) => void) => Promise<Stage>,
+    look: (print: (line: Piece) => void) => Promise<string>,
 ): Promise<Execution> {
     const status = statusLine(context.stderr);
-    let stage: Stage = { name: text, text };
+    let stage = "running";
     let isDeniedToLook = false;
     let lastName: string | undefined;
     let pauseMs = 0;
@@ -90,12 +89,13 @@ export async function poll(
             }
             if (execution.status !== "RUNNING") return execution;
             // What has just changed may change again soon.
-            pauseMs = stage.name === lastName ? Math.min(slowestPollMs, pauseMs * 1.3) : firstPollMs;
-            lastName = stage.name;
+            const [name = ""] = stage.split(":");
+            pauseMs = name === lastName ? Math.min(slowestPollMs, pauseMs * 1.3) : firstPollMs;
+            lastName = name;
             const startMs = execution.startDate?.getTime() ?? context.now();
             await pause(context, pauseMs * (0.75 + context.random() / 2), () => {
                 const elapsed = ` ${formatDuration(context.now() - startMs)} since the start`;
-                status.show(stage.name, styled(stage.text, "cyan"), styled(elapsed, "dim"));
+                status.show(name, styled(stage, "cyan"), styled(elapsed, "dim"));
             });
         }
     } catch (error) {

@@ -198,8 +198,7 @@ export function formatDuration(milliseconds: number): string {
 
 /** A time in the zone of this machine: `2026-11-25 13:05:00 +01:00`. */
 export function formatTime(time: Date | number): string {
-    const date = new Date(time);
-    const [, zone = ""] = date.toLocaleString("en", { timeZoneName: "longOffset" }).split("GMT");
-    // Swedish is written as ISO 8601.
-    return `${date.toLocaleString("sv-SE")} ${zone}`;
+    // Swedish is written as ISO 8601, but for its minus sign.
+    const text = new Date(time).toLocaleString("sv-SE", { timeZoneName: "longOffset" });
+    return text.replace("GMT", "").replace("\u2212", "-");
 }

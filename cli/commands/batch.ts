@@ -46,13 +46,12 @@ export async function batch(
 async function followBatch(context: Context, executionArn: string, total: number): Promise<Execution> {
     const first = `${total} images`;
     let mapRunArn: string | undefined;
-    return poll(context, executionArn, first, () =>
+    return poll(context, executionArn, () =>
         call(context, SFN, executionArn, async (sfn) => {
             mapRunArn ??= (await sfn.listMapRuns({ executionArn })).mapRuns?.[0]?.mapRunArn;
-            if (mapRunArn === undefined) return { name: first, text: first };
+            if (mapRunArn === undefined) return first;
             const { itemCounts } = await sfn.describeMapRun({ mapRunArn });
-            const text = itemCounts === undefined ? first : countsText(itemCounts);
-            return { name: text, text };
+            return itemCounts === undefined ? first : countsText(itemCounts);
         }),
     );
 }

@@ -4,7 +4,7 @@ import { type ExecutionListItem, type ExecutionStatus, paginateListExecutions, S
 
 import { createLimit } from "../../exporter/network/pool";
 import { call } from "../aws";
-import { buildFollower, noBuild } from "../build";
+import { buildFollower } from "../build";
 import { type Context, exitCodes, type Flags } from "../context";
 import { isDenied } from "../failure";
 import { describeExecution, type Execution, followExecution, startExecution, stopExecution } from "../follow";
@@ -46,10 +46,10 @@ export async function status(
     const execution = await describeExecution(context, arn);
     if (execution.status !== "RUNNING" || json === true) return printExecution(context, execution, json);
     const { stage } = await buildFollower(context, arn)().catch((error: unknown) => {
-        if (isDenied(error)) return { stage: noBuild };
+        if (isDenied(error)) return { stage: "how far cannot be seen with these credentials" };
         throw error;
     });
-    return printExecution(context, execution, json, stage.text);
+    return printExecution(context, execution, json, stage);
 }
 
 interface ListOptions extends StackOptions, Flags<"failed" | "json"> {
