@@ -16,31 +16,7 @@ import { type Answer, at, awsFunctions, type AwsType, awsTypes, physicalNameOf, 
 export const unknown = pulumi.runtime.unknownValue;
 
 /** One resource, as the program asked the engine for it. */
-export interface RecordedResource {
-    readonly urn: string;
-    readonly type: string;
-    readonly name: string;
-    /** What the program gave, as plain JSON; in a preview with {@link unknown} in it. */
-    readonly inputs: Record<string, unknown>;
-    /** URN of the parent; empty where there is none. */
-    readonly parent: string;
-    /** Names of the resources that must exist before, those of `dependsOn` among them. */
-    readonly dependencies: readonly string[];
-    /** URNs of the resources that the value of each property was taken from. */
-    readonly propertyDependencies: Readonly<Record<string, readonly string[]>>;
-    readonly protect: boolean;
-    /** Whether a deletion leaves the resource in AWS. */
-    readonly retainOnDelete: boolean;
-    /** URN of the resource whose deletion deletes this one, too; empty where there is none. */
-    readonly deletedWith: string;
-    /** Id of the resource that is taken over instead of made; empty where one is made. */
-    readonly importId?: string;
-    readonly deleteBeforeReplace: boolean;
-    /** Properties whose change the engine ignores. */
-    readonly ignoreChanges: readonly string[];
-    /** What a component registered at its end; undefined where it did not. */
-    outputs?: Record<string, unknown>;
-}
+export type RecordedResource = ReturnType<typeof recordedAs>;
 
 /** Everything that one evaluation declared. */
 export class Evaluation {
@@ -253,22 +229,31 @@ class RecordingMonitor extends MockMonitor {
     }
 }
 
-function recordedAs(urn: string, request: RegisterResourceRequest): RecordedResource {
+function recordedAs(urn: string, request: RegisterResourceRequest) {
     return {
         urn,
         type: request.getType(),
         name: request.getName(),
-        inputs: request.getObject()?.toJavaScript() ?? {},
+        /** What the program gave, as plain JSON; in a preview with {@link unknown} in it. */
+        inputs: (request.getObject()?.toJavaScript() ?? {}) as Record<string, unknown>,
+        /** URN of the parent; empty where there is none. */
         parent: request.getParent(),
+        /** Names of the resources that must exist before, those of `dependsOn` among them. */
         dependencies: request.getDependenciesList().map((dependency) => dependency.split("::").at(-1) ?? ""),
+        /** URNs of the resources that the value of each property was taken from. */
         propertyDependencies: Object.fromEntries(
             [...request.getPropertydependenciesMap().entries()].map(([name, from]) => [name, from.getUrnsList()]),
-        ),
+        ) as Readonly<Record<string, readonly string[]>>,
         protect: request.getProtect() ?? false,
+        /** Whether a deletion leaves the resource in AWS. */
         retainOnDelete: request.getRetainondelete() ?? false,
+        /** URN of the resource whose deletion deletes this one, too; empty where there is none. */
         deletedWith: request.getDeletedwith(),
+        /** Id of the resource that is taken over instead of made; empty where one is made. */
         importId: request.getImportid(),
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),
+        /** What a component registered at its end; undefined where it did not. */
+        outputs: undefined as Record<string, unknown> | undefined,
     };
 }

@@ -96,7 +96,9 @@ function add(type: string, inputs: Inputs): Change {
         retainOnDelete: false,
         deletedWith: "",
         deleteBeforeReplace: false,
+        importId: "",
         ignoreChanges: [],
+        outputs: undefined,
     };
     return (resources) => [...resources, { ...resource, ...rest }];
 }

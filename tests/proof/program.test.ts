@@ -18,7 +18,9 @@ function resource(type: string, inputs: Record<string, unknown>): RecordedResour
         protect: false,
         retainOnDelete: false,
         deletedWith: "",
+        importId: "",
         ignoreChanges: [],
+        outputs: undefined,
         deleteBeforeReplace: false,
     };
 }
