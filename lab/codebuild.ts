@@ -74,10 +74,12 @@ class RunningBuild {
     private readonly stream: { readonly logGroupName: string; readonly logStreamName: string };
     private readonly stopping = new AbortController();
     private readonly phases: BuildPhase[] = [];
+    /** Folder for what a command exports. */
+    private readonly folder: string;
     /** Folder that the first command starts in. */
     private readonly source: string;
-    /** Folder that hands exported variables and working folder from command to command. */
-    private readonly state: string;
+    /** What the next command has in its environment. */
+    private variables: Readonly<Record<string, string>> = {};
 
     public constructor(
         private readonly machine: Machine,
@@ -101,8 +103,8 @@ class RunningBuild {
             currentPhase: "SUBMITTED",
             logs: { groupName, streamName, deepLink },
         };
-        this.source = join(machine.folder, streamName, "source");
-        this.state = join(machine.folder, streamName, "state");
+        this.folder = join(machine.folder, streamName);
+        this.source = join(this.folder, "source");
         // Begins once whoever starts it has got it.
         this.ended = setImmediate().then(() => this.run());
     }
@@ -114,11 +116,12 @@ class RunningBuild {
     private async run(): Promise<Build> {
         const { region, credentials, stream, project, source } = this;
         const { env, phases } = buildspecSchema.parse(parse(project.source.buildspec));
-        for (const folder of [this.state, source]) mkdirSync(folder, { recursive: true });
+        mkdirSync(source, { recursive: true });
+        this.variables = this.environment();
         const client = { region, endpoint: this.machine.endpoint, credentials };
         const s3 = new S3Client({ ...client, forcePathStyle: true });
         const logs = new CloudWatchLogsClient(client);
-        const log = new BuildLog((logEvents) => logs.send(new PutLogEventsCommand({ ...stream, logEvents })));
+        const log = openLog((logEvents) => logs.send(new PutLogEventsCommand({ ...stream, logEvents })));
         const tell = (line: string) => {
             log.write(line);
             this.machine.watcher.log?.(line);
@@ -130,15 +133,13 @@ class RunningBuild {
             (await this.phase("PROVISIONING", () => logs.send(new CreateLogStreamCommand(stream)))) &&
             (await this.phase("DOWNLOAD_SOURCE", () => downloadSource(s3, project, source))) &&
             (await this.phase("BUILD", () => this.runCommands(phases.build, tell, signal)));
-        const isComplete = await this.phase("FINALIZING", () => log.written);
-        const values = join(this.state, "values");
-        const exported = existsSync(values) ? readFileSync(values, "utf8").split("\0") : [];
+        const isComplete = await this.phase("FINALIZING", log.written);
         const exportedEnvironmentVariables = env["exported-variables"].flatMap((name) => {
-            const entry = exported.find((each) => each.startsWith(`${name}=`));
-            return entry === undefined ? [] : [{ name, value: entry.slice(name.length + 1) }];
+            const value = this.variables[name];
+            return value === undefined ? [] : [{ name, value }];
         });
         for (const each of [logs, s3]) each.destroy();
-        for (const folder of [this.state, source]) rmSync(folder, { recursive: true });
+        rmSync(this.folder, { recursive: true });
         const ending = succeeds && isComplete ? "SUCCEEDED" : "FAILED";
         const buildStatus = this.stopping.signal.aborted ? "STOPPED" : timeout.aborted ? "TIMED_OUT" : ending;
         const outcome = { buildStatus, phases: this.phases, exportedEnvironmentVariables } as const;
@@ -184,20 +185,17 @@ class RunningBuild {
      * @returns its exit status, or -1 when it was killed.
      */
     private async runCommand(command: string, tell: (line: string) => void, signal: AbortSignal): Promise<number> {
+        const exported = join(this.folder, "exported");
         const script = `
-            [[ ! -f "$LAB_STATE/environment" ]] || . "$LAB_STATE/environment"
-            [[ ! -f "$LAB_STATE/folder" ]] || cd "$(cat "$LAB_STATE/folder")"
+            exec 2>&1
             eval "$LAB_COMMAND"
             status=$?
-            unset LAB_COMMAND
-            export -p >"$LAB_STATE/environment"
-            env -0 >"$LAB_STATE/values"
-            pwd >"$LAB_STATE/folder"
+            env -0 --unset=LAB_COMMAND --unset=LAB_EXPORTED >"$LAB_EXPORTED"
             exit $status`;
         const child = spawn("bash", ["-c", script], {
-            cwd: this.source,
-            env: { ...this.environment(), LAB_STATE: this.state, LAB_COMMAND: command },
-            stdio: ["ignore", "pipe", "pipe"],
+            cwd: this.variables["PWD"] ?? this.source,
+            env: { ...this.variables, LAB_EXPORTED: exported, LAB_COMMAND: command },
+            stdio: ["ignore", "pipe", "ignore"],
             detached: true,
         });
         const stop = () => {
@@ -205,12 +203,13 @@ class RunningBuild {
         };
         signal.addEventListener("abort", stop);
         const exit = once(child, "exit") as Promise<[number | null]>;
-        const outputs = [child.stdout, child.stderr].map(async (input) => {
-            for await (const line of createInterface({ input })) tell(line);
-        });
-        await Promise.all(outputs);
+        for await (const line of createInterface({ input: child.stdout })) tell(line);
         const [status] = await exit;
         signal.removeEventListener("abort", stop);
+        if (existsSync(exported)) {
+            const entries = readFileSync(exported, "utf8").split("\0").slice(0, -1);
+            this.variables = Object.fromEntries(entries.map((entry) => entry.split(/=(.*)/s, 2) as [string, string]));
+        }
         return signal.aborted ? -1 : (status ?? -1);
     }
 
@@ -234,21 +233,19 @@ class RunningBuild {
 }
 
 /** Writes the log of a build while it goes on, as CodeBuild does: what comes during one call goes with the next. */
-class BuildLog {
-    /** Fails when anything could not be written. */
-    public written: Promise<unknown> = Promise.resolve();
-    private readonly pending: { readonly timestamp: number; readonly message: string }[] = [];
-
-    public constructor(private readonly send: (events: BuildLog["pending"]) => Promise<unknown>) {}
-
-    public write(message: string): void {
-        if (message === "") return; // CloudWatch Logs takes no empty message.
-        this.pending.push({ timestamp: Date.now(), message });
-        this.written = this.written.then(() =>
-            this.pending.length > 0 ? this.send(this.pending.splice(0)) : undefined,
-        );
-        this.written.catch(() => undefined); // told by whoever waits for it
-    }
+function openLog(send: (events: { timestamp: number; message: string }[]) => Promise<unknown>) {
+    const pending: Parameters<typeof send>[0] = [];
+    let written: Promise<unknown> = Promise.resolve();
+    return {
+        write: (message: string) => {
+            if (message === "") return; // CloudWatch Logs takes no empty message.
+            pending.push({ timestamp: Date.now(), message });
+            written = written.then(() => (pending.length > 0 ? send(pending.splice(0)) : undefined));
+            written.catch(() => undefined); // told by whoever waits for it
+        },
+        /** Fails when anything could not be written. */
+        written: () => written,
+    };
 }
 
 /** A source as the lab keeps it in S3, where AWS takes a ZIP archive: text by name of the file. */
