@@ -5,7 +5,7 @@
  * The names are not resolved: clients reach them through this proxy, as in a company network, and trust the lab's
  * certificate authority. So the image URI, the login and the pull are exactly those of the stack.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { connect, type Socket } from "node:net";
@@ -126,21 +126,17 @@ function sendError(response: ServerResponse, status: number, code: string, messa
     response.end(JSON.stringify({ errors: [{ code, message }] }));
 }
 
-/** A certificate for the hosts, signed by an authority that lives as long as the lab. */
+/** A certificate for the hosts, which is its own authority and lives as long as the lab. */
 async function makeCertificate({ hosts, folder }: Setting) {
     const file = (name: string) => join(folder, name);
-    const certify = (name: string, subject: string, ...more: readonly string[]) => {
-        const key = `-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ${file(`${name}.key`)}`;
-        const made = `req -x509 -days 1 ${key} -out ${file(`${name}.pem`)}`;
-        return run("openssl", [...made.split(" "), "-subj", subject, ...more]);
-    };
-    await certify("ca", "/CN=Image export lab");
+    const curve = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    const made = `req -x509 -days 1 ${curve} -keyout ${file("host.key")} -out ${file("host.pem")} -subj /CN=registry`;
     // The hosts are too long for a common name, which has room for 64 characters.
     const names = `subjectAltName=${hosts.map((host) => `DNS:${host}`).join(",")}`;
-    const signed = ["-CA", file("ca.pem"), "-CAkey", file("ca.key"), "-addext", "basicConstraints=CA:FALSE"];
-    await certify("host", "/CN=registry", ...signed, "-addext", names);
-    const authoritiesFile = file("authorities.pem");
+    await run("openssl", [...made.split(" "), "-addext", names]);
+    const cert = readFileSync(file("host.pem"));
     const system = "/etc/ssl/certs/ca-certificates.crt";
-    await run("sh", ["-c", 'cat "$@" 2>/dev/null > "$0" || true', authoritiesFile, file("ca.pem"), system]);
-    return { key: readFileSync(file("host.key")), cert: readFileSync(file("host.pem")), authoritiesFile };
+    const authoritiesFile = file("authorities.pem");
+    writeFileSync(authoritiesFile, Buffer.concat([cert, existsSync(system) ? readFileSync(system) : Buffer.of()]));
+    return { key: readFileSync(file("host.key")), cert, authoritiesFile };
 }
