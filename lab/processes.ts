@@ -85,14 +85,10 @@ export async function startProcess(
         detached: true,
     });
     closeSync(log);
-    const life = { ended: false };
-    const end = once(child, "exit")
-        .catch(() => undefined) // told by its log
-        .finally(() => {
-            life.ended = true;
-        });
+    const end = once(child, "exit").catch(() => undefined); // told by its log
+    const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
     const stop = async () => {
-        if (!life.ended) signal(child.pid, "SIGTERM");
+        if (!hasEnded()) signal(child.pid, "SIGTERM");
         await Promise.race([end, sleep(10_000, undefined, { ref: false })]);
         // What is left of the group: children that the server did not take with it.
         signal(child.pid, "SIGKILL");
@@ -103,7 +99,7 @@ export async function startProcess(
         const said = readFileSync(logFile, "utf8");
         const match = ready.exec(said);
         if (match !== null) return { stop, port: Number(match[1]) };
-        if (life.ended || Date.now() > deadline) {
+        if (hasEnded() || Date.now() > deadline) {
             await stop();
             throw new Error(`${command} did not start:\n${said.trim().split("\n").slice(-15).join("\n")}`);
         }
