@@ -47,6 +47,24 @@ export interface Machine {
     };
 }
 
+/** A message that was published to a topic. */
+export interface PublishedMessage {
+    readonly topicArn: string;
+    readonly subject: string;
+    /** Its forms: `default`, and one for each protocol that has its own. */
+    readonly forms: Readonly<Record<string, string>>;
+}
+
+/** An error, as the API of a service answers it. */
+export class AwsError extends Error {
+    public constructor(
+        public readonly code: string,
+        message: string,
+    ) {
+        super(message);
+    }
+}
+
 /** The account of a lab, in which nothing has been made. */
 export class Account {
     /** Roles, sessions and policies. */
@@ -61,6 +79,8 @@ export class Account {
     public readonly cacheRules = new Map<string, string>();
     /** Passwords for `docker login` that were handed out: to which access key, and in which region of ECR. */
     public readonly registryPasswords = new Map<string, { readonly accessKeyId: string; readonly region: string }>();
+    /** Every message that was published, the first one first. */
+    public readonly published: PublishedMessage[] = [];
 
     public constructor(public readonly location: AwsLocation) {
         this.iam = new IdentityAndAccess(location);

@@ -7,22 +7,12 @@
 import { randomUUID } from "node:crypto";
 
 import { ecrHosts } from "../contract/image";
-import type { Account } from "./account";
+import { type Account, AwsError } from "./account";
 import { arnIn } from "./awsTypes";
 import type { Builds } from "./codebuild";
 import { type Execution, type Executions, seconds } from "./executions";
+import type { IdentityAndAccess } from "./iam";
 import { describeImage } from "./image";
-import type { MapRun } from "./stateLanguage/host";
-
-/** An error, as the API answers it. */
-export class AwsError extends Error {
-    public constructor(
-        public readonly code: string,
-        message: string,
-    ) {
-        super(message);
-    }
-}
 
 /** Who calls, and in which region. */
 export interface Caller {
@@ -33,14 +23,6 @@ export interface Caller {
 /** The fields of a call. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** A message that was published to a topic. */
-export interface PublishedMessage {
-    readonly topicArn: string;
-    readonly subject: string;
-    /** Its forms: `default`, and one for each protocol that has its own. */
-    readonly forms: Readonly<Record<string, string>>;
-}
-
 interface Operation {
     /** What the call is asked of, as policies name it: fields by their names in braces; what is no ARN becomes the service's. */
     readonly on: string;
@@ -50,64 +32,55 @@ interface Operation {
 
 type Operations = Readonly<Record<string, Operation | undefined>>;
 
+/**
+ * Judges a call and answers it.
+ *
+ * @param action Its action in IAM, which is service and operation.
+ * @returns undefined where the emulator is to answer.
+ * @throws AwsError
+ */
+export type AwsApi = (caller: Caller, action: string, fields: Fields) => Promise<object | undefined>;
+
 /** The API of a lab. */
-export class AwsApi {
-    /** Every message that was published, the first one first. */
-    public readonly published: PublishedMessage[] = [];
-    private readonly operations: Operations;
-
-    public constructor(
-        private readonly account: Account,
-        registryPort: number,
-        builds: Builds,
-        executions: Executions,
-    ) {
-        this.operations = {
-            ...operationsOfRegistry(account, registryPort),
-            ...operationsOfBuilds(builds),
-            ...operationsOfExecutions(executions),
-            "sns:Publish": { on: "{topicArn}", answer: (fields) => this.publish(fields) },
-        };
-    }
-
-    /**
-     * Judges a call and answers it.
-     *
-     * @param action Its action in IAM, which is service and operation.
-     * @returns undefined where the emulator is to answer.
-     * @throws AwsError
-     */
-    public async call(caller: Caller, action: string, fields: Fields): Promise<object | undefined> {
-        const operation = this.operations[action];
+export function awsApi(account: Account, registryPort: number, builds: Builds, executions: Executions): AwsApi {
+    const operations: Operations = {
+        ...operationsOfRegistry(account, registryPort),
+        ...operationsOfBuilds(builds),
+        ...operationsOfExecutions(executions),
+        "sns:Publish": { on: "{topicArn}", answer: (fields) => publish(account, fields) },
+    };
+    return async (caller, action, fields) => {
+        const operation = operations[action];
         if (operation === undefined) throw new AwsError("UnknownOperation", `The lab does not know ${action}.`);
         const asked = operation.on.replace(/\{(\w+)\}/g, (_, field: string) => text(fields, field));
-        const where = { ...this.account.location, region: caller.region };
+        const where = { ...account.location, region: caller.region };
         // A build is its project's.
         const own = arnIn(where, action.split(":")[0] ?? "", asked.replace(/^(project\/[^:]*):.*/, "$1"));
-        await this.require(caller, action, /^(?:arn:|\*$)/.test(asked) ? asked : own);
+        await requireAccess(account.iam, caller, action, /^(?:arn:|\*$)/.test(asked) ? asked : own);
         return operation.answer?.(fields, caller);
-    }
+    };
+}
 
-    /**
-     * Judges a call.
-     *
-     * @throws AwsError when it is refused.
-     */
-    public async require({ accessKeyId }: Caller, action: string, resource: string): Promise<void> {
-        const refusal = await this.account.iam.refusal(accessKeyId, { action, resource });
-        if (refusal !== undefined) throw new AwsError("AccessDeniedException", refusal);
-    }
+/** @throws AwsError where a call is refused. */
+export async function requireAccess(
+    iam: IdentityAndAccess,
+    { accessKeyId }: Caller,
+    action: string,
+    resource: string,
+): Promise<void> {
+    const refusal = await iam.refusal(accessKeyId, { action, resource });
+    if (refusal !== undefined) throw new AwsError("AccessDeniedException", refusal);
+}
 
-    /** docs.aws.amazon.com/sns/latest/api/API_Publish.html */
-    private publish(fields: Fields): object {
-        const forms = JSON.parse(text(fields, "message")) as Record<string, string>;
-        if (fields["messageStructure"] !== "json" || typeof forms["default"] !== "string") {
-            const reason = "Message Structure - No default entry in JSON message body";
-            throw new AwsError("InvalidParameterException", reason);
-        }
-        this.published.push({ topicArn: text(fields, "topicArn"), subject: text(fields, "subject"), forms });
-        return { messageId: randomUUID() };
+/** docs.aws.amazon.com/sns/latest/api/API_Publish.html */
+function publish({ published }: Account, fields: Fields): object {
+    const forms = JSON.parse(text(fields, "message")) as Record<string, string>;
+    if (fields["messageStructure"] !== "json" || typeof forms["default"] !== "string") {
+        const reason = "Message Structure - No default entry in JSON message body";
+        throw new AwsError("InvalidParameterException", reason);
     }
+    published.push({ topicArn: text(fields, "topicArn"), subject: text(fields, "subject"), forms });
+    return { messageId: randomUUID() };
 }
 
 /** A field, or the first of a list. */
@@ -186,11 +159,7 @@ function operationsOfBuilds(builds: Builds): Operations {
 function operationsOfExecutions(executions: Executions): Operations {
     const ofExecution = (answer: (execution: Execution, fields: Fields) => object): Operation => ({
         on: "{executionArn}",
-        answer: (fields) => {
-            const execution = executions.byArn.get(text(fields, "executionArn"));
-            if (execution !== undefined) return answer(execution, fields);
-            throw new AwsError("ExecutionDoesNotExist", `Execution Does Not Exist: '${text(fields, "executionArn")}'`);
-        },
+        answer: (fields) => answer(executions.get(text(fields, "executionArn")), fields),
     });
     return {
         // Whether a build or an execution has ended, the lab knows without these rules.
@@ -214,7 +183,7 @@ function operationsOfExecutions(executions: Executions): Operations {
             answer: (fields) => {
                 for (const { arn, mapRuns } of executions.byArn.values()) {
                     const run = mapRuns.get(text(fields, "mapRunArn"));
-                    if (run !== undefined) return { ...mapRunDescription(run), executionArn: arn };
+                    if (run !== undefined) return { ...run, executionCounts: run.itemCounts, executionArn: arn };
                 }
                 throw new AwsError("ResourceNotFound", `Map Run Does Not Exist: '${text(fields, "mapRunArn")}'`);
             },
@@ -235,10 +204,7 @@ function operationsOfExecutions(executions: Executions): Operations {
                 const { name } = fields as { name?: string };
                 const input = parseInput(text(fields, "input"));
                 const execution = executions.start(text(fields, "stateMachineArn"), input, name);
-                if (execution !== undefined) {
-                    return { executionArn: execution.arn, startDate: execution.summary().startDate };
-                }
-                throw new AwsError("ExecutionAlreadyExists", `Execution Already Exists: '${String(name)}'`);
+                return { executionArn: execution.arn, startDate: execution.summary().startDate };
             },
         },
     };
@@ -250,12 +216,4 @@ function parseInput(input: string): unknown {
     } catch {
         throw new AwsError("InvalidExecutionInput", "Invalid State Machine Execution Input");
     }
-}
-
-function mapRunDescription(run: MapRun): object {
-    const { mapRunArn, isEnded, ...known } = run;
-    const pending = run.total - run.running - run.succeeded - run.failed - run.aborted;
-    const counts = { ...known, pending, timedOut: 0, resultsWritten: isEnded ? run.total : 0 };
-    const status = isEnded ? "SUCCEEDED" : "RUNNING";
-    return { mapRunArn, status, itemCounts: counts, executionCounts: counts };
 }

@@ -4,8 +4,8 @@ import { buffer } from "node:stream/consumers";
 
 import type { S3Client } from "@aws-sdk/client-s3";
 
-import type { Account } from "./account";
-import { type AwsApi, AwsError, type Fields } from "./awsApi";
+import { type Account, AwsError } from "./account";
+import type { AwsApi, Fields } from "./awsApi";
 import { handOn, listen } from "./http";
 import type { Listening } from "./processes";
 import { s3Calls } from "./s3Calls";
@@ -16,7 +16,7 @@ interface Setting {
     /** The emulator's. */
     readonly port: number;
     readonly s3: S3Client;
-    readonly call: AwsApi["call"];
+    readonly api: AwsApi;
 }
 
 /** Starts the gateway. */
@@ -37,7 +37,7 @@ export async function startAwsGateway(setting: Setting): Promise<Listening> {
 }
 
 async function answer(setting: Setting, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { account, port, call } = setting;
+    const { account, port, api } = setting;
     // docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
     const scope = /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\//.exec(incoming.headers.authorization ?? "");
     const [, accessKeyId = "", region = account.location.region, service = ""] = scope ?? [];
@@ -50,7 +50,7 @@ async function answer(setting: Setting, incoming: IncomingMessage, response: Ser
     const headers = { "content-type": "application/x-amz-json-1.1" };
     try {
         const fields = operation === "" ? {} : (JSON.parse(body.toString() || "{}") as Fields);
-        const answered = await call({ accessKeyId, region }, `${service}:${operation}`, fields);
+        const answered = await api({ accessKeyId, region }, `${service}:${operation}`, fields);
         if (answered === undefined) await handOn(incoming, response, { port, body });
         else response.writeHead(200, headers).end(JSON.stringify(answered));
     } catch (error) {

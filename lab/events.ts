@@ -42,19 +42,24 @@ export function pushEvent({ accountId: account, region, name }: EcrRepository, t
     };
 }
 
-/** `aws:cloudwatch:EventTarget` as the program declares it; other ways to make an input are refused. */
-export interface DeclaredTarget {
-    readonly rule: string;
+/** What is started, and by which role. */
+interface Target {
     readonly arn: string;
     readonly roleArn: string;
-    readonly inputTransformer?: { readonly inputPaths?: Record<string, string>; readonly inputTemplate: string };
+    /** The queue for what cannot be delivered. */
     readonly deadLetterConfig?: { readonly arn: string };
+}
+
+/** `aws:cloudwatch:EventTarget` as the program declares it; other ways to make an input are refused. */
+export interface DeclaredTarget extends Target {
+    readonly rule: string;
+    readonly inputTransformer?: { readonly inputPaths?: Record<string, string>; readonly inputTemplate: string };
 }
 
 /** `aws:scheduler:Schedule` as the program declares it. */
 export interface DeclaredSchedule {
     readonly groupName: string;
-    readonly target: Pick<DeclaredTarget, "arn" | "roleArn" | "deadLetterConfig"> & { readonly input: string };
+    readonly target: Target & { readonly input: string };
 }
 
 /** What EventBridge or its Scheduler does when the time has come: starts a target with an input. */
@@ -62,11 +67,8 @@ export interface Invocation {
     readonly service: "events.amazonaws.com" | "scheduler.amazonaws.com";
     /** Whom the service acts for, as trust policies and policies of queues name it: a rule, or the group of a schedule. */
     readonly sourceArn: string;
-    readonly targetArn: string;
-    readonly roleArn: string;
+    readonly target: Target;
     readonly input: unknown;
-    /** Queue for what cannot be delivered. */
-    readonly deadLetterArn: string | undefined;
 }
 
 /** The rules and schedules of a stack. */
@@ -107,10 +109,8 @@ export class EventBridge {
             (matches(event) ? targets : []).map((target) => ({
                 service: "events.amazonaws.com" as const,
                 sourceArn: arnIn(this.location, "events", `rule/${rule}`),
-                targetArn: target.arn,
-                roleArn: target.roleArn,
+                target,
                 input: target.inputTransformer ? transform(target.inputTransformer, event) : event,
-                deadLetterArn: target.deadLetterConfig?.arn,
             })),
         );
     }
@@ -123,15 +123,13 @@ export class EventBridge {
         return [...this.schedules].map(([name, { groupName, target }]) => ({
             service: "scheduler.amazonaws.com" as const,
             sourceArn: arnIn(this.location, "scheduler", `schedule-group/${groupName}`),
-            targetArn: target.arn,
-            roleArn: target.roleArn,
+            target,
             input: fillIn(target.input, {
                 "schedule-arn": arnIn(this.location, "scheduler", `schedule/${groupName}/${name}`),
                 "scheduled-time": scheduledTime.toISOString().replace(/\.\d+Z$/, "Z"),
                 // Of one attempt, also where that is delivered more than once.
                 "execution-id": `${name}-${scheduledTime.getTime().toString(16)}`,
             }),
-            deadLetterArn: target.deadLetterConfig?.arn,
         }));
     }
 }

@@ -2,14 +2,14 @@
 import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 
+import { AwsError } from "./account";
 import type { Event } from "./events";
-import type { MapRun } from "./stateLanguage/host";
+import type { MapRun, Outcome } from "./stateLanguage/host";
 
-/** How an execution ended. */
+/** How an execution ended; what the machines of the stack give are objects. */
 export type ExecutionResult =
-    | { readonly status: "SUCCEEDED"; readonly output: Record<string, unknown> }
-    | { readonly status: "FAILED"; readonly error: string; readonly cause: string }
-    | { readonly status: "ABORTED" };
+    | Exclude<Outcome, { readonly status: "SUCCEEDED" }>
+    | { readonly status: "SUCCEEDED"; readonly output: Record<string, unknown> };
 
 /** An execution that was started. */
 export class Execution {
@@ -33,16 +33,10 @@ export class Execution {
         public readonly machineArn: string,
         public readonly name: string,
         public readonly input: unknown,
-        run: (execution: Execution) => Promise<ExecutionResult>,
-        afterwards: (execution: Execution) => Promise<unknown>,
+        run: Executions["run"],
     ) {
         this.record("ExecutionStarted", {});
-        this.result = run(this).then(async (result) => {
-            this.stopDate = seconds();
-            this.ended = result;
-            await afterwards(this);
-            return result;
-        });
+        this.result = run(this);
         // Whoever waits for it learns of an error; nobody may.
         this.result.catch(() => undefined);
     }
@@ -57,6 +51,12 @@ export class Execution {
     public stop(reason: object = {}): void {
         this.reason = reason;
         this.controller.abort();
+    }
+
+    /** Ends it. */
+    public end(result: ExecutionResult): void {
+        this.stopDate = seconds();
+        this.ended = result;
     }
 
     /** What `ListExecutions` says of it. */
@@ -106,24 +106,30 @@ export class Executions {
     /** Each by its ARN. */
     public readonly byArn = new Map<string, Execution>();
 
-    public constructor(
-        private readonly run: (execution: Execution) => Promise<ExecutionResult>,
-        private readonly afterwards: (execution: Execution) => Promise<unknown>,
-    ) {}
+    /** @param run Runs an execution to its end, and what that starts. */
+    public constructor(private readonly run: (execution: Execution) => Promise<ExecutionResult>) {}
+
+    /** @throws AwsError where there is none. */
+    public get(arn: string): Execution {
+        const execution = this.byArn.get(arn);
+        if (execution !== undefined) return execution;
+        throw new AwsError("ExecutionDoesNotExist", `Execution Does Not Exist: '${arn}'`);
+    }
 
     /**
      * Starts an execution, once: the same name with the same input is the execution that runs already.
      *
-     * @returns undefined where the name is that of an execution that has ended, or has another input
+     * @throws AwsError where the name is that of an execution that has ended, or has another input.
      * @see {@link https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html}
      */
-    public start(machineArn: string, input: unknown, name: string = randomUUID()): Execution | undefined {
+    public start(machineArn: string, input: unknown, name: string = randomUUID()): Execution {
         const arn = `${machineArn.replace(":stateMachine:", ":execution:")}:${name}`;
         const other = this.byArn.get(arn);
         if (other !== undefined) {
-            return other.ended === undefined && isDeepStrictEqual(other.input, input) ? other : undefined;
+            if (other.ended === undefined && isDeepStrictEqual(other.input, input)) return other;
+            throw new AwsError("ExecutionAlreadyExists", `Execution Already Exists: '${name}'`);
         }
-        const execution = new Execution(arn, machineArn, name, input, this.run, this.afterwards);
+        const execution = new Execution(arn, machineArn, name, input, this.run);
         this.byArn.set(arn, execution);
         return execution;
     }

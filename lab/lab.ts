@@ -9,18 +9,17 @@ import { join } from "node:path";
 import { CloudWatchLogsClient } from "@aws-sdk/client-cloudwatch-logs";
 import { S3Client } from "@aws-sdk/client-s3";
 
-import { ecrHosts, type EcrImage, parseImageUri, parseReference, parseRepositoryArn } from "../contract/image";
+import { ecrHosts, parseImageUri, parseReference, parseRepositoryArn } from "../contract/image";
 import { Account, type Machine } from "./account";
 import type { AwsApi } from "./awsApi";
 import { startAwsGateway } from "./awsGateway";
-import { type DeployedStack, provision } from "./creators";
-import type { ExecutionResult } from "./executions";
-import { type Credentials, type IdentityAndAccess, ownerCredentials, type PolicyDocument } from "./iam";
+import { provision } from "./creators";
+import { ownerCredentials, type PolicyDocument } from "./iam";
 import { pushImage } from "./image";
 import { prepareMachine } from "./prerequisites";
 import { labVariable, type Stoppable, watchOver } from "./processes";
 import { startRegistryGateway } from "./registryGateway";
-import { type DockerDaemon, startDockerDaemon, startEmulator, startRegistry } from "./servers";
+import { startDockerDaemon, startEmulator, startRegistry } from "./servers";
 import { Services } from "./services";
 import { stackConfiguration } from "./stackFiles";
 import type { Clock } from "./stateLanguage/host";
@@ -47,34 +46,8 @@ export function uriOf({ image }: Pick<Lab, "image">, tag: string): string {
     return image.uri.replace(/(?::[^:/]*)?$/, `:${tag}`);
 }
 
-/** A running lab. */
-export interface Lab extends Machine {
-    readonly stack: DeployedStack;
-    /** The image of the stack's configuration, as it is in the lab's registry. */
-    readonly image: EcrImage;
-    /** Id of that image, the digest of its configuration. */
-    readonly imageId: string;
-    readonly account: Account;
-    readonly iam: IdentityAndAccess;
-    readonly services: Services;
-    /** S3 as the owner of the account sees it. */
-    readonly s3: S3Client;
-    readonly docker: DockerDaemon;
-    /**
-     * Credentials of a person or program that holds policies that the stack publishes, and nothing else.
-     *
-     * @param outputs Names of the stack outputs with the policies.
-     */
-    readonly holderOf: (...outputs: readonly string[]) => Credentials;
-    /** Puts an image into the lab's registry, or the lab's own by a second tag. */
-    readonly push: (repository: string, tag: string) => Promise<string>;
-    /** Starts an execution of the state machine of the stack, and waits for its end. */
-    readonly execute: (input: unknown, signal?: AbortSignal) => Promise<ExecutionResult>;
-    /** Starts an execution of the state machine of batches, and waits for its end. */
-    readonly executeBatch: (input: unknown) => Promise<ExecutionResult>;
-    /** Ends everything that the lab has started and removes its files. */
-    readonly stop: () => Promise<void>;
-}
+/** A running lab; to stop it ends everything that it has started and removes its files. */
+export type Lab = Awaited<ReturnType<typeof start>> & Stoppable;
 
 const stackName = "dev";
 
@@ -83,8 +56,7 @@ const stackName = "dev";
  *
  * @throws Error when the machine lacks something, or the stack cannot be deployed; nothing is left running then.
  */
-export async function startLab({ clock = realClock, tell = () => undefined, ...options }: LabOptions): Promise<Lab> {
-    await prepareMachine(tell);
+export async function startLab(options: LabOptions): Promise<Lab> {
     const folder = mkdtempSync(join(tmpdir(), "image-export-lab-"));
     const started: Stoppable[] = [watchOver(folder)];
     const keep = <T extends Stoppable>(part: T): T => {
@@ -95,7 +67,7 @@ export async function startLab({ clock = realClock, tell = () => undefined, ...o
         for (const each of started.splice(0).reverse()) await each.stop();
     };
     try {
-        return { ...(await start({ ...options, clock, tell }, folder, keep)), stop };
+        return { ...(await start(options, folder, keep)), stop };
     } catch (error) {
         await stop();
         throw error;
@@ -103,10 +75,12 @@ export async function startLab({ clock = realClock, tell = () => undefined, ...o
 }
 
 async function start(
-    { clock, tell, reference, configuration: changes }: LabOptions & Required<Pick<LabOptions, "clock" | "tell">>,
+    { reference, configuration: changes, clock = realClock, tell = () => undefined }: LabOptions,
     folder: string,
     keep: <T extends Stoppable>(part: T) => T,
-): Promise<Omit<Lab, "stop">> {
+) {
+    await prepareMachine(tell);
+
     // What is deployed, and where.
     const configuration = { ...stackConfiguration(stackName), ...changes };
     let image = parseImageUri(configuration["ecr-image-export:imageUri"] ?? "");
@@ -124,8 +98,8 @@ async function start(
     const owner = { region, endpoint: `http://127.0.0.1:${emulator.port}`, credentials: ownerCredentials };
     const s3 = new S3Client({ ...owner, forcePathStyle: true });
     const registry = keep(await startRegistry(folder));
-    const call: AwsApi["call"] = (...asked) => services.api.call(...asked);
-    const api = keep(await startAwsGateway({ account, port: emulator.port, s3, call }));
+    const api: AwsApi = (...asked) => services.api(...asked);
+    const aws = keep(await startAwsGateway({ account, port: emulator.port, s3, api }));
     const arns = configuration["ecr-image-export:crossAccountRepositoryArns"] ?? "[]";
     const repositories = [image.repository, ...(JSON.parse(arns) as string[]).map(parseRepositoryArn)];
     const hosts = [...new Set(repositories.map((each) => ecrHosts(each)[0]))];
@@ -135,7 +109,7 @@ async function start(
     const network = { HTTPS_PROXY: proxy, NO_PROXY: "127.0.0.1", SSL_CERT_FILE: authorities };
     const docker = keep(await startDockerDaemon(folder, network));
     const machine: Machine = {
-        endpoint: `http://127.0.0.1:${api.port}`,
+        endpoint: `http://127.0.0.1:${aws.port}`,
         registryPort: registry.port,
         buildEnvironment: {
             ...network,
@@ -163,7 +137,6 @@ async function start(
 
     const execute = (output: string, input: unknown, signal?: AbortSignal) => {
         const execution = services.executions.start(String(stack.outputs[output]), input);
-        if (execution === undefined) throw new Error("A random name was taken.");
         if (signal?.aborted === true) execution.stop();
         signal?.addEventListener("abort", () => {
             execution.stop();
@@ -174,16 +147,24 @@ async function start(
     return {
         ...machine,
         stack,
+        /** The image of the stack's configuration, as it is in the lab's registry. */
         image,
+        /** Id of that image, the digest of its configuration. */
         imageId,
         account,
         iam: account.iam,
         services,
+        /** S3 as the owner of the account sees it. */
         s3,
         docker,
-        holderOf: (...outputs) => account.iam.holder(`holder-of-${outputs.join("-and-")}`, outputs.map(policy)),
+        /** Credentials of somebody who holds the policies in these outputs of the stack, and nothing else. */
+        holderOf: (...outputs: readonly string[]) =>
+            account.iam.holder(`holder-of-${outputs.join("-and-")}`, outputs.map(policy)),
+        /** Puts an image into the lab's registry, made here or that of the reference; gives its id. */
         push,
-        execute: (input, signal) => execute("stateMachineArn", input, signal),
-        executeBatch: (input) => execute("batchStateMachineArn", input),
+        /** Starts an execution of the state machine of the stack, and waits for its end. */
+        execute: (input: unknown, signal?: AbortSignal) => execute("stateMachineArn", input, signal),
+        /** Starts an execution of the state machine of batches, and waits for its end. */
+        executeBatch: (input: unknown) => execute("batchStateMachineArn", input),
     };
 }

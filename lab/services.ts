@@ -1,6 +1,6 @@
 /** The services of an account at work: their API, and what they do without being called, when an event or the time has come. */
 import type { Account, Machine } from "./account";
-import { AwsApi, type Caller } from "./awsApi";
+import { type AwsApi, awsApi, type Caller } from "./awsApi";
 import { Builds } from "./codebuild";
 import type { Event, Invocation } from "./events";
 import { type Execution, Executions } from "./executions";
@@ -26,11 +26,14 @@ export class Services {
         machine: Machine,
     ) {
         this.builds = new Builds(account, machine);
-        this.executions = new Executions(
-            (execution) => execute({ account, machine, api: this.api, endOf: (id) => this.endOf(id) }, execution),
-            (execution) => this.deliver(execution.endEvent()),
-        );
-        this.api = new AwsApi(account, machine.registryPort, this.builds, this.executions);
+        this.executions = new Executions(async (execution) => {
+            const endOf = (id: string) => this.executions.byArn.get(id)?.result ?? this.builds.byId.get(id)?.ended;
+            const result = await execute({ account, machine, api: this.api, endOf }, execution);
+            execution.end(result);
+            await this.deliver(execution.endEvent());
+            return result;
+        });
+        this.api = awsApi(account, machine.registryPort, this.builds, this.executions);
     }
 
     /** Hands an event to the stack's rules; what became of it at each target of each rule that it matches. */
@@ -47,40 +50,29 @@ export class Services {
     private start(invocations: readonly Invocation[]): Promise<Delivery[]> {
         return Promise.all(
             invocations.map(async (invocation) => {
-                const { roleArn, service, sourceArn, targetArn, input, deadLetterArn } = invocation;
+                const { service, sourceArn, target, input } = invocation;
                 let caller: Caller | undefined;
                 try {
-                    const { accessKeyId } = await this.account.iam.assume(roleArn, service, sourceArn);
+                    const { accessKeyId } = await this.account.iam.assume(target.roleArn, service, sourceArn);
                     caller = { accessKeyId, region: this.account.location.region };
-                    const fields = { stateMachineArn: targetArn, input: JSON.stringify(input) };
-                    const answer = await this.api.call(caller, "states:StartExecution", fields);
-                    const { executionArn } = answer as { readonly executionArn: string };
-                    const execution = this.executions.byArn.get(executionArn);
-                    if (execution !== undefined) return { execution };
-                    throw new Error(`There is no ${executionArn}.`);
+                    const fields = { stateMachineArn: target.arn, input: JSON.stringify(input) };
+                    const answer = await this.api(caller, "states:StartExecution", fields);
+                    return { execution: this.executions.get((answer as { executionArn: string }).executionArn) };
                 } catch (error) {
                     const isKept = await this.mayKeep(invocation, caller);
-                    return { undelivered: String(error), keptIn: isKept ? deadLetterArn : undefined };
+                    return { undelivered: String(error), keptIn: isKept ? target.deadLetterConfig?.arn : undefined };
                 }
             }),
         );
     }
 
     /** A schedule sends to the queue with its role, a rule without: the queue's policy has to let it. */
-    private async mayKeep(
-        { service, sourceArn, deadLetterArn }: Invocation,
-        caller: Caller | undefined,
-    ): Promise<boolean> {
-        if (deadLetterArn === undefined) return false;
-        const sending = { action: "sqs:SendMessage", resource: deadLetterArn, context: { "aws:SourceArn": sourceArn } };
+    private async mayKeep({ service, sourceArn, target }: Invocation, caller: Caller | undefined): Promise<boolean> {
+        if (target.deadLetterConfig === undefined) return false;
+        const resource = target.deadLetterConfig.arn;
+        const sending = { action: "sqs:SendMessage", resource, context: { "aws:SourceArn": sourceArn } };
         return service === "scheduler.amazonaws.com"
             ? caller !== undefined && this.account.iam.allows(caller.accessKeyId, sending)
             : this.account.iam.allowsService(service, sending);
-    }
-
-    /** Waits for the end of a build or of an execution. */
-    private async endOf(id: string): Promise<void> {
-        await this.executions.byArn.get(id)?.result;
-        await this.builds.byId.get(id)?.ended;
     }
 }

@@ -4,8 +4,8 @@
  */
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 
-import type { Account, Machine } from "./account";
-import { type AwsApi, AwsError, type Caller, type Fields } from "./awsApi";
+import { type Account, AwsError, type Machine } from "./account";
+import { type AwsApi, type Caller, type Fields, requireAccess } from "./awsApi";
 import type { Execution, ExecutionResult } from "./executions";
 import { StateError } from "./stateLanguage/host";
 import { execute as interpret } from "./stateLanguage/interpreter";
@@ -17,7 +17,7 @@ interface Setting {
     readonly machine: Machine;
     readonly api: AwsApi;
     /** Waits for the end of a build or of an execution, as Step Functions does by events. */
-    readonly endOf: (id: string) => Promise<void>;
+    readonly endOf: (id: string) => Promise<unknown> | undefined;
 }
 
 /** An execution's own way to AWS: a session of the state machine's role, and S3 as it sees it. */
@@ -47,7 +47,6 @@ function nameOf(resource: string): string {
 
 /** Runs an execution to its end. */
 export async function execute(setting: Setting, execution: Execution): Promise<ExecutionResult> {
-    const { api } = setting;
     const { endpoint, clock, watcher } = setting.machine;
     const { iam, location, stateMachines } = setting.account;
     const declared = stateMachines.get(execution.machineArn);
@@ -77,8 +76,8 @@ export async function execute(setting: Setting, execution: Execution): Promise<E
             });
         },
         startChild: async (childArn) => {
-            await named("StepFunctions", api.require(caller, "states:StartExecution", machineArn));
-            await named("StepFunctions", api.require(caller, "states:DescribeExecution", childArn));
+            await named("StepFunctions", requireAccess(iam, caller, "states:StartExecution", machineArn));
+            await named("StepFunctions", requireAccess(iam, caller, "states:DescribeExecution", childArn));
         },
         countMap: (run) => execution.mapRuns.set(run.mapRunArn, run),
     });
@@ -149,7 +148,7 @@ async function serve(
     if (resource === "aws-sdk:s3:headObject") return headObject(s3, parameters as never);
     const job = jobs[resource];
     const { action, errors } = job ?? calls[resource] ?? { action: resource, errors: "" };
-    const call = async (asked: string, fields: Fields) => (await named(errors, api.call(caller, asked, fields))) ?? {};
+    const call = async (asked: string, fields: Fields) => (await named(errors, api(caller, asked, fields))) ?? {};
     const started = (start: Fields) => call(action, recased(withJson(start), "toLowerCase") as Fields);
     if (job === undefined) return recased(await started(parameters), "toUpperCase");
 

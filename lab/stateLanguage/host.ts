@@ -69,15 +69,11 @@ export interface ExecutionContext {
     readonly StateMachine: { readonly Id: string; readonly Name: string };
 }
 
-/** How far a Map Run is. */
+/** How far a Map Run is, as `DescribeMapRun` says it. */
 export interface MapRun {
     readonly mapRunArn: string;
-    readonly total: number;
-    readonly running: number;
-    readonly succeeded: number;
-    readonly failed: number;
-    readonly aborted: number;
-    readonly isEnded: boolean;
+    readonly status: "RUNNING" | "SUCCEEDED";
+    readonly itemCounts: Readonly<Record<string, number>>;
 }
 
 /** An error that a state fails with, and that its Retry and Catch may name. */

@@ -192,8 +192,10 @@ async function performMap(map: MapState, values: Values, { host, context }: Runn
     let next = 0;
     const count = (isEnded = false) => {
         const { SUCCEEDED: succeeded, FAILED: failed, ABORTED: aborted } = counts;
-        const running = next - succeeded - failed - aborted;
-        host.countMap({ mapRunArn, total: items.length, running, succeeded, failed, aborted, isEnded });
+        const [total, running] = [items.length, next - succeeded - failed - aborted];
+        const rest = { pending: total - next, timedOut: 0, resultsWritten: isEnded ? total : 0 };
+        const itemCounts = { total, running, succeeded, failed, aborted, ...rest };
+        host.countMap({ mapRunArn, status: isEnded ? "SUCCEEDED" : "RUNNING", itemCounts });
     };
     const worker = async (): Promise<void> => {
         while (next < items.length && !host.signal.aborted) {

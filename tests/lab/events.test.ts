@@ -118,17 +118,18 @@ describe("lab: names of executions", () => {
     const succeeded: ExecutionResult = { status: "SUCCEEDED", output: {} };
 
     it("let the same execution be started again while it runs, and no other", async () => {
-        const executions = new Executions(
-            () => Promise.resolve(succeeded),
-            () => Promise.resolve(),
-        );
+        const executions = new Executions(async (execution) => {
+            await Promise.resolve();
+            execution.end(succeeded);
+            return succeeded;
+        });
         const start = (input: unknown) => executions.start(machine, input, "n");
         const first = start({ a: 1 });
-        assert.equal(first?.arn, "arn:aws:states:ap-northeast-1:111122223333:execution:m:n");
+        assert.equal(first.arn, "arn:aws:states:ap-northeast-1:111122223333:execution:m:n");
         assert.equal(start({ a: 1 }), first);
-        assert.equal(start({ a: 2 }), undefined);
+        assert.throws(() => start({ a: 2 }), /Execution Already Exists: 'n'/);
         await first.result;
-        assert.equal(start({ a: 1 }), undefined);
+        assert.throws(() => start({ a: 1 }), /Execution Already Exists: 'n'/);
         assert.equal(executions.byArn.size, 1);
     });
 });

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import type { PublishedMessage } from "../../lab/awsApi";
+import type { PublishedMessage } from "../../lab/account";
 import { permission } from "../../lab/iam";
 import { type Lab, uriOf } from "../../lab/lab";
 import { endOfAll, sharedLab } from "./support/sharedLab";
@@ -14,10 +14,10 @@ describe("lab: notifications", () => {
 
     /** What is published while something runs, and until all that it has started has ended. */
     async function publishedBy(start: () => Promise<unknown>): Promise<PublishedMessage[]> {
-        const before = lab.services.api.published.length;
+        const before = lab.account.published.length;
         await start();
         await endOfAll(lab);
-        return lab.services.api.published.slice(before);
+        return lab.account.published.slice(before);
     }
 
     it("tell of an export that fails: what, why, and where to look", async () => {

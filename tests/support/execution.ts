@@ -78,8 +78,8 @@ export async function execute(
     const mapRuns = new Map<string, MapRun>();
     const served: Services = {
         "aws-sdk:sfn:describeMapRun": ({ MapRunArn }: { MapRunArn: string }) => {
-            const run = mapRuns.get(MapRunArn);
-            return { ItemCounts: { Total: run?.total, Succeeded: run?.succeeded, Failed: run?.failed } };
+            const { total, succeeded, failed } = mapRuns.get(MapRunArn)?.itemCounts ?? {};
+            return { ItemCounts: { Total: total, Succeeded: succeeded, Failed: failed } };
         },
         ...services,
     };
