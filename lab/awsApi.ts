@@ -12,7 +12,7 @@ import { arnIn } from "./awsTypes";
 import type { Builds } from "./codebuild";
 import { type Execution, type Executions, seconds } from "./executions";
 import type { IdentityAndAccess } from "./iam";
-import { describeImage } from "./image";
+import { digestOf } from "./image";
 
 /** Who calls, and in which region. */
 export interface Caller {
@@ -101,15 +101,15 @@ function operationsOfRegistry(account: Account, registryPort: number): Operation
                     const reason = "Invalid parameter at 'imageTag' failed to satisfy constraint";
                     throw new AwsError("InvalidParameterException", reason);
                 }
-                const image = await describeImage(registryPort, repositoryName, imageTag);
-                if (image === undefined) {
+                const imageDigest = await digestOf(registryPort, repositoryName, imageTag);
+                if (imageDigest === undefined) {
                     throw new AwsError(
                         "ImageNotFoundException",
                         `The image with imageId {imageDigest:'null', imageTag:'${imageTag}'} does not exist within the ` +
                             `repository with name '${repositoryName}' in the registry with id '${registryId}'`,
                     );
                 }
-                return { imageDetails: [{ registryId, repositoryName, imageTags: [imageTag], ...image }] };
+                return { imageDetails: [{ registryId, repositoryName, imageTags: [imageTag], imageDigest }] };
             },
         },
         "ecr:GetAuthorizationToken": {

@@ -20,12 +20,8 @@ export interface AwsType {
     readonly nameArgument?: string;
     /** Why the lab creates nothing for it, where it does not. */
     readonly notInLab?: string;
-    /**
-     * What AWS answers on top of the inputs, for a resource of this physical name.
-     *
-     * @param where Where it is made; by default {@link at}.
-     */
-    readonly answer: (physicalName: string, inputs: Inputs, where?: AwsLocation) => Answer;
+    /** What AWS answers on top of the inputs, for a resource of this physical name in this place. */
+    readonly answer: (physicalName: string, inputs: Inputs, where: AwsLocation) => Answer;
 }
 
 type Inputs = Readonly<Record<string, unknown>>;
@@ -52,20 +48,17 @@ const nameOnly = { notInLab: "its name is all that is used of it" };
 const setting = { notInLab: "nothing here depends on it" };
 const byName = { nameArgument: "name" };
 
-function typeOf(
-    answer: (physicalName: string, inputs: Inputs, where: AwsLocation) => Answer,
-    rest: Partial<AwsType> = {},
-): AwsType {
-    return { answer: (name, inputs, where = at) => answer(name, inputs, where), ...rest };
+function typeOf(answer: AwsType["answer"], rest: Partial<AwsType> = {}): AwsType {
+    return { answer, ...rest };
 }
 
 /** A resource with a name of its own, which is identified by that name, or by its ARN. */
 function named(identity: "name" | "arn", service: string, prefix = "", rest: Partial<AwsType> = {}): AwsType {
-    const answer = (name: string, _: Inputs, where: AwsLocation) => {
+    const answer: AwsType["answer"] = (name, _, where) => {
         const arn = arnIn(where, service, prefix + name);
         return { id: identity === "name" ? name : arn, name, arn };
     };
-    return typeOf(answer, { ...byName, ...rest });
+    return { answer, ...byName, ...rest };
 }
 
 /** A resource whose name the provider makes of `namePrefix`. */
@@ -169,11 +162,11 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": ofNetwork("sgr"),
 };
 
+/** What is answered, by token. */
+type Answers<Given extends unknown[]> = Record<string, ((...given: Given) => Record<string, unknown>) | undefined>;
+
 /** Components that run in a provider's plugin, which the program may use: what they answer. Their children are not seen. */
-export const remoteComponents: Record<
-    string,
-    ((physicalName: string, inputs: Inputs) => Record<string, unknown>) | undefined
-> = { "awsx:ec2:Vpc": remoteVpc };
+export const remoteComponents: Answers<[physicalName: string, inputs: Inputs]> = { "awsx:ec2:Vpc": remoteVpc };
 
 /** github.com/pulumi/pulumi-awsx, awsx/ec2/vpc.ts, with one NAT gateway; a public and a private subnet in each zone are the default. */
 function remoteVpc(
@@ -199,7 +192,7 @@ function remoteVpc(
 }
 
 /** The functions of the provider that the program may call, and what they answer. */
-export const awsFunctions: Record<string, ((where: AwsLocation) => Record<string, string | string[]>) | undefined> = {
+export const awsFunctions: Answers<[where: AwsLocation]> = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": ({ region }) => ({
         id: region,
         names: [`${region}a`, `${region}c`, `${region}d`],

@@ -32,21 +32,14 @@ export async function pushImage(
     return id;
 }
 
-/** What a tag means in the lab's registry: the digest and the media type of its manifest; undefined for nothing. */
-export async function describeImage(
-    registryPort: number,
-    repository: string,
-    tag: string,
-): Promise<{ readonly imageDigest: string; readonly imageManifestMediaType: string } | undefined> {
+/** The digest of what a tag means in the lab's registry; undefined for nothing. */
+export async function digestOf(registryPort: number, repository: string, tag: string): Promise<string | undefined> {
     const url = `http://127.0.0.1:${registryPort}/v2/${repository}/manifests/${encodeURIComponent(tag)}`;
     const asked = { method: "HEAD", headers: { accept: acceptedManifestTypes } };
     const { ok, status, headers } = await fetch(url, asked);
     if (status === 404) return undefined;
     if (!ok) throw new Error(`The registry answered ${status} for ${repository}:${tag}.`);
-    return {
-        imageDigest: headers.get("docker-content-digest") ?? "",
-        imageManifestMediaType: headers.get("content-type") ?? "",
-    };
+    return headers.get("docker-content-digest") ?? "";
 }
 
 /** The id of an image that a daemon has. */

@@ -7,17 +7,9 @@ import { parse } from "yaml";
 /** The root of the project. */
 export const root = join(__dirname, "..");
 
-/** One key of `config:` in Pulumi.yaml. */
-interface Declaration {
-    readonly type: string;
-    readonly items?: { readonly type: string };
-    readonly default?: unknown;
-    readonly description?: string;
-}
-
 /** Reads Pulumi.yaml. */
-export function readProject(): { readonly name: string; readonly config: Record<string, Declaration> } {
-    return readYaml("Pulumi.yaml") as ReturnType<typeof readProject>;
+export function readProject() {
+    return readYaml("Pulumi.yaml") as { name: string; config: Record<string, { default?: unknown }> };
 }
 
 /**

@@ -110,7 +110,7 @@ export class Stack {
 
     private answerTo(name: string): Record<string, string> {
         const { type, inputs } = this.evaluation.resource(name);
-        return awsTypes[type]?.answer(physicalNameOf(name), inputs) ?? {};
+        return awsTypes[type]?.answer(physicalNameOf(name), inputs, at) ?? {};
     }
 }
 

@@ -8,7 +8,7 @@ import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import type { EngineName } from "../contract/engine";
 import { pushEvent } from "../lab/events";
 import { permission } from "../lab/iam";
-import { describeImage } from "../lab/image";
+import { digestOf } from "../lab/image";
 import { type Lab, startLab, uriOf } from "../lab/lab";
 import type { ExecutionResult } from "../lab/executions";
 import { configurationOf } from "../lab/stackFiles";
@@ -90,8 +90,8 @@ const works: Readonly<Record<string, Work>> = {
     },
     "a push": async (lab) => {
         const { repository } = lab.image;
-        const pushed = await describeImage(lab.registryPort, repository.name, "there");
-        for (const delivery of await lab.services.deliver(pushEvent(repository, "there", pushed?.imageDigest))) {
+        const pushed = await digestOf(lab.registryPort, repository.name, "there");
+        for (const delivery of await lab.services.deliver(pushEvent(repository, "there", pushed))) {
             if ("undelivered" in delivery) return { failed: true, told: delivery.undelivered };
             const failure = failureOf(await delivery.execution.result);
             if (failure !== undefined) return failure;

@@ -219,7 +219,7 @@ describe("the policies of the bootstrap", () => {
         for (const { stack, changes: configuration } of variants.filter(({ name }) => name.includes(" with "))) {
             const program = await evaluateStack(stack, false, configuration);
             for (const { type, name, inputs } of program.customResources()) {
-                const arn = awsTypes[type]?.answer(physicalNameOf(name), inputs)["arn"];
+                const arn = awsTypes[type]?.answer(physicalNameOf(name), inputs, at)["arn"];
                 const action = changes[type];
                 const calls = type.endsWith(":RolePolicy") ? callsOf(inputs["policy"] as PolicyDocument) : [];
                 if (action !== undefined && arn !== undefined) calls.push([action, arn]);

@@ -9,7 +9,7 @@ import { HeadObjectCommand } from "@aws-sdk/client-s3";
 
 import { verifyArchive } from "../../exporter/archive/verify";
 import { type Credentials, permission } from "../../lab/iam";
-import { describeImage, imageId } from "../../lab/image";
+import { digestOf, imageId } from "../../lab/image";
 import type { Lab } from "../../lab/lab";
 import { flip, isNamed } from "../exporter/support/damage";
 import { pseudoRandom } from "../exporter/support/images";
@@ -154,8 +154,8 @@ for (const engine of ["docker", "stream"] as const) {
             const { exitCode, stderr, stdout } = await cli(builder, "run", lab.image.uri, own, "--json");
             assert.equal(exitCode, 0, stderr);
             const { imageDigest } = JSON.parse(stdout) as { imageDigest: string };
-            const described = await describeImage(lab.registryPort, lab.image.repository.name, lab.image.tag ?? "");
-            assert.equal(imageDigest, described?.imageDigest);
+            const { repository, tag = "" } = lab.image;
+            assert.equal(imageDigest, await digestOf(lab.registryPort, repository.name, tag));
             assert.equal((await cli(nobody, "verify", own)).exitCode, 0);
             const toS3 = uri.replace("app.tar", "own.tar");
             const stored = await cli(builder, "run", lab.image.uri, toS3);

@@ -17,7 +17,7 @@ import type { ExportRecord } from "../../contract/record";
 import { verifyArchive } from "../../exporter/archive/verify";
 import type { ExecutionResult } from "../../lab/executions";
 import { permission } from "../../lab/iam";
-import { describeImage } from "../../lab/image";
+import { digestOf } from "../../lab/image";
 import { type Lab, uriOf } from "../../lab/lab";
 import { run } from "../../lab/processes";
 import { recordOf } from "../support/readRecord";
@@ -47,7 +47,7 @@ function testPipeline(engine: EngineName): void {
 
     /** The digest that a tag has in the registry. */
     async function digestInRegistry(tag: string): Promise<string> {
-        return (await describeImage(lab.registryPort, "nginx", tag))?.imageDigest ?? "";
+        return (await digestOf(lab.registryPort, "nginx", tag)) ?? "";
     }
 
     /** What is at a key: the archive, and its record, which is what its schema says and of this very archive. */

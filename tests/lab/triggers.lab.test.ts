@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { type Event, pushEvent } from "../../lab/events";
 import type { Execution } from "../../lab/executions";
 import { permission } from "../../lab/iam";
-import { describeImage } from "../../lab/image";
+import { digestOf } from "../../lab/image";
 import type { Lab } from "../../lab/lab";
 import { endOfAll, sharedLab, succeeded } from "./support/sharedLab";
 
@@ -18,8 +18,7 @@ describe("lab: triggers", () => {
     /** Pushes an image; the event that Amazon ECR tells of it with. */
     async function pushed(tag: string): Promise<Event> {
         await lab.push("nginx", tag);
-        const image = await describeImage(lab.registryPort, "nginx", tag);
-        return pushEvent(lab.image.repository, tag, image?.imageDigest);
+        return pushEvent(lab.image.repository, tag, await digestOf(lab.registryPort, "nginx", tag));
     }
 
     /** What something starts, once it has ended: executions of the state machine that exports. */
@@ -39,10 +38,7 @@ describe("lab: triggers", () => {
     it("export exactly the image that was pushed, though its tag has moved since", async () => {
         const event = await pushed("v1");
         await lab.push("nginx", "v1");
-        assert.notEqual(
-            (await describeImage(lab.registryPort, "nginx", "v1"))?.imageDigest,
-            event.detail["image-digest"],
-        );
+        assert.notEqual(await digestOf(lab.registryPort, "nginx", "v1"), event.detail["image-digest"]);
         const [execution, ...others] = await exportsOf(() => lab.services.deliver(event));
         assert.deepEqual(others, []);
         const output = await outputOf(execution);

@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { awsTypes, physicalNameOf } from "../../lab/awsTypes";
+import { at, awsTypes, physicalNameOf } from "../../lab/awsTypes";
 import type { Evaluation, RecordedResource } from "../../lab/evaluation";
 import { evaluateStack } from "../../lab/program";
 import { variants } from "../../proof/program";
@@ -217,7 +217,7 @@ export function templateOf(resources: readonly RecordedResource[]): Template {
             const written = properties(inputs, { namePrefix: undefined, ...shape.names });
             const Properties = shape.reshape?.(written) ?? written;
             template.Resources[name.replace(/[^A-Za-z0-9]/g, "")] = { Type: `AWS::${shape.type}`, Properties };
-            const id = awsTypes[type]?.answer(physicalNameOf(name), inputs).id;
+            const id = awsTypes[type]?.answer(physicalNameOf(name), inputs, at).id;
             if (!owners.has(id)) owners.set(id, Properties);
         } else if (!unknownToIt.includes(kind)) {
             throw new Error(`tests/support/cloudFormation.ts does not know how CloudFormation writes ${type}.`);

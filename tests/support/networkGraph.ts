@@ -1,5 +1,5 @@
 /** Judges by the declared resources alone where a build in a VPC can connect to, and where it cannot. */
-import { awsTypes, physicalNameOf } from "../../lab/awsTypes";
+import { at, awsTypes, physicalNameOf } from "../../lab/awsTypes";
 import type { Evaluation, RecordedResource } from "../../lab/evaluation";
 
 /** The `vpcConfig` of a project, as it is declared. */
@@ -139,5 +139,5 @@ function isEmptyList(value: unknown): boolean {
 
 /** What the mocks answered for a resource: its id, by which others refer to it. */
 function answerOf({ type, name, inputs }: RecordedResource): { readonly id: string; readonly [key: string]: string } {
-    return awsTypes[type]?.answer(physicalNameOf(name), inputs) ?? { id: "" };
+    return awsTypes[type]?.answer(physicalNameOf(name), inputs, at) ?? { id: "" };
 }
