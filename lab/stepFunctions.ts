@@ -51,14 +51,14 @@ export async function execute(setting: Setting, execution: Execution): Promise<E
     const { iam, location, stateMachines } = setting.account;
     const declared = stateMachines.get(execution.machineArn);
     if (declared === undefined) throw new Error(`The stack declares no ${execution.machineArn}.`);
-    const { arn: machineArn, name: Name, roleArn: RoleArn } = declared;
-    const credentials = await iam.assume(RoleArn, "states.amazonaws.com", machineArn);
+    const { arn: machineArn, name: Name, roleArn } = declared;
+    const credentials = await iam.assume(roleArn, "states.amazonaws.com", machineArn);
     const { region } = location;
     const s3 = new S3Client({ region, endpoint, credentials, forcePathStyle: true, maxAttempts: 1 });
     const caller = { accessKeyId: credentials.accessKeyId, region };
     const session = { execution, caller, s3 };
     const context = {
-        Execution: { Id: execution.arn, Name: execution.name, RoleArn, StartTime: clock.now().toISOString() },
+        Execution: { Id: execution.arn, Name: execution.name, StartTime: new Date().toISOString() },
         StateMachine: { Id: machineArn, Name },
     };
     const outcome = await interpret(declared.definition, execution.input, context, {

@@ -2,7 +2,6 @@
 
 /** Time, as an execution sees it. */
 export interface Clock {
-    readonly now: () => Date;
     /** Waits before another attempt, or in a Wait. */
     readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
     /** Waits for the timeout of a task, which mostly ends before. */
@@ -63,9 +62,9 @@ export type Outcome =
     | { readonly status: "FAILED"; readonly error: string; readonly cause: string }
     | { readonly status: "ABORTED" };
 
-/** `$states.context` of an execution, but for its state. */
+/** `$states.context` of an execution, as far as a definition here reads it. */
 export interface ExecutionContext {
-    readonly Execution: { readonly Id: string; readonly Name: string; readonly [field: string]: unknown };
+    readonly Execution: { readonly Id: string; readonly Name: string; readonly StartTime?: string };
     readonly StateMachine: { readonly Id: string; readonly Name: string };
 }
 

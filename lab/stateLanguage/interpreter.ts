@@ -11,7 +11,7 @@ import type { Machine, State } from "./machine";
 import { type Child, readItems, type S3Folder, type S3Object, writeResults } from "./mapFiles";
 
 /** The clock on the wall. */
-export const realClock: Clock = { now: () => new Date(), wait: sleep, timeout: sleep, random: Math.random };
+export const realClock: Clock = { wait: sleep, timeout: sleep, random: Math.random };
 
 /** The same, but no state waits, nor an attempt: what is denied in a lab stays denied. */
 export const eagerClock: Clock = { ...realClock, wait: () => Promise.resolve() };
@@ -35,11 +35,7 @@ export async function execute(
     host: Host,
 ): Promise<Outcome> {
     const variables: Record<string, unknown> = {};
-    const execution: Running = {
-        host,
-        variables,
-        context: { ...context, Execution: { ...context.Execution, Input: input } },
-    };
+    const execution: Running = { host, variables, context };
     let name: string | undefined = machine.StartAt;
     let value = input;
     try {
@@ -50,7 +46,7 @@ export async function execute(
             if (state === undefined) throw new Error(`There is no state ${name}.`);
             host.tell({ type: "entered", state: name });
             if (state.Type === "Fail") {
-                const values = valuesOf(name, value, execution, 0);
+                const values = valuesOf(value, execution);
                 const error = await stringOf(state.Error, "Error", values);
                 return { status: "FAILED", error, cause: await stringOf(state.Cause, "Cause", values) };
             }
@@ -96,7 +92,7 @@ async function step(
     execution: Running,
 ): Promise<Left> {
     if (state.Type === "Task" || state.Type === "Map") return attempt(name, state, input, execution);
-    const values = valuesOf(name, input, execution, 0);
+    const values = valuesOf(input, execution);
     if (state.Type === "Wait") await execution.host.clock.wait(state.Seconds * 1000, execution.host.signal);
     if (state.Type !== "Choice") return leave(state, "", input, values);
     for (const [index, rule] of state.Choices.entries()) {
@@ -112,8 +108,8 @@ async function step(
 async function attempt(name: string, state: AttemptedState, input: unknown, execution: Running): Promise<Left> {
     const { host } = execution;
     const used = new Map<Retrier, number>();
-    for (let retryCount = 0; ; retryCount++) {
-        const values = valuesOf(name, input, execution, retryCount);
+    const values = valuesOf(input, execution);
+    for (;;) {
         try {
             const result = await perform(state, values, execution);
             limit(result, "The result");
@@ -201,7 +197,7 @@ async function performMap(map: MapState, values: Values, { host, context }: Runn
         while (next < items.length && !host.signal.aborted) {
             const Item = { Index: next, Value: items[next++] as unknown };
             count();
-            const states = { ...values.states, context: { ...(values.states.context as object), Map: { Item } } };
+            const states = { ...values.states, context: { ...context, Map: { Item } } };
             const input = await evaluate(map.ItemSelector ?? Item.Value, "ItemSelector", { ...values, states });
             limit(input, "The input of an item");
             const Name = randomUUID();
@@ -217,17 +213,11 @@ async function performMap(map: MapState, values: Values, { host, context }: Runn
     if (host.signal.aborted) throw new StateError("States.TaskFailed", undefined);
     const details = await writeResults(host, target as S3Folder, run, children);
     count(true);
-    const lost = counts.FAILED + counts.ABORTED;
-    if (lost * 100 > map.ToleratedFailurePercentage * items.length) {
-        const cause = "The specified tolerated failure threshold was exceeded";
-        throw new StateError("States.ExceedToleratedFailureThreshold", cause);
-    }
     return { MapRunArn: mapRunArn, ResultWriterDetails: details };
 }
 
-function valuesOf(Name: string, input: unknown, { variables, context, host }: Running, retryCount: number): Values {
-    const own = { Name, EnteredTime: host.clock.now().toISOString(), RetryCount: retryCount };
-    return { states: { input, context: { ...context, State: own } }, variables };
+function valuesOf(input: unknown, { variables, context }: Running): Values {
+    return { states: { input, context }, variables };
 }
 
 /** Leaves a state as it says itself, or a rule of a Choice, or a Catch. */

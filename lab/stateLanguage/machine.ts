@@ -26,7 +26,7 @@ const transition = { Next: z.string().optional(), End: z.literal(true).optional(
 const knownErrors =
     /^States\.(ALL|DataLimitExceeded|ExceedToleratedFailureThreshold|ItemReaderFailed|Permissions|QueryEvaluationError|ResultWriterFailed|TaskFailed|Timeout)$|^(?!States\.)/;
 
-const errors = { Comment, ErrorEquals: z.array(z.string().regex(knownErrors, "no such error is known")).min(1) };
+const errors = { ErrorEquals: z.array(z.string().regex(knownErrors, "no such error is known")).min(1) };
 
 /** A list of what applies to some errors. */
 function byErrors<Item extends z.ZodType<{ readonly ErrorEquals: readonly string[] }>>(item: Item) {
@@ -62,7 +62,6 @@ const simpleStates = [
         ...effect,
         Choices: z.array(
             z.strictObject({
-                Comment,
                 ...effect,
                 Condition: z.string("is no expression").refine(isExpression, "is no expression"),
                 Next: z.string(),
@@ -106,12 +105,11 @@ const mapState = z
         ItemSelector: payload,
         ItemProcessor: z.strictObject({
             ProcessorConfig: z.strictObject({ Mode: z.literal("DISTRIBUTED"), ExecutionType: z.literal("STANDARD") }),
-            Comment,
             StartAt: z.string(),
             States: z.record(z.string(), z.discriminatedUnion("Type", simpleStates)),
         }),
         MaxConcurrency: z.number().default(10_000),
-        ToleratedFailurePercentage: z.number().default(0),
+        ToleratedFailurePercentage: z.literal(100),
         ResultWriter: z.strictObject({
             Resource: resource("s3:putObject"),
             Arguments: payload,

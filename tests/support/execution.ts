@@ -85,7 +85,6 @@ export async function execute(
     };
     const host: Host = {
         clock: {
-            now: () => new Date(0),
             wait: (milliseconds) => {
                 waits.push(milliseconds / 1000);
                 return Promise.resolve();
