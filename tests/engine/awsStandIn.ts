@@ -81,7 +81,12 @@ export class AwsStandIn {
 
     /** Makes a bucket that no stack knows. */
     public createBucket(bucket: string, tags: Record<string, string> = {}): void {
-        const state = { bucket, tags, region: this.region, ...awsTypes[bucketType]?.answer(bucket, { bucket }, this.location) };
+        const state = {
+            bucket,
+            tags,
+            region: this.region,
+            ...awsTypes[bucketType]?.answer(bucket, { bucket }, this.location),
+        };
         this.account.set(this.key(bucketType, bucket), {
             type: bucketType,
             id: bucket,
