@@ -78,11 +78,11 @@ const ecrHostPattern = /^([0-9]{12})\.(dkr\.ecr|dkr\.ecr-fips|dkr-ecr|dkr-ecr-fi
 
 /** What the host of an ECR registry says; undefined for any other host, and for a domain of another partition. */
 export function parseEcrHost(host: string): EcrHost | undefined {
-    const [, accountId, service, region] = ecrHostPattern.exec(host) ?? [];
-    const partition = region === undefined ? undefined : partitionOf(region);
-    if (accountId === undefined || region === undefined || partition === undefined) return undefined;
+    const [, accountId = "", service = "", region = ""] = ecrHostPattern.exec(host) ?? [];
+    const partition = partitionOf(region);
+    if (partition === undefined) return undefined;
     const at = { partition, region, accountId };
-    return ecrHosts(at).includes(host) ? { ...at, fips: service?.endsWith("-fips") === true } : undefined;
+    return ecrHosts(at).includes(host) ? { ...at, fips: service.endsWith("-fips") } : undefined;
 }
 
 /** Every host of the ECR registry of an account and region: the plain one first, then FIPS, then both dual-stack ones. */

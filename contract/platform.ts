@@ -149,12 +149,11 @@ export function platformMatches(image: Platform, request: Platform): boolean {
  *
  * @returns undefined where nothing fits
  */
-export function choosePlatform<T>(
-    offered: readonly T[],
-    platformOf: (each: T) => Platform | undefined,
+export function choosePlatform<Offer extends { readonly platform: Platform | undefined }>(
+    offered: readonly Offer[],
     request: Platform,
-): T | undefined {
-    const texts = offered.map(platformOf).map((platform) => platform && normalText(platform));
+): Offer | undefined {
+    const texts = offered.map(({ platform }) => platform && normalText(platform));
     const best = acceptable(request).find((each) => texts.includes(each));
     return best === undefined ? undefined : offered[texts.indexOf(best)];
 }

@@ -140,7 +140,7 @@ async function choose(
 ): Promise<ImageDocument> {
     if (document.manifest.kind === "image") return document;
     const offers = await offersOf(registry, document.manifest.manifests, depth);
-    const chosen = choosePlatform(offers, ({ platform }) => platform, request);
+    const chosen = choosePlatform(offers, request);
     if (chosen === undefined) throw missingPlatform(request, offers);
     const { listed } = chosen;
     return choose(registry, await readDocument(registry, listed.digest, listed), request, depth - 1);

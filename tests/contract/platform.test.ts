@@ -19,7 +19,8 @@ function platform(text: string): Platform {
 
 /** The platform chosen among some, as it is written there. */
 function chosen(request: string, ...offered: string[]): string | undefined {
-    return choosePlatform(offered, platform, platform(request));
+    const offers = offered.map((text) => ({ text, platform: platform(text) }));
+    return choosePlatform(offers, platform(request))?.text;
 }
 
 describe("parsePlatform", () => {
@@ -139,10 +140,9 @@ describe("choosePlatform", () => {
     }
     it("takes the first of what is the same, and leaves out what has no platform", () => {
         assert.equal(chosen("linux/amd64", "linux/arm64", "linux/x86_64", "linux/amd64/v1"), "linux/x86_64");
-        const offered = [undefined, "linux/386"] as const;
-        const find = (request: string): string | undefined =>
-            choosePlatform(offered, (text) => text && platform(text), platform(request));
-        assert.deepEqual([find("linux/amd64"), find("linux/arm64")], ["linux/386", undefined]);
+        const offered = [{ platform: undefined }, { platform: platform("linux/386") }];
+        assert.equal(choosePlatform(offered, platform("linux/amd64")), offered[1]);
+        assert.equal(choosePlatform(offered, platform("linux/arm64")), undefined);
     });
 
     const any = fc.record(
@@ -192,11 +192,17 @@ describe("choosePlatform", () => {
         );
     });
 
+    const choose = (offered: readonly Platform[], request: Platform): Platform | undefined =>
+        choosePlatform(
+            offered.map((each) => ({ platform: each })),
+            request,
+        )?.platform;
+
     it("does not depend on the order, except between the same", () => {
         fc.assert(
             fc.property(fc.array(any, { maxLength: 8 }), any, (offered, request) => {
-                const found = choosePlatform(offered, (each) => each, request);
-                const reversed = choosePlatform(offered.toReversed(), (each) => each, request);
+                const found = choose(offered, request);
+                const reversed = choose(offered.toReversed(), request);
                 assert.equal(text(found), text(reversed));
                 assert.equal(
                     found,
@@ -209,7 +215,7 @@ describe("choosePlatform", () => {
     it("takes what matches, the same where there is one, and nothing runs both ways that differs", () => {
         fc.assert(
             fc.property(fc.array(any, { maxLength: 8 }), any, (offered, request) => {
-                const found = choosePlatform(offered, (each) => each, request);
+                const found = choose(offered, request);
                 assert.equal(found === undefined, !offered.some((each) => platformMatches(each, request)));
                 if (offered.some((each) => text(each) === text(request))) assert.equal(text(found), text(request));
                 if (found && text(found) !== text(request)) assert.ok(!platformMatches(request, found));
