@@ -43,14 +43,9 @@ export const exportErrors = {
 /** Name of an error, as executions show it. */
 export type ExportErrorName = keyof typeof exportErrors;
 
-/** The exit status of a build for each error that a build can tell, in ascending order. */
-export const exitStatuses = Object.fromEntries(
-    Object.entries(exportErrors).map(([name, { exitStatus }]) => [name, exitStatus]),
-) as Readonly<Record<ExportErrorName, number>>;
-
-/** {@link exitStatuses} as a build is handed them, in a variable: `ExportFailed=1 InvalidInput=2 …`. */
-export const exitStatusText = Object.entries(exitStatuses)
-    .map(([name, status]) => `${name}=${status}`)
+/** The exit statuses as a build is handed them, in a variable: `ExportFailed=1 InvalidInput=2 …`. */
+export const exitStatusText = Object.entries(exportErrors)
+    .map(([name, { exitStatus }]) => `${name}=${exitStatus}`)
     .join(" ");
 
 /** An export that failed for a reason that a person can act on. */

@@ -2,14 +2,14 @@
 import "./smallHeap";
 import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { asExportError, ExportError, exitStatuses, messageOf } from "../contract/errors";
+import { asExportError, ExportError, exportErrors, messageOf } from "../contract/errors";
 import { progressText } from "../contract/progress";
 import { type ExportProgress, exportImage, type ExportOptions } from "./exportImage";
 
 /**
  * Exports, and prints the outcome: the result as one line of JSON on stdout, or `{"error": NAME, "cause": TEXT}`.
  *
- * @returns the exit code: 0, or one of {@link exitStatuses}
+ * @returns the exit code: 0, or the exit status of one of {@link exportErrors}
  */
 async function main(): Promise<number> {
     try {
@@ -20,7 +20,7 @@ async function main(): Promise<number> {
         const { name, message } = asExportError(error);
         write(2, `${name}: ${message}`);
         write(1, JSON.stringify({ error: name, cause: message }));
-        return exitStatuses[name];
+        return exportErrors[name].exitStatus;
     }
 }
 

@@ -6,7 +6,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import type { AwsLocation } from "../contract/aws";
 import type { EngineName } from "../contract/engine";
-import { exitStatuses } from "../contract/errors";
+import { exportErrors } from "../contract/errors";
 import { covers, ecrHosts, type EcrRepository, grammar, isPattern, prefixOf, repositoryArn } from "../contract/image";
 import { artifactKeyPattern, artifactKeyRule, keyLimitBytes, recordSuffix } from "../contract/keys";
 import { allPlatforms, platformPattern, platformRule } from "../contract/platform";
@@ -20,7 +20,6 @@ import {
     requestVariables,
 } from "../contract/request";
 import {
-    type Assign,
     caught,
     caughtCause,
     caughtError,
@@ -89,6 +88,7 @@ const marginMinutes = 10;
 
 /** The definition. */
 export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefinition {
+    const key = "$request.artifactKey";
     return {
         Comment: "Exports one container image from Amazon ECR to S3 as a tar archive",
         QueryLanguage: "JSONata",
@@ -98,8 +98,8 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
             "Read request": readRequest(args),
             "Check request": checkRequest(args),
             "Ask ECR": askEcr(args),
-            "Look at record": lookAtRecord(args),
-            "Look at archive": lookAtArchive(args),
+            "Look at record": lookAt(args, "record", `${key} & ${literal(recordSuffix)}`, "Look at archive"),
+            "Look at archive": lookAt(args, "archive", key, "Is it exported?"),
             "Is it exported?": isItExported(args),
             // Another export has replaced the archive; whether it is of the same image, its record will say in a moment (decision 0010).
             "Wait for record": { Type: "Wait", Seconds: recordWait.seconds, Next: "Look at record" },
@@ -110,7 +110,6 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
     };
 }
 
-/** Picks what a request may have out of an input that may be anything. */
 function readInput(args: ExportDefinitionArgs): State {
     return {
         Type: "Pass",
@@ -237,16 +236,12 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
             refuse(
                 "imageUri",
                 "$request.image.isRead",
-                literal(
-                    "expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST]",
-                ),
+                "'expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST]'",
             ),
             refuse(
                 "imageUri",
                 "$request.image.isAllowed",
-                literal(
-                    "this stack may not read that repository. Request an image of one that it may read, or add the ARN of the repository to repositoryArns or crossAccountRepositoryArns in the configuration of the stack",
-                ),
+                "'this stack may not read that repository. Request an image of one that it may read, or add the ARN of the repository to repositoryArns or crossAccountRepositoryArns in the configuration of the stack'",
             ),
             refuse(
                 "platform",
@@ -317,40 +312,37 @@ function askEcr({ at }: ExportDefinitionArgs): State {
 /** What is known of a record that is not there: all of its metadata blank. */
 const blankRecord = JSON.stringify(Object.fromEntries(Object.values(metadataNames).map((name) => [name, ""])));
 
-/** Asks S3 for an object of the request's bucket; an answer of S3 that shows none is left in `looked`. */
-function lookAt(partition: string, what: string, key: string, seen: Assign, next: string): State {
+const metadata = "$states.result.Metadata";
+
+/** What is seen of the two objects of an export: the metadata of the record's (contract/record.ts), the version of the archive. */
+const seen = {
+    record: {
+        record: expression(`$merge([${blankRecord}, $exists(${metadata}) ? ${metadata} : {}])`),
+        looked: expression("''"),
+    },
+    archive: {
+        archive: {
+            versionId: expression("$exists($states.result.VersionId) ? $string($states.result.VersionId) : ''"),
+            sizeBytes: expression("$exists($states.result.ContentLength) ? $states.result.ContentLength : 0"),
+        },
+    },
+};
+
+/** Asks S3 for one of them; an answer that shows none is left in `looked`. */
+function lookAt({ at }: ExportDefinitionArgs, what: keyof typeof seen, key: string, next: string): State {
     return {
-        ...task(partition, "aws-sdk:s3:headObject", {
+        ...task(at.partition, "aws-sdk:s3:headObject", {
             Bucket: expression("$request.artifactBucket"),
             Key: expression(key),
         }),
         TimeoutSeconds: lookUpSeconds,
-        Assign: seen,
+        Assign: seen[what],
         Output: {},
         // What S3 does not answer within a moment. Without s3:ListBucket a missing object is a 403, as much else is.
         Retry: [retry(["S3.S3Exception", "S3.SdkClientException", "States.Timeout"], 2, 1)],
         Catch: [caught(["States.ALL"], "Is it exported?", { looked: expression(`'the ${what}: ' & ${caughtError}`) })],
         Next: next,
     };
-}
-
-/** The metadata of the record's object say what the archive is (contract/record.ts). */
-function lookAtRecord({ at }: ExportDefinitionArgs): State {
-    const metadata = "$states.result.Metadata";
-    const seen = {
-        record: expression(`$merge([${blankRecord}, $exists(${metadata}) ? ${metadata} : {}])`),
-        looked: expression("''"),
-    };
-    return lookAt(at.partition, "record", `$request.artifactKey & ${literal(recordSuffix)}`, seen, "Look at archive");
-}
-
-/** The record is bound to a version of the archive (decision 0010). */
-function lookAtArchive({ at }: ExportDefinitionArgs): State {
-    const archive = {
-        versionId: expression("$exists($states.result.VersionId) ? $string($states.result.VersionId) : ''"),
-        sizeBytes: expression("$exists($states.result.ContentLength) ? $states.result.ContentLength : 0"),
-    };
-    return lookAt(at.partition, "archive", "$request.artifactKey", { archive }, "Is it exported?");
 }
 
 /** The value of a field of the record's metadata. */
@@ -440,6 +432,7 @@ function exportImage(args: ExportDefinitionArgs): State {
 function whyItFailed({ timeoutMinutes, queuedTimeoutMinutes }: ExportDefinitionArgs, totalMinutes: number): string {
     const capacity =
         "Ask for more concurrent builds in Service Quotas, start fewer exports at a time, or raise compute.queuedTimeoutMinutes.";
+    const names = Object.fromEntries(Object.entries(exportErrors).map(([name, { exitStatus }]) => [exitStatus, name]));
     const inQueue = [
         `${jsonString("PhaseType", "QUEUED")}"[^{}]*${jsonString("PhaseStatus", "TIMED_OUT")}"`,
         `${jsonString("PhaseStatus", "TIMED_OUT")}"[^{}]*${jsonString("PhaseType", "QUEUED")}"`,
@@ -473,7 +466,7 @@ function whyItFailed({ timeoutMinutes, queuedTimeoutMinutes }: ExportDefinitionA
         : $status = 'STOPPED' ?
             $result('ExportFailed', 'Somebody stopped the build. Start the export again; CloudTrail names who called StopBuild.' & $log)
         : $isBuild ? (
-            $name := $lookup(${JSON.stringify(Object.fromEntries(Object.entries(exitStatuses).map(([name, status]) => [status, name])))}, $exit);
+            $name := $lookup(${JSON.stringify(names)}, $exit);
             $result(
                 $exists($name) ? $name : 'ExportFailed',
                 ($said != '' ? $said : 'The build ended as ' & ($status != '' ? $status : 'FAILED') & ' without a word; read its log.') & $log

@@ -1,7 +1,7 @@
 import * as assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 
-import { type ExportErrorName, exitStatuses, exitStatusText } from "../../contract/errors";
+import { type ExportErrorName, exitStatusText, exportErrors } from "../../contract/errors";
 import { parsePlatform, type Platform, platformMatches } from "../../contract/platform";
 import { parseStep } from "../../contract/progress";
 import { parseRecord, recordMetadata } from "../../contract/record";
@@ -53,7 +53,7 @@ function succeed(...args: Parameters<typeof run>): BuildResult {
 
 /** Asserts that a build failed with this error, and gives its cause. */
 function causeOf(error: ExportErrorName, { status, exported, output }: BuildResult): string {
-    assert.equal(status, exitStatuses[error], `${JSON.stringify(exported)} after:\n${output}`);
+    assert.equal(status, exportErrors[error].exitStatus, `${JSON.stringify(exported)} after:\n${output}`);
     const cause = exported["EXPORT_CAUSE"] ?? assert.fail("no cause");
     assert.ok(output.includes(cause), "the log has the cause");
     return cause;

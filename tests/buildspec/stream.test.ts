@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import { exitStatuses, exitStatusText } from "../../contract/errors";
+import { exitStatusText, exportErrors } from "../../contract/errors";
 import { parseStep } from "../../contract/progress";
 import { type BuildResult, readBuildspec, runBuild, type World } from "../support/build";
 
@@ -83,7 +83,7 @@ describe("a build of stream.yml", () => {
     for (const key of ["other/x.tar", "images/", "image", ""]) {
         it(`refuses the key "${key}" before it exports anything`, () => {
             const build = run({ ARTIFACT_KEY: key });
-            assert.equal(build.status, exitStatuses.InvalidInput);
+            assert.equal(build.status, exportErrors.InvalidInput.exitStatus);
             assert.match(build.exported["EXPORT_CAUSE"] ?? "", /begins with images\//);
             assert.equal(exporterCall(build), undefined);
         });
@@ -91,14 +91,14 @@ describe("a build of stream.yml", () => {
 
     it("refuses what is neither true nor false", () => {
         const build = run({ FORCE: "$(id)" });
-        assert.equal(build.status, exitStatuses.InvalidInput);
+        assert.equal(build.status, exportErrors.InvalidInput.exitStatus);
         assert.equal(exporterCall(build), undefined);
     });
 
     for (const version of ["v18.20.8", "v20.20.2", "v21.7.3", "v9.0.0"]) {
         it(`says which build image to take where Node is ${version}`, () => {
             const build = run({}, { ...exporter(result), "node --version": `echo ${version}` });
-            assert.equal(build.status, exitStatuses.ExportFailed);
+            assert.equal(build.status, exportErrors.ExportFailed.exitStatus);
             assert.match(build.exported["EXPORT_CAUSE"] ?? "", /Node 22 or later.*compute\.image/);
         });
     }

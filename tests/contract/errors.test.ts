@@ -1,24 +1,18 @@
 import { strict as assert } from "node:assert";
 
-import {
-    asExportError,
-    ExportError,
-    exitStatuses,
-    exitStatusText,
-    exportErrors,
-    messageOf,
-} from "../../contract/errors";
+import { asExportError, ExportError, exitStatusText, exportErrors, messageOf } from "../../contract/errors";
 
 describe("exit statuses", () => {
     it("tell every error that a build can end in apart", () => {
-        const statuses = Object.values(exitStatuses);
+        const statuses: number[] = Object.values(exportErrors).map(({ exitStatus }) => exitStatus);
         assert.equal(new Set(statuses).size, Object.keys(exportErrors).length);
         // 126 on are the shell's own.
         assert.ok(statuses.every((status) => status >= 1 && status < 126));
     });
     it("are handed to a build as words", () => {
-        const pairs = exitStatusText.split(" ").map((word) => word.split("="));
-        assert.deepEqual(Object.fromEntries(pairs.map(([name, status]) => [name, Number(status)])), exitStatuses);
+        for (const [name, { exitStatus }] of Object.entries(exportErrors)) {
+            assert.ok(exitStatusText.split(" ").includes(`${name}=${exitStatus}`), name);
+        }
     });
 });
 

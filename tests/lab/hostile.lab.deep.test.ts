@@ -9,7 +9,7 @@ import { join } from "node:path";
 
 import { ListObjectVersionsCommand } from "@aws-sdk/client-s3";
 
-import { exitStatuses } from "../../contract/errors";
+import { exportErrors } from "../../contract/errors";
 import { repositoryArn } from "../../contract/image";
 import { defaultArtifactKey } from "../../contract/keys";
 import { type Lab, startLab } from "../../lab/lab";
@@ -204,8 +204,8 @@ for (const engine of ["docker", "stream"] as const) {
             const errorOfBuild = async (variables: Record<string, string>): Promise<[string, string]> => {
                 const { exportedEnvironmentVariables = [], phases } = await build(lab, { ...good, ...variables });
                 const [, status] = /exit status (\d+)/.exec(JSON.stringify(phases)) ?? [];
-                const errors = Object.entries(exitStatuses);
-                const [error = ""] = errors.find(([, each]) => String(each) === status) ?? [];
+                const errors = Object.entries(exportErrors);
+                const [error = ""] = errors.find(([, { exitStatus }]) => String(exitStatus) === status) ?? [];
                 return [error, exportedEnvironmentVariables[0]?.value ?? ""];
             };
 

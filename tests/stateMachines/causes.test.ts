@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 
 import fc from "fast-check";
 
-import { exitStatuses, exportErrors } from "../../contract/errors";
+import { exportErrors } from "../../contract/errors";
 import { causeVariable } from "../../contract/request";
 import { buildsUrl, failedBuild, runExport } from "../support/exportExecution";
 
@@ -370,9 +370,9 @@ const forms: Form[] = [
         error: "ExportFailed",
         words: "CodeBuild.ResourceNotFoundException: Project cannot be found",
     },
-    ...Object.entries(exitStatuses).map(([error, status]) => ({
-        what: `by its exit status ${status}`,
-        cause: text({ cause: "why", phases: [phase("BUILD", "FAILED", exits(status))] }),
+    ...Object.entries(exportErrors).map(([error, { exitStatus }]) => ({
+        what: `by its exit status ${exitStatus}`,
+        cause: text({ cause: "why", phases: [phase("BUILD", "FAILED", exits(exitStatus))] }),
         error,
         words: `why${logLink}`,
     })),

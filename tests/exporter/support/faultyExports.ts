@@ -1,7 +1,7 @@
 import * as assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { exportImage } from "../../../exporter/exportImage";
-import { exitStatuses, ExportError } from "../../../contract/errors";
+import { ExportError, exportErrors } from "../../../contract/errors";
 import { verifyArchive } from "../../../exporter/archive/verify";
 import { type FakeRegistry, startRegistry } from "./fakeRegistry";
 import { type FakeS3, startS3 } from "./fakeS3";
@@ -102,7 +102,7 @@ async function outcomeOf(seed: number, repository: Repository): Promise<string> 
             assert.deepEqual(problems, [], `seed ${seed} made a wrong archive`);
             return "done";
         }
-        assert.ok(outcome.name in exitStatuses, `seed ${seed} ended in ${outcome.name}`);
+        assert.ok(outcome.name in exportErrors, `seed ${seed} ended in ${outcome.name}`);
         const left = s3.objects.get("bucket/app.tar");
         const isWhole = outcome.message.includes("is complete, but its record could not be written");
         assert.equal(left !== undefined, isWhole, `seed ${seed} failed with ${outcome.message}`);
