@@ -42,13 +42,8 @@ export function notifierDefinition(args: NotifierDefinitionArgs): StateMachineDe
     return {
         Comment: "Reports how an execution ended",
         QueryLanguage: "JSONata",
-        StartAt: "Read event",
-        States: {
-            "Read event": readEvent(args),
-            "Ask how it ended": askExecution(args),
-            "Write message": writeMessage(args),
-            Publish: publish(args),
-        },
+        StartAt: "Ask how it ended",
+        States: { "Ask how it ended": askExecution(args), "Write message": writeMessage(args), Publish: publish(args) },
     };
 }
 
@@ -57,32 +52,24 @@ function text(value: string, words: string, limit = quoteLimit): string {
     return `$type(${value}) = 'string' ? $substring(${value}, 0, ${limit}) : ${words}`;
 }
 
-function readEvent({ imageUri, artifactBucket, artifactKey, buildsUrl }: NotifierDefinitionArgs): State {
-    return {
-        Type: "Pass",
-        Assign: {
-            stack: { imageUri, artifactBucket, artifactKey, buildsUrl },
-            isBatch: expression("$states.input.subject = 'batch'"),
-            executionArn: expression(text("$states.input.executionArn", "'(unknown)'")),
-            status: expression(
-                `( $status := ${text("$states.input.status", "''")}; $match($status, /^[A-Z_]{1,40}$/)[0].match = $status ? $status : 'ENDED' )`,
-            ),
-            // What an execution that cannot be asked has said.
-            told: { error: "(none)", cause: "(none)", request: {}, result: {} },
-        },
-        Output: {},
-        Next: "Ask how it ended",
+/** Asks for error, cause, request and result; what cannot be asked, the link in the message says. */
+function askExecution({ at, imageUri, artifactBucket, artifactKey, buildsUrl }: NotifierDefinitionArgs): State {
+    const executionArn = expression(text("$states.input.executionArn", "'(unknown)'"));
+    const event = {
+        stack: { imageUri, artifactBucket, artifactKey, buildsUrl },
+        isBatch: expression("$states.input.subject = 'batch'"),
+        executionArn,
+        status: expression(
+            `( $status := ${text("$states.input.status", "''")}; $match($status, /^[A-Z_]{1,40}$/)[0].match = $status ? $status : 'ENDED' )`,
+        ),
     };
-}
-
-/** Asks for error, cause, request and result. */
-function askExecution({ at }: NotifierDefinitionArgs): State {
     // Step Functions has taken both for JSON before. Short of what a variable takes, however large they are.
     const parsed = (json: string): string =>
         `( $value := $length($string(${json})) <= 20000 ? $parse(${json}) : {}; $type($value) = 'object' ? $value : {} )`;
     return {
-        ...task(at.partition, "aws-sdk:sfn:describeExecution", { ExecutionArn: expression("$executionArn") }),
+        ...task(at.partition, "aws-sdk:sfn:describeExecution", { ExecutionArn: executionArn }),
         Assign: {
+            ...event,
             told: {
                 error: expression(text("$states.result.Error", "'(none)'")),
                 cause: expression(text("$states.result.Cause", "'(none)'", 8000)),
@@ -92,8 +79,10 @@ function askExecution({ at }: NotifierDefinitionArgs): State {
         },
         Output: {},
         Retry: [retry(["States.ALL"], 5, 2)],
-        // The link says what the message cannot.
-        Catch: caughtAll("Write message"),
+        Catch: caughtAll("Write message", {
+            ...event,
+            told: { error: "(none)", cause: "(none)", request: {}, result: {} },
+        }),
         Next: "Write message",
     };
 }
