@@ -1,5 +1,8 @@
 import * as assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import { type ExportErrorName, exitStatusText, exportErrors } from "../../contract/errors";
 import { parsePlatform, type Platform, platformMatches } from "../../contract/platform";
@@ -48,6 +51,38 @@ function succeed(...args: Parameters<typeof run>): BuildResult {
     const build = run(...args);
     assert.equal(build.status, 0, build.output);
     assert.deepEqual(build.exported, {});
+    return build;
+}
+
+/**
+ * Runs a function of the script for each value, in a shell of its own, and nothing else of a build.
+ *
+ * @returns for each value what the function fails with, `ERROR: CAUSE`, or `passes`
+ */
+function runFunction(call: string, values: readonly string[]): string[] {
+    const folder = mkdtempSync(join(tmpdir(), "function-"));
+    try {
+        const script = `${scriptOf(buildspec).replace(/\nmain$/, "")}
+            trap - EXIT
+            fail() { printf '%s: %s\\0' "$@"; exit; }
+            for value in "$@"; do ( ${call}; printf 'passes\\0' ); done`;
+        const { stdout, stderr } = spawnSync("bash", ["-c", script, "", ...values], {
+            cwd: folder,
+            env: { ...variables, LANG: "C.UTF-8", PATH: process.env["PATH"], HOME: folder },
+            encoding: "utf8",
+        });
+        assert.equal(stderr, "", "nothing was executed");
+        return stdout.split("\0").slice(0, -1);
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
+}
+
+/** Runs a build that has got as far as a command, which fails: what comes after it is of no interest. */
+function runUpTo(command: keyof World, ...[changes, world, objects]: Parameters<typeof run>): BuildResult {
+    const message = "the rest is of no interest here";
+    const build = run(changes, { ...world, [command]: failing(message) }, objects);
+    assert.match(causeOf("ExportFailed", build), new RegExp(`${message}$`));
     return build;
 }
 
@@ -152,6 +187,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         it("hands the password over by standard input only: it is in no argument and not in the log", () => {
             const login = callOf(build, "docker", "login").join(" ");
             assert.equal(login, `--username AWS --password-stdin ${registry}`);
+            assert.equal(build.loginInput, password);
             assert.equal(build.curlConfig, `user = "AWS:${password}"\n`);
             assert.ok(!JSON.stringify([build.output, build.calls, build.exported]).includes(password));
         });
@@ -163,7 +199,6 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
     });
 
     describe("logs in to the registry's own host and region:", () => {
-        const enough = { curl: "exit 22", "docker pull": failing("the rest is of no interest here") };
         const regions = {
             "111122223333.dkr.ecr-fips.us-gov-west-1.amazonaws.com": "us-gov-west-1",
             "111122223333.dkr-ecr.eu-west-1.on.aws": "eu-west-1",
@@ -173,14 +208,14 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         };
         for (const [host, region] of Object.entries(regions)) {
             it(host, () => {
-                const build = run({ IMAGE_URI: `${host}/web/nginx:1.29` }, enough);
+                const build = runUpTo("docker login", { IMAGE_URI: `${host}/web/nginx:1.29` });
                 assert.deepEqual(callOf(build, "aws", "ecr", "get-login-password"), ["--region", region]);
                 assert.equal(callOf(build, "docker", "login").at(-1), host);
             });
         }
         for (const host of [`${registry}.example.org`, `x${registry}`, `${registry}:443`]) {
             it(`not to ${host}, which gets no password`, () => {
-                const build = run({ IMAGE_URI: `${host}/web/nginx:1.29` }, { "docker pull": enough["docker pull"] });
+                const build = runUpTo("docker pull", { IMAGE_URI: `${host}/web/nginx:1.29` });
                 assert.deepEqual([callsOf(build, "aws", "ecr"), callsOf(build, "docker", "login")], [[], []]);
                 assert.equal(build.curlConfig.trim(), "");
             });
@@ -189,16 +224,20 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
 
     describe("pulls", () => {
         const other = `sha256:${"e".repeat(64)}`;
+        const assertUploads = (build: BuildResult, imageDigest: string) => {
+            const [metadata = ""] = callOf(build, "aws", "s3", "cp").slice(-1);
+            assert.ok(metadata.startsWith(`image-digest=${imageDigest},`), metadata);
+        };
 
         it("exactly the digest that ECR has told, without asking the registry", () => {
-            const build = succeed({ IMAGE_DIGEST: other });
+            const build = runUpTo("aws s3 cp", { IMAGE_DIGEST: other });
             assert.deepEqual(pulled(build), [`${registry}/web/nginx@${other}`]);
             assert.deepEqual(callsOf(build, "curl"), []);
-            assert.equal(build.objects[recordKey]?.Metadata["image-digest"], other);
+            assertUploads(build, other);
         });
 
         it("the digest of the URI, which keeps its tag as the archive's name", () => {
-            const build = succeed({ IMAGE_URI: `${variables.IMAGE_URI}@${other}` });
+            const build = runUpTo("docker save", { IMAGE_URI: `${variables.IMAGE_URI}@${other}` });
             assert.deepEqual(pulled(build), [`${registry}/web/nginx@${other}`]);
             assert.equal(callOf(build, "docker", "save").at(-1), variables.IMAGE_URI);
             assert.deepEqual(callsOf(build, "curl"), []);
@@ -212,9 +251,9 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         });
 
         it("the tag where the registry does not tell its digest, and then what Docker has found", () => {
-            const build = succeed({ IMAGE_URI: `${registry}/web/nginx` }, { curl: "exit 22" });
+            const build = runUpTo("aws s3 cp", { IMAGE_URI: `${registry}/web/nginx` }, { curl: "exit 22" });
             assert.deepEqual(pulled(build), [`${registry}/web/nginx:latest`, byDigest]);
-            assert.equal(build.objects[recordKey]?.Metadata["image-digest"], digest);
+            assertUploads(build, digest);
         });
 
         it("the tag first where a pull-through cache has yet to import the digest", () => {
@@ -222,10 +261,10 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             const world = {
                 "docker pull": `case $* in *@*) [[ -f $STATE/imported ]] || { ${absent}; } ;; *) touch "$STATE/imported" ;; esac`,
             };
-            const build = succeed({ IMAGE_DIGEST: other }, world);
+            const build = runUpTo("aws s3 cp", { IMAGE_DIGEST: other }, world);
             const image = `${registry}/web/nginx`;
             assert.deepEqual(pulled(build), [`${image}@${other}`, `${image}:1.29`, `${image}@${other}`]);
-            assert.equal(build.objects[recordKey]?.Metadata["image-digest"], other);
+            assertUploads(build, other);
         });
     });
 
@@ -237,9 +276,11 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         ).split(" ");
         const functions = /^normal\(\) \{[^]*?^\}\nfits\(\) .*$/m.exec(scriptOf(buildspec))?.[0] ?? "";
         const compare = `${functions}
-            declare -A forms; for each in "$@"; do forms[$each]=$(normal "$each"); done
+            declare -A forms answers; for each in "$@"; do forms[$each]=$(normal "$each"); done
             for image in "$@"; do for request in "$@"; do
-                if fits "\${forms[$image]}" "\${forms[$request]}"; then echo "$image for $request"; fi
+                pair="\${forms[$image]} \${forms[$request]}"
+                if [[ -z \${answers[$pair]} ]]; then fits $pair; answers[$pair]=$?; fi
+                if [[ \${answers[$pair]} == 0 ]]; then echo "$image for $request"; fi
             done; done`;
         const { stdout } = spawnSync("bash", ["-c", compare, "", ...images], { encoding: "utf8" });
         const platformOf = (text: string) => parsePlatform(text.toLowerCase()) as Platform;
@@ -255,7 +296,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         const build = succeed({}, { "docker image inspect": inspected("linux", "") });
         const parsed = parseRecord(build.objects[recordKey]?.Body ?? "");
         assert.ok("record" in parsed && parsed.record.images[0]?.platform === null);
-        for (const each of [build, succeed({}, { "docker version": "echo 20.10.24 1.41" })]) {
+        for (const each of [build, runUpTo("docker save", {}, { "docker version": "echo 20.10.24 1.41" })]) {
             assert.deepEqual(callOf(each, "docker", "save"), [variables.IMAGE_URI]);
         }
     });
@@ -279,20 +320,25 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             FORCE: ["", "yes", "true\n", `true; ${program}`],
         };
         for (const [variable, values] of Object.entries(malformed)) {
-            for (const value of values) {
-                const shown = JSON.stringify(value);
-                it(`${variable} ${shown.length > 70 ? `${shown.slice(0, 70)}… (${value.length})` : shown}`, () => {
-                    const build = run({ [variable]: value });
-                    assert.match(causeOf("InvalidInput", build), / is .*: expected .*\.$/s);
-                    assert.deepEqual(build.calls, []);
-                    assert.deepEqual(build.files, ["cause.txt", "export.sh"], "nothing was executed");
-                });
-            }
+            it(`a malformed ${variable}`, () => {
+                const build = run({ [variable]: values.at(-1) });
+                assert.match(causeOf("InvalidInput", build), / is .*: expected .*\.$/s);
+                assert.deepEqual(build.calls, []);
+                assert.deepEqual(build.files, ["cause.txt", "export.sh"], "nothing was executed");
+            });
+
+            it(`${values.length} malformed values of ${variable}`, () => {
+                const causes = runFunction(`${variable}=$value; check_request`, values);
+                const passing = values.filter(
+                    (_, at) => !/^InvalidInput: .* is .*: expected .*\.$/s.test(causes[at] ?? ""),
+                );
+                assert.deepEqual(passing, []);
+            });
         }
     });
 
-    for (const name of [`$(${program}).tar`, `a b;${program} '"\\*`, "--help", "名前", "ü".repeat(506)]) {
-        it(`takes the key images/${name.slice(0, 30)} as it is`, () => {
+    for (const name of [`--help/名前/a b;${program} '"\\*$(${program}).tar`, "ü".repeat(506)]) {
+        it(`takes the key images/${name.slice(0, 40)} as it is`, () => {
             const build = succeed({ ARTIFACT_KEY: `images/${name}` });
             assert.deepEqual(Object.keys(build.objects).sort(), [`images/${name}`, `images/${name}.json`]);
             assert.deepEqual(callsOf(build, program), []);
@@ -300,38 +346,20 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
     }
 
     describe("that fails says why, and leaves nothing in the bucket:", () => {
-        // What 20.10.24 and 28.5.2 say, the latter with both of its image stores: case, command, message.
-        const failures: Record<"ExportFailed" | "AccessDenied" | "ImageNotFound" | "DigestMismatch", string> = {
-            ExportFailed: `
-                a daemon that does not start | timeout | Cannot connect to the Docker daemon
-                a login that breaks off | docker login | Error: Get x: EOF
-                a pull that breaks off | docker pull | unexpected EOF
-                a lost daemon | docker image inspect | Cannot connect to the Docker daemon
-                a full disk | docker save | write /layer.tar: no space left on device
-                an upload that breaks off | aws s3 cp | Connection was closed`,
-            AccessDenied: `
-                a role that may not log in | aws ecr get-login-password | An error occurred (AccessDeniedException)
-                a pull that is denied | docker pull | pull access denied for x: denied: User is not authorized
-                a registry that refuses | docker pull | unexpected status from HEAD request to x: 403 Forbidden
-                an upload that is denied | aws s3 cp | An error occurred (AccessDenied) when calling x`,
-            ImageNotFound: `
-                an absent tag | docker pull | manifest for x not found: manifest unknown: Requested image not found
-                an absent repository | docker pull | repository x not found: name unknown: The repository does not exist
-                an absent reference | docker pull | failed to resolve reference "x": x: not found
-                an absent platform | docker pull | no matching manifest for linux/s390x in the manifest list entries
-                another system | docker pull | image operating system "windows" cannot be used on this platform`,
-            DigestMismatch: `
-                another manifest | docker pull | manifest verification failed for digest ${digest}
-                a manifest of another size | docker pull | commit failed: x failed size validation: 419 != 418
-                another layer | docker pull | commit failed: unexpected commit digest ${digest}, expected x`,
+        const failures: Record<string, [ExportErrorName, command: keyof World, message: string]> = {
+            "a daemon that does not start": ["ExportFailed", "timeout", "Cannot connect to the Docker daemon"],
+            "a role that may not log in": ["AccessDenied", "aws ecr get-login-password", "(AccessDeniedException)"],
+            "a login that breaks off": ["ExportFailed", "docker login", "Error: Get x: EOF"],
+            "a pull that breaks off": ["ExportFailed", "docker pull", "unexpected EOF"],
+            "a lost daemon": ["ExportFailed", "docker image inspect", "Cannot connect to the Docker daemon"],
+            "a full disk": ["ExportFailed", "docker save", "write /layer.tar: no space left on device"],
+            "an upload that is denied": [
+                "AccessDenied",
+                "aws s3 cp",
+                "An error occurred (AccessDenied) when calling x",
+            ],
         };
-        const cases = Object.entries(failures).flatMap(([error, lines]) =>
-            lines
-                .trim()
-                .split("\n")
-                .map((line) => [error, ...line.trim().split(" | ")] as [ExportErrorName, string, string, string]),
-        );
-        for (const [error, what, command, message] of cases) {
+        for (const [what, [error, command, message]] of Object.entries(failures)) {
             it(what, () => {
                 const build = run({}, { [command]: `echo half; ${failing(message)}` });
                 const cause = causeOf(error, build);
@@ -339,6 +367,35 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 assert.deepEqual(build.objects, {});
                 assert.ok(!build.files.includes("image.tar"), "room for the cause where the disk is full");
                 assert.ok(!JSON.stringify([build.output, build.calls, build.exported]).includes(password));
+            });
+        }
+
+        // What 20.10.24 and 28.5.2 say, the latter with both of its image stores.
+        const messages: Partial<Record<ExportErrorName, string[]>> = {
+            ExportFailed: ["unexpected EOF", "upload failed: Connection was closed"],
+            AccessDenied: [
+                "pull access denied for x: denied: User is not authorized",
+                "unexpected status from HEAD request to x: 403 Forbidden",
+            ],
+            ImageNotFound: [
+                "manifest for x not found: manifest unknown: Requested image not found",
+                "repository x not found: name unknown: The repository does not exist",
+                'failed to resolve reference "x": x: not found',
+                "no matching manifest for linux/s390x in the manifest list entries",
+                'image operating system "windows" cannot be used on this platform',
+            ],
+            DigestMismatch: [
+                `manifest verification failed for digest ${digest}`,
+                "commit failed: x failed size validation: 419 != 418",
+                `commit failed: unexpected commit digest ${digest}, expected x`,
+            ],
+        };
+        for (const [error, words] of Object.entries(messages)) {
+            it(`${error}, by the words of the command`, () => {
+                assert.deepEqual(
+                    runFunction('echo "$value" >error.log; fail_as_said "The pull failed"', words),
+                    words.map((each) => `${error}: The pull failed: ${each}`),
+                );
             });
         }
 
@@ -379,7 +436,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         it("where a variable is missing; and not at all where it was killed", () => {
             const rest = Object.entries(variables).filter(([name]) => name !== "IMAGE_URI");
             causeOf("ExportFailed", runBuild(buildspec, Object.fromEntries(rest)));
-            assert.deepEqual(run({}, { "docker tag": "kill -9 $PPID" }).exported, {});
+            assert.deepEqual(run({}, { "docker tag": "kill -9 $$" }).exported, {});
         });
     });
 
@@ -400,25 +457,31 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             assert.deepEqual(build.objects, first);
         });
 
-        const others: Record<string, [Partial<typeof variables>, World?, (() => Objects)?]> = {
+        const others: Record<string, [Partial<typeof variables>, (() => Objects)?]> = {
             "nothing when it is forced to export": [{ FORCE: "true" }],
             "not another tag of the same image": [{ IMAGE_URI: `${registry}/web/nginx:latest` }],
-            "not another platform": [{ PLATFORM: "linux/386" }, { "docker image inspect": inspected("linux", "386") }],
+            "not another platform": [{ PLATFORM: "linux/386" }],
             "not another digest": [{ IMAGE_DIGEST: `sha256:${"e".repeat(64)}` }],
-            "not an archive without a record": [{}, {}, () => ({ [key]: objectAt(key) })],
-            "not a record without an archive": [{}, {}, () => ({ [recordKey]: objectAt(recordKey) })],
-            "not an archive that was put by hand": [{}, {}, () => changed(key, { VersionId: "another" })],
+            "not an archive without a record": [{}, () => ({ [key]: objectAt(key) })],
+            "not a record without an archive": [{}, () => ({ [recordKey]: objectAt(recordKey) })],
+            "not an archive that was put by hand": [{}, () => changed(key, { VersionId: "another" })],
             "not an archive of engine stream": [
-                {},
                 {},
                 () => changed(recordKey, { Metadata: { ...objectAt(recordKey).Metadata, engine: "stream" } }),
             ],
         };
-        for (const [what, [changes, world, objects = () => first]] of Object.entries(others)) {
+        for (const [what, [changes, objects = () => first]] of Object.entries(others)) {
             it(what, () => {
-                const build = succeed(changes, world, objects());
-                assert.notDeepEqual(pulled(build), []);
-                const { Metadata } = build.objects[recordKey] ?? assert.fail("no record");
+                assert.notDeepEqual(pulled(runUpTo("docker pull", changes, {}, objects())), []);
+            });
+        }
+
+        for (const there of [[key, recordKey], [key], [recordKey]]) {
+            it(`not, and replaces ${there.join(" and ")}`, () => {
+                const objects = Object.fromEntries(there.map((name) => [name, objectAt(name)]));
+                const build = succeed({ FORCE: "true" }, {}, objects);
+                const { Metadata, VersionId } = build.objects[recordKey] ?? assert.fail("no record");
+                assert.notEqual(VersionId, objectAt(recordKey).VersionId);
                 assert.equal(Metadata["archive-version-id"], build.objects[key]?.VersionId);
             });
         }
@@ -444,7 +507,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
             const mark = name === key ? "archive" : "record";
             return `[[ -f $STATE/${mark} ]] || { : >"$STATE/${mark}"; printf '%s' ${quoted(JSON.stringify(object))} >"$(object ${quoted(name)})"; };`;
         }
-        const head = `cat "$(object "$(option --key)")" || { echo "An error occurred (404)" >&2; exit 254; }`;
+        const head = `cat "$(object "$(option --key)")" 2>/dev/null || { echo "An error occurred (404)" >&2; exit 254; }`;
         const store = `store "$(option --key)" "$(option --metadata)" "$(option --body)"`;
         const once = (objects: Objects, ...names: string[]) =>
             `[[ ! -f $(object ${quoted(key)}) ]] || { ${names.map((name) => overtake(objects, name)).join(" ")} }; ${head}`;
@@ -452,7 +515,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         it("writes its record over that of an archive that its own has replaced", () => {
             const put = `
                 ${overtake(other, recordKey)}
-                [[ $(option --if-match) == $(jq -r .ETag "$(object "$(option --key)")") ]] || { ${failing("(PreconditionFailed)")}; }
+                [[ $(option --if-match) == $(etag "$(option --key)") ]] || { ${failing("(PreconditionFailed)")}; }
                 ${store}`;
             const { objects } = succeed({}, { "aws s3api put-object": put });
             assert.equal(objects[recordKey]?.Metadata["image-name"], variables.IMAGE_URI);

@@ -1,17 +1,17 @@
 /**
  * Runs the commands of a buildspec with bash, in a folder of their own. The commands that would reach the world
  * (`aws`, `docker`, `curl`) or take long (`sleep`, `timeout`) are stubs that write down their arguments; jq, tar, sha256sum and
- * the like are the real ones.
+ * the like are the real ones. The stubs are functions of the shell: as programs they would take most of the time of a build.
  */
 import * as assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
 import { parse } from "yaml";
 
+import { tarHeader, paddingBytes, trailer } from "../../exporter/archive/tar";
 import { root } from "../../lab/stackFiles";
 import { program } from "./hostileRequests";
 
@@ -49,6 +49,8 @@ export interface BuildResult {
     readonly calls: readonly (readonly string[])[];
     /** The exported variables that are set once the phase has ended. */
     readonly exported: Record<string, string>;
+    /** What `docker login` read from its standard input. */
+    readonly loginInput: string;
     /** The options that curl read from its standard input. */
     readonly curlConfig: string;
     /** The files that the build left in its folder. */
@@ -89,27 +91,30 @@ export function inspected(Os: string, Architecture: string, Variant?: string): s
     return `printf '%s' '${JSON.stringify([image]).replaceAll("'", String.raw`'\''`)}'`;
 }
 
+/** What the stub of `docker save` writes, but for the layers. */
+const saved = Buffer.from(JSON.stringify([{ Config: `blobs/sha256/${configDigest.slice(7)}` }]));
+
 /** A registry with one image, a daemon that pulls it, a bucket that takes it. `$STATE` is a folder of the stubs' own. */
 export const wellBehaved = {
     "aws ecr get-login-password": `echo ${password}`,
-    "docker login": "cat >/dev/null; echo Login Succeeded",
-    curl: String.raw`cat >"$STATE/curl-config"; printf 'HTTP/2 200\r\nDocker-Content-Digest: ${digest}\r\n\r\n'`,
+    "docker login": `printf '%s' "$(</dev/stdin)" >"$STATE/login-input"; echo Login Succeeded`,
+    curl: String.raw`
+        printf '%s\n' "$(</dev/stdin)" >"$STATE/curl-config"
+        printf 'HTTP/2 200\r\nDocker-Content-Digest: ${digest}\r\n\r\n'`,
     "docker version": "echo 28.5.1 1.51",
     "docker info": "",
     "docker pull": `echo Pulling; echo Digest: ${digest}`,
     "docker image inspect": inspected("linux", "amd64"),
     "docker tag": "",
-    "docker save": `
-        printf '[{"Config":"blobs/sha256/${configDigest.slice(7)}","RepoTags":["%s"]}]' "\${@: -1}" >manifest.json
-        tar --create --mtime=@0 manifest.json; rm manifest.json`,
+    "docker save": 'cat "$STATE/saved.tar"',
     "aws s3 cp": `store "\${4#s3://*/}" "$(option --metadata)" "$3"`,
     "aws s3api head-object": String.raw`
         object=$(object "$(option --key)")
         [[ -f $object ]] || { echo "An error occurred (404) when calling the HeadObject operation: Not Found" >&2; exit 254; }
-        cat "$object"`,
+        echo "$(<"$object")"`,
     "aws s3api put-object": String.raw`
         key=$(option --key)
-        there=$(jq -r .ETag "$(object "$key")" 2>/dev/null)
+        there=$(etag "$key")
         if [[ -n $(option --if-none-match) && -n $there || $(option --if-match) != "$there" && -n $(option --if-match) ]]; then
             echo "An error occurred (PreconditionFailed) when calling the PutObject operation" >&2; exit 254
         fi
@@ -118,8 +123,6 @@ export const wellBehaved = {
     sleep: "",
     "node --version": "echo v24.21.0",
     "node exporter.mjs": "echo no exporter >&2; exit 1",
-    // Nothing calls it, unless a value is taken for a command.
-    [program]: "",
     "node --print": `exec ${process.execPath} "\${arguments[@]}"`,
 };
 
@@ -132,13 +135,22 @@ export function runBuild(
 ): BuildResult {
     const folder = mkdtempSync(join(tmpdir(), "build-"));
     const [bin, state, work] = ["bin", "state", "work"].map((name) => join(folder, name)) as [string, string, string];
+    const store = join(state, "s3");
     try {
-        for (const each of [bin, state, work, join(state, "s3")]) mkdirSync(each);
-        for (const object of Object.values(objects)) {
-            const name = createHash("sha256").update(object.Key).digest("hex");
-            writeFileSync(join(state, "s3", name), JSON.stringify(object));
+        for (const each of [bin, state, work, store]) mkdirSync(each);
+        for (const [number, object] of Object.values(objects).entries()) {
+            writeFileSync(join(store, `given-${number}`), JSON.stringify(object));
+            writeFileSync(join(store, `given-${number}.key`), object.Key);
         }
-        writeStubs(bin, { ...wellBehaved, ...world });
+        // Versions that those given, which another build has written, cannot have.
+        writeFileSync(join(state, "number"), String(100 * Object.keys(objects).length));
+        const padding = Buffer.alloc(paddingBytes(saved.length));
+        const tar = [tarHeader("manifest.json", saved.length), saved, padding, trailer];
+        writeFileSync(join(state, "saved.tar"), Buffer.concat(tar));
+        const stubs = join(folder, "stubs.sh");
+        writeFileSync(stubs, stubsOf({ ...wellBehaved, ...world }));
+        // Nothing calls it, unless a value is taken for a command: by whatever program, so that it is one itself.
+        writeFileSync(join(bin, program), `#!/bin/bash\nnote ${program} "$@"`, { mode: 0o755 });
         const phase = buildspec.phases["build"];
         writeFileSync(join(folder, "build.sh"), phase?.commands.join("\n") ?? "");
         writeFileSync(join(folder, "finally.sh"), phase?.finally?.join("\n") ?? "");
@@ -149,6 +161,7 @@ export function runBuild(
                 ...variables,
                 LANG: "C.UTF-8", // as in a build: lengths in bytes and in characters differ
                 STATE: state,
+                BASH_ENV: stubs, // which every bash below reads before it begins
                 PATH: [bin, "/usr/bin", "/bin"].join(delimiter),
                 HOME: folder,
             },
@@ -167,63 +180,92 @@ export function runBuild(
             exported: Object.fromEntries(
                 environment.filter(([name]) => buildspec.env["exported-variables"].includes(name)),
             ),
+            loginInput: textOf(join(state, "login-input")),
             curlConfig: textOf(join(state, "curl-config")),
             files: readdirSync(work).sort(),
-            objects: Object.fromEntries(
-                readdirSync(join(state, "s3")).map((name) => {
-                    const object = JSON.parse(textOf(join(state, "s3", name))) as StoredObject;
-                    return [object.Key, object];
-                }),
-            ),
+            objects: objectsIn(store),
         };
     } finally {
         rmSync(folder, { recursive: true });
     }
 }
 
-/** One executable for each program; it finds the longest command that its arguments begin with. */
-function writeStubs(bin: string, world: Record<string, string>): void {
-    for (const program of new Set(Object.keys(world).map((command) => command.split(" ")[0] ?? ""))) {
-        const cases = Object.entries(world)
-            .filter(([command]) => command.split(" ")[0] === program)
-            .map(([command, script]) => `${JSON.stringify(`${command} `)}*) :; ${script}\n;;`);
-        writeFileSync(
-            join(bin, program),
-            `#!/bin/bash
-            printf -v call '%s\\037' ${program} "$@"
-            printf '%s\\036' "$call" >>"$STATE/calls" # in one write: calls of a pipe come at the same time
-            # The value of an option of the call.
-            option() {
-                local name=$1
-                set -- "\${arguments[@]}"
-                while [[ $# -gt 0 && $1 != "$name" ]]; do shift; done
-                printf '%s' "$2"
-            }
-            # The file of an object: object KEY. Keys may be longer than names of files.
-            object() {
-                local name
-                name=$(printf '%s' "$1" | sha256sum)
-                printf '%s/s3/%s' "$STATE" "\${name%% *}"
-            }
-            # Keeps an object: store KEY METADATA FILE, with the metadata as NAME=VALUE,NAME=VALUE.
-            store() {
-                local number=0
-                [[ ! -f $STATE/number ]] || number=$(<"$STATE/number")
-                echo "$((++number))" >"$STATE/number"
-                jq -n --arg key "$1" --arg version "version-$number" --arg etag "\\"etag-$number\\"" \\
-                    --arg metadata "$2" --argjson size "$(stat --format %s "$3")" --rawfile body <(tr -d '\\000' <"$3") \\
-                    '{Key: $key, VersionId: $version, ETag: $etag, ContentLength: $size, Body: $body,
-                        Metadata: [$metadata | split(",")[] | split("=") | {(.[0]): .[1]}] | add}' \\
-                    >"$(object "$1")"
-            }
+/** The objects of the stub of S3: each has a file that describes it, one with its key, and one with its body unless that is described. */
+function objectsIn(store: string): Record<string, StoredObject> {
+    const files = readdirSync(store).filter((name) => !name.includes("."));
+    return Object.fromEntries(
+        files.map((name) => {
+            const file = join(store, name);
+            const Key = textOf(`${file}.key`);
+            const body = existsSync(`${file}.body`) ? readFileSync(`${file}.body`) : Buffer.alloc(0);
+            const described = JSON.parse(textOf(file)) as StoredObject;
+            return [Key, { Key, Body: body.toString(), ContentLength: body.length, ...described }];
+        }),
+    );
+}
+
+/** Functions in place of programs. One notes its call, and finds the longest command that its arguments begin with. */
+function stubsOf(world: Record<string, string>): string {
+    const programs = [...new Set(Object.keys(world).map((command) => command.split(" ")[0] ?? ""))];
+    const cases = Object.entries(world).map(
+        ([command, script]) => `${JSON.stringify(`${command} `)}*) :; ${script}\n;;`,
+    );
+    return `
+        # Notes a call, in one write: calls of a pipe come at the same time.
+        note() {
+            local call
+            printf -v call '%s\\037' "$@"
+            printf '%s\\036' "$call" >>"$STATE/calls"
+        }
+        # The value of an option of the call.
+        option() {
+            local name=$1
+            set -- "\${arguments[@]}"
+            while [[ $# -gt 0 && $1 != "$name" ]]; do shift; done
+            printf '%s' "$2"
+        }
+        # The file that describes an object, or will: object KEY. Beside it is the key, which may be longer than a name of a file.
+        object() {
+            local file key files=("$STATE"/s3/*.key)
+            for file in "\${files[@]}"; do
+                IFS= read -r -d '' key <"$file"
+                [[ $key != "$1" ]] || { printf '%s' "\${file%.key}"; return; }
+            done
+            file=$STATE/s3/new-\${#files[@]}
+            printf '%s' "$1" >"$file.key"
+            printf '%s' "$file"
+        }
+        # The ETag of an object, or nothing where there is none: etag KEY.
+        etag() {
+            local file
+            file=$(object "$1")
+            [[ ! -f $file || ! $(<"$file") =~ '"ETag":"\\"'([^\\\\]*) ]] || printf '"%s"' "\${BASH_REMATCH[1]}"
+        }
+        # Keeps an object: store KEY METADATA FILE, with the metadata as NAME=VALUE,NAME=VALUE.
+        store() {
+            local number file each pairs metadata=
+            number=$(<"$STATE/number")
+            echo "$((++number))" >"$STATE/number"
+            file=$(object "$1")
+            cp -- "$3" "$file.body"
+            IFS=, read -ra pairs <<<"$2"
+            for each in "\${pairs[@]}"; do metadata+="\${metadata:+,}\\"\${each%%=*}\\":\\"\${each#*=}\\""; done
+            printf '{"VersionId":"version-%d","ETag":"\\\\"etag-%d\\\\"","Metadata":{%s}}' \\
+                "$number" "$number" "$metadata" >"$file"
+        }
+        stub() (
+            set +euo pipefail # of the caller, which does not hold in a program
+            shopt -s nullglob
+            note "$@"
+            program=$1
+            shift
             arguments=("$@")
-            case "${program} $* " in
+            case "$program $* " in
             ${cases.join("\n")}
-            *) echo "no stub for ${program} $*" >&2; exit 127 ;;
-            esac`,
-        );
-        chmodSync(join(bin, program), 0o755);
-    }
+            *) echo "no stub for $program $*" >&2; exit 127 ;;
+            esac
+        )
+        ${programs.map((each) => `${each}() { stub ${each} "$@"; }`).join("\n")}`;
 }
 
 /** Whether a program is on this machine. */
