@@ -36,12 +36,12 @@ describe("get", () => {
         assert.deepEqual(await readFile(file), bytes);
         assert.match(stdout, /^status {4}downloaded and verified$/m);
         assert.match(stdout, /^sha256 {4}[0-9a-f]{64}$/m);
-        assert.equal(stderr, "Downloading 28.2 kB\n");
+        assert.equal(stderr, "Downloading 30.2 kB\n");
     });
 
     it("shows amount, rate and time left on a terminal, in one line that goes away", async () => {
         const { stdout, stderr } = await runWithS3({ s3, isTty: true, tickMs: 700 }, "get", uri, file);
-        assert.match(stderr, /Downloading 28\.2 kB of 28\.2 kB \(100 %\), [\d.]+ kB\/s, 0\.0 s left/);
+        assert.match(stderr, /Downloading 30\.2 kB of 30\.2 kB \(100 %\), [\d.]+ kB\/s, 0\.0 s left/);
         assert.ok(stderr.endsWith("\r\u001b[K\u001b[?7l\u001b[?7h") && !stderr.includes("\n"));
         assert.ok(stdout.includes("\u001b[32m"));
         const plain = await runWithS3({ s3, isTty: true, env: { NO_COLOR: "1" } }, "get", uri, file);

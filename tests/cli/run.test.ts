@@ -36,7 +36,7 @@ describe("run", () => {
         assert.equal(exitCode, 0, stderr);
         assert.match(stdout, /^status {4}exported$/m);
         assert.match(stdout, new RegExp(`^archive {3}${file}$`, "m"));
-        assert.equal(stderr, "Exporting 28.2 kB\n");
+        assert.equal(stderr, "Exporting 30.2 kB\n");
         assert.equal((await runWithS3({ s3 }, "verify", file)).exitCode, 0);
         const again = await runWithS3({ s3 }, "run", image, file);
         assert.match(again.stdout, /^status {4}already exported$/m);

@@ -21,7 +21,7 @@ import { layersOf, recordOf } from "../support/readRecord";
 import { verifyFile, verifyObject } from "./support/verifyExport";
 
 const mebibyte = 1024 ** 2;
-const large = fileLayer("large", randomBytesOf(12 * mebibyte, 1));
+const large = fileLayer("large", randomBytesOf(6 * mebibyte, 1));
 const small = fileLayer("small", Buffer.from("small"));
 
 describe("exportImage", () => {

@@ -12,12 +12,14 @@ describe("verifyArchive, of crafted archives", () => {
         "a record of engine docker": (record) => ({ ...record, engine: { name: "docker", version: "28.0.0" } }),
         "no record": () => undefined,
     };
+    const archives = craftedArchives();
     for (const [what, recordFor] of Object.entries(records)) {
         it(`calls good what engine stream writes, with ${what}`, async () => {
             const bytes = tarOf(goodEntries());
             assert.deepEqual((await verify(bytes, recordFor(recordOf(bytes)))).problems, []);
         });
-        for (const { kind, bytes, record } of craftedArchives()) {
+        for (const { kind, isCostly, bytes, record } of archives) {
+            if (isCostly && what !== "a record of engine stream") continue;
             // A whole archive of another image is a good one where nobody says what it has to be; and these indexes, which engine
             // stream does not write, lead every reader to the one image.
             if (kind === "the other image as a whole" && what === "no record") continue;

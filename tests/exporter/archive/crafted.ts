@@ -13,6 +13,8 @@ interface Entry {
 /** An archive that leads some reader to another image than the one of its record, or that costs too much to read. */
 export interface Crafted {
     readonly kind: string;
+    /** Whether it is the size or the depth that is too much, whatever a record says. */
+    readonly isCostly: boolean;
     readonly bytes: Buffer;
     /** A record that fits the archive in size and hash, and names the good image. */
     readonly record: ExportRecord;
@@ -339,14 +341,18 @@ const costly: Readonly<Record<string, () => Entry[]>> = {
 /** All kinds, made anew. */
 export function craftedArchives(): Crafted[] {
     const kinds = { ...lists, ...documents, ...names, ...headers, ...costly };
-    const made = Object.entries(kinds).map(([kind, make]) => ({ kind, bytes: tarOf(make()) }));
+    const made = Object.entries(kinds).map(([kind, make]) => ({
+        kind,
+        isCostly: kind in costly,
+        bytes: tarOf(make()),
+    }));
     const whole = tarOf(goodEntries());
     const after = Buffer.concat([whole, tarOf([entry("manifest.json", evilList), ...evilBlobs])]);
     const wrapped = [
-        { kind: "an archive after the end", bytes: after },
-        { kind: "the other image as a whole", bytes: tarOf(archiveOf(evil)) },
+        { kind: "an archive after the end", isCostly: false, bytes: after },
+        { kind: "the other image as a whole", isCostly: false, bytes: tarOf(archiveOf(evil)) },
     ];
-    return [...made, ...wrapped].map(({ kind, bytes }) => ({ kind, bytes, record: recordOf(bytes) }));
+    return [...made, ...wrapped].map((archive) => ({ ...archive, record: recordOf(archive.bytes) }));
 }
 
 /** The record of the good image over an archive. */

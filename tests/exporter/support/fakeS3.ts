@@ -285,19 +285,25 @@ function damaged(body: Buffer): Buffer {
     return wrong;
 }
 
-function matches(checksum: string | undefined, body: Buffer): boolean {
+const checksums = new WeakMap<Buffer, string>();
+
+/** The CRC-32 of a body, in base64 as S3 has it; it is computed once. */
+function checksumOf(body: Buffer): string {
     const bytes = Buffer.alloc(4);
-    bytes.writeUInt32BE(crc32(body));
-    return checksum === undefined || checksum === bytes.toString("base64");
+    const checksum = checksums.get(body) ?? (bytes.writeUInt32BE(crc32(body)), bytes.toString("base64"));
+    checksums.set(body, checksum);
+    return checksum;
+}
+
+function matches(checksum: string | undefined, body: Buffer): boolean {
+    return checksum === undefined || checksum === checksumOf(body);
 }
 
 function etagOf(body: Buffer): string {
-    return `"${crc32(body).toString(16)}"`;
+    return `"${checksumOf(body)}"`;
 }
 
 function kept(headers: Record<string, string>, body: Buffer): Record<string, string> {
-    const checksum = Buffer.alloc(4);
-    checksum.writeUInt32BE(crc32(body));
     const metadata = Object.entries(headers).filter(([name]) => /^x-amz-meta-|^content-type$/.test(name));
-    return { ...Object.fromEntries(metadata), "x-amz-checksum-crc32": checksum.toString("base64") };
+    return { ...Object.fromEntries(metadata), "x-amz-checksum-crc32": checksumOf(body) };
 }

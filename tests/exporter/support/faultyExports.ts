@@ -47,13 +47,8 @@ function somewhere(random: Random, fault: Fault): FaultRule {
     return ({ count }) => (count >= first && count < first + length ? fault : undefined);
 }
 
-/** An archive of three parts. */
-function createRepository(): Repository {
-    const repository = emptyRepository("app");
-    const layers = [5.3, 5.3, 0.1].map((size, at) => fileLayer(`f${at}`, randomBytesOf(size * mebibyte, at)));
-    addImage(repository, { layers, tag: "1" });
-    return repository;
-}
+/** Of an archive of three parts. */
+const layers = [5.3, 5.3, 0.1].map((size, at) => fileLayer(`f${at}`, randomBytesOf(size * mebibyte, at)));
 
 async function runWithFaults(seed: number, registry: FakeRegistry, s3: FakeS3): Promise<"done" | ExportError> {
     const random = pseudoRandom(seed);
@@ -124,7 +119,8 @@ async function outcomeOf(seed: number, repository: Repository): Promise<string> 
  * @returns how often each outcome was seen: `done`, `unrecorded`, or the name of an error.
  */
 export async function exportWithFaults(seeds: readonly number[], atATime: number): Promise<Map<string, number>> {
-    const repository = createRepository();
+    const repository = emptyRepository("app");
+    addImage(repository, { layers, tag: "1" });
     const left = [...seeds];
     const outcomes = new Map<string, number>();
     const exportOneByOne = async (): Promise<void> => {

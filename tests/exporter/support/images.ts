@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import type { Descriptor } from "../../../exporter/registry/manifest";
 import { tarHeader, trailer } from "../../../exporter/archive/tar";
@@ -29,11 +29,16 @@ export const mediaTypes = {
 
 export type Family = keyof typeof mediaTypes;
 
+const digests = new WeakMap<Uint8Array, string>();
+
+/** The digest of bytes that stay as they are: it is computed once. */
 export function digestOf(bytes: Uint8Array): string {
-    return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    const digest = digests.get(bytes) ?? `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    digests.set(bytes, digest);
+    return digest;
 }
 
-/** Bytes that look random and are the same in every run (mulberry32). */
+/** Numbers from 0 to 1 that look random and are the same in every run (mulberry32). */
 export function pseudoRandom(seed: number): () => number {
     let state = seed >>> 0;
     return () => {
@@ -44,13 +49,10 @@ export function pseudoRandom(seed: number): () => number {
     };
 }
 
+/** Bytes that look random and are the same in every run. */
 export function randomBytesOf(length: number, seed: number): Buffer {
-    const random = pseudoRandom(seed);
-    const bytes = Buffer.alloc(Math.ceil(length / 4) * 4);
-    for (let at = 0; at < bytes.length; at += 4) {
-        bytes.writeUInt32LE(Math.floor(random() * 2 ** 32), at);
-    }
-    return bytes.subarray(0, length);
+    const cipher = createCipheriv("aes-128-ctr", Buffer.alloc(16, seed), Buffer.alloc(16));
+    return cipher.update(Buffer.alloc(length));
 }
 
 export function emptyRepository(name: string): Repository {
@@ -61,7 +63,7 @@ export function emptyRepository(name: string): Repository {
 export function fileLayer(name: string, content: Buffer): { diffId: string; bytes: Buffer } {
     const padding = Buffer.alloc((512 - (content.length % 512)) % 512);
     const tar = Buffer.concat([tarHeader(name, content.length), content, padding, trailer]);
-    return { diffId: digestOf(tar), bytes: gzipSync(tar, { level: 1 }) };
+    return { diffId: digestOf(tar), bytes: gzipSync(tar, { level: 0 }) };
 }
 
 export function addBlob(repository: Repository, bytes: Buffer, mediaType: string): Descriptor {

@@ -1,0 +1,3 @@
+import { describeDamage } from "./damage";
+
+describeDamage(4000, 1);
