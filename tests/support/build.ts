@@ -198,7 +198,7 @@ function objectsIn(store: string): Record<string, StoredObject> {
             const file = join(store, name);
             const Key = textOf(`${file}.key`);
             const body = existsSync(`${file}.body`) ? readFileSync(`${file}.body`) : Buffer.alloc(0);
-            const described = JSON.parse(textOf(file)) as StoredObject;
+            const described = JSON.parse(textOf(file)) as Omit<StoredObject, "Key" | "ContentLength">;
             return [Key, { Key, Body: body.toString(), ContentLength: body.length, ...described }];
         }),
     );
