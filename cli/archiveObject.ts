@@ -14,8 +14,10 @@ import { findOutputs, type StackOptions } from "./stack";
 export interface ObjectPlace {
     readonly bucket: string;
     readonly key: string;
-    /** Undefined where the environment's region is meant. */
+    /** By default the environment's. */
     readonly region?: string | undefined;
+    /** By default the newest. */
+    readonly versionId?: string | null;
 }
 
 /** One version of an object: another one is never taken for it. */
@@ -72,21 +74,15 @@ export async function findNewest(context: Context, place: ObjectPlace) {
 
 async function fetchRecord(context: Context, archive: ObjectPlace): Promise<ExportRecord | undefined> {
     const place = { ...archive, key: recordKey(archive.key) };
-    const text = await ask(place, context, async (s3) => {
-        const { Body } = await s3.getObject({ Bucket: place.bucket, Key: place.key });
+    const text = await ask(place, context, async (s3, asked) => {
+        const { Body } = await s3.getObject(asked);
         return Body?.transformToString();
     });
     return text === undefined ? undefined : readRecord(text, uriOf(place));
 }
 
-/** @param versionId By default the newest version. */
-async function headObject(
-    context: Context,
-    place: ObjectPlace,
-    versionId?: string,
-): Promise<ObjectVersion | undefined> {
-    return ask(place, context, async (s3) => {
-        const asked = { Bucket: place.bucket, Key: place.key, VersionId: versionId };
+async function headObject(context: Context, place: ObjectPlace): Promise<ObjectVersion | undefined> {
+    return ask(place, context, async (s3, asked) => {
         const { VersionId = null, ETag = "", ContentLength = 0 } = await s3.headObject(asked);
         // What was there before the bucket had versions is its version "null".
         return { ...place, versionId: VersionId === "null" ? null : VersionId, eTag: ETag, sizeBytes: ContentLength };
@@ -121,7 +117,7 @@ export async function findArchive(given: string, options: StackOptions, context:
     }
     const { versionId, sizeBytes } = record.archive;
     const isReplaced = versionId !== newest.versionId;
-    const object = isReplaced && versionId !== null ? await headObject(context, place, versionId) : newest;
+    const object = isReplaced && versionId !== null ? await headObject(context, { ...place, versionId }) : newest;
     const described = `version ${String(versionId)}`;
     if (object?.sizeBytes !== sizeBytes) {
         throw new Failure(`${uriOf(place)} is not what its record describes: ${described} of ${sizeBytes} bytes.`, {
@@ -177,15 +173,9 @@ export async function* readInOrder(
 async function readPart(context: Context, object: ObjectVersion, offset: number, length: number): Promise<Buffer> {
     const part = Buffer.allocUnsafe(length);
     let filled = 0;
-    const isRead = await ask(object, context, async (s3) => {
-        const asked = {
-            Bucket: object.bucket,
-            Key: object.key,
-            VersionId: object.versionId ?? undefined,
-            IfMatch: object.eTag,
-            Range: `bytes=${offset + filled}-${offset + length - 1}`,
-        };
-        const { Body } = await s3.getObject(asked, { abortSignal: context.signal });
+    const isRead = await ask(object, context, async (s3, asked) => {
+        const range = { IfMatch: object.eTag, Range: `bytes=${offset + filled}-${offset + length - 1}` };
+        const { Body } = await s3.getObject({ ...asked, ...range }, { abortSignal: context.signal });
         for await (const chunk of Body as AsyncIterable<Uint8Array>) {
             part.set(chunk.subarray(0, length - filled), filled);
             filled += Math.min(chunk.length, length - filled);
@@ -198,17 +188,26 @@ async function readPart(context: Context, object: ObjectVersion, offset: number,
     return part;
 }
 
+/** What is asked of S3, in its words. */
+export function asS3Names({ bucket, key, versionId }: ObjectPlace) {
+    return { Bucket: bucket, Key: key, VersionId: versionId ?? undefined };
+}
+
 /**
  * Calls S3 about an object.
  *
  * @returns undefined where there is no such object
  */
-async function ask<T>(place: ObjectPlace, context: Context, action: (s3: S3) => Promise<T>): Promise<T | undefined> {
+async function ask<T>(
+    place: ObjectPlace,
+    context: Context,
+    action: (s3: S3, asked: ReturnType<typeof asS3Names>) => Promise<T>,
+): Promise<T | undefined> {
     const { bucket, key, region } = place;
     const partition = partitionOf(region ?? context.env["AWS_REGION"] ?? "") ?? "aws";
     const arn = `arn:${partition}:s3:::${bucket}/${key}`;
     const unlessMissing = async (s3: S3) =>
-        action(s3).catch(async (error: unknown) => {
+        action(s3, asS3Names(place)).catch(async (error: unknown) => {
             const isGone = statusOf(error) === 404 && codeOf(error) !== "NoSuchBucket";
             if (isGone || (isDenied(error) && (await isMissing(s3, place)))) return undefined;
             throw error;

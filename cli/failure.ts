@@ -79,6 +79,10 @@ const remedies: readonly (readonly [codes: RegExp, next: string])[] = [
     [/^EISDIR$/, "There is a folder of this name: name another file."],
 ];
 
+// The remedies of contract/errors.ts are for the pipeline; for the exporter on this machine there is none but this one.
+const logIn =
+    "Log in (docker login HOST, or AWS credentials that may pull from this repository), then repeat the command.";
+
 /** Whether AWS said that the credentials are no longer valid. */
 export function isExpired(error: unknown): boolean {
     return expired.test(codeOf(error));
@@ -120,25 +124,16 @@ export function codeOf(error: unknown): string {
  */
 export function asFailure(error: unknown, arn?: string): Failure {
     if (error instanceof Failure) return error;
-    if (error instanceof ExportError) return ofExporter(error);
+    if (error instanceof ExportError) {
+        const exitCode = error.name === "InvalidInput" ? exitCodes.usage : exitCodes.failed;
+        const next = error.name === "AccessDenied" ? logIn : undefined;
+        return new Failure(error.message, { code: error.name, exitCode, next, cause: error });
+    }
     const code = codeOf(error);
     const said = code === "" ? messageOf(error) : messageOf(error).replace(`${code}: `, "");
     const message = said === "UnknownError" ? `AWS answered with status ${statusOf(error)}.` : said;
     const [, next] = remedies.find(([codes]) => codes.test(code)) ?? [];
     return new Failure(message, { code, arn, next, cause: error });
-}
-
-/** The remedies of contract/errors.ts are for the pipeline; on this machine there is none but the login. */
-function ofExporter(error: ExportError): Failure {
-    return new Failure(error.message, {
-        code: error.name,
-        exitCode: error.name === "InvalidInput" ? exitCodes.usage : exitCodes.failed,
-        next:
-            error.name === "AccessDenied"
-                ? "Log in (docker login HOST, or AWS credentials that may pull from this repository), then repeat the command."
-                : undefined,
-        cause: error,
-    });
 }
 
 /**
@@ -154,10 +149,8 @@ export function explainProgram(commandLine: string, missing: string, failed: str
         }
         const { stderr, code } = cause as ExecFileException;
         if (stderr === undefined || typeof code === "string") throw cause; // it was not even started
-        throw new Failure(`\`${commandLine}\` failed: ${stderr.trim().replace(/^error: /, "")}`, {
-            next: failed,
-            cause,
-        });
+        const said = stderr.trim().replace(/^error: /, "");
+        throw new Failure(`\`${commandLine}\` failed: ${said}`, { next: failed, cause });
     };
 }
 

@@ -35,14 +35,9 @@ export function executionValue(execution: Execution): object {
  * @param stage What it is doing, while it runs.
  * @returns the exit code
  */
-export function printExecution(
-    context: Context,
-    execution: Execution,
-    isJson: boolean | undefined,
-    stage = "",
-): number {
+export function printExecution(context: Context, execution: Execution, isJson = false, stage = ""): number {
     const { status = "RUNNING", error, cause } = execution;
-    if (isJson === true) {
+    if (isJson) {
         writeJson(context.stdout, executionValue(execution));
         return exitCodeOf(execution);
     }

@@ -1,14 +1,11 @@
 /** Which stack a command is about, and which of its executions: from options, the environment, or Pulumi. */
 import { messageOf } from "../contract/errors";
 import { readStackOutputs, type StackOutputs } from "../contract/outputs";
-import type { Context } from "./context";
+import type { Context, Values } from "./context";
 import { explainProgram, Failure, usageFailure } from "./failure";
 
 /** Options of every command that is about a stack. */
-export interface StackOptions {
-    readonly stack?: string | undefined;
-    readonly stateMachine?: string | undefined;
-}
+export type StackOptions = Values<"stack" | "stateMachine">;
 
 /** Variable that says the same as `--state-machine`; an option goes before it. */
 export const stateMachineVariable = "IMAGE_EXPORT_STATE_MACHINE_ARN";

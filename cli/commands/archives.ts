@@ -5,7 +5,7 @@ import { GetObjectCommand, S3 } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import { recordKey } from "../../contract/keys";
-import { findArchive, type RecordedArchive, uriOf } from "../archiveObject";
+import { asS3Names, findArchive, type RecordedArchive, uriOf } from "../archiveObject";
 import type { Context, Flags } from "../context";
 import { download, hashOf } from "../download";
 import { explainProgram, Failure, printNote } from "../failure";
@@ -95,13 +95,10 @@ interface UrlOptions extends StackOptions, Flags<"json"> {
 export async function url(given: string, options: UrlOptions, context: Context): Promise<void> {
     const { stdout, stderr, now } = context;
     const { object, record } = await findArchive(given, options, context);
-    const { bucket, key, versionId, region } = object;
-    const client = context.client(S3, region);
+    const client = context.client(S3, object.region);
     const request = new GetObjectCommand({
-        Bucket: bucket,
-        Key: key,
-        VersionId: versionId ?? undefined,
-        ResponseContentDisposition: `attachment; filename="${path.posix.basename(key).replace(/[^\w.+-]/g, "_")}"`,
+        ...asS3Names(object),
+        ResponseContentDisposition: `attachment; filename="${path.posix.basename(object.key).replace(/[^\w.+-]/g, "_")}"`,
     });
     const askedMs = now() + options.expires;
     const link = await getSignedUrl(client, request, { expiresIn: Math.floor(options.expires / 1000) });

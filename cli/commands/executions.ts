@@ -5,7 +5,7 @@ import { type ExecutionListItem, type ExecutionStatus, paginateListExecutions, S
 import { createLimit } from "../../exporter/network/pool";
 import { call } from "../aws";
 import { buildFollower } from "../build";
-import { type Context, exitCodes, type Flags } from "../context";
+import { type Context, exitCodes, type Flags, type Values } from "../context";
 import { isDenied } from "../failure";
 import { describeExecution, type Execution, followExecution, startExecution, stopExecution } from "../follow";
 import { executionValue, imageOf, printExecution } from "../result";
@@ -18,14 +18,11 @@ const failures: readonly ExecutionStatus[] = ["FAILED", "TIMED_OUT", "ABORTED"];
 // Each row needs a call of its own for its image. An account may make 15 a second.
 const describe = createLimit(4);
 
-interface StartOptions extends StackOptions, Flags<"force" | "json" | "logs" | "wait"> {
-    readonly image?: string | undefined;
-    readonly key?: string | undefined;
-    readonly platform?: string | undefined;
-}
-
 /** `image-export start` */
-export async function start(options: StartOptions, context: Context): Promise<number> {
+export async function start(
+    options: StackOptions & Flags<"force" | "json" | "logs" | "wait"> & Values<"image" | "key" | "platform">,
+    context: Context,
+): Promise<number> {
     const { image, key, platform, force, json, logs = false } = options;
     const { stateMachineArn } = await findStack(options, context);
     const request = { imageUri: image, artifactKey: key, platform, force };
