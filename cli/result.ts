@@ -1,6 +1,6 @@
 /** What an execution came to, for people, for programs, and for shell scripts. */
 import { exportErrors } from "../contract/errors";
-import type { ExportResult } from "../contract/result";
+import type { ExportResult } from "../contract/request";
 import { type Context, exitCodes } from "./context";
 import { printNext } from "./failure";
 import type { Execution } from "./follow";

@@ -1,5 +1,3 @@
-/** The two ways to make an archive. */
-
 /** Names of the engines. */
 export const engineNames = ["docker", "stream"] as const;
 

@@ -1,4 +1,5 @@
-/** A request to export one image: the input of the export state machine, and what a build is told of it. */
+/** A request to export one image: the input of the export state machine, its output, and what a build is told of it. */
+import type { EngineName } from "./engine";
 import { defaultPlatform } from "./platform";
 
 /** The fields of a request; docs/requests.md says what each may be. What is left out is the stack's, or {@link requestDefaults}. */
@@ -33,3 +34,18 @@ export type RequestVariable = (typeof requestVariables)[number];
 
 /** The variable that a failed build tells its cause by; its error is told by its exit status (errors.ts). */
 export const causeVariable = "EXPORT_CAUSE";
+
+/** Output of a successful execution; docs/requests.md says what each field is. */
+export interface ExportResult {
+    readonly imageUri: string;
+    readonly imageDigest: string;
+    readonly platform: string;
+    readonly artifactBucket: string;
+    readonly artifactKey: string;
+    readonly artifactVersionId: string;
+    readonly sizeBytes: number;
+    readonly sha256: string;
+    readonly skipped: boolean;
+    readonly engine: EngineName;
+    readonly buildId: string | null;
+}

@@ -3,8 +3,7 @@ import { type ImageReference, isDigest, parseReference } from "../contract/image
 import { defaultPlatform, parsePlatform, platformText } from "../contract/platform";
 import type { Progress } from "../contract/progress";
 import { archiveLayout, type ExportRecord, schemaVersion } from "../contract/record";
-import type { RequestVariable } from "../contract/request";
-import type { ExportResult } from "../contract/result";
+import type { ExportResult, RequestVariable } from "../contract/request";
 import { planParts } from "./archive/parts";
 import { planArchive, recordedImages } from "./archive/plan";
 import { type Destination, parseLocation } from "./destination/destination";

@@ -31,7 +31,6 @@ import {
     startExport,
     type State,
     type StateMachineDefinition,
-    type States,
     task,
     unknownField,
 } from "./language";
@@ -203,7 +202,7 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
  * One image: an execution of the export state machine, whose output or error becomes that of the child execution. No two states of
  * a machine may share a name, wherever they are, so each Map gives its own a suffix.
  */
-function exportOne({ at }: BatchDefinitionArgs, suffix: string): States {
+function exportOne({ at }: BatchDefinitionArgs, suffix: string): Pick<StateMachineDefinition, "StartAt" | "States"> {
     const named = (name: string): string => `${name}${suffix}`;
     return {
         StartAt: named("Read row"),

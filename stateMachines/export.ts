@@ -478,7 +478,7 @@ function whyItFailed({ timeoutMinutes, queuedTimeoutMinutes }: ExportDefinitionA
     )`;
 }
 
-/** The result (contract/result.ts), as S3 shows it. */
+/** The result (contract/request.ts), as S3 shows it. */
 function report({ engine }: ExportDefinitionArgs): State {
     return {
         Type: "Succeed",

@@ -13,13 +13,9 @@
 import { foreignFieldPrefix } from "../contract/request";
 
 /** A state machine's definition; values may still be Outputs. Serialize it with `pulumi.jsonStringify`. */
-export interface StateMachineDefinition extends States {
+export interface StateMachineDefinition {
     readonly Comment: string;
     readonly QueryLanguage: "JSONata";
-}
-
-/** States, and where they begin. */
-export interface States {
     readonly StartAt: string;
     readonly States: Readonly<Record<string, State>>;
 }

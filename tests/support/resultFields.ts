@@ -1,4 +1,4 @@
-import type { ExportResult } from "../../contract/result";
+import type { ExportResult } from "../../contract/request";
 
 /** The names of a result's fields. */
 export const resultFields = [
