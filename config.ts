@@ -389,12 +389,6 @@ export function loadConfig(): StackConfig {
     return parseConfig(Object.fromEntries(values) as Record<string, unknown>, region, of);
 }
 
-/** What a configuration belongs to. */
-interface Identity {
-    readonly project: string;
-    readonly stack: string;
-}
-
 /**
  * Checks and completes a configuration.
  *
@@ -419,7 +413,7 @@ export function parseConfig(values: Readonly<Record<string, unknown>>, region: u
     const partition = typeof region === "string" ? partitionOf(region) : undefined;
     const place = partition && { partition, region: region as string };
     const { imageUri, repositoryArns: own, crossAccountRepositoryArns: foreign } = sound;
-    const named = imageUri?.repository && own && foreign && namedBy(imageUri.repository, own, foreign);
+    const named = imageUri?.repository && own && foreign && namedBy(imageUri.repository, own, foreign, place?.region);
     const isGiven = (path: string): boolean => valueAt(given, path) !== undefined;
     for (const fault of combinations.flatMap((check) => [...check({ ...sound, ...place, named, isGiven })])) {
         const [path = "", ...expected] = fault.split(": ");
@@ -437,13 +431,15 @@ export function parseConfig(values: Readonly<Record<string, unknown>>, region: u
 /** Where the stack is. */
 type Place = Omit<AwsLocation, "accountId">;
 
+/** What a configuration belongs to. */
+type Identity = Readonly<Record<"project" | "stack", string>>;
+
 type Context = Place & Identity & Pick<Judged, "isGiven"> & { readonly named: Named };
 
 function complete(values: Values, { region, partition, named, isGiven, project, stack }: Context) {
     const { compute, notifications, pullThroughCache, tags, triggers } = values;
     const { onPush, schedule } = triggers ?? {};
     const lambda = compute.type === "lambda";
-    const near = named.own.filter((repository) => repository.region === region).map(({ name }) => name);
     return {
         ...values,
         /** AWS region of everything in the stack (`aws:region`), and the region's partition. */
@@ -452,7 +448,7 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
         /** Every repository that may be exported, once each, and none that a pattern among them covers: that of `imageUri` first. */
         repositories: named.all,
         /** Those of the repositories that a rule of `pullThroughCache` fills. */
-        cachedRepositories: pullThroughCache.flatMap(({ prefix }) => repositoriesBelow(prefix, region, named.own)),
+        cachedRepositories: pullThroughCache.flatMap(({ prefix }) => repositoriesBelow(prefix, named.near)),
         compute: {
             ...compute,
             image: compute.image ?? defaultImages[lambda ? "lambda" : values.engine],
@@ -466,7 +462,7 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
         triggers: (onPush ?? schedule) && {
             onPush: onPush && {
                 tags: onPush.tags,
-                repositories: withoutCovered(onPush.repositories ?? near, (name) => name),
+                repositories: withoutCovered(onPush.repositories ?? named.near.map(nameOf), (name) => name),
             },
             schedule,
         },
@@ -478,18 +474,19 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
 type Repositories = readonly EcrRepository[];
 type Named = ReturnType<typeof namedBy>;
 
-/** The repositories that a configuration names, as briefly as it can be said: all, and those of the stack's own account. */
-function namedBy(image: EcrRepository, listed: Repositories, foreign: Repositories) {
+/** The repositories that a configuration names, as briefly as it can be said: all, and those of the stack's own registry. */
+function namedBy(image: EcrRepository, listed: Repositories, foreign: Repositories, region: string | undefined) {
     const all = withoutCovered([image, ...listed, ...foreign], repositoryArn);
-    const own = all.filter(({ accountId }) => !foreign.some((other) => other.accountId === accountId));
-    return { all, own };
+    const isForeign = ({ accountId }: EcrRepository) => foreign.some((other) => other.accountId === accountId);
+    return { all, near: all.filter((each) => each.region === region && !isForeign(each)) };
 }
 
+const nameOf = ({ name }: EcrRepository): string => name;
+
 /** The repositories that a pull-through cache rule fills: those below its prefix, in the registry that has the rule. */
-function repositoriesBelow(prefix: string, region: string, own: Repositories): Repositories {
+function repositoriesBelow(prefix: string, near: Repositories): Repositories {
     const filled = `${prefix}/*`;
-    return own.flatMap((each) => {
-        if (each.region !== region) return [];
+    return near.flatMap((each) => {
         if (covers(filled, each.name)) return [each];
         return covers(each.name, filled) ? [{ ...each, name: filled }] : [];
     });
@@ -683,7 +680,7 @@ function* faultsOfCacheRules(judged: Judged): Generator<string> {
         if (rules.findIndex((rule) => rule.prefix === prefix) < index) {
             yield `${path}.prefix: ECR has one rule for a prefix; leave this one out`;
         }
-        if (named && repositoriesBelow(prefix, region, named.own).length === 0) {
+        if (named && repositoriesBelow(prefix, named.near).length === 0) {
             yield `${path}.prefix: expected a repository of ${region} below it in imageUri or repositoryArns, for instance ${prefix}/library/nginx: builds pull only from those that are named`;
         }
         // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-secret.html
@@ -698,7 +695,7 @@ function* faultsOfCacheRules(judged: Judged): Generator<string> {
         }
     }
     // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
-    const cached = named && rules.flatMap(({ prefix }) => repositoriesBelow(prefix, region, named.own));
+    const cached = named && rules.flatMap(({ prefix }) => repositoriesBelow(prefix, named.near));
     const { repository, uri = "" } = imageUri ?? {};
     const isCached = repository && cached?.some((each) => covers(repositoryArn(each), repositoryArn(repository)));
     if (isCached && parseEcrHost(uri.slice(0, uri.indexOf("/")))?.fips) {
@@ -730,12 +727,12 @@ function* faultsOfStorage(judged: Judged): Generator<string> {
 
 function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: Judged): Generator<string> {
     // ECR reports pushes in the account and the region of the registry only.
-    const near = named?.own.filter((repository) => repository.region === region).map(({ name }) => name);
+    const near = named?.near.map(nameOf);
     if (triggers?.onPush && region !== undefined && near?.length === 0) {
         yield `triggers.onPush: expected a repository of this account in ${region} to be exported: ECR reports no other pushes here`;
     }
     for (const [index, name] of (triggers?.onPush?.repositories ?? []).entries()) {
-        if (near && near.length > 0 && !near.some((listed) => covers(listed, name))) {
+        if (near?.length && !near.some((listed) => covers(listed, name))) {
             yield `triggers.onPush.repositories[${index}]: expected a repository of this account and region that may be exported: ${near.join(", ")}`;
         }
     }
