@@ -30,7 +30,7 @@ const storage = new ArtifactStorage(`${namePrefix}storage`, { ...config, at, nam
 const { bucketName: artifactBucket, bucketArn: artifactBucketArn, encryptionKeyArn } = storage;
 
 if (config.pullThroughCache.length > 0) {
-    new PullThroughCache(`${namePrefix}cache`, { rules: config.pullThroughCache });
+    new PullThroughCache(`${namePrefix}cache`, config);
 }
 
 const surroundings = { ...config, at, artifactBucket, artifactBucketArn, encryptionKeyArn };
@@ -85,11 +85,10 @@ const monitoring = new Monitoring(`${namePrefix}monitoring`, {
 const triggers =
     config.triggers &&
     new Triggers(`${namePrefix}triggers`, {
-        at,
+        ...surroundings,
         ...config.triggers,
         exportMachineArn: orchestration.stateMachine.arn,
         topicArn: monitoring.topicArn,
-        encryptionKeyArn,
     });
 
 /** The outputs: contract/outputs.ts has their types. One that a stack does not have is left out. */

@@ -10,15 +10,10 @@ export interface Alarm extends Pick<
     readonly description: pulumi.Input<string>;
     /** Heading in docs/operations.md that says the rest. */
     readonly section: string;
-    /**
-     * The least value that raises the alarm, in the metric's unit.
-     *
-     * @default 1
-     */
-    readonly atLeast?: number;
+    /** The least value that raises the alarm, in the metric's unit. @default 1 */
+    readonly threshold?: number;
 }
 
-/** Arguments of {@link Alarms}. */
 export interface AlarmsArgs {
     /** The alarms by the last part of their names. */
     readonly alarms: Readonly<Record<string, Alarm>>;
@@ -38,14 +33,14 @@ export interface AlarmsArgs {
 export class Alarms extends pulumi.ComponentResource {
     public constructor(name: string, args: AlarmsArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:Alarms", name, args, opts);
-        for (const [suffix, { description, section, atLeast = 1, ...metric }] of Object.entries(args.alarms)) {
+        for (const [suffix, { description, section, threshold = 1, ...metric }] of Object.entries(args.alarms)) {
             new aws.cloudwatch.MetricAlarm(
                 `${name}-${suffix}`,
                 {
                     ...metric,
                     alarmDescription: pulumi.interpolate`${description} See "${section}" in docs/operations.md.`,
                     comparisonOperator: "GreaterThanOrEqualToThreshold",
-                    threshold: atLeast,
+                    threshold,
                     evaluationPeriods: 1,
                     period: 300,
                     // Of what does not happen there are no values.

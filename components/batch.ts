@@ -7,7 +7,6 @@ import { startBatch } from "../policies/callers";
 import { type PolicyArgs, policyOf, statementsOf } from "../policies/document";
 import { LoggedStateMachine, type MachineNames } from "./stateMachine";
 
-/** Arguments of {@link BatchOrchestration}. */
 export interface BatchOrchestrationArgs extends Pick<PolicyArgs, BatchRoleArgs>, BatchDefinitionArgs {}
 
 /**

@@ -2,23 +2,17 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { dashboardUrl } from "../contract/aws";
-import type { StackLocation } from "../policies/document";
+import type { ExportDefinitionArgs } from "../stateMachines/export";
 import type { MachineNames } from "./stateMachine";
 
-/** Arguments of {@link Dashboard}. */
-export interface DashboardArgs {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
+export interface DashboardArgs extends Pick<
+    ExportDefinitionArgs,
+    "at" | "projectName" | "timeoutMinutes" | "artifactBucket"
+> {
     /** The state machine that exports one image. */
     readonly exportMachine: MachineNames;
     /** The state machine that exports batches. */
     readonly batchMachine: MachineNames;
-    /** Name of the CodeBuild project. */
-    readonly projectName: pulumi.Input<string>;
-    /** Minutes that a build may run. */
-    readonly timeoutMinutes: number;
-    /** Name of the bucket of the archives. */
-    readonly artifactBucket: pulumi.Input<string>;
 }
 
 /**

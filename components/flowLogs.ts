@@ -6,7 +6,6 @@ import { flowLogRole } from "../policies/network";
 import { trust } from "../policies/trust";
 import { createLogGroup, createRole, type StackContext } from "./stackDefaults";
 
-/** Arguments of {@link FlowLogs}. */
 export interface FlowLogsArgs extends StackContext {
     /** Id of the VPC. */
     readonly vpcId: pulumi.Input<string>;

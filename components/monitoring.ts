@@ -15,20 +15,14 @@ import { LoggedStateMachine, type MachineNames } from "./stateMachine";
 
 type Notifications = NonNullable<StackConfig["notifications"]>;
 
-/** Arguments of {@link Monitoring}. */
 export interface MonitoringArgs
     extends
         StackContext,
-        Pick<PolicyArgs, "namePrefix">,
         DashboardArgs,
-        Omit<NotifierDefinitionArgs, "topicArn" | "buildsUrl"> {
-    /**
-     * Who is notified, and of what.
-     *
-     * @default nobody: a dashboard only, without topic and alarms
-     */
-    readonly notifications?: Notifications | undefined;
-}
+        Pick<PolicyArgs, "namePrefix">,
+        // Nobody is notified without: a dashboard only, without topic and alarms.
+        Pick<StackConfig, "notifications">,
+        Omit<NotifierDefinitionArgs, "topicArn" | "buildsUrl"> {}
 
 /** The part of its timeout that a build may take before an alarm is raised. */
 const closeToTimeout = 0.8;
@@ -108,7 +102,7 @@ function createTopic({ name, args, opts }: Scope<MonitoringArgs>): aws.sns.Topic
             displayName: "Image export",
             // Alarms cannot publish to a topic that AWS's own key encrypts:
             // docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-            ...(args.encryptionKeyArn === undefined ? {} : { kmsMasterKeyId: args.encryptionKeyArn }),
+            kmsMasterKeyId: args.encryptionKeyArn,
         },
         opts,
     );
@@ -234,7 +228,7 @@ function createAlarms(
             ...ofBuilds,
             metricName: "Duration",
             statistic: "Maximum",
-            atLeast: timeoutMinutes * 60 * closeToTimeout,
+            threshold: timeoutMinutes * 60 * closeToTimeout,
             description: pulumi.interpolate`A build of the project ${projectName} took more than ${closeToTimeout * 100} % of its ${timeoutMinutes} minutes. A larger image will time out: raise compute.timeoutMinutes or take a larger compute.type; Lambda compute has no more than its 15 minutes.`,
             section: "When builds come close to their timeout",
         },

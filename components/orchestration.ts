@@ -10,7 +10,6 @@ import { stateMachineRole } from "../policies/stateMachineRole";
 import { buildsPage } from "./buildRunner";
 import { LoggedStateMachine, type MachineNames } from "./stateMachine";
 
-/** Arguments of {@link ExportOrchestration}. */
 export interface ExportOrchestrationArgs
     extends
         Omit<ExportDefinitionArgs, "buildsUrl">,

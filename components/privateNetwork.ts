@@ -7,7 +7,6 @@ import type { BuildNetwork, PolicyArgs } from "../policies/document";
 import { FlowLogs } from "./flowLogs";
 import { closeDefaultGroup, createS3Endpoint, https } from "./isolatedNetwork";
 
-/** Arguments of {@link PrivateNetwork}. */
 export interface PrivateNetworkArgs extends Pick<PolicyArgs, S3EndpointArgs | "encryptionKeyArn"> {
     /** Tags of what the VPC is made of: its resources are registered by another process, where no tags are added. */
     readonly tags: Readonly<Record<string, string>>;

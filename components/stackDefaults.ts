@@ -46,9 +46,6 @@ export function createLogGroup(
     return new aws.cloudwatch.LogGroup(name, { namePrefix, retentionInDays: 90, kmsKeyId: keyArn }, opts);
 }
 
-/** Tags that a resource of a type may have, where that is not AWS's usual 50: docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html */
-const tagCounts: Readonly<Record<string, number>> = { "aws:s3/bucketObjectv2:BucketObjectv2": tagLimits.perObject };
-
 /**
  * Applies to every resource of the stack that is registered from now on, those of components included. The children of a
  * remote component are registered elsewhere: it takes its tags as an argument.
@@ -61,9 +58,11 @@ export function applyToEveryResource(config: Pick<StackConfig, "tags" | "permiss
             componentNames.set(resource, name);
             return undefined;
         }
-        // The name comes first: where a resource takes few tags, the last ones are left out.
+        // The name comes first: an object takes few tags (docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html), and the
+        // last ones are left out.
         const component = (opts.parent && componentNames.get(opts.parent)) ?? name;
-        const all = Object.entries({ component, ...tags }).slice(0, tagCounts[type]);
+        const most = type === "aws:s3/bucketObjectv2:BucketObjectv2" ? tagLimits.perObject : tagLimits.perResource;
+        const all = Object.entries({ component, ...tags }).slice(0, most);
         return {
             props: {
                 ...(props as Record<string, unknown>),

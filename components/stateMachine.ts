@@ -17,7 +17,6 @@ export interface MachineNames {
     readonly logGroupName: pulumi.Input<string>;
 }
 
-/** Arguments of {@link LoggedStateMachine}. */
 export interface LoggedStateMachineArgs extends StackContext {
     /** What the state machine does, as the role's description says it: "exports container images". */
     readonly purpose: string;

@@ -1,13 +1,12 @@
-/** The role of the state machine that exports batches. */
+/** The role of the state machine that exports batches, beside what every state machine's has. */
 import { manifestPrefix, resultPrefix } from "../contract/keys";
 import { allow, arnIn, joined, type PolicyTable } from "./document";
 import { writeEncrypted } from "./key";
 import { executionsOf } from "./stateMachineRole";
 
-/** What {@link batchRole} is about, and the component that has it. */
+/** What {@link batchRole} is about. */
 export type BatchRoleArgs = "at" | "exportMachineArn" | "exportMachineName" | "artifactBucketArn" | "encryptionKeyArn";
 
-/** The statements of the role, beside those of every state machine's. */
 export const batchRole = {
     ExportEachImage: {
         why: "a batch exports each image by an execution of the export state machine",

@@ -3,7 +3,6 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { deny, joined, type PolicyArgs, type PolicyTable, withoutTls } from "./document";
 
-/** The statements of the policy. */
 export const bucketPolicy = {
     DenyInsecureTransport: {
         why: "nobody, whatever else they may, reaches the bucket and its objects without TLS; a Deny is widest where it names every action",

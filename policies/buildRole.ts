@@ -25,7 +25,6 @@ const vpcPage =
 /** What {@link buildRole} is about, and the component that has it. */
 export type BuildRoleArgs = EndpointArgs | "cachedRepositories" | "encryptionKeyArn" | "network";
 
-/** The statements of the role. */
 export const buildRole = {
     LogInToEcr: {
         why: "the build asks ECR for a password; the action has no resource type, and the password allows nothing by itself: each pull is authorized on its own",

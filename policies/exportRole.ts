@@ -1,8 +1,7 @@
-/** The role of the state machine that exports one image. */
+/** The role of the state machine that exports one image, beside what every state machine's has. */
 import { repositoryArn } from "../contract/image";
 import { allow, arnIn, joined, type PolicyTable } from "./document";
 
-/** The statements of the role, beside those of every state machine's. */
 export const exportRole = {
     ResolveTags: {
         why: "the state machine asks ECR which digest a tag means, and spares the build of what is exported already",

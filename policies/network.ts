@@ -1,6 +1,6 @@
 /**
- * The role of flow logs, and the policies of the VPC endpoints of an isolated network: what may pass, and nothing else does. Such a policy grants
- * nothing, it takes away: whoever asks still needs permissions of their own. So it names everybody, as it has to at a
+ * The role of flow logs, and the policies of the VPC endpoints of an isolated network: what may pass, and nothing else does. Such a
+ * policy grants nothing, it takes away: whoever asks still needs permissions of their own. So it names everybody, as it has to at a
  * gateway endpoint, and for layers, which ECR lets the build fetch with a signature of its own.
  *
  * @see {@link https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html}

@@ -7,8 +7,8 @@ import { evaluate, type Evaluation } from "../../lab/evaluation";
 const credentialArn =
     "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:ecr-pullthroughcache/docker-hub-AbCdEf";
 
-function evaluateCache(...rules: PullThroughCacheArgs["rules"]): Promise<Evaluation> {
-    return evaluate(() => ({ cache: new PullThroughCache("test", { rules }).urn }));
+function evaluateCache(...pullThroughCache: PullThroughCacheArgs["pullThroughCache"]): Promise<Evaluation> {
+    return evaluate(() => ({ cache: new PullThroughCache("test", { pullThroughCache }).urn }));
 }
 
 describe("PullThroughCache", () => {
