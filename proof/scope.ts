@@ -12,6 +12,9 @@ export interface Scope {
     readonly orMissing?: true;
 }
 
+/** An account that no configuration names. */
+export const otherAccountId = "999988887777";
+
 /**
  * The values of some patterns. What stands in angle brackets may be anything; examples of it are divided by bars:
  * `arn:aws:s3:::bucket/images/<a.tar|b/c.tar>`.
@@ -66,7 +69,7 @@ function changesOf(text: string): string[] {
     return parts.flatMap((part, index) => {
         if (part === "" || /^[:/]$/.test(part) || (index === 0 && part === "arn")) return [];
         const others = ["other", `${part}x`, `x${part}`];
-        if (/^\d{12}$/.test(part)) others.push("999988887777");
+        if (/^\d{12}$/.test(part)) others.push(otherAccountId);
         if (parts.slice(0, index).includes("/")) others.push(`other/../${part}`);
         return others.map((other) => parts.with(index, other).join(""));
     });

@@ -5,19 +5,19 @@
  */
 import { runUnsafeSimulation } from "@cloud-copilot/iam-simulate";
 
-import { type Call, ImpossibleCall, isValid, judge, type Judgement, withEncryptionContext } from "../lab/iam";
+import { type Call, isValid, judge, type Judgement, withEncryptionContext } from "../lab/iam";
 import { keysOf } from "./facts";
 
 /**
  * Judges a call by its policies; these must not change afterwards.
  *
- * @throws ImpossibleCall when AWS knows no such action on such a resource.
+ * @returns undefined when AWS knows no such action on such a resource.
  * @throws Error when a policy is not valid.
  */
-export async function verdictOf(call: Call): Promise<Judgement["verdict"]> {
+export async function verdictOf(call: Call): Promise<Judgement["verdict"] | undefined> {
     const { principal, action, resource, accountId, endpointPolicy } = call;
     const keys = await keysOf(action, resource);
-    if (keys.length === 0) throw new ImpossibleCall(`AWS knows no ${action} on ${resource}`);
+    if (keys.length === 0) return undefined;
     const { identityPolicies, resourcePolicy, context } = withEncryptionContext(call);
     const policies = [...identityPolicies, ...(resourcePolicy ? [resourcePolicy] : [])];
     // What is asked of `*`, or passes an endpoint, has ways of its own through the simulator.

@@ -3,7 +3,7 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { root } from "../../lab/stackFiles";
-import { evaluateVariant, type Policy, reasonOf, variants } from "../../proof/program";
+import { evaluateVariant, type Policy, variants } from "../../proof/program";
 import { policyOf, type Statements, statementsOf } from "../../policies/document";
 
 const statement = { Effect: "Allow", Action: "s3:GetObject", Resource: "*" } as const;
@@ -37,7 +37,7 @@ describe("the statements of policies/", () => {
     it("have a reason, and a page of AWS", () => {
         for (const { holder, document } of policies) {
             for (const { Sid } of document.Statement) {
-                const reason = reasonOf(holder, Sid);
+                const reason = holder.reasons[Sid];
                 assert.match(reason?.why ?? "", /^\S.{15}/, Sid);
                 assert.match(reason?.page ?? "", /^[A-Za-z0-9-]+\/latest\/.+\.html(?:#.+)?$/, Sid);
             }

