@@ -8,7 +8,7 @@ import { allowedContextKeysForRequest } from "@cloud-copilot/iam-simulate";
 import type { PolicyStatement } from "../lab/iam";
 import { isBorneBy } from "./holders";
 import type { Grant } from "./program";
-import { escaped } from "./scope";
+import { patternOf } from "./scope";
 
 /** What is wrong with a declared statement. */
 export async function offencesOf(grant: Grant): Promise<string[]> {
@@ -115,9 +115,4 @@ export function keysOf(action: string, resource: string): Promise<string[]> {
 /** The actions of a statement, as a list. */
 export function actionsIn({ Action }: PolicyStatement): string[] {
     return [Action].flat();
-}
-
-/** A pattern of IAM as a regular expression. */
-export function patternOf(pattern: string): RegExp {
-    return new RegExp(`^${escaped(pattern).replaceAll("\\*", ".*").replaceAll("\\?", ".")}$`);
 }

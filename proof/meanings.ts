@@ -73,6 +73,9 @@ function own(service: string, resource: string): string {
     return arnIn(at, service, resource);
 }
 
+/** What the names of the program's resources begin with. */
+const prefix = "image-export-";
+
 const interfaces = own("ec2", "network-interface/<eni-0a1b2c3d|eni-1a2b3c4d>");
 const everybody = own("iam", "role/<somebody>");
 const topics = own("sns", "image-export-<topic-0a1b2c3>");
@@ -88,25 +91,25 @@ const through = (service: string, context: string, resource: string) => ({
     [`kms:EncryptionContext:aws:${context}`]: resource,
 });
 
-/** What each statement of a stack is meant for. */
-export type Account = (sid: string, holder: Holder) => Meaning | undefined;
-
 /**
  * The account of a stack's statements, which knows of the stack its names, ARNs and configuration, and no policy.
  *
  * @returns a function that tells what a statement is meant for, by its `Sid`; undefined where there is no account of it.
  */
-export function accountOf(evaluation: Evaluation, configuration: Readonly<Record<string, string>>): Account {
+export function accountOf(
+    evaluation: Evaluation,
+    configuration: Readonly<Record<string, string>>,
+): (sid: string, holder: Holder) => Meaning | undefined {
     const given = (key: string) => configuration[`ecr-image-export:${key}`] ?? "";
     const listed = (key: string) =>
         (JSON.parse(given(key) || "[]") as string[]).map((arn) => arn.replace(/\/\*$/, "/<app|team/app>"));
-    const answerTo = (name: string): Record<string, string> => {
-        const { type, inputs } = evaluation.resource(name);
+    const answerTo = (resource: string): Record<string, string> => {
+        const { type, name, inputs } = evaluation.resource(`${prefix}${resource}`);
         return awsTypes[type]?.answer(physicalNameOf(name), inputs, at) ?? {};
     };
-    const arn = (name: string): string => {
-        const { arn: known } = answerTo(name);
-        if (known === undefined) throw new Error(`${name} has no ARN under the mocks`);
+    const arn = (resource: string): string => {
+        const { arn: known } = answerTo(resource);
+        if (known === undefined) throw new Error(`${resource} has no ARN under the mocks`);
         return known;
     };
     const nameOf = (resource: string): string => {
@@ -120,9 +123,11 @@ export function accountOf(evaluation: Evaluation, configuration: Readonly<Record
     const repositories = [image, ...listed("repositoryArns"), ...foreign];
     const caches = JSON.parse(given("pullThroughCache") || "[]") as { prefix: string }[];
     const cached = repositories.filter((each) => caches.some(({ prefix }) => each.includes(`:repository/${prefix}/`)));
-    const key = given("encryption") === "kms" ? arn("image-export-storage-key") : givenKeyArn;
+    // Of this account and region, and not from a cache, which may be older than what the tag means upstream.
+    const resolved = repositories.filter((each) => !foreign.includes(each) && !cached.includes(each));
+    const key = given("encryption") === "kms" ? arn("storage-key") : givenKeyArn;
 
-    const bucket = arn("image-export-storage-bucket");
+    const bucket = arn("storage-bucket");
     // S3 knows no folders: `..` in a key is a name like any other.
     const archives = `${bucket}/images/<nginx/1.tar|nginx/1.tar.json|../other/nginx.tar>`;
     const manifests = `${bucket}/batches/<five.json|2025/five.csv>`;
@@ -133,53 +138,44 @@ export function accountOf(evaluation: Evaluation, configuration: Readonly<Record
     const throughSns = (topic: string) => through("sns", "sns:topicArn", topic);
 
     const executions = (machine: string) => own("states", `execution:${nameOf(machine)}:<1|a-b>`);
-    const mapRuns = (type: string) =>
-        own("states", `${type}:${nameOf("image-export-batch-machine")}/<images:1|JSON:a-b>`);
-    const buildStreams = () => `${arn("image-export-build-log")}:<log-stream:5f2b|log-stream:a/b>`;
+    const mapRuns = (type: string) => own("states", `${type}:${nameOf("batch-machine")}/<images:1|JSON:a-b>`);
+    const buildStreams = () => `${arn("build-log")}:<log-stream:5f2b|log-stream:a/b>`;
     const ofNetwork = (type: string, ids: string) => {
-        const { vpcConfig } = evaluation.resource("image-export-build-project").inputs;
+        const { vpcConfig } = evaluation.resource(`${prefix}build-project`).inputs;
         const { [ids]: known = [] } = vpcConfig as Record<string, string[]>;
         return like(...known.map((id) => own("ec2", `${type}/${id}`)));
     };
     const subnets = () => ofNetwork("subnet", "subnets");
 
-    /** What is started, by holder of the published policy. */
-    const started: Readonly<Record<string, string>> = {
-        startExportPolicy: "image-export-single-machine",
-        startBatchPolicy: "image-export-batch-machine",
-    };
-    const machineOf = ({ of }: Holder) => started[of] ?? of;
+    /** What the holder of a published policy starts. */
+    const machineOf = ({ of }: Holder) => (of === "startBatchPolicy" ? "batch-machine" : "single-machine");
 
-    /** The service that assumes a role, and what for, by name of the role. */
-    const trusted: Readonly<Record<string, () => [service: string, source: string]>> = {
-        "image-export-build-role": () => [
-            "codebuild",
-            own("codebuild", "project/image-export-build-project<-0a1b2c3>"),
-        ],
-        "image-export-network-flows-role": () => [
-            "vpc-flow-logs",
-            own("ec2", "vpc-flow-log/<fl-0a1b2c3d|fl-1a2b3c4d>"),
-        ],
-        "image-export-monitoring-ended-role": () => rulesOf("image-export-monitoring-ended"),
-        "image-export-triggers-on-push-role": () => rulesOf("image-export-triggers-on-push"),
-        "image-export-triggers-schedule-role": () => ["scheduler", arn("image-export-triggers-schedules")],
-        "image-export-monitoring-chat-role": () => [
-            "chatbot",
-            own("chatbot", `chat-configuration/slack-channel/${nameOf("image-export-monitoring-topic")}`),
-        ],
+    /** The service that assumes a role, and what for. */
+    const trustIn = (role: string): [service: string, source: string] => {
+        const ofOwnName = (type: string) => `${type}${prefix}${role}<-0a1b2c3|-fffffff>`;
+        switch (role) {
+            case "build":
+                return ["codebuild", own("codebuild", `project/${prefix}build-project<-0a1b2c3>`)];
+            case "network-flows":
+                return ["vpc-flow-logs", own("ec2", "vpc-flow-log/<fl-0a1b2c3d|fl-1a2b3c4d>")];
+            case "monitoring-ended":
+            case "triggers-on-push":
+                return ["events", own("events", ofOwnName("rule/"))];
+            case "triggers-schedule":
+                return ["scheduler", arn("triggers-schedules")];
+            case "monitoring-chat":
+                return ["chatbot", own("chatbot", `chat-configuration/slack-channel/${nameOf("monitoring-topic")}`)];
+            default:
+                return ["states", own("states", ofOwnName("stateMachine:"))];
+        }
     };
-    const rulesOf = (name: string): [string, string] => ["events", own("events", `rule/${name}<-0a1b2c3|-fffffff>`)];
-    /** Every other role is a state machine's. */
-    const machineTrust = (role: string): [string, string] => [
-        "states",
-        own("states", `stateMachine:${role.replace(/-role$/, "")}<-0a1b2c3|-fffffff>`),
-    ];
 
     const meanings: Readonly<Record<string, (holder: Holder) => Meaning>> = {
         [trustName]: ({ of }) => {
-            const [service, source] = trusted[of]?.() ?? machineTrust(of);
+            const role = of.slice(prefix.length);
+            const [service, source] = trustIn(role.replace(/-role$/, ""));
             const onBehalfOf = { "aws:SourceAccount": at.accountId, "aws:SourceArn": source };
-            return may("sts:AssumeRole", arn(of), onBehalfOf, `${service}.amazonaws.com`);
+            return may("sts:AssumeRole", arn(role), onBehalfOf, `${service}.amazonaws.com`);
         },
 
         // The build.
@@ -189,9 +185,9 @@ export function accountOf(evaluation: Evaluation, configuration: Readonly<Record
         LetImageExportPull: (holder) => {
             const ofRegistry = isPattern(holder.arn);
             const consented = foreign.filter((each) => each.includes("<") === ofRegistry);
-            return may(pull, consented, {}, arn("image-export-build-role"));
+            return may(pull, consented, {}, arn("build-role"));
         },
-        ReadExporter: () => may("s3:GetObject,GetObjectVersion", `${bucket}/${nameOf("image-export-build-exporter")}`),
+        ReadExporter: () => may("s3:GetObject,GetObjectVersion", `${bucket}/${nameOf("build-exporter")}`),
         WriteArchives: () => may("s3:AbortMultipartUpload,GetObject,PutObject", archives),
         WriteEncrypted: () => may("kms:Decrypt,GenerateDataKey", key, throughS3),
         WriteLog: () => may("logs:CreateLogStream,PutLogEvents", buildStreams()),
@@ -213,7 +209,7 @@ export function accountOf(evaluation: Evaluation, configuration: Readonly<Record
         WriteFlowLogs: () =>
             may(
                 "logs:CreateLogStream,DescribeLogStreams,PutLogEvents",
-                `${arn("image-export-network-flows-log")}:<log-stream:eni-0a1b-all|log-stream:eni-1a2b-all>`,
+                `${arn("network-flows-log")}:<log-stream:eni-0a1b-all|log-stream:eni-1a2b-all>`,
             ),
         DownloadLayers: () =>
             may("s3:GetObject", `arn:${at.partition}:s3:::prod-${at.region}-starport-layer-bucket/<0a1b|2c3d/4e5f>`),
@@ -234,50 +230,37 @@ export function accountOf(evaluation: Evaluation, configuration: Readonly<Record
             ),
         TraceExecutions: () =>
             may("xray:GetSamplingRules,GetSamplingTargets,PutTelemetryRecords,PutTraceSegments", noResource),
-        // Of this account and region, and not from a cache, which may be older than what the tag means upstream.
-        ResolveTags: () =>
-            may(
-                "ecr:DescribeImages",
-                like(...repositories.filter((each) => !foreign.includes(each) && !cached.includes(each))),
-            ),
+        ResolveTags: () => may("ecr:DescribeImages", like(...resolved)),
         FindExports: () => may("s3:GetObject", archives),
-        RunBuilds: () => may("codebuild:BatchGetBuilds,StartBuild,StopBuild", arn("image-export-build-project")),
+        RunBuilds: () => may("codebuild:BatchGetBuilds,StartBuild,StopBuild", arn("build-project")),
         AwaitBuilds: () => may("events:DescribeRule,PutRule,PutTargets", rule("ForCodeBuildStartBuild")),
-        ExportEachImage: () => may("states:StartExecution", arn("image-export-single-machine")),
-        FollowEachExport: () =>
-            may("states:DescribeExecution,StopExecution", executions("image-export-single-machine")),
+        ExportEachImage: () => may("states:StartExecution", arn("single-machine")),
+        FollowEachExport: () => may("states:DescribeExecution,StopExecution", executions("single-machine")),
         AwaitExports: () => may("events:DescribeRule,PutRule,PutTargets", rule("sForStepFunctionsExecution")),
-        RunMap: () => may("states:StartExecution", arn("image-export-batch-machine")),
+        RunMap: () => may("states:StartExecution", arn("batch-machine")),
         FollowMap: () =>
-            may("states:DescribeExecution,StopExecution", [
-                executions("image-export-batch-machine"),
-                mapRuns("execution"),
-            ]),
+            may("states:DescribeExecution,StopExecution", [executions("batch-machine"), mapRuns("execution")]),
         CountResults: () => may("states:DescribeMapRun", mapRuns("mapRun")),
         ReadManifests: () => may("s3:GetObject", manifests),
         WriteResults: () => may("s3:AbortMultipartUpload,GetObject,ListMultipartUploadParts,PutObject", results),
 
         // Notifications and triggers.
-        WakeNotifier: () => may("states:StartExecution", arn("image-export-monitoring-notifier")),
+        WakeNotifier: () => may("states:StartExecution", arn("monitoring-notifier")),
         ReadOutcomes: () =>
-            may("states:DescribeExecution", [
-                executions("image-export-single-machine"),
-                executions("image-export-batch-machine"),
-            ]),
-        PublishNotifications: () => may("sns:Publish", arn("image-export-monitoring-topic")),
-        PublishEncrypted: () =>
-            may("kms:Decrypt,GenerateDataKey", key, throughSns(arn("image-export-monitoring-topic"))),
+            may("states:DescribeExecution", [executions("single-machine"), executions("batch-machine")]),
+        PublishNotifications: () => may("sns:Publish", arn("monitoring-topic")),
+        PublishEncrypted: () => may("kms:Decrypt,GenerateDataKey", key, throughSns(arn("monitoring-topic"))),
         ShowMetrics: () => may("cloudwatch:GetMetricStatistics,GetMetricWidgetImage", noResource),
-        PullTrigger: () => may("states:StartExecution", arn("image-export-triggers-machine")),
-        StartTriggeredExports: () => may("states:StartExecution", arn("image-export-single-machine")),
-        CompareTriggeredExports: () => may("states:DescribeExecution", executions("image-export-single-machine")),
-        KeepUndelivered: () => may("sqs:SendMessage", arn("image-export-triggers-undelivered")),
+        PullTrigger: () => may("states:StartExecution", arn("triggers-machine")),
+        StartTriggeredExports: () => may("states:StartExecution", arn("single-machine")),
+        CompareTriggeredExports: () => may("states:DescribeExecution", executions("single-machine")),
+        KeepUndelivered: () => may("sqs:SendMessage", arn("triggers-undelivered")),
 
         // Who requests and reads.
         StartExports: (holder) => may("states:ListExecutions,StartExecution", arn(machineOf(holder))),
         FollowExports: (holder) =>
             may("states:DescribeExecution,GetExecutionHistory,StopExecution", executions(machineOf(holder))),
-        FollowBuilds: () => may("codebuild:BatchGetBuilds", arn("image-export-build-project")),
+        FollowBuilds: () => may("codebuild:BatchGetBuilds", arn("build-project")),
         ReadBuildLogs: () => may("logs:GetLogEvents", buildStreams()),
         FindMapRuns: (holder) => may("states:ListMapRuns", executions(machineOf(holder))),
         PutManifests: () => may("s3:PutObject", manifests),
@@ -306,14 +289,14 @@ export function accountOf(evaluation: Evaluation, configuration: Readonly<Record
         LetAlarmsPublish: () => {
             const alarms = own("cloudwatch", "alarm:image-export-<exports-failed-0a1b2c3|triggers-failed-0a1b2c3>");
             const onBehalfOf = { "aws:SourceAccount": at.accountId, "aws:SourceArn": alarms };
-            return may("sns:Publish", arn("image-export-monitoring-topic"), onBehalfOf, "cloudwatch.amazonaws.com");
+            return may("sns:Publish", arn("monitoring-topic"), onBehalfOf, "cloudwatch.amazonaws.com");
         },
-        DenyInsecurePublishing: () => nobodyMay("sns:Publish", arn("image-export-monitoring-topic"), insecure),
+        DenyInsecurePublishing: () => nobodyMay("sns:Publish", arn("monitoring-topic"), insecure),
         LetRuleKeepUndelivered: () => {
-            const onBehalfOf = { "aws:SourceArn": arn("image-export-triggers-on-push") };
-            return may("sqs:SendMessage", arn("image-export-triggers-undelivered"), onBehalfOf, "events.amazonaws.com");
+            const onBehalfOf = { "aws:SourceArn": arn("triggers-on-push") };
+            return may("sqs:SendMessage", arn("triggers-undelivered"), onBehalfOf, "events.amazonaws.com");
         },
-        DenyInsecureQueue: () => nobodyMay("sqs:*", arn("image-export-triggers-undelivered"), insecure),
+        DenyInsecureQueue: () => nobodyMay("sqs:*", arn("triggers-undelivered"), insecure),
 
         // The key.
         AdministerKey: () =>

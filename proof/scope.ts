@@ -21,9 +21,7 @@ export const otherAccountId = "999988887777";
  */
 export function like(...patterns: string[]): Scope {
     const parsed = patterns.map((pattern) => pattern.split(/<([^>]*)>/));
-    const expressions = parsed.map(
-        (parts) => new RegExp(`^${parts.map((part, index) => (index % 2 ? ".*" : escaped(part))).join("")}$`),
-    );
+    const expressions = patterns.map((pattern) => patternOf(pattern.replaceAll(/<[^>]*>/g, "*")));
     const contains = (value: string) => expressions.some((expression) => expression.test(value));
     const outside = parsed.flatMap(missesOf).filter((value) => value !== "" && !contains(value));
     return { inside: parsed.flatMap(filledIn), outside: [...new Set(outside)], contains };
@@ -75,7 +73,8 @@ function changesOf(text: string): string[] {
     });
 }
 
-/** A text as a regular expression that matches it. */
-export function escaped(text: string): string {
-    return text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+/** A pattern of IAM as a regular expression. */
+export function patternOf(pattern: string): RegExp {
+    const literal = pattern.replace(/[\\^$.+()[\]{}|]/g, "\\$&");
+    return new RegExp(`^${literal.replaceAll("*", ".*").replaceAll("?", ".")}$`);
 }

