@@ -10,7 +10,7 @@ import { buildExporterBundle } from "../exporter/bundle";
 import { assertInstalled, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
 import { type BenchImage, makeImage } from "./streamImage";
 import { measure, type Watched } from "./streamMeter";
-import { median, megabytes, type Series, tableOf, tableOfSeries } from "./streamReport";
+import { megabytes, type Series, tableOfSeries } from "./streamReport";
 
 interface Method {
     readonly name: string;
@@ -35,7 +35,6 @@ const settings = {
     delayMs: 30,
     isExporterOnly: values["exporter-only"],
 };
-const concurrencies = [1, 2, 4, 8, 16];
 
 /** What is undone at the end, the last first. */
 const cleanup: (() => Promise<unknown>)[] = [];
@@ -78,8 +77,6 @@ async function compare(methods: readonly Method[], rounds: number): Promise<Seri
     return series;
 }
 
-const names = { s3: "engine stream to S3", limit: "the limit: curl, openssl, curl in a pipe" } as const;
-
 /** How a registry's blobs come and go at best: one pipe that reads, hashes and sends them. */
 function limitScript({ reference, layers, compressedBytes }: BenchImage, storePort: number): string {
     const [host = ""] = reference.split("/");
@@ -118,7 +115,7 @@ async function main(): Promise<void> {
     const tar = path.join(work, "image.tar");
     const methods = [
         method("engine stream to a file", `${node} ${reference} ${tar}`),
-        method(names.s3, `${node} ${reference} s3://bucket/s.tar --force`),
+        method("engine stream to S3", `${node} ${reference} s3://bucket/s.tar --force`),
         method("engine stream, already there", `${node} ${reference} s3://bucket/s.tar`),
     ];
     if (isExporterOnly) {
@@ -132,11 +129,10 @@ async function main(): Promise<void> {
     const pull = `${client} pull -q ${reference} && ${client} save -o ${tar} ${reference} && ${upload}`;
     const skopeo = (kind: string): string =>
         `skopeo --tmpdir ${work} copy --quiet --src-tls-verify=false docker://${reference} ${kind}:${tar} && ${upload}`;
-    const dockerDirectories = [work, path.join(directory, "docker")];
     methods.push(
         {
             ...method("docker pull + save + aws s3 cp", pull),
-            watched: { ...watched, daemons: [docker.processId], directories: dockerDirectories },
+            watched: { ...watched, daemons: [docker.processId], directories: [work, path.join(directory, "docker")] },
             reset: () => {
                 quiet("docker", "--host", docker.host, "system", "prune", "--all", "--force");
                 reset();
@@ -144,7 +140,7 @@ async function main(): Promise<void> {
         },
         method("skopeo docker-archive + aws s3 cp", skopeo("docker-archive")),
         method("skopeo oci-archive + aws s3 cp", skopeo("oci-archive")),
-        method(names.limit, limitScript(image, storePort)),
+        method("the limit: curl, openssl, curl in a pipe", limitScript(image, storePort)),
     );
     const series = await compare(methods, rounds);
 
@@ -152,42 +148,29 @@ async function main(): Promise<void> {
     const { host, port } = new URL(`http://${reference}`);
     const slowHost = `127.0.0.1:${await startServer("streamCap.ts", port, delayMs, capMb * 1e6)}`;
     const slowStore = { env: s3Env(await startServer("streamCap.ts", storePort, delayMs, capMb * 1e6)) };
-    const slow = concurrencies.map((concurrency): Method => {
+    const slow = [1, 2, 4, 8, 16].map((concurrency): Method => {
         const script = `${node} ${reference.replace(host, slowHost)} s3://bucket/slow.tar --force --concurrency ${concurrency}`;
-        return { ...method(`capped, ${concurrency} connections`, script), watched: slowStore };
+        return { ...method(`engine stream to S3, ${concurrency} connections each way`, script), watched: slowStore };
     });
     await report(image, series, await compare(slow, Math.min(rounds, 3)));
 }
 
-/** Writes the results; `slow` is of {@link concurrencies}. */
+/** Writes the results; `slow` has those of slow connections. */
 async function report(image: BenchImage, series: readonly Series[], slow: readonly Series[]): Promise<void> {
     const { mb, layers, rounds, capMb, delayMs, isExporterOnly } = settings;
     const processor = `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`;
     const system = `Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}`;
     const machine = `${processor}, ${Math.round(totalmem() / 1e9)} GB, ${system}`;
-    const [toS3 = NaN, limit = NaN] = [names.s3, names.limit].map((name) =>
-        median(series.find(({ method }) => method === name)?.wallSeconds ?? []),
-    );
-    const scaling = slow.map(({ wallSeconds }, at) => ({ concurrency: concurrencies[at] ?? 0, wallSeconds }));
-    const scalingRows = scaling.map(({ concurrency, wallSeconds }) => {
-        const timesFaster = median(scaling[0]?.wallSeconds ?? []) / median(wallSeconds);
-        return [String(concurrency), median(wallSeconds).toFixed(2), timesFaster.toFixed(1)];
-    });
     const markdown = [
         `# Engine stream, ${megabytes(image.compressedBytes)} MB compressed, ${megabytes(image.uncompressedBytes)} MB not, ${layers} layers`,
         `${machine}. ${rounds} rounds, interleaved.`,
         tableOfSeries(series),
         ...(isExporterOnly
             ? []
-            : [
-                  `${names.s3}: ${(toS3 / limit).toFixed(2)} times the limit.`,
-                  `## Every connection with ${delayMs} ms delay and ${capMb} MB/s`,
-                  tableOf(["connections each way", "wall s (median)", "times faster"], scalingRows),
-              ]),
+            : [`## Every connection with ${delayMs} ms delay and ${capMb} MB/s`, tableOfSeries(slow)]),
     ].join("\n\n");
     const results = path.join(__dirname, "results", `stream-${mb}mb${isExporterOnly ? "-exporter-only" : ""}`);
-    const numbers = { settings, machine, image, series, scaling };
-    await writeFile(`${results}.json`, `${JSON.stringify(numbers, null, 2)}\n`);
+    await writeFile(`${results}.json`, `${JSON.stringify({ settings, machine, image, series, slow }, null, 2)}\n`);
     await writeFile(`${results}.md`, `${markdown}\n`);
     console.log(markdown);
 }

@@ -12,11 +12,6 @@ export function median(values: readonly number[]): number {
     return ((sorted[Math.floor(middle)] ?? NaN) + (sorted[Math.ceil(middle)] ?? NaN)) / 2;
 }
 
-/** A Markdown table. */
-export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
-    return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-}
-
 /** Bytes in whole megabytes. */
 export function megabytes(bytes: number): string {
     return Math.round(bytes / 1e6).toString();
@@ -33,5 +28,5 @@ export function tableOfSeries(series: readonly Series[]): string {
         megabytes(Math.max(...peakRssBytes)),
         megabytes(median(peakDiskBytes)),
     ]);
-    return tableOf(head, rows);
+    return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }

@@ -63,11 +63,7 @@ function answerText(request: RequestHead, body: Buffer): Buffer {
 function parseHead(text: string): RequestHead {
     const [requestLine = "", ...lines] = text.split("\r\n");
     const [method = "", target = ""] = requestLine.split(" ");
-    const headers = new Headers();
-    for (const line of lines) {
-        const colon = line.indexOf(":");
-        headers.append(line.slice(0, colon), line.slice(colon + 1));
-    }
+    const headers = new Headers(lines.map((line) => [line.replace(/:.*/, ""), line.replace(/^[^:]*:/, "")]));
     if (headers.has("transfer-encoding")) throw new Error("Only bodies of a known length can be read.");
     const url = new URL(target, "http://store");
     return { method, url, headers, sizeBytes: Number(headers.get("content-length")) };
