@@ -91,11 +91,10 @@ export = async () => {
  */
 async function readStack(name: string): Promise<StackOutputs> {
     const stack = new pulumi.StackReference(name);
-    const details = await Promise.all(stackOutputNames.map((output) => stack.getOutputDetails(output)));
+    const outputs: Record<string, unknown> = {};
+    for (const output of stackOutputNames) outputs[output] = (await stack.getOutputDetails(output)).value;
     try {
-        return readStackOutputs(
-            Object.fromEntries(stackOutputNames.map((output, index) => [output, details[index]?.value as unknown])),
-        );
+        return readStackOutputs(outputs);
     } catch (error) {
         throw new pulumi.RunError(`The configuration value exportStack is "${name}". ${(error as Error).message}`);
     }
