@@ -10,7 +10,6 @@ import type { Context } from "./context";
 import { codeOf, Failure, isDenied, printNote, statusOf, usageFailure } from "./failure";
 import { findOutputs, type StackOptions } from "./stack";
 
-/** Where an archive is. */
 export interface ObjectPlace {
     readonly bucket: string;
     readonly key: string;
@@ -40,7 +39,6 @@ async function findPlace(given: string, options: StackOptions, context: Context)
     return { ...parsePlace(`s3://${artifactBucketName}/${given}`), region: regionOf(stateMachineArn) };
 }
 
-/** Reads `s3://BUCKET/KEY`. */
 export function parsePlace(uri: string): ObjectPlace {
     const place = parseLocation(uri);
     if (place.kind === "s3") return place;
@@ -96,7 +94,6 @@ function nothingAt(place: ObjectPlace): Failure {
     });
 }
 
-/** An archive with its record. */
 export interface RecordedArchive {
     readonly record: ExportRecord;
     readonly object: ObjectVersion;

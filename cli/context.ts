@@ -26,7 +26,6 @@ export class Interruption extends Error {
     }
 }
 
-/** The class of a client of the AWS SDK. */
 export type ClientClass<Client> = new (configuration: {
     readonly region?: string;
     readonly maxAttempts: number;
@@ -34,7 +33,6 @@ export type ClientClass<Client> = new (configuration: {
     readonly forcePathStyle: boolean;
 }) => Client;
 
-/** All that a command touches. */
 export interface Context {
     /** For results. */
     readonly stdout: Output;

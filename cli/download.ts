@@ -46,13 +46,12 @@ export async function download(
         if (sha256 !== record.archive.sha256) {
             await Promise.all([part, recordKey(part)].map((each) => rm(each, { force: true })));
             bytes = 0;
-            throw new Failure(
-                `The download of ${uriOf(object)} has the sha256 ${sha256}, its record says ${record.archive.sha256}. It was removed.`,
-                {
-                    code: "DigestMismatch",
-                    next: "Repeat the command. If it happens again, export the image to this key again.",
-                },
-            );
+            const found = `has the sha256 ${sha256}, its record says ${record.archive.sha256}`;
+            const next = "Repeat the command. If it happens again, export the image to this key again.";
+            throw new Failure(`The download of ${uriOf(object)} ${found}. It was removed.`, {
+                code: "DigestMismatch",
+                next,
+            });
         }
         // The record first: whoever sees the archive finds its record.
         await writeFile(recordKey(file), recordText(record));

@@ -5,7 +5,6 @@ import { ExportError, messageOf } from "../contract/errors";
 import { exitCodes } from "./context";
 import { type Output, styled } from "./terminal";
 
-/** What is known of a failure besides its message. */
 export interface FailureDetails {
     /** Of the process. @default 1 */
     readonly exitCode?: number | undefined;

@@ -12,7 +12,6 @@ import { formatDuration, type Piece, statusLine, styled, writeJson } from "./ter
 const firstPollMs = 1000;
 const slowestPollMs = 5000;
 
-/** What Step Functions knows of an execution. */
 export type Execution = DescribeExecutionCommandOutput;
 
 /**
@@ -37,7 +36,6 @@ export async function startExecution(
     return executionArn;
 }
 
-/** Asks Step Functions. */
 export async function describeExecution(context: Context, executionArn: string): Promise<Execution> {
     return call(context, SFN, executionArn, (sfn) => sfn.describeExecution({ executionArn }));
 }

@@ -34,7 +34,6 @@ export function readManifest(name: string, text: string): JsonObject[] {
     }
 }
 
-/** By the ending of the file's name. */
 const forms: Readonly<Record<string, (text: string) => readonly Row[]>> = {
     ".json": readJson,
     ".jsonl": (text) => linesOf(text).map(({ where, value }) => ({ where, value: parseJson(value, `${where} `) })),

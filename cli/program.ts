@@ -23,7 +23,6 @@ const expires = new Option("--expires <TIME>", "how long it is valid, at most 7d
 const execution = new Argument("<EXECUTION>", "its ARN, or its name in the stack's state machine");
 const key = new Argument("<KEY>", "key in the stack's bucket, or s3://BUCKET/KEY");
 
-/** The modules of the commands. */
 const load = {
     archives: () => require("./commands/archives") as typeof import("./commands/archives"),
     batch: () => require("./commands/batch") as typeof import("./commands/batch"),

@@ -68,7 +68,6 @@ export function printExecution(context: Context, execution: Execution, isJson = 
     return exitCodeOf(execution);
 }
 
-/** How an export succeeded. */
 export function exportedTitle(isSkipped: boolean | undefined): Piece {
     return styled(isSkipped === true ? "already exported" : "exported", "bold", "green");
 }

@@ -3,13 +3,11 @@ import { styleText } from "node:util";
 
 import type { Progress } from "../contract/progress";
 
-/** A style of text. */
 export type Style = "bold" | "cyan" | "dim" | "green" | "red" | "yellow";
 
 /** Text as it is printed: with styles, which a terminal shows and a file does not, or without. */
 export type Piece = string | { readonly text: string; readonly styles: readonly Style[] };
 
-/** Gives styles to a text. */
 export function styled(text: string, ...styles: Style[]): Piece {
     return { text, styles };
 }
@@ -55,7 +53,6 @@ export function printable(text: string): string {
     return text.replace(controls, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** Prints a value as JSON. */
 export function writeJson(output: Output, value: unknown): void {
     output.write(`${JSON.stringify(value, undefined, 2)}\n`);
 }
@@ -86,7 +83,6 @@ export function statusLine(output: Output) {
             output.write(line, "\n");
             if (output.isTty) output.replaceLine(...shown);
         },
-        /** Takes the status away. */
         clear: (): void => {
             if (output.isTty && shown.length > 0) output.replaceLine();
             shown = [];
@@ -100,24 +96,21 @@ type Amount = Pick<Progress, "writtenBytes" | "totalBytes">;
  * A transfer in one line: how much, how fast, how long still. At most ten a second.
  *
  * @param doing What is done, for instance `Downloading`.
- * @param fromBytes What was there before: it counts as done, but not for the rate.
  */
-export function transferLine(
-    { stderr, now }: { readonly stderr: Output; readonly now: () => number },
-    doing: string,
-    fromBytes = 0,
-) {
+export function transferLine({ stderr, now }: { readonly stderr: Output; readonly now: () => number }, doing: string) {
     const { show, clear } = statusLine(stderr);
-    const startedMs = now();
+    let first: { readonly bytes: number; readonly ms: number } | undefined;
     let shownMs = -Infinity;
     return {
         clear,
         show: ({ writtenBytes, totalBytes }: Amount): void => {
             const nowMs = now();
+            // What was there before counts as done, but not for the rate.
+            first ??= { bytes: writtenBytes, ms: nowMs };
             if (nowMs - shownMs < 100 && writtenBytes < totalBytes) return;
             shownMs = nowMs;
-            const seconds = (nowMs - startedMs) / 1000;
-            const rate = (writtenBytes - fromBytes) / seconds;
+            const seconds = (nowMs - first.ms) / 1000;
+            const rate = (writtenBytes - first.bytes) / seconds;
             const left = formatDuration(((totalBytes - writtenBytes) / rate) * 1000);
             // The first second says nothing about the rate.
             const speed = seconds < 1 || rate === 0 ? "" : `, ${formatBytes(rate)}/s, ${left} left`;
@@ -135,7 +128,7 @@ export async function* withProgress<Chunk extends Uint8Array>(
     totalBytes: number,
     fromBytes = 0,
 ): AsyncGenerator<Chunk> {
-    const line = transferLine(context, doing, fromBytes);
+    const line = transferLine(context, doing);
     let writtenBytes = fromBytes;
     try {
         line.show({ writtenBytes, totalBytes });

@@ -13,7 +13,6 @@ import { archiveRows } from "../result";
 import type { StackOptions } from "../stack";
 import { block, formatDuration, formatTime, styled, writeJson } from "../terminal";
 
-/** `image-export get KEY [FILE]` */
 export async function get(
     given: string,
     wanted: string | undefined,
@@ -26,7 +25,7 @@ export async function get(
     const { bucket, key, versionId } = object;
     const file = await fileFor(key, wanted);
     const startedMs = now();
-    const isThere = await isAlreadyThere(context, archive, file, options.force === true);
+    const isThere = await isAlreadyThere(context, archive, file, options.force);
     if (!isThere) await download(context, archive, file);
     const loaded = options.load === true ? await load(context, file) : undefined;
     const { imageUri, imageDigest, platform } = record;
@@ -57,12 +56,11 @@ async function fileFor(key: string, wanted = "."): Promise<string> {
     return isFolder ? path.join(wanted, path.posix.basename(key)) : wanted;
 }
 
-/** Whether the file is the archive already. */
 async function isAlreadyThere(
     { signal }: Context,
     { record }: RecordedArchive,
     file: string,
-    mayReplace: boolean,
+    mayReplace = false,
 ): Promise<boolean> {
     const found = await stat(file).catch(() => undefined);
     if (found === undefined) return false;
@@ -91,7 +89,6 @@ interface UrlOptions extends StackOptions, Flags<"json"> {
     readonly expires: number;
 }
 
-/** `image-export url KEY` */
 export async function url(given: string, options: UrlOptions, context: Context): Promise<void> {
     const { stdout, stderr, now } = context;
     const { object, record } = await findArchive(given, options, context);

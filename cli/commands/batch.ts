@@ -16,7 +16,6 @@ import { executionValue, exitCodeOf, timeRows } from "../result";
 import { findOutputs, type StackOptions } from "../stack";
 import { block, styled, table, writeJson } from "../terminal";
 
-/** `image-export batch FILE` */
 export async function batch(
     file: string,
     options: Flags<"allowFailures" | "json" | "wait"> & StackOptions,
@@ -61,7 +60,6 @@ function countsText({ total, succeeded, failed, timedOut, aborted, running }: Ma
     return `${succeeded} of ${total} exported, ${running} running${lost === 0 ? "" : `, ${lost} failed`}`;
 }
 
-/** Output of the state machine of batches. */
 function outputOf({ output = "{}" }: Execution) {
     return JSON.parse(output) as { text?: string; results?: { bucket: string; key: string } };
 }
@@ -90,7 +88,6 @@ function resultsOf(execution: Execution): { bucket: string; key: string } | unde
     return outputOf(execution).results ?? inCause;
 }
 
-/** An image that was not exported, and why. */
 function failedImage(line: string) {
     const {
         Error: error = "ExportFailed",

@@ -12,7 +12,6 @@ import { styled, writeJson } from "../terminal";
 /** Finds something out. Returns what it found; undefined where that cannot be tried here; throws what is missing. */
 type Probe = readonly [name: string, find: () => Promise<string | undefined>];
 
-/** `image-export doctor` */
 export async function doctor(options: Flags<"json"> & StackOptions, context: Context): Promise<number> {
     const { stdout } = context;
     const findings = await Promise.all(probesOf(context, options).map((probe) => look(context, probe)));

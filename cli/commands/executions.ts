@@ -18,7 +18,6 @@ const failures: readonly ExecutionStatus[] = ["FAILED", "TIMED_OUT", "ABORTED"];
 // Each row needs a call of its own for its image. An account may make 15 a second.
 const describe = createLimit(4);
 
-/** `image-export start` */
 export async function start(
     options: StackOptions & Flags<"force" | "json" | "logs" | "wait"> & Values<"image" | "key" | "platform">,
     context: Context,
@@ -31,7 +30,6 @@ export async function start(
     return printExecution(context, await followExecution(context, executionArn, logs), json);
 }
 
-/** `image-export status EXECUTION` */
 export async function status(
     given: string,
     options: Flags<"json" | "logs" | "wait"> & StackOptions,
@@ -55,7 +53,6 @@ interface ListOptions extends StackOptions, Flags<"failed" | "json"> {
     readonly limit: number;
 }
 
-/** `image-export list` */
 export async function list(options: ListOptions, context: Context): Promise<void> {
     const sinceMs = context.now() - options.since;
     const { stateMachineArn } = await findStack(options, context);
@@ -109,7 +106,6 @@ function rowCells({ now }: Context, execution: Execution): Piece[] {
     ];
 }
 
-/** `image-export logs EXECUTION` */
 export async function logs(given: string, options: StackOptions, context: Context): Promise<void> {
     const { arn, lines } = await buildFollower(context, await findExecution(given, options, context))();
     for (const line of lines) context.stdout.write(`${line}\n`);
@@ -122,7 +118,6 @@ export async function logs(given: string, options: StackOptions, context: Contex
     }
 }
 
-/** `image-export stop EXECUTION` */
 export async function stop(given: string, options: StackOptions, context: Context): Promise<void> {
     const arn = await findExecution(given, options, context);
     await stopExecution(context, arn);

@@ -3,7 +3,6 @@ import type { Context, Flags } from "../context";
 import { archiveRows, exportedTitle } from "../result";
 import { block, formatBytes, formatDuration, transferLine, writeJson } from "../terminal";
 
-/** `image-export run IMAGE DESTINATION` */
 export async function run(
     image: string,
     destination: string,

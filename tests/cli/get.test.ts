@@ -40,7 +40,7 @@ describe("get", () => {
     });
 
     it("shows amount, rate and time left on a terminal, in one line that goes away", async () => {
-        const { stdout, stderr } = await runWithS3({ s3, isTty: true, tickMs: 700 }, "get", uri, file);
+        const { stdout, stderr } = await runWithS3({ s3, isTty: true, tickMs: 1100 }, "get", uri, file);
         assert.match(stderr, /Downloading 30\.2 kB of 30\.2 kB \(100 %\), [\d.]+ kB\/s, 0\.0 s left/);
         assert.ok(stderr.endsWith("\r\u001b[K\u001b[?7l\u001b[?7h") && !stderr.includes("\n"));
         assert.ok(stdout.includes("\u001b[32m"));
