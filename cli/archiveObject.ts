@@ -41,7 +41,7 @@ async function findPlace(given: string, options: StackOptions, context: Context)
 
 export function parsePlace(uri: string): ObjectPlace {
     const place = parseLocation(uri);
-    if (place.kind === "s3") return place;
+    if (place.bucket !== null) return place;
     throw usageFailure(`"${uri}" is not s3://BUCKET/KEY.`);
 }
 

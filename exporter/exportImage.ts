@@ -45,12 +45,6 @@ export interface ExportOptions {
      */
     readonly concurrency?: number | undefined;
     /**
-     * Memory for parts under way, in bytes; the program itself needs some 80 MB beside it. Refused with `InvalidInput`
-     * when it does not hold one part of this archive.
-     * @default 83886080 (80 MiB), enough for archives up to 800 GB
-     */
-    readonly memoryBytes?: number | undefined;
-    /**
      * How often requests to the registry and to S3 are tried again.
      * @default 8 attempts, 0.2 s to 20 s apart
      */
@@ -129,11 +123,8 @@ type Settings = ReturnType<typeof withDefaults>;
 function withDefaults(options: ExportOptions) {
     const env = options.env ?? process.env;
     const concurrency = options.concurrency ?? 8;
-    const memoryBytes = options.memoryBytes ?? 80 * 1024 * 1024;
-    const idleTimeoutMs = options.idleTimeoutMs ?? 30_000;
-    for (const [name, value] of Object.entries({ concurrency, memoryBytes, idleTimeoutMs })) {
-        if (Number.isSafeInteger(value) && value >= 1) continue;
-        throw new ExportError("InvalidInput", `${name} is ${value}: expected a whole number from 1 on.`);
+    if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+        throw new ExportError("InvalidInput", `concurrency is ${concurrency}: expected a whole number from 1 on.`);
     }
     const timeoutMs = options.timeoutMs ?? timeoutIn(env);
     const deadline = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
@@ -142,14 +133,13 @@ function withDefaults(options: ExportOptions) {
     return {
         ...options,
         reference: referenceOf(options.image, env),
-        location: parseLocation(options.destination),
+        ...parseLocation(options.destination),
         request: parsePlatform(options.platform ?? defaultPlatform),
         insecure: options.insecure ?? false,
         concurrency,
-        memoryBytes,
         retryPolicy: { deadline, onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
         timeoutMs,
-        idleTimeoutMs,
+        idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
         env,
         abort,
         signal: AbortSignal.any([abort.signal, ...(options.signal ? [options.signal] : [])]),
@@ -187,12 +177,9 @@ function referenceOf(image: string, env: NodeJS.ProcessEnv): ImageReference {
 }
 
 async function runExport(settings: Settings): Promise<ExportOutcome> {
-    const { reference, request, location, force } = settings;
+    const { reference, request, bucket, key, force } = settings;
     const registry = openRegistry(reference, settings);
-    const destination =
-        location.kind === "file"
-            ? fileDestination(location.path)
-            : s3Destination(location.bucket, location.key, settings);
+    const destination = bucket === null ? fileDestination(key) : s3Destination(bucket, key, settings);
     try {
         const image = await resolveImage(registry, reference, request, settings.onNote);
         const { digest } = image.documents[0].descriptor;
@@ -297,13 +284,13 @@ async function awaitSameExport(destination: Destination, digest: string, setting
     return record;
 }
 
-function resultOf({ location, env, image }: Settings, record: ExportRecord, skipped: boolean): ExportOutcome {
+function resultOf({ bucket, key, env, image }: Settings, record: ExportRecord, skipped: boolean): ExportOutcome {
     return {
         imageUri: image,
         imageDigest: record.imageDigest,
         platform: record.platform,
-        artifactBucket: location.kind === "s3" ? location.bucket : null,
-        artifactKey: location.kind === "s3" ? location.key : location.path,
+        artifactBucket: bucket,
+        artifactKey: key,
         artifactVersionId: record.archive.versionId,
         sizeBytes: record.archive.sizeBytes,
         sha256: record.archive.sha256,

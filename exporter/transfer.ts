@@ -2,11 +2,14 @@ import { crc32 } from "node:zlib";
 import { combineCrc32 } from "./archive/crc32";
 import type { ArchiveWriter } from "./destination/destination";
 import { ExportError } from "../contract/errors";
-import { type BlobStretch, createHasher } from "./archive/hasher";
+import { createHasher } from "./archive/hasher";
 import type { Part } from "./archive/parts";
-import type { ArchivePlan, Segment } from "./archive/plan";
+import type { ArchivePlan } from "./archive/plan";
 import { createLimit, createPool } from "./network/pool";
 import type { Registry } from "./registry/registry";
+
+/** Memory for parts under way, where it holds one; the program itself needs some 80 MB beside it. */
+const memoryBytes = 80 * 1024 * 1024;
 
 /** What is moved, from where, to where, and with how much of the machine. */
 export interface TransferOptions {
@@ -16,8 +19,6 @@ export interface TransferOptions {
     readonly writer: Pick<ArchiveWriter, "write">;
     /** Blob ranges fetched at a time, and parts written at a time. */
     readonly concurrency: number;
-    /** Memory for parts under way, in bytes. */
-    readonly memoryBytes: number;
     /** Aborted by the first failure, so that everything under way stops; its reason is that failure. */
     readonly abort: AbortController;
     /** Aborted with it, and by whoever stops the export. */
@@ -34,12 +35,11 @@ export interface TransferOptions {
  * is under way any more.
  *
  * @returns checksums of the whole archive, the SHA-256 in hexadecimal
- * @throws ExportError `InvalidInput` when the memory does not hold one part, `DigestMismatch` when a blob is not what
- *     the manifest says, and what reading and writing end in
+ * @throws ExportError `DigestMismatch` when a blob is not what the manifest says, and what reading and writing end in
  */
 export async function transfer(options: TransferOptions): Promise<{ sha256: string; crc32: number }> {
     const { plan, parts, registry, writer, concurrency, abort, signal, onWritten } = options;
-    const useSlot = createPool(createSlots(options));
+    const useSlot = createPool(createSlots(parts, concurrency));
     const whileDownloading = createLimit(concurrency);
     const whileUploading = createLimit(concurrency);
     signal.throwIfAborted();
@@ -63,24 +63,23 @@ export async function transfer(options: TransferOptions): Promise<{ sha256: stri
     }
 
     /** @returns CRC-32 of the slice */
-    async function fill({ segment, offset, from, to }: Slice, memory: SharedArrayBuffer): Promise<number> {
+    async function fill(slice: Slice, memory: SharedArrayBuffer): Promise<number> {
+        const { offset, from, to } = slice;
         const target = new Uint8Array(memory, from, to - from);
-        if ("bytes" in segment) {
-            target.set(segment.bytes.subarray(offset, offset + target.length));
+        if ("bytes" in slice) {
+            target.set(slice.bytes.subarray(offset, offset + target.length));
             return crc32(target);
         }
         let checksum = 0;
         const onPiece = (piece: Uint8Array): void => {
             checksum = crc32(piece, checksum);
         };
-        await whileDownloading(() => registry.readBlob(segment.digest, offset, target, onPiece));
+        await whileDownloading(() => registry.readBlob(slice.digest, offset, target, onPiece));
         return checksum;
     }
 
     async function hash(part: Part, slices: readonly Slice[], memory: SharedArrayBuffer): Promise<void> {
-        const blobs = slices.flatMap(({ segment, from, to, isLast }): BlobStretch[] =>
-            "digest" in segment ? [{ digest: segment.digest, from, to, isLast }] : [],
-        );
+        const blobs = slices.filter((slice) => "digest" in slice);
         const result = await hasher.add({ turn: part.number - 1, memory, length: part.length, blobs });
         result.finished.forEach(assertDigest);
         if (part.number === parts.length) sha256 = result.sha256;
@@ -109,26 +108,25 @@ export async function transfer(options: TransferOptions): Promise<{ sha256: stri
     }
 }
 
-/** The stretch of a part that is of one segment. */
-interface Slice {
-    readonly segment: Segment;
-    /** Where it starts in the segment. */
-    readonly offset: number;
-    /** Where it starts and ends in the part. */
-    readonly from: number;
-    readonly to: number;
-    /** Whether it is the segment's end. */
-    readonly isLast: boolean;
-}
+type Slice = ReturnType<typeof slicesOf>[number];
 
-function slicesOf(plan: ArchivePlan, part: Part): Slice[] {
+/** The stretches of a part, each of one segment. */
+function slicesOf(plan: ArchivePlan, part: Part) {
     const partEnd = part.offset + part.length;
     const touching = plan.segments.filter(({ offset, length }) => offset < partEnd && offset + length > part.offset);
     return touching.map((segment) => {
         const end = segment.offset + segment.length;
         const from = Math.max(segment.offset - part.offset, 0);
-        const offset = part.offset + from - segment.offset;
-        return { segment, offset, from, to: Math.min(end, partEnd) - part.offset, isLast: end <= partEnd };
+        return {
+            ...segment,
+            /** Where it starts in the segment. */
+            offset: part.offset + from - segment.offset,
+            /** Where it starts and ends in the part. */
+            from,
+            to: Math.min(end, partEnd) - part.offset,
+            /** Whether it is the segment's end. */
+            isLast: end <= partEnd,
+        };
     });
 }
 
@@ -139,14 +137,8 @@ function assertDigest([expected, actual]: readonly [string, string]): void {
 }
 
 /** As much memory as may be used, in pieces of the longest part, and no more pieces than can be used at once. */
-function createSlots({ parts, concurrency, memoryBytes }: TransferOptions): SharedArrayBuffer[] {
+function createSlots(parts: readonly Part[], concurrency: number): SharedArrayBuffer[] {
     const longest = parts.reduce((length, part) => Math.max(length, part.length), 0);
-    const count = Math.min(Math.floor(memoryBytes / longest), 2 * concurrency, parts.length);
-    if (count < 1) {
-        throw new ExportError(
-            "InvalidInput",
-            `The parts of this archive measure ${longest} bytes, but the memory for parts is ${memoryBytes}: give more.`,
-        );
-    }
+    const count = Math.max(1, Math.min(Math.floor(memoryBytes / longest), 2 * concurrency, parts.length));
     return Array.from({ length: count }, () => new SharedArrayBuffer(longest));
 }

@@ -155,7 +155,7 @@ function contentOf(file: ArchiveFile | undefined): Buffer {
 export function fileOf(files: Files, name: string): ArchiveFile | undefined {
     const file = files.get(name);
     if (file === undefined || !["1", "2"].includes(file.type)) return file;
-    const target = path.posix.join(file.type === "2" ? path.posix.dirname(name) : "", file.linkName ?? "");
+    const target = path.posix.join(file.type === "2" ? path.posix.dirname(name) : "", file.linkName);
     const found = files.get(target);
     return found?.type === "0" ? found : undefined;
 }

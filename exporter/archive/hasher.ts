@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 
 /** A stretch of a blob within the bytes that are hashed. */
-export interface BlobStretch {
+interface BlobStretch {
     readonly digest: string;
     /** Where it starts and ends in the bytes. */
     readonly from: number;
@@ -11,7 +11,7 @@ export interface BlobStretch {
 }
 
 /** Bytes of the archive, with the blobs that lie in them. */
-export interface HashJob {
+interface HashJob {
     /** Place of these bytes in the archive, counted from 0. Jobs may come in any order. */
     readonly turn: number;
     readonly memory: SharedArrayBuffer;
@@ -20,7 +20,7 @@ export interface HashJob {
 }
 
 /** What became known by hashing a job's bytes. */
-export interface HashResult {
+interface HashResult {
     readonly turn: number;
     /** SHA-256 of the archive up to their end, in hexadecimal. */
     readonly sha256: string;

@@ -1,12 +1,7 @@
 import { ExportError } from "../../contract/errors";
 
-/** A stretch of the archive that is moved, retried and uploaded as one. */
-export interface Part {
-    /** From 1, as S3 numbers parts. */
-    readonly number: number;
-    readonly offset: number;
-    readonly length: number;
-}
+/** A stretch of the archive that is moved, retried and uploaded as one; its number is from 1 on, as S3 has it. */
+export type Part = ReturnType<typeof planParts>[number];
 
 const mebibyte = 1024 * 1024;
 
@@ -24,7 +19,7 @@ export const s3Limits = {
  *
  * @throws ExportError `InvalidInput` when the archive is larger than an S3 object can be (48.8 TiB)
  */
-export function planParts(sizeBytes: number): Part[] {
+export function planParts(sizeBytes: number) {
     const { minPartBytes, maxPartBytes, maxParts } = s3Limits;
     const partBytes = Math.max(minPartBytes, Math.ceil(sizeBytes / maxParts));
     if (partBytes > maxPartBytes) {

@@ -6,12 +6,12 @@ import type { Descriptor } from "../registry/manifest";
 import { paddingBytes, tarHeader, trailer } from "./tar";
 
 /** A stretch of the archive: bytes that are known already, or a blob of the registry. */
-export type Segment = { readonly offset: number; readonly length: number } & Content;
+type Segment = { readonly offset: number; readonly length: number } & Content;
 
 type Content = { readonly bytes: Uint8Array } | { readonly digest: string };
 
 /** A file of the archive, or a folder, whose name ends in a slash. */
-export interface PlannedFile {
+interface PlannedFile {
     readonly name: string;
     readonly sizeBytes: number;
     /** Offset of the first byte of its content in the archive, in bytes. */
@@ -20,13 +20,7 @@ export interface PlannedFile {
 }
 
 /** The whole archive, byte for byte, before a layer has been read. */
-export interface ArchivePlan {
-    readonly sizeBytes: number;
-    /** Without gaps, in the order of their offsets. None is empty. */
-    readonly segments: readonly Segment[];
-    /** In the order of the archive: what says what the archive is, documents, configurations, layers. */
-    readonly files: readonly PlannedFile[];
-}
+export type ArchivePlan = ReturnType<typeof planArchive>;
 
 type Entry = Omit<PlannedFile, "offset">;
 
@@ -39,8 +33,10 @@ const emptyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
  *
  * @throws ExportError `InvalidInput` when two descriptors contradict each other
  */
-export function planArchive(image: ResolvedImage): ArchivePlan {
+export function planArchive(image: ResolvedImage) {
+    /** Without gaps, in the order of their offsets. None is empty. */
     const segments: Segment[] = [];
+    /** In the order of the archive: what says what the archive is, documents, configurations, layers. */
     const files: PlannedFile[] = [];
     let offset = 0;
 
@@ -82,12 +78,8 @@ function fileEntry(name: string, value?: unknown): Entry {
 
 /** The layout's entry point. containerd takes the full name, OCI tools the tag. */
 function indexJson({ name, documents }: ResolvedImage): unknown {
-    const tag = tagOf(name);
     const { mediaType, digest, size } = documents[0].descriptor;
-    const annotations = {
-        "io.containerd.image.name": name,
-        ...(tag !== undefined && { "org.opencontainers.image.ref.name": tag }),
-    };
+    const annotations = { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tagOf(name) };
     return {
         schemaVersion: 2,
         mediaType: "application/vnd.oci.image.index.v1+json",
@@ -143,7 +135,8 @@ const tagLimit = 128;
 function dockerNames({ name }: ResolvedImage, images: readonly ContainerImage[]) {
     const tag = tagOf(name);
     if (tag === undefined) return null;
-    const plain = Math.max(images.findIndex(isDefaultPlatform), 0);
+    const texts = images.map(({ platform }) => platform && platformText(normalPlatform(platform)));
+    const plain = Math.max(texts.indexOf(defaultPlatform), 0);
     const taken = new Set([tag]);
     return images.map((image, at): string | undefined => {
         if (at === plain) return name;
@@ -152,10 +145,6 @@ function dockerNames({ name }: ResolvedImage, images: readonly ContainerImage[])
         taken.add(free);
         return name.slice(0, -tag.length) + free;
     });
-}
-
-function isDefaultPlatform({ platform }: ContainerImage): boolean {
-    return platform !== undefined && platformText(normalPlatform(platform)) === defaultPlatform;
 }
 
 /**

@@ -1,40 +1,15 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { PassThrough } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createZstdDecompress } from "node:zlib";
 import { messageOf } from "../../contract/errors";
 import { ambiguityOf, blockBytes, paddingBytes, parseTarHeader, type TarEntry } from "./tar";
-import { createUnpackedHash } from "./unpackedHash";
 
 /** A file of an archive, as it was found there. */
-export interface ArchiveFile {
-    readonly name: string;
-    /** As in {@link TarEntry}. */
-    readonly type: string;
-    readonly sizeBytes: number;
-    /** Offset of the first byte of its content in the archive. */
-    readonly offset: number;
-    /** Of its content, in hexadecimal. */
-    readonly sha256: string;
-    /** The content, of small files that begin as JSON does. */
-    readonly content?: Buffer;
-    /** What a link points to. */
-    readonly linkName?: string;
-    /** Its header, the last where there are several. */
-    readonly header: Buffer;
-    /** SHA-256 of what is packed in it, in hexadecimal, or why it cannot be unpacked; where that was asked for. */
-    readonly unpacked?: { readonly sha256: string } | { readonly problem: string };
-}
-
+export type ArchiveFile = Awaited<ReturnType<typeof readFile>>;
 /** What reading an archive to its last byte has shown. */
-export interface ReadArchive {
-    /** Files by their names. */
-    readonly files: ReadonlyMap<string, ArchiveFile>;
-    /** Of the whole archive, in hexadecimal. */
-    readonly sha256: string;
-    readonly sizeBytes: number;
-    /** What is wrong with the tar itself, each with its place. */
-    readonly damages: readonly string[];
-    /** Whether every file was found: from a damaged header on none is. */
-    readonly isComplete: boolean;
-}
+export type ReadArchive = Awaited<ReturnType<typeof readArchive>>;
 
 /** Configurations, manifests and indexes are some KiB, and this engine reads none that is larger. */
 const documentLimitBytes = 32 * 1024 * 1024;
@@ -54,7 +29,7 @@ const fewBytes = 16;
  *
  * @param unpack whether files are unpacked, and what is in them hashed
  */
-export async function readArchive(source: AsyncIterable<Uint8Array>, unpack = false): Promise<ReadArchive> {
+export async function readArchive(source: AsyncIterable<Uint8Array>, unpack = false) {
     const cursor = createCursor(source);
     const files = new Map<string, ArchiveFile>();
     const damages: string[] = [];
@@ -68,7 +43,17 @@ export async function readArchive(source: AsyncIterable<Uint8Array>, unpack = fa
         // The archive's own hash covers what can no longer be told apart.
         await cursor.read(Infinity, "", () => undefined);
     }
-    return { files, sha256: cursor.hash.digest("hex"), sizeBytes: cursor.position, damages, isComplete };
+    return {
+        /** By their names. */
+        files: files as ReadonlyMap<string, ArchiveFile>,
+        /** Of the whole archive, in hexadecimal. */
+        sha256: cursor.hash.digest("hex"),
+        sizeBytes: cursor.position,
+        /** What is wrong with the tar itself, each with its place. */
+        damages,
+        /** Whether every file was found: from a damaged header on none is. */
+        isComplete,
+    };
 }
 
 /** What keeps the rest of the tar from being read. */
@@ -184,7 +169,7 @@ async function readFile(
     header: Buffer,
     keepBytes: number,
     unpack: boolean,
-): Promise<ArchiveFile> {
+) {
     const offset = cursor.position;
     const hash = createHash("sha256");
     const kept: Uint8Array[] = [];
@@ -200,12 +185,44 @@ async function readFile(
         name,
         type,
         sizeBytes,
+        /** Offset of the first byte of its content in the archive. */
         offset,
+        /** Of its content, in hexadecimal. */
         sha256: hash.digest("hex"),
+        /** The last where there are several. */
         header,
-        ...(kept.length > 0 && { content: Buffer.concat(kept) }),
-        ...(linkName !== undefined && { linkName }),
-        ...(unpacked && { unpacked: await unpacked.end() }),
+        /** The content, of small files that begin as JSON does. */
+        content: kept.length > 0 ? Buffer.concat(kept) : undefined,
+        linkName,
+        /** SHA-256 of what is packed in it, in hexadecimal, or why it cannot be unpacked; where that was asked for. */
+        unpacked: await unpacked?.end(),
+    };
+}
+
+/**
+ * The SHA-256 of a layer's tar, which may be packed by gzip or Zstandard, as its first byte tells (RFC 1952, 2.3.1; RFC 8878,
+ * 3.1.1), or not at all. It takes the file piece by piece.
+ */
+function createUnpackedHash(firstByte: number | undefined) {
+    const unpacker =
+        firstByte === 0x1f ? createGunzip() : firstByte === 0x28 ? createZstdDecompress() : new PassThrough();
+    let isDone = false;
+    const unpacked = pipeline(unpacker, async (source: AsyncIterable<Buffer>) => {
+        const hash = createHash("sha256");
+        for await (const bytes of source) hash.update(bytes);
+        return { sha256: hash.digest("hex") };
+    })
+        .catch((error: unknown) => ({ problem: messageOf(error) }))
+        .finally(() => (isDone = true));
+    return {
+        update: async (piece: Uint8Array): Promise<void> => {
+            if (isDone || unpacker.write(Uint8Array.from(piece))) return;
+            await Promise.race([once(unpacker, "drain"), unpacked]).catch(() => undefined);
+        },
+        end: () => {
+            unpacker.end();
+            return unpacked;
+        },
     };
 }
 

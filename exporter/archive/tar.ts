@@ -22,8 +22,7 @@ export function tarHeader(name: string, sizeBytes: number): Buffer {
     const block = Buffer.alloc(blockBytes);
     block.write(name, 0);
     block.write(`${mode} \0`, 100);
-    block.write("000000 \0", 108);
-    block.write("000000 \0", 116);
+    for (const at of [108, 116, 329, 337]) block.write("000000 \0", at);
     if (sizeBytes <= largestOctalSize) {
         block.write(`${octal(sizeBytes, 11)} `, 124);
     } else {
@@ -33,8 +32,6 @@ export function tarHeader(name: string, sizeBytes: number): Buffer {
     block.write("00000000000 ", 136);
     block.write(type, 156);
     block.write("ustar\u000000", 257);
-    block.write("000000 \0", 329);
-    block.write("000000 \0", 337);
     block.write(`${octal(checksum(block), 6)} \0`, 148);
     return block;
 }
@@ -45,14 +42,7 @@ export function paddingBytes(sizeBytes: number): number {
 }
 
 /** A file entry as read from a header block. */
-export interface TarEntry {
-    readonly name: string;
-    readonly sizeBytes: number;
-    /** `0` is a regular file, `5` a directory; others are as in POSIX ustar. */
-    readonly type: string;
-    /** What a link points to. */
-    readonly linkName?: string;
-}
+export type TarEntry = NonNullable<ReturnType<typeof parseTarHeader>>;
 
 /** Types of entries that `docker save` and this program write: files, hard and symbolic links, folders, extended headers. */
 const knownTypes = ["0", "1", "2", "5", "x"];
@@ -91,19 +81,20 @@ const checksumPattern = /^[0-7]{6}(\0 | \0)$/;
  * @returns undefined for a zero block, which is the end of the archive
  * @throws Error when the block's checksum is wrong
  */
-export function parseTarHeader(block: Buffer): TarEntry | undefined {
+export function parseTarHeader(block: Buffer) {
     if (block.every((byte) => byte === 0)) return undefined;
     if (!checksumPattern.test(block.toString("latin1", 148, 156)) || readOctal(block, 148, 8) !== checksum(block)) {
         throw new Error("not a tar header: its checksum is wrong");
     }
     const prefix = readText(block, 345, 155);
     const name = readText(block, 0, 100);
-    const linkName = readText(block, 157, 100);
     return {
         name: prefix === "" ? name : `${prefix}/${name}`,
         sizeBytes: block[124] === 0x80 ? Number(block.readBigUInt64BE(128)) : readOctal(block, 124, 12),
+        /** `0` is a regular file, `5` a directory; others are as in POSIX ustar. */
         type: block[156] === 0 ? "0" : readText(block, 156, 1),
-        ...(linkName !== "" && { linkName }),
+        /** What a link points to; empty for all else. */
+        linkName: readText(block, 157, 100),
     };
 }
 

@@ -24,13 +24,7 @@ export interface VerifyOptions {
 }
 
 /** What reading an archive has shown. */
-export interface Verification extends Pick<ReadArchive, "sha256" | "sizeBytes"> {
-    /** What is wrong, each naming the blob, the place or the field; empty for a good archive. */
-    readonly problems: readonly string[];
-    readonly contents: ArchiveContents;
-    /** Files that no digest within the archive covers: only its record tells whether they are damaged. */
-    readonly uncovered: readonly string[];
-}
+export type Verification = Awaited<ReturnType<typeof verifyArchive>>;
 
 /** Of what is wrong, as much as anybody reads. */
 const problemLimit = 1000;
@@ -47,7 +41,7 @@ export async function verifyArchive(
     source: AsyncIterable<Uint8Array>,
     record?: ExportRecord,
     options: VerifyOptions = {},
-): Promise<Verification> {
+) {
     const { deep = false } = options;
     const archive = await readArchive(source, deep);
     const { files, sha256, sizeBytes, isComplete } = archive;
@@ -71,8 +65,10 @@ export async function verifyArchive(
     return {
         sha256,
         sizeBytes,
+        /** What is wrong, each naming the blob, the place or the field; empty for a good archive. */
         problems: [...new Set(problems)].slice(0, problemLimit),
         contents,
+        /** Files that no digest within the archive covers: only its record tells whether they are damaged. */
         uncovered: uncovered.map(({ name }) => name),
     };
 }

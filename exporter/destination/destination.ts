@@ -29,27 +29,21 @@ export interface Destination {
     find(): Promise<ExportRecord | undefined>;
     /** Begins to write an archive of these parts, of which one HEAD tells image and platform. */
     begin(parts: readonly Part[], metadata: Pick<ExportRecord, "imageDigest" | "platform">): Promise<ArchiveWriter>;
-    /** Closes connections. */
     close(): void;
 }
 
-/** A destination taken apart. */
-export type Location =
-    | { readonly kind: "s3"; readonly bucket: string; readonly key: string }
-    | { readonly kind: "file"; readonly path: string };
-
 /**
- * Reads `s3://bucket/key` or a path.
+ * Reads `s3://bucket/key`, or a path, which is a key without a bucket.
  *
  * @throws ExportError `InvalidInput` when an S3 URI has no bucket, or a key that no archive can have
  */
-export function parseLocation(text: string): Location {
+export function parseLocation(text: string) {
     if (!text.startsWith("s3:")) {
-        if (text !== "" && !text.endsWith("/")) return { kind: "file", path: text };
+        if (text !== "" && !text.endsWith("/")) return { bucket: null, key: text };
         throw new ExportError("InvalidInput", `"${text}" is not a file to write: expected a path or s3://BUCKET/KEY.`);
     }
     const [, bucket, key] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/(.+)$/s.exec(text) ?? [];
-    if (bucket !== undefined && key !== undefined && isArtifactKey(key, "")) return { kind: "s3", bucket, key };
+    if (bucket !== undefined && key !== undefined && isArtifactKey(key, "")) return { bucket, key };
     throw new ExportError(
         "InvalidInput",
         `"${text.slice(0, 300)}" is not an S3 object to write: expected s3://BUCKET/KEY with ${artifactKeyRule("")}.`,

@@ -22,10 +22,7 @@ export interface Answer {
 }
 
 /** An answer whose body is whole. */
-export interface DocumentAnswer extends Answer {
-    readonly headers: http.IncomingHttpHeaders;
-    readonly body: Buffer;
-}
+export type DocumentAnswer = Awaited<ReturnType<HttpClient["send"]>>;
 
 /** Registries refuse manifests above 4 MiB (distribution's own limit), so nothing larger is a document. */
 const documentLimitBytes = 8 * 1024 * 1024;
@@ -79,7 +76,7 @@ export function createHttpClient(options: NetworkOptions) {
         return { status, headers, chunks, body };
     }
 
-    async function send(request: HttpRequest): Promise<DocumentAnswer> {
+    async function send(request: HttpRequest) {
         const { chunks, body, ...answer } = await open(request);
         return { ...answer, body: body ?? (await readDocument(chunks)) };
     }
@@ -96,7 +93,6 @@ export function createHttpClient(options: NetworkOptions) {
         return signal.aborted ? signal.reason : networkError(error, url);
     }
 
-    /** Closes the kept connections. */
     function close(): void {
         agents.httpAgent.destroy();
         agents.httpsAgent.destroy();

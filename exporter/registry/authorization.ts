@@ -13,17 +13,7 @@ import { isTransientStatus } from "../network/retry";
 import type { RegistryCredentials } from "./credentials";
 
 /** What a 401 asks for: the scheme in lower case and its parameters. */
-interface Challenge {
-    readonly scheme: string;
-    readonly parameters: Readonly<Record<string, string>>;
-}
-
-/**
- * Sends a request with the login that an origin has accepted before; once more with a new one, where it is asked for that.
- *
- * @throws ExportError `AccessDenied` when there is no way in
- */
-export type Authorized = <A extends Answer>(send: (login: Record<string, string>) => Promise<A>) => Promise<A>;
+type Challenge = ReturnType<typeof parseChallenges>[number];
 
 /** How to log in at one origin. */
 interface AuthorizationOptions {
@@ -38,8 +28,13 @@ interface AuthorizationOptions {
     readonly http: Pick<HttpClient, "send">;
 }
 
-/** Logs in at an origin as its challenges ask: bearer with a token of its token server, else basic. */
-export function createAuthorization(options: AuthorizationOptions): Authorized {
+/**
+ * Logs in at an origin as its challenges ask: bearer with a token of its token server, else basic.
+ *
+ * @returns sends a request with the login that the origin has accepted before; once more with a new one, where it is asked for that.
+ *     Throws `AccessDenied` when there is no way in
+ */
+export function createAuthorization(options: AuthorizationOptions) {
     let login: Promise<string> | undefined;
 
     async function logIn(challenges: readonly Challenge[]): Promise<string> {
@@ -57,7 +52,7 @@ export function createAuthorization(options: AuthorizationOptions): Authorized {
         );
     }
 
-    return async (send) => {
+    return async <A extends Answer>(send: (login: Record<string, string>) => Promise<A>): Promise<A> => {
         const used = login;
         const authorization = await used?.catch(() => undefined);
         const answer = await send(authorization === undefined ? {} : { authorization });
@@ -74,7 +69,7 @@ export function createAuthorization(options: AuthorizationOptions): Authorized {
  * Reads `WWW-Authenticate` headers, several of them joined by commas: challenges, each with parameters of its own
  * (RFC 9110, 11.6.1).
  */
-export function parseChallenges(header = ""): Challenge[] {
+export function parseChallenges(header = "") {
     const challenges: { scheme: string; parameters: Record<string, string> }[] = [];
     const item = /([!#$%&'*+.^_`|~\w-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=]+)))?/g;
     for (const [, name = "", quoted, plain] of header.matchAll(item)) {

@@ -87,7 +87,12 @@ async function storedCredentials(
  * @throws ExportError `InvalidInput` when it is not a JSON object
  */
 export function loginIn(text: string, file: string, registry: string, repository: string) {
-    const config = parseConfig(text, file);
+    let config: JsonObject;
+    try {
+        config = parseJsonObject(text, []);
+    } catch (error) {
+        throw new ExportError("InvalidInput", `${file} ${messageOf(error)}.`, error);
+    }
     const auths = objectIn(config, "auths");
     const helpers = objectIn(config, "credHelpers");
     const [key] = matchingKeys(helpers, registry, repository);
@@ -126,14 +131,6 @@ function loginOf(entry: JsonObject): RegistryCredentials | undefined {
 function objectIn(object: JsonObject, name: string): JsonObject {
     const value = object[name];
     return isObject(value) ? value : {};
-}
-
-function parseConfig(text: string, file: string): JsonObject {
-    try {
-        return parseJsonObject(text, []);
-    } catch (error) {
-        throw new ExportError("InvalidInput", `${file} ${messageOf(error)}.`, error);
-    }
 }
 
 /** Asks `docker-credential-HELPER` (the protocol of docker/docker-credential-helpers). */

@@ -28,24 +28,12 @@ export function digestOf(bytes: Uint8Array): string {
     return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }
 
+/** The manifest of one image, or an image index (OCI), manifest list (Docker): one manifest per platform, and attestations. */
+export type Manifest = ReturnType<typeof parseManifest>;
 /** The manifest of one image: its configuration and its layers, the lowest first. */
-export interface ImageManifest {
-    readonly kind: "image";
-    readonly mediaType: string;
-    readonly config: Descriptor;
-    readonly layers: readonly Descriptor[];
-}
+export type ImageManifest = Extract<Manifest, { kind: "image" }>;
 
-/** An image index (OCI) or manifest list (Docker): one manifest per platform, and attestations. */
-export interface ImageIndex {
-    readonly kind: "index";
-    readonly mediaType: string;
-    readonly manifests: readonly Descriptor[];
-}
-
-export type Manifest = ImageManifest | ImageIndex;
-
-const manifestKinds: ReadonlyMap<string, Manifest["kind"]> = new Map([
+const manifestKinds: ReadonlyMap<string, "image" | "index"> = new Map([
     ["application/vnd.docker.distribution.manifest.v2+json", "image"],
     ["application/vnd.oci.image.manifest.v1+json", "image"],
     ["application/vnd.docker.distribution.manifest.list.v2+json", "index"],
@@ -80,12 +68,12 @@ const configNames = [...platformNames, "rootfs", "config", "history"];
  * @throws ExportError `InvalidInput` for schema 1, for other kinds of documents, for malformed ones, and for those that readers
  *     read differently
  */
-export function parseManifest(bytes: Buffer, ...types: readonly (string | undefined)[]): Manifest {
+export function parseManifest(bytes: Buffer, ...types: readonly (string | undefined)[]) {
     return exportable("manifest", () => {
         const document = parseJsonObject(bytes.toString("utf8"), documentNames);
         const mediaType = mediaTypeOf(document, types);
-        if (document["schemaVersion"] === 1 || given(document["fsLayers"])) throw new JsonError(schema1Problem);
-        assertNotSchema1(mediaType);
+        const isOld = document["schemaVersion"] === 1 || given(document["fsLayers"]) || isSchema1(mediaType);
+        if (isOld) throw new JsonError(schema1Problem);
         const kind = manifestKinds.get(mediaType);
         if (kind === "index") {
             assertWithout(document, "index", ["config", "layers"]);

@@ -3,10 +3,9 @@ import type { ImageReference } from "../../contract/image";
 import { type Answer, createHttpClient, follow, said, transientAnswer } from "../network/httpClient";
 import type { NetworkOptions } from "../network/connect";
 import { createLeads, registryOrigin } from "../network/origin";
-import { isTransientStatus, retry, type RetryPolicy } from "../network/retry";
-import { type Authorized, createAuthorization } from "./authorization";
+import { isTransientStatus, retry, type RetryPolicy, TransientError } from "../network/retry";
+import { createAuthorization } from "./authorization";
 import { type CredentialSource, defaultCredentials } from "./credentials";
-import { createFrontToBack } from "./frontToBack";
 import { acceptedManifestTypes, assertNotSchema1, digestOf } from "./manifest";
 import { createRangeClient, RangeIgnored } from "./rangeClient";
 
@@ -35,13 +34,13 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
     const http = createHttpClient({ ...options, lookup });
     const ranges = createRangeClient({ ...options, lookup });
     const base = new URL(`/v2/${repository}/`, origin);
-    const authorizations = new Map<string, Authorized>();
+    const authorizations = new Map<string, ReturnType<typeof createAuthorization>>();
     const blobs = new Map<string, ReturnType<typeof openBlob>>();
     /** The blob whose answer is open for its next stretch: of one blob only, since each has a connection. */
     let kept: ReturnType<typeof createFrontToBack> | undefined;
 
     /** The login was made for the registry's own origin: where it leads, there is an anonymous token at most. */
-    function authorizationAt(url: URL): Authorized {
+    function authorizationAt(url: URL) {
         const isOwn = url.origin === origin.origin;
         const known =
             authorizations.get(url.origin) ??
@@ -89,6 +88,11 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
         });
     }
 
+    /**
+     * Gives what fills `target` with the blob's bytes from `offset` on. A transfer that breaks goes on where it broke. The bytes are not
+     * checked here: a digest covers the whole blob. `onPiece` is told of every piece of `target` right after it has arrived, in
+     * order, while it is in the processor's cache.
+     */
     function openBlob(digest: string) {
         const what = `${registry}/${repository}, blob ${digest}`;
         const first = new URL(`blobs/${digest}`, base);
@@ -119,7 +123,6 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
             return answer;
         }
 
-        /** As {@link readBlob}. */
         return async (offset: number, target: Uint8Array, onPiece?: (piece: Uint8Array) => void): Promise<void> => {
             const before = last;
             let done = 0;
@@ -158,30 +161,68 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
         if (other !== blob) await other?.close();
     }
 
-    /**
-     * Fills `target` with the blob's bytes from `offset` on. A transfer that breaks goes on where it broke.
-     * The bytes are not checked here: a digest covers the whole blob.
-     *
-     * @param onPiece told of every piece of `target` right after it has arrived, in order, while it is in the processor's cache
-     */
-    function readBlob(
-        digest: string,
-        offset: number,
-        target: Uint8Array,
-        onPiece?: (piece: Uint8Array) => void,
-    ): Promise<void> {
+    /** Reads a stretch of a blob, see {@link openBlob}. */
+    function readBlob(digest: string, ...stretch: Parameters<ReturnType<typeof openBlob>>): Promise<void> {
         const read = blobs.get(digest) ?? openBlob(digest);
         blobs.set(digest, read);
-        return read(offset, target, onPiece);
+        return read(...stretch);
     }
 
-    /** Closes kept connections. */
     function close(): void {
         ranges.close();
         http.close();
     }
 
     return { manifest, readBlob, close };
+}
+
+/**
+ * For a blob of a server that does not know ranges: who reads it stretch by stretch, each after the one before it, needs one
+ * answer for all of them.
+ *
+ * @param open asks for the whole blob
+ */
+function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>) {
+    let source: AsyncIterator<Uint8Array> | undefined;
+    let position = 0;
+    let rest: Uint8Array = new Uint8Array();
+
+    /** Gives up the answer that is under way. */
+    async function close(): Promise<void> {
+        const old = source;
+        source = undefined;
+        await old?.return?.();
+    }
+
+    /** Fills `target` with the blob's bytes from `from` on. */
+    async function read(from: number, target: Uint8Array, onBytes: (length: number) => void): Promise<void> {
+        if (source === undefined || from < position) {
+            await close();
+            source = (await open())[Symbol.asyncIterator]();
+            [position, rest] = [0, new Uint8Array()];
+        }
+        try {
+            for (let filled = 0; filled < target.length;) {
+                while (rest.length === 0) {
+                    const found = await source.next();
+                    if (found.done === true) throw new TransientError("the answer is shorter than the blob");
+                    rest = found.value;
+                }
+                const skipped = Math.min(from + filled - position, rest.length);
+                const piece = rest.subarray(skipped, skipped + target.length - filled);
+                target.set(piece, filled);
+                filled += piece.length;
+                position += skipped + piece.length;
+                rest = rest.subarray(skipped + piece.length);
+                if (piece.length > 0) onBytes(piece.length);
+            }
+        } catch (error) {
+            await close().catch(() => undefined);
+            throw error;
+        }
+    }
+
+    return { read, close };
 }
 
 /** Turns an answer that is not the thing asked for into the error that it means. */

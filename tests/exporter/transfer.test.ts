@@ -27,7 +27,6 @@ function move(abort: AbortController, first: () => Promise<void>): Promise<unkno
         },
         writer: { write: () => Promise.resolve() },
         concurrency: 2,
-        memoryBytes: 1_000,
         abort,
         signal: abort.signal,
         onWritten: () => undefined,

@@ -20,7 +20,12 @@ describe("tarHeader", () => {
         it(`is what tar-stream writes, and reads back, for ${size} bytes`, async () => {
             const header = tarHeader("blobs/sha256/x", size);
             assert.deepEqual(header, await referenceHeader("blobs/sha256/x", size));
-            assert.deepEqual(parseTarHeader(header), { name: "blobs/sha256/x", sizeBytes: size, type: "0" });
+            assert.deepEqual(parseTarHeader(header), {
+                name: "blobs/sha256/x",
+                sizeBytes: size,
+                type: "0",
+                linkName: "",
+            });
         });
     }
 

@@ -4,9 +4,9 @@ import { parseLocation } from "../../../exporter/destination/destination";
 
 describe("parseLocation", () => {
     it("reads an object of S3, and a file", () => {
-        const object = { kind: "s3", bucket: "my-bucket.1", key: "images/a b/1.tar" };
+        const object = { bucket: "my-bucket.1", key: "images/a b/1.tar" };
         assert.deepEqual(parseLocation("s3://my-bucket.1/images/a b/1.tar"), object);
-        assert.deepEqual(parseLocation("../a.tar"), { kind: "file", path: "../a.tar" });
+        assert.deepEqual(parseLocation("../a.tar"), { bucket: null, key: "../a.tar" });
     });
     for (const text of [
         "s3://bucket",
