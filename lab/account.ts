@@ -36,7 +36,6 @@ export interface Machine {
     readonly buildEnvironment: Record<string, string>;
     /** Folder of the lab's files, logs among them; removed at the end. */
     readonly folder: string;
-    /** How time passes for state machines. */
     readonly clock: Clock;
     /** Told what goes on: whoever wants to know sets its functions. */
     readonly watcher: {

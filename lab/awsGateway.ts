@@ -10,7 +10,6 @@ import { handOn, listen } from "./http";
 import type { Listening } from "./processes";
 import { s3Calls } from "./s3Calls";
 
-/** What the gateway stands between. */
 interface Setting {
     readonly account: Account;
     /** The emulator's. */

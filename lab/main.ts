@@ -48,12 +48,10 @@ async function main(): Promise<number> {
     // A signal ends the lab in order: the build is stopped, then every server. Another one does not cut that short.
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
         process.on(signal, () => {
+            if (!abort.signal.aborted) console.log("\nStopping");
             abort.abort();
         });
     }
-    abort.signal.addEventListener("abort", () => {
-        console.log("\nStopping");
-    });
     const lab = await starting;
     try {
         if (abort.signal.aborted) return 130;
@@ -140,12 +138,10 @@ async function verify(lab: Lab, output: Record<string, unknown>): Promise<string
     ];
 }
 
-main().then(
-    (code) => {
-        process.exitCode = code;
-    },
-    (error: unknown) => {
-        console.error(`FAILED: ${messageOf(error)}`);
-        process.exitCode = 1;
-    },
-);
+const failed = (error: unknown) => {
+    console.error(`FAILED: ${messageOf(error)}`);
+    return 1;
+};
+void main()
+    .catch(failed)
+    .then((code) => (process.exitCode = code));

@@ -16,7 +16,6 @@ import type { Account } from "./account";
 import { handOn, listen } from "./http";
 import { type Listening, run } from "./processes";
 
-/** What the gateway stands between. */
 interface Setting {
     readonly account: Account;
     /** The hosts of ECR that the gateway stands for. */

@@ -11,7 +11,6 @@ import { StateError } from "./stateLanguage/host";
 import { execute as interpret } from "./stateLanguage/interpreter";
 import { type Machine as Definition, readMachine } from "./stateLanguage/machine";
 
-/** What executions run with. */
 interface Setting {
     readonly account: Account;
     readonly machine: Machine;
@@ -20,8 +19,8 @@ interface Setting {
     readonly endOf: (id: string) => Promise<unknown> | undefined;
 }
 
-/** An execution's own way to AWS: a session of the state machine's role, and S3 as it sees it. */
-interface Session {
+/** What the Tasks of an execution run with: a session of the state machine's role, and S3 as it sees it. */
+interface Session extends Setting {
     readonly execution: Execution;
     readonly caller: Caller;
     readonly s3: S3Client;
@@ -56,7 +55,7 @@ export async function execute(setting: Setting, execution: Execution): Promise<E
     const { region } = location;
     const s3 = new S3Client({ region, endpoint, credentials, forcePathStyle: true, maxAttempts: 1 });
     const caller = { accessKeyId: credentials.accessKeyId, region };
-    const session = { execution, caller, s3 };
+    const session = { ...setting, execution, caller, s3 };
     const context = {
         Execution: { Id: execution.arn, Name: execution.name, StartTime: new Date().toISOString() },
         StateMachine: { Id: machineArn, Name },
@@ -64,17 +63,8 @@ export async function execute(setting: Setting, execution: Execution): Promise<E
     const outcome = await interpret(declared.definition, execution.input, context, {
         clock,
         signal: execution.signal,
-        call: (resource, parameters, signal) => serve(setting, session, nameOf(resource), parameters as Fields, signal),
+        call: (resource, parameters, signal) => serve(session, nameOf(resource), parameters as Fields, signal),
         tell: (event) => watcher.tell?.(event),
-        readObject: async (Bucket, Key) => {
-            const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key }));
-            return (await Body?.transformToString()) ?? "";
-        },
-        writeObject: async (Bucket, Key, Body) => {
-            await s3.send(new PutObjectCommand({ Bucket, Key, Body })).catch((error: unknown) => {
-                throw new StateError("States.ResultWriterFailed", String(error));
-            });
-        },
         startChild: async (childArn) => {
             await named("StepFunctions", requireAccess(iam, caller, "states:StartExecution", machineArn));
             await named("StepFunctions", requireAccess(iam, caller, "states:DescribeExecution", childArn));
@@ -139,13 +129,13 @@ const jobs: Readonly<Record<string, Job | undefined>> = {
 };
 
 async function serve(
-    { api, endOf }: Setting,
-    { execution, caller, s3 }: Session,
+    { api, endOf, execution, caller, s3 }: Session,
     resource: string,
     parameters: Fields,
     signal: AbortSignal,
 ): Promise<unknown> {
-    if (resource === "aws-sdk:s3:headObject") return headObject(s3, parameters as never);
+    const ofObject = objectCalls[resource];
+    if (ofObject !== undefined) return ofObject(s3, parameters as never);
     const job = jobs[resource];
     const { action, errors } = job ?? calls[resource] ?? { action: resource, errors: "" };
     const call = async (asked: string, fields: Fields) => (await named(errors, api(caller, asked, fields))) ?? {};
@@ -209,6 +199,14 @@ async function named<T>(service: string, call: Promise<T>): Promise<T> {
         throw new StateError(`${service}.${others[service] ?? code}`, reason);
     }
 }
+
+/** What is asked of S3, which speaks no JSON: by a Task, an ItemReader and a ResultWriter. */
+const objectCalls: Readonly<Record<string, ((s3: S3Client, parameters: never) => Promise<unknown>) | undefined>> = {
+    "aws-sdk:s3:headObject": headObject,
+    "s3:getObject": async (s3, parameters) =>
+        (await s3.send(new GetObjectCommand(parameters))).Body?.transformToString(),
+    "s3:putObject": (s3, parameters) => s3.send(new PutObjectCommand(parameters)),
+};
 
 async function headObject(s3: S3Client, parameters: { Bucket: string; Key: string }): Promise<unknown> {
     try {

@@ -42,14 +42,10 @@ export interface Host {
     readonly clock: Clock;
     /** Aborts the execution. */
     readonly signal: AbortSignal;
-    /** Serves a Task; throws a StateError. */
+    /** Serves a Task, an ItemReader or a ResultWriter; throws a StateError for a Task. */
     readonly call: (resource: string, parameters: unknown, signal: AbortSignal) => Promise<unknown>;
     /** Takes what happens, in the executions of a Map's items as well. */
     readonly tell: (event: HistoryEvent) => void;
-    /** The text of an object of S3, for an ItemReader. Throws where it cannot be read. */
-    readonly readObject: (bucket: string, key: string) => Promise<string>;
-    /** Stores an object of S3, for a ResultWriter. */
-    readonly writeObject: (bucket: string, key: string, text: string) => Promise<void>;
     /** Called before the execution of an item is started; may refuse with a StateError. */
     readonly startChild: (executionArn: string) => Promise<void>;
     /** Called when a Map Run begins, when one of its executions begins or ends, and at its end. */

@@ -8,7 +8,7 @@ import { setTimeout } from "node:timers/promises";
 import { evaluate, typeError, type Values } from "./expressions";
 import { type Clock, type ExecutionContext, type Host, type Outcome, StateError } from "./host";
 import type { Machine, State } from "./machine";
-import { type Child, readItems, type S3Folder, type S3Object, writeResults } from "./mapFiles";
+import { type Child, readItems, type S3Folder, writeResults } from "./mapFiles";
 
 /** The clock on the wall. */
 export const realClock: Clock = { wait: sleep, timeout: sleep, random: Math.random };
@@ -177,7 +177,7 @@ async function performMap(map: MapState, values: Values, { host, context }: Runn
     const source = await evaluate(map.ItemReader?.Arguments, "ItemReader/Arguments", values);
     const target = await evaluate(map.ResultWriter.Arguments, "ResultWriter/Arguments", values);
     const items = map.ItemReader
-        ? await readItems(map.ItemReader.ReaderConfig.InputType, source as S3Object, host)
+        ? await readItems(map.ItemReader, source, host)
         : await evaluate(map.Items, "Items", values);
     if (!Array.isArray(items)) throw typeError("Items", "array", items);
     const arnOf = (kind: string) => `${context.StateMachine.Id.replace(":stateMachine:", `:${kind}:`)}/${map.Label}`;
@@ -211,7 +211,7 @@ async function performMap(map: MapState, values: Values, { host, context }: Runn
     count();
     await Promise.all(Array.from({ length: Math.min(map.MaxConcurrency, items.length) }, worker));
     if (host.signal.aborted) throw new StateError("States.TaskFailed", undefined);
-    const details = await writeResults(host, target as S3Folder, run, children);
+    const details = await writeResults(map.ResultWriter, target as S3Folder, run, children, host);
     count(true);
     return { MapRunArn: mapRunArn, ResultWriterDetails: details };
 }

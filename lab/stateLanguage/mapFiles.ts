@@ -5,12 +5,10 @@
 import { parse } from "csv-parse/sync";
 
 import { type Host, type Outcome, StateError } from "./host";
+import type { State } from "./machine";
 
-/** Where the items are. */
-export interface S3Object {
-    readonly Bucket: string;
-    readonly Key: string;
-}
+type MapState = Extract<State, { readonly Type: "Map" }>;
+type ItemReader = NonNullable<MapState["ItemReader"]>;
 
 /** Where the results go. */
 export interface S3Folder {
@@ -24,12 +22,11 @@ export interface Child {
     readonly outcome: Outcome;
 }
 
-type Form = "CSV" | "JSON" | "JSONL";
-
 /** @throws StateError `States.ItemReaderFailed` where there is no list to read. */
-export async function readItems(form: Form, { Bucket, Key }: S3Object, host: Host): Promise<readonly unknown[]> {
+export async function readItems(reader: ItemReader, source: unknown, host: Host): Promise<readonly unknown[]> {
     try {
-        const items = parseItems(form, await host.readObject(Bucket, Key));
+        const text = await host.call(reader.Resource, source, host.signal);
+        const items = parseItems(reader.ReaderConfig.InputType, String(text));
         if (!Array.isArray(items)) throw new Error("The JSON file does not contain an array.");
         return items as unknown[];
     } catch (error) {
@@ -38,7 +35,7 @@ export async function readItems(form: Form, { Bucket, Key }: S3Object, host: Hos
 }
 
 /** Whether AWS's reader drops a byte order mark or blanks is not documented: this one keeps both. */
-function parseItems(form: Form, text: string): unknown {
+function parseItems(form: ItemReader["ReaderConfig"]["InputType"], text: string): unknown {
     if (form === "JSON") return JSON.parse(text);
     if (form === "JSONL") {
         const lines = text.split(/\r?\n/).filter((line) => line !== "");
@@ -51,11 +48,16 @@ function parseItems(form: Form, text: string): unknown {
 
 /** The files of a ResultWriter with `COMPACT` and `JSONL`; gives where their manifest is. */
 export async function writeResults(
-    host: Host,
+    { Resource }: MapState["ResultWriter"],
     { Bucket, Prefix }: S3Folder,
     run: string,
     children: readonly Child[],
-): Promise<S3Object> {
+    host: Host,
+): Promise<object> {
+    const write = (Key: string, Body: string) =>
+        host.call(Resource, { Bucket, Key, Body }, host.signal).catch((error: unknown) => {
+            throw new StateError("States.ResultWriterFailed", String(error));
+        });
     const rows = children.map(({ input, outcome }) => {
         if (outcome.status === "SUCCEEDED") return { file: "SUCCEEDED", row: outcome.output };
         // One that was aborted has neither error nor cause.
@@ -69,10 +71,10 @@ export async function writeResults(
         const text = rows.flatMap(({ file, row }) => (file === status ? [`${JSON.stringify(row)}\n`] : [])).join("");
         if (text === "") continue;
         const Key = `${folder}/${status}_0.jsonl`;
-        await host.writeObject(Bucket, Key, text);
+        await write(Key, text);
         list.push({ Key, Size: Buffer.byteLength(text) });
     }
     const Key = `${folder}/manifest.json`;
-    await host.writeObject(Bucket, Key, JSON.stringify({ DestinationBucket: Bucket, ResultFiles: files }));
+    await write(Key, JSON.stringify({ DestinationBucket: Bucket, ResultFiles: files }));
     return { Bucket, Key };
 }

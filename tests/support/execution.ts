@@ -1,4 +1,5 @@
 /** Runs state machines' definitions in the lab's interpreter, with builds and AWS services that are simulated. */
+import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
 
 import {
@@ -81,6 +82,9 @@ export async function execute(
             const { total, succeeded, failed } = mapRuns.get(MapRunArn)?.itemCounts ?? {};
             return { ItemCounts: { Total: total, Succeeded: succeeded, Failed: failed } };
         },
+        "s3:getObject": ({ Bucket, Key }: { Bucket: string; Key: string }) =>
+            objects.get(Key) ?? assert.fail(`s3://${Bucket}/${Key} does not exist`),
+        "s3:putObject": ({ Key, Body }: { Key: string; Body: string }) => objects.set(Key, Body),
         ...services,
     };
     const host: Host = {
@@ -101,16 +105,6 @@ export async function execute(
             return result === undefined ? {} : (JSON.parse(JSON.stringify(result)) as unknown);
         },
         tell: (event) => events.push(event),
-        readObject: (bucket, key) => {
-            const text = objects.get(key);
-            return text === undefined
-                ? Promise.reject(new Error(`s3://${bucket}/${key} does not exist`))
-                : Promise.resolve(text);
-        },
-        writeObject: (_, key, text) => {
-            objects.set(key, text);
-            return Promise.resolve();
-        },
         startChild: () => Promise.resolve(),
         countMap: (run) => mapRuns.set(run.mapRunArn, run),
     };
