@@ -9,9 +9,11 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { setImmediate } from "node:timers/promises";
 
 import { CloudWatchLogsClient, CreateLogStreamCommand, PutLogEventsCommand } from "@aws-sdk/client-cloudwatch-logs";
@@ -74,17 +76,15 @@ class RunningBuild {
     private readonly stream: { readonly logGroupName: string; readonly logStreamName: string };
     private readonly stopping = new AbortController();
     private readonly phases: BuildPhase[] = [];
-    /** Folder for what a command exports. */
-    private readonly folder: string;
     /** Folder that the first command starts in. */
     private readonly source: string;
     /** What the next command has in its environment. */
-    private variables: Readonly<Record<string, string>> = {};
+    private variables: Readonly<Record<string, string>>;
 
     public constructor(
         private readonly machine: Machine,
         private readonly project: DeclaredProject,
-        private readonly overrides: Record<string, string>,
+        overrides: Record<string, string>,
         private readonly region: string,
         private readonly credentials: Credentials,
     ) {
@@ -103,8 +103,21 @@ class RunningBuild {
             currentPhase: "SUBMITTED",
             logs: { groupName, streamName, deepLink },
         };
-        this.folder = join(machine.folder, streamName);
-        this.source = join(this.folder, "source");
+        this.source = join(machine.folder, streamName);
+        this.variables = {
+            HOME: this.source,
+            ...Object.fromEntries(project.environment.environmentVariables.map(({ name, value }) => [name, value])),
+            ...overrides,
+            ...machine.buildEnvironment,
+            AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+            AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+            AWS_SESSION_TOKEN: credentials.sessionToken,
+            AWS_REGION: region,
+            AWS_DEFAULT_REGION: region,
+            AWS_ENDPOINT_URL: machine.endpoint,
+            CODEBUILD_BUILD_ID: this.id,
+            CODEBUILD_SRC_DIR: this.source,
+        };
         // Begins once whoever starts it has got it.
         this.ended = setImmediate().then(() => this.run());
     }
@@ -117,7 +130,6 @@ class RunningBuild {
         const { region, credentials, stream, project, source } = this;
         const { env, phases } = buildspecSchema.parse(parse(project.source.buildspec));
         mkdirSync(source, { recursive: true });
-        this.variables = this.environment();
         const client = { region, endpoint: this.machine.endpoint, credentials };
         const s3 = new S3Client({ ...client, forcePathStyle: true });
         const logs = new CloudWatchLogsClient(client);
@@ -139,7 +151,7 @@ class RunningBuild {
             return value === undefined ? [] : [{ name, value }];
         });
         for (const each of [logs, s3]) each.destroy();
-        rmSync(this.folder, { recursive: true });
+        rmSync(source, { recursive: true });
         const ending = succeeds && isComplete ? "SUCCEEDED" : "FAILED";
         const buildStatus = this.stopping.signal.aborted ? "STOPPED" : timeout.aborted ? "TIMED_OUT" : ending;
         const outcome = { buildStatus, phases: this.phases, exportedEnvironmentVariables } as const;
@@ -185,17 +197,16 @@ class RunningBuild {
      * @returns its exit status, or -1 when it was killed.
      */
     private async runCommand(command: string, tell: (line: string) => void, signal: AbortSignal): Promise<number> {
-        const exported = join(this.folder, "exported");
         const script = `
             exec 2>&1
-            eval "$LAB_COMMAND"
+            eval "$LAB_COMMAND" 3>&-
             status=$?
-            env -0 --unset=LAB_COMMAND --unset=LAB_EXPORTED >"$LAB_EXPORTED"
+            env -0 --unset=LAB_COMMAND >&3
             exit $status`;
         const child = spawn("bash", ["-c", script], {
             cwd: this.variables["PWD"] ?? this.source,
-            env: { ...this.variables, LAB_EXPORTED: exported, LAB_COMMAND: command },
-            stdio: ["ignore", "pipe", "ignore"],
+            env: { ...this.variables, LAB_COMMAND: command },
+            stdio: ["ignore", "pipe", "ignore", "pipe"],
             detached: true,
         });
         const stop = () => {
@@ -203,32 +214,15 @@ class RunningBuild {
         };
         signal.addEventListener("abort", stop);
         const exit = once(child, "exit") as Promise<[number | null]>;
-        for await (const line of createInterface({ input: child.stdout })) tell(line);
+        const [, input, , handedOn] = child.stdio as [null, Readable, null, Readable, undefined];
+        const exported = text(handedOn);
+        for await (const line of createInterface({ input })) tell(line);
         const [status] = await exit;
         signal.removeEventListener("abort", stop);
-        if (existsSync(exported)) {
-            const entries = readFileSync(exported, "utf8").split("\0").slice(0, -1);
-            this.variables = Object.fromEntries(entries.map((entry) => entry.split(/=(.*)/s, 2) as [string, string]));
-        }
+        const entries = (await exported).split("\0").slice(0, -1);
+        const variables = entries.map((entry) => entry.split(/=(.*)/s, 2) as [string, string]);
+        if (variables.length > 0) this.variables = Object.fromEntries(variables);
         return signal.aborted ? -1 : (status ?? -1);
-    }
-
-    private environment(): Record<string, string> {
-        const { environmentVariables } = this.project.environment;
-        return {
-            HOME: this.source,
-            ...Object.fromEntries(environmentVariables.map(({ name, value }) => [name, value])),
-            ...this.overrides,
-            ...this.machine.buildEnvironment,
-            AWS_ACCESS_KEY_ID: this.credentials.accessKeyId,
-            AWS_SECRET_ACCESS_KEY: this.credentials.secretAccessKey,
-            AWS_SESSION_TOKEN: this.credentials.sessionToken,
-            AWS_REGION: this.region,
-            AWS_DEFAULT_REGION: this.region,
-            AWS_ENDPOINT_URL: this.machine.endpoint,
-            CODEBUILD_BUILD_ID: this.id,
-            CODEBUILD_SRC_DIR: this.source,
-        };
     }
 }
 
