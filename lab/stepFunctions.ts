@@ -32,11 +32,8 @@ interface Session extends Setting {
  * @throws Error when it has what the lab does not know.
  */
 export function readDefinition(definition: string): Definition {
-    return readMachine(JSON.parse(definition), isServed);
-}
-
-function isServed(resource: string): boolean {
-    return nameOf(resource) in { ...calls, ...jobs, "aws-sdk:s3:headObject": undefined };
+    const served = { ...calls, ...jobs, "aws-sdk:s3:headObject": headObject };
+    return readMachine(JSON.parse(definition), (resource) => nameOf(resource) in served);
 }
 
 /** The name of an integration: what follows `arn:aws:states:::`. */
