@@ -142,18 +142,12 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
     },
 };
 
-/** A stack in the lab: its outputs, how many of its resources were created, and how many are only declared. */
-export interface DeployedStack {
-    readonly outputs: Record<string, unknown>;
-    readonly created: number;
-    readonly declared: number;
-}
-
 /**
  * Evaluates the program and creates what it declares.
  *
  * @param stack Name of the stack, for instance `dev`.
  * @param configuration Its configuration by full key.
+ * @returns its outputs, how many of its resources were created, and how many are only declared.
  * @throws Error when the program fails, or uses what the lab does not know.
  */
 export async function provision(
@@ -161,7 +155,7 @@ export async function provision(
     configuration: Record<string, string>,
     account: Account,
     emulator: Emulator,
-): Promise<DeployedStack> {
+) {
     let created = 0;
     let declared = 0;
     const create = async ({ type, name, inputs, answer }: DeclaredResource) => {
