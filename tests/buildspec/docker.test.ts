@@ -123,8 +123,6 @@ const byDigest = `${registry}/web/nginx@${digest}`;
 const missing = ["bash", "jq", "tar", "sha256sum", "stat"].filter((name) => !isInstalled(name));
 
 describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.join(", ")} here)` : ""}`, function () {
-    this.timeout(0); // a build is some sixty processes, and the machine may be busy
-
     before(function () {
         if (missing.length > 0) this.skip();
     });

@@ -4,12 +4,12 @@ import { join } from "node:path";
 
 import { judge } from "../../lab/iam";
 import { root } from "../../lab/stackFiles";
-import { disagreement, type Evaluated, proveByEvaluation } from "../../proof/evaluation";
+import { disagreement } from "../../proof/evaluation";
 import { offencesOf } from "../../proof/facts";
 import { knownStatements } from "../../proof/holders";
 import { evaluateVariant, type Program, variants } from "../../proof/program";
 import { reportPage, shownOn } from "../../proof/report";
-import { callOf, rowKinds } from "../../proof/rows";
+import { callOf, makeRows, type Row, rowKinds, verdictOn } from "../../proof/rows";
 
 describe("least privilege", () => {
     const programs: Program[] = [];
@@ -43,35 +43,37 @@ describe("least privilege", () => {
         assert.equal(page, reportPage(programs, shownOn(page)), "stale: run npm run prove");
     });
 
-    // `npm run prove` asks the other configurations.
-    describe("of the configuration that has most", () => {
-        let evaluated: Evaluated;
-        before(async () => {
-            const [most] = [...variants].sort(
-                (one, other) => Object.keys(other.changes).length - Object.keys(one.changes).length,
-            );
-            assert(most);
-            evaluated = await proveByEvaluation(most);
+    // `npm run prove` makes every request of every configuration.
+    describe("of the configuration that has most, by every fifth request", () => {
+        let program: Program;
+        const rows: Row[] = [];
+        before(() => {
+            const sizeOf = ({ variant }: Program) => Object.keys(variant.changes).length;
+            const [most] = programs.toSorted((one, other) => sizeOf(other) - sizeOf(one));
+            program = most ?? assert.fail("no configuration");
         });
 
-        it("is proven", () => {
-            assert.deepEqual(evaluated.problems, []);
+        it("is proven", async () => {
+            for (const row of (await makeRows(program)).filter((_, index) => index % 5 === 0)) {
+                const verdict = await verdictOn(row, program.policies);
+                if (verdict === undefined) continue; // AWS knows no such request
+                assert.equal(verdict, row.expected, disagreement(row, verdict));
+                rows.push(row);
+            }
         });
 
         it("is judged as the simulator judges", async () => {
-            const { program, rows } = evaluated;
-            for (const row of rows.filter((_, index) => index % 200 === 0)) {
+            for (const row of rows.filter((_, index) => index % 40 === 0)) {
                 assert.equal((await judge(callOf(row, program.policies))).verdict, row.expected);
             }
         });
 
-        it("is judged by requests of every kind, hundreds of each holder", () => {
-            const { program, rows } = evaluated;
+        it("is judged by requests of every kind, many of each holder", () => {
             assert.deepEqual([...new Set(rows.map(({ kind }) => kind))].sort(), [...rowKinds].sort());
             const holders = program.policies.flatMap(({ holder }) => (holder.kind === "identity" ? [holder.name] : []));
             for (const name of new Set(holders)) {
                 const own = rows.filter(({ actor }) => actor.name === name);
-                assert(own.length > 150, `${own.length} requests of ${name}`);
+                assert(own.length > 30, `${own.length} requests of ${name}`);
                 assert(
                     own.some(({ expected }) => expected === "Allowed"),
                     name,
@@ -80,7 +82,7 @@ describe("least privilege", () => {
         });
 
         it("says of a verdict that is wrong who asked for what", () => {
-            const [row] = evaluated.rows;
+            const [row] = rows;
             assert(row);
             const told = disagreement(row, "ImplicitlyDenied");
             assert.match(told, /asks for .* on .*: ImplicitlyDenied, expected /);
