@@ -13,7 +13,6 @@ export const exitCodes = { success: 0, failed: 1, usage: 2, timedOut: 3, interru
 /** Options without values, as the parser hands them over. */
 export type Flags<Name extends string> = Readonly<Partial<Record<Name, boolean | undefined>>>;
 
-/** Options with values. */
 export type Values<Name extends string> = Readonly<Partial<Record<Name, string | undefined>>>;
 
 /** Why the signal of a context is aborted. */

@@ -82,12 +82,10 @@ function readCsv(text: string): readonly Row[] {
     }
 }
 
-function checkedColumns(columns: readonly string[]): string[] {
+function checkedColumns(columns: string[]): string[] {
     const fields: readonly string[] = requestFields;
     const isDouble = new Set(columns).size < columns.length;
-    if (columns.includes("imageUri") && columns.every((column) => fields.includes(column)) && !isDouble) {
-        return [...columns];
-    }
+    if (columns.includes("imageUri") && columns.every((column) => fields.includes(column)) && !isDouble) return columns;
     const expected = `expected imageUri, and any of ${fields.join(", ")}, each once`;
     return refuse(`line 1 has the columns ${columns.join(", ")}: ${expected}`);
 }

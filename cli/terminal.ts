@@ -150,13 +150,10 @@ export function partText({ writtenBytes, totalBytes }: Amount): string {
 
 /** A table: columns as wide as what is in them, two spaces between them, nothing cut off. */
 export function table(rows: readonly (readonly Piece[])[]): Piece[] {
-    const columns = Math.max(...rows.map((row) => row.length));
-    const widths = Array.from({ length: columns }, (_, column) =>
-        Math.max(...rows.map((row) => width(row[column] ?? ""))),
-    );
+    const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => width(row[column] ?? ""))));
     return rows.flatMap((row) => [
         ...row.flatMap((cell, column) => {
-            const padding = column === row.length - 1 ? 0 : (widths[column] ?? 0) - width(cell) + 2;
+            const padding = column === row.length - 1 ? 0 : (widths?.[column] ?? 0) - width(cell) + 2;
             return [cell, " ".repeat(padding)];
         }),
         "\n",

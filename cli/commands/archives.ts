@@ -56,12 +56,7 @@ async function fileFor(key: string, wanted = "."): Promise<string> {
     return isFolder ? path.join(wanted, path.posix.basename(key)) : wanted;
 }
 
-async function isAlreadyThere(
-    { signal }: Context,
-    { record }: RecordedArchive,
-    file: string,
-    mayReplace = false,
-): Promise<boolean> {
+async function isAlreadyThere({ signal }: Context, { record }: RecordedArchive, file: string, mayReplace = false) {
     const found = await stat(file).catch(() => undefined);
     if (found === undefined) return false;
     const { sha256, sizeBytes } = record.archive;

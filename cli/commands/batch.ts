@@ -50,7 +50,7 @@ async function followBatch(context: Context, executionArn: string, total: number
             mapRunArn ??= (await sfn.listMapRuns({ executionArn })).mapRuns?.[0]?.mapRunArn;
             if (mapRunArn === undefined) return first;
             const { itemCounts } = await sfn.describeMapRun({ mapRunArn });
-            return itemCounts === undefined ? first : countsText(itemCounts);
+            return itemCounts ? countsText(itemCounts) : first;
         }),
     );
 }
@@ -89,15 +89,11 @@ function resultsOf(execution: Execution): { bucket: string; key: string } | unde
 }
 
 function failedImage(line: string) {
-    const {
-        Error: error = "ExportFailed",
-        Cause: cause = "",
-        Input = "{}",
-    } = JSON.parse(line) as { Error?: string; Cause?: string; Input?: string };
+    const row = JSON.parse(line) as { Error?: string; Cause?: string; Input?: string };
     // As the Map hands it to each image: stateMachines/batch.ts
-    const { request } = JSON.parse(Input) as { request?: string | { imageUri?: string } };
+    const { request } = JSON.parse(row.Input ?? "{}") as { request?: string | { imageUri?: string } };
     const imageUri = typeof request === "string" ? request : (request?.imageUri ?? "(the stack's)");
-    return { imageUri, error, cause };
+    return { imageUri, error: row.Error ?? "ExportFailed", cause: row.Cause ?? "" };
 }
 
 function print(context: Context, execution: Execution, failed: Awaited<ReturnType<typeof failedImages>>): void {

@@ -72,21 +72,16 @@ export async function list(options: ListOptions, context: Context): Promise<void
 }
 
 /** The newest executions come first, so that the search ends at the first one that is too old. */
-async function findExecutions(
-    context: Context,
-    stateMachineArn: string,
-    sinceMs: number,
-    { limit, failed }: ListOptions,
-): Promise<ExecutionListItem[]> {
+async function findExecutions(context: Context, stateMachineArn: string, sinceMs: number, options: ListOptions) {
     return call(context, SFN, stateMachineArn, async (client) => {
         const found: ExecutionListItem[] = [];
         for await (const { executions = [] } of paginateListExecutions({ client }, { stateMachineArn })) {
             context.signal.throwIfAborted();
             for (const execution of executions) {
                 if ((execution.startDate?.getTime() ?? 0) < sinceMs) return found;
-                const isWanted = failed !== true || failures.includes(execution.status ?? "RUNNING");
+                const isWanted = options.failed !== true || failures.includes(execution.status ?? "RUNNING");
                 if (isWanted) found.push(execution);
-                if (found.length === limit) return found;
+                if (found.length === options.limit) return found;
             }
         }
         return found;
