@@ -50,7 +50,8 @@ const green = "#2ca02c";
 const red = "#d62728";
 
 /**
- * Results, then times, then what is stored, then what went wrong: two widgets in a row, the log over both columns.
+ * Results, then times, then what is stored, then what went wrong: two widgets in a row of 24 columns, the log over all. Each takes the
+ * next free position.
  *
  * @see {@link https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html}
  */
@@ -59,6 +60,8 @@ function dashboardBody(shown: pulumi.Unwrap<DashboardArgs>): object {
     const { region } = shown.at;
     const graph = (title: string, metrics: readonly Metric[], properties: object) => ({
         type: "metric",
+        width: 12,
+        height: 6,
         properties: { title, view: "timeSeries", region, metrics, ...properties },
     });
     const ofBuilds = (name: string, label: string, color?: string): Metric => {
@@ -68,7 +71,7 @@ function dashboardBody(shown: pulumi.Unwrap<DashboardArgs>): object {
         return ["AWS/States", "ExecutionTime", "StateMachineArn", exportMachine.arn, { stat, label: stat }];
     });
     const stored = ["BucketName", shown.artifactBucket, "StorageType", "StandardStorage"] as const;
-    const widgets = [
+    const graphs = [
         graph("Exports by result", results(exportMachine.arn), counts),
         graph("Batches by result", results(batchMachine.arn), counts),
         graph("Duration of exports (ms)", percentiles, { period: hour, ...fromZero }),
@@ -107,20 +110,8 @@ function dashboardBody(shown: pulumi.Unwrap<DashboardArgs>): object {
         "sort @timestamp desc",
         "limit 20",
     ].join(" | ");
-    const failures = { type: "log", properties: { title: "Recent failures", view: "table", region, query } };
-    const [width, height] = [12, 6];
-    return {
-        widgets: [
-            ...widgets.map((widget, index) => ({
-                ...widget,
-                x: (index % 2) * width,
-                y: Math.floor(index / 2) * height,
-                width,
-                height,
-            })),
-            { ...failures, x: 0, y: (widgets.length / 2) * height, width: 2 * width, height },
-        ],
-    };
+    const properties = { title: "Recent failures", view: "table", region, query };
+    return { widgets: [...graphs, { type: "log", width: 24, height: 6, properties }] };
 }
 
 function results(machineArn: string): Metric[] {

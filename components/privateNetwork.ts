@@ -54,7 +54,7 @@ export class PrivateNetwork extends pulumi.ComponentResource {
         closeDefaultGroup(scope, vpc.vpcId);
         const routeTableIds = vpc.routeTables.apply((tables) => pulumi.all(tables.map(({ id }) => id)));
         const s3 = createS3Endpoint(scope, vpc.vpcId, routeTableIds);
-        const group = new aws.ec2.SecurityGroup(
+        const { id: securityGroupId } = new aws.ec2.SecurityGroup(
             `${name}-build-group`,
             { vpcId: vpc.vpcId, description: "Builds that export container images" },
             child,
@@ -62,7 +62,7 @@ export class PrivateNetwork extends pulumi.ComponentResource {
         // HTTPS to anywhere, and nothing else in any direction.
         const rule = new aws.vpc.SecurityGroupEgressRule(
             `${name}-build-to-anywhere`,
-            { ...https, securityGroupId: group.id, cidrIpv4: "0.0.0.0/0", description: "HTTPS to registries and AWS" },
+            { ...https, securityGroupId, cidrIpv4: "0.0.0.0/0", description: "HTTPS to registries and to AWS" },
             child,
         );
         const flows = new FlowLogs(`${name}-flows`, { ...args, vpcId: vpc.vpcId }, child);
@@ -71,7 +71,7 @@ export class PrivateNetwork extends pulumi.ComponentResource {
         this.buildNetwork = {
             vpcId: pulumi.all([vpc.vpcId, ready]).apply(([id]) => id),
             subnetIds: [0, 1].map((zone) => vpc.privateSubnetIds.apply((ids) => ids[zone] ?? "")),
-            securityGroupIds: [group.id],
+            securityGroupIds: [securityGroupId],
         };
         this.flowLogGroupName = flows.logGroupName;
         this.egressAddress = vpc.eips.apply(([address]) => pulumi.output(address?.publicIp ?? ""));

@@ -6,8 +6,6 @@ import { itKeepsTheHouseRules } from "../support/houseRules";
 import { evaluate, type Evaluation } from "../../lab/evaluation";
 
 interface Widget {
-    readonly x: number;
-    readonly y: number;
     readonly width: number;
     readonly height: number;
     readonly properties: { readonly title: string; readonly [property: string]: unknown };
@@ -48,14 +46,10 @@ describe("Dashboard", () => {
         assert.match(String(dashboard.result["url"]), /#dashboards\/dashboard\/export-machine$/);
     });
 
-    it("fills its 24 columns, without gap and overlap", () => {
-        const cells = widgets.flatMap(({ x, y, width, height }) =>
-            Array.from({ length: width * height }, (_, cell) => [x + (cell % width), y + Math.floor(cell / width)]),
-        );
-        const rows = Math.max(...cells.map(([, row = 0]) => row)) + 1;
-        assert.equal(new Set(cells.map(String)).size, cells.length, "no two widgets overlap");
-        assert.equal(cells.length, rows * 24, "no cell is empty");
-        assert(cells.every(([column = 0]) => column < 24));
+    it("fills its 24 columns in rows of one height, without a gap", () => {
+        const [last, ...pairs] = widgets.map(({ width, height }) => `${width} ${height}`).reverse();
+        assert.equal(last, "24 6");
+        assert(pairs.length % 2 === 0 && pairs.every((each) => each === "12 6"), pairs.join());
     });
 
     it("shows results, times, bytes and failures", () => {
