@@ -1,27 +1,21 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-/** An alarm over five minutes of a metric. */
+/** An alarm over five minutes of a metric, which the first of anything raises, or what reaches the threshold. */
 export interface Alarm extends Pick<
     aws.cloudwatch.MetricAlarmArgs,
-    "namespace" | "metricName" | "dimensions" | "statistic"
+    "namespace" | "metricName" | "dimensions" | "statistic" | "threshold"
 > {
     /** What has happened, and the first thing to do about it. */
     readonly description: pulumi.Input<string>;
     /** Heading in docs/operations.md that says the rest. */
     readonly section: string;
-    /** The least value that raises the alarm, in the metric's unit. @default 1 */
-    readonly threshold?: number;
 }
 
 export interface AlarmsArgs {
     /** The alarms by the last part of their names. */
     readonly alarms: Readonly<Record<string, Alarm>>;
-    /**
-     * ARN of the topic that is notified.
-     *
-     * @default none; the console shows the alarms all the same
-     */
+    /** ARN of the topic that is notified; without one the console shows the alarms all the same. */
     readonly topicArn?: pulumi.Input<string> | undefined;
 }
 

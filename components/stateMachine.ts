@@ -9,13 +9,8 @@ import { trust } from "../policies/trust";
 import type { StateMachineDefinition } from "../stateMachines/language";
 import { createLogGroup, createRole, type StackContext } from "./stackDefaults";
 
-/** A state machine as others know it. */
-export interface MachineNames {
-    readonly arn: pulumi.Input<string>;
-    readonly name: pulumi.Input<string>;
-    /** Name of its executions' log group. */
-    readonly logGroupName: pulumi.Input<string>;
-}
+/** A state machine as others know it, and the log group of its executions. */
+export type MachineNames = Readonly<Record<"arn" | "name" | "logGroupName", pulumi.Input<string>>>;
 
 export interface LoggedStateMachineArgs extends StackContext {
     /** What the state machine does, as the role's description says it: "exports container images". */
