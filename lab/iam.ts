@@ -69,17 +69,13 @@ export interface Judgement {
     readonly allowedBy: readonly string[];
 }
 
-/** An action that does not exist, or one that is asked of a resource of another type. */
-export class ImpossibleCall extends Error {}
-
 /** What every principal may, without a permission: docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html */
 export const everybodysAction = "sts:GetCallerIdentity";
 
 /**
  * Judges a call by its policies.
  *
- * @throws ImpossibleCall when AWS knows no such action on such a resource.
- * @throws Error when a policy is not valid.
+ * @throws Error when AWS knows no such action on such a resource, or a policy is not valid.
  */
 export async function judge(call: Call): Promise<Judgement> {
     const { principal, action, resource, accountId, context, ...policies } = withEncryptionContext(call);
@@ -104,9 +100,7 @@ export async function judge(call: Call): Promise<Judgement> {
         {},
     );
     if (result.resultType === "error") {
-        const { message } = result.errors;
-        const problem = `${action} on ${resource} cannot be judged: ${JSON.stringify(result.errors)}`;
-        throw message === "policy.errors" ? new Error(problem) : new ImpossibleCall(problem);
+        throw new Error(`${action} on ${resource} cannot be judged: ${JSON.stringify(result.errors)}`);
     }
     for (const policy of [...identityPolicies, resourcePolicy, endpointPolicy]) {
         if (policy !== undefined) valid.add(policy);

@@ -22,7 +22,7 @@ async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
 }
 
 /** Bytes of an input, an output, of one variable, and of all that one state assigns. */
-export const payloadLimitBytes = 256 * 1024;
+const payloadLimitBytes = 256 * 1024;
 
 /** Bytes of all variables together. */
 const variablesLimitBytes = 10 * 1024 * 1024;
