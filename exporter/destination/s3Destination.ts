@@ -23,6 +23,11 @@ import { createS3Client, s3Error, statusOf } from "./s3Client";
 /** Which archive an object is: by its version, or in a bucket without versions by its ETag. */
 type ArchiveIdentity = Pick<HeadObjectCommandOutput, "VersionId" | "ETag">;
 
+/** The version; null for what a bucket without versions has, which one that suspended them calls `null`. */
+function versionOf({ VersionId }: ArchiveIdentity): string | null {
+    return VersionId === undefined || VersionId === "null" ? null : VersionId;
+}
+
 /** Every turn is lost to a racing export that has got on by one: nobody loses this often. */
 const recordTurns = 50;
 /** Answers to a look at nothing: 403 to a caller who may not know, without s3:ListBucket. */
@@ -65,7 +70,7 @@ export function s3Destination(
         const record = found?.record;
         if (head === undefined || record === undefined) return undefined;
         const agree =
-            (head.VersionId ?? null) === record.archive.versionId &&
+            versionOf(head) === record.archive.versionId &&
             head.ContentLength === record.archive.sizeBytes &&
             head.Metadata?.["image-digest"] === record.imageDigest &&
             head.Metadata["platform"] === record.platform;
@@ -159,8 +164,8 @@ export function s3Destination(
             // A signal no longer stops the export: every part is written and verified.
             commit: async (record, crc) => {
                 const identity = await complete(record.archive.sizeBytes, crc32Base64(crc));
-                const versionId = identity.VersionId ?? null;
-                return writeRecord({ ...record, archive: { ...record.archive, versionId } }, identity);
+                const archive = { ...record.archive, versionId: versionOf(identity) };
+                return writeRecord({ ...record, archive }, identity);
             },
             abort,
         };
@@ -228,7 +233,7 @@ export function s3Destination(
                 if (head === undefined) {
                     throw new ExportError("AccessDenied", "it cannot be seen. The caller needs s3:GetObject there.");
                 }
-                if (head.VersionId !== archive.VersionId || head.ETag !== archive.ETag) return undefined;
+                if (versionOf(head) !== versionOf(archive) || head.ETag !== archive.ETag) return undefined;
                 const isWritten = await putRecord(record, there?.ETag).catch(async (error: unknown) => {
                     if (isSame(await readRecord(never).catch(() => undefined))) return true;
                     throw error;

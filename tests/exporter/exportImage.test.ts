@@ -116,6 +116,20 @@ describe("exportImage", () => {
         }
     });
 
+    it("takes the version `null` of a bucket whose versioning is suspended for none, also where a look does not show it", async () => {
+        s3.versioned = "suspended";
+        for (const shows of [true, false]) {
+            s3.gate = ({ method }) => {
+                const headers = s3.objects.get("bucket/images/app.tar")?.headers;
+                if (method === "HEAD" && !shows && headers) delete headers["x-amz-version-id"];
+                return Promise.resolve();
+            };
+            const { artifactVersionId, skipped } = await run("1", { force: true });
+            assert.deepEqual([artifactVersionId, record().archive.versionId, skipped], [null, null, false]);
+            assert.equal((await run("1")).skipped, true);
+        }
+    });
+
     it("says in the metadata of the record's object what it takes to report the export again", async () => {
         s3.versioned = true;
         const { sha256, artifactVersionId, imageDigest } = await run("index");

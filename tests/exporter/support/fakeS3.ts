@@ -24,8 +24,8 @@ export interface FakeS3 extends TestServer {
     fault: FaultRule | undefined;
     /** Waited for before a request is carried out: how tests put requests in an order. */
     gate: ((request: { method: string; url: string; range: string | undefined }) => Promise<void>) | undefined;
-    /** Whether objects get versions, as in a bucket with versioning. Only the newest version is kept. */
-    versioned: boolean;
+    /** Whether objects get versions, as in a bucket with versioning, or the version `null`. Only the newest version is kept. */
+    versioned: boolean | "suspended";
     /** The environment that leads an AWS SDK here. */
     env: NodeJS.ProcessEnv;
 }
@@ -176,7 +176,8 @@ export async function startS3(): Promise<FakeS3> {
     }
     /** Keeps an object; returns the headers that tell which one it is. */
     function keep(key: string, headers: Record<string, string>, body: Buffer): Record<string, string> {
-        const identity = { etag: etagOf(body), ...(store.versioned && { "x-amz-version-id": `version-${++made}` }) };
+        const version = store.versioned === "suspended" ? "null" : `version-${++made}`;
+        const identity = { etag: etagOf(body), ...(store.versioned && { "x-amz-version-id": version }) };
         objects.set(key, { body, headers: { ...kept(headers, body), ...identity } });
         return identity;
     }
