@@ -2,14 +2,14 @@
  * Deploys the program: evaluates index.ts, and creates each resource that it declares before its outputs are handed on: in the
  * emulator, or in what the lab keeps of its account by itself.
  */
-import { type CloudWatchLogsClient, CreateLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
+import { CloudWatchLogsClient, CreateLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
 import {
     type BucketLocationConstraint,
     CreateBucketCommand,
     PutBucketEncryptionCommand,
     PutBucketVersioningCommand,
     PutObjectCommand,
-    type S3Client,
+    S3Client,
     type ServerSideEncryption,
 } from "@aws-sdk/client-s3";
 import type * as aws from "@pulumi/aws";
@@ -21,14 +21,20 @@ import { arnIn, awsTypes } from "./awsTypes";
 import { pack } from "./codebuild";
 import { type DeclaredResource, evaluate } from "./evaluation";
 import type { DeclaredSchedule, DeclaredTarget } from "./events";
-import type { PolicyDocument } from "./iam";
+import { ownerCredentials, type PolicyDocument } from "./iam";
 import { runProgram } from "./program";
 import { readDefinition } from "./stepFunctions";
 
 /** What the emulator has of AWS, as the owner of the account sees it. */
-interface Emulator {
+export interface Emulator {
     readonly s3: S3Client;
     readonly logs: CloudWatchLogsClient;
+}
+
+/** The emulator that listens on a port. */
+export function emulatorOn(port: number, region: string): Emulator {
+    const owner = { region, endpoint: `http://127.0.0.1:${port}`, credentials: ownerCredentials };
+    return { s3: new S3Client({ ...owner, forcePathStyle: true }), logs: new CloudWatchLogsClient(owner) };
 }
 
 /** Where a resource is created, and its id, physical name and ARN as awsTypes.ts has them. */
@@ -47,6 +53,14 @@ type ObjectOfAssets = pulumi.Unwrap<aws.s3.BucketObjectv2Args> & {
     readonly bucket: string;
     readonly source: pulumi.asset.AssetArchive;
 };
+
+/** A policy as the program gives it: the provider takes both. */
+type GivenPolicy = PolicyDocument | string;
+
+/** The document of a policy that is given as such, or as a text. */
+export function documentOf(policy: GivenPolicy): PolicyDocument {
+    return typeof policy === "string" ? (JSON.parse(policy) as PolicyDocument) : policy;
+}
 
 /** Creators by the token of the resource type; of other types awsTypes.ts says why nothing is created. */
 export const creators: Readonly<Record<string, Create | undefined>> = {
@@ -97,23 +111,20 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
         }
         await logs.send(new CreateLogGroupCommand({ logGroupName: id }));
     },
-    "aws:iam/role:Role": (
-        { assumeRolePolicy }: { assumeRolePolicy: PolicyDocument },
-        { id, arn, account: { iam } },
-    ) => {
+    "aws:iam/role:Role": ({ assumeRolePolicy }: { assumeRolePolicy: GivenPolicy }, { id, arn, account: { iam } }) => {
         iam.roles.set(id, { arn, policies: [] });
-        iam.resourcePolicies.set(arn, assumeRolePolicy);
+        iam.resourcePolicies.set(arn, documentOf(assumeRolePolicy));
     },
-    "aws:iam/rolePolicy:RolePolicy": (inputs: { role: string; policy: PolicyDocument }, { account }) => {
-        account.iam.roles.get(inputs.role)?.policies.push(inputs.policy);
+    "aws:iam/rolePolicy:RolePolicy": (inputs: { role: string; policy: GivenPolicy }, { account }) => {
+        account.iam.roles.get(inputs.role)?.policies.push(documentOf(inputs.policy));
     },
     // moto would apply a Deny without its condition, to everybody and everything.
-    "aws:s3/bucketPolicy:BucketPolicy": (inputs: { bucket: string; policy: PolicyDocument }, { account }) => {
-        account.iam.resourcePolicies.set(`arn:${account.location.partition}:s3:::${inputs.bucket}`, inputs.policy);
+    "aws:s3/bucketPolicy:BucketPolicy": ({ bucket, policy }: { bucket: string; policy: GivenPolicy }, { account }) => {
+        account.iam.resourcePolicies.set(`arn:${account.location.partition}:s3:::${bucket}`, documentOf(policy));
     },
-    "aws:kms/keyPolicy:KeyPolicy": (inputs: { keyId: string; policy: string }, { account }) => {
+    "aws:kms/keyPolicy:KeyPolicy": (inputs: { keyId: string; policy: GivenPolicy }, { account }) => {
         const arn = arnIn(account.location, "kms", `key/${inputs.keyId}`);
-        account.iam.resourcePolicies.set(arn, JSON.parse(inputs.policy) as PolicyDocument);
+        account.iam.resourcePolicies.set(arn, documentOf(inputs.policy));
     },
     "aws:codebuild/project:Project": (inputs: DeclaredProject, { name, arn, account }) => {
         account.projects.set(name, { ...inputs, name, arn });
@@ -136,9 +147,9 @@ export const creators: Readonly<Record<string, Create | undefined>> = {
     "aws:scheduler/schedule:Schedule": (inputs: DeclaredSchedule, { name, account }) => {
         account.events.schedules.set(name, inputs);
     },
-    "aws:sqs/queuePolicy:QueuePolicy": (inputs: { queueUrl: string; policy: string }, { account }) => {
+    "aws:sqs/queuePolicy:QueuePolicy": (inputs: { queueUrl: string; policy: GivenPolicy }, { account }) => {
         const arn = arnIn(account.location, "sqs", inputs.queueUrl.split("/").at(-1) ?? "");
-        account.iam.resourcePolicies.set(arn, JSON.parse(inputs.policy) as PolicyDocument);
+        account.iam.resourcePolicies.set(arn, documentOf(inputs.policy));
     },
 };
 

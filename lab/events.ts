@@ -73,20 +73,22 @@ export interface Invocation {
 
 /** The rules and schedules of a stack. */
 export class EventBridge {
-    private readonly rules = new Map<string, { matches: (event: Event) => boolean; targets: DeclaredTarget[] }>();
+    /** Rules by name. */
+    public readonly rules = new Map<string, { matches: (event: Event) => boolean; targets: DeclaredTarget[] }>();
     /** Schedules by name. */
     public readonly schedules = new Map<string, DeclaredSchedule>();
 
     public constructor(private readonly location: AwsLocation) {}
 
     /**
-     * Takes a rule.
+     * Takes a rule, which keeps the targets that it has.
      *
      * @throws Error when the lab does not know an operator of the pattern.
      */
     public putRule(name: string, eventPattern: string): void {
         const pattern = JSON.parse(eventPattern) as Record<string, unknown>;
-        this.rules.set(name, { matches: compilePattern(pattern), targets: [] });
+        const { targets = [] } = this.rules.get(name) ?? {};
+        this.rules.set(name, { matches: compilePattern(pattern), targets });
     }
 
     /**

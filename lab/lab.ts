@@ -6,15 +6,12 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { CloudWatchLogsClient } from "@aws-sdk/client-cloudwatch-logs";
-import { S3Client } from "@aws-sdk/client-s3";
-
 import { ecrHosts, parseImageUri, parseReference, parseRepositoryArn } from "../contract/image";
 import { Account, type Machine } from "./account";
 import type { AwsApi } from "./awsApi";
 import { startAwsGateway } from "./awsGateway";
-import { provision } from "./creators";
-import { ownerCredentials, type PolicyDocument } from "./iam";
+import { emulatorOn, provision } from "./creators";
+import type { PolicyDocument } from "./iam";
 import { pushImage } from "./image";
 import { prepareMachine } from "./prerequisites";
 import { labVariable, type Stoppable, watchOver } from "./processes";
@@ -35,6 +32,8 @@ export interface LabOptions {
     readonly reference?: string | undefined;
     /** Values of the configuration by their full key, as strings, over those of the stack. @default {} */
     readonly configuration?: Record<string, string>;
+    /** Deploys the stack to the emulator and the account. @default {@link provision}, which evaluates the program */
+    readonly deploy?: typeof provision;
     /** How time passes for state machines: tests need not wait between attempts. @default as on the wall */
     readonly clock?: Clock;
     /** Called with what has been reached. @default nobody is told */
@@ -75,7 +74,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
 }
 
 async function start(
-    { reference, configuration: changes, clock = realClock, tell = () => undefined }: LabOptions,
+    { reference, configuration: changes, deploy = provision, clock = realClock, tell = () => undefined }: LabOptions,
     folder: string,
     keep: <T extends Stoppable>(part: T) => T,
 ) {
@@ -94,12 +93,12 @@ async function start(
     const account = new Account({ partition, region, accountId });
 
     // The servers, and what judges each call to them.
-    const emulator = keep(await startEmulator(accountId, folder));
-    const owner = { region, endpoint: `http://127.0.0.1:${emulator.port}`, credentials: ownerCredentials };
-    const s3 = new S3Client({ ...owner, forcePathStyle: true });
+    const { port } = keep(await startEmulator(accountId, folder));
+    const emulator = emulatorOn(port, region);
+    const { s3 } = emulator;
     const registry = keep(await startRegistry(folder));
     const api: AwsApi = (...asked) => services.api(...asked);
-    const aws = keep(await startAwsGateway({ account, port: emulator.port, s3, api }));
+    const aws = keep(await startAwsGateway({ account, port, s3, api }));
     const arns = configuration["ecr-image-export:crossAccountRepositoryArns"] ?? "[]";
     const repositories = [image.repository, ...(JSON.parse(arns) as string[]).map(parseRepositoryArn)];
     const hosts = [...new Set(repositories.map((each) => ecrHosts(each)[0]))];
@@ -131,7 +130,7 @@ async function start(
         pushImage(docker, registry.port, `${name}:${tag}`, folder, from);
     const imageId = await push(repository, image.tag ?? "latest", reference);
     tell(`The image ${image.uri} is in the registry.`);
-    const stack = await provision(stackName, configuration, account, { s3, logs: new CloudWatchLogsClient(owner) });
+    const stack = await deploy(stackName, configuration, account, emulator);
     const { created, declared } = stack;
     tell(`The stack ${stackName} is deployed: ${created} resources created, ${declared} only declared.`);
 

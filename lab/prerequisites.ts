@@ -37,6 +37,11 @@ export async function prepareMachine(tell: (line: string) => void): Promise<void
     }
     const missing = await missingOf(Object.keys(packages));
     if (missing.length > 0) await installPackages(missing, tell);
+    await preparePrograms(tell);
+}
+
+/** Makes sure of what comes from the Python Package Index, for which nobody needs to be root. */
+export async function preparePrograms(tell: (line: string) => void): Promise<void> {
     if ((await missingOf(["moto_server"])).length > 0 || !(await writesOnCondition())) await installPrograms(tell);
 }
 

@@ -11,6 +11,7 @@ import { at, type AwsType, awsTypes } from "../../lab/awsTypes";
 import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
 import { judge, type PolicyDocument } from "../../lab/iam";
 import { configurationText, root } from "../../lab/stackFiles";
+import { bootstrapTypes } from "../support/bootstrapTypes";
 import { loadOtherProgram } from "../support/otherProgram";
 
 const iamArn = (resource: string) => `arn:${at.partition}:iam::${at.accountId}:${resource}`;
@@ -33,14 +34,8 @@ function declaredBy(evaluation: Evaluation): string[] {
 
 const types: Record<string, AwsType | undefined> = {
     ...awsTypes,
-    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": {
-        answer: (_, { url }) => {
-            const arn = iamArn(`oidc-provider/${String(url).replace("https://", "")}`);
-            return { id: arn, arn };
-        },
-    },
+    ...bootstrapTypes,
     "aws:iam/policy:Policy": { answer: (_, { name }) => ({ id: String(name), arn: iamArn(`policy/${String(name)}`) }) },
-    "pulumiservice:index:DeploymentSettings": { answer: (name) => ({ id: name }) },
 };
 
 /** Evaluates the bootstrap program as a stack, with other values in the place of its file's. */

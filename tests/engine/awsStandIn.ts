@@ -1,7 +1,6 @@
 /**
- * Stands in for the AWS provider: the service that Pulumi's engine calls, over an account in memory. What is made answers as
- * lab/awsTypes.ts says, and what is replaced is decided by replaceRules.ts. Of AWS it knows that two things cannot have one name, and that
- * S3 deletes empty buckets only.
+ * Stands in for the AWS provider: the service that Pulumi's engine calls, over the account of awsAccount.ts. What is made answers as
+ * lab/awsTypes.ts says, and what is replaced is decided by replaceRules.ts.
  */
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
@@ -18,50 +17,29 @@ import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { type JavaScriptValue, Struct } from "google-protobuf/google/protobuf/struct_pb";
 
 import { partitionOf } from "../../contract/aws";
-import { at, awsFunctions, type AwsType, awsTypes, remoteComponents } from "../../lab/awsTypes";
+import { type Answer, at, awsFunctions, type AwsType, awsTypes, remoteComponents } from "../../lab/awsTypes";
+import { bootstrapTypes } from "../support/bootstrapTypes";
+import { type AwsAccount, filledIn, type Properties, type Resource } from "./awsAccount";
 import { replaceRules } from "./replaceRules";
 
-type Properties = Record<string, unknown>;
-
-/** A resource in the account. */
-export interface Made {
-    readonly type: string;
-    readonly id: string;
-    /** What it was made with. */
-    readonly inputs: Properties;
-    /** What AWS says of it: inputs, and what is computed. */
-    readonly state: Properties;
-}
-
-/** Where the bridge to Terraform's providers writes down which inputs it filled in. */
-const filledIn = "__defaults";
-
 const unknown = pulumi.runtime.unknownValue;
-
-/** Types whose resources are settings of another one: setting them again is no conflict. */
-const settings =
-    /:(?:Bucket(?!Object).+|TopicPolicy|KeyPolicy|QueuePolicy|EventTarget|DefaultSecurityGroup|RouteTableAssociation)$/;
 
 /** That of the SDK, which the engine expects. */
 const { version } = createRequire(__filename)("@pulumi/aws/package.json") as { readonly version: string };
 
-/** The provider, listening, and the account that it works on. */
+/** The provider, listening. */
 export class AwsStandIn {
-    /** What is in the account, in the order of making. */
-    public readonly account = new Map<string, Made>();
-    /** What the provider was asked to delete, `TYPE ID`, in this order; refusals too. */
-    public readonly deletions: string[] = [];
-    private readonly archives = new Map<string, Set<string>>();
     private region: string = at.region;
 
     private constructor(
+        private readonly aws: AwsAccount,
         private readonly server: grpc.Server,
         /** Port on 127.0.0.1. */
         public readonly port: number,
     ) {}
 
-    /** Starts the provider. */
-    public static async start(): Promise<AwsStandIn> {
+    /** Starts the provider, on an account. */
+    public static async start(aws: AwsAccount): Promise<AwsStandIn> {
         const server = new grpc.Server({ "grpc.max_receive_message_length": 64 << 20 });
         const port = await new Promise<number>((resolve, reject) => {
             server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) => {
@@ -69,7 +47,7 @@ export class AwsStandIn {
                 else resolve(bound);
             });
         });
-        const standIn = new AwsStandIn(server, port);
+        const standIn = new AwsStandIn(aws, server, port);
         server.addService(ResourceProviderService, standIn.service() as IResourceProviderServer);
         return standIn;
     }
@@ -77,37 +55,6 @@ export class AwsStandIn {
     /** Stops it. */
     public stop(): void {
         this.server.forceShutdown();
-    }
-
-    /** Makes a bucket that no stack knows. */
-    public createBucket(bucket: string, tags: Record<string, string> = {}): void {
-        const state = {
-            bucket,
-            tags,
-            region: this.region,
-            ...awsTypes[bucketType]?.answer(bucket, { bucket }, this.location),
-        };
-        this.account.set(this.key(bucketType, bucket), {
-            type: bucketType,
-            id: bucket,
-            inputs: { bucket, tags },
-            state,
-        });
-    }
-
-    /** Puts an object into a bucket. */
-    public putObject(bucket: string, key: string): void {
-        this.archives.set(bucket, this.objectsOf(bucket).add(key));
-    }
-
-    /** Deletes all objects of a bucket. */
-    public empty(bucket: string): void {
-        this.archives.delete(bucket);
-    }
-
-    /** Ids of what there is of a type. */
-    public idsOf(type: string): string[] {
-        return [...this.account.values()].filter((made) => made.type === type).map(({ id }) => id);
     }
 
     private service(): Partial<IResourceProviderServer> {
@@ -141,14 +88,6 @@ export class AwsStandIn {
         const partition = partitionOf(this.region);
         if (partition === undefined) throw new Error(`no region of AWS: ${this.region}`);
         return { partition, region: this.region, accountId: at.accountId };
-    }
-
-    private key(type: string, id: string): string {
-        return replaceRules[type]?.global ? `${type} ${id}` : `${this.region} ${type} ${id}`;
-    }
-
-    private objectsOf(bucket: string): Set<string> {
-        return this.archives.get(bucket) ?? new Set();
     }
 
     private invoke(request: proto.InvokeRequest): proto.InvokeResponse {
@@ -189,73 +128,69 @@ export class AwsStandIn {
             .setReplacesList(replaces);
     }
 
-    private create(request: proto.CreateRequest): proto.CreateResponse {
+    private async create(request: proto.CreateRequest): Promise<proto.CreateResponse> {
         const { type, name } = namesIn(request.getUrn());
         const inputs = read(request.getProperties());
-        const known = typeOf(type);
-        const given = known.nameArgument === undefined ? undefined : inputs[known.nameArgument];
+        const { nameArgument } = typeOf(type);
+        const given = nameArgument === undefined ? undefined : inputs[nameArgument];
         const physicalName = typeof given === "string" ? given : `${name}-${randomBytes(4).toString("hex")}`;
-        const { id: answered, ...computed } = known.answer(physicalName, inputs, this.location);
-        const state = { ...inputs, ...computed, ...(rulesOf(type).global ? {} : { region: this.region }) };
+        const { id, ...computed } = this.answer(type, physicalName, inputs);
+        const state = { ...inputs, ...computed, ...this.place(type) };
         if (request.getPreview()) {
             const open = Object.keys(computed).filter((property) => !(property in inputs));
             const planned = { ...state, ...Object.fromEntries(open.map((property) => [property, unknown])) };
             return new proto.CreateResponse().setProperties(written(planned));
         }
-        // The table knows one key only.
-        const id = type === keyType ? randomKeyId() : answered;
-        if (type === keyType) {
-            Object.assign(state, { keyId: id, arn: String(computed["arn"]).replace(answered, id) });
+        const { region } = this.aws.account.location;
+        if (this.region !== region) {
+            throw new Error(`The account of these tests is in ${region}, not in ${this.region}`);
         }
-        if (!settings.test(type) && this.account.has(this.key(type, id))) {
-            throw new Error(`${type} ${id} exists already`);
-        }
-        if (type === objectType) this.putObject(String(inputs["bucket"]), id);
-        this.account.set(this.key(type, id), { type, id, inputs, state });
+        await this.aws.create({ type, id, inputs, state }, { id, ...computed });
         return new proto.CreateResponse().setId(id).setProperties(written(state));
     }
 
-    private read(request: proto.ReadRequest): proto.ReadResponse {
-        const { type } = namesIn(request.getUrn());
-        const made = this.account.get(this.key(type, request.getId()));
-        const response = new proto.ReadResponse();
-        if (made === undefined) return response;
-        return response.setId(made.id).setProperties(written(made.state)).setInputs(written(made.inputs));
+    /** What AWS answers when a resource is made. */
+    private answer(type: string, physicalName: string, inputs: Properties): Answer {
+        const answer = typeOf(type).answer(physicalName, inputs, this.location);
+        if (type !== keyType) return answer;
+        const keyId = randomKeyId(); // the table knows one key only
+        return { id: keyId, keyId, arn: answer["arn"]?.replace(answer.id, keyId) ?? "" };
     }
 
-    private update(request: proto.UpdateRequest): proto.UpdateResponse {
+    /** The region as a property, which resources have that are in one. */
+    private place(type: string): Properties {
+        return rulesOf(type).global ? {} : { region: this.region };
+    }
+
+    private async read(request: proto.ReadRequest): Promise<proto.ReadResponse> {
         const { type } = namesIn(request.getUrn());
-        const key = this.key(type, request.getId());
+        const id = request.getId();
+        const known = { type, id, inputs: read(request.getInputs()), state: read(request.getProperties()) };
+        const found = await this.aws.read(known);
+        const response = new proto.ReadResponse();
+        if (found === undefined) return response;
+        // Of what is imported, the engine knows nothing yet.
+        const isKnown = Object.keys(known.state).length > 0;
+        const computed = isKnown ? {} : { ...this.answer(type, id, found.inputs), ...this.place(type) };
+        const state = { ...computed, ...found.state };
+        return response.setId(id).setProperties(written(state)).setInputs(written(found.inputs));
+    }
+
+    private async update(request: proto.UpdateRequest): Promise<proto.UpdateResponse> {
+        const { type } = namesIn(request.getUrn());
+        const id = request.getId();
+        const before: Resource = { type, id, inputs: read(request.getOldInputs()), state: read(request.getOlds()) };
         const inputs = read(request.getNews());
-        const before = Object.keys(read(request.getOldInputs()));
-        const computed = Object.entries(read(request.getOlds())).filter(([property]) => !before.includes(property));
+        const computed = Object.entries(before.state).filter(([property]) => !(property in before.inputs));
         const state = { ...Object.fromEntries(computed), ...inputs };
-        if (!request.getPreview()) {
-            const made = this.account.get(key);
-            if (made === undefined) throw new Error(`${key} does not exist`);
-            this.account.set(key, { ...made, inputs, state });
-        }
+        if (!request.getPreview()) await this.aws.update(before, { type, id, inputs, state });
         return new proto.UpdateResponse().setProperties(written(state));
     }
 
-    private delete(request: proto.DeleteRequest): Empty {
+    private async delete(request: proto.DeleteRequest): Promise<Empty> {
         const { type } = namesIn(request.getUrn());
-        const id = request.getId();
-        this.deletions.push(`${type} ${id}`);
-        const properties = read(request.getProperties());
-        if (type === bucketType) {
-            if (properties["forceDestroy"] === true) this.empty(id);
-            if (this.objectsOf(id).size > 0) {
-                throw new Error(`BucketNotEmpty: The bucket you tried to delete is not empty: ${id}`);
-            }
-            // Its settings have its name, and go with it: the engine does not ask for their deletion (deletedWith).
-            for (const key of this.account.keys()) {
-                if (key.includes(" aws:s3/bucket") && key.endsWith(` ${id}`)) this.account.delete(key);
-            }
-        }
-        if (type === objectType) this.objectsOf(String(properties["bucket"])).delete(id);
-        const region = String(properties["region"]);
-        this.account.delete(rulesOf(type).global ? `${type} ${id}` : `${region} ${type} ${id}`);
+        const [inputs, state] = [read(request.getOldInputs()), read(request.getProperties())];
+        await this.aws.delete({ type, id: request.getId(), inputs, state });
         return new Empty();
     }
 
@@ -287,8 +222,6 @@ export class AwsStandIn {
     }
 }
 
-const bucketType = "aws:s3/bucket:Bucket";
-const objectType = "aws:s3/bucketObjectv2:BucketObjectv2";
 const keyType = "aws:kms/key:Key";
 
 function randomKeyId(): string {
@@ -309,7 +242,8 @@ function answering<Request, Response>(
                     callback(null, response);
                 },
                 (error: unknown) => {
-                    const details = error instanceof Error ? error.message : String(error);
+                    // An error of AWS's API has a name, a plain one `Error`.
+                    const details = String(error).replace(/^Error: /, "");
                     callback({ code: grpc.status.UNKNOWN, details });
                 },
             );
@@ -334,8 +268,8 @@ export function namesIn(urn: string): { type: string; name: string } {
 }
 
 function typeOf(type: string): AwsType {
-    const known = awsTypes[type];
-    if (known === undefined) throw new Error(`lab/awsTypes.ts has no type ${type}`);
+    const known = awsTypes[type] ?? bootstrapTypes[type];
+    if (known === undefined) throw new Error(`neither lab/awsTypes.ts nor bootstrapTypes.ts has a type ${type}`);
     return known;
 }
 

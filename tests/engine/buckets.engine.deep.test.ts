@@ -22,25 +22,23 @@ describe("the bucket of archives", () => {
     beforeEach(async () => {
         engine = await Engine.start();
         for (const name of ["first-archives", "second-archives"]) {
-            engine.aws.createBucket(name, { owner: "release-team" });
-            engine.aws.putObject(name, "images/nginx/1.29.tar");
+            await engine.aws.createBucket(name, { owner: "release-team" });
+            await engine.aws.putObject(name, "images/nginx/1.29.tar");
         }
         stack = await createStack(engine, "prod");
     });
-    afterEach(() => {
-        engine.stop();
-    });
+    afterEach(() => engine.stop());
 
     async function deployWithArchive(changes = {}): Promise<void> {
         succeeded(await stack.up(changes), "up prod");
-        bucket = engine.aws.idsOf(bucketType).find((id) => id.startsWith("image-export")) ?? "";
-        if (bucket) engine.aws.putObject(bucket, "images/nginx/1.29.tar");
+        bucket = (await engine.aws.idsOf(bucketType)).find((id) => id.startsWith("image-export")) ?? "";
+        if (bucket) await engine.aws.putObject(bucket, "images/nginx/1.29.tar");
     }
 
     /** Which settings a bucket has. */
-    function settingsOf(id: string): string[] {
-        const settings = [...engine.aws.account.values()].filter((made) => made.id === id && made.type !== bucketType);
-        return settings.map(({ type }) => type.split(":").at(-1) ?? "").sort();
+    async function settingsOf(id: string): Promise<string[]> {
+        const types = (await engine.aws.contents()).filter((line) => line.endsWith(` ${id}`));
+        return types.flatMap((line) => /:(Bucket\w+) /.exec(line)?.[1] ?? []).sort();
     }
     const guards = [
         "BucketOwnershipControls",
@@ -65,8 +63,9 @@ describe("the bucket of archives", () => {
         log("up prod --skip-preview", operation);
         assertRefused(operation, own);
         assert.deepEqual(deletedBuckets(), []);
+        const settings = await settingsOf(bucket);
         assert.deepEqual(
-            guards.filter((guard) => !settingsOf(bucket).includes(guard)),
+            guards.filter((guard) => !settings.includes(guard)),
             [],
         );
     });
@@ -76,20 +75,24 @@ describe("the bucket of archives", () => {
         const operation = await stack.up(adopts("first-archives"));
         log("up prod, existingBucket", operation);
         assert.match(operation.errors.join("\n"), /BucketNotEmpty/);
+        const settings = await settingsOf(bucket);
         assert.deepEqual(
-            guards.filter((guard) => !settingsOf(bucket).includes(guard)),
+            guards.filter((guard) => !settings.includes(guard)),
             [],
         );
         assertRefused(await stack.up(unprotected), existing("first-archives"));
         await stack.unprotect(existing("first-archives"));
         succeeded(await stack.up(unprotected), "up prod, back");
         assert.equal((await stack.outputs())["artifactBucketName"], bucket);
-        assert.deepEqual(engine.aws.idsOf(bucketType).sort(), ["first-archives", bucket, "second-archives"].sort());
+        assert.deepEqual(
+            (await engine.aws.idsOf(bucketType)).sort(),
+            ["first-archives", bucket, "second-archives"].sort(),
+        );
     });
 
     it("is deleted where it is unprotected and empty", async () => {
         await deployWithArchive(unprotected);
-        engine.aws.empty(bucket);
+        await engine.aws.empty(bucket);
         succeeded(await stack.up(adopts("first-archives")), "up prod, existingBucket");
         assert.deepEqual(deletedBuckets(), [`${bucketType} ${bucket}`]);
     });
@@ -106,20 +109,20 @@ describe("the bucket of archives", () => {
         await stack.unprotect(existing("second-archives"));
         succeeded(await stack.up(), "up prod, without existingBucket");
         assert.deepEqual(deletedBuckets(), []);
-        for (const name of ["first-archives", "second-archives"]) assert.deepEqual(settingsOf(name), guards);
+        for (const name of ["first-archives", "second-archives"]) assert.deepEqual(await settingsOf(name), guards);
     });
 
     it("keeps the key that its archives need, which no change deletes", async () => {
         await deployWithArchive();
-        const [key] = engine.aws.idsOf("aws:kms/key:Key");
+        const [key] = await engine.aws.idsOf("aws:kms/key:Key");
         assertRefused(
             await stack.up({ ...unprotected, ...withProject({ encryption: "s3" }) }),
             "image-export-storage-key",
         );
         succeeded(await stack.up(unprotected), "up prod, unprotected");
         succeeded(await stack.up({ ...unprotected, ...withProject({ encryption: "s3" }) }), "up prod, encryption: s3");
-        assert.deepEqual(engine.aws.idsOf("aws:kms/key:Key"), [key]);
-        assert(engine.aws.idsOf("aws:kms/keyPolicy:KeyPolicy").includes(key ?? ""));
+        assert.deepEqual(await engine.aws.idsOf("aws:kms/key:Key"), [key]);
+        assert((await engine.aws.idsOf("aws:kms/keyPolicy:KeyPolicy")).includes(key ?? ""));
     });
 
     it("ends a destroy with its name and the key's; unprotected, it is deleted where it is empty, and the key stays", async () => {
@@ -129,9 +132,9 @@ describe("the bucket of archives", () => {
         assertRefused(refused, "image-export-storage-key");
         succeeded(await stack.up(unprotected), "up prod, unprotected");
         assert.match((await stack.destroy()).errors.join("\n"), /BucketNotEmpty/);
-        engine.aws.empty(bucket);
+        await engine.aws.empty(bucket);
         succeeded(await stack.destroy(), "destroy prod");
-        assert.deepEqual(engine.aws.idsOf(bucketType).sort(), ["first-archives", "second-archives"]);
-        assert.equal(engine.aws.idsOf("aws:kms/key:Key").length, 1);
+        assert.deepEqual((await engine.aws.idsOf(bucketType)).sort(), ["first-archives", "second-archives"]);
+        assert.equal((await engine.aws.idsOf("aws:kms/key:Key")).length, 1);
     });
 });

@@ -11,9 +11,7 @@ describe("examples/consumer", () => {
         engine = await Engine.start();
         succeeded(await (await createStack(engine, "dev")).up(), "up dev");
     });
-    after(() => {
-        engine.stop();
-    });
+    after(() => engine.stop());
 
     /** Makes a stack of the consumer that reads another. */
     function consume(name: string, exportStack: string) {

@@ -1,6 +1,6 @@
 /** A stack on Pulumi's own engine: its CLI, its state in a folder, the program in this process, AWS by awsStandIn.ts. */
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -8,7 +8,14 @@ import { LocalWorkspace, type PulumiFn, type Stack } from "@pulumi/pulumi/automa
 import type { EngineEvent } from "@pulumi/pulumi/automation/events";
 import { parse, stringify } from "yaml";
 
+import { Account } from "../../lab/account";
+import { at } from "../../lab/awsTypes";
+import { emulatorOn } from "../../lab/creators";
+import { preparePrograms } from "../../lab/prerequisites";
+import { type Stoppable, watchOver } from "../../lab/processes";
+import { startEmulator } from "../../lab/servers";
 import { root } from "../../lab/stackFiles";
+import { AwsAccount } from "./awsAccount";
 import { AwsStandIn, namesIn } from "./awsStandIn";
 
 /** What one step of an operation does to a resource: `create`, `update`, `replace`, `delete`, `import` … */
@@ -43,16 +50,19 @@ const halves = ["create-replacement", "delete-replaced"];
 export class Engine {
     private constructor(
         private readonly folder: string,
+        private readonly provider: AwsStandIn,
         /** The account. */
-        public readonly aws: AwsStandIn,
+        public readonly aws: AwsAccount,
+        private readonly started: readonly Stoppable[],
     ) {}
 
     /**
      * Starts the provider, and makes an empty backend.
      *
+     * @param account What is deployed to. @default an account in which nothing has been made, in a moto of its own
      * @throws Error where there is no `pulumi`.
      */
-    public static async start(): Promise<Engine> {
+    public static async start(account?: AwsAccount): Promise<Engine> {
         try {
             execFileSync("pulumi", ["version"], { stdio: "ignore", env: { ...process.env, ...quiet } });
         } catch {
@@ -60,13 +70,22 @@ export class Engine {
                 'There is no pulumi on the PATH. Install it (www.pulumi.com/docs/iac/download-install), or build it with Go: PATH="$(dirname "$(tests/engine/pulumi-cli)"):$PATH"',
             );
         }
-        return new Engine(mkdtempSync(join(tmpdir(), "image-export-engine-")), await AwsStandIn.start());
+        const folder = mkdtempSync(join(tmpdir(), "image-export-engine-"));
+        const started: Stoppable[] = [watchOver(folder)];
+        let aws = account;
+        if (aws === undefined) {
+            await preparePrograms(console.log);
+            const moto = await startEmulator(at.accountId, folder);
+            started.unshift(moto);
+            aws = new AwsAccount(new Account(at), emulatorOn(moto.port, at.region));
+        }
+        return new Engine(folder, await AwsStandIn.start(aws), aws, started);
     }
 
-    /** Stops the provider, and deletes the backend. */
-    public stop(): void {
-        this.aws.stop();
-        rmSync(this.folder, { recursive: true });
+    /** Stops the provider and what it has started, and deletes the backend. */
+    public async stop(): Promise<void> {
+        this.provider.stop();
+        for (const each of this.started) await each.stop();
     }
 
     /**
@@ -85,12 +104,13 @@ export class Engine {
         const workDir = mkdtempSync(join(this.folder, "project-"));
         cpSync(join(root, project, "Pulumi.yaml"), join(workDir, "Pulumi.yaml"));
         const projectName = (parse(readFileSync(join(workDir, "Pulumi.yaml"), "utf8")) as { name: string }).name;
+        const { port } = this.provider;
         const envVars = {
             ...quiet,
             PULUMI_HOME: join(this.folder, "home"),
             PULUMI_BACKEND_URL: `file://${this.folder}`,
             PULUMI_CONFIG_PASSPHRASE: "test",
-            PULUMI_DEBUG_PROVIDERS: `aws:${this.aws.port},awsx:${this.aws.port}`,
+            PULUMI_DEBUG_PROVIDERS: ["aws", "awsx", "pulumiservice"].map((name) => `${name}:${port}`).join(","),
             PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
         };
         const stack = await LocalWorkspace.createStack({ stackName, projectName, program }, { workDir, envVars });
@@ -140,7 +160,8 @@ export class EngineStack {
 
     /** `pulumi refresh`. */
     public refresh(): Promise<Operation> {
-        return operate((onEvent) => this.stack.refresh({ onEvent, ...plain }));
+        // Only afterwards it is known what has changed.
+        return operate((onEvent) => this.stack.refresh({ onEvent, ...plain }), "resOutputsEvent");
     }
 
     /** `pulumi destroy`, its preview first. */
@@ -189,7 +210,11 @@ export interface StateResource {
 
 const plain = { color: "never" as const, suppressOutputs: true, suppressProgress: true };
 
-async function operate(run: (onEvent: (event: EngineEvent) => void) => Promise<unknown>): Promise<Operation> {
+/** @param stepEvent Which events tell of steps: those before each of them, or those after it. */
+async function operate(
+    run: (onEvent: (event: EngineEvent) => void) => Promise<unknown>,
+    stepEvent: "resourcePreEvent" | "resOutputsEvent" = "resourcePreEvent",
+): Promise<Operation> {
     const events: EngineEvent[] = [];
     const failure = await run((event) => events.push(event)).then(
         () => undefined,
@@ -203,15 +228,15 @@ async function operate(run: (onEvent: (event: EngineEvent) => void) => Promise<u
     const errors = [...new Set(messages("error"))];
     return {
         succeeded: failure === undefined,
-        steps: events.flatMap(stepsOf),
+        steps: events.flatMap((event) => stepsOf(event[stepEvent])),
         errors: failure !== undefined && errors.length === 0 ? [failure] : errors,
         warnings: messages("warning"),
     };
 }
 
-function stepsOf({ resourcePreEvent }: EngineEvent): Step[] {
-    if (resourcePreEvent === undefined) return [];
-    const { op, urn, diffs = [], old } = resourcePreEvent.metadata;
+function stepsOf(event: EngineEvent["resourcePreEvent" | "resOutputsEvent"]): Step[] {
+    if (event === undefined) return [];
+    const { op, urn, diffs = [], old } = event.metadata;
     const { type, name } = namesIn(urn);
     const isOurs = !type.startsWith("pulumi:");
     if (!isOurs || ["same", "refresh", ...halves].includes(op)) return [];

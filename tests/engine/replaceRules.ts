@@ -7,7 +7,7 @@
 
 /** The rules of one resource type. */
 export interface ReplaceRules {
-    /** Source file below internal/service of the provider. */
+    /** Source file below internal/service of the provider; of another provider, with its repository. */
     readonly source: string;
     /** Properties whose change replaces the resource, as Pulumi names them. */
     readonly replacedBy: readonly string[];
@@ -74,6 +74,11 @@ export const replaceRules: Readonly<Record<string, ReplaceRules | undefined>> = 
         source: "ecr/pull_through_cache_rule.go",
         replacedBy: ["ecrRepositoryPrefix", "upstreamRegistryUrl", "upstreamRepositoryPrefix"],
     },
+    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": {
+        source: "iam/openid_connect_provider.go",
+        replacedBy: ["url"],
+        global: true,
+    },
     "aws:iam/policy:Policy": { source: "iam/policy.go", replacedBy: [...name, "description", "path"], global: true },
     "aws:iam/role:Role": { source: "iam/role.go", replacedBy: [...name, "path"], global: true },
     "aws:iam/rolePolicy:RolePolicy": { source: "iam/role_policy.go", replacedBy: [...name, "role"], global: true },
@@ -128,5 +133,10 @@ export const replaceRules: Readonly<Record<string, ReplaceRules | undefined>> = 
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": {
         source: "ec2/vpc_security_group_ingress_rule.go",
         replacedBy: ["securityGroupId"],
+    },
+    "pulumiservice:index:DeploymentSettings": {
+        source: "github.com/pulumi/pulumi-pulumiservice, provider/pkg/resources/deployment_settings.go",
+        replacedBy: ["organization", "project", "stack"],
+        global: true,
     },
 };
