@@ -12,39 +12,34 @@ export interface Alarm extends Pick<
     readonly section: string;
 }
 
-export interface AlarmsArgs {
-    /** The alarms by the last part of their names. */
-    readonly alarms: Readonly<Record<string, Alarm>>;
-    /** ARN of the topic that is notified; without one the console shows the alarms all the same. */
-    readonly topicArn?: pulumi.Input<string> | undefined;
-}
-
 /**
- * Alarms as all of this program are: each says what to do, and silence is good.
+ * Makes alarms as all of this program are: each says what to do, and silence is good.
  *
- * @example new Alarms("export-alarms", { topicArn: topic.arn, alarms: { failed } });
+ * @param alarms The alarms by the last part of their names.
+ * @param topicArn ARN of the topic that is notified; without one the console shows the alarms all the same.
  */
-export class Alarms extends pulumi.ComponentResource {
-    public constructor(name: string, args: AlarmsArgs, opts?: pulumi.ComponentResourceOptions) {
-        super("ecr-image-export:index:Alarms", name, args, opts);
-        for (const [suffix, { description, section, threshold = 1, ...metric }] of Object.entries(args.alarms)) {
-            new aws.cloudwatch.MetricAlarm(
-                `${name}-${suffix}`,
-                {
-                    ...metric,
-                    alarmDescription: pulumi.interpolate`${description} See "${section}" in docs/operations.md.`,
-                    comparisonOperator: "GreaterThanOrEqualToThreshold",
-                    threshold,
-                    evaluationPeriods: 1,
-                    period: 300,
-                    // Of what does not happen there are no values.
-                    treatMissingData: "notBreaching",
-                    ...(args.topicArn !== undefined && { alarmActions: [args.topicArn] }),
-                },
-                { parent: this },
-            );
-        }
-        this.registerOutputs();
+export function createAlarms(
+    name: string,
+    alarms: Readonly<Record<string, Alarm>>,
+    topicArn: pulumi.Input<string> | undefined,
+    opts: pulumi.CustomResourceOptions,
+): void {
+    for (const [suffix, { description, section, threshold = 1, ...metric }] of Object.entries(alarms)) {
+        new aws.cloudwatch.MetricAlarm(
+            `${name}-${suffix}`,
+            {
+                ...metric,
+                alarmDescription: pulumi.interpolate`${description} See "${section}" in docs/operations.md.`,
+                comparisonOperator: "GreaterThanOrEqualToThreshold",
+                threshold,
+                evaluationPeriods: 1,
+                period: 300,
+                // Of what does not happen there are no values.
+                treatMissingData: "notBreaching",
+                ...(topicArn !== undefined && { alarmActions: [topicArn] }),
+            },
+            opts,
+        );
     }
 }
 

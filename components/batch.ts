@@ -5,7 +5,7 @@ import { batchDefinition, type BatchDefinitionArgs } from "../stateMachines/batc
 import { batchMapRole, batchRole, type BatchRoleArgs } from "../policies/batchRole";
 import { startBatch } from "../policies/callers";
 import { type PolicyArgs, policyOf, statementsOf } from "../policies/document";
-import { LoggedStateMachine, type MachineNames } from "./stateMachine";
+import { createStateMachine, type MachineNames } from "./stateMachine";
 
 export interface BatchOrchestrationArgs extends Pick<PolicyArgs, BatchRoleArgs>, BatchDefinitionArgs {}
 
@@ -22,7 +22,7 @@ export class BatchOrchestration extends pulumi.ComponentResource {
 
     public constructor(name: string, args: BatchOrchestrationArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:BatchOrchestration", name, args, opts);
-        const machine = new LoggedStateMachine(
+        const { names, roleName } = createStateMachine(
             `${name}-machine`,
             {
                 ...args,
@@ -32,15 +32,15 @@ export class BatchOrchestration extends pulumi.ComponentResource {
             },
             { parent: this },
         );
-        const itself = { at: args.at, machineArn: machine.arn, machineName: machine.name };
+        const itself = { at: args.at, machineArn: names.arn, machineName: names.name };
         // Of its own, since it names the state machine, which needs the other one to be made.
         new aws.iam.RolePolicy(
             `${name}-map-policy`,
-            { role: machine.roleName, policy: policyOf(batchMapRole, itself) },
+            { role: roleName, policy: policyOf(batchMapRole, itself) },
             { parent: this },
         );
 
-        this.stateMachine = { arn: machine.arn, name: machine.name, logGroupName: machine.logGroupName };
+        this.stateMachine = names;
         this.startBatchPolicy = pulumi.jsonStringify(policyOf(startBatch, { ...args, ...itself }));
         this.registerOutputs({ stateMachine: this.stateMachine, startBatchPolicy: this.startBatchPolicy });
     }

@@ -16,28 +16,25 @@ export interface DashboardArgs extends Pick<
 }
 
 /**
- * The CloudWatch dashboard: results, times, what is stored, what went wrong.
+ * Makes the CloudWatch dashboard: results, times, what is stored, what went wrong.
  *
- * @example new Dashboard("export-dashboard", { at, exportMachine, batchMachine, projectName, timeoutMinutes: 30, artifactBucket });
+ * @returns its address in the console
  */
-export class Dashboard extends pulumi.ComponentResource {
-    /** The dashboard in the console. */
-    public readonly url: pulumi.Output<string>;
-
-    public constructor(name: string, args: DashboardArgs, opts?: pulumi.ComponentResourceOptions) {
-        super("ecr-image-export:index:Dashboard", name, args, opts);
-        const dashboard = new aws.cloudwatch.Dashboard(
-            name,
-            {
-                // Pulumi does not name dashboards; the name of the state machine is as unique.
-                dashboardName: args.exportMachine.name,
-                dashboardBody: pulumi.jsonStringify(pulumi.output(args).apply(dashboardBody)),
-            },
-            { parent: this },
-        );
-        this.url = dashboard.dashboardName.apply((dashboardName) => dashboardUrl(args.at, dashboardName));
-        this.registerOutputs({ url: this.url });
-    }
+export function createDashboard(
+    name: string,
+    args: DashboardArgs,
+    opts: pulumi.CustomResourceOptions,
+): pulumi.Output<string> {
+    const { dashboardName } = new aws.cloudwatch.Dashboard(
+        name,
+        {
+            // Pulumi does not name dashboards; the name of the state machine is as unique.
+            dashboardName: args.exportMachine.name,
+            dashboardBody: pulumi.jsonStringify(pulumi.output(args).apply(dashboardBody)),
+        },
+        opts,
+    );
+    return dashboardName.apply((known) => dashboardUrl(args.at, known));
 }
 
 /** A metric: namespace, name, then name and value of each dimension, then how it is shown. */

@@ -1,7 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { FlowLogs } from "./flowLogs";
+import { createFlowLogs } from "./flowLogs";
 import type { EndpointArgs, S3EndpointArgs } from "../policies/buildRole";
 import type { BuildNetwork, PolicyArgs } from "../policies/document";
 import { endpointPolicy, interfaceEndpoints, s3Endpoint } from "../policies/network";
@@ -48,7 +48,6 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
         const s3 = createS3Endpoint(scope, vpc.id, [routeTable.id]);
         const endpoints = createInterfaceEndpoints(scope, vpc, subnetIds, endpointGroup);
         const rules = openTheWay(scope, builds, endpointGroup, s3);
-        const flows = new FlowLogs(`${name}-flows`, { ...args, vpcId: vpc.id }, child);
 
         const ready = [s3, ...endpoints, ...rules].map(({ id }) => id);
         this.buildNetwork = {
@@ -56,7 +55,7 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
             subnetIds,
             securityGroupIds: [builds.id],
         };
-        this.flowLogGroupName = flows.logGroupName;
+        this.flowLogGroupName = createFlowLogs(scope, vpc.id);
         this.registerOutputs({ buildNetwork: this.buildNetwork, flowLogGroupName: this.flowLogGroupName });
     }
 }

@@ -3,15 +3,15 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { StackConfig } from "../config";
 import { batchExecutionPrefix } from "../contract/request";
-import { type Alarm, Alarms, executionAlarm } from "./alarms";
+import { type Alarm, createAlarms, executionAlarm } from "./alarms";
 import { buildsPage } from "./buildRunner";
-import { Dashboard, type DashboardArgs } from "./dashboard";
+import { createDashboard, type DashboardArgs } from "./dashboard";
 import { type PolicyArgs, policyOf, statementsOf } from "../policies/document";
 import { chatRole, endedRuleRole, notifierRole, topicPolicy } from "../policies/notifications";
 import { trust } from "../policies/trust";
 import { notifierDefinition, type NotifierDefinitionArgs, type Subject } from "../stateMachines/notifier";
 import { createRole, type Scope, type StackContext } from "./stackDefaults";
-import { LoggedStateMachine, type MachineNames } from "./stateMachine";
+import { createStateMachine, type MachineNames } from "./stateMachine";
 
 type Notifications = NonNullable<StackConfig["notifications"]>;
 
@@ -46,16 +46,15 @@ export class Monitoring extends pulumi.ComponentResource {
         const child = { parent: this };
 
         const { at, exportMachine, batchMachine, projectName, timeoutMinutes, artifactBucket } = args;
-        const dashboard = new Dashboard(
+        this.dashboardUrl = createDashboard(
             `${name}-dashboard`,
             { at, exportMachine, batchMachine, projectName, timeoutMinutes, artifactBucket },
             child,
         );
         const notifying = args.notifications && notify({ name, args, opts: child }, args.notifications);
 
-        this.topicArn = notifying?.topic.arn;
-        this.dashboardUrl = dashboard.url;
-        this.logGroupName = notifying?.notifier.logGroupName;
+        this.topicArn = notifying?.topicArn;
+        this.logGroupName = notifying?.logGroupName;
         this.registerOutputs({
             topicArn: this.topicArn,
             dashboardUrl: this.dashboardUrl,
@@ -79,7 +78,7 @@ function notify(scope: Scope<MonitoringArgs>, { emails, slack, onSuccess }: Noti
     const { at, exportMachine, batchMachine, encryptionKeyArn } = args;
     const given = { ...args, topicArn: topic.arn, reportedNames: [exportMachine.name, batchMachine.name] };
     const buildsUrl = buildsPage(at, args.projectName);
-    const notifier = new LoggedStateMachine(
+    const { names: notifier } = createStateMachine(
         `${name}-notifier`,
         {
             at,
@@ -90,9 +89,9 @@ function notify(scope: Scope<MonitoringArgs>, { emails, slack, onSuccess }: Noti
         },
         opts,
     );
-    createRules(scope, notifier, onSuccess);
-    createAlarms(scope, notifier, topic);
-    return { topic, notifier };
+    createRules(scope, notifier.arn, onSuccess);
+    createAlarms(`${name}-alarms`, alarmsOf(args, notifier), topic.arn, opts);
+    return { topicArn: topic.arn, logGroupName: notifier.logGroupName };
 }
 
 function createTopic({ name, args, opts }: Scope<MonitoringArgs>): aws.sns.Topic {
@@ -156,14 +155,14 @@ function createChannel(
  */
 function createRules(
     { name, args, opts }: Scope<MonitoringArgs>,
-    notifier: LoggedStateMachine,
+    notifierArn: pulumi.Output<string>,
     onSuccess: boolean,
 ): void {
     const role = createRole(
         `${name}-ended`,
         "Role of the rules that report the end of an execution",
         trust.rules(args.at, `${name}-ended`),
-        policyOf(endedRuleRole, { startedArn: notifier.arn }),
+        policyOf(endedRuleRole, { startedArn: notifierArn }),
         opts,
     );
     const status = ["FAILED", "TIMED_OUT", "ABORTED", ...(onSuccess ? ["SUCCEEDED"] : [])];
@@ -191,7 +190,7 @@ function createRules(
             `${name}-ended-${subject}-target`,
             {
                 rule: rule.name,
-                arn: notifier.arn,
+                arn: notifierArn,
                 roleArn: role.arn,
                 inputTransformer: {
                     inputPaths: { executionArn: "$.detail.executionArn", status: "$.detail.status" },
@@ -207,14 +206,10 @@ function createRules(
     }
 }
 
-function createAlarms(
-    { name, args, opts }: Scope<MonitoringArgs>,
-    notifier: LoggedStateMachine,
-    topic: aws.sns.Topic,
-): void {
+function alarmsOf(args: MonitoringArgs, notifier: MachineNames): Record<string, Alarm> {
     const { exportMachine, batchMachine, projectName, timeoutMinutes } = args;
     const ofBuilds = { namespace: "AWS/CodeBuild", dimensions: { ProjectName: projectName } };
-    const alarms: Record<string, Alarm> = {
+    return {
         ...machineAlarms("exports", exportMachine, "When an export fails"),
         ...machineAlarms("batches", batchMachine, "When a batch fails"),
         "builds-failed": {
@@ -239,7 +234,6 @@ function createAlarms(
             "When a message could not be sent",
         ),
     };
-    new Alarms(`${name}-alarms`, { topicArn: topic.arn, alarms }, opts);
 }
 
 function machineAlarms(plural: string, { arn, name }: MachineNames, failedSection: string): Record<string, Alarm> {

@@ -8,7 +8,7 @@ import { exportRole } from "../policies/exportRole";
 import { fittingStatements } from "../policies/sizes";
 import { stateMachineRole } from "../policies/stateMachineRole";
 import { buildsPage } from "./buildRunner";
-import { LoggedStateMachine, type MachineNames } from "./stateMachine";
+import { createStateMachine, type MachineNames } from "./stateMachine";
 
 export interface ExportOrchestrationArgs
     extends
@@ -28,7 +28,7 @@ export class ExportOrchestration extends pulumi.ComponentResource {
 
     public constructor(name: string, args: ExportOrchestrationArgs, opts?: pulumi.ComponentResourceOptions) {
         super("ecr-image-export:index:ExportOrchestration", name, args, opts);
-        const machine = new LoggedStateMachine(
+        const { names } = createStateMachine(
             `${name}-machine`,
             {
                 ...args,
@@ -39,9 +39,9 @@ export class ExportOrchestration extends pulumi.ComponentResource {
             { parent: this },
         );
 
-        this.stateMachine = { arn: machine.arn, name: machine.name, logGroupName: machine.logGroupName };
+        this.stateMachine = names;
         this.startExportPolicy = pulumi.jsonStringify(
-            policyOf(startExport, { ...args, machineArn: machine.arn, machineName: machine.name }),
+            policyOf(startExport, { ...args, machineArn: names.arn, machineName: names.name }),
         );
         this.registerOutputs({ stateMachine: this.stateMachine, startExportPolicy: this.startExportPolicy });
     }

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { S3EndpointArgs } from "../policies/buildRole";
 import type { BuildNetwork, PolicyArgs } from "../policies/document";
-import { FlowLogs } from "./flowLogs";
+import { createFlowLogs } from "./flowLogs";
 import { closeDefaultGroup, createS3Endpoint, https } from "./isolatedNetwork";
 
 export interface PrivateNetworkArgs extends Pick<PolicyArgs, S3EndpointArgs | "encryptionKeyArn"> {
@@ -65,7 +65,6 @@ export class PrivateNetwork extends pulumi.ComponentResource {
             { ...https, securityGroupId, cidrIpv4: "0.0.0.0/0", description: "HTTPS to registries and to AWS" },
             child,
         );
-        const flows = new FlowLogs(`${name}-flows`, { ...args, vpcId: vpc.vpcId }, child);
 
         const ready = [s3.id, rule.id, vpc.natGateways, vpc.routes];
         this.buildNetwork = {
@@ -73,7 +72,7 @@ export class PrivateNetwork extends pulumi.ComponentResource {
             subnetIds: [0, 1].map((zone) => vpc.privateSubnetIds.apply((ids) => ids[zone] ?? "")),
             securityGroupIds: [securityGroupId],
         };
-        this.flowLogGroupName = flows.logGroupName;
+        this.flowLogGroupName = createFlowLogs(scope, vpc.vpcId);
         this.egressAddress = vpc.eips.apply(([address]) => pulumi.output(address?.publicIp ?? ""));
         this.registerOutputs({
             buildNetwork: this.buildNetwork,

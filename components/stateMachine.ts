@@ -12,7 +12,8 @@ import { createLogGroup, createRole, type StackContext } from "./stackDefaults";
 /** A state machine as others know it, and the log group of its executions. */
 export type MachineNames = Readonly<Record<"arn" | "name" | "logGroupName", pulumi.Input<string>>>;
 
-export interface LoggedStateMachineArgs extends StackContext {
+/** Arguments of {@link createStateMachine}. */
+interface StateMachineArgs extends StackContext {
     /** What the state machine does, as the role's description says it: "exports container images". */
     readonly purpose: string;
     /** What is larger than Step Functions takes is refused with a pulumi.RunError. */
@@ -23,62 +24,39 @@ export interface LoggedStateMachineArgs extends StackContext {
     readonly statements: pulumi.Input<aws.iam.PolicyStatement[]>;
 }
 
-/**
- * A state machine with what every one of this program has: a role of its own, a log group, traces.
- *
- * @example new LoggedStateMachine("export", { at, purpose: "exports container images", definition, statements });
- */
-export class LoggedStateMachine extends pulumi.ComponentResource {
-    public readonly arn: pulumi.Output<string>;
-    public readonly name: pulumi.Output<string>;
-    public readonly roleName: pulumi.Output<string>;
-    public readonly logGroupName: pulumi.Output<string>;
-
-    public constructor(name: string, args: LoggedStateMachineArgs, opts?: pulumi.ComponentResourceOptions) {
-        super("ecr-image-export:index:LoggedStateMachine", name, args, opts);
-        const child = { parent: this };
-
-        checkDefinition(name, args.definition, args.repositories);
-        // This prefix keeps the resource policy of CloudWatch Logs from growing with every state machine:
-        // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
-        const logPrefix = `/aws/vendedlogs/states/${name}-`;
-        const logGroup = createLogGroup(`${name}-log`, logPrefix, args.encryptionKeyArn, child);
-        const role = createRole(
-            name,
-            `Role of the state machine that ${args.purpose}`,
-            // Pulumi names the state machine: its resource name, then random digits.
-            trust.stateMachine(args.at, name),
-            pulumi
-                .output(args.statements)
-                .apply((statements) => policyDocument([...statements, ...statementsOf(stateMachineRole, {})])),
-            child,
-        );
-        const machine = new aws.sfn.StateMachine(
-            name,
-            {
-                type: "STANDARD",
-                roleArn: role.arn,
-                definition: pulumi.jsonStringify(args.definition),
-                tracingConfiguration: { enabled: true },
-                loggingConfiguration: {
-                    level: "ERROR",
-                    // Requests may name what nobody else should read.
-                    includeExecutionData: false,
-                    logDestination: pulumi.interpolate`${logGroup.arn}:*`,
-                },
+/** Makes a state machine with what every one of this program has: a role of its own, a log group, traces. */
+export function createStateMachine(name: string, args: StateMachineArgs, opts: pulumi.CustomResourceOptions) {
+    checkDefinition(name, args.definition, args.repositories);
+    // This prefix keeps the resource policy of CloudWatch Logs from growing with every state machine:
+    // docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
+    const logPrefix = `/aws/vendedlogs/states/${name}-`;
+    const logGroup = createLogGroup(`${name}-log`, logPrefix, args.encryptionKeyArn, opts);
+    const role = createRole(
+        name,
+        `Role of the state machine that ${args.purpose}`,
+        // Pulumi names the state machine: its resource name, then random digits.
+        trust.stateMachine(args.at, name),
+        pulumi
+            .output(args.statements)
+            .apply((statements) => policyDocument([...statements, ...statementsOf(stateMachineRole, {})])),
+        opts,
+    );
+    const machine = new aws.sfn.StateMachine(
+        name,
+        {
+            type: "STANDARD",
+            roleArn: role.arn,
+            definition: pulumi.jsonStringify(args.definition),
+            tracingConfiguration: { enabled: true },
+            loggingConfiguration: {
+                level: "ERROR",
+                // Requests may name what nobody else should read.
+                includeExecutionData: false,
+                logDestination: pulumi.interpolate`${logGroup.arn}:*`,
             },
-            child,
-        );
-
-        this.arn = machine.arn;
-        this.name = machine.name;
-        this.roleName = role.name;
-        this.logGroupName = logGroup.name;
-        this.registerOutputs({
-            arn: this.arn,
-            name: this.name,
-            roleName: this.roleName,
-            logGroupName: this.logGroupName,
-        });
-    }
+        },
+        opts,
+    );
+    const names = { arn: machine.arn, name: machine.name, logGroupName: logGroup.name };
+    return { names, roleName: role.name };
 }

@@ -9,19 +9,18 @@ import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
 import { pushRole, queuePolicy, scheduleRole, starterRole } from "../policies/triggers";
 import { trust } from "../policies/trust";
 import { starterDefinition } from "../stateMachines/starter";
-import { Alarms, type AlarmsArgs, executionAlarm } from "./alarms";
+import { createAlarms, executionAlarm } from "./alarms";
 import { createRole, type Scope } from "./stackDefaults";
-import { LoggedStateMachine } from "./stateMachine";
+import { createStateMachine, type MachineNames } from "./stateMachine";
 
 type Given = NonNullable<StackConfig["triggers"]>;
 type Trigger<Name extends keyof Given> = NonNullable<Given[Name]>;
 
 /** Arguments of {@link Triggers}, of which one or two are what starts exports. */
-export interface TriggersArgs
-    extends
-        Pick<PolicyArgs, "at" | "encryptionKeyArn" | "exportMachineArn">,
-        Partial<Given>,
-        Pick<AlarmsArgs, "topicArn"> {}
+export interface TriggersArgs extends Pick<PolicyArgs, "at" | "encryptionKeyArn" | "exportMachineArn">, Partial<Given> {
+    /** ARN of the topic that alarms notify. @default none */
+    readonly topicArn?: pulumi.Input<string> | undefined;
+}
 
 /**
  * Starts exports by itself: on a push to ECR, on a schedule. Each trigger goes through a small state machine that names the
@@ -40,7 +39,7 @@ export class Triggers extends pulumi.ComponentResource {
         const scope = { name, args, opts: child };
 
         // It names executions after events, and starts them.
-        const starter = new LoggedStateMachine(
+        const { names: starter } = createStateMachine(
             `${name}-machine`,
             {
                 at: args.at,
@@ -66,9 +65,9 @@ export class Triggers extends pulumi.ComponentResource {
             },
             child,
         );
-        if (rule) createPushTarget(scope, rule, starter, queue, admitted);
-        if (args.schedule) createSchedule(scope, args.schedule, starter, queue);
-        createAlarms(scope, starter, queue);
+        if (rule) createPushTarget(scope, rule, starter.arn, queue, admitted);
+        if (args.schedule) createSchedule(scope, args.schedule, starter.arn, queue);
+        createAlarms(`${name}-alarms`, alarmsOf(starter, queue.name), args.topicArn, child);
 
         this.logGroupName = starter.logGroupName;
         this.registerOutputs({ logGroupName: this.logGroupName });
@@ -105,7 +104,7 @@ function createPushRule(
 function createPushTarget(
     { name, args: { at }, opts }: Scope<TriggersArgs>,
     rule: aws.cloudwatch.EventRule,
-    starter: LoggedStateMachine,
+    starterArn: pulumi.Output<string>,
     queue: aws.sqs.Queue,
     admitted: aws.sqs.QueuePolicy,
 ): void {
@@ -113,14 +112,14 @@ function createPushTarget(
         `${name}-on-push`,
         "Role of the rule that starts an export on a push",
         trust.rules(at, `${name}-on-push`),
-        policyOf(pushRole, { startedArn: starter.arn }),
+        policyOf(pushRole, { startedArn: starterArn }),
         opts,
     );
     new aws.cloudwatch.EventTarget(
         `${name}-on-push-target`,
         {
             rule: rule.name,
-            arn: starter.arn,
+            arn: starterArn,
             roleArn: role.arn,
             inputTransformer: {
                 inputPaths: {
@@ -167,7 +166,7 @@ function tagPattern(tags: readonly string[]): unknown[] {
 function createSchedule(
     { name, args, opts }: Scope<TriggersArgs>,
     { expression, timeZone, request }: Trigger<"schedule">,
-    starter: LoggedStateMachine,
+    starterArn: pulumi.Output<string>,
     queue: aws.sqs.Queue,
 ): void {
     // Of its own: the group is what the role's trust can be limited to, and what can be tagged.
@@ -176,7 +175,7 @@ function createSchedule(
         `${name}-schedule`,
         "Role of the schedule that starts exports",
         trust.schedule(args.at, group.arn),
-        policyOf(scheduleRole, { startedArn: starter.arn, queueArn: queue.arn }),
+        policyOf(scheduleRole, { startedArn: starterArn, queueArn: queue.arn }),
         opts,
     );
     new aws.scheduler.Schedule(
@@ -188,7 +187,7 @@ function createSchedule(
             scheduleExpressionTimezone: timeZone,
             flexibleTimeWindow: { mode: "OFF" },
             target: {
-                arn: starter.arn,
+                arn: starterArn,
                 roleArn: role.arn,
                 // Scheduler fills these in; the last is of this attempt only, so nobody can take the name of its export beforehand.
                 input: pulumi.jsonStringify({
@@ -204,18 +203,14 @@ function createSchedule(
     );
 }
 
-function createAlarms(
-    { name, args: { topicArn }, opts }: Scope<TriggersArgs>,
-    starter: LoggedStateMachine,
-    queue: aws.sqs.Queue,
-): void {
+function alarmsOf(starter: MachineNames, queueName: pulumi.Output<string>) {
     const undelivered = {
-        description: pulumi.interpolate`A push or a schedule could not start an export. Look at the messages in the queue ${queue.name}: each has the event and the reason. Start those exports by hand, then purge the queue.`,
+        description: pulumi.interpolate`A push or a schedule could not start an export. Look at the messages in the queue ${queueName}: each has the event and the reason. Start those exports by hand, then purge the queue.`,
         section: "When a trigger could not be delivered",
         namespace: "AWS/SQS",
         metricName: "ApproximateNumberOfMessagesVisible",
         statistic: "Maximum",
-        dimensions: { QueueName: queue.name },
+        dimensions: { QueueName: queueName },
     };
     const failed = executionAlarm(
         starter.arn,
@@ -223,5 +218,5 @@ function createAlarms(
         pulumi.interpolate`The state machine ${starter.name}, which starts exports on a push or a schedule, has failed. Its failed execution names the reason and has the request as its input: start that export by hand.`,
         "When a trigger could not start its export",
     );
-    new Alarms(`${name}-alarms`, { topicArn, alarms: { undelivered, failed } }, opts);
+    return { undelivered, failed };
 }

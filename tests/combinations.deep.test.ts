@@ -20,8 +20,8 @@ const options = {
     },
     network: {
         public: { values: {} },
-        isolated: { values: { network: "isolated" }, adds: ["FlowLogs", "IsolatedNetwork"] },
-        private: { values: { network: "private" }, adds: ["FlowLogs", "PrivateNetwork", "Vpc"] },
+        isolated: { values: { network: "isolated" }, adds: ["IsolatedNetwork"] },
+        private: { values: { network: "private" }, adds: ["PrivateNetwork", "Vpc"] },
         given: {
             values: {
                 network: { vpcId: "vpc-0a1b2c3d", subnetIds: ["subnet-0a1b2c3d"], securityGroupIds: ["sg-0a1b2c3d"] },

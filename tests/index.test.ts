@@ -40,9 +40,6 @@ const resources = [
     "ecr-image-export:index:BuildRunner image-export-build",
     "ecr-image-export:index:ExportOrchestration image-export-single",
     "ecr-image-export:index:Monitoring image-export-monitoring",
-    "ecr-image-export:index:Dashboard image-export-monitoring-dashboard",
-    "ecr-image-export:index:LoggedStateMachine image-export-batch-machine",
-    "ecr-image-export:index:LoggedStateMachine image-export-single-machine",
 ].sort();
 
 /** A contract with other stacks: see the README. */
@@ -249,7 +246,7 @@ describe("index.ts", () => {
             }),
         });
         const triggers = program.typesAndNames().filter((each) => each.includes(" image-export-triggers"));
-        assert.equal(triggers.length, 19);
+        assert.equal(triggers.length, 17);
         for (const rule of Object.values(houseRules)) rule(program, stacks.dev.tags);
         assert.deepEqual(Object.keys(program.result["logGroupNames"] as object).sort(), [
             "batches",
@@ -302,7 +299,6 @@ describe("index.ts", () => {
                             ...(engine === "stream"
                                 ? ["aws:s3/bucketObjectv2:BucketObjectv2 image-export-build-exporter"]
                                 : []),
-                            "ecr-image-export:index:FlowLogs image-export-network-flows",
                             "ecr-image-export:index:IsolatedNetwork image-export-network",
                         ],
                     );

@@ -44,7 +44,6 @@ describe("BatchOrchestration", () => {
             "aws:iam/rolePolicy:RolePolicy test-map-policy",
             "aws:sfn/stateMachine:StateMachine test-machine",
             "ecr-image-export:index:BatchOrchestration test",
-            "ecr-image-export:index:LoggedStateMachine test-machine",
         ]);
     });
 

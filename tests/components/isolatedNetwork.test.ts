@@ -73,7 +73,6 @@ describe("IsolatedNetwork", () => {
             "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule test-build-to-endpoints",
             "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule test-build-to-s3",
             "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule test-endpoints-from-build",
-            "ecr-image-export:index:FlowLogs test-flows",
             "ecr-image-export:index:IsolatedNetwork test",
         ]);
     });

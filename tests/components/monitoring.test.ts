@@ -32,11 +32,7 @@ function evaluateMonitoring(changes: Partial<MonitoringArgs> = {}): Promise<Eval
     return evaluate(() => ({ monitoring: new Monitoring("test", { ...args, ...changes }).urn }));
 }
 
-const always = [
-    "aws:cloudwatch/dashboard:Dashboard test-dashboard",
-    "ecr-image-export:index:Dashboard test-dashboard",
-    "ecr-image-export:index:Monitoring test",
-];
+const always = ["aws:cloudwatch/dashboard:Dashboard test-dashboard", "ecr-image-export:index:Monitoring test"];
 const forSomebody = notifying("test");
 const forEmails = [
     "aws:sns/topicSubscription:TopicSubscription test-email-a@example.com",

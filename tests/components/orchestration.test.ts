@@ -67,7 +67,6 @@ describe("ExportOrchestration", () => {
             "aws:iam/rolePolicy:RolePolicy test-machine-policy",
             "aws:sfn/stateMachine:StateMachine test-machine",
             "ecr-image-export:index:ExportOrchestration test",
-            "ecr-image-export:index:LoggedStateMachine test-machine",
         ]);
     });
 

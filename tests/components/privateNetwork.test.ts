@@ -40,7 +40,6 @@ describe("PrivateNetwork", () => {
             "aws:iam/rolePolicy:RolePolicy test-flows-policy",
             "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule test-build-to-anywhere",
             "awsx:ec2:Vpc test-vpc",
-            "ecr-image-export:index:FlowLogs test-flows",
             "ecr-image-export:index:PrivateNetwork test",
         ]);
     });

@@ -27,8 +27,6 @@ const always = [
     "aws:sfn/stateMachine:StateMachine test-machine",
     "aws:sqs/queue:Queue test-undelivered",
     "aws:sqs/queuePolicy:QueuePolicy test-undelivered-policy",
-    "ecr-image-export:index:Alarms test-alarms",
-    "ecr-image-export:index:LoggedStateMachine test-machine",
     "ecr-image-export:index:Triggers test",
 ];
 const forPushes = [

@@ -24,7 +24,5 @@ export function notifying(name: string): string[] {
         `aws:sfn/stateMachine:StateMachine ${name}-notifier`,
         `aws:sns/topic:Topic ${name}-topic`,
         `aws:sns/topicPolicy:TopicPolicy ${name}-topic-policy`,
-        `ecr-image-export:index:Alarms ${name}-alarms`,
-        `ecr-image-export:index:LoggedStateMachine ${name}-notifier`,
     ];
 }
