@@ -19,53 +19,27 @@ export const unknown = pulumi.runtime.unknownValue;
 export type RecordedResource = ReturnType<typeof recordedAs>;
 
 /** Everything that one evaluation declared. */
-export class Evaluation {
-    public constructor(
-        /** Every resource, in the order of registration. */
-        public readonly resources: readonly RecordedResource[],
-        /** What the program returned, as plain JSON; in a preview with {@link unknown} in it. */
-        public readonly result: Record<string, unknown>,
-    ) {}
+export interface Evaluation {
+    /** Every resource, in the order of registration. */
+    readonly resources: readonly RecordedResource[];
+    /** What the program returned, as plain JSON; in a preview with {@link unknown} in it. */
+    readonly result: Record<string, unknown>;
+}
 
-    /**
-     * The resource of this name.
-     *
-     * @throws Error when there is none, or more than one.
-     */
-    public resource(name: string): RecordedResource {
-        const called = this.customResources().filter((resource) => resource.name === name);
-        return this.only(name, called);
-    }
+/**
+ * The resource of a provider of this name.
+ *
+ * @throws Error when there is none, or more than one.
+ */
+export function resourceOf(evaluation: Evaluation, called: string): RecordedResource {
+    const [found, ...more] = customResourcesOf(evaluation).filter(({ name }) => name === called);
+    if (found !== undefined && more.length === 0) return found;
+    throw new Error(`not one ${called}, among ${evaluation.resources.map(({ name }) => name).join(", ")}`);
+}
 
-    /**
-     * The component of this class.
-     *
-     * @throws Error when there is none, or more than one.
-     */
-    public component(className: string): RecordedResource {
-        const ofClass = this.components().filter(({ type }) => type.endsWith(`:${className}`));
-        return this.only(className, ofClass);
-    }
-
-    private only(what: string, [found, ...more]: RecordedResource[]): RecordedResource {
-        if (found !== undefined && more.length === 0) return found;
-        throw new Error(`not one ${what}, among ${this.typesAndNames().join(", ")}`);
-    }
-
-    /** Components of the program and of packages. */
-    public components(): RecordedResource[] {
-        return this.resources.filter(({ type }) => isComponent(type));
-    }
-
-    /** What is no component: the resources of providers. */
-    public customResources(): RecordedResource[] {
-        return this.resources.filter(({ type }) => !isComponent(type));
-    }
-
-    /** Type and name of every resource, sorted. */
-    public typesAndNames(): string[] {
-        return this.resources.map(({ type, name }) => `${type} ${name}`).sort();
-    }
+/** What is no component: the resources of providers. */
+export function customResourcesOf({ resources }: Evaluation): RecordedResource[] {
+    return resources.filter(({ type }) => !isComponent(type));
 }
 
 /** How a program is evaluated. */
@@ -138,7 +112,7 @@ export async function evaluate(
     if (problems.length > 0) {
         throw new Error(`lab/awsTypes.ts does not know what the program uses: ${problems.join(", ")}.`);
     }
-    return new Evaluation(monitor.recorded, result);
+    return { resources: monitor.recorded, result };
 }
 
 /** Fails with what a resource's inputs failed with, which Pulumi leaves to the handler of unhandled rejections. */
@@ -193,8 +167,8 @@ async function answerResource(
     return { id, state: { ...given, ...computed } };
 }
 
-/** Whether a type is a component, not a resource of a provider. */
-function isComponent(type: string): boolean {
+/** Whether a type is a component, of the program or of a package, not a resource of a provider. */
+export function isComponent(type: string): boolean {
     return !/^(?:aws|pulumiservice):/.test(type);
 }
 

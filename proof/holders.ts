@@ -1,7 +1,7 @@
 /** What each policy of the program is attached to, or published for, and the table of policies/ that it is made of. */
 import { covers, isPattern } from "../contract/image";
 import { arnIn, at, physicalNameOf } from "../lab/awsTypes";
-import type { Evaluation, RecordedResource } from "../lab/evaluation";
+import { customResourcesOf, type Evaluation, type RecordedResource } from "../lab/evaluation";
 import { batchMapRole, batchRole } from "../policies/batchRole";
 import { bucketPolicy } from "../policies/bucket";
 import { buildRole } from "../policies/buildRole";
@@ -135,16 +135,14 @@ const foreignGrants = ["managedPolicyArns", "inlinePolicies", "policyArn", "poli
 
 /** Ways to grant something without a statement of the program's own. */
 export function foreignGrantsIn(evaluation: Evaluation): string[] {
-    return evaluation
-        .customResources()
-        .flatMap(({ type, name, inputs }) =>
-            [
-                ...(type.startsWith("aws:iam/") && !iamTypes.includes(type)
-                    ? ["a type of IAM that proof/holders.ts does not know"]
-                    : []),
-                ...foreignGrants
-                    .filter((argument) => argument in inputs)
-                    .map((argument) => `${argument} grants what no table of policies/ has`),
-            ].map((offence) => `${type} ${name}: ${offence}`),
-        );
+    return customResourcesOf(evaluation).flatMap(({ type, name, inputs }) =>
+        [
+            ...(type.startsWith("aws:iam/") && !iamTypes.includes(type)
+                ? ["a type of IAM that proof/holders.ts does not know"]
+                : []),
+            ...foreignGrants
+                .filter((argument) => argument in inputs)
+                .map((argument) => `${argument} grants what no table of policies/ has`),
+        ].map((offence) => `${type} ${name}: ${offence}`),
+    );
 }

@@ -7,7 +7,7 @@
  */
 import { isPattern, parseImageUri, repositoryArn } from "../contract/image";
 import { arnIn, at, awsTypes, physicalNameOf } from "../lab/awsTypes";
-import type { Evaluation } from "../lab/evaluation";
+import { type Evaluation, resourceOf } from "../lab/evaluation";
 import { givenKeyArn, type Holder, trustName } from "./holders";
 import { like, noResource, otherThan, type Scope } from "./scope";
 
@@ -104,7 +104,7 @@ export function accountOf(
     const listed = (key: string) =>
         (JSON.parse(given(key) || "[]") as string[]).map((arn) => arn.replace(/\/\*$/, "/<app|team/app>"));
     const answerTo = (resource: string): Record<string, string> => {
-        const { type, name, inputs } = evaluation.resource(`${prefix}${resource}`);
+        const { type, name, inputs } = resourceOf(evaluation, `${prefix}${resource}`);
         return awsTypes[type]?.answer(physicalNameOf(name), inputs, at) ?? {};
     };
     const arn = (resource: string): string => {
@@ -141,7 +141,7 @@ export function accountOf(
     const mapRuns = (type: string) => own("states", `${type}:${nameOf("batch-machine")}/<images:1|JSON:a-b>`);
     const buildStreams = () => `${arn("build-log")}:<log-stream:5f2b|log-stream:a/b>`;
     const ofNetwork = (type: string, ids: string) => {
-        const { vpcConfig } = evaluation.resource(`${prefix}build-project`).inputs;
+        const { vpcConfig } = resourceOf(evaluation, `${prefix}build-project`).inputs;
         const { [ids]: known = [] } = vpcConfig as Record<string, string[]>;
         return like(...known.map((id) => own("ec2", `${type}/${id}`)));
     };

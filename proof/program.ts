@@ -1,7 +1,7 @@
 /** The program as the proof sees it: evaluated whole, as each of its variants, with every policy that it declares anywhere. */
 import type { EngineName } from "../contract/engine";
 import { at } from "../lab/awsTypes";
-import type { Evaluation } from "../lab/evaluation";
+import { customResourcesOf, type Evaluation } from "../lab/evaluation";
 import type { PolicyDocument, PolicyStatement } from "../lab/iam";
 import { evaluateStack } from "../lab/program";
 import { configurationOf, stackConfiguration } from "../lab/stackFiles";
@@ -102,15 +102,13 @@ export async function evaluateVariant(variant: Variant): Promise<Program> {
 
 /** Finds every policy document, wherever it is, and asks of each what it is attached to. */
 export function collectPolicies(evaluation: Evaluation): { policies: Policy[]; problems: string[] } {
-    const inResources = evaluation
-        .customResources()
-        .flatMap((resource) =>
-            documentsIn(resource.inputs).map(({ path, document }) => ({
-                where: `${resource.type} ${resource.name}, ${path.join(".")}`,
-                holder: holdersInResources[`${resource.type} ${path.join(".")}`]?.(resource),
-                document,
-            })),
-        );
+    const inResources = customResourcesOf(evaluation).flatMap((resource) =>
+        documentsIn(resource.inputs).map(({ path, document }) => ({
+            where: `${resource.type} ${resource.name}, ${path.join(".")}`,
+            holder: holdersInResources[`${resource.type} ${path.join(".")}`]?.(resource),
+            document,
+        })),
+    );
     const inOutputs = documentsIn(evaluation.result).map(({ path, document }) => ({
         where: `the output ${path.join(".")}`,
         holder: holdersInOutputs[path[0] ?? ""]?.(path),

@@ -1,10 +1,11 @@
 import { strict as assert } from "node:assert";
 
-import type { Evaluation } from "../lab/evaluation";
+import { customResourcesOf, type Evaluation, resourceOf } from "../lab/evaluation";
 import { evaluateStack } from "../lab/program";
 import { configurationText } from "../lab/stackFiles";
 import { houseRules, statementsOf } from "./support/houseRules";
 import { tagsOfStack } from "./support/stackTags";
+import { componentsOf } from "./support/evaluated";
 
 /** The values of each option, and the components that it adds, whatever the others are. */
 interface Choice {
@@ -95,19 +96,19 @@ function evaluateAs(combination: Combination): Promise<Evaluation> {
 }
 
 function classesOf(program: Evaluation): string[] {
-    return program.components().map(({ type }) => type.split(":").at(-1) ?? "");
+    return componentsOf(program).map(({ type }) => type.split(":").at(-1) ?? "");
 }
 
 /** What a combination makes of the project and its role: each option shows, and none takes from another. */
 function assertBuildsAs({ engine, network, cache, encryption, monitoring }: Combination, program: Evaluation): void {
-    const project = program.resource("image-export-build-project").inputs;
+    const project = resourceOf(program, "image-export-build-project").inputs;
     const environment = project["environment"] as Record<string, unknown>;
     assert.equal(environment["privilegedMode"], engine === "docker");
     assert.equal(environment["type"] === "LINUX_LAMBDA_CONTAINER", engine === "stream on Lambda compute");
     assert.equal("vpcConfig" in project, network !== "public");
     assert.equal((project["cache"] as { type: string }).type, cache === "local" ? "LOCAL" : "NO_CACHE");
 
-    const statements = statementsOf(program.resource("image-export-build-policy")).map(({ Sid }) => Sid);
+    const statements = statementsOf(resourceOf(program, "image-export-build-policy")).map(({ Sid }) => Sid);
     const expected = [
         "LogInToEcr",
         "PullImages",
@@ -127,11 +128,11 @@ function assertBuildsAs({ engine, network, cache, encryption, monitoring }: Comb
     const notifies = monitoring === "notifications";
     assert.equal("notificationTopicArn" in program.result, notifies);
     const key = program.result["encryptionKeyArn"];
-    if (notifies) assert.equal(program.resource("image-export-monitoring-topic").inputs["kmsMasterKeyId"], key);
+    if (notifies) assert.equal(resourceOf(program, "image-export-monitoring-topic").inputs["kmsMasterKeyId"], key);
     assert.equal(typeof key === "string", encryption !== "s3");
     assert.equal("encryptionKeyPolicy" in program.result, encryption === "given");
     assert.equal("egressAddress" in program.result, network === "private");
-    for (const { type, name, inputs } of program.customResources()) {
+    for (const { type, name, inputs } of customResourcesOf(program)) {
         if (type.endsWith(":LogGroup")) assert.equal(inputs["kmsKeyId"], key, name);
     }
 }

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import { Evaluation } from "../lab/evaluation";
+import type { Evaluation } from "../lab/evaluation";
 import { evaluateStack } from "../lab/program";
 import { assertTied, houseRules } from "./support/houseRules";
 import { tagsOfStack } from "./support/stackTags";
@@ -36,7 +36,7 @@ describe("the house rules", () => {
             const changed = dev.resources.map((resource) =>
                 resource.name === "image-export-storage-bucket" ? { ...resource, ...offence } : resource,
             );
-            assert.throws(() => houseRules[sentence]?.(new Evaluation(changed, {}), tagsOfStack("dev")));
+            assert.throws(() => houseRules[sentence]?.({ resources: changed, result: {} }, tagsOfStack("dev")));
         });
     }
 

@@ -7,8 +7,9 @@ import { obstacles, type VpcConfig, waysOut } from "./support/networkGraph";
 import { notifying } from "./support/notifying";
 import { evaluateStack } from "../lab/program";
 import { tagsOfStack } from "./support/stackTags";
-import { type Evaluation, unknown } from "../lab/evaluation";
+import { customResourcesOf, type Evaluation, resourceOf, unknown } from "../lab/evaluation";
 import { root, stackConfiguration } from "../lab/stackFiles";
+import { typesAndNamesOf } from "./support/evaluated";
 
 const key = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -89,7 +90,7 @@ describe("index.ts", () => {
                 itKeepsTheHouseRules(() => program, expected.tags);
 
                 it("declares these resources and no other", () => {
-                    assert.deepEqual(program.typesAndNames(), expected.resources);
+                    assert.deepEqual(typesAndNamesOf(program), expected.resources);
                 });
 
                 it("has these outputs and no other", () => {
@@ -142,36 +143,36 @@ describe("index.ts", () => {
         });
 
         it("joins the components: role, bucket, project and state machine know each other's names", () => {
-            const machine = prod.resource("image-export-single-machine").inputs;
+            const machine = resourceOf(prod, "image-export-single-machine").inputs;
             const text = String(machine["definition"]);
             assert.match(text, /"projectName":"image-export-build-project-0a1b2c3"/);
             assert.match(text, /"artifactBucket":"image-export-storage-bucket-0a1b2c3"/);
-            const project = prod.resource("image-export-build-project").inputs;
+            const project = resourceOf(prod, "image-export-build-project").inputs;
             assert.match(JSON.stringify(project["environment"]), /"image-export-storage-bucket-0a1b2c3"/);
             assert.equal(project["serviceRole"], prod.result["buildRoleArn"]);
         });
 
         it("gives the build the buildspec of its engine", () => {
-            const { source } = prod.resource("image-export-build-project").inputs;
+            const { source } = resourceOf(prod, "image-export-build-project").inputs;
             const buildspec = readFileSync(join(root, "buildspec/docker.yml"), "utf8");
             assert.deepEqual(source, { type: "NO_SOURCE", buildspec });
         });
 
         it("uploads the exporter once the bucket keeps versions and no policy of another key refuses it", async () => {
             const program = await evaluateStack("prod", false, { "ecr-image-export:engine": "stream" });
-            const { dependencies } = program.resource("image-export-build-exporter");
+            const { dependencies } = resourceOf(program, "image-export-build-exporter");
             assert(dependencies.includes("image-export-storage-versioning"));
             assert(dependencies.includes("image-export-storage-policy"));
         });
 
         it("gives state machine and project the configured timeouts", () => {
-            assert.equal(prod.resource("image-export-build-project").inputs["buildTimeout"], 60);
-            const definition = String(prod.resource("image-export-single-machine").inputs["definition"]);
+            assert.equal(resourceOf(prod, "image-export-build-project").inputs["buildTimeout"], 60);
+            const definition = String(resourceOf(prod, "image-export-single-machine").inputs["definition"]);
             assert.match(definition, new RegExp(`"TimeoutSeconds":${(60 + 60 + 10) * 60}\\b`));
         });
 
         it("encrypts every log group with the key", () => {
-            const groups = prod.customResources().filter(({ type }) => type.endsWith(":LogGroup"));
+            const groups = customResourcesOf(prod).filter(({ type }) => type.endsWith(":LogGroup"));
             assert.equal(groups.length, 4);
             for (const { name, inputs } of groups) assert.equal(inputs["kmsKeyId"], key, name);
         });
@@ -179,8 +180,8 @@ describe("index.ts", () => {
         it("has every alarm tell the topic, which the key encrypts", async () => {
             const triggers = JSON.stringify({ schedule: { expression: "rate(1 day)" } });
             const triggered = await evaluateStack("prod", false, { "ecr-image-export:triggers": triggers });
-            assert.equal(triggered.resource("image-export-monitoring-topic").inputs["kmsMasterKeyId"], key);
-            const alarms = triggered.customResources().filter(({ type }) => type.endsWith(":MetricAlarm"));
+            assert.equal(resourceOf(triggered, "image-export-monitoring-topic").inputs["kmsMasterKeyId"], key);
+            const alarms = customResourcesOf(triggered).filter(({ type }) => type.endsWith(":MetricAlarm"));
             assert.equal(alarms.length, 13);
             for (const { name, inputs } of alarms) {
                 assert.deepEqual(inputs["alarmActions"], [triggered.result["notificationTopicArn"]], name);
@@ -219,12 +220,11 @@ describe("index.ts", () => {
                 schedule: { expression: "rate(1 day)" },
             }),
         });
-        const policies = program.customResources().filter(({ type }) => type === "aws:iam/rolePolicy:RolePolicy");
+        const policies = customResourcesOf(program).filter(({ type }) => type === "aws:iam/rolePolicy:RolePolicy");
         assert(policies.length >= 8);
         for (const policy of policies) {
             const [role] = policy.propertyDependencies["role"] ?? [];
-            const users = program
-                .customResources()
+            const users = customResourcesOf(program)
                 .filter(({ type }) => type !== policy.type)
                 // A policy that names its own state machine comes after it.
                 .filter(({ name }) => !policy.dependencies.includes(name))
@@ -245,7 +245,7 @@ describe("index.ts", () => {
                 schedule: { expression: "rate(1 day)" },
             }),
         });
-        const triggers = program.typesAndNames().filter((each) => each.includes(" image-export-triggers"));
+        const triggers = typesAndNamesOf(program).filter((each) => each.includes(" image-export-triggers"));
         assert.equal(triggers.length, 17);
         for (const rule of Object.values(houseRules)) rule(program, stacks.dev.tags);
         assert.deepEqual(Object.keys(program.result["logGroupNames"] as object).sort(), [
@@ -265,13 +265,13 @@ describe("index.ts", () => {
             ]),
         });
         assert.deepEqual(
-            program.typesAndNames().filter((each) => !resources.includes(each)),
+            typesAndNamesOf(program).filter((each) => !resources.includes(each)),
             [
                 "aws:ecr/pullThroughCacheRule:PullThroughCacheRule image-export-cache-docker-hub",
                 "ecr-image-export:index:PullThroughCache image-export-cache",
             ],
         );
-        const definition = String(program.resource("image-export-single-machine").inputs["definition"]);
+        const definition = String(resourceOf(program, "image-export-single-machine").inputs["definition"]);
         // ECR is not asked which digest the tag means: the cache may have to import it first.
         assert.match(definition, /"cached":\["docker-hub\/library\/nginx"\]/);
     });
@@ -289,7 +289,7 @@ describe("index.ts", () => {
                 itKeepsTheHouseRules(() => program, stacks.dev.tags);
 
                 it("declares the network besides the rest", () => {
-                    const names = program.typesAndNames().filter((each) => !resources.includes(each));
+                    const names = typesAndNamesOf(program).filter((each) => !resources.includes(each));
                     assert.deepEqual(
                         names.filter((each) => !/^aws:(?:ec2|vpc)\//.test(each)),
                         [
@@ -305,7 +305,7 @@ describe("index.ts", () => {
                 });
 
                 it("runs builds where ECR, S3, CloudWatch Logs and STS can be reached, and nothing else", () => {
-                    const { vpcConfig } = program.resource("image-export-build-project").inputs;
+                    const { vpcConfig } = resourceOf(program, "image-export-build-project").inputs;
                     assert.deepEqual(waysOut(program), []);
                     for (const service of ["ecr.api", "ecr.dkr", "s3", "logs", "sts"]) {
                         assert.deepEqual(obstacles(program, vpcConfig as VpcConfig, service), [], service);
@@ -313,10 +313,10 @@ describe("index.ts", () => {
                 });
 
                 it("has the project wait for the way to be open", () => {
-                    const { dependencies } = program.resource("image-export-build-project");
-                    const way = program
-                        .customResources()
-                        .filter(({ type }) => /:(?:VpcEndpoint|SecurityGroup.*Rule)$/.test(type));
+                    const { dependencies } = resourceOf(program, "image-export-build-project");
+                    const way = customResourcesOf(program).filter(({ type }) =>
+                        /:(?:VpcEndpoint|SecurityGroup.*Rule)$/.test(type),
+                    );
                     assert.equal(way.length, 8);
                     for (const { name } of way) assert(dependencies.includes(name), name);
                 });

@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import { covers, parseRepositoryArn } from "../contract/image";
 import { at } from "../lab/awsTypes";
 import { configurationOf } from "../lab/stackFiles";
-import type { Evaluation } from "../lab/evaluation";
+import { customResourcesOf, type Evaluation, resourceOf } from "../lab/evaluation";
 import { compilePattern } from "../lab/events";
 import { judge, type PolicyDocument } from "../lab/iam";
 import { evaluateStack } from "../lab/program";
@@ -27,11 +27,11 @@ function evaluateWith(
     return evaluateStack("dev", preview, configurationOf(keys));
 }
 
-const policyOf = (stack: Evaluation, name: string) => stack.resource(name).inputs["policy"] as PolicyDocument;
+const policyOf = (stack: Evaluation, name: string) => resourceOf(stack, name).inputs["policy"] as PolicyDocument;
 const buildPolicy = (stack: Evaluation) => policyOf(stack, "image-export-build-policy");
 const machinePolicy = (stack: Evaluation) => policyOf(stack, "image-export-single-machine-policy");
 const parsed = (stack: Evaluation, name: string, input: string) =>
-    JSON.parse(String(stack.resource(name).inputs[input])) as unknown;
+    JSON.parse(String(resourceOf(stack, name).inputs[input])) as unknown;
 
 describe("a pattern of repositories", () => {
     const listed = ["backend/*", "web/shop/*", "a/*", "base", "nginx"];
@@ -88,7 +88,7 @@ describe("a pattern of repositories", () => {
             JSON.stringify(buildPolicy(stack)),
             JSON.stringify(machinePolicy(stack)),
             ...["on-push"].map((name) =>
-                String(stack.resource(`image-export-triggers-${name}`).inputs["eventPattern"]),
+                String(resourceOf(stack, `image-export-triggers-${name}`).inputs["eventPattern"]),
             ),
         ].map(({ length }) => length);
         assert(Math.max(...sizes) < 4000, String(sizes));
@@ -130,9 +130,9 @@ describe("many single repositories", () => {
     for (const [what, changes, fitting, refused, message] of stacks) {
         it(`fit into a stack ${what}: ${fitting}`, async () => {
             const stack = await evaluateWith(names(fitting), changes);
-            for (const { inputs } of stack
-                .customResources()
-                .filter(({ type }) => type === "aws:iam/rolePolicy:RolePolicy")) {
+            for (const { inputs } of customResourcesOf(stack).filter(
+                ({ type }) => type === "aws:iam/rolePolicy:RolePolicy",
+            )) {
                 assert(JSON.stringify(inputs["policy"]).length <= 10_240);
             }
         });
@@ -170,7 +170,7 @@ describe("the names of resources", () => {
     it("leave room for the digits that Pulumi adds, whatever project and stack are called", async () => {
         const seen = new Set<string>();
         for (const { stack, changes } of variants) {
-            for (const { type, name } of (await evaluateStack(stack, false, { ...changes })).customResources()) {
+            for (const { type, name } of customResourcesOf(await evaluateStack(stack, false, { ...changes }))) {
                 const limit = nameLimits[type];
                 if (limit === undefined) continue;
                 seen.add(type);

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 
 import { type AwsLocation, executionsUrl, type PartitionName, partitions } from "../contract/aws";
 import { at } from "../lab/awsTypes";
-import { evaluate, type RecordedResource } from "../lab/evaluation";
+import { customResourcesOf, evaluate, type RecordedResource } from "../lab/evaluation";
 import { runProgram } from "../lab/program";
 import { stackConfiguration } from "../lab/stackFiles";
 import { type Variant, variants } from "../proof/program";
@@ -44,7 +44,7 @@ async function evaluateIn(where: AwsLocation, { stack, changes }: Variant): Prom
         .replace(/(\.dkr\.ecr\.[a-z0-9-]+)\.amazonaws\.com/g, `$1.${partitions[where.partition].domain}`);
     const program = () => runProgram(JSON.parse(moved) as Record<string, string>);
     const evaluation = await evaluate(program, { location: where });
-    return [...evaluation.customResources().map(checkedOf), evaluation.result].flatMap(stringsIn);
+    return [...customResourcesOf(evaluation).map(checkedOf), evaluation.result].flatMap(stringsIn);
 }
 
 /** Not the exporter, one text for every partition, nor names of endpoints, of which tests/components/isolatedNetwork.test.ts knows. */

@@ -8,11 +8,12 @@ import { parse } from "yaml";
 
 import { policiesFor } from "../../bootstrap/policies";
 import { at, type AwsType, awsTypes } from "../../lab/awsTypes";
-import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
+import { evaluate, type Evaluation, resourceOf, unknown } from "../../lab/evaluation";
 import { judge, type PolicyDocument } from "../../lab/iam";
 import { configurationText, root } from "../../lab/stackFiles";
 import { bootstrapTypes } from "../support/bootstrapTypes";
 import { loadOtherProgram } from "../support/otherProgram";
+import { typesAndNamesOf } from "../support/evaluated";
 
 const iamArn = (resource: string) => `arn:${at.partition}:iam::${at.accountId}:${resource}`;
 const pulumiHost = "api.pulumi.com/oidc";
@@ -26,8 +27,7 @@ const byGitHub = ["OpenIdConnectProvider github-provider", ...ofRole("github", 2
 const previews = ofRole("github-preview", 1);
 /** Types and names of what is declared, without what they all begin with. */
 function declaredBy(evaluation: Evaluation): string[] {
-    return evaluation
-        .typesAndNames()
+    return typesAndNamesOf(evaluation)
         .map((each) => each.replace(/^.*:(\w+) deploy-image-export-/, "$1 "))
         .sort();
 }
@@ -84,7 +84,7 @@ describe("the bootstrap program", () => {
 
     it("declares the same in a preview", async () => {
         const previewed = await evaluateBootstrap("dev", {}, true);
-        assert.deepEqual(previewed.typesAndNames(), dev.typesAndNames());
+        assert.deepEqual(typesAndNamesOf(previewed), typesAndNamesOf(dev));
         assert.equal(previewed.result["pulumiDeployRoleArn"], unknown);
         assert.doesNotMatch(JSON.stringify(previewed), /Calling \[to(?:String|JSON)\]/);
     });
@@ -97,7 +97,7 @@ describe("the bootstrap program", () => {
             ["pulumi", preview, deploy],
         ] as const) {
             for (const [index, document] of documents.entries()) {
-                const { role, policy } = dev.resource(`deploy-image-export-${way}-${index + 1}`).inputs;
+                const { role, policy } = resourceOf(dev, `deploy-image-export-${way}-${index + 1}`).inputs;
                 assert.equal(role, `deploy-image-export-${way}-role-0a1b2c3`);
                 assert.deepEqual(JSON.parse(String(policy)), document);
             }
@@ -114,7 +114,7 @@ describe("the bootstrap program", () => {
 
     it("has Pulumi Cloud deploy pushes with its role, and run no code of pull requests", () => {
         const settings = (evaluation: Evaluation) =>
-            evaluation.resource("deploy-image-export-settings").inputs as {
+            resourceOf(evaluation, "deploy-image-export-settings").inputs as {
                 vcs: { paths?: string[]; deployCommits: boolean; previewPullRequests: boolean };
                 operationContext: { oidc: { aws: { roleARN: string } } };
             };
@@ -193,7 +193,7 @@ describe("the bootstrap program", () => {
 });
 
 function trustOf(evaluation: Evaluation, role: string): PolicyDocument {
-    const { assumeRolePolicy } = evaluation.resource(`deploy-image-export-${role}-role`).inputs;
+    const { assumeRolePolicy } = resourceOf(evaluation, `deploy-image-export-${role}-role`).inputs;
     return JSON.parse(String(assumeRolePolicy)) as PolicyDocument;
 }
 

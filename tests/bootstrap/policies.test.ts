@@ -7,6 +7,7 @@ import { at, awsTypes, physicalNameOf } from "../../lab/awsTypes";
 import { judge, type PolicyDocument } from "../../lab/iam";
 import { evaluateStack } from "../../lab/program";
 import { variants } from "../../proof/program";
+import { customResourcesOf } from "../../lab/evaluation";
 
 const here = (service: string, resource: string) => `arn:aws:${service}:${at.region}:${at.accountId}:${resource}`;
 const iamArn = (resource: string) => `arn:${at.partition}:iam::${at.accountId}:${resource}`;
@@ -218,7 +219,7 @@ describe("the policies of the bootstrap", () => {
         // What is plain is in all others.
         for (const { stack, changes: configuration } of variants.filter(({ name }) => name.includes(" with "))) {
             const program = await evaluateStack(stack, false, configuration);
-            for (const { type, name, inputs } of program.customResources()) {
+            for (const { type, name, inputs } of customResourcesOf(program)) {
                 const arn = awsTypes[type]?.answer(physicalNameOf(name), inputs, at)["arn"];
                 const action = changes[type];
                 const calls = type.endsWith(":RolePolicy") ? callsOf(inputs["policy"] as PolicyDocument) : [];

@@ -9,7 +9,7 @@ import { causeVariable, requestVariables } from "../../contract/request";
 import { at } from "../../lab/awsTypes";
 import { isInstalled, readBuildspec, scriptOf } from "../support/build";
 import { root } from "../../lab/stackFiles";
-import { evaluate } from "../../lab/evaluation";
+import { evaluate, resourceOf } from "../../lab/evaluation";
 
 for (const engine of ["docker", "stream"] as const) {
     describe(`buildspec/${engine}.yml`, () => {
@@ -58,7 +58,7 @@ for (const engine of ["docker", "stream"] as const) {
                     compute: { type: "x", image: "x", timeoutMinutes: 5, queuedTimeoutMinutes: 5 },
                 }).urn,
             }));
-            const { environmentVariables } = program.resource("test-project").inputs["environment"] as {
+            const { environmentVariables } = resourceOf(program, "test-project").inputs["environment"] as {
                 environmentVariables: { name: string }[];
             };
             const provided = environmentVariables.map(({ name }) => name);

@@ -4,7 +4,8 @@ import { BatchOrchestration, type BatchOrchestrationArgs } from "../../component
 import { batchDefinition } from "../../stateMachines/batch";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, sidsOf } from "../support/houseRules";
-import { evaluate, type Evaluation } from "../../lab/evaluation";
+import { evaluate, type Evaluation, resourceOf } from "../../lab/evaluation";
+import { componentOf, typesAndNamesOf } from "../support/evaluated";
 
 const states = "arn:aws:states:ap-northeast-1:111122223333";
 const artifactBucketArn = "arn:aws:s3:::artifacts-0a1b2c3";
@@ -37,7 +38,7 @@ describe("BatchOrchestration", () => {
     itKeepsTheHouseRules(() => batch);
 
     it("is a state machine with its role, the role's policies and a log group", () => {
-        assert.deepEqual(batch.typesAndNames(), [
+        assert.deepEqual(typesAndNamesOf(batch), [
             "aws:cloudwatch/logGroup:LogGroup test-machine-log",
             "aws:iam/role:Role test-machine-role",
             "aws:iam/rolePolicy:RolePolicy test-machine-policy",
@@ -48,18 +49,18 @@ describe("BatchOrchestration", () => {
     });
 
     it("runs the definition of batchDefinition.ts", () => {
-        const { definition } = batch.resource("test-machine").inputs;
+        const { definition } = resourceOf(batch, "test-machine").inputs;
         const expected = batchDefinition(args);
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
     });
 
     it("lets the role export, read manifests and write results, and run its own Maps", () => {
-        assert.deepEqual(sidsOf(batch.resource("test-machine-policy")), own);
-        assert.deepEqual(sidsOf(batch.resource("test-map-policy")), ["RunMap", "FollowMap", "CountResults"]);
+        assert.deepEqual(sidsOf(resourceOf(batch, "test-machine-policy")), own);
+        assert.deepEqual(sidsOf(resourceOf(batch, "test-map-policy")), ["RunMap", "FollowMap", "CountResults"]);
     });
 
     it("publishes what a person needs to start a batch", () => {
-        const { startBatchPolicy, stateMachine } = batch.component("BatchOrchestration").outputs ?? {};
+        const { startBatchPolicy, stateMachine } = componentOf(batch, "BatchOrchestration").outputs ?? {};
         assert.deepEqual(stateMachine, {
             arn: `${states}:stateMachine:test-machine-0a1b2c3`,
             name: "test-machine-0a1b2c3",
@@ -71,9 +72,9 @@ describe("BatchOrchestration", () => {
     it("encrypts manifests, results and log with a KMS key", async () => {
         const encryptionKeyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         const encrypted = await evaluateBatch({ encryptionKeyArn });
-        assert.equal(encrypted.resource("test-machine-log").inputs["kmsKeyId"], encryptionKeyArn);
-        assert.deepEqual(sidsOf(encrypted.resource("test-machine-policy")), own.toSpliced(5, 0, "WriteEncrypted"));
-        const { startBatchPolicy } = encrypted.component("BatchOrchestration").outputs ?? {};
+        assert.equal(resourceOf(encrypted, "test-machine-log").inputs["kmsKeyId"], encryptionKeyArn);
+        assert.deepEqual(sidsOf(resourceOf(encrypted, "test-machine-policy")), own.toSpliced(5, 0, "WriteEncrypted"));
+        const { startBatchPolicy } = componentOf(encrypted, "BatchOrchestration").outputs ?? {};
         assert.deepEqual(sidsOf(String(startBatchPolicy)), [...starting, "WriteEncrypted"]);
     });
 });

@@ -6,7 +6,8 @@ import { exitStatusText } from "../../contract/errors";
 import { parseImageUri, parseRepositoryArn } from "../../contract/image";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, sidsOf, statementsOf } from "../support/houseRules";
-import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
+import { evaluate, type Evaluation, resourceOf, unknown } from "../../lab/evaluation";
+import { componentOf, typesAndNamesOf } from "../support/evaluated";
 
 const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");
 const bucketArn = "arn:aws:s3:::artifacts-0a1b2c3";
@@ -46,7 +47,7 @@ describe("BuildRunner", () => {
     itKeepsTheHouseRules(() => runner);
 
     it("is a project with its role, the role's policy and a log group", () => {
-        assert.deepEqual(runner.typesAndNames(), [
+        assert.deepEqual(typesAndNamesOf(runner), [
             "aws:cloudwatch/logGroup:LogGroup test-log",
             "aws:codebuild/project:Project test-project",
             "aws:iam/role:Role test-role",
@@ -58,29 +59,29 @@ describe("BuildRunner", () => {
     it("trusts the project that it makes", () => {
         // The trust names a prefix; the project's own ARN has to match it.
         const arn = "arn:aws:codebuild:ap-northeast-1:111122223333:project/test-project-0a1b2c3";
-        assert.equal(runner.component("BuildRunner").outputs?.["projectArn"], arn);
+        assert.equal(componentOf(runner, "BuildRunner").outputs?.["projectArn"], arn);
     });
 
     it("lets the role log in, pull, write archives and its log", () => {
-        assert.deepEqual(sidsOf(runner.resource("test-policy")), own);
+        assert.deepEqual(sidsOf(resourceOf(runner, "test-policy")), own);
     });
 
     it("lets the role import the images of repositories that a cache fills, and of no other", async () => {
         const arn = "arn:aws:ecr:ap-northeast-1:111122223333:repository/docker-hub/library/nginx";
         const cached = parseRepositoryArn(arn);
         const repositories = [...args.repositories, cached];
-        const policy = (await evaluateRunner({ repositories, cachedRepositories: [cached] })).resource("test-policy");
+        const policy = resourceOf(await evaluateRunner({ repositories, cachedRepositories: [cached] }), "test-policy");
         assert.deepEqual(sidsOf(policy), own.toSpliced(2, 0, "ImportImages"));
         assert.deepEqual(statementsOf(policy)[2]?.Resource, [arn]);
     });
 
     it("keeps layers on the build host where it is told to", async () => {
-        const { inputs } = (await evaluateRunner({ cache: "local" })).resource("test-project");
+        const { inputs } = resourceOf(await evaluateRunner({ cache: "local" }), "test-project");
         assert.deepEqual(inputs["cache"], { type: "LOCAL", modes: ["LOCAL_DOCKER_LAYER_CACHE"] });
     });
 
     it("declares the project of the design", () => {
-        assert.deepEqual(runner.resource("test-project").inputs, {
+        assert.deepEqual(resourceOf(runner, "test-project").inputs, {
             description: "Exports one container image from Amazon ECR to S3 as a tar archive",
             serviceRole: "arn:aws:iam::111122223333:role/test-role-0a1b2c3",
             source: { type: "NO_SOURCE", buildspec: "version: 0.2\n" },
@@ -127,18 +128,18 @@ describe("BuildRunner", () => {
         itKeepsTheHouseRules(() => inVpc);
 
         it("is the same project, in these subnets and groups", () => {
-            assert.deepEqual(inVpc.typesAndNames(), runner.typesAndNames());
-            const { vpcConfig, ...rest } = inVpc.resource("test-project").inputs;
+            assert.deepEqual(typesAndNamesOf(inVpc), typesAndNamesOf(runner));
+            const { vpcConfig, ...rest } = resourceOf(inVpc, "test-project").inputs;
             assert.deepEqual(vpcConfig, {
                 vpcId: "vpc-0a1b2c3d",
                 subnets: ["subnet-0a1b2c3d", "subnet-1a2b3c4d"],
                 securityGroupIds: ["sg-0a1b2c3d"],
             });
-            assert.deepEqual(rest, runner.resource("test-project").inputs);
+            assert.deepEqual(rest, resourceOf(runner, "test-project").inputs);
         });
 
         it("lets the role, besides, have network interfaces there", () => {
-            assert.deepEqual(sidsOf(inVpc.resource("test-policy")), [
+            assert.deepEqual(sidsOf(resourceOf(inVpc, "test-policy")), [
                 ...own,
                 ...["LookUpNetwork", "CreateNetworkInterfaces", "LendNetworkInterfaces", "DeleteNetworkInterfaces"],
             ]);
@@ -152,7 +153,7 @@ describe("BuildRunner", () => {
             timeoutMinutes: 5,
             queuedTimeoutMinutes: 480,
         };
-        const { inputs } = (await evaluateRunner({ compute })).resource("test-project");
+        const { inputs } = resourceOf(await evaluateRunner({ compute }), "test-project");
         const environment = inputs["environment"] as Record<string, unknown>;
         assert.deepEqual(
             [environment["computeType"], environment["image"], environment["type"]],
@@ -163,7 +164,7 @@ describe("BuildRunner", () => {
 
     it("runs an arm64 build image on an arm64 machine", async () => {
         const compute = { ...args.compute, image: "aws/codebuild/amazonlinux-aarch64-standard:4.0" };
-        const { inputs } = (await evaluateRunner({ compute })).resource("test-project");
+        const { inputs } = resourceOf(await evaluateRunner({ compute }), "test-project");
         assert.equal((inputs["environment"] as Record<string, unknown>)["type"], "ARM_CONTAINER");
     });
 
@@ -176,7 +177,7 @@ describe("BuildRunner", () => {
     });
 
     it("registers names and ARNs as its outputs", () => {
-        const { repositoryPolicies, ...names } = runner.component("BuildRunner").outputs ?? {};
+        const { repositoryPolicies, ...names } = componentOf(runner, "BuildRunner").outputs ?? {};
         assert.deepEqual(Object.keys(repositoryPolicies as object), [
             "arn:aws:ecr:eu-west-1:444455556666:repository/platform/base",
         ]);
@@ -191,10 +192,10 @@ describe("BuildRunner", () => {
 
     it("shows the policy in a preview but for what AWS has yet to name", async () => {
         const preview = await evaluateRunner({}, true);
-        const policy = preview.resource("test-policy");
+        const policy = resourceOf(preview, "test-policy");
         assert.deepEqual(sidsOf(policy), own);
         assert.equal(statementsOf(policy).at(-1)?.Resource, unknown);
-        assert.deepEqual(preview.typesAndNames(), runner.typesAndNames());
+        assert.deepEqual(typesAndNamesOf(preview), typesAndNamesOf(runner));
     });
 });
 
@@ -209,7 +210,7 @@ describe("BuildRunner with engine stream", () => {
     itKeepsTheHouseRules(() => runner);
 
     it("uploads the exporter, too", () => {
-        assert.deepEqual(runner.typesAndNames(), [
+        assert.deepEqual(typesAndNamesOf(runner), [
             "aws:cloudwatch/logGroup:LogGroup test-log",
             "aws:codebuild/project:Project test-project",
             "aws:iam/role:Role test-role",
@@ -220,19 +221,19 @@ describe("BuildRunner with engine stream", () => {
     });
 
     it("names the exporter by its text, at a key that no artifactPrefix begins with", async () => {
-        const { inputs } = runner.resource("test-exporter");
+        const { inputs } = resourceOf(runner, "test-exporter");
         assert.equal(inputs["key"], bundleKey);
         const { assets } = inputs["source"] as { assets: Record<string, { text: string }> };
         assert.deepEqual(Object.keys(assets), ["exporter.mjs"]);
         assert.equal(assets["exporter.mjs"]?.text, "// exporter");
         const again = await evaluateRunner(stream);
-        assert.equal(again.resource("test-exporter").inputs["key"], bundleKey, "the same text, the same key");
+        assert.equal(resourceOf(again, "test-exporter").inputs["key"], bundleKey, "the same text, the same key");
         const other = await evaluateRunner({ ...stream, exporter: "// other" });
-        assert.notEqual(other.resource("test-exporter").inputs["key"], bundleKey);
+        assert.notEqual(resourceOf(other, "test-exporter").inputs["key"], bundleKey);
     });
 
     it("runs the exporter without privilege", () => {
-        const { source, environment } = runner.resource("test-project").inputs;
+        const { source, environment } = resourceOf(runner, "test-project").inputs;
         assert.deepEqual(source, {
             type: "S3",
             location: `artifacts-0a1b2c3/${bundleKey}`,
@@ -246,13 +247,13 @@ describe("BuildRunner with engine stream", () => {
             (
                 inputs["environment"] as { environmentVariables: { name: string; value: string }[] }
             ).environmentVariables.find(({ name }) => name === "TIMEOUT_MINUTES")?.value;
-        assert.equal(timeoutOf(runner.resource("test-project")), "30");
+        assert.equal(timeoutOf(resourceOf(runner, "test-project")), "30");
         const longer = await evaluateRunner({ ...stream, compute: { ...args.compute, timeoutMinutes: 45 } });
-        assert.equal(timeoutOf(longer.resource("test-project")), "45");
+        assert.equal(timeoutOf(resourceOf(longer, "test-project")), "45");
     });
 
     it("may read the exporter, too", () => {
-        assert.deepEqual(sidsOf(runner.resource("test-policy")), own.toSpliced(2, 0, "ReadExporter"));
+        assert.deepEqual(sidsOf(resourceOf(runner, "test-policy")), own.toSpliced(2, 0, "ReadExporter"));
     });
 
     const machines: [string, string, string, string][] = [
@@ -279,7 +280,7 @@ describe("BuildRunner with engine stream", () => {
     for (const [type, buildImage, environmentType, computeType] of machines) {
         it(`runs on ${type} with ${buildImage} as ${environmentType}`, async () => {
             const compute = { type, image: buildImage, timeoutMinutes: 15, queuedTimeoutMinutes: 60 };
-            const { inputs } = (await evaluateRunner({ ...stream, compute })).resource("test-project");
+            const { inputs } = resourceOf(await evaluateRunner({ ...stream, compute }), "test-project");
             const environment = inputs["environment"] as Record<string, unknown>;
             assert.equal(environment["type"], environmentType);
             assert.equal(environment["computeType"], computeType);
@@ -305,7 +306,7 @@ describe("BuildRunner with a KMS key", () => {
             itKeepsTheHouseRules(() => runner);
 
             it("may use the key", () => {
-                const [before, after] = [without, runner].map((each) => sidsOf(each.resource("test-policy")));
+                const [before, after] = [without, runner].map((each) => sidsOf(resourceOf(each, "test-policy")));
                 assert.deepEqual(
                     after?.filter((sid) => sid !== "WriteEncrypted"),
                     before,
@@ -317,7 +318,7 @@ describe("BuildRunner with a KMS key", () => {
 
     it("names the key for the exporter, so that another key uploads it again", async () => {
         const stream = { engine: "stream", exporter: "// exporter", encryptionKeyArn } as const;
-        const { inputs } = (await evaluateRunner(stream)).resource("test-exporter");
+        const { inputs } = resourceOf(await evaluateRunner(stream), "test-exporter");
         const { serverSideEncryption, kmsKeyId, bucketKeyEnabled } = inputs;
         assert.deepEqual(
             { serverSideEncryption, kmsKeyId, bucketKeyEnabled },

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 
 import { createDashboard } from "../../components/dashboard";
 import { at } from "../../lab/awsTypes";
-import { evaluate, type Evaluation } from "../../lab/evaluation";
+import { evaluate, type Evaluation, resourceOf } from "../../lab/evaluation";
 
 interface Widget {
     readonly width: number;
@@ -38,12 +38,12 @@ describe("Dashboard", () => {
                 {},
             ),
         }));
-        const body = String(dashboard.resource("test").inputs["dashboardBody"]);
+        const body = String(resourceOf(dashboard, "test").inputs["dashboardBody"]);
         widgets = (JSON.parse(body) as { widgets: Widget[] }).widgets;
     });
 
     it("has the name of the state machine, and a page in the console", () => {
-        assert.equal(dashboard.resource("test").inputs["dashboardName"], "export-machine");
+        assert.equal(resourceOf(dashboard, "test").inputs["dashboardName"], "export-machine");
         assert.match(String(dashboard.result["url"]), /#dashboards\/dashboard\/export-machine$/);
     });
 

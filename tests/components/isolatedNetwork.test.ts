@@ -6,7 +6,8 @@ import { IsolatedNetwork, type IsolatedNetworkArgs } from "../../components/isol
 import { at, networkId, physicalNameOf } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, sidsOf } from "../support/houseRules";
 import { obstacles, type VpcConfig, waysOut } from "../support/networkGraph";
-import { evaluate, Evaluation, type RecordedResource, unknown } from "../../lab/evaluation";
+import { evaluate, type Evaluation, type RecordedResource, resourceOf, unknown } from "../../lab/evaluation";
+import { componentOf, typesAndNamesOf } from "../support/evaluated";
 
 const repositories = [
     parseRepositoryArn("arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx"),
@@ -51,7 +52,7 @@ describe("IsolatedNetwork", () => {
     itKeepsTheHouseRules(() => network);
 
     it("is a VPC over two zones, five endpoints, two security groups and the flow logs", () => {
-        assert.deepEqual(network.typesAndNames(), [
+        assert.deepEqual(typesAndNamesOf(network), [
             "aws:cloudwatch/logGroup:LogGroup test-flows-log",
             "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup test-default-group",
             "aws:ec2/flowLog:FlowLog test-flows",
@@ -87,7 +88,7 @@ describe("IsolatedNetwork", () => {
 
     it("registers what it gives, and the log group of the flow logs, as its outputs", () => {
         const { vpcId, subnets, securityGroupIds } = buildIn(network);
-        assert.deepEqual(network.component("IsolatedNetwork").outputs, {
+        assert.deepEqual(componentOf(network, "IsolatedNetwork").outputs, {
             buildNetwork: { vpcId, subnetIds: subnets, securityGroupIds },
             flowLogGroupName: "/aws/vpc-flow-logs/test-flows-20250101000000000000000001",
         });
@@ -111,14 +112,13 @@ describe("IsolatedNetwork", () => {
         }
 
         /** The network with one resource changed; without it where the change is undefined. */
-        const changed = (name: string, change?: Record<string, unknown>): Evaluation =>
-            new Evaluation(
-                network.resources.flatMap((resource): RecordedResource[] => {
-                    if (resource.name !== name) return [resource];
-                    return change ? [{ ...resource, inputs: { ...resource.inputs, ...change } }] : [];
-                }),
-                network.result,
-            );
+        const changed = (name: string, change?: Record<string, unknown>): Evaluation => ({
+            ...network,
+            resources: network.resources.flatMap((resource): RecordedResource[] => {
+                if (resource.name !== name) return [resource];
+                return change ? [{ ...resource, inputs: { ...resource.inputs, ...change } }] : [];
+            }),
+        });
 
         const broken: [what: string, service: string, name: string, change?: Record<string, unknown>][] = [
             ["its endpoint", "ecr.api", "test-ecr-api-endpoint"],
@@ -158,13 +158,13 @@ describe("IsolatedNetwork", () => {
     });
 
     it("takes the rules of the default security group away", () => {
-        const { inputs } = network.resource("test-default-group");
+        const { inputs } = resourceOf(network, "test-default-group");
         assert.deepEqual(inputs, { vpcId: idOf("vpc", "test-vpc") });
     });
 
     it("keeps its subnets where they are when the region gains a zone", () => {
         for (const [index, zone] of ["ap-northeast-1a", "ap-northeast-1c"].entries()) {
-            const { inputs, ignoreChanges } = network.resource(`test-subnet-${index + 1}`);
+            const { inputs, ignoreChanges } = resourceOf(network, `test-subnet-${index + 1}`);
             assert.deepEqual([inputs["availabilityZone"], inputs["cidrBlock"]], [zone, `10.0.${index}.0/24`]);
             assert.deepEqual(ignoreChanges, ["availabilityZone"]);
         }
@@ -180,21 +180,21 @@ describe("IsolatedNetwork", () => {
     });
 
     it("logs every flow, under a role that may write to that one log group", () => {
-        assert.deepEqual(network.resource("test-flows").inputs, {
+        assert.deepEqual(resourceOf(network, "test-flows").inputs, {
             vpcId: idOf("vpc", "test-vpc"),
             trafficType: "ALL",
             logDestination:
                 "arn:aws:logs:ap-northeast-1:111122223333:log-group:/aws/vpc-flow-logs/test-flows-20250101000000000000000001",
             iamRoleArn: "arn:aws:iam::111122223333:role/test-flows-role-0a1b2c3",
         });
-        assert(network.resource("test-flows").dependencies.includes("test-flows-policy"));
-        assert.deepEqual(sidsOf(network.resource("test-flows-policy")), ["WriteFlowLogs"]);
+        assert(resourceOf(network, "test-flows").dependencies.includes("test-flows-policy"));
+        assert.deepEqual(sidsOf(resourceOf(network, "test-flows-policy")), ["WriteFlowLogs"]);
     });
 
     it("lets pass what a build needs, with engine stream the exporter, too", async () => {
         const passes = (evaluation: Evaluation) =>
             ["s3", "ecr-api", "ecr-dkr", "logs", "sts"].map((service) =>
-                sidsOf(evaluation.resource(`test-${service}-endpoint`)),
+                sidsOf(resourceOf(evaluation, `test-${service}-endpoint`)),
             );
         const pulls = ["LogInToEcr", "PullImages"];
         const [, ...others] = passes(network);
@@ -222,7 +222,7 @@ describe("IsolatedNetwork", () => {
                 artifactBucketArn: `arn:${partition}:s3:::artifacts`,
             });
             for (const [service, serviceName] of Object.entries(names)) {
-                const { inputs } = there.resource(`test-${service}-endpoint`);
+                const { inputs } = resourceOf(there, `test-${service}-endpoint`);
                 assert.equal(inputs["serviceName"], serviceName);
                 assert.doesNotMatch(String(inputs["policy"]), /arn:aws:/);
             }
@@ -231,10 +231,10 @@ describe("IsolatedNetwork", () => {
 
     it("declares the same in a preview, and names the region's services", async () => {
         const preview = await evaluateNetwork({}, true);
-        assert.deepEqual(preview.typesAndNames(), network.typesAndNames());
+        assert.deepEqual(typesAndNamesOf(preview), typesAndNamesOf(network));
         assert.equal(buildIn(preview).vpcId, unknown);
         assert.equal(
-            preview.resource("test-ecr-dkr-endpoint").inputs["serviceName"],
+            resourceOf(preview, "test-ecr-dkr-endpoint").inputs["serviceName"],
             "com.amazonaws.ap-northeast-1.ecr.dkr",
         );
     });

@@ -4,7 +4,8 @@ import { Monitoring, type MonitoringArgs } from "../../components/monitoring";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, sidsOf } from "../support/houseRules";
 import { notifying } from "../support/notifying";
-import { evaluate, type Evaluation } from "../../lab/evaluation";
+import { customResourcesOf, evaluate, type Evaluation, resourceOf } from "../../lab/evaluation";
+import { componentOf, typesAndNamesOf } from "../support/evaluated";
 
 const account = "ap-northeast-1:111122223333";
 const machineArn = (name: string) => `arn:aws:states:${account}:stateMachine:${name}`;
@@ -54,45 +55,45 @@ describe("Monitoring", () => {
     itKeepsTheHouseRules(() => monitoring);
 
     it("declares what those who are told need, and no more", async () => {
-        assert.deepEqual(monitoring.typesAndNames(), [...always, ...forSomebody, ...forEmails, ...forSlack].sort());
+        assert.deepEqual(typesAndNamesOf(monitoring), [...always, ...forSomebody, ...forEmails, ...forSlack].sort());
         const nobody = await evaluateMonitoring({ notifications: undefined });
-        assert.deepEqual(nobody.typesAndNames(), always);
+        assert.deepEqual(typesAndNamesOf(nobody), always);
         const subscribersOfTheirOwn = await evaluateMonitoring({
             notifications: { emails: [], slack: undefined, onSuccess: false },
         });
-        assert.deepEqual(subscribersOfTheirOwn.typesAndNames(), [...always, ...forSomebody].sort());
+        assert.deepEqual(typesAndNamesOf(subscribersOfTheirOwn), [...always, ...forSomebody].sort());
     });
 
     it("tells the topic, and where the dashboard is", async () => {
         const dashboardUrl =
             "https://ap-northeast-1.console.aws.amazon.com/cloudwatch/home?region=ap-northeast-1#dashboards/dashboard/export-machine";
-        assert.deepEqual(monitoring.component("Monitoring").outputs, {
+        assert.deepEqual(componentOf(monitoring, "Monitoring").outputs, {
             topicArn,
             dashboardUrl,
             logGroupName: "/aws/vendedlogs/states/test-notifier-20250101000000000000000001",
         });
         const nobody = await evaluateMonitoring({ notifications: undefined });
-        assert.deepEqual(nobody.component("Monitoring").outputs, { dashboardUrl });
+        assert.deepEqual(componentOf(nobody, "Monitoring").outputs, { dashboardUrl });
     });
 
     describe("topic", () => {
         it("is encrypted with the key where there is one", async () => {
-            assert.deepEqual(monitoring.resource("test-topic").inputs, {
+            assert.deepEqual(resourceOf(monitoring, "test-topic").inputs, {
                 displayName: "Image export",
                 kmsMasterKeyId: key,
             });
             const plain = await evaluateMonitoring({ encryptionKeyArn: undefined });
-            assert(!("kmsMasterKeyId" in plain.resource("test-topic").inputs));
+            assert(!("kmsMasterKeyId" in resourceOf(plain, "test-topic").inputs));
         });
 
         it("lets alarms of this stack publish, and nobody without TLS", () => {
-            const policy = monitoring.resource("test-topic-policy");
+            const policy = resourceOf(monitoring, "test-topic-policy");
             assert.deepEqual(sidsOf(policy), ["LetAlarmsPublish", "DenyInsecurePublishing"]);
         });
 
         it("is subscribed to by each address", () => {
             for (const endpoint of notifications.emails) {
-                assert.deepEqual(monitoring.resource(`test-email-${endpoint}`).inputs, {
+                assert.deepEqual(resourceOf(monitoring, `test-email-${endpoint}`).inputs, {
                     topic: topicArn,
                     protocol: "email",
                     endpoint,
@@ -103,7 +104,7 @@ describe("Monitoring", () => {
 
     describe("messages", () => {
         const pattern = (evaluation: Evaluation, rule: string) =>
-            JSON.parse(String(evaluation.resource(rule).inputs["eventPattern"])) as { detail: object };
+            JSON.parse(String(resourceOf(evaluation, rule).inputs["eventPattern"])) as { detail: object };
 
         it("are sent when an export or a batch ends badly", () => {
             const common = { source: ["aws.states"], "detail-type": ["Step Functions Execution Status Change"] };
@@ -133,7 +134,7 @@ describe("Monitoring", () => {
 
         it("are written by a state machine that gets what it needs of the event", () => {
             for (const subject of ["export", "batch"]) {
-                const { inputTransformer, ...target } = monitoring.resource(`test-ended-${subject}-target`).inputs;
+                const { inputTransformer, ...target } = resourceOf(monitoring, `test-ended-${subject}-target`).inputs;
                 assert.deepEqual(target, {
                     rule: `test-ended-${subject}-0a1b2c3`,
                     arn: notifierArn,
@@ -150,23 +151,26 @@ describe("Monitoring", () => {
         });
 
         it("name the project's builds and publish to the topic", () => {
-            const definition = String(monitoring.resource("test-notifier").inputs["definition"]);
+            const definition = String(resourceOf(monitoring, "test-notifier").inputs["definition"]);
             assert.match(definition, /\/codesuite\/codebuild\/111122223333\/projects\/export-project\/history/);
             assert(definition.includes(`"TopicArn":"${topicArn}"`));
         });
 
         it("need these permissions, and no others", async () => {
-            assert.deepEqual(sidsOf(monitoring.resource("test-ended-policy")), ["WakeNotifier"]);
+            assert.deepEqual(sidsOf(resourceOf(monitoring, "test-ended-policy")), ["WakeNotifier"]);
             const expected = ["ReadOutcomes", "PublishNotifications", "PublishEncrypted"];
             const ofMachine = ["DeliverExecutionLog", "TraceExecutions"];
-            assert.deepEqual(sidsOf(monitoring.resource("test-notifier-policy")), [...expected, ...ofMachine]);
+            assert.deepEqual(sidsOf(resourceOf(monitoring, "test-notifier-policy")), [...expected, ...ofMachine]);
             const plain = await evaluateMonitoring({ encryptionKeyArn: undefined });
-            assert.deepEqual(sidsOf(plain.resource("test-notifier-policy")), [...expected.slice(0, 2), ...ofMachine]);
+            assert.deepEqual(sidsOf(resourceOf(plain, "test-notifier-policy")), [
+                ...expected.slice(0, 2),
+                ...ofMachine,
+            ]);
         });
     });
 
     describe("alarms", () => {
-        const alarms = () => monitoring.customResources().filter(({ type }) => type.endsWith(":MetricAlarm"));
+        const alarms = () => customResourcesOf(monitoring).filter(({ type }) => type.endsWith(":MetricAlarm"));
 
         it("are set off by the first of anything within five minutes, and tell the topic", () => {
             for (const { name, inputs } of alarms()) {
@@ -229,7 +233,7 @@ describe("Monitoring", () => {
 
     describe("Slack", () => {
         it("is told of what is published to the topic, and bound to looking at metrics", () => {
-            assert.deepEqual(monitoring.resource("test-chat").inputs, {
+            assert.deepEqual(resourceOf(monitoring, "test-chat").inputs, {
                 configurationName: "test-topic-0a1b2c3",
                 slackTeamId: "T07EA123LEP",
                 slackChannelId: "C07EZ1ABC23",
@@ -238,8 +242,8 @@ describe("Monitoring", () => {
                 guardrailPolicyArns: ["arn:aws:iam::111122223333:policy/test-chat-guardrail-0a1b2c3"],
                 loggingLevel: "ERROR",
             });
-            assert.deepEqual(sidsOf(monitoring.resource("test-chat-guardrail")), ["ShowMetrics"]);
-            assert.deepEqual(sidsOf(monitoring.resource("test-chat-policy")), ["ShowMetrics"]);
+            assert.deepEqual(sidsOf(resourceOf(monitoring, "test-chat-guardrail")), ["ShowMetrics"]);
+            assert.deepEqual(sidsOf(resourceOf(monitoring, "test-chat-policy")), ["ShowMetrics"]);
         });
     });
 });

@@ -6,7 +6,8 @@ import { parseImageUri } from "../../contract/image";
 import { ExportOrchestration, type ExportOrchestrationArgs } from "../../components/orchestration";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, sidsOf, statementsOf } from "../support/houseRules";
-import { evaluate, type Evaluation } from "../../lab/evaluation";
+import { evaluate, type Evaluation, resourceOf } from "../../lab/evaluation";
+import { componentOf, typesAndNamesOf } from "../support/evaluated";
 
 const image = parseImageUri("111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29");
 const projectArn = "arn:aws:codebuild:ap-northeast-1:111122223333:project/build-0a1b2c3";
@@ -61,7 +62,7 @@ describe("ExportOrchestration", () => {
     });
 
     it("is a state machine with its role, the role's policy and a log group", () => {
-        assert.deepEqual(orchestration.typesAndNames(), [
+        assert.deepEqual(typesAndNamesOf(orchestration), [
             "aws:cloudwatch/logGroup:LogGroup test-machine-log",
             "aws:iam/role:Role test-machine-role",
             "aws:iam/rolePolicy:RolePolicy test-machine-policy",
@@ -71,12 +72,12 @@ describe("ExportOrchestration", () => {
     });
 
     it("lets the role find exports, ask ECR, run the builds and await them, log and trace", () => {
-        assert.deepEqual(sidsOf(orchestration.resource("test-machine-policy")), own);
+        assert.deepEqual(sidsOf(resourceOf(orchestration, "test-machine-policy")), own);
     });
 
     it("does not ask ECR about what a pull-through cache fills", async () => {
         const cachedRepositories = [{ ...image.repository, name: "web/other" }];
-        const policy = (await evaluateOrchestration({ cachedRepositories })).resource("test-machine-policy");
+        const policy = resourceOf(await evaluateOrchestration({ cachedRepositories }), "test-machine-policy");
         assert.deepEqual(statementsOf(policy).find(({ Sid }) => Sid === "ResolveTags")?.Resource, [
             "arn:aws:ecr:ap-northeast-1:111122223333:repository/web/nginx",
         ]);
@@ -84,7 +85,7 @@ describe("ExportOrchestration", () => {
 
     it("asks ECR nothing where every repository is of another account or region", async () => {
         const [, , ...repositories] = args.repositories;
-        const policy = (await evaluateOrchestration({ repositories })).resource("test-machine-policy");
+        const policy = resourceOf(await evaluateOrchestration({ repositories }), "test-machine-policy");
         assert.deepEqual(
             sidsOf(policy),
             own.filter((sid) => sid !== "ResolveTags"),
@@ -92,7 +93,7 @@ describe("ExportOrchestration", () => {
     });
 
     it("declares a STANDARD state machine, traced, that logs errors without execution data", () => {
-        const { definition, ...inputs } = orchestration.resource("test-machine").inputs;
+        const { definition, ...inputs } = resourceOf(orchestration, "test-machine").inputs;
         assert.equal(typeof definition, "string");
         assert.deepEqual(inputs, {
             type: "STANDARD",
@@ -107,13 +108,13 @@ describe("ExportOrchestration", () => {
     });
 
     it("runs the definition of definition.ts", () => {
-        const { definition } = orchestration.resource("test-machine").inputs;
+        const { definition } = resourceOf(orchestration, "test-machine").inputs;
         const expected = exportDefinition({ ...args, buildsUrl: buildsUrl(at, at.accountId, "build-0a1b2c3") });
         assert.deepEqual(JSON.parse(String(definition)), structuredClone(expected));
     });
 
     it("registers names, ARN and the starter's policy as its outputs", () => {
-        const { startExportPolicy, stateMachine } = orchestration.component("ExportOrchestration").outputs ?? {};
+        const { startExportPolicy, stateMachine } = componentOf(orchestration, "ExportOrchestration").outputs ?? {};
         assert.deepEqual(stateMachine, { arn: machineArn, name: "test-machine-0a1b2c3", logGroupName: logGroup });
         assert.deepEqual(sidsOf(String(startExportPolicy)), [
             ...["StartExports", "FollowExports", "FollowBuilds", "ReadBuildLogs"],

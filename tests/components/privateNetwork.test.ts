@@ -2,8 +2,9 @@ import { strict as assert } from "node:assert";
 
 import { PrivateNetwork } from "../../components/privateNetwork";
 import { at } from "../../lab/awsTypes";
-import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
+import { customResourcesOf, evaluate, type Evaluation, resourceOf, unknown } from "../../lab/evaluation";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
+import { componentOf, typesAndNamesOf } from "../support/evaluated";
 
 function evaluateNetwork(engine: "docker" | "stream", preview = false): Promise<Evaluation> {
     return evaluate(
@@ -30,7 +31,7 @@ describe("PrivateNetwork", () => {
     itKeepsTheHouseRules(() => network);
 
     it("is a VPC of awsx with an S3 endpoint, a closed default group, one group for builds and flow logs", () => {
-        assert.deepEqual(network.typesAndNames(), [
+        assert.deepEqual(typesAndNamesOf(network), [
             "aws:cloudwatch/logGroup:LogGroup test-flows-log",
             "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup test-default-group",
             "aws:ec2/flowLog:FlowLog test-flows",
@@ -45,7 +46,7 @@ describe("PrivateNetwork", () => {
     });
 
     it("has private subnets in two zones behind one NAT gateway, tagged as everything of the stack", () => {
-        const { inputs } = network.component("Vpc");
+        const { inputs } = componentOf(network, "Vpc");
         assert.deepEqual(
             [inputs["numberOfAvailabilityZones"], inputs["natGateways"], inputs["tags"]],
             [2, { strategy: "Single" }, { component: "test", project: "ecr-image-export" }],
@@ -57,7 +58,7 @@ describe("PrivateNetwork", () => {
     it("places builds in the private subnets, in a group that lets out HTTPS and lets nothing in", () => {
         const build = network.result["build"] as Record<string, unknown>;
         assert(Array.isArray(build["subnetIds"]) && build["subnetIds"].length === 2);
-        const rules = network.customResources().filter(({ type }) => /SecurityGroup.*Rule$/.test(type));
+        const rules = customResourcesOf(network).filter(({ type }) => /SecurityGroup.*Rule$/.test(type));
         assert.deepEqual(
             rules.map(({ inputs }) => [inputs["cidrIpv4"], inputs["fromPort"], inputs["toPort"]]),
             [["0.0.0.0/0", 443, 443]],
@@ -67,14 +68,14 @@ describe("PrivateNetwork", () => {
 
     it("lets nothing pass to S3 but layers and archives, with engine stream the exporter, too", async () => {
         const sids = (evaluation: Evaluation) =>
-            statementsOf(evaluation.resource("test-s3-endpoint")).map(({ Sid }) => Sid);
+            statementsOf(resourceOf(evaluation, "test-s3-endpoint")).map(({ Sid }) => Sid);
         assert.deepEqual(sids(network), ["DownloadLayers", "WriteArchives"]);
         assert.deepEqual(sids(await evaluateNetwork("stream")), ["DownloadLayers", "PassExporters", "WriteArchives"]);
     });
 
     it("can be previewed, when nothing of the VPC is known yet", async () => {
         const preview = await evaluateNetwork("docker", true);
-        assert.deepEqual(preview.typesAndNames(), network.typesAndNames());
+        assert.deepEqual(typesAndNamesOf(preview), typesAndNamesOf(network));
         assert.equal(preview.result["egressAddress"], unknown);
     });
 });

@@ -4,7 +4,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import { applyToEveryResource } from "../../components/stackDefaults";
-import { evaluate } from "../../lab/evaluation";
+import { customResourcesOf, evaluate, resourceOf } from "../../lab/evaluation";
 
 class Part extends pulumi.ComponentResource {
     public constructor(name: string) {
@@ -23,9 +23,9 @@ describe("applyToEveryResource", () => {
             applyToEveryResource({ tags: many });
             return { part: new Part("a-part").urn };
         });
-        assert.deepEqual(program.resource("a-part-role").inputs["tags"], { component: "a-part", ...many });
-        assert.equal("tags" in program.resource("a-part-policy").inputs, false);
-        const ofObject = program.resource("a-part-object").inputs["tags"] as object;
+        assert.deepEqual(resourceOf(program, "a-part-role").inputs["tags"], { component: "a-part", ...many });
+        assert.equal("tags" in resourceOf(program, "a-part-policy").inputs, false);
+        const ofObject = resourceOf(program, "a-part-object").inputs["tags"] as object;
         assert.deepEqual(Object.keys(ofObject), ["component", ...Object.keys(many).slice(0, 9)]);
     });
 
@@ -35,7 +35,7 @@ describe("applyToEveryResource", () => {
             applyToEveryResource({ tags: {}, permissionsBoundary: boundary });
             return { part: new Part("a-part").urn };
         });
-        const bounded = program.customResources().filter(({ inputs }) => "permissionsBoundary" in inputs);
+        const bounded = customResourcesOf(program).filter(({ inputs }) => "permissionsBoundary" in inputs);
         assert.deepEqual(
             bounded.map(({ name, inputs }) => [name, inputs["permissionsBoundary"]]),
             [["a-part-role", boundary]],
@@ -48,6 +48,6 @@ describe("applyToEveryResource", () => {
             return {};
         });
         const program = await evaluate(() => ({ part: new Part("a-part").urn }));
-        assert.equal("tags" in program.resource("a-part-role").inputs, false);
+        assert.equal("tags" in resourceOf(program, "a-part-role").inputs, false);
     });
 });

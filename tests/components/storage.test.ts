@@ -3,7 +3,8 @@ import { strict as assert } from "node:assert";
 import { ArtifactStorage, type ArtifactStorageArgs } from "../../components/storage";
 import { at } from "../../lab/awsTypes";
 import { itKeepsTheHouseRules, sidsOf } from "../support/houseRules";
-import { evaluate, type Evaluation, unknown } from "../../lab/evaluation";
+import { customResourcesOf, evaluate, type Evaluation, resourceOf, unknown } from "../../lab/evaluation";
+import { componentOf, typesAndNamesOf } from "../support/evaluated";
 
 type Retention = ArtifactStorageArgs["retention"];
 
@@ -40,7 +41,7 @@ interface LifecycleRule {
 }
 
 function lifecycleRules(evaluation: Evaluation): LifecycleRule[] {
-    return evaluation.resource("test-lifecycle").inputs["rules"] as LifecycleRule[];
+    return resourceOf(evaluation, "test-lifecycle").inputs["rules"] as LifecycleRule[];
 }
 
 describe("ArtifactStorage", () => {
@@ -52,7 +53,7 @@ describe("ArtifactStorage", () => {
     itKeepsTheHouseRules(() => storage);
 
     it("is a bucket and its side resources", () => {
-        assert.deepEqual(storage.typesAndNames(), [
+        assert.deepEqual(typesAndNamesOf(storage), [
             "aws:s3/bucket:Bucket test-bucket",
             "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration test-lifecycle",
             "aws:s3/bucketOwnershipControls:BucketOwnershipControls test-ownership",
@@ -65,14 +66,14 @@ describe("ArtifactStorage", () => {
     });
 
     it("applies every side resource to its own bucket", () => {
-        for (const { name, inputs } of storage.customResources()) {
+        for (const { name, inputs } of customResourcesOf(storage)) {
             if (name !== "test-bucket") assert.equal(inputs["bucket"], bucket, name);
         }
     });
 
     it("deletes an unprotected bucket where it is empty, and archives only where it is told to", async () => {
         const fateOf = async (retention: Partial<Retention>) => {
-            const { protect, inputs } = (await evaluateStorage(retention)).resource("test-bucket");
+            const { protect, inputs } = resourceOf(await evaluateStorage(retention), "test-bucket");
             return [protect, inputs];
         };
         assert.deepEqual(await fateOf({}), [true, { forceDestroy: false }]);
@@ -81,8 +82,8 @@ describe("ArtifactStorage", () => {
     });
 
     it("leaves its settings to the bucket that is deleted, but for the rules by which archives expire", () => {
-        const settings = storage.customResources().filter(({ name }) => name !== "test-bucket");
-        const kept = settings.filter(({ deletedWith }) => deletedWith !== storage.resource("test-bucket").urn);
+        const settings = customResourcesOf(storage).filter(({ name }) => name !== "test-bucket");
+        const kept = settings.filter(({ deletedWith }) => deletedWith !== resourceOf(storage, "test-bucket").urn);
         assert.deepEqual(
             kept.map(({ name }) => name),
             ["test-lifecycle"],
@@ -91,7 +92,7 @@ describe("ArtifactStorage", () => {
 
     it("has S3 log requests to another bucket where one is given", async () => {
         const accessLogs = { bucket: "logs-of-buckets", prefix: "image-export/" };
-        assert.deepEqual((await evaluateStorage({}, { accessLogs })).resource("test-access-logs").inputs, {
+        assert.deepEqual(resourceOf(await evaluateStorage({}, { accessLogs }), "test-access-logs").inputs, {
             bucket,
             targetBucket: "logs-of-buckets",
             targetPrefix: "image-export/",
@@ -100,7 +101,7 @@ describe("ArtifactStorage", () => {
 
     it("encrypts, keeps versions, owns every object, and blocks public access on all four counts", () => {
         const settings = ["encryption", "versioning", "ownership", "access-block"].map(
-            (name) => storage.resource(`test-${name}`).inputs,
+            (name) => resourceOf(storage, `test-${name}`).inputs,
         );
         assert.deepEqual(settings, [
             { bucket, rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }] },
@@ -115,8 +116,8 @@ describe("ArtifactStorage", () => {
     });
 
     it("changes what S3 refuses to change at once one after the other", () => {
-        assert(storage.resource("test-policy").dependencies.includes("test-access-block"));
-        assert(storage.resource("test-lifecycle").dependencies.includes("test-versioning"));
+        assert(resourceOf(storage, "test-policy").dependencies.includes("test-access-block"));
+        assert(resourceOf(storage, "test-lifecycle").dependencies.includes("test-versioning"));
     });
 
     it("expires archives, batches and old versions, and aborts uploads that nobody ends", async () => {
@@ -150,10 +151,10 @@ describe("ArtifactStorage", () => {
     });
 
     it("registers bucket and reader's policy as its outputs", () => {
-        const { readArtifactsPolicy, ...names } = storage.component("ArtifactStorage").outputs ?? {};
+        const { readArtifactsPolicy, ...names } = componentOf(storage, "ArtifactStorage").outputs ?? {};
         assert.deepEqual(names, { bucketName: bucket, bucketArn: `arn:aws:s3:::${bucket}` });
         assert.deepEqual(sidsOf(String(readArtifactsPolicy)), ["ReadArchives", "ListArchives"]);
-        assert.deepEqual(sidsOf(storage.resource("test-policy")), ["DenyInsecureTransport"]);
+        assert.deepEqual(sidsOf(resourceOf(storage, "test-policy")), ["DenyInsecureTransport"]);
     });
 });
 
@@ -170,7 +171,7 @@ for (const [what, encryption, keyArn] of [
         itKeepsTheHouseRules(() => storage);
 
         it("encrypts with the key, and asks KMS once for many objects", () => {
-            assert.deepEqual(storage.resource("test-encryption").inputs["rules"], [
+            assert.deepEqual(resourceOf(storage, "test-encryption").inputs["rules"], [
                 {
                     applyServerSideEncryptionByDefault: { sseAlgorithm: "aws:kms", kmsMasterKeyId: keyArn },
                     bucketKeyEnabled: true,
@@ -180,11 +181,11 @@ for (const [what, encryption, keyArn] of [
 
         it("refuses uploads with another encryption, another key, or a key of the uploader's own", () => {
             const refusals = ["DenyOtherEncryption", "DenyOtherKeys", "DenyCustomerKeys"];
-            assert.deepEqual(sidsOf(storage.resource("test-policy")), ["DenyInsecureTransport", ...refusals]);
+            assert.deepEqual(sidsOf(resourceOf(storage, "test-policy")), ["DenyInsecureTransport", ...refusals]);
         });
 
         it("lets readers decrypt", () => {
-            const { encryptionKeyArn, readArtifactsPolicy } = storage.component("ArtifactStorage").outputs ?? {};
+            const { encryptionKeyArn, readArtifactsPolicy } = componentOf(storage, "ArtifactStorage").outputs ?? {};
             assert.equal(encryptionKeyArn, keyArn);
             assert.equal(sidsOf(String(readArtifactsPolicy)).at(-1), "ReadEncrypted");
         });
@@ -195,17 +196,16 @@ describe("ArtifactStorage with a bucket that is there", () => {
     it("imports it by its name, and keeps the name", async () => {
         const adopted = await evaluateStorage({}, { existingBucket: "hand-made-archives" });
         const own = await evaluateStorage();
-        const { inputs, importId, protect, retainOnDelete } = adopted.resource("test-existing-hand-made-archives");
-        assert.deepEqual(inputs, { ...own.resource("test-bucket").inputs, bucket: "hand-made-archives" });
+        const { inputs, importId, protect, retainOnDelete } = resourceOf(adopted, "test-existing-hand-made-archives");
+        assert.deepEqual(inputs, { ...resourceOf(own, "test-bucket").inputs, bucket: "hand-made-archives" });
         assert.deepEqual([importId, protect, retainOnDelete], ["hand-made-archives", true, true]);
-        assert.equal(own.resource("test-bucket").importId, "");
-        assert.equal(own.resource("test-bucket").retainOnDelete, false);
+        assert.equal(resourceOf(own, "test-bucket").importId, "");
+        assert.equal(resourceOf(own, "test-bucket").retainOnDelete, false);
     });
 
     it("is another resource than a bucket of its own, and than another existing one: none replaces another", async () => {
         const buckets = async (existingBucket?: string) =>
-            (await evaluateStorage({}, { existingBucket }))
-                .customResources()
+            customResourcesOf(await evaluateStorage({}, { existingBucket }))
                 .filter(({ type }) => type === "aws:s3/bucket:Bucket")
                 .map(({ urn }) => urn);
         const all = [await buckets(), await buckets("archives-a"), await buckets("archives-b")].flat();
@@ -214,7 +214,7 @@ describe("ArtifactStorage with a bucket that is there", () => {
 
     it("imports nothing else, and puts its settings on it", async () => {
         const adopted = await evaluateStorage({}, { existingBucket: "hand-made-archives" });
-        for (const { name, inputs, importId } of adopted.customResources()) {
+        for (const { name, inputs, importId } of customResourcesOf(adopted)) {
             if (name.startsWith("test-existing-")) continue;
             assert.equal(importId, "", name);
             assert.equal(inputs["bucket"], "hand-made-archives", name);
@@ -222,9 +222,10 @@ describe("ArtifactStorage with a bucket that is there", () => {
     });
 
     it("tells the owner of a given key of this bucket, and of no other", async () => {
-        const { outputs } = (
-            await evaluateStorage({}, { existingBucket: "hand-made-archives", encryption: otherKey })
-        ).component("ArtifactStorage");
+        const { outputs } = componentOf(
+            await evaluateStorage({}, { existingBucket: "hand-made-archives", encryption: otherKey }),
+            "ArtifactStorage",
+        );
         const policy = String(outputs?.["encryptionKeyPolicy"]);
         assert.match(policy, /"arn:aws:s3:::hand-made-archives"/);
         assert.doesNotMatch(policy, /test-bucket/);
@@ -238,9 +239,9 @@ describe("ArtifactStorage with a key of its own", () => {
     });
 
     it("makes a key, an alias and a policy, and nothing else besides", async () => {
-        const without = (await evaluateStorage()).typesAndNames();
+        const without = typesAndNamesOf(await evaluateStorage());
         assert.deepEqual(
-            storage.typesAndNames().filter((each) => !without.includes(each)),
+            typesAndNamesOf(storage).filter((each) => !without.includes(each)),
             [
                 "aws:kms/alias:Alias test-key-alias",
                 "aws:kms/key:Key test-key",
@@ -250,12 +251,12 @@ describe("ArtifactStorage with a key of its own", () => {
     });
 
     it("rotates the key, and keeps it for 30 days after it was deleted", () => {
-        assert.deepEqual(storage.resource("test-key").inputs, {
+        assert.deepEqual(resourceOf(storage, "test-key").inputs, {
             description: "Encrypts exported container images, and the logs and notifications of their export",
             enableKeyRotation: true,
             deletionWindowInDays: 30,
         });
-        assert.deepEqual(storage.resource("test-key-alias").inputs, {
+        assert.deepEqual(resourceOf(storage, "test-key-alias").inputs, {
             namePrefix: "alias/test-",
             targetKeyId: "1234abcd-12ab-34cd-56ef-1234567890ab",
         });
@@ -275,34 +276,34 @@ describe("ArtifactStorage with a key of its own", () => {
     it("leaves the key in AWS, which archives need, but where these are deleted as well", async () => {
         const isLeft = async (retention: Partial<Retention>) => {
             const resources = await evaluateStorage({ protect: false, ...retention }, { encryption: "kms" });
-            return resources.resource("test-key").retainOnDelete;
+            return resourceOf(resources, "test-key").retainOnDelete;
         };
         assert.equal(await isLeft({}), true);
         assert.equal(await isLeft({ emptyOnDestroy: true }), false);
     });
 
     it("has a key that does not depend on the bucket, so that a refused destroy names both", () => {
-        assert.deepEqual(storage.resource("test-key").dependencies, []);
+        assert.deepEqual(resourceOf(storage, "test-key").dependencies, []);
     });
 
     it("lets the account administer the key, and names who uses it", () => {
-        assert.deepEqual(sidsOf(storage.resource("test-key-policy")), ["AdministerKey", ...keyUsers]);
+        assert.deepEqual(sidsOf(resourceOf(storage, "test-key-policy")), ["AdministerKey", ...keyUsers]);
     });
 
     it("has no policy for an owner to add", () => {
-        assert(!("encryptionKeyPolicy" in (storage.component("ArtifactStorage").outputs ?? {})));
+        assert(!("encryptionKeyPolicy" in (componentOf(storage, "ArtifactStorage").outputs ?? {})));
     });
 });
 
 describe("ArtifactStorage with a given key", () => {
     it("makes neither key nor alias", async () => {
         const storage = await evaluateStorage({}, { encryption: otherKey });
-        assert.deepEqual(storage.typesAndNames(), (await evaluateStorage()).typesAndNames());
+        assert.deepEqual(typesAndNamesOf(storage), typesAndNamesOf(await evaluateStorage()));
     });
 
     it("tells, before there is a bucket, what the key's policy has to allow", async () => {
         const preview = await evaluateStorage({}, { encryption: otherKey }, true);
-        const { bucketArn, encryptionKeyPolicy } = preview.component("ArtifactStorage").outputs ?? {};
+        const { bucketArn, encryptionKeyPolicy } = componentOf(preview, "ArtifactStorage").outputs ?? {};
         assert.equal(bucketArn, unknown);
         assert.deepEqual(sidsOf(String(encryptionKeyPolicy)), keyUsers);
         assert.match(String(encryptionKeyPolicy), /"arn:aws:s3:::test-bucket-\*"/);

@@ -4,7 +4,8 @@ import { Triggers, type TriggersArgs } from "../../components/triggers";
 import { at } from "../../lab/awsTypes";
 import { compilePattern } from "../../lab/events";
 import { itKeepsTheHouseRules, sidsOf } from "../support/houseRules";
-import { evaluate, type Evaluation } from "../../lab/evaluation";
+import { evaluate, type Evaluation, resourceOf } from "../../lab/evaluation";
+import { typesAndNamesOf } from "../support/evaluated";
 
 const account = "ap-northeast-1:111122223333";
 const exportMachineArn = `arn:aws:states:${account}:stateMachine:export-0a1b2c3`;
@@ -51,15 +52,15 @@ describe("Triggers", () => {
     itKeepsTheHouseRules(() => triggers);
 
     it("declares what its triggers need, and no more", async () => {
-        assert.deepEqual(triggers.typesAndNames(), [...always, ...forPushes, ...forSchedules].sort());
+        assert.deepEqual(typesAndNamesOf(triggers), [...always, ...forPushes, ...forSchedules].sort());
         const pushes = await evaluateTriggers({ schedule: undefined });
-        assert.deepEqual(pushes.typesAndNames(), [...always, ...forPushes].sort());
+        assert.deepEqual(typesAndNamesOf(pushes), [...always, ...forPushes].sort());
         const schedules = await evaluateTriggers({ onPush: undefined });
-        assert.deepEqual(schedules.typesAndNames(), [...always, ...forSchedules].sort());
+        assert.deepEqual(typesAndNamesOf(schedules), [...always, ...forSchedules].sort());
     });
 
     it("matches pushes that went well, of these repositories and tags", () => {
-        const { eventPattern } = triggers.resource("test-on-push").inputs;
+        const { eventPattern } = resourceOf(triggers, "test-on-push").inputs;
         assert.deepEqual(JSON.parse(String(eventPattern)), {
             source: ["aws.ecr"],
             "detail-type": ["ECR Image Action"],
@@ -74,7 +75,8 @@ describe("Triggers", () => {
 
     for (const tags of [["*"], ["*", "v*"], ["latest", "*"]]) {
         it(`matches every tag by ${tags.join(", ")}, but not the events of an image's parts, which have none`, async () => {
-            const { inputs } = (await evaluateTriggers({ onPush: { repositories: ["nginx"], tags } })).resource(
+            const { inputs } = resourceOf(
+                await evaluateTriggers({ onPush: { repositories: ["nginx"], tags } }),
                 "test-on-push",
             );
             const pattern = JSON.parse(String(inputs["eventPattern"])) as Record<string, unknown>;
@@ -92,7 +94,7 @@ describe("Triggers", () => {
     }
 
     it("asks for exactly the pushed image, under the identity of the event", () => {
-        const { inputTransformer, ...target } = triggers.resource("test-on-push-target").inputs;
+        const { inputTransformer, ...target } = resourceOf(triggers, "test-on-push-target").inputs;
         assert.deepEqual(target, {
             rule: "test-on-push-0a1b2c3",
             arn: starterArn,
@@ -117,12 +119,12 @@ describe("Triggers", () => {
         const china = await evaluateTriggers({
             at: { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" },
         });
-        const { inputTransformer } = china.resource("test-on-push-target").inputs;
+        const { inputTransformer } = resourceOf(china, "test-on-push-target").inputs;
         assert.match(JSON.stringify(inputTransformer), /<region>\.amazonaws\.com\.cn\/<repository>/);
     });
 
     it("starts at the scheduled times, under an identity that attempts share", () => {
-        const { target, ...inputs } = triggers.resource("test-schedule").inputs;
+        const { target, ...inputs } = resourceOf(triggers, "test-schedule").inputs;
         assert.deepEqual(inputs, {
             description: "Starts an export of a container image",
             groupName: "test-schedules-0a1b2c3",
@@ -145,17 +147,17 @@ describe("Triggers", () => {
     });
 
     it("lets each trigger start the one state machine, and that one start exports", () => {
-        assert.deepEqual(sidsOf(triggers.resource("test-on-push-policy")), ["PullTrigger"]);
-        assert.deepEqual(sidsOf(triggers.resource("test-schedule-policy")), ["PullTrigger", "KeepUndelivered"]);
-        assert.equal(sidsOf(triggers.resource("test-machine-policy"))[0], "StartTriggeredExports");
+        assert.deepEqual(sidsOf(resourceOf(triggers, "test-on-push-policy")), ["PullTrigger"]);
+        assert.deepEqual(sidsOf(resourceOf(triggers, "test-schedule-policy")), ["PullTrigger", "KeepUndelivered"]);
+        assert.equal(sidsOf(resourceOf(triggers, "test-machine-policy"))[0], "StartTriggeredExports");
     });
 
     it("keeps what it cannot deliver for 14 days, encrypted, and lets nobody else put anything there", async () => {
-        assert.deepEqual(triggers.resource("test-undelivered").inputs, {
+        assert.deepEqual(resourceOf(triggers, "test-undelivered").inputs, {
             messageRetentionSeconds: 1209600,
             sqsManagedSseEnabled: true,
         });
-        const sids = (evaluation: Evaluation) => sidsOf(evaluation.resource("test-undelivered-policy"));
+        const sids = (evaluation: Evaluation) => sidsOf(resourceOf(evaluation, "test-undelivered-policy"));
         assert.deepEqual(sids(triggers), ["LetRuleKeepUndelivered", "DenyInsecureQueue"]);
         assert.deepEqual(sids(await evaluateTriggers({ onPush: undefined })), ["DenyInsecureQueue"]);
     });
@@ -163,16 +165,18 @@ describe("Triggers", () => {
     it("alarms on what was not delivered and not started, and tells the topic if there is one", async () => {
         const alarms = ["test-alarms-undelivered", "test-alarms-failed"];
         for (const name of alarms) {
-            const inputs = triggers.resource(name).inputs;
+            const inputs = resourceOf(triggers, name).inputs;
             assert.match(String(inputs["alarmDescription"]), /by hand/);
             assert(!("alarmActions" in inputs));
         }
-        assert.deepEqual(triggers.resource("test-alarms-undelivered").inputs["dimensions"], {
+        assert.deepEqual(resourceOf(triggers, "test-alarms-undelivered").inputs["dimensions"], {
             QueueName: "test-undelivered-0a1b2c3",
         });
-        assert.deepEqual(triggers.resource("test-alarms-failed").inputs["dimensions"], { StateMachineArn: starterArn });
+        assert.deepEqual(resourceOf(triggers, "test-alarms-failed").inputs["dimensions"], {
+            StateMachineArn: starterArn,
+        });
         const topicArn = `arn:aws:sns:${account}:alarms`;
         const told = await evaluateTriggers({ topicArn });
-        for (const name of alarms) assert.deepEqual(told.resource(name).inputs["alarmActions"], [topicArn]);
+        for (const name of alarms) assert.deepEqual(resourceOf(told, name).inputs["alarmActions"], [topicArn]);
     });
 });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { parse } from "yaml";
 
-import type { Evaluation } from "../../lab/evaluation";
+import { customResourcesOf, type Evaluation, resourceOf } from "../../lab/evaluation";
 import { evaluateStack } from "../../lab/program";
 import { configurationOf, root } from "../../lab/stackFiles";
 
@@ -18,7 +18,7 @@ describe("docs/adopt.md", () => {
         program = await evaluateStack("prod", false, configurationOf(parse(yaml) as Record<string, unknown>));
     });
 
-    const bucket = () => program.resource("image-export-storage-existing-my-image-archives");
+    const bucket = () => resourceOf(program, "image-export-storage-existing-my-image-archives");
 
     it("names the bucket as the program imports and protects it", () => {
         assert.equal(bucket().importId, "my-image-archives");
@@ -28,7 +28,7 @@ describe("docs/adopt.md", () => {
     it("names the stack's own bucket", async () => {
         const own = await evaluateStack("prod", false);
         const [name = ""] = /image-export-[a-z-]+(?=\$'\))/.exec(text) ?? [];
-        assert.equal(own.resource(name).type, "aws:s3/bucket:Bucket");
+        assert.equal(resourceOf(own, name).type, "aws:s3/bucket:Bucket");
     });
 
     it("names every setting of the bucket that the stack replaces", () => {
@@ -40,8 +40,7 @@ describe("docs/adopt.md", () => {
             BucketServerSideEncryptionConfiguration: "default encryption",
             BucketVersioning: "versioning",
         };
-        const sides = program
-            .customResources()
+        const sides = customResourcesOf(program)
             .filter(
                 ({ inputs, type }) => inputs["bucket"] === "my-image-archives" && !/:Bucket(?:Objectv2)?$/.test(type),
             )

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { exportErrors } from "../../contract/errors";
 import { root } from "../../lab/stackFiles";
 import { evaluateStack } from "../../lab/program";
-import type { Evaluation } from "../../lab/evaluation";
+import { customResourcesOf, type Evaluation, resourceOf } from "../../lab/evaluation";
 
 const page = readFileSync(join(root, "docs/operations.md"), "utf8");
 const headings = [...page.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) => heading);
@@ -18,7 +18,7 @@ describe("docs/operations.md", () => {
         });
     });
 
-    const alarms = () => program.customResources().filter(({ type }) => type.endsWith(":MetricAlarm"));
+    const alarms = () => customResourcesOf(program).filter(({ type }) => type.endsWith(":MetricAlarm"));
 
     it("has the section that each alarm sends people to, and no section of an alarm that is gone", () => {
         const named = alarms().map(({ name, inputs }) => {
@@ -32,7 +32,7 @@ describe("docs/operations.md", () => {
     });
 
     it("has the sections that messages send people to", () => {
-        const { definition } = program.resource("image-export-monitoring-notifier").inputs;
+        const { definition } = resourceOf(program, "image-export-monitoring-notifier").inputs;
         const named = [...String(definition).matchAll(/docs\/operations\.md, \\"([^"\\]+)\\"/g)];
         assert.equal(named.length, 2);
         for (const [, section = ""] of named) assert(headings.includes(section), section);

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { evaluate, type Evaluation } from "../../lab/evaluation";
+import { customResourcesOf, evaluate, type Evaluation, resourceOf } from "../../lab/evaluation";
 import { evaluateStack } from "../../lab/program";
 import { loadOtherProgram } from "../support/otherProgram";
 
@@ -35,13 +35,13 @@ describe("examples/consumer", () => {
         ] as const) {
             const policy = outputs[output];
             assert.match(String(policy), /"Effect":"Allow"/);
-            assert.deepEqual(consumer.resource(name).inputs, { role: "releaser-0a1b2c3", policy });
+            assert.deepEqual(resourceOf(consumer, name).inputs, { role: "releaser-0a1b2c3", policy });
         }
     });
 
     it("has every end of an execution of the stack's state machine sent to a queue that takes nothing else", () => {
         const [rule, target, queuePolicy] = ["EventRule", "EventTarget", "QueuePolicy"].map((type) =>
-            consumer.customResources().find((each) => each.type.endsWith(`:${type}`)),
+            customResourcesOf(consumer).find((each) => each.type.endsWith(`:${type}`)),
         );
         assert.deepEqual(JSON.parse(String(rule?.inputs["eventPattern"])), {
             source: ["aws.states"],
@@ -76,7 +76,7 @@ describe("examples/consumer", () => {
     });
 
     it("can be previewed", async () => {
-        const { inputs } = (await consume(outputs, true)).resource("start-exports");
+        const { inputs } = resourceOf(await consume(outputs, true), "start-exports");
         assert.equal(inputs["policy"], outputs["startExportPolicy"]);
     });
 

@@ -6,8 +6,9 @@ import { root } from "../../lab/stackFiles";
 import { itKeepsTheHouseRules, statementsOf } from "../support/houseRules";
 import { waysOut } from "../support/networkGraph";
 import { evaluateStack } from "../../lab/program";
-import type { Evaluation } from "../../lab/evaluation";
+import { type Evaluation, resourceOf } from "../../lab/evaluation";
 import { tagsOfStack } from "../support/stackTags";
+import { typesAndNamesOf } from "../support/evaluated";
 
 const folder = "examples/stacks";
 const repository = (region: string, account: string, name: string) =>
@@ -21,7 +22,7 @@ const foreign = [
 /** What each file is there to show. */
 const shows: Record<string, (program: Evaluation) => void> = {
     "cross-account": (program) => {
-        const pull = statementsOf(program.resource("image-export-build-policy")).find(
+        const pull = statementsOf(resourceOf(program, "image-export-build-policy")).find(
             ({ Sid }) => Sid === "PullImages",
         );
         assert.deepEqual(pull?.Resource, [foreign[0], own, foreign[1]]);
@@ -32,15 +33,15 @@ const shows: Record<string, (program: Evaluation) => void> = {
         }
     },
     isolated: (program) => {
-        assert("vpcConfig" in program.resource("image-export-build-project").inputs);
+        assert("vpcConfig" in resourceOf(program, "image-export-build-project").inputs);
         assert.deepEqual(waysOut(program), []);
     },
     lambda: (program) => {
-        const project = program.resource("image-export-build-project").inputs;
+        const project = resourceOf(program, "image-export-build-project").inputs;
         const { type, privilegedMode } = project["environment"] as Record<string, unknown>;
         assert.deepEqual([type, privilegedMode], ["LINUX_LAMBDA_CONTAINER", false]);
         assert(!("buildTimeout" in project) && !("vpcConfig" in project));
-        const batch = String(program.resource("image-export-batch-machine").inputs["definition"]);
+        const batch = String(resourceOf(program, "image-export-batch-machine").inputs["definition"]);
         assert.match(batch, /"MaxConcurrency":50\b/);
     },
 };
@@ -66,7 +67,7 @@ describe("the example stacks", () => {
 
             it("can be previewed", async () => {
                 const preview = await evaluateStack(stack, true, {}, folder);
-                assert.deepEqual(preview.typesAndNames(), program.typesAndNames());
+                assert.deepEqual(typesAndNamesOf(preview), typesAndNamesOf(program));
             });
         });
     }

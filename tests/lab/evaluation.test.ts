@@ -5,7 +5,8 @@ import * as awsx from "@pulumi/awsx";
 import * as pulumi from "@pulumi/pulumi";
 
 import { at } from "../../lab/awsTypes";
-import { evaluate, unknown } from "../../lab/evaluation";
+import { customResourcesOf, evaluate, resourceOf, unknown } from "../../lab/evaluation";
+import { componentOf, typesAndNamesOf } from "../support/evaluated";
 
 describe("the evaluation of a program", () => {
     const topic = () => ({ arn: new aws.sns.Topic("news").arn });
@@ -19,20 +20,20 @@ describe("the evaluation of a program", () => {
 
     it("applies what the program registers for its whole stack", async () => {
         const evaluation = await evaluate(tagged);
-        assert.deepEqual(evaluation.resource("news").inputs["tags"], { team: "images" });
+        assert.deepEqual(resourceOf(evaluation, "news").inputs["tags"], { team: "images" });
     });
 
     it("does not apply it to the program that is evaluated next", async () => {
         await evaluate(tagged);
         const evaluation = await evaluate(topic);
-        assert.equal("tags" in evaluation.resource("news").inputs, false);
+        assert.equal("tags" in resourceOf(evaluation, "news").inputs, false);
     });
 
     it("shows no root stack: neither as a resource nor as a parent", async () => {
         const evaluation = await evaluate(topic);
-        assert.deepEqual(evaluation.typesAndNames(), ["aws:sns/topic:Topic news"]);
-        assert.equal(evaluation.resource("news").parent, "");
-        assert.equal(evaluation.resource("news").urn, "urn:pulumi:dev::ecr-image-export::aws:sns/topic:Topic::news");
+        assert.deepEqual(typesAndNamesOf(evaluation), ["aws:sns/topic:Topic news"]);
+        assert.equal(resourceOf(evaluation, "news").parent, "");
+        assert.equal(resourceOf(evaluation, "news").urn, "urn:pulumi:dev::ecr-image-export::aws:sns/topic:Topic::news");
     });
 
     it("answers as AWS does in the stack's location", async () => {
@@ -102,8 +103,8 @@ describe("the evaluation of a program", () => {
             assert.equal(new Set(subnets).size, 4);
             for (const subnet of subnets) assert.match(subnet, /^subnet-[0-9a-f]{17}$/);
             assert.deepEqual([rest["routeTables"]?.length, rest["gateways"]], [4, 1]);
-            assert.equal(evaluation.component("Vpc").inputs["numberOfAvailabilityZones"], 2);
-            assert.deepEqual(evaluation.customResources(), []);
+            assert.equal(componentOf(evaluation, "Vpc").inputs["numberOfAvailabilityZones"], 2);
+            assert.deepEqual(customResourcesOf(evaluation), []);
         });
 
         it("answers nothing in a preview", async () => {

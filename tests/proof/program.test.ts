@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-import { Evaluation, type RecordedResource } from "../../lab/evaluation";
+import type { RecordedResource } from "../../lab/evaluation";
 import { collectPolicies } from "../../proof/program";
 
 const statement = { Sid: "LogInToEcr", Effect: "Allow", Action: "s3:GetObject", Resource: "*" };
@@ -27,7 +27,7 @@ function resource(type: string, inputs: Record<string, unknown>): RecordedResour
 
 /** The problems of a program of one resource and some outputs. */
 function problems(inputs: [string, Record<string, unknown>], outputs = {}): readonly string[] {
-    return collectPolicies(new Evaluation([resource(...inputs)], outputs)).problems;
+    return collectPolicies({ resources: [resource(...inputs)], result: outputs }).problems;
 }
 
 const inRole: [string, Record<string, unknown>] = [

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { at, awsTypes, physicalNameOf } from "../../lab/awsTypes";
-import type { Evaluation, RecordedResource } from "../../lab/evaluation";
+import { customResourcesOf, type Evaluation, type RecordedResource } from "../../lab/evaluation";
 import { evaluateStack } from "../../lab/program";
 import { variants } from "../../proof/program";
 
@@ -188,7 +188,7 @@ export async function writeTemplates(): Promise<WrittenTemplates> {
     const folder = mkdtempSync(join(tmpdir(), "templates-"));
     const templates = new Map<string, Template>();
     for (const [name, evaluated] of stacks) {
-        const template = templateOf((await evaluated()).customResources());
+        const template = templateOf(customResourcesOf(await evaluated()));
         const file = `${name.replaceAll(/[^a-z]+/g, "-")}.json`;
         writeFileSync(join(folder, file), JSON.stringify(template));
         templates.set(file, template);

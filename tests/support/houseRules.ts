@@ -4,7 +4,8 @@ import { strict as assert } from "node:assert";
 import { unnamedResourcesAllowed } from "./guardRails";
 import { untaggableTypes } from "./untaggableTypes";
 import { awsTypes } from "../../lab/awsTypes";
-import { type Evaluation, type RecordedResource, unknown } from "../../lab/evaluation";
+import { customResourcesOf, type Evaluation, type RecordedResource, unknown } from "../../lab/evaluation";
+import { componentsOf } from "./evaluated";
 
 /** A policy statement as it is sent to AWS. */
 export interface Statement {
@@ -27,30 +28,30 @@ type Rule = (evaluation: Evaluation, tags: Tags) => void;
 /** The rules by their sentence. */
 export const houseRules: Record<string, Rule> = {
     "gives every resource to its component": (evaluation) => {
-        const components = evaluation.components().map(({ urn }) => urn);
-        for (const { name, parent } of evaluation.customResources()) {
+        const components = componentsOf(evaluation).map(({ urn }) => urn);
+        for (const { name, parent } of customResourcesOf(evaluation)) {
             assert(components.includes(parent), `${name} has the parent "${parent}"`);
         }
     },
 
     "begins every child's name with that of its component": (evaluation) => {
-        for (const { name, parent } of evaluation.customResources()) {
-            const component = evaluation.components().find(({ urn }) => urn === parent);
+        for (const { name, parent } of customResourcesOf(evaluation)) {
+            const component = componentsOf(evaluation).find(({ urn }) => urn === parent);
             const prefix = component?.name ?? "";
             assert(name === prefix || name.startsWith(`${prefix}-`), `${name} in ${parent}`);
         }
     },
 
     "gives no resource a fixed physical name": (evaluation) => {
-        for (const resource of evaluation.customResources()) {
+        for (const resource of customResourcesOf(evaluation)) {
             const argument = typeOf(resource).nameArgument;
             assert(argument === undefined || !(argument in resource.inputs), `${resource.name}: ${argument}`);
         }
     },
 
     "tags everything that can be tagged": (evaluation, tags) => {
-        for (const resource of evaluation.customResources()) {
-            const component = evaluation.components().find(({ urn }) => urn === resource.parent);
+        for (const resource of customResourcesOf(evaluation)) {
+            const component = componentsOf(evaluation).find(({ urn }) => urn === resource.parent);
             const expected =
                 tags && !untaggableTypes.includes(resource.type) ? { component: component?.name, ...tags } : undefined;
             assert.deepEqual(resource.inputs["tags"], expected, `the tags of ${resource.name}`);
@@ -58,13 +59,13 @@ export const houseRules: Record<string, Rule> = {
     },
 
     "writes policies in a resource of their own, not into the role": (evaluation) => {
-        for (const { name, inputs } of evaluation.customResources()) {
+        for (const { name, inputs } of customResourcesOf(evaluation)) {
             assert(!("inlinePolicies" in inputs) && !("managedPolicyArns" in inputs), name);
         }
     },
 
     "allows no action by a wildcard, and every resource only where AWS knows none": (evaluation) => {
-        for (const resource of evaluation.customResources()) {
+        for (const resource of customResourcesOf(evaluation)) {
             const statements = statementsOf(resource);
             if (resource.type === "aws:kms/keyPolicy:KeyPolicy") {
                 assertTied(statements, resource.name);
@@ -146,7 +147,7 @@ export function assertTied(statements: readonly Statement[], where: string): voi
 export function itKeepsTheHouseRules(evaluation: () => Evaluation, tags?: Record<string, string>): void {
     for (const [sentence, rule] of Object.entries(houseRules)) {
         it(sentence, () => {
-            assert.notDeepEqual(evaluation().customResources(), []);
+            assert.notDeepEqual(customResourcesOf(evaluation()), []);
             rule(evaluation(), tags);
         });
     }

@@ -1,6 +1,6 @@
 /** Judges by the declared resources alone where a build in a VPC can connect to, and where it cannot. */
 import { at, awsTypes, physicalNameOf } from "../../lab/awsTypes";
-import type { Evaluation, RecordedResource } from "../../lab/evaluation";
+import { customResourcesOf, type Evaluation, type RecordedResource } from "../../lab/evaluation";
 
 /** The `vpcConfig` of a project, as it is declared. */
 export interface VpcConfig {
@@ -27,8 +27,7 @@ const inside = [
 
 /** Every declared way out of the VPC or into it but the endpoints, told in words; empty where there is none. */
 export function waysOut(evaluation: Evaluation): string[] {
-    return evaluation
-        .customResources()
+    return customResourcesOf(evaluation)
         .filter(({ type }) => /^aws:(?:ec2|ec2transitgateway|networkmanager|vpc|vpclattice)\//.test(type))
         .flatMap(({ type, name, inputs }) => [
             ...(inside.includes(type) ? [] : [`${name} is of the type ${type}`]),
@@ -49,14 +48,12 @@ export function waysOut(evaluation: Evaluation): string[] {
  * @param service End of the service's name at an endpoint, for instance `ecr.api`.
  */
 export function obstacles(evaluation: Evaluation, build: VpcConfig, service: string): string[] {
-    const endpoint = evaluation
-        .customResources()
-        .find(
-            ({ type, inputs }) =>
-                type === "aws:ec2/vpcEndpoint:VpcEndpoint" &&
-                inputs["vpcId"] === build.vpcId &&
-                String(inputs["serviceName"]).endsWith(`.${service}`),
-        );
+    const endpoint = customResourcesOf(evaluation).find(
+        ({ type, inputs }) =>
+            type === "aws:ec2/vpcEndpoint:VpcEndpoint" &&
+            inputs["vpcId"] === build.vpcId &&
+            String(inputs["serviceName"]).endsWith(`.${service}`),
+    );
     if (endpoint === undefined) return [`no endpoint of ${service} in ${build.vpcId}`];
     return endpoint.inputs["vpcEndpointType"] === "Gateway"
         ? gatewayObstacles(evaluation, build, endpoint)
@@ -88,7 +85,7 @@ function gatewayObstacles(evaluation: Evaluation, build: VpcConfig, endpoint: Re
 /** The way of an interface: the service's own name, an interface in the build's zone, rules on both sides. */
 function interfaceObstacles(evaluation: Evaluation, build: VpcConfig, endpoint: RecordedResource): string[] {
     const { privateDnsEnabled, subnetIds, securityGroupIds } = endpoint.inputs;
-    const [vpc] = evaluation.customResources().filter((each) => answerOf(each).id === build.vpcId);
+    const [vpc] = customResourcesOf(evaluation).filter((each) => answerOf(each).id === build.vpcId);
     const groups = securityGroupIds as string[];
     const zones = zonesOf(evaluation, subnetIds as string[]);
     const without = zonesOf(evaluation, build.subnets).filter((zone) => !zones.includes(zone));
@@ -116,15 +113,13 @@ function interfaceObstacles(evaluation: Evaluation, build: VpcConfig, endpoint: 
 }
 
 function inputsOf(evaluation: Evaluation, className: string): Inputs[] {
-    return evaluation
-        .customResources()
+    return customResourcesOf(evaluation)
         .filter(({ type }) => type.endsWith(`:${className}`))
         .map(({ inputs }) => inputs);
 }
 
 function zonesOf(evaluation: Evaluation, subnetIds: readonly string[]): string[] {
-    return evaluation
-        .customResources()
+    return customResourcesOf(evaluation)
         .filter((each) => subnetIds.includes(answerOf(each).id))
         .map(({ inputs }) => String(inputs["availabilityZone"]));
 }
