@@ -10,7 +10,7 @@ import { parsePlatform } from "../contract/platform";
 import { type RequestField, requestFields } from "../contract/request";
 import { usageFailure } from "./failure";
 
-/** A row of a file, and where in it it is, for people. */
+/** A row of a file, and its place there, for people. */
 interface Row {
     readonly where: string;
     readonly value: unknown;

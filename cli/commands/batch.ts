@@ -73,10 +73,8 @@ async function failedImages(context: Context, execution: Execution) {
             const { Body } = await s3.getObject({ Bucket: results.bucket, Key });
             return (await Body?.transformToString()) ?? "";
         });
-    const { ResultFiles } = JSON.parse(await read(results.key)) as {
-        readonly ResultFiles: Readonly<Record<string, readonly { readonly Key: string }[] | undefined>>;
-    };
-    const files = await Promise.all((ResultFiles["FAILED"] ?? []).map(({ Key }) => read(Key)));
+    const { ResultFiles } = JSON.parse(await read(results.key)) as { ResultFiles: { FAILED?: { Key: string }[] } };
+    const files = await Promise.all((ResultFiles.FAILED ?? []).map(({ Key }) => read(Key)));
     const lines = files.flatMap((file) => file.split("\n"));
     return lines.filter((line) => line !== "").map(failedImage);
 }
@@ -84,8 +82,7 @@ async function failedImages(context: Context, execution: Execution) {
 /** A batch that succeeded names its results in its output, one that failed in its cause. */
 function resultsOf(execution: Execution): { bucket: string; key: string } | undefined {
     const [, bucket, key] = /s3:\/\/([^/\s]+)\/(\S+\/manifest\.json)/.exec(execution.cause ?? "") ?? [];
-    const inCause = bucket === undefined || key === undefined ? undefined : { bucket, key };
-    return outputOf(execution).results ?? inCause;
+    return outputOf(execution).results ?? (bucket && key ? { bucket, key } : undefined);
 }
 
 function failedImage(line: string) {

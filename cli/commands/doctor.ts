@@ -3,18 +3,20 @@ import { S3 } from "@aws-sdk/client-s3";
 import { SFN } from "@aws-sdk/client-sfn";
 import { STS } from "@aws-sdk/client-sts";
 
+import type { StackOutputs } from "../../contract/outputs";
 import { regionOf } from "../aws";
 import { type Context, exitCodes, type Flags } from "../context";
 import { asFailure, printNext } from "../failure";
 import { findStack, type StackOptions } from "../stack";
 import { styled, writeJson } from "../terminal";
 
-/** Finds something out. Returns what it found; undefined where that cannot be tried here; throws what is missing. */
-type Probe = readonly [name: string, find: () => Promise<string | undefined>];
+/** Finds something out: gives what it found, or an answer of AWS; nothing where it cannot be tried here; throws what is missing. */
+type Probe = () => unknown;
 
 export async function doctor(options: Flags<"json"> & StackOptions, context: Context): Promise<number> {
     const { stdout } = context;
-    const findings = await Promise.all(probesOf(context, options).map((probe) => look(context, probe)));
+    const probes = Object.entries(await probesOf(context, options));
+    const findings = await Promise.all(probes.map(([name, find]) => look(context, name, find)));
     const isReady = findings.every(({ state }) => state !== "missing");
     if (options.json === true) {
         writeJson(stdout, { ready: isReady, findings });
@@ -28,11 +30,11 @@ export async function doctor(options: Flags<"json"> & StackOptions, context: Con
     return isReady ? exitCodes.success : exitCodes.failed;
 }
 
-async function look({ signal }: Context, [name, find]: Probe) {
+async function look({ signal }: Context, name: string, find: Probe) {
     try {
         const found = await find();
         if (found === undefined) return { name, state: "unknown", found: "cannot be tried here" } as const;
-        return { name, state: "ok", found } as const;
+        return { name, state: "ok", found: typeof found === "string" ? found : "allowed" } as const;
     } catch (error) {
         signal.throwIfAborted();
         const { message, details } = asFailure(error);
@@ -41,44 +43,28 @@ async function look({ signal }: Context, [name, find]: Probe) {
 }
 
 /** Each permission is tried with a call that changes nothing, once the stack is known. */
-function probesOf(context: Context, options: StackOptions): Probe[] {
+async function probesOf(context: Context, options: StackOptions): Promise<Record<string, Probe>> {
     const stack = findStack(options, context);
-    const known = stack.catch(() => undefined);
-    type Stack = Awaited<typeof stack> & { readonly region: string | undefined };
-    const attempt = (call: (stack: Stack) => Promise<object | undefined> | undefined) => async () => {
-        const outputs = await known;
-        if (outputs === undefined) return undefined;
-        return (await call({ ...outputs, region: regionOf(outputs.stateMachineArn) })) && "allowed";
-    };
-    return [
-        ["AWS credentials", async () => (await context.client(STS).getCallerIdentity({})).Arn],
-        ["stack", async () => (await stack).stateMachineArn],
+    const known: Partial<StackOutputs> = await stack.catch(() => ({}));
+    const { stateMachineArn, buildProjectName: project, artifactBucketName: Bucket, artifactPrefix: Prefix } = known;
+    const region = regionOf(stateMachineArn ?? "");
+    // The answer says so to whoever may ask.
+    const noBuild = `${project}:00000000-0000-0000-0000-000000000000`;
+    return {
+        "AWS credentials": async () => (await context.client(STS).getCallerIdentity({})).Arn,
+        stack: async () => (await stack).stateMachineArn,
         // It would start an export; the same policy allows both.
-        ["states:StartExecution", () => Promise.resolve(undefined)],
-        [
-            "states:ListExecutions",
-            attempt(({ stateMachineArn, region }) =>
-                context.client(SFN, region).listExecutions({ stateMachineArn, maxResults: 1 }),
-            ),
-        ],
-        [
-            "codebuild:BatchGetBuilds",
-            // No build has this id; the answer says so to whoever may ask.
-            attempt(({ buildProjectName: name, region }) => {
-                const ids = [`${name}:00000000-0000-0000-0000-000000000000`];
-                return name === undefined ? undefined : context.client(CodeBuild, region).batchGetBuilds({ ids });
-            }),
-        ],
-        [
-            "reading of archives",
-            attempt(async ({ artifactBucketName: Bucket, artifactPrefix: Prefix, region }) => {
-                if (Bucket === undefined) return undefined;
-                const s3 = context.client(S3, region);
-                const { Contents } = await s3.listObjectsV2({ Bucket, Prefix, MaxKeys: 1 });
-                // One byte: it needs the KMS key as well, where there is one.
-                const Range = "bytes=0-0";
-                return Contents?.[0] && s3.getObject({ Bucket, Key: Contents[0].Key, Range });
-            }),
-        ],
-    ];
+        "states:StartExecution": () => undefined,
+        "states:ListExecutions": () =>
+            stateMachineArn && context.client(SFN, region).listExecutions({ stateMachineArn, maxResults: 1 }),
+        "codebuild:BatchGetBuilds": () =>
+            project && context.client(CodeBuild, region).batchGetBuilds({ ids: [noBuild] }),
+        "reading of archives": async () => {
+            if (Bucket === undefined) return undefined;
+            const s3 = context.client(S3, region);
+            const { Contents } = await s3.listObjectsV2({ Bucket, Prefix, MaxKeys: 1 });
+            // One byte: it needs the KMS key as well, where there is one.
+            return Contents?.[0] && s3.getObject({ Bucket, Key: Contents[0].Key, Range: "bytes=0-0" });
+        },
+    };
 }
