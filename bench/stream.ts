@@ -31,17 +31,15 @@ const settings = {
     mb: Number(values.mb),
     layers: 6,
     rounds: Number(values.rounds),
-    capMb: 20,
-    delayMs: 30,
     isExporterOnly: values["exporter-only"],
 };
 
 /** What is undone at the end, the last first. */
 const cleanup: (() => Promise<unknown>)[] = [];
 
-/** Starts a server of this directory in a process of its own. @returns its port */
-async function startServer(file: string, ...args: readonly (number | string)[]): Promise<number> {
-    const child = fork(path.join(__dirname, file), args.map(String));
+/** Starts the store in a process of its own. @returns its port */
+async function startStore(): Promise<number> {
+    const child = fork(path.join(__dirname, "streamStore.ts"));
     cleanup.push(async () => {
         child.kill();
         await once(child, "exit");
@@ -91,8 +89,8 @@ function quiet(command: string, ...args: string[]): void {
 }
 
 async function main(): Promise<void> {
-    const { mb, layers, rounds, capMb, delayMs, isExporterOnly } = settings;
-    await assertInstalled("docker-registry", ...(isExporterOnly ? [] : ["docker", "dockerd", "skopeo"]));
+    const { mb, layers, rounds, isExporterOnly } = settings;
+    await assertInstalled("docker-registry", "skopeo", ...(isExporterOnly ? [] : ["docker", "dockerd"]));
     const directory = await mkdtemp(path.join(tmpdir(), "export-bench-"));
     cleanup.push(() => rm(directory, { recursive: true, force: true }));
     const work = path.join(directory, "work");
@@ -102,11 +100,11 @@ async function main(): Promise<void> {
     const node = `${process.execPath} ${program}`;
     const registry = await startDockerRegistry(directory);
     cleanup.push(() => registry.stop());
-    const storePort = await startServer("streamStore.ts");
-    const image = await makeImage(registry.host, mb, layers);
+    const storePort = await startStore();
+    const image = await makeImage(work, registry.host, mb, layers);
     const { reference } = image;
 
-    const watched: Watched = { env: { ...s3Env(storePort), TMPDIR: work }, directories: [work] };
+    const watched: Watched = { env: { ...s3Env(storePort), TMPDIR: work }, directory };
     const reset = (): void => {
         // What the method before has left to be written to disk must not slow this one down.
         quiet("sh", "-c", `rm -rf ${work}/* && sync`);
@@ -119,7 +117,7 @@ async function main(): Promise<void> {
         method("engine stream, already there", `${node} ${reference} s3://bucket/s.tar`),
     ];
     if (isExporterOnly) {
-        await report(image, await compare(methods, rounds), []);
+        await report(image, await compare(methods, rounds));
         return;
     }
     const docker = await startDocker(directory, "overlay2");
@@ -132,7 +130,7 @@ async function main(): Promise<void> {
     methods.push(
         {
             ...method("docker pull + save + aws s3 cp", pull),
-            watched: { ...watched, daemons: [docker.processId], directories: [work, path.join(directory, "docker")] },
+            watched: { ...watched, daemons: [docker.processId] },
             reset: () => {
                 quiet("docker", "--host", docker.host, "system", "prune", "--all", "--force");
                 reset();
@@ -142,22 +140,12 @@ async function main(): Promise<void> {
         method("skopeo oci-archive + aws s3 cp", skopeo("oci-archive")),
         method("the limit: curl, openssl, curl in a pipe", limitScript(image, storePort)),
     );
-    const series = await compare(methods, rounds);
-
-    // The same export with every connection delayed and capped, at several concurrencies.
-    const { host, port } = new URL(`http://${reference}`);
-    const slowHost = `127.0.0.1:${await startServer("streamCap.ts", port, delayMs, capMb * 1e6)}`;
-    const slowStore = { env: s3Env(await startServer("streamCap.ts", storePort, delayMs, capMb * 1e6)) };
-    const slow = [1, 2, 4, 8, 16].map((concurrency): Method => {
-        const script = `${node} ${reference.replace(host, slowHost)} s3://bucket/slow.tar --force --concurrency ${concurrency}`;
-        return { ...method(`engine stream to S3, ${concurrency} connections each way`, script), watched: slowStore };
-    });
-    await report(image, series, await compare(slow, Math.min(rounds, 3)));
+    await report(image, await compare(methods, rounds));
 }
 
-/** Writes the results; `slow` has those of slow connections. */
-async function report(image: BenchImage, series: readonly Series[], slow: readonly Series[]): Promise<void> {
-    const { mb, layers, rounds, capMb, delayMs, isExporterOnly } = settings;
+/** Writes the results. */
+async function report(image: BenchImage, series: readonly Series[]): Promise<void> {
+    const { mb, layers, rounds, isExporterOnly } = settings;
     const processor = `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`;
     const system = `Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}`;
     const machine = `${processor}, ${Math.round(totalmem() / 1e9)} GB, ${system}`;
@@ -165,12 +153,9 @@ async function report(image: BenchImage, series: readonly Series[], slow: readon
         `# Engine stream, ${megabytes(image.compressedBytes)} MB compressed, ${megabytes(image.uncompressedBytes)} MB not, ${layers} layers`,
         `${machine}. ${rounds} rounds, interleaved.`,
         tableOfSeries(series),
-        ...(isExporterOnly
-            ? []
-            : [`## Every connection with ${delayMs} ms delay and ${capMb} MB/s`, tableOfSeries(slow)]),
     ].join("\n\n");
     const results = path.join(__dirname, "results", `stream-${mb}mb${isExporterOnly ? "-exporter-only" : ""}`);
-    await writeFile(`${results}.json`, `${JSON.stringify({ settings, machine, image, series, slow }, null, 2)}\n`);
+    await writeFile(`${results}.json`, `${JSON.stringify({ settings, machine, image, series }, null, 2)}\n`);
     await writeFile(`${results}.md`, `${markdown}\n`);
     console.log(markdown);
 }

@@ -1,18 +1,14 @@
 import { createHash, randomFillSync } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import * as path from "node:path";
 import { gzipSync } from "node:zlib";
 
 import { tarHeader, trailer } from "../exporter/archive/tar";
 import { addImage, emptyRepository } from "../tests/exporter/support/images";
+import { run } from "../tests/exporter/support/tools";
 
 /** The image that is measured. */
-export interface BenchImage {
-    /** `HOST/REPOSITORY:TAG` */
-    readonly reference: string;
-    /** Sum of its layers in the registry, in bytes. */
-    readonly compressedBytes: number;
-    readonly uncompressedBytes: number;
-    readonly layers: readonly string[];
-}
+export type BenchImage = Awaited<ReturnType<typeof makeImage>>;
 
 /** A multiple of the blocks of a tar: nothing has to be padded. */
 const fileBytes = 64 * 1024;
@@ -20,24 +16,25 @@ const fileBytes = 64 * 1024;
 /**
  * Makes an image of about a compressed size and pushes it. Like real layers it holds many files, of 64 KiB, that gzip makes
  * three times smaller: a third of every file is random, the rest repeats.
+ *
+ * @param directory an empty one
  */
-export async function makeImage(host: string, compressedMb: number, layerCount: number): Promise<BenchImage> {
+export async function makeImage(directory: string, host: string, compressedMb: number, layerCount: number) {
     const tag = `${compressedMb}mb-${layerCount}`;
     const layers = Array.from({ length: layerCount }, () => makeLayer((compressedMb * 1e6) / layerCount));
     const repository = emptyRepository("bench/app");
     addImage(repository, { layers, family: "docker", tag });
-    const base = `http://${host}/v2/bench/app`;
+    const reference = `${host}/bench/app:${tag}`;
     for (const [digest, bytes] of repository.blobs) {
-        const begun = await fetch(`${base}/blobs/uploads/`, { method: "POST" });
-        const url = new URL(begun.headers.get("location") ?? "", base);
-        url.searchParams.set("digest", digest);
-        await put(url, bytes, "application/octet-stream");
+        await writeFile(path.join(directory, digest.replace("sha256:", "")), bytes);
     }
-    for (const { bytes, mediaType } of repository.manifests.values()) {
-        await put(new URL(`${base}/manifests/${tag}`), bytes, mediaType);
+    for (const { bytes } of repository.manifests.values()) {
+        await writeFile(path.join(directory, "manifest.json"), bytes);
     }
+    await run("skopeo", "copy", "--dest-tls-verify=false", `dir:${directory}`, `docker://${reference}`);
     return {
-        reference: `${host}/bench/app:${tag}`,
+        reference,
+        /** Sum of its layers in the registry. */
         compressedBytes: layers.reduce((sum, { bytes }) => sum + bytes.length, 0),
         uncompressedBytes: layers.reduce((sum, { uncompressedBytes }) => sum + uncompressedBytes, 0),
         layers: [...repository.blobs.keys()].slice(-layerCount),
@@ -67,13 +64,4 @@ function fileContent(): Buffer {
     const content = Buffer.alloc(fileBytes, "the quick brown fox jumps over the lazy dog ");
     for (let at = 0; at < fileBytes; at += 3072) randomFillSync(content, at, Math.min(1024, fileBytes - at));
     return content;
-}
-
-async function put(url: URL, bytes: Buffer, type: string): Promise<void> {
-    const response = await fetch(url, {
-        method: "PUT",
-        body: new Uint8Array(bytes),
-        headers: { "content-type": type },
-    });
-    if (response.status !== 201) throw new Error(`The registry answered ${response.status}: ${await response.text()}`);
 }
