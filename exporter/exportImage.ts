@@ -9,17 +9,19 @@ import { planArchive, recordedImages } from "./archive/plan";
 import { type Destination, parseLocation } from "./destination/destination";
 import { fileDestination } from "./destination/fileDestination";
 import { s3Destination } from "./destination/s3Destination";
-import { defaultRetryPolicy, retry, type RetryPolicy, TransientError } from "./network/retry";
-import type { CredentialSource } from "./registry/credentials";
+import { defaultRetryPolicy, retry, TransientError } from "./network/retry";
 import { type ResolvedImage, resolveImage } from "./registry/image";
-import { openRegistry, type Registry } from "./registry/registry";
+import { openRegistry, type Registry, type RegistryOptions } from "./registry/registry";
 import { transfer } from "./transfer";
 
 /** This engine's version; it changes when the archives or records that it writes do. */
 export const engineVersion = "0.1.0";
 
-/** What to export, where to, and how. */
-export interface ExportOptions {
+/**
+ * What to export, where to, and how. By default with 8 connections, stalled after 30 s, {@link defaultRetryPolicy}, and
+ * `process.env`, which also has `DOCKER_CONFIG`, execution and build id, `IMAGE_DIGEST` and `TIMEOUT_MINUTES`.
+ */
+export interface ExportOptions extends Partial<RegistryOptions> {
     /** `HOST/REPOSITORY[:TAG][@sha256:DIGEST]`. Refused with `InvalidInput` when it is not a reference. */
     readonly image: string;
     /** `s3://BUCKET/KEY`, or the path of a file. Refused with `InvalidInput` when it is neither. */
@@ -34,43 +36,6 @@ export interface ExportOptions {
      * @default false
      */
     readonly force?: boolean | undefined;
-    /**
-     * Whether registries that are not on this machine may be spoken to without TLS.
-     * @default false
-     */
-    readonly insecure?: boolean | undefined;
-    /**
-     * Blob ranges fetched at a time, and as many parts written at a time.
-     * @default 8
-     */
-    readonly concurrency?: number | undefined;
-    /**
-     * How often requests to the registry and to S3 are tried again.
-     * @default 8 attempts, 0.2 s to 20 s apart
-     */
-    readonly retryPolicy?: RetryPolicy | undefined;
-    /**
-     * A connection without a byte for so many milliseconds is stalled and given up.
-     * @default 30000
-     */
-    readonly idleTimeoutMs?: number | undefined;
-    /**
-     * Where the registry's credentials come from.
-     * @default ECR's authorization token, else what `docker login` has stored
-     */
-    readonly credentials?: CredentialSource | undefined;
-    /**
-     * Milliseconds after which the export ends by itself with `BuildTimedOut`, nothing left at the destination.
-     * @default those of `TIMEOUT_MINUTES`, less what taking back needs; without it none
-     */
-    readonly timeoutMs?: number | undefined;
-    /**
-     * Environment: AWS settings of S3's endpoint and region, proxies, `DOCKER_CONFIG`, execution and build id, `IMAGE_DIGEST`, `TIMEOUT_MINUTES`.
-     * @default process.env
-     */
-    readonly env?: NodeJS.ProcessEnv | undefined;
-    /** Stops the export; nothing stays at the destination. */
-    readonly signal?: AbortSignal | undefined;
     /** Called with what a person should know: why something waits, where the registry contradicts itself. */
     readonly onNote?: ((note: string) => void) | undefined;
     /** Called after every part that has been written. */
@@ -122,24 +87,20 @@ type Settings = ReturnType<typeof withDefaults>;
 
 function withDefaults(options: ExportOptions) {
     const env = options.env ?? process.env;
-    const concurrency = options.concurrency ?? 8;
-    if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
-        throw new ExportError("InvalidInput", `concurrency is ${concurrency}: expected a whole number from 1 on.`);
-    }
-    const timeoutMs = options.timeoutMs ?? timeoutIn(env);
+    const timeoutMs = timeoutIn(env);
     const deadline = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
     const abort = new AbortController();
     const progress = { writtenBytes: 0, totalBytes: 0 };
     return {
+        concurrency: 8,
+        idleTimeoutMs: 30_000,
         ...options,
         reference: referenceOf(options.image, env),
         ...parseLocation(options.destination),
         request: parsePlatform(options.platform ?? defaultPlatform),
         insecure: options.insecure ?? false,
-        concurrency,
         retryPolicy: { deadline, onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
         timeoutMs,
-        idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
         env,
         abort,
         signal: AbortSignal.any([abort.signal, ...(options.signal ? [options.signal] : [])]),
@@ -147,7 +108,10 @@ function withDefaults(options: ExportOptions) {
     };
 }
 
-/** What taking an upload back, and the build around it, need before CodeBuild ends the build: 5 %, between 1 and 3 minutes. */
+/**
+ * Milliseconds after which an export ends by itself with `BuildTimedOut`, nothing left at the destination: what the build has, less
+ * what taking an upload back, and the build around it, need before CodeBuild ends the build: 5 %, between 1 and 3 minutes.
+ */
 function timeoutIn(env: NodeJS.ProcessEnv): number | undefined {
     const minutes = env["TIMEOUT_MINUTES"] ?? "";
     if (minutes === "") return undefined;

@@ -40,7 +40,6 @@ function readArguments(): ExportOptions {
         destination,
         platform: values.platform,
         force: values.force,
-        concurrency: values.concurrency === undefined ? undefined : Number(values.concurrency),
         onProgress: values.progress ? reportProgress() : undefined,
         onNote: (note) => {
             write(2, note);
@@ -52,12 +51,7 @@ function parseOrRefuse() {
     try {
         return parseArgs({
             allowPositionals: true,
-            options: {
-                platform: { type: "string" },
-                force: { type: "boolean" },
-                concurrency: { type: "string" },
-                progress: { type: "boolean" },
-            },
+            options: { platform: { type: "string" }, force: { type: "boolean" }, progress: { type: "boolean" } },
         });
     } catch (error) {
         throw new ExportError("InvalidInput", messageOf(error), error);

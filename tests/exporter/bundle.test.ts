@@ -83,7 +83,6 @@ describe("the bundle", () => {
         [2, "InvalidInput", []],
         [2, "InvalidInput", ["one", "two", "three"]],
         [2, "InvalidInput", ["app", "s3://bucket/x", "--unknown"]],
-        [2, "InvalidInput", ["app", "s3://bucket/x", "--concurrency", "0"]],
         [2, "InvalidInput", ["HOST/app:2", "s3://nowhere"]],
         [3, "ImageNotFound", ["HOST/app:2", "s3://bucket/x"]],
     ];

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import type * as http from "node:http";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
+import { mock } from "node:test";
 import { buffer } from "node:stream/consumers";
 import { Readable } from "node:stream";
 import type { ExportRecord } from "../../contract/record";
@@ -90,7 +91,7 @@ describe("exportImage", () => {
                 addImage(repository, { layers: [layer(architecture)], architecture }),
             );
             const nested = images.map((image) => ({ ...addIndex(repository, [image]), platform: image.platform }));
-            addIndex(repository, nested as typeof images, { tag: "platforms" });
+            addIndex(repository, nested, { tag: "platforms" });
             const wrapped = addIndex(repository, images, {});
             addIndex(repository, [wrapped], { tag: "wrapped" });
             for (const tag of ["platforms", "wrapped"]) {
@@ -353,11 +354,15 @@ describe("exportImage", () => {
     it("ends by itself in time, and says how far it came", async () => {
         addImage(repository, { layers: [layer("a")], tag: "1" });
         const server = await before((_, __, url) => url.pathname.includes("/blobs/")); // never answers
-        const options = { host: server.host, timeoutMs: 300, idleTimeoutMs: 60_000 };
-        await assert.rejects(run("1", options), {
-            name: "BuildTimedOut",
-            message: /had 0\.0 minutes, and nothing had/,
-        });
+        const { setTimeout: start } = globalThis;
+        const soon = (action: () => void, ms: number, ...rest: []) => start(action, ms / 100, ...rest);
+        const timers = mock.method(globalThis, "setTimeout", soon);
+        const options = { host: server.host, env: { TIMEOUT_MINUTES: "1" }, idleTimeoutMs: 60_000 };
+        await assert
+            .rejects(run("1", options), { name: "BuildTimedOut", message: /had 0\.5 minutes, and nothing had/ })
+            .finally(() => {
+                timers.mock.restore();
+            });
         await assert.rejects(readFile(archive), { code: "ENOENT" });
         await assert.rejects(run("1", { env: { TIMEOUT_MINUTES: "soon" } }), { name: "InvalidInput" });
     });

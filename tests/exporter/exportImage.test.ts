@@ -318,8 +318,6 @@ describe("exportImage", () => {
             ["destination", "directory/"],
             ["destination", "s3://bucket/app.tar.json"],
             ["platform", "linux"],
-            ["concurrency", 0],
-            ["concurrency", 0.5],
         ] as const) {
             it(`${option} ${JSON.stringify(value)}`, async () => {
                 await assert.rejects(run("1", { [option]: value }), { name: "InvalidInput" });
