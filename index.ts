@@ -19,21 +19,25 @@ import type { StackOutputs } from "./contract/outputs";
 import { buildExporterBundle } from "./exporter/bundle";
 
 const config = loadConfig();
-const { artifactPrefix, engine, imageUri: image } = config;
+const { artifactPrefix, engine, imageUri: image, repositories, cachedRepositories } = config;
 const at = { partition: config.partition, region: config.region, accountId: aws.getCallerIdentityOutput().accountId };
 
 /** How all names of resources begin, and so the names that Pulumi gives them in AWS. */
 const namePrefix = "image-export-";
 applyToEveryResource(config);
 
-const storage = new ArtifactStorage(`${namePrefix}storage`, { ...config, at, namePrefix });
+// Pulumi shows a component as changed when any of its arguments is: so each is given what it needs, and no more.
+const { encryption, retention, existingBucket, accessLogs, pullThroughCache } = config;
+const ofStorage = { encryption, retention, existingBucket, accessLogs };
+const storage = new ArtifactStorage(`${namePrefix}storage`, { ...ofStorage, at, artifactPrefix, namePrefix });
 const { bucketName: artifactBucket, bucketArn: artifactBucketArn, encryptionKeyArn } = storage;
 
-if (config.pullThroughCache.length > 0) {
-    new PullThroughCache(`${namePrefix}cache`, config);
+if (pullThroughCache.length > 0) {
+    new PullThroughCache(`${namePrefix}cache`, { pullThroughCache });
 }
 
-const surroundings = { ...config, at, artifactBucket, artifactBucketArn, encryptionKeyArn };
+const archives = { artifactPrefix, artifactBucket, artifactBucketArn, encryptionKeyArn };
+const surroundings = { at, engine, repositories, cachedRepositories, ...archives };
 const isolated =
     config.network === "isolated"
         ? new IsolatedNetwork(`${namePrefix}network`, {
@@ -45,11 +49,17 @@ const isolated =
               }).names,
           })
         : undefined;
-const shielded = config.network === "private" ? new PrivateNetwork(`${namePrefix}network`, surroundings) : undefined;
+const shielded =
+    config.network === "private"
+        ? new PrivateNetwork(`${namePrefix}network`, { ...surroundings, tags: config.tags })
+        : undefined;
 const flows = isolated?.flowLogGroupName ?? shielded?.flowLogGroupName;
 
 const runner = new BuildRunner(`${namePrefix}build`, {
     ...surroundings,
+    cache: config.cache,
+    compute: config.compute,
+    imageUri: image,
     buildspec: readFileSync(join(__dirname, "buildspec", `${engine}.yml`), "utf8"),
     exporter: engine === "stream" ? buildExporterBundle() : undefined,
     network: typeof config.network === "object" ? config.network : (isolated?.buildNetwork ?? shielded?.buildNetwork),
@@ -73,6 +83,7 @@ const batch = new BatchOrchestration(`${namePrefix}batch`, {
 
 const monitoring = new Monitoring(`${namePrefix}monitoring`, {
     ...surroundings,
+    notifications: config.notifications,
     exportMachine: orchestration.stateMachine,
     batchMachine: batch.stateMachine,
     projectName: runner.projectName,

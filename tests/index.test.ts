@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 
 import { assertNarrow, houseRules, itKeepsTheHouseRules, type Statement } from "./support/houseRules";
 import { obstacles, type VpcConfig, waysOut } from "./support/networkGraph";
@@ -335,6 +336,19 @@ describe("index.ts", () => {
         await assert.rejects(evaluateStack("dev", true, { "ecr-image-export:engine": "podman" }), {
             message: /engine is "podman": expected docker or stream/,
         });
+    });
+
+    it("shows the change of a key at the component that it concerns, and at no other", async () => {
+        const before = await evaluateStack("dev", false);
+        const after = await evaluateStack("dev", false, { "ecr-image-export:batch": '{ "maxConcurrency": 3 }' });
+        const changed = after.resources.filter(
+            ({ type, inputs }, at) =>
+                type.startsWith("ecr-image-export:") && !isDeepStrictEqual(inputs, before.resources[at]?.inputs),
+        );
+        assert.deepEqual(
+            changed.map(({ name }) => name),
+            ["image-export-batch"],
+        );
     });
 
     it("composes and no more", () => {
