@@ -346,6 +346,11 @@ export const configuration = z.strictObject({
         "expected s3, kms or the ARN of a KMS key, arn:PARTITION:kms:REGION:ACCOUNT:key/ID; not an alias, which policies and S3 do not follow: `aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn` shows its key",
         "what encrypts archives, logs and notifications, s3 (S3's own keys), kms (a key of the stack's own) or the ARN of a symmetric KMS key of the region, of any account",
     ).default("s3"),
+    signing: stringThat(
+        (value) => value === "kms" || keyArnPattern.test(value),
+        "expected kms or the ARN of a KMS key, arn:PARTITION:kms:REGION:ACCOUNT:key/ID; `aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn` shows that of an alias",
+        "what signs export records, kms (a key of the stack's own) or the ARN of an asymmetric KMS key of the region, of any account (key spec ECC_NIST_P256, usage SIGN_VERIFY); by default nothing does",
+    ).optional(),
     retention: retention.prefault({}),
     existingBucket: bucketName(
         "name of a bucket of this account that becomes the stack's with its archives; needs `retention.archiveDays`",
@@ -704,10 +709,15 @@ function* faultsOfCacheRules(judged: Judged): Generator<string> {
 }
 
 function* faultsOfStorage(judged: Judged): Generator<string> {
-    const { encryption, retention, existingBucket, accessLogs, region, partition, isGiven } = judged;
-    const [, ofPartition, ofRegion] = keyArnPattern.exec(encryption ?? "") ?? [];
-    if (region !== undefined && ofRegion !== undefined && (ofRegion !== region || ofPartition !== partition)) {
-        yield `encryption: expected a key of the stack's own region, ${region} in the partition ${partition}: S3 and CloudWatch Logs take no other`;
+    const { encryption, signing, retention, existingBucket, accessLogs, region, partition, isGiven } = judged;
+    for (const [key, given = "", reason] of [
+        ["encryption", encryption, "S3 and CloudWatch Logs take no other"],
+        ["signing", signing, "builds ask KMS of their own region"],
+    ] as const) {
+        const [, ofPartition, ofRegion] = keyArnPattern.exec(given) ?? [];
+        if (region !== undefined && ofRegion !== undefined && (ofRegion !== region || ofPartition !== partition)) {
+            yield `${key}: expected a key of the stack's own region, ${region} in the partition ${partition}: ${reason}`;
+        }
     }
     const { protect, emptyOnDestroy } = retention ?? {};
     if (emptyOnDestroy === true && protect === true) {

@@ -12,6 +12,7 @@ import { ExportOrchestration } from "./components/orchestration";
 import { PrivateNetwork } from "./components/privateNetwork";
 import { PullThroughCache } from "./components/pullThroughCache";
 import { applyToEveryResource } from "./components/stackDefaults";
+import { SigningKey } from "./components/signingKey";
 import { ArtifactStorage } from "./components/storage";
 import { Triggers } from "./components/triggers";
 import { loadConfig } from "./config";
@@ -36,7 +37,14 @@ if (pullThroughCache.length > 0) {
     new PullThroughCache(`${namePrefix}cache`, { pullThroughCache });
 }
 
-const archives = { artifactPrefix, artifactBucket, artifactBucketArn, encryptionKeyArn };
+const { signing: signingKey } = config;
+const signing =
+    signingKey === undefined
+        ? undefined
+        : new SigningKey(`${namePrefix}signing`, { at, signing: signingKey, retention });
+const signingKeyArn = signing?.keyArn;
+
+const archives = { artifactPrefix, artifactBucket, artifactBucketArn, encryptionKeyArn, signingKeyArn };
 const surroundings = { at, engine, repositories, cachedRepositories, ...archives };
 const isolated =
     config.network === "isolated"
@@ -108,6 +116,7 @@ export = {
     artifactBucketArn,
     artifactPrefix,
     ...(encryptionKeyArn && { encryptionKeyArn }),
+    ...(signing && { signingKeyArn: signing.keyArn, signingPublicKey: signing.publicKey }),
     ...(storage.encryptionKeyPolicy && { encryptionKeyPolicy: storage.encryptionKeyPolicy }),
     stateMachineArn: orchestration.stateMachine.arn,
     stateMachineName: orchestration.stateMachine.name,

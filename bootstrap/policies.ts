@@ -81,7 +81,7 @@ export function policiesFor({ partition, domain, region, accountId, stack, exist
     const preview = policyOf(
         // None of these has a resource type that says more. EC2's are listed, since `ec2:Describe*` reads user data, too.
         allow(
-            `chatbot:Describe* chatbot:ListTagsForResource ecr:DescribePullThroughCacheRules kms:ListAliases
+            `chatbot:Describe* chatbot:ListTagsForResource ecr:DescribePullThroughCacheRules kms:GetPublicKey kms:ListAliases
             ec2:DescribeAddresses* ec2:DescribeAvailabilityZones ec2:DescribeFlowLogs ec2:DescribeInternetGateways
             ec2:DescribeNatGateways ec2:DescribeNetwork* ec2:Describe*PrefixLists ec2:DescribeRouteTables
             ec2:DescribeSecurityGroup* ec2:DescribeSubnets ec2:DescribeVpc*
@@ -197,6 +197,9 @@ export function policiesFor({ partition, domain, region, accountId, stack, exist
         ),
         keysThrough("s3", "s3:arn", bucket),
         keysThrough("sns", "sns:topicArn", here("sns", `${prefix}*`)),
+        allow("kms:Sign", `arn:${partition}:kms:${region}:*:key/*`, {
+            StringEquals: { "kms:MessageType": "DIGEST", "kms:SigningAlgorithm": "ECDSA_SHA_256" },
+        }),
         // Builds, executions, triggers, messages and logs; the rules by which Step Functions learns what it waits for.
         allow(
             `codebuild:BatchGetBuilds codebuild:StartBuild codebuild:StopBuild events:DescribeRule events:PutRule

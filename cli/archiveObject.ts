@@ -2,7 +2,7 @@
 import { S3 } from "@aws-sdk/client-s3";
 
 import { partitionOf } from "../contract/aws";
-import { recordKey } from "../contract/keys";
+import { recordKey, signatureKey } from "../contract/keys";
 import { type ExportRecord, parseRecord } from "../contract/record";
 import { parseLocation } from "../exporter/destination/destination";
 import { call, regionOf } from "./aws";
@@ -45,13 +45,36 @@ export function parsePlace(uri: string): ObjectPlace {
     throw usageFailure(`"${uri}" is not s3://BUCKET/KEY.`);
 }
 
+/** A record as it is stored, and its signature. */
+export interface StoredRecord {
+    readonly record: ExportRecord;
+    /** What is signed. */
+    readonly bytes: Uint8Array;
+    /** Undefined where none is beside the record. */
+    readonly signature: Uint8Array | undefined;
+}
+
 /**
- * Reads the text of a record.
+ * Reads a record, and where it says that it is signed, its signature.
  *
- * @param from Where it came from, for people.
+ * @param read Gives what is beside the archive at this key, or in this file; undefined where nothing is.
+ * @param nameOf Names that for people.
+ * @returns undefined where there is no record
  * @throws Failure where it is none
  */
-export function readRecord(text: string, from: string): ExportRecord {
+export async function readStoredRecord(
+    archive: string,
+    read: (name: string) => Promise<Uint8Array | undefined>,
+    nameOf = (name: string) => name,
+): Promise<StoredRecord | undefined> {
+    const bytes = await read(recordKey(archive));
+    if (bytes === undefined) return undefined;
+    const record = readRecord(Buffer.from(bytes).toString(), nameOf(recordKey(archive)));
+    const signature = record.signingKeyArn === null ? undefined : await read(signatureKey(archive));
+    return { record, bytes, signature };
+}
+
+function readRecord(text: string, from: string): ExportRecord {
     const read = parseRecord(text);
     if ("record" in read) return read.record;
     throw new Failure(`The export record ${from} ${read.problem}.`, {
@@ -65,18 +88,17 @@ export function readRecord(text: string, from: string): ExportRecord {
  * @throws Failure when nothing is at the key
  */
 export async function findNewest(context: Context, place: ObjectPlace) {
-    const [record, object] = await Promise.all([fetchRecord(context, place), headObject(context, place)]);
+    const fetch = (key: string) =>
+        ask({ ...place, key }, context, async (s3, asked) => {
+            const { Body } = await s3.getObject(asked);
+            return Body?.transformToByteArray();
+        });
+    const [stored, object] = await Promise.all([
+        readStoredRecord(place.key, fetch, (key) => uriOf({ ...place, key })),
+        headObject(context, place),
+    ]);
     if (object === undefined) throw nothingAt(place);
-    return { record, object };
-}
-
-async function fetchRecord(context: Context, archive: ObjectPlace): Promise<ExportRecord | undefined> {
-    const place = { ...archive, key: recordKey(archive.key) };
-    const text = await ask(place, context, async (s3, asked) => {
-        const { Body } = await s3.getObject(asked);
-        return Body?.transformToString();
-    });
-    return text === undefined ? undefined : readRecord(text, uriOf(place));
+    return { stored, object };
 }
 
 async function headObject(context: Context, place: ObjectPlace): Promise<ObjectVersion | undefined> {
@@ -94,8 +116,8 @@ function nothingAt(place: ObjectPlace): Failure {
     });
 }
 
-export interface RecordedArchive {
-    readonly record: ExportRecord;
+/** An archive with its record. */
+export interface RecordedArchive extends StoredRecord {
     readonly object: ObjectVersion;
 }
 
@@ -106,13 +128,13 @@ export interface RecordedArchive {
  */
 export async function findArchive(given: string, options: StackOptions, context: Context): Promise<RecordedArchive> {
     const place = await findPlace(given, options, context);
-    const { record, object: newest } = await findNewest(context, place);
-    if (record === undefined) {
+    const { stored, object: newest } = await findNewest(context, place);
+    if (stored === undefined) {
         throw new Failure(`${uriOf(place)} has no record, so it cannot be verified.`, {
             next: "If its export is still running, the record comes at the end. Otherwise export the image to this key again.",
         });
     }
-    const { versionId, sizeBytes } = record.archive;
+    const { versionId, sizeBytes } = stored.record.archive;
     const isReplaced = versionId !== newest.versionId;
     const object = isReplaced && versionId !== null ? await headObject(context, { ...place, versionId }) : newest;
     const described = `version ${String(versionId)}`;
@@ -125,7 +147,7 @@ export async function findArchive(given: string, options: StackOptions, context:
         const note = `Something newer without a record is at the key. Using ${described}, which the record describes.`;
         printNote(context.stderr, note);
     }
-    return { record, object };
+    return { ...stored, object };
 }
 
 /** Ranges of an object that are read at a time. */

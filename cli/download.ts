@@ -3,22 +3,21 @@ import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 
-import { recordKey } from "../contract/keys";
-import { recordText } from "../contract/record";
+import { recordKey, signatureKey } from "../contract/keys";
 import { type ObjectVersion, readInOrder, type RecordedArchive, uriOf } from "./archiveObject";
 import { type Context, Interruption } from "./context";
 import { asFailure, Failure, printNote } from "./failure";
 import { formatBytes, withProgress } from "./terminal";
 
 /**
- * Downloads an archive and its record beside it. Until it is complete it is FILE.part. Bytes are written in their order, so what
+ * Downloads an archive, and beside it its record and the signature of that. Until it is complete it is FILE.part. Bytes are written in their order, so what
  * is there is the archive's beginning at any time: a download that was broken off goes on at its end.
  *
  * @throws Failure when the bytes are not those that the record describes; nothing is left then
  */
 export async function download(
     context: Context,
-    { object, record }: RecordedArchive,
+    { object, record, bytes: recorded, signature }: RecordedArchive,
     file: string,
     partBytes?: number,
 ): Promise<void> {
@@ -53,8 +52,10 @@ export async function download(
                 next,
             });
         }
-        // The record first: whoever sees the archive finds its record.
-        await writeFile(recordKey(file), recordText(record));
+        // First what is beside it: whoever sees the archive finds its record.
+        await writeFile(recordKey(file), recorded);
+        if (signature === undefined) await rm(signatureKey(file), { force: true });
+        else await writeFile(signatureKey(file), signature);
         await rename(part, file);
         await rm(recordKey(part), { force: true });
     } catch (error) {

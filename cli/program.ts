@@ -176,6 +176,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .argument("<FILE>", "file, for which nothing else is needed, or s3://BUCKET/KEY")
         .option("--digest <sha256:…>", "digest that the image must have")
         .option("--image <NAME>", "name that the image must have")
+        .option("--public-key <FILE>", "public key, as PEM, that must have signed the record; nothing is asked of AWS")
         .option("--deep", "unpack the layers too, and compare them with their images")
         .addOption(json)
         .action((file, options) => load.verify().verify(file, options, context).then(end));

@@ -196,6 +196,7 @@ function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<stri
         ...request,
         ARTIFACT_PREFIX: args.artifactPrefix,
         EXIT_STATUSES: exitStatusText,
+        SIGNING_KEY_ARN: args.signingKeyArn ?? "",
         ...(args.engine === "docker"
             ? { ARCHIVE_FILE: "image.tar" }
             : { TIMEOUT_MINUTES: String(args.compute.timeoutMinutes) }),

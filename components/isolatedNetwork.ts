@@ -164,7 +164,11 @@ function createInterfaceEndpoints(
     group: aws.ec2.SecurityGroup,
 ): aws.ec2.VpcEndpoint[] {
     const prefixes = ownPrefixes[args.at.partition] ?? {};
-    return Object.entries(interfaceEndpoints).map(
+    // S3 uses KMS by itself; it is for signing that a build calls KMS.
+    const services = Object.entries(interfaceEndpoints).filter(
+        ([name]) => name !== "kms" || args.signingKeyArn !== undefined,
+    );
+    return services.map(
         ([service, policy]) =>
             new aws.ec2.VpcEndpoint(
                 `${name}-${service.replace(".", "-")}-endpoint`,

@@ -47,6 +47,32 @@ export function createLogGroup(
 }
 
 /**
+ * Makes a KMS key with an alias.
+ *
+ * @param args What it is for, and of which kind.
+ * @param policy Who may use it: a resource of its own, so that the key does not depend on what the policy names. A refused destroy
+ * then names what is protected and not what that depends on.
+ * @returns the key's ARN, once its policy is there
+ */
+export function createKey(
+    name: string,
+    args: aws.kms.KeyArgs & Required<Pick<aws.kms.KeyArgs, "description">>,
+    policy: pulumi.Input<aws.iam.PolicyDocument>,
+    opts: pulumi.CustomResourceOptions,
+): pulumi.Output<string> {
+    // The longest: time to notice that it is still needed.
+    const key = new aws.kms.Key(`${name}-key`, { ...args, deletionWindowInDays: 30 }, opts);
+    const child = opts.parent === undefined ? {} : { parent: opts.parent };
+    new aws.kms.Alias(`${name}-key-alias`, { namePrefix: `alias/${name}-`, targetKeyId: key.keyId }, child);
+    const itsPolicy = new aws.kms.KeyPolicy(
+        `${name}-key-policy`,
+        { keyId: key.keyId, policy: pulumi.jsonStringify(policy) },
+        { ...child, deletedWith: key },
+    );
+    return pulumi.all([key.arn, itsPolicy.keyId]).apply(([arn]) => arn);
+}
+
+/**
  * Applies to every resource of the stack that is registered from now on, those of components included. The children of a
  * remote component are registered elsewhere: it takes its tags as an argument.
  */

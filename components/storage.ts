@@ -7,7 +7,7 @@ import { bucketPolicy } from "../policies/bucket";
 import { readArtifacts } from "../policies/callers";
 import { type PolicyArgs, policyOf } from "../policies/document";
 import { keyPolicy, keyUsers } from "../policies/key";
-import type { Scope } from "./stackDefaults";
+import { createKey, type Scope } from "./stackDefaults";
 
 /** Arguments of {@link ArtifactStorage}: keys of the configuration, and what is known of the stack. */
 export interface ArtifactStorageArgs
@@ -110,28 +110,16 @@ function encryptionKey(
 ): pulumi.Output<string> | undefined {
     if (args.encryption === "s3") return undefined;
     if (args.encryption !== "kms") return pulumi.output(args.encryption);
-    const key = new aws.kms.Key(
-        `${name}-key`,
+    return createKey(
+        name,
         {
             description: "Encrypts exported container images, and the logs and notifications of their export",
             enableKeyRotation: true,
-            // The longest: time to notice that archives are still needed.
-            deletionWindowInDays: 30,
         },
+        policyOf(keyPolicy, { ...args, artifactBucketArn: bucket.arn }),
         // Archives that it has encrypted may outlive it in the stack, and cannot be read without it.
         { ...opts, protect: args.retention.protect, retainOnDelete: !args.retention.emptyOnDestroy },
     );
-    new aws.kms.Alias(`${name}-key-alias`, { namePrefix: `alias/${name}-`, targetKeyId: key.keyId }, opts);
-    // Of its own, so that the key does not depend on the bucket: a refused destroy names what is protected and not what that depends on.
-    const policy = new aws.kms.KeyPolicy(
-        `${name}-key-policy`,
-        {
-            keyId: key.keyId,
-            policy: pulumi.jsonStringify(policyOf(keyPolicy, { ...args, artifactBucketArn: bucket.arn })),
-        },
-        { ...opts, deletedWith: key },
-    );
-    return pulumi.all([key.arn, policy.keyId]).apply(([arn]) => arn);
 }
 
 /**

@@ -13,12 +13,23 @@ export const resultPrefix = "batch-results/";
 /** What the key of a record ends in, after the key of its archive. */
 export const recordSuffix = ".json";
 
-/** Bytes of the longest key of an archive: S3's 1,024, less those of its record's suffix. */
-export const keyLimitBytes = 1024 - recordSuffix.length;
+/** What the key of a record's signature ends in, after the key of the record. */
+const signatureSuffix = ".sig";
+
+/** What no key of an archive ends in: the suffixes of what lies beside another archive. */
+export const besideSuffixes = [recordSuffix, recordSuffix + signatureSuffix] as const;
+
+/** Bytes of the longest key of an archive: S3's 1,024, less those of what its record's signature has after it. */
+export const keyLimitBytes = 1024 - besideSuffixes[1].length;
 
 /** Key, or file name, of the record beside an archive. */
 export function recordKey(artifactKey: string): string {
     return `${artifactKey}${recordSuffix}`;
+}
+
+/** Key, or file name, of the signature beside a record. */
+export function signatureKey(artifactKey: string): string {
+    return `${recordKey(artifactKey)}${signatureSuffix}`;
 }
 
 /**
@@ -49,7 +60,7 @@ export function artifactKeyRule(artifactPrefix: string): string {
     const begins = artifactPrefix === "" ? "" : ` that begins with ${artifactPrefix} and has a name after it`;
     return (
         `a key of at most ${keyLimitBytes} bytes${begins}, without control ` +
-        `characters, without empty, . or .. folders, and not ending in ${recordSuffix}, as export records do`
+        `characters, without empty, . or .. folders, and not ending in ${besideSuffixes.join(" or ")}, as records and their signatures do`
     );
 }
 
@@ -72,7 +83,7 @@ export function isArtifactKey(key: string, artifactPrefix: string): boolean {
         key.length > artifactPrefix.length &&
         // Half of a pair of surrogates has no UTF-8, and is not what was asked for once it is sent.
         !/[\ud800-\udfff]/u.test(key) &&
-        !key.endsWith(recordSuffix) &&
+        !besideSuffixes.some((suffix) => key.endsWith(suffix)) &&
         new TextEncoder().encode(key).length <= keyLimitBytes &&
         new RegExp(`^${artifactKeyPattern}$`).test(key)
     );

@@ -19,7 +19,14 @@ const strings = [
     "readArtifactsPolicy",
 ] as const;
 /** Strings that only some stacks have. */
-const optionalStrings = ["encryptionKeyArn", "encryptionKeyPolicy", "notificationTopicArn", "egressAddress"] as const;
+const optionalStrings = [
+    "encryptionKeyArn",
+    "encryptionKeyPolicy",
+    "signingKeyArn",
+    "signingPublicKey",
+    "notificationTopicArn",
+    "egressAddress",
+] as const;
 /** Outputs that are objects of strings. */
 const objects = ["logGroupNames", "repositoryPolicies"] as const;
 

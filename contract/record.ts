@@ -60,7 +60,16 @@ const fields = {
     imageDigest: isDigest,
     indexDigest: orNull(isDigest),
     images: listOf(isImage),
-    archive: objectOf({ sha256: isSha256, sizeBytes: isCount, versionId: orNull(isText) }),
+    // Bucket and key are null for a file.
+    archive: objectOf({
+        sha256: isSha256,
+        sizeBytes: isCount,
+        bucket: orNull(isText),
+        key: orNull(isText),
+        versionId: orNull(isText),
+    }),
+    // Of the KMS key that has signed the record; null where there is no signature.
+    signingKeyArn: orNull(isText),
     executionId: orNull(isText),
     buildId: orNull(isText),
     time: isTime,
@@ -89,6 +98,7 @@ export const metadataNames = {
     platform: "platform",
     sha256: "archive-sha256",
     versionId: "archive-version-id",
+    signingKeyArn: "signing-key",
     buildId: "build-id",
 } as const;
 

@@ -8,6 +8,7 @@ import { planParts } from "./archive/parts";
 import { planArchive, recordedImages } from "./archive/plan";
 import { type Destination, parseLocation } from "./destination/destination";
 import { fileDestination } from "./destination/fileDestination";
+import { kmsSigner } from "./destination/kmsSigner";
 import { s3Destination } from "./destination/s3Destination";
 import { defaultRetryPolicy, retry, TransientError } from "./network/retry";
 import { type ResolvedImage, resolveImage } from "./registry/image";
@@ -97,6 +98,7 @@ function withDefaults(options: ExportOptions) {
         ...options,
         reference: referenceOf(options.image, env),
         ...parseLocation(options.destination),
+        signingKeyArn: idFrom(env, "SIGNING_KEY_ARN"),
         request: parsePlatform(options.platform ?? defaultPlatform),
         insecure: options.insecure ?? false,
         retryPolicy: { deadline, onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
@@ -141,9 +143,9 @@ function referenceOf(image: string, env: NodeJS.ProcessEnv): ImageReference {
 }
 
 async function runExport(settings: Settings): Promise<ExportOutcome> {
-    const { reference, request, bucket, key, force } = settings;
+    const { reference, request, force } = settings;
     const registry = openRegistry(reference, settings);
-    const destination = bucket === null ? fileDestination(key) : s3Destination(bucket, key, settings);
+    const destination = openDestination(settings);
     try {
         const image = await resolveImage(registry, reference, request, settings.onNote);
         const { digest } = image.documents[0].descriptor;
@@ -159,6 +161,17 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
     }
 }
 
+function openDestination(settings: Settings): Destination {
+    const { bucket, key, signingKeyArn } = settings;
+    const sign = signingKeyArn === null ? undefined : kmsSigner(signingKeyArn, settings);
+    if (bucket !== null) return s3Destination(bucket, key, settings, sign);
+    if (sign === undefined) return fileDestination(key);
+    throw new ExportError(
+        "InvalidInput",
+        "SIGNING_KEY_ARN is set, and the destination is a file: a signature is for a place in S3. Unset it, or export to S3.",
+    );
+}
+
 /**
  * Plans the archive, moves it, and makes it visible; or takes everything back.
  *
@@ -170,7 +183,7 @@ async function writeArchive(
     registry: Registry,
     destination: Destination,
 ): Promise<ExportRecord | undefined> {
-    const { env, progress } = settings;
+    const { env, progress, bucket, key, signingKeyArn } = settings;
     const platform = platformText(settings.request);
     const imageDigest = image.documents[0].descriptor.digest;
     const plan = planArchive(image);
@@ -194,7 +207,8 @@ async function writeArchive(
             imageDigest,
             indexDigest: image.indexDigest ?? null,
             images: recordedImages(image, plan),
-            archive: { sha256, sizeBytes, versionId: null },
+            archive: { sha256, sizeBytes, bucket, key: bucket === null ? null : key, versionId: null },
+            signingKeyArn,
             executionId: idFrom(env, "EXECUTION_ID"),
             buildId: idFrom(env, "CODEBUILD_BUILD_ID"),
             time: new Date().toISOString(),
@@ -217,10 +231,11 @@ function idFrom(env: NodeJS.ProcessEnv, name: string): string | null {
     return value === "" ? null : value;
 }
 
-/** The same image for the same platform under the same name: the archive would have the same bytes. */
-function isSameExport(record: ExportRecord, digest: string, { request, reference }: Settings): boolean {
+/** The same image for the same platform under the same name, signed by the same key: archive and record would be the same. */
+function isSameExport(record: ExportRecord, digest: string, { request, reference, signingKeyArn }: Settings): boolean {
     return (
         record.engine.name === "stream" &&
+        record.signingKeyArn === signingKeyArn &&
         record.imageDigest === digest &&
         record.platform === platformText(request) &&
         record.imageName === reference.name

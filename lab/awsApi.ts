@@ -13,6 +13,7 @@ import type { Builds } from "./codebuild";
 import { type Execution, type Executions, seconds } from "./executions";
 import type { IdentityAndAccess } from "./iam";
 import { digestOf } from "./image";
+import { signDigest } from "./signing";
 
 /** Who calls, and in which region. */
 export interface Caller {
@@ -26,6 +27,8 @@ export type Fields = Readonly<Record<string, unknown>>;
 interface Operation {
     /** What the call is asked of, as policies name it: fields by their names in braces; what is no ARN becomes the service's. */
     readonly on: string;
+    /** What policies may ask of the call besides. */
+    readonly context?: (fields: Fields) => Record<string, string>;
     /** Answers; without it the emulator does. */
     readonly answer?: (fields: Fields, caller: Caller) => object | Promise<object>;
 }
@@ -47,6 +50,17 @@ export function awsApi(account: Account, registryPort: number, builds: Builds, e
         ...operationsOfRegistry(account, registryPort),
         ...operationsOfBuilds(builds),
         ...operationsOfExecutions(executions),
+        "kms:Sign": {
+            on: "{KeyId}",
+            context: (fields) => ({
+                "kms:MessageType": text(fields, "MessageType"),
+                "kms:SigningAlgorithm": text(fields, "SigningAlgorithm"),
+            }),
+            answer: (fields) => {
+                const digest = Buffer.from(text(fields, "Message"), "base64");
+                return { KeyId: fields["KeyId"], Signature: signDigest(digest).toString("base64") };
+            },
+        },
         "sns:Publish": { on: "{topicArn}", answer: (fields) => publish(account, fields) },
     };
     return async (caller, action, fields) => {
@@ -56,7 +70,13 @@ export function awsApi(account: Account, registryPort: number, builds: Builds, e
         const where = { ...account.location, region: caller.region };
         // A build is its project's.
         const own = arnIn(where, action.split(":")[0] ?? "", asked.replace(/^(project\/[^:]*):.*/, "$1"));
-        await requireAccess(account.iam, caller, action, /^(?:arn:|\*$)/.test(asked) ? asked : own);
+        await requireAccess(
+            account.iam,
+            caller,
+            action,
+            /^(?:arn:|\*$)/.test(asked) ? asked : own,
+            operation.context?.(fields),
+        );
         return operation.answer?.(fields, caller);
     };
 }
@@ -67,8 +87,9 @@ export async function requireAccess(
     { accessKeyId }: Caller,
     action: string,
     resource: string,
+    context: Record<string, string> = {},
 ): Promise<void> {
-    const refusal = await iam.refusal(accessKeyId, { action, resource });
+    const refusal = await iam.refusal(accessKeyId, { action, resource, context });
     if (refusal !== undefined) throw new AwsError("AccessDeniedException", refusal);
 }
 

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 
 import { type AwsLocation, partitions } from "../contract/aws";
+import { publicKeyPem } from "./signing";
 
 /** Where a stack is evaluated that is nowhere. */
 export const at = {
@@ -118,8 +119,9 @@ export const awsTypes: Record<string, AwsType | undefined> = {
     "aws:iam/role:Role": named("name", "iam", "role/"),
     "aws:iam/rolePolicy:RolePolicy": typeOf((name, { role }) => ({ id: `${String(role)}:${name}`, name }), byName),
     "aws:kms/alias:Alias": namedByPrefix("kms", "", nameOnly),
-    "aws:kms/key:Key": typeOf((_, __, where) => {
-        const keyId = "1234abcd-12ab-34cd-56ef-1234567890ab";
+    "aws:kms/key:Key": typeOf((_, { keyUsage }, where) => {
+        const signs = keyUsage === "SIGN_VERIFY";
+        const keyId = `${signs ? "5678efab" : "1234abcd"}-12ab-34cd-56ef-1234567890ab`;
         return { id: keyId, keyId, arn: arnIn(where, "kms", `key/${keyId}`) };
     }, nameOnly),
     "aws:kms/keyPolicy:KeyPolicy": sideOf("keyId"),
@@ -203,6 +205,7 @@ export const awsFunctions: Answers<[where: AwsLocation]> = {
         id: where.accountId,
         userId: "AIDAEXAMPLE",
     }),
+    "aws:kms/getPublicKey:getPublicKey": () => ({ publicKeyPem }),
     // Of bootstrap/ only.
     "aws:index/getPartition:getPartition": ({ partition }) => ({ partition, dnsSuffix: partitions[partition].domain }),
 };

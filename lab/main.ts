@@ -28,6 +28,7 @@ const program = new Command()
     .addOption(
         new Option("--encryption <NAME>", "of the bucket").choices(["s3", "kms"] as const).default("s3" as const),
     )
+    .option("--sign", "sign the record with a KMS key of the stack's own")
     .option("--image <REF>", "export this image, which the local Docker daemon has or can pull, not one made here")
     .option("--input <JSON>", "input of the execution; $BUCKET in it stands for the stack's bucket")
     .option("--quiet", "leave out the log of the build")
@@ -41,10 +42,11 @@ function tell(line: string): void {
 }
 
 async function main(): Promise<number> {
-    const { engine, encryption, image: reference, ...options } = program.parse().opts();
+    const { engine, encryption, sign, image: reference, ...options } = program.parse().opts();
+    const configuration = configurationOf({ engine, encryption, ...(sign === true && { signing: "kms" }) });
     const abort = new AbortController();
     console.log("Start the lab");
-    const starting = startLab({ configuration: configurationOf({ engine, encryption }), reference, tell });
+    const starting = startLab({ configuration, reference, tell });
     // A signal ends the lab in order: the build is stopped, then every server. Another one does not cut that short.
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
         process.on(signal, () => {

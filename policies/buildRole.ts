@@ -4,13 +4,13 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { EngineName } from "../contract/engine";
 import { repositoryArn } from "../contract/image";
 import { allow, arnIn, joined, type PolicyArgs, type PolicyTable, type StackLocation } from "./document";
-import { writeEncrypted } from "./key";
+import { signRecords, writeEncrypted } from "./key";
 
 /** What the endpoint of S3 in a VPC of builds is about. */
 export type S3EndpointArgs = "at" | "engine" | "artifactBucketArn" | "artifactPrefix";
 
 /** What all endpoints are about. */
-export type EndpointArgs = S3EndpointArgs | "repositories";
+export type EndpointArgs = S3EndpointArgs | "repositories" | "signingKeyArn";
 
 /** What each engine asks of a repository. */
 export const pullActions: Readonly<Record<EngineName, string>> = {
@@ -58,6 +58,7 @@ export const buildRole = {
             allow("s3:AbortMultipartUpload s3:GetObject s3:PutObject", joined`${artifactBucketArn}/${artifactPrefix}*`),
     },
     WriteEncrypted: writeEncrypted,
+    SignRecords: signRecords,
     WriteLog: {
         why: "CodeBuild writes the log of the build; `:*` stands for the streams of the one group",
         page: "codebuild/latest/userguide/setting-up-service-role.html",

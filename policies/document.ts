@@ -39,6 +39,8 @@ export interface PolicyArgs {
     readonly exporterKey: pulumi.Input<string> | undefined;
     /** ARN of the KMS key that encrypts archives, logs and notifications; undefined where AWS's own keys do. */
     readonly encryptionKeyArn?: pulumi.Input<string> | undefined;
+    /** ARN of the KMS key that signs records; undefined where nothing is signed. */
+    readonly signingKeyArn?: pulumi.Input<string> | undefined;
     /** How the names of the stack's log groups, topics and alarms begin, for instance `image-export-`. */
     readonly namePrefix: string;
     /** ARN of the builds' service role. */

@@ -36,6 +36,17 @@ function usedThroughS3(actions: string) {
         allow(actions, encryptionKeyArn, { Condition: throughS3(at, artifactBucketArn) });
 }
 
+/** How a record is signed: by its SHA-256, with the one algorithm of keys of the type ECC_NIST_P256. */
+const asRecordsAre = { StringEquals: { "kms:MessageType": "DIGEST", "kms:SigningAlgorithm": "ECDSA_SHA_256" } };
+
+/** For builds. */
+export const signRecords: Reasoned<Pick<PolicyArgs, "signingKeyArn">> = {
+    why: "the build signs the record of what it has exported by the record's SHA-256, and nothing in another way",
+    page: "kms/latest/APIReference/API_Sign.html",
+    statement: ({ signingKeyArn }) =>
+        signingKeyArn !== undefined && allow("kms:Sign", signingKeyArn, { Condition: asRecordsAre }),
+};
+
 /** For those who write to the bucket. */
 export const writeEncrypted: Reasoned<KeyUse> = {
     why: "S3 encrypts what is written with a data key of the KMS key, and decrypts the data key again for each part of an upload",
@@ -107,22 +118,45 @@ export const keyUsers = {
     },
 } satisfies PolicyTable<"at" | "artifactBucketArn" | "namePrefix">;
 
-/** The policy of the stack's own key. */
+/** What administers a key, and lets nobody use it. */
+const administration = (ofRotation: string): string =>
+    `kms:CancelKeyDeletion kms:CreateAlias kms:DeleteAlias kms:DescribeKey kms:DisableKey kms:EnableKey ${ofRotation}
+    kms:ListResourceTags kms:PutKeyPolicy kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource
+    kms:UpdateAlias kms:UpdateKeyDescription`;
+
+/** The policy of the stack's own key that encrypts. */
 export const keyPolicy: PolicyTable<"at" | "artifactBucketArn" | "namePrefix"> = {
     AdministerKey: {
         why: "the account administers the key, so that it cannot be lost with one user or role; no action here encrypts, decrypts or creates a grant, so what IAM policies allow of these has no effect on this key, be it `kms:*`. Pulumi reads, changes, names and destroys the key; an administrator disables it in an emergency, and saves one that is still needed",
         page: "kms/latest/developerguide/key-policy-default.html",
         statement: ({ at }) =>
-            allow(
-                `kms:CancelKeyDeletion kms:CreateAlias kms:DeleteAlias kms:DescribeKey kms:DisableKey
-                kms:EnableKey kms:EnableKeyRotation kms:GetKeyPolicy kms:GetKeyRotationStatus
-                kms:ListResourceTags kms:PutKeyPolicy kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource
-                kms:UpdateAlias kms:UpdateKeyDescription`,
-                "*",
-                { Principal: { AWS: accountRoot(at) } },
-            ),
+            allow(administration("kms:EnableKeyRotation kms:GetKeyPolicy kms:GetKeyRotationStatus"), "*", {
+                Principal: { AWS: accountRoot(at) },
+            }),
     },
     ...keyUsers,
+};
+
+/** The policy of the stack's own key that signs records. */
+export const signingKeyPolicy: PolicyTable<"at"> = {
+    AdministerSigningKey: {
+        why: "the account administers the key, so that it cannot be lost with one user or role. Pulumi reads, changes, names and destroys the key; an administrator disables it in an emergency, and saves one that is still needed",
+        page: "kms/latest/developerguide/key-policy-default.html",
+        statement: ({ at }) =>
+            allow(administration("kms:GetKeyPolicy kms:GetKeyRotationStatus"), "*", {
+                Principal: { AWS: accountRoot(at) },
+            }),
+    },
+    LetSignRecords: {
+        why: "whom IAM policies of the account allow it, signs with the key: builds, in the one way that records are signed in",
+        page: "kms/latest/APIReference/API_Sign.html",
+        statement: ({ at }) => allow("kms:Sign", "*", { Principal: { AWS: accountRoot(at) }, Condition: asRecordsAre }),
+    },
+    LetReadPublicKey: {
+        why: "whom IAM policies of the account allow it, reads the public key, which is no secret: Pulumi makes it an output of the stack",
+        page: "kms/latest/APIReference/API_GetPublicKey.html",
+        statement: ({ at }) => allow("kms:GetPublicKey", "*", { Principal: { AWS: accountRoot(at) } }),
+    },
 };
 
 /** Stands for everybody in the account whom its IAM policies allow something. */

@@ -31,7 +31,10 @@ export const s3Endpoint: PolicyTable<S3EndpointArgs> = {
 
 const ecrEndpoint = { LogInToEcr: buildRole.LogInToEcr, PullImages: buildRole.PullImages };
 
-/** The other endpoints by service. ECR's two share the work of a pull, and AWS recommends one policy for both. */
+/**
+ * The other endpoints by service; that of KMS only where records are signed. ECR's two share the work of a pull, and AWS recommends
+ * one policy for both.
+ */
 export const interfaceEndpoints = {
     "ecr.api": ecrEndpoint,
     "ecr.dkr": ecrEndpoint,
@@ -43,6 +46,7 @@ export const interfaceEndpoints = {
                 allow("logs:CreateLogStream logs:PutLogEvents", arnIn(at, "logs", "log-group:/aws/codebuild/*")),
         },
     },
+    kms: { SignRecords: buildRole.SignRecords },
     sts: {
         IdentifyCaller: {
             why: "who looks into a build asks which role it has; no other role can be assumed, and the action has no resource type",

@@ -8,7 +8,7 @@ import { buildRole } from "../policies/buildRole";
 import { readArtifacts, startBatch, startExport } from "../policies/callers";
 import type { Statements } from "../policies/document";
 import { exportRole } from "../policies/exportRole";
-import { keyPolicy, keyUsers } from "../policies/key";
+import { keyPolicy, keyUsers, signingKeyPolicy } from "../policies/key";
 import { flowLogRole, interfaceEndpoints, s3Endpoint } from "../policies/network";
 import { chatRole, endedRuleRole, notifierRole, topicPolicy } from "../policies/notifications";
 import { foreignRepository } from "../policies/repositories";
@@ -89,8 +89,12 @@ export const holdersInResources: Readonly<Record<string, (resource: RecordedReso
         const reasons = ofEndpoints[service] ?? {};
         return { kind: "endpoint", name: `endpoint ${service}`, of: name, reasons, arn: roleArn(`passing-${name}`) };
     },
-    "aws:kms/keyPolicy:KeyPolicy policy": ({ name, inputs }) =>
-        resource("the key", name, keyPolicy, arnIn(at, "kms", `key/${String(inputs["keyId"])}`)),
+    "aws:kms/keyPolicy:KeyPolicy policy": ({ name, inputs }) => {
+        const [what, table]: [string, Holder["reasons"]] = name.includes("signing")
+            ? ["the key that signs", signingKeyPolicy]
+            : ["the key", keyPolicy];
+        return resource(what, name, table, arnIn(at, "kms", `key/${String(inputs["keyId"])}`));
+    },
     "aws:s3/bucketPolicy:BucketPolicy policy": ({ name, inputs }) =>
         resource("the bucket", name, bucketPolicy, `arn:${at.partition}:s3:::${String(inputs["bucket"])}`),
     "aws:sns/topicPolicy:TopicPolicy policy": ({ name, inputs }) =>
@@ -123,7 +127,7 @@ export const holdersInOutputs: Readonly<Record<string, (path: readonly string[])
 export const knownStatements: ReadonlySet<string> = new Set(
     [
         ...Object.values({ ...ofRoles, ...ofEndpoints }),
-        ...[keyPolicy, bucketPolicy, topicPolicy, queuePolicy, foreignRepository],
+        ...[keyPolicy, signingKeyPolicy, bucketPolicy, topicPolicy, queuePolicy, foreignRepository],
         ...[startExport, startBatch, readArtifacts],
     ].flatMap((table) => Object.keys(table)),
 );

@@ -126,6 +126,8 @@ export function accountOf(
     // Of this account and region, and not from a cache, which may be older than what the tag means upstream.
     const resolved = repositories.filter((each) => !foreign.includes(each) && !cached.includes(each));
     const key = given("encryption") === "kms" ? arn("storage-key") : givenKeyArn;
+    const signingKey = given("signing") === "kms" ? arn("signing-key") : givenKeyArn;
+    const asRecordsAre = { "kms:MessageType": "DIGEST", "kms:SigningAlgorithm": "ECDSA_SHA_256" };
 
     const bucket = arn("storage-bucket");
     // S3 knows no folders: `..` in a key is a name like any other.
@@ -190,6 +192,7 @@ export function accountOf(
         ReadExporter: () => may("s3:GetObject,GetObjectVersion", `${bucket}/${nameOf("build-exporter")}`),
         WriteArchives: () => may("s3:AbortMultipartUpload,GetObject,PutObject", archives),
         WriteEncrypted: () => may("kms:Decrypt,GenerateDataKey", key, throughS3),
+        SignRecords: () => may("kms:Sign", signingKey, asRecordsAre),
         WriteLog: () => may("logs:CreateLogStream,PutLogEvents", buildStreams()),
         LookUpNetwork: () =>
             may(
@@ -308,6 +311,17 @@ export function accountOf(
                 {},
                 everybody,
             ),
+        AdministerSigningKey: () =>
+            may(
+                "kms:CancelKeyDeletion,CreateAlias,DeleteAlias,DescribeKey,DisableKey,EnableKey,GetKeyPolicy," +
+                    "GetKeyRotationStatus,ListResourceTags,PutKeyPolicy,ScheduleKeyDeletion,TagResource,UntagResource," +
+                    "UpdateAlias,UpdateKeyDescription",
+                signingKey,
+                {},
+                everybody,
+            ),
+        LetSignRecords: () => may("kms:Sign", signingKey, asRecordsAre, everybody),
+        LetReadPublicKey: () => may("kms:GetPublicKey", signingKey, {}, everybody),
         EncryptObjects: () => {
             // The owner of a given key admits the bucket before its name is known.
             const buckets = `arn:${at.partition}:s3:::image-export-storage-bucket-<0a1b2c3|fffffff>`;

@@ -46,9 +46,15 @@ export const variants: readonly Variant[] = [
         notifications: { slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" } },
     }),
     variant("dev", "docker", " with an isolated network", { network: "isolated" }),
-    variant("dev", "stream", " with an isolated network", { network: "isolated" }),
+    variant("dev", "stream", " with an isolated network and a given key that signs", {
+        network: "isolated",
+        signing: givenKeyArn,
+    }),
     variant("dev", "stream", " with a private network", { network: "private" }),
-    variant("prod", "stream", " with a KMS key of another account", { encryption: givenKeyArn }),
+    variant("prod", "stream", " with a KMS key of another account and one of its own that signs", {
+        encryption: givenKeyArn,
+        signing: "kms",
+    }),
 ];
 
 /** A policy that the program declares. */

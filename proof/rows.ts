@@ -87,10 +87,11 @@ export async function makeRows({ grants }: Program): Promise<Row[]> {
     const actors = actorsOf(grants);
     const giving = grants.filter(({ denies }) => !denies);
     for (const actor of actors) {
-        for (const grant of giving.filter((each) => isMeantFor(each, actor))) {
+        const own = giving.filter((each) => isMeantFor(each, actor));
+        for (const grant of own) addAll("granted", granted(actor, grant));
+        for (const grant of own) {
             const { actions, resources } = grant;
             const alike = resources.flatMap(({ outside }) => outside);
-            addAll("granted", granted(actor, grant));
             addAll("near miss", requests(actor, actions, alike, contextsOf(grant).slice(0, 1)));
             addAll("other context", requests(actor, actions, firstOfEach(resources), wrongContextsOf(grant)));
             addAll("other action", await otherActions(actor, grant));

@@ -35,6 +35,7 @@ const configuration = {
     repositoryArns: ["arn:aws:ecr:ap-northeast-1:111122223333:repository/mirror/*"],
     pullThroughCache: [{ prefix: "mirror", upstreamRegistryUrl: upstream }],
     encryption: "kms",
+    signing: "kms",
     triggers: { onPush: { repositories: ["nginx"] } },
 };
 

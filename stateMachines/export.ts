@@ -8,7 +8,7 @@ import type { AwsLocation } from "../contract/aws";
 import type { EngineName } from "../contract/engine";
 import { exportErrors } from "../contract/errors";
 import { covers, ecrHosts, type EcrRepository, grammar, isPattern, prefixOf, repositoryArn } from "../contract/image";
-import { artifactKeyPattern, artifactKeyRule, keyLimitBytes, recordSuffix } from "../contract/keys";
+import { artifactKeyPattern, artifactKeyRule, besideSuffixes, keyLimitBytes, recordSuffix } from "../contract/keys";
 import { allPlatforms, platformPattern, platformRule } from "../contract/platform";
 import { archiveLayout, metadataNames } from "../contract/record";
 import {
@@ -65,6 +65,12 @@ export interface ExportDefinitionArgs {
     readonly artifactBucket: pulumi.Input<string>;
     /** Key prefix of the archives, with its closing slash. */
     readonly artifactPrefix: string;
+    /**
+     * ARN of the KMS key that signs records.
+     *
+     * @default none does
+     */
+    readonly signingKeyArn?: pulumi.Input<string> | undefined;
     /** Minutes that a build may run. */
     readonly timeoutMinutes: number;
     /** Minutes that a request may wait for CodeBuild to accept its build, and that the build may wait in the queue. */
@@ -120,6 +126,7 @@ function readInput(args: ExportDefinitionArgs): State {
                 region: args.at.region,
                 projectName: args.projectName,
                 buildsUrl: args.buildsUrl,
+                ...(args.signingKeyArn !== undefined && { signingKey: args.signingKeyArn }),
                 defaults: { imageUri: args.imageUri, artifactBucket: args.artifactBucket, ...requestDefaults },
                 registries: registriesOf(args),
             },
@@ -278,7 +285,7 @@ function isArtifactKey(artifactPrefix: string): string {
     return [
         `$substring(${key}, 0, ${artifactPrefix.length}) = ${literal(artifactPrefix)}`,
         `$length(${key}) > ${artifactPrefix.length}`,
-        `$substring(${key}, $length(${key}) - ${recordSuffix.length}) != ${literal(recordSuffix)}`,
+        ...besideSuffixes.map((each) => `$substring(${key}, $length(${key}) - ${each.length}) != ${literal(each)}`),
         `(${halves} ? false : ${bytes} <= ${keyLimitBytes})`,
         matches(key, artifactKeyPattern),
     ].join(" and ");
@@ -351,7 +358,7 @@ function recorded(field: keyof typeof metadataNames): string {
 }
 
 /** Before a build: is it there already? After one: has it made what was asked for? */
-function isItExported({ engine }: ExportDefinitionArgs): State {
+function isItExported({ engine, signingKeyArn }: ExportDefinitionArgs): State {
     const isDigest = (field: "imageDigest" | "indexDigest"): string => `${recorded(field)} = $digest`;
     const isSame = [
         "$looked = ''",
@@ -361,6 +368,7 @@ function isItExported({ engine }: ExportDefinitionArgs): State {
         `${recorded("engine")} = '${engine}'`,
         `${recorded("imageName")} = $request.image.name`,
         `${recorded("platform")} = $request.platform`,
+        `${recorded("signingKeyArn")} = ${signingKeyArn === undefined ? "''" : "$stack.signingKey"}`,
         `${recorded("imageDigest")} != ''`,
         `${recorded("sha256")} != ''`,
         // Where nobody knew the digest beforehand, the build has compared it.

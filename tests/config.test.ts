@@ -98,6 +98,7 @@ describe("parseConfig", () => {
             existingBucket: undefined,
             accessLogs: undefined,
             permissionsBoundary: undefined,
+            signing: undefined,
             notifications: undefined,
             batch: { maxConcurrency: 10 },
             triggers: undefined,

@@ -1,36 +1,50 @@
+import { createPublicKey, type KeyObject, verify as verifySignature } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 
+import { messageOf } from "../../contract/errors";
 import { isDigest } from "../../contract/image";
-import { recordKey } from "../../contract/keys";
 import type { ExportRecord } from "../../contract/record";
 import { type Verification, verifyArchive, type VerifyOptions } from "../../exporter/archive/verify";
-import { findNewest, parsePlace, readInOrder, readRecord } from "../archiveObject";
+import { findNewest, parsePlace, readInOrder, readStoredRecord, type StoredRecord, uriOf } from "../archiveObject";
 import { type Context, exitCodes, type Flags } from "../context";
 import { codeOf, usageFailure } from "../failure";
 import { archiveRows } from "../result";
 import { block, formatBytes, styled, table, withProgress, writeJson } from "../terminal";
 
+interface Options extends VerifyOptions, Flags<"json"> {
+    /** File with the public key, as PEM, that has to have signed the record. */
+    readonly publicKey?: string | undefined;
+}
+
 /** `image-export verify FILE` */
-export async function verify(given: string, options: VerifyOptions & Flags<"json">, context: Context): Promise<number> {
+export async function verify(given: string, options: Options, context: Context): Promise<number> {
     if (options.digest !== undefined && !isDigest(options.digest)) {
         throw usageFailure(`--digest is "${String(options.digest)}".`, "Give sha256: and 64 hexadecimal digits.");
     }
+    const publicKey = options.publicKey === undefined ? undefined : await readPublicKey(options.publicKey);
     const archive = given.startsWith("s3:") ? await openObject(context, given) : await openFile(context, given);
     const bytes = withProgress(context, "Verifying", archive.bytes, archive.sizeBytes);
-    const found = await verifyArchive(bytes, archive.record, options).finally(() => {
+    const found = await verifyArchive(bytes, archive.stored?.record, options).finally(() => {
         context.signal.throwIfAborted();
     });
-    const shown = shownOf(archive, found, options);
+    const shown = shownOf(archive, found, options, publicKey);
     if (options.json === true) writeJson(context.stdout, shown);
     else print(context, given, shown);
     return shown.good ? exitCodes.success : exitCodes.failed;
 }
 
 /** What verifying has shown. */
-function shownOf({ record, problems: before }: Archive, found: Verification, { deep }: VerifyOptions) {
+function shownOf(
+    { stored, problems: before }: Archive,
+    found: Verification,
+    { deep }: Options,
+    publicKey: KeyObject | undefined,
+) {
+    const record = stored?.record;
     const { names, platforms, layers } = found.contents;
-    const problems = [...before, ...found.problems];
+    const unsigned = publicKey && signatureProblem(stored, publicKey);
+    const problems = [...before, ...(unsigned === undefined ? [] : [unsigned]), ...found.problems];
     const files = found.uncovered.join(", ");
     return {
         good: problems.length === 0,
@@ -38,9 +52,11 @@ function shownOf({ record, problems: before }: Archive, found: Verification, { d
         unchecked: [
             ...(record === undefined ? ["whether it is what was exported"] : []),
             ...(record === undefined && files !== "" ? [`whether these are as they were: ${files}`] : []),
+            ...(publicKey === undefined && stored?.signature !== undefined ? ["the signature (--public-key)"] : []),
             ...(deep === true ? [] : ["what is in the layers (--deep): one that does not fit its image ends a load"]),
         ],
         fromRecord: statementsOf(record),
+        signed: publicKey !== undefined && problems.length === 0,
         imageUri: record?.imageUri ?? null,
         imageDigest: record?.imageDigest ?? found.contents.imageDigest ?? null,
         names,
@@ -60,35 +76,72 @@ function statementsOf(record: ExportRecord | undefined): string[] {
     return [...fields, ...(record.indexDigest === null ? [] : ["indexDigest"]), "time", "executionId", "buildId"];
 }
 
+async function readPublicKey(file: string): Promise<KeyObject> {
+    const next = "Give a file with the stack's output signingPublicKey: pulumi stack output signingPublicKey >FILE";
+    const text = await readFile(file).catch((error: unknown) => {
+        throw usageFailure(`--public-key is "${file}": ${messageOf(error)}.`, next);
+    });
+    try {
+        return createPublicKey(text);
+    } catch {
+        throw usageFailure(`--public-key is "${file}", which is not a public key as PEM.`, next);
+    }
+}
+
+/** Why a record is not one that the holder of a key has signed; undefined where it is. */
+function signatureProblem(stored: StoredRecord | undefined, publicKey: KeyObject): string | undefined {
+    if (stored === undefined) return "there is no record, and so nothing that could be signed";
+    const { record, bytes, signature } = stored;
+    if (record.signingKeyArn === null) return "the record says that it is not signed";
+    if (signature === undefined) return "the record's signature is missing beside it";
+    return verifySignature("sha256", bytes, publicKey, signature)
+        ? undefined
+        : "the record is not as the holder of this key has signed it";
+}
+
 /** An archive that can be read. */
 interface Archive {
     readonly bytes: AsyncIterable<Uint8Array>;
     readonly sizeBytes: number;
-    readonly record: ExportRecord | undefined;
+    readonly stored: StoredRecord | undefined;
     /** What is wrong already, before it has been read. */
     readonly problems: readonly string[];
 }
 
 async function openFile({ signal }: Context, file: string): Promise<Archive> {
     const { size: sizeBytes } = await stat(file);
-    const text = await readFile(recordKey(file), "utf8").catch((error: unknown) => {
-        if (codeOf(error) !== "ENOENT") throw error;
-        return undefined;
-    });
+    const readBeside = (name: string) =>
+        readFile(name).catch((error: unknown) => {
+            if (codeOf(error) !== "ENOENT") throw error;
+            return undefined;
+        });
     return {
         bytes: createReadStream(file, { highWaterMark: 1024 * 1024, signal }),
         sizeBytes,
-        record: text === undefined ? undefined : readRecord(text, recordKey(file)),
+        stored: await readStoredRecord(file, readBeside),
         problems: [],
     };
 }
 
 async function openObject(context: Context, uri: string): Promise<Archive> {
-    const { record, object } = await findNewest(context, parsePlace(uri));
+    const place = parsePlace(uri);
+    const { stored, object } = await findNewest(context, place);
     const { versionId, sizeBytes } = object;
-    const isOther = record !== undefined && record.archive.versionId !== versionId;
-    const other = `the archive is version ${String(versionId)}, the record describes version ${String(record?.archive.versionId)}`;
-    return { bytes: readInOrder(context, object), sizeBytes, record, problems: isOther ? [other] : [] };
+    const described = stored?.record.archive;
+    const problems: string[] = [];
+    if (described && (described.bucket !== place.bucket || described.key !== place.key)) {
+        problems.push(`the archive is ${uri}, the record describes ${placeOf(stored.record)}`);
+    } else if (described && described.versionId !== versionId) {
+        problems.push(
+            `the archive is version ${String(versionId)}, the record describes version ${String(described.versionId)}`,
+        );
+    }
+    return { bytes: readInOrder(context, object), sizeBytes, stored, problems };
+}
+
+/** Where the archive of a record was written; undefined for a file. */
+function placeOf({ archive: { bucket, key } }: ExportRecord): string | undefined {
+    return bucket === null || key === null ? undefined : uriOf({ bucket, key });
 }
 
 function print({ stdout }: Context, given: string, shown: ReturnType<typeof shownOf>): void {
@@ -109,6 +162,8 @@ function print({ stdout }: Context, given: string, shown: ReturnType<typeof show
             ...archiveRows({ sizeBytes: shown.sizeBytes, sha256: shown.sha256 }),
             ["engine", record && `${record.engine.name} ${record.engine.version}`],
             ["exported", record?.time],
+            ["to", record && placeOf(record)],
+            ["signed", shown.signed ? `by ${String(record?.signingKeyArn)}` : undefined],
         ]),
     );
     const rows = layers.map((each) => [each.digest, formatBytes(each.sizeBytes), String(each.offset)]);

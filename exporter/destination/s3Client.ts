@@ -45,10 +45,13 @@ const transientNames = new Set([
     "IncompleteBody",
     "SlowDown",
     "Throttling",
+    "ThrottlingException",
+    "KeyUnavailableException",
     "ExpiredToken",
 ]);
 const deniedNames = new Set([
     "AccessDenied",
+    "AccessDeniedException",
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "CredentialsProviderError",
@@ -59,8 +62,12 @@ export function statusOf(error: unknown): number | undefined {
     return (error as SdkError).$metadata?.httpStatusCode;
 }
 
-/** Judges an error of the SDK: transient, or the named error it means. */
-export function s3Error(error: unknown, what: string): TransientError | ExportError {
+/**
+ * Judges an error of the SDK: transient, or the named error it means.
+ *
+ * @param needs what the caller may lack: "kms:Sign for it"
+ */
+export function sdkError(error: unknown, what: string, needs: string): TransientError | ExportError {
     if (error instanceof TransientError || error instanceof ExportError) return error;
     const { name, $response } = error as SdkError;
     const status = statusOf(error);
@@ -72,11 +79,7 @@ export function s3Error(error: unknown, what: string): TransientError | ExportEr
         return new ExportError("InvalidInput", "There is no AWS region: set AWS_REGION.", error);
     }
     if (deniedNames.has(name) || (status === 403 && !transientNames.has(name))) {
-        return new ExportError(
-            "AccessDenied",
-            `${message}. The caller needs s3:PutObject and s3:GetObject there.`,
-            error,
-        );
+        return new ExportError("AccessDenied", `${message}. The caller needs ${needs}.`, error);
     }
     // Errors of connections have a code or are timeouts; errors of the configuration have neither.
     const isNetworkError = name === "TimeoutError" || (error instanceof Error && "code" in error);

@@ -8,17 +8,19 @@ import {
     type HeadObjectCommandOutput,
     ListMultipartUploadsCommand,
     PutObjectCommand,
+    type PutObjectCommandInput,
     UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { crc32Base64 } from "../archive/crc32";
 import type { Part } from "../archive/parts";
 import type { ArchiveWriter, Destination } from "./destination";
-import { recordKey } from "../../contract/keys";
+import { recordKey, signatureKey } from "../../contract/keys";
 import { asExportError, ExportError, messageOf } from "../../contract/errors";
 import { type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
 import type { NetworkOptions } from "../network/connect";
 import { retry, type RetryPolicy } from "../network/retry";
-import { createS3Client, s3Error, statusOf } from "./s3Client";
+import type { Signer } from "./kmsSigner";
+import { createS3Client, sdkError, statusOf } from "./s3Client";
 
 /** Which archive an object is: by its version, or in a bucket without versions by its ETag. */
 type ArchiveIdentity = Pick<HeadObjectCommandOutput, "VersionId" | "ETag">;
@@ -51,18 +53,21 @@ const never = new AbortController().signal;
  * version: so whoever reads both can tell whether they belong together, and the exports that race for a key settle
  * which record stays (docs/decisions/0010-one-archive-one-record.md).
  *
+ * @param sign signs the record
  * @param options `signal` stops writing; what has to be cleaned up after that is cleaned up all the same
  */
 export function s3Destination(
     bucket: string,
     key: string,
     options: NetworkOptions & { readonly retryPolicy: RetryPolicy },
+    sign?: Signer,
 ): Destination {
     const { retryPolicy, signal } = options;
     const client = createS3Client(options);
     const uri = `s3://${bucket}/${key}`;
     const archiveObject = { Bucket: bucket, Key: key };
     const recordObject = { Bucket: bucket, Key: recordKey(key) };
+    const signatureObject = { Bucket: bucket, Key: signatureKey(key) };
 
     /** Archive and record are asked for at once: looking costs one round trip. */
     async function find(): Promise<ExportRecord | undefined> {
@@ -85,7 +90,7 @@ export function s3Destination(
                 return await action();
             } catch (error) {
                 signal.throwIfAborted();
-                throw s3Error(error, name);
+                throw sdkError(error, name, "s3:PutObject and s3:GetObject there");
             }
         });
     }
@@ -216,16 +221,24 @@ export function s3Destination(
     }
 
     /**
-     * Writes the record of the archive that is at the key. The condition on the record's ETag, taken before looking at the
-     * archive, keeps it from replacing the record of an archive that came later.
+     * Writes the record of the archive that is at the key, and before it its signature: a record that is there is signed. The
+     * conditions on their ETags, taken before looking at the archive, keep them from replacing those of an archive that came later.
      *
      * @returns the record; undefined when the archive is no longer at the key, and its successor's record is due
      */
     async function writeRecord(record: ExportRecord, archive: ArchiveIdentity): Promise<ExportRecord | undefined> {
+        const text = recordText(record);
         const isSame = (there: { record: ExportRecord | undefined } | undefined): boolean =>
-            there?.record !== undefined && recordText(there.record) === recordText(record);
+            there?.record !== undefined && recordText(there.record) === text;
+        const isSignedBy = (signature: Uint8Array, eTag: string | undefined) =>
+            putIfStill(eTag, "writing the signature of", signatureObject, signature);
+        const described = { ...recordObject, ContentType: "application/json", Metadata: recordMetadata(record) };
+        const isWrittenOver = (eTag: string | undefined) =>
+            putIfStill(eTag, "writing the record of", described, Buffer.from(text));
         try {
+            const signature = await sign?.(text);
             for (let turn = 1; turn <= recordTurns; turn++) {
+                const signed = signature && (await headSignature());
                 const there = await readRecord(never);
                 // Written before, by an attempt whose answer was lost.
                 if (isSame(there)) return record;
@@ -234,7 +247,8 @@ export function s3Destination(
                     throw new ExportError("AccessDenied", "it cannot be seen. The caller needs s3:GetObject there.");
                 }
                 if (versionOf(head) !== versionOf(archive) || head.ETag !== archive.ETag) return undefined;
-                const isWritten = await putRecord(record, there?.ETag).catch(async (error: unknown) => {
+                if (signature && !(await isSignedBy(signature, signed?.ETag))) continue;
+                const isWritten = await isWrittenOver(there?.ETag).catch(async (error: unknown) => {
                     if (isSame(await readRecord(never).catch(() => undefined))) return true;
                     throw error;
                 });
@@ -248,19 +262,26 @@ export function s3Destination(
         }
     }
 
-    /** Writes the record if the one that is there still has this ETag, or if none is there; tells whether it has. */
-    async function putRecord(record: ExportRecord, eTag: string | undefined): Promise<boolean> {
-        const body = Buffer.from(recordText(record));
+    /** The signature that is there; undefined where none is. */
+    function headSignature() {
+        const command = new HeadObjectCommand(signatureObject);
+        return unless(missing, "looking at the signature of", never, () => client.send(command));
+    }
+
+    /** Puts an object if the one that is there still has this ETag, or if none is there; tells whether it has. */
+    async function putIfStill(
+        eTag: string | undefined,
+        what: string,
+        object: PutObjectCommandInput,
+        body: Uint8Array,
+    ): Promise<boolean> {
         const command = new PutObjectCommand({
-            ...recordObject,
+            ...object,
             Body: body,
-            ContentType: "application/json",
             ChecksumCRC32: crc32Base64(crc32(body)),
-            Metadata: recordMetadata(record),
             ...(eTag === undefined ? { IfNoneMatch: "*" } : { IfMatch: eTag }),
         });
-        const answer = await unless(lost, "writing the record of", never, () => client.send(command));
-        return answer !== undefined;
+        return (await unless(lost, what, never, () => client.send(command))) !== undefined;
     }
 
     return {

@@ -69,7 +69,9 @@ for (const engine of ["docker", "stream"] as const) {
             const given = ["BASH_REMATCH", "PWD", "SECONDS", "ENV", "ARGS", "CODEBUILD_BUILD_ID"]; // by bash, jq and CodeBuild
             const fromOutside = [...new Set(read)].filter((name) => ![...own, ...given].includes(name));
             // The exporter reads these from its environment.
-            if (engine === "stream") fromOutside.push("EXECUTION_ID", "IMAGE_DIGEST", "TIMEOUT_MINUTES");
+            if (engine === "stream") {
+                fromOutside.push("EXECUTION_ID", "IMAGE_DIGEST", "SIGNING_KEY_ARN", "TIMEOUT_MINUTES");
+            }
             assert.deepEqual(fromOutside.sort(), provided.sort());
             assert.deepEqual(
                 requestVariables.filter((name) => !provided.includes(name)),

@@ -1,5 +1,6 @@
 import * as assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,6 +40,7 @@ const variables = {
     ARTIFACT_PREFIX: "images/",
     ARCHIVE_FILE: "image.tar",
     EXIT_STATUSES: exitStatusText,
+    SIGNING_KEY_ARN: "",
     CODEBUILD_BUILD_ID: "export:1",
 };
 type Objects = BuildResult["objects"];
@@ -169,9 +171,11 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 imageDigest: digest,
                 indexDigest: null,
                 images: [{ platform: "linux/amd64", configDigest, diffIds: [diffId], layers: null }],
+                signingKeyArn: null,
                 executionId: variables.EXECUTION_ID,
                 buildId: "export:1",
             });
+            assert.deepEqual([recorded.bucket, recorded.key], [variables.ARTIFACT_BUCKET, key]);
             assert.equal(recorded.versionId, archive.VersionId);
             assert.equal(recorded.sizeBytes, archive.ContentLength);
             assert.deepEqual(Metadata, recordMetadata(parsed.record));
@@ -335,7 +339,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
         }
     });
 
-    for (const name of [`--help/名前/a b;${program} '"\\*$(${program}).tar`, "ü".repeat(506)]) {
+    for (const name of [`--help/名前/a b;${program} '"\\*$(${program}).tar`, "ü".repeat(504)]) {
         it(`takes the key images/${name.slice(0, 40)} as it is`, () => {
             const build = succeed({ ARTIFACT_KEY: `images/${name}` });
             assert.deepEqual(Object.keys(build.objects).sort(), [`images/${name}`, `images/${name}.json`]);
@@ -483,6 +487,49 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 assert.equal(Metadata["archive-version-id"], build.objects[key]?.VersionId);
             });
         }
+    });
+
+    describe("that signs the record", () => {
+        const signs = {
+            SIGNING_KEY_ARN: "arn:aws:kms:ap-northeast-1:111122223333:key/5678efab-12ab-34cd-56ef-1234567890ab",
+        };
+        let build: BuildResult;
+        before(() => {
+            build = succeed(signs);
+        });
+
+        it("signs the SHA-256 of the very record, and writes the signature first", () => {
+            const { Body = "", Metadata } = build.objects[recordKey] ?? assert.fail("no record");
+            const hash = createHash("sha256").update(Body).digest("hex");
+            assert.equal(build.objects[`${recordKey}.sig`]?.Body, `signature of ${hash}`);
+            const parsed = parseRecord(Body);
+            assert.ok("record" in parsed);
+            assert.equal(parsed.record.signingKeyArn, signs.SIGNING_KEY_ARN);
+            assert.deepEqual(Metadata, recordMetadata(parsed.record));
+            const call = callOf(build, "aws", "kms", "sign").join(" ");
+            assert.match(call, /^--key-id arn:aws:kms:\S+ --signing-algorithm ECDSA_SHA_256 --message-type DIGEST /);
+            const puts = callsOf(build, "aws", "s3api", "put-object").map((words) => words[words.indexOf("--key") + 1]);
+            assert.deepEqual(puts, [`${recordKey}.sig`, recordKey]);
+        });
+
+        it("skips what the same key has signed, and exports what another key or none has signed", () => {
+            assert.deepEqual(pulled(succeed(signs, {}, build.objects)), []);
+            const other = signs.SIGNING_KEY_ARN.replace("5678", "1234");
+            const again = succeed({ SIGNING_KEY_ARN: other }, {}, build.objects);
+            assert.equal(again.objects[recordKey]?.Metadata["signing-key"], other);
+            assert.notEqual(again.objects[`${recordKey}.sig`]?.Body, build.objects[`${recordKey}.sig`]?.Body);
+            assert.notDeepEqual(pulled(succeed({}, {}, build.objects)), []);
+        });
+
+        it("writes no record that it could not sign", () => {
+            const denied = "An error occurred (AccessDeniedException) when calling the Sign operation";
+            const failed = run(signs, { "aws kms sign": failing(denied) });
+            assert.match(
+                causeOf("AccessDenied", failed),
+                /^The archive s3:.* is complete, but its record could not be written: An error .* Sign/,
+            );
+            assert.deepEqual(Object.keys(failed.objects), [key]);
+        });
     });
 
     describe("that races another export for the key", () => {

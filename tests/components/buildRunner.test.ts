@@ -101,6 +101,7 @@ describe("BuildRunner", () => {
                     { name: "EXECUTION_ID", value: "" },
                     { name: "ARTIFACT_PREFIX", value: "images/" },
                     { name: "EXIT_STATUSES", value: exitStatusText },
+                    { name: "SIGNING_KEY_ARN", value: "" },
                     { name: "ARCHIVE_FILE", value: "image.tar" },
                 ],
             },

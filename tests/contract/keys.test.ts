@@ -10,6 +10,7 @@ import {
     isArtifactKey,
     keyLimitBytes,
     recordKey,
+    signatureKey,
 } from "../../contract/keys";
 
 const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
@@ -114,8 +115,8 @@ describe("isArtifactKey", () => {
         );
     });
     it("says its rule with the prefix and the limit, and has a pattern that state machines can use", () => {
-        assert.match(artifactKeyRule("images/"), /at most 1019 bytes that begins with images\/ /);
-        assert.match(artifactKeyRule(""), /^a key of at most 1019 bytes, without control/);
+        assert.match(artifactKeyRule("images/"), /at most 1015 bytes that begins with images\/ /);
+        assert.match(artifactKeyRule(""), /^a key of at most 1015 bytes, without control/);
         assert.doesNotMatch(artifactKeyPattern, /\(\?[^:]/);
     });
 });
@@ -124,6 +125,8 @@ describe("recordKey", () => {
     it("is beside the archive, and no archive's own", () => {
         assert.equal(recordKey("images/a.tar"), "images/a.tar.json");
         assert.ok(!isArtifactKey(recordKey("images/a.tar"), "images/"));
-        assert.equal(Buffer.byteLength(recordKey("k".repeat(keyLimitBytes))), 1024);
+        assert.equal(signatureKey("images/a.tar"), "images/a.tar.json.sig");
+        assert.ok(!isArtifactKey(signatureKey("images/a.tar"), "images/"));
+        assert.equal(Buffer.byteLength(signatureKey("k".repeat(keyLimitBytes))), 1024);
     });
 });

@@ -13,6 +13,8 @@ import { root } from "../../lab/stackFiles";
 const maybeMissing: readonly (keyof StackOutputs)[] = [
     "encryptionKeyArn",
     "encryptionKeyPolicy",
+    "signingKeyArn",
+    "signingPublicKey",
     "notificationTopicArn",
     "egressAddress",
 ];
@@ -61,6 +63,7 @@ describe("readStackOutputs", () => {
         [{ "ecr-image-export:encryption": "s3" }, []],
         [{ "ecr-image-export:encryption": "kms" }, ["encryptionKeyArn"]],
         [{ "ecr-image-export:encryption": givenKey }, ["encryptionKeyArn", "encryptionKeyPolicy"]],
+        [{ "ecr-image-export:signing": "kms" }, ["signingKeyArn", "signingPublicKey"]],
         [{ "ecr-image-export:network": "private" }, ["egressAddress"]],
         [{ "ecr-image-export:notifications": '{"emails":[]}' }, ["notificationTopicArn"]],
     ];

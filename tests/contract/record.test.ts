@@ -21,12 +21,13 @@ const record: ExportRecord = {
         },
         { platform: null, configDigest: digest("6"), diffIds: null, layers: null },
     ],
-    archive: { sha256: "7".repeat(64), sizeBytes: 10_240, versionId: "version" },
+    archive: { sha256: "7".repeat(64), sizeBytes: 10_240, bucket: "bucket", key: "images/a.tar", versionId: "version" },
+    signingKeyArn: "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     executionId: "arn",
     buildId: "build",
     time: "2026-11-29T00:00:00.000Z",
 };
-const nothing = { indexDigest: null, executionId: null, buildId: null };
+const nothing = { indexDigest: null, signingKeyArn: null, executionId: null, buildId: null };
 
 describe("parseRecord", () => {
     it("reads what recordText has written, with fields that a later release may add", () => {
@@ -59,6 +60,9 @@ describe("parseRecord", () => {
         ],
         ["has no usable archive", { archive: { ...record.archive, sha256: digest("7") } }],
         ["has no usable archive", { archive: { ...record.archive, sizeBytes: 1.5 } }],
+        ["has no usable archive", { archive: { ...record.archive, bucket: undefined } }],
+        ["has no usable archive", { archive: { ...record.archive, key: "" } }],
+        ["has no usable signingKeyArn", { signingKeyArn: undefined }],
         ["has no usable executionId", { executionId: "" }],
         ["has no usable buildId", { buildId: undefined }],
         ["has no usable time", { time: "yesterday" }],
@@ -90,6 +94,6 @@ describe("recordMetadata", () => {
     it("leaves out what is null", () => {
         const metadata = recordMetadata({ ...record, ...nothing, archive: { ...record.archive, versionId: null } });
         const left = Object.values(metadataNames).filter((name) => !(name in metadata));
-        assert.deepEqual(left.sort(), ["archive-version-id", "build-id", "index-digest"]);
+        assert.deepEqual(left.sort(), ["archive-version-id", "build-id", "index-digest", "signing-key"]);
     });
 });

@@ -60,6 +60,8 @@ export const otherChanges: readonly Change[] = [
     },
     { stack: "prod", what: "`cache: none → local`", to: { cache: "local" } },
     { stack: "prod", what: "`encryption: kms → a given key`", to: { encryption: givenKey } },
+    { stack: "prod", what: "`signing`: none → kms", to: { signing: "kms" } },
+    { stack: "prod", what: "`signing`: none → a given key", to: { signing: givenKey } },
     { stack: "prod", what: "`network: public → private`", to: { network: "private" } },
     { stack: "prod", what: "`network: public → a given VPC`", to: { network: givenVpc } },
     {

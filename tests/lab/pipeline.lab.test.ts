@@ -60,6 +60,8 @@ function testPipeline(engine: EngineName): void {
         assert.deepEqual(assertRecord(text)["archive"], {
             sha256: createHash("sha256").update(bytes).digest("hex"),
             sizeBytes: bytes.length,
+            bucket,
+            key,
             versionId: archive?.VersionId,
         });
         return { archive: bytes, record: recordOf(text) };

@@ -106,7 +106,7 @@ const requests: Readonly<Record<string, readonly [string, string, string, Verdic
         ["endpoint sts", "sts:GetCallerIdentity", "*", "Allowed"],
         ["endpoint sts", "sts:AssumeRole", buildRole, "ImplicitlyDenied"],
     ],
-    "dev with an isolated network, engine stream": [
+    "dev with an isolated network and a given key that signs, engine stream": [
         ["endpoint s3", "s3:GetObject", `${bucket}/.exporter/0a1b.zip`, "Allowed"],
         [build, "ecr:BatchCheckLayerAvailability", repository, "ImplicitlyDenied"],
     ],

@@ -78,7 +78,7 @@ const shapes: Readonly<Record<string, Shape>> = {
         reshape: ({ Role, ...properties }) => ({ ...properties, Roles: [Role], PolicyName: Role }),
     },
     Alias: { type: "KMS::Alias", names: { namePrefix: "AliasName" } },
-    Key: { type: "KMS::Key", names: { deletionWindowInDays: "PendingWindowInDays" } },
+    Key: { type: "KMS::Key", names: { deletionWindowInDays: "PendingWindowInDays", customerMasterKeySpec: "KeySpec" } },
     Bucket: { type: "S3::Bucket", names: { forceDestroy: undefined, bucket: "BucketName" } },
     BucketPolicy: { type: "S3::BucketPolicy", names: documented },
     Schedule: { type: "Scheduler::Schedule" },
@@ -161,6 +161,7 @@ const variantNames = /^prod, |^prod with a pull|private/;
 /** The stack with every guard that is off by default. */
 const guards = {
     "ecr-image-export:encryption": "kms",
+    "ecr-image-export:signing": "kms",
     "ecr-image-export:accessLogs": '{"bucket":"logs-of-buckets","prefix":"image-export/"}',
 };
 

@@ -21,6 +21,8 @@ const startsInLab = {
     title: "starts an export, shows how far it is, and reports the archive",
 };
 
+const signsInLab = { test: "tests/lab/signing.lab.test.ts", title: "signs the record, which verifies with OpenSSL" };
+
 /** By page, in the page's order: how each block of language `sh` begins, and how it is exercised. */
 export const documentedCommands: Readonly<Record<string, readonly (readonly [begins: string, Exercise])[]>> = {
     "README.md": [
@@ -55,6 +57,8 @@ export const documentedCommands: Readonly<Record<string, readonly (readonly [beg
     ],
     "docs/engines.md": [
         ['aws s3 cp "s3://$bucket/images/nginx/mainline-alpine3.22.tar.json" -', "lab"],
+        ["pulumi config set signing kms", signsInLab],
+        ["openssl dgst -sha256 -verify public.pem", signsInLab],
         ["npx image-export run", "lab"],
     ],
     "docs/faq.md": [["#!/bin/bash", "lab"]],

@@ -176,7 +176,8 @@ export const resourceRules: Readonly<Record<string, ResourceRule>> = {
     "encryption-is-on": {
         description: "Buckets and queues are encrypted, and the keys of the stack are rotated.",
         judge: ({ type, props }) => {
-            if (type === "aws:kms/key:Key" && props["enableKeyRotation"] !== true) {
+            // KMS rotates symmetric keys only.
+            if (type === "aws:kms/key:Key" && !("keyUsage" in props) && props["enableKeyRotation"] !== true) {
                 return ["The key is not rotated: set enableKeyRotation."];
             }
             if (type === "aws:sqs/queue:Queue" && !("kmsMasterKeyId" in props)) {

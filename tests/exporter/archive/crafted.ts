@@ -373,7 +373,14 @@ export function recordOf(bytes: Buffer): ExportRecord {
         images: [
             { platform: "linux/amd64", configDigest: digestOf(good.config), diffIds: rootfs.diff_ids, layers: [layer] },
         ],
-        archive: { sha256: createHash("sha256").update(bytes).digest("hex"), sizeBytes: bytes.length, versionId: null },
+        archive: {
+            sha256: createHash("sha256").update(bytes).digest("hex"),
+            sizeBytes: bytes.length,
+            bucket: null,
+            key: null,
+            versionId: null,
+        },
+        signingKeyArn: null,
         executionId: null,
         buildId: null,
         time: "2026-01-01T00:00:00.000Z",

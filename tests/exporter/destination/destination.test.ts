@@ -20,7 +20,7 @@ describe("parseLocation", () => {
     ]) {
         it(`refuses ${JSON.stringify(text.slice(0, 40))}`, () => {
             const message =
-                /is not an S3 object to write: expected s3:\/\/BUCKET\/KEY with a key of at most 1019 bytes, without/;
+                /is not an S3 object to write: expected s3:\/\/BUCKET\/KEY with a key of at most 1015 bytes, without/;
             assert.throws(() => parseLocation(text), { name: "InvalidInput", message });
         });
     }

@@ -14,6 +14,7 @@ export const foreign = {
 /** Everything that a stack can have and that does not exclude something else. */
 const configuration = {
     encryption: "kms",
+    signing: "kms",
     repositoryArns: ["docker-hub/library/nginx", "mirror/library/nginx"].map(
         (name) => `arn:aws:ecr:ap-northeast-1:111122223333:repository/${name}`,
     ),
