@@ -1,5 +1,5 @@
 /** Measures engine `stream` against docker, skopeo and the limit; README.md says how, and what the options are. */
-import { execFileSync, fork } from "node:child_process";
+import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, release, tmpdir, totalmem } from "node:os";
@@ -7,7 +7,7 @@ import * as path from "node:path";
 import { parseArgs } from "node:util";
 
 import { buildExporterBundle } from "../exporter/bundle";
-import { assertInstalled, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
+import { assertInstalled, run, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
 import { type BenchImage, makeImage } from "./streamImage";
 import { measure, type Watched } from "./streamMeter";
 import { megabytes, type Series, tableOfSeries } from "./streamReport";
@@ -17,7 +17,7 @@ interface Method {
     readonly script: string;
     readonly watched: Watched;
     /** What is undone before every run, not measured. */
-    readonly reset: () => void;
+    readonly reset: () => Promise<unknown>;
 }
 
 const { values } = parseArgs({
@@ -63,7 +63,7 @@ async function compare(methods: readonly Method[], rounds: number): Promise<Seri
     });
     for (let round = 0; round <= rounds; round++) {
         for (const [at, { name, script, watched, reset }] of methods.entries()) {
-            reset();
+            await reset();
             const result = await measure(script, watched);
             console.log(`${round === 0 ? "warm-up" : `round ${round}`}  ${name}: ${result.wallSeconds.toFixed(2)} s`);
             if (round === 0) continue;
@@ -84,10 +84,6 @@ function limitScript({ reference, layers, compressedBytes }: BenchImage, storePo
     return `curl -fsS ${urls} | tee >(openssl dgst -sha256 >/dev/null) | ${send}`;
 }
 
-function quiet(command: string, ...args: string[]): void {
-    execFileSync(command, args, { stdio: "ignore" });
-}
-
 async function main(): Promise<void> {
     const { mb, layers, rounds, isExporterOnly } = settings;
     await assertInstalled("docker-registry", "skopeo", ...(isExporterOnly ? [] : ["docker", "dockerd"]));
@@ -105,10 +101,8 @@ async function main(): Promise<void> {
     const { reference } = image;
 
     const watched: Watched = { env: { ...s3Env(storePort), TMPDIR: work }, directory };
-    const reset = (): void => {
-        // What the method before has left to be written to disk must not slow this one down.
-        quiet("sh", "-c", `rm -rf ${work}/* && sync`);
-    };
+    // What the method before has left to be written to disk must not slow this one down.
+    const reset = () => run("sh", "-c", `rm -rf ${work}/* && sync`);
     const method = (name: string, script: string): Method => ({ name, script, watched, reset });
     const tar = path.join(work, "image.tar");
     const methods = [
@@ -131,10 +125,7 @@ async function main(): Promise<void> {
         {
             ...method("docker pull + save + aws s3 cp", pull),
             watched: { ...watched, daemons: [docker.processId] },
-            reset: () => {
-                quiet("docker", "--host", docker.host, "system", "prune", "--all", "--force");
-                reset();
-            },
+            reset: () => run("docker", "--host", docker.host, "system", "prune", "--all", "--force").then(reset),
         },
         method("skopeo docker-archive + aws s3 cp", skopeo("docker-archive")),
         method("skopeo oci-archive + aws s3 cp", skopeo("oci-archive")),

@@ -16,13 +16,8 @@ interface Stored {
     sizeBytes: number;
 }
 
-interface RequestHead {
-    readonly method: string;
-    readonly url: URL;
-    readonly headers: Headers;
-    /** Of the body. */
-    readonly sizeBytes: number;
-}
+/** A request; its size is that of its body. */
+type RequestHead = ReturnType<typeof parseHead>;
 
 const bufferBytes = 256 * 1024;
 const keptBytes = 64 * 1024;
@@ -60,7 +55,7 @@ function answerText(request: RequestHead, body: Buffer): Buffer {
     return isHead ? head : Buffer.concat([head, content]);
 }
 
-function parseHead(text: string): RequestHead {
+function parseHead(text: string) {
     const [requestLine = "", ...lines] = text.split("\r\n");
     const [method = "", target = ""] = requestLine.split(" ");
     const headers = new Headers(lines.map((line) => [line.replace(/:.*/, ""), line.replace(/^[^:]*:/, "")]));
