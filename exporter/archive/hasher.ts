@@ -1,22 +1,13 @@
 import { Worker } from "node:worker_threads";
 
-/** A stretch of a blob within the bytes that are hashed. */
-interface BlobStretch {
-    readonly digest: string;
-    /** Where it starts and ends in the bytes. */
-    readonly from: number;
-    readonly to: number;
-    /** Whether it is the blob's end. */
-    readonly isLast: boolean;
-}
-
 /** Bytes of the archive, with the blobs that lie in them. */
 interface HashJob {
     /** Place of these bytes in the archive, counted from 0. Jobs may come in any order. */
     readonly turn: number;
     readonly memory: SharedArrayBuffer;
     readonly length: number;
-    readonly blobs: readonly BlobStretch[];
+    /** Where stretches of blobs start and end in the bytes, and whether that is the blob's end. */
+    readonly blobs: readonly { digest: string; from: number; to: number; isLast: boolean }[];
 }
 
 /** What became known by hashing a job's bytes. */

@@ -5,13 +5,10 @@ export type Part = ReturnType<typeof planParts>[number];
 
 const mebibyte = 1024 * 1024;
 
-/** S3's limits (Amazon S3 user guide, "Amazon S3 multipart upload limits"). */
-export const s3Limits = {
-    /** Smallest part but the last. */
-    minPartBytes: 5 * mebibyte,
-    maxPartBytes: 5 * 1024 * mebibyte,
-    maxParts: 10_000,
-} as const;
+// S3's limits (Amazon S3 user guide, "Amazon S3 multipart upload limits"); the last part may be smaller.
+const minPartBytes = 5 * mebibyte;
+const maxPartBytes = 5 * 1024 * mebibyte;
+const maxParts = 10_000;
 
 /**
  * Cuts an archive into parts that S3 takes: the smallest, since parts under way fill the memory, and larger ones where 10,000 of
@@ -20,7 +17,6 @@ export const s3Limits = {
  * @throws ExportError `InvalidInput` when the archive is larger than an S3 object can be (48.8 TiB)
  */
 export function planParts(sizeBytes: number) {
-    const { minPartBytes, maxPartBytes, maxParts } = s3Limits;
     const partBytes = Math.max(minPartBytes, Math.ceil(sizeBytes / maxParts));
     if (partBytes > maxPartBytes) {
         throw new ExportError("InvalidInput", `The archive has ${sizeBytes} bytes, more than an S3 object can have.`);

@@ -19,8 +19,6 @@ const documentsLimitBytes = 40 * 1024 * 1024;
 const extendedLimitBytes = 64 * 1024;
 /** Files, folders and links; an image of 100 platforms with 100 layers each has fewer. */
 const fileLimit = 20_000;
-/** Of what is wrong, as much as anybody reads. */
-const damageLimit = 100;
 /** A header has more bytes than these in its numbers alone; a damaged block of zeros has few. */
 const fewBytes = 16;
 
@@ -103,15 +101,12 @@ async function readFiles(
     let extended: ReturnType<typeof parseExtended> | undefined;
     const names = new Set<string>();
     let keptBytes = 0;
-    const report = (problem: string): void => {
-        if (damages.length < damageLimit) damages.push(problem);
-    };
     for (let count = 0; ; count++) {
         const headerOffset = cursor.position;
         const header = await readBlock(cursor);
         const entry = parseHeader(header, headerOffset);
         if (entry === undefined) {
-            if (extended !== undefined) report(`an extended header at the end of the archive (byte ${headerOffset})`);
+            if (extended) damages.push(`an extended header at the end of the archive (byte ${headerOffset})`);
             damages.push(...(await readEnd(cursor, header, headerOffset)));
             return;
         }
@@ -119,20 +114,20 @@ async function readFiles(
         const { name = entry.name, sizeBytes = entry.sizeBytes } = extended ?? {};
         const place = `the header at byte ${headerOffset}`;
         const ambiguity = ambiguityOf(header, entry, name, sizeBytes);
-        if (ambiguity !== undefined) report(`${shown(name)} ${ambiguity} (${place})`);
+        if (ambiguity !== undefined) damages.push(`${shown(name)} ${ambiguity} (${place})`);
         const isExtended = entry.type === "x";
         const keep = isExtended ? extendedLimitBytes : Math.min(documentLimitBytes, documentsLimitBytes - keptBytes);
         const file = await readFile(cursor, { ...entry, name, sizeBytes }, header, keep, unpack && !isExtended);
-        (await readZeros(cursor, paddingBytes(sizeBytes), `the padding after ${shown(name)}`)).forEach(report);
+        damages.push(...(await readZeros(cursor, paddingBytes(sizeBytes), `the padding after ${shown(name)}`)));
         if (isExtended) {
-            if (extended !== undefined) report(`two extended headers for one file (${place})`);
+            if (extended !== undefined) damages.push(`two extended headers for one file (${place})`);
             extended = parseExtended(file.content);
-            if (extended.isStrange) report(`an extended header says more than a name and a size (${place})`);
+            if (extended.isStrange) damages.push(`an extended header says more than a name and a size (${place})`);
             continue;
         }
         extended = undefined;
         const plain = name.replace(/\/$/, "").toLowerCase();
-        if (names.has(plain)) report(`${shown(name)} is there twice (${place})`);
+        if (names.has(plain)) damages.push(`${shown(name)} is there twice (${place})`);
         names.add(plain);
         files.set(name, file);
         keptBytes += file.content?.length ?? 0;

@@ -42,7 +42,7 @@ export function paddingBytes(sizeBytes: number): number {
 }
 
 /** A file entry as read from a header block. */
-export type TarEntry = NonNullable<ReturnType<typeof parseTarHeader>>;
+export type TarEntry = ReturnType<typeof parseTarHeader>;
 
 /** Types of entries that `docker save` and this program write: files, hard and symbolic links, folders, extended headers. */
 const knownTypes = ["0", "1", "2", "5", "x"];
@@ -78,11 +78,9 @@ const checksumPattern = /^[0-7]{6}(\0 | \0)$/;
 /**
  * Reads a header block of the kinds that {@link tarHeader} and `docker save` write.
  *
- * @returns undefined for a zero block, which is the end of the archive
  * @throws Error when the block's checksum is wrong
  */
 export function parseTarHeader(block: Buffer) {
-    if (block.every((byte) => byte === 0)) return undefined;
     if (!checksumPattern.test(block.toString("latin1", 148, 156)) || readOctal(block, 148, 8) !== checksum(block)) {
         throw new Error("not a tar header: its checksum is wrong");
     }

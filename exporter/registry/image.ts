@@ -2,9 +2,9 @@ import { asExportError, ExportError } from "../../contract/errors";
 import {
     type Descriptor,
     digestOf,
+    foreignTypePattern,
     type ImageManifest,
     isContainerImage,
-    isForeignLayer,
     isImageDescriptor,
     type Manifest,
     parseManifest,
@@ -48,8 +48,8 @@ const configLimitBytes = 32 * 1024 * 1024;
 const depthLimit = 4;
 /** Manifests of one image; those that are known have some dozens. */
 const documentLimit = 4096;
-/** Documents and configurations. */
-const documentsAtATime = 8;
+/** Documents and configurations at a time. */
+const limit = createLimit(8);
 
 /** Where manifests come from: a registry, or an archive. */
 type ManifestSource = Pick<Registry, "manifest">;
@@ -154,7 +154,6 @@ interface Offer {
 
 async function offersOf(registry: Registry, manifests: readonly Descriptor[], depth: number): Promise<Offer[]> {
     assertDepth(depth);
-    const limit = createLimit(documentsAtATime);
     const offers = manifests.filter(isImageDescriptor).map(async (listed): Promise<Offer[]> => {
         const { platform } = listed;
         if (platform !== undefined) return [{ listed, platform }];
@@ -179,7 +178,6 @@ function missingPlatform(request: Platform, offers: readonly Pick<Offer, "platfo
  * @throws ExportError `InvalidInput` for indexes that are nested too deeply or list too much, and what `source` ends in
  */
 export async function readTree(source: ManifestSource, root: ImageDocument): Promise<ImageDocuments> {
-    const limit = createLimit(documentsAtATime);
     let count = 0;
     async function below(document: ImageDocument, depth: number): Promise<ImageDocuments> {
         if (document.manifest.kind === "image") return [document];
@@ -216,8 +214,8 @@ function assertImage(manifest: Manifest): ImageManifest {
 }
 
 async function assertHasForeignLayers(registry: Registry, manifest: Manifest): Promise<void> {
-    const foreign = manifest.kind === "image" ? manifest.layers.filter(isForeignLayer) : [];
-    for (const { digest } of foreign) {
+    for (const { digest, mediaType } of manifest.kind === "image" ? manifest.layers : []) {
+        if (!foreignTypePattern.test(mediaType)) continue;
         await registry.readBlob(digest, 0, Buffer.alloc(1)).catch((error: unknown) => {
             if (asExportError(error).name !== "ImageNotFound") throw error;
             throw new ExportError(
@@ -230,7 +228,6 @@ async function assertHasForeignLayers(registry: Registry, manifest: Manifest): P
 }
 
 function fewAtATime<T, R>(items: readonly T[], action: (item: T) => Promise<R>): Promise<R[]> {
-    const limit = createLimit(documentsAtATime);
     return Promise.all(items.map((item) => limit(() => action(item))));
 }
 

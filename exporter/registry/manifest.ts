@@ -48,8 +48,8 @@ const configTypes = new Set([
 ]);
 /** A build cache that `docker buildx build --cache-to` has pushed: its index lists the layers themselves. */
 const cacheType = "application/vnd.buildkit.cacheconfig.v0";
-// Layers that may be distributed by their own URLs only: base layers of Windows images.
-const foreignTypePattern = /\.foreign\.diff\.|\.nondistributable\./;
+/** Layers that may be distributed by their own URLs only, a registry need not have them: base layers of Windows images. */
+export const foreignTypePattern = /\.foreign\.diff\.|\.nondistributable\./;
 
 /** The `Accept` header of a manifest request: everything that can be exported. */
 export const acceptedManifestTypes = [...manifestKinds.keys()].join(", ");
@@ -129,11 +129,6 @@ export function isManifestType(mediaType: string): boolean {
 /** Whether the configuration is that of a container image, and not of a chart, a signature or another artifact. */
 export function isContainerImage(manifest: ImageManifest): boolean {
     return configTypes.has(manifest.config.mediaType);
-}
-
-/** Whether a layer is of the kind whose bytes a registry need not have. */
-export function isForeignLayer(layer: Descriptor): boolean {
-    return foreignTypePattern.test(layer.mediaType);
 }
 
 /** Whether a descriptor of an index is an image: attestations have the platform `unknown/unknown`. */

@@ -51,9 +51,6 @@ describe("paddingBytes", () => {
 });
 
 describe("parseTarHeader", () => {
-    it("sees the end", () => {
-        assert.equal(parseTarHeader(Buffer.alloc(512)), undefined);
-    });
     it("refuses a damaged header", () => {
         const header = tarHeader("a", 1);
         header[0] = 0x62;
