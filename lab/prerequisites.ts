@@ -73,6 +73,8 @@ async function installPackages(commands: readonly string[], tell: (line: string)
     } catch (error) {
         throw new Error(remedy, { cause: error });
     }
+    const still = await missingOf(commands.filter((command) => command in packages));
+    if (still.length > 0) throw new Error(`Still missing after apt-get install: ${still.join(", ")}`);
 }
 
 /** Installs the Python programs in an environment of their own, and puts that in front of `PATH`. */

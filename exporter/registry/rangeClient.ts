@@ -42,7 +42,10 @@ export function createRangeClient(options: NetworkOptions, keepMs = 4_000) {
 
     async function acquire(url: URL): Promise<Connection> {
         const kept = [...idle].findLast(({ origin, socket }) => origin === url.origin && !socket.destroyed);
-        if (kept !== undefined && idle.delete(kept)) return kept;
+        if (kept !== undefined) {
+            idle.delete(kept);
+            return kept;
+        }
         const opened = await openConnection(url, options);
         alive.add(opened);
         opened.socket.once("close", () => {
