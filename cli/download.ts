@@ -10,8 +10,9 @@ import { asFailure, Failure, printNote } from "./failure";
 import { formatBytes, withProgress } from "./terminal";
 
 /**
- * Downloads an archive, and beside it its record and the signature of that. Until it is complete it is FILE.part. Bytes are written in their order, so what
- * is there is the archive's beginning at any time: a download that was broken off goes on at its end.
+ * Downloads an archive, and beside it its record and the signature of that. Until it is complete it is FILE.part. Bytes are
+ * written in their order, so what is there is the archive's beginning at any time: a download that was broken off goes on at its
+ * end.
  *
  * @throws Failure when the bytes are not those that the record describes; nothing is left then
  */
