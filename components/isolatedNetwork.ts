@@ -15,7 +15,7 @@ export interface IsolatedNetworkArgs extends Pick<PolicyArgs, EndpointArgs | "en
 
 /**
  * A VPC without a way to the internet: no gateway, no NAT, no route but to its own endpoints. Through these a build
- * reaches ECR, S3, CloudWatch Logs and STS of the stack's region, and of them only what the stack is about: its
+ * reaches ECR, S3 and CloudWatch Logs of the stack's region, and of them only what the stack is about: its
  * repositories, its bucket, the log groups of its account's builds. What is refused or strange shows in the flow logs.
  *
  * @example new IsolatedNetwork("export", { ...archives, at, zones, engine: "docker", repositories });
@@ -60,7 +60,7 @@ export class IsolatedNetwork extends pulumi.ComponentResource {
     }
 }
 
-/** Two subnets of 251 addresses each, of which the endpoints take four and every running build one. */
+/** Two subnets of 251 addresses each, of which each endpoint and every running build takes one. */
 function createSubnets({ name, args, opts }: Scope<IsolatedNetworkArgs>, vpc: aws.ec2.Vpc) {
     // An empty list, unlike none, takes out again what others add. The S3 endpoint's route is not among these.
     const routeTable = new aws.ec2.RouteTable(`${name}-route-table`, { vpcId: vpc.id, routes: [] }, opts);
@@ -153,10 +153,7 @@ export function createS3Endpoint(
 
 type InterfaceService = keyof typeof interfaceEndpoints;
 
-/**
- * ECR's API gives the password, its registry the manifests; CodeBuild writes the log from within the build. No engine calls
- * STS: it answers who asks, in a build that goes wrong, as which role it runs.
- */
+/** ECR's API gives the password, its registry the manifests; CodeBuild writes the log from within the build. */
 function createInterfaceEndpoints(
     { name, args, opts }: Scope<IsolatedNetworkArgs>,
     vpc: aws.ec2.Vpc,
@@ -188,6 +185,6 @@ function createInterfaceEndpoints(
 
 // Beyond the partition aws some services have prefixes of their own: github.com/aws/aws-cdk, aws-ec2/lib/vpc-endpoint.ts
 const ownPrefixes: Record<string, Partial<Record<InterfaceService, string>> | undefined> = {
-    "aws-cn": { "ecr.api": "cn.com.amazonaws", "ecr.dkr": "cn.com.amazonaws", sts: "cn.com.amazonaws" },
+    "aws-cn": { "ecr.api": "cn.com.amazonaws", "ecr.dkr": "cn.com.amazonaws" },
     "aws-eusc": { "ecr.api": "eu.amazonaws", "ecr.dkr": "eu.amazonaws" },
 };

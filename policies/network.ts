@@ -47,13 +47,6 @@ export const interfaceEndpoints = {
         },
     },
     kms: { SignRecords: buildRole.SignRecords },
-    sts: {
-        IdentifyCaller: {
-            why: "who looks into a build asks which role it has; no other role can be assumed, and the action has no resource type",
-            page: "STS/latest/APIReference/API_GetCallerIdentity.html",
-            statement: () => allow("sts:GetCallerIdentity", "*"),
-        },
-    },
 } satisfies Record<string, PolicyTable<EndpointArgs>>;
 
 /** The policy of an endpoint. */

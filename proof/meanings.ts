@@ -222,7 +222,6 @@ export function accountOf(
                 "logs:CreateLogStream,PutLogEvents",
                 own("logs", "log-group:/aws/codebuild/<image-export-1:log-stream:5f2b|image-export-2:log-stream:a/b>"),
             ),
-        IdentifyCaller: () => may("sts:GetCallerIdentity", noResource),
 
         // The state machines.
         DeliverExecutionLog: () =>

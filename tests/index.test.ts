@@ -305,10 +305,10 @@ describe("index.ts", () => {
                     );
                 });
 
-                it("runs builds where ECR, S3, CloudWatch Logs and STS can be reached, and nothing else", () => {
+                it("runs builds where ECR, S3 and CloudWatch Logs can be reached, and nothing else", () => {
                     const { vpcConfig } = resourceOf(program, "image-export-build-project").inputs;
                     assert.deepEqual(waysOut(program), []);
-                    for (const service of ["ecr.api", "ecr.dkr", "s3", "logs", "sts"]) {
+                    for (const service of ["ecr.api", "ecr.dkr", "s3", "logs"]) {
                         assert.deepEqual(obstacles(program, vpcConfig as VpcConfig, service), [], service);
                     }
                 });
@@ -318,7 +318,7 @@ describe("index.ts", () => {
                     const way = customResourcesOf(program).filter(({ type }) =>
                         /:(?:VpcEndpoint|SecurityGroup.*Rule)$/.test(type),
                     );
-                    assert.equal(way.length, 8);
+                    assert.equal(way.length, 7);
                     for (const { name } of way) assert(dependencies.includes(name), name);
                 });
             });

@@ -41,7 +41,7 @@ function buildIn(network: Evaluation): VpcConfig {
     return network.result["build"] as VpcConfig;
 }
 
-const services = ["ecr.api", "ecr.dkr", "s3", "logs", "sts"];
+const services = ["ecr.api", "ecr.dkr", "s3", "logs"];
 
 describe("IsolatedNetwork", () => {
     let network: Evaluation;
@@ -51,7 +51,7 @@ describe("IsolatedNetwork", () => {
 
     itKeepsTheHouseRules(() => network);
 
-    it("is a VPC over two zones, five endpoints, two security groups and the flow logs", () => {
+    it("is a VPC over two zones, four endpoints, two security groups and the flow logs", () => {
         assert.deepEqual(typesAndNamesOf(network), [
             "aws:cloudwatch/logGroup:LogGroup test-flows-log",
             "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup test-default-group",
@@ -68,7 +68,6 @@ describe("IsolatedNetwork", () => {
             "aws:ec2/vpcEndpoint:VpcEndpoint test-ecr-dkr-endpoint",
             "aws:ec2/vpcEndpoint:VpcEndpoint test-logs-endpoint",
             "aws:ec2/vpcEndpoint:VpcEndpoint test-s3-endpoint",
-            "aws:ec2/vpcEndpoint:VpcEndpoint test-sts-endpoint",
             "aws:iam/role:Role test-flows-role",
             "aws:iam/rolePolicy:RolePolicy test-flows-policy",
             "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule test-build-to-endpoints",
@@ -124,7 +123,12 @@ describe("IsolatedNetwork", () => {
             ["its endpoint", "ecr.api", "test-ecr-api-endpoint"],
             ["private DNS", "ecr.dkr", "test-ecr-dkr-endpoint", { privateDnsEnabled: false }],
             ["DNS in the VPC", "logs", "test-vpc", { enableDnsHostnames: false }],
-            ["an interface in each zone", "sts", "test-sts-endpoint", { subnetIds: [idOf("subnet", "test-subnet-1")] }],
+            [
+                "an interface in each zone",
+                "logs",
+                "test-logs-endpoint",
+                { subnetIds: [idOf("subnet", "test-subnet-1")] },
+            ],
             ["the group at the endpoint", "logs", "test-logs-endpoint", { securityGroupIds: ["sg-other"] }],
             ["the rule out of the build", "ecr.api", "test-build-to-endpoints"],
             ["the rule into the endpoint", "ecr.api", "test-endpoints-from-build"],
@@ -148,7 +152,7 @@ describe("IsolatedNetwork", () => {
             ["public addresses", "test-subnet-1", { mapPublicIpOnLaunch: true }],
             ["a rule for addresses", "test-build-to-s3", { cidrIpv4: "0.0.0.0/0" }],
             ["a default group with rules", "test-default-group", { egress: [{ protocol: "-1" }] }],
-            ["another region", "test-sts-endpoint", { serviceRegion: "us-east-1" }],
+            ["another region", "test-logs-endpoint", { serviceRegion: "us-east-1" }],
         ];
         for (const [what, name, change] of opened) {
             it(`would have a way out by ${what}`, () => {
@@ -193,13 +197,13 @@ describe("IsolatedNetwork", () => {
 
     it("lets pass what a build needs, with engine stream the exporter, too", async () => {
         const passes = (evaluation: Evaluation) =>
-            ["s3", "ecr-api", "ecr-dkr", "logs", "sts"].map((service) =>
+            ["s3", "ecr-api", "ecr-dkr", "logs"].map((service) =>
                 sidsOf(resourceOf(evaluation, `test-${service}-endpoint`)),
             );
         const pulls = ["LogInToEcr", "PullImages"];
         const [, ...others] = passes(network);
         assert.deepEqual(passes(network)[0], ["DownloadLayers", "WriteArchives"]);
-        assert.deepEqual(others, [pulls, pulls, ["PassBuildLogs"], ["IdentifyCaller"]]);
+        assert.deepEqual(others, [pulls, pulls, ["PassBuildLogs"]]);
         const stream = passes(await evaluateNetwork({ engine: "stream" }));
         assert.deepEqual(stream, [["DownloadLayers", "PassExporters", "WriteArchives"], ...others]);
     });
@@ -210,7 +214,6 @@ describe("IsolatedNetwork", () => {
             "ecr-dkr": "cn.com.amazonaws.cn-north-1.ecr.dkr",
             s3: "com.amazonaws.cn-north-1.s3",
             logs: "com.amazonaws.cn-north-1.logs",
-            sts: "cn.com.amazonaws.cn-north-1.sts",
         },
     };
     for (const [region, names] of Object.entries(partitions)) {

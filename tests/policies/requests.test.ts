@@ -103,8 +103,6 @@ const requests: Readonly<Record<string, readonly [string, string, string, Verdic
         ["endpoint s3", "s3:PutObject", archive.replace("bucket", "bucketx"), "ImplicitlyDenied"],
         ["endpoint s3", "s3:DeleteObject", archive, "ImplicitlyDenied"],
         ["endpoint s3", "s3:GetObject", `${bucket}/.exporter/0a1b.zip`, "ImplicitlyDenied"],
-        ["endpoint sts", "sts:GetCallerIdentity", "*", "Allowed"],
-        ["endpoint sts", "sts:AssumeRole", buildRole, "ImplicitlyDenied"],
     ],
     "dev with an isolated network and a given key that signs, engine stream": [
         ["endpoint s3", "s3:GetObject", `${bucket}/.exporter/0a1b.zip`, "Allowed"],
