@@ -139,9 +139,9 @@ export class EventBridge {
 type Matcher = (value: unknown) => boolean;
 
 /**
- * Reads an event pattern. Of the operators of EventBridge it knows those that this program uses: exact values,
- * `prefix`, `wildcard`, and `anything-but` with a list or a prefix (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
- * All fields have to match; one that the event lacks does not.
+ * Reads an event pattern. Of the operators of EventBridge it knows those that this program uses
+ * (docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html). All fields have to match; one that the
+ * event lacks does not.
  *
  * @returns whether an event matches
  * @throws Error when it does not know an operator, or the pattern is none.
@@ -149,12 +149,8 @@ type Matcher = (value: unknown) => boolean;
 export function compilePattern(pattern: Record<string, unknown>, path = ""): Matcher {
     const fields = Object.entries(pattern).map(([name, expected]): [string, Matcher] => {
         const field = path === "" ? name : `${path}.${name}`;
-        if (name.startsWith("$")) throw unknownOperator(name, path);
         if (isObject(expected)) return [name, compilePattern(expected, field)];
-        if (!Array.isArray(expected)) {
-            const given = JSON.stringify(expected);
-            throw new Error(`The event pattern's ${field} is ${given}: values have to be in an array.`);
-        }
+        if (name.startsWith("$") || !Array.isArray(expected)) throw unknownPattern(expected, field);
         // One of the values has to match; of an array in the event, one of its elements.
         const alternatives = expected.map((each) => compileValue(each, field));
         return [name, (value) => [value].flat().some((each) => alternatives.some((matches) => matches(each)))];
@@ -164,38 +160,34 @@ export function compilePattern(pattern: Record<string, unknown>, path = ""): Mat
 
 function compileValue(expected: unknown, field: string): Matcher {
     if (!isObject(expected)) return (value) => value === expected;
-    const [[operator, operand] = ["{}", undefined], ...others] = Object.entries(expected);
-    if (operator === "prefix" && typeof operand === "string" && others.length === 0) {
-        return (value) => typeof value === "string" && value.startsWith(operand);
-    }
-    if (operator === "wildcard" && typeof operand === "string" && others.length === 0) {
-        const wildcard = compileWildcard(operand, field);
-        return (value) => typeof value === "string" && wildcard.test(value);
-    }
-    if (operator !== "anything-but" || others.length > 0) throw unknownOperator(operator, field);
-    if (Array.isArray(operand)) return (value) => typeof value === "string" && !operand.includes(value);
-    const { prefix, ...more } = isObject(operand) ? operand : {};
-    if (typeof prefix !== "string" || Object.keys(more).length > 0) {
-        throw unknownOperator(`anything-but ${JSON.stringify(operand)}`, field);
-    }
-    return (value) => typeof value === "string" && !value.startsWith(prefix);
+    const matches = compileOperator(expected);
+    if (matches === undefined) throw unknownPattern(expected, field);
+    return (value) => typeof value === "string" && matches(value);
 }
 
-/** `*` stands for any characters, none included; `\*` and `\\` for themselves, and `**` is refused by EventBridge. */
-function compileWildcard(wildcard: string, field: string): RegExp {
-    const parts = wildcard.match(/\\[*\\]|[^\\]/gs) ?? [];
-    if (parts.join("") !== wildcard || wildcard.includes("**")) {
-        throw new Error(
-            `The event pattern's ${field} has the wildcard ${wildcard}: EventBridge takes no two stars in a row, and a backslash only before a star or a backslash.`,
-        );
+/** Whether a text matches; undefined for an operator that is not known. */
+function compileOperator(operators: Record<string, unknown>): ((text: string) => boolean) | undefined {
+    const [[name, operand] = [], ...others] = Object.entries(operators);
+    if (others.length > 0) return undefined;
+    if (name === "anything-but") {
+        if (Array.isArray(operand)) return (text) => !operand.includes(text);
+        const excluded = isObject(operand) && !(name in operand) ? compileOperator(operand) : undefined;
+        return excluded && ((text) => !excluded(text));
     }
+    if (typeof operand !== "string") return undefined;
+    if (name === "prefix") return (text) => text.startsWith(operand);
+    if (name !== "wildcard" || !/^(?:[^\\*]|\\[*\\]|\*(?!\*))*$/.test(operand)) return undefined;
+    const parts = operand.match(/\\?./gs) ?? [];
+    // `*` stands for any characters, none included; `\*` and `\\` for themselves.
     const expression = parts.map((part) => (part === "*" ? ".*" : part.slice(-1).replace(/\W/, "\\$&")));
-    return new RegExp(`^${expression.join("")}$`, "s");
+    const wildcard = new RegExp(`^${expression.join("")}$`, "s");
+    return (text) => wildcard.test(text);
 }
 
-function unknownOperator(operator: string, field: string): Error {
+function unknownPattern(expected: unknown, field: string): Error {
     return new Error(
-        `The event pattern's ${field} uses ${operator}: the lab knows exact values, "prefix", "wildcard" and "anything-but". Teach lab/events.ts what it means.`,
+        `The event pattern's ${field} has ${JSON.stringify(expected)}: the lab knows arrays of exact values, "prefix", "wildcard" ` +
+            `(no two stars in a row, a backslash only before a star or a backslash) and "anything-but". Teach lab/events.ts what it means.`,
     );
 }
 

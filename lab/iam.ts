@@ -86,24 +86,20 @@ export async function judge(call: Call): Promise<Judgement> {
         return { verdict: passes ? "Allowed" : "ImplicitlyDenied", allowedBy: [] };
     }
     const request = { principal, action, resource: { resource, accountId }, contextVariables: context };
-    const named = (name: string, policy: PolicyDocument) => ({ name, policy: validatedOnce(policy) });
     const result = await runSimulation(
         {
             request,
-            identityPolicies: identityPolicies.map((policy, at) => named(`policy ${at + 1}`, policy)),
+            identityPolicies: identityPolicies.map((policy, at) => ({ name: `policy ${at + 1}`, policy })),
             serviceControlPolicies: [],
             resourceControlPolicies: [],
-            resourcePolicy: resourcePolicy && validatedOnce(resourcePolicy),
-            ...(endpointPolicy && { vpcEndpointPolicies: [named("endpoint", endpointPolicy)] }),
-            ...(boundary && { permissionBoundaryPolicies: [named("boundary", boundary)] }),
+            resourcePolicy,
+            ...(endpointPolicy && { vpcEndpointPolicies: [{ name: "endpoint", policy: endpointPolicy }] }),
+            ...(boundary && { permissionBoundaryPolicies: [{ name: "boundary", policy: boundary }] }),
         },
         {},
     );
     if (result.resultType === "error") {
         throw new Error(`${action} on ${resource} cannot be judged: ${JSON.stringify(result.errors)}`);
-    }
-    for (const policy of [...identityPolicies, resourcePolicy, endpointPolicy]) {
-        if (policy !== undefined) valid.add(policy);
     }
     const analyses = result.resultType === "single" ? [result.result] : result.results;
     return {
@@ -114,45 +110,14 @@ export async function judge(call: Call): Promise<Judgement> {
     };
 }
 
-const valid = new WeakSet<PolicyDocument>();
-
-/** Whether a policy has been found to be valid. */
-export function isValid(policy: PolicyDocument): boolean {
-    return valid.has(policy);
-}
-
-/** A policy as the simulator takes it; what it has found valid once, marked so that it is not looked through again. */
-function validatedOnce(policy: PolicyDocument): object {
-    return isValid(policy) ? { __validated: true, policyDocument: policy, errors: [] } : policy;
-}
-
 /**
  * The simulator does not know the keys of encryption contexts, whose names go on after a colon, and would take them out
  * of a request. It does know tags of the principal, which go on after a slash and are compared in the same way.
  */
 export function withEncryptionContext(call: Call): Call {
-    const { identityPolicies, resourcePolicy, endpointPolicy, boundary, context } = call;
-    return {
-        ...call,
-        identityPolicies: identityPolicies.map(withTagsForContext),
-        resourcePolicy: resourcePolicy && withTagsForContext(resourcePolicy),
-        endpointPolicy: endpointPolicy && withTagsForContext(endpointPolicy),
-        boundary: boundary && withTagsForContext(boundary),
-        context: withTagsForContext(context),
-    };
-}
-
-const withTags = new WeakMap<object, object>();
-
-function withTagsForContext<T extends object>(value: T): T {
-    const known = withTags.get(value);
-    if (known !== undefined) return known as T;
-    const text = JSON.stringify(value);
-    const renamed = text.includes("kms:EncryptionContext:")
-        ? (JSON.parse(text.replaceAll("kms:EncryptionContext:", "aws:PrincipalTag/context:")) as T)
-        : value;
-    withTags.set(value, renamed);
-    return renamed;
+    if (!call.action.startsWith("kms:")) return call; // others come with none
+    const renamed = JSON.stringify(call).replaceAll("kms:EncryptionContext:", "aws:PrincipalTag/context:");
+    return JSON.parse(renamed) as Call;
 }
 
 /** One action of one statement. */
@@ -256,7 +221,7 @@ export class IdentityAndAccess {
     }
 
     private withoutRemoved(policy: PolicyDocument): PolicyDocument {
-        if (this.removed.size === 0) return policy; // which is found to be valid once
+        if (this.removed.size === 0) return policy;
         const left = policy.Statement.map(({ Sid = "", Action, ...statement }) => ({
             ...statement,
             Sid,

@@ -5,8 +5,11 @@
  */
 import { runUnsafeSimulation } from "@cloud-copilot/iam-simulate";
 
-import { type Call, isValid, judge, type Judgement, withEncryptionContext } from "../lab/iam";
+import { type Call, judge, type Judgement, type PolicyDocument, withEncryptionContext } from "../lab/iam";
 import { keysOf } from "./facts";
+
+/** Policies that the simulator has found to be valid. */
+const valid = new WeakSet<PolicyDocument>();
 
 /**
  * Judges a call by its policies; these must not change afterwards.
@@ -18,12 +21,14 @@ export async function verdictOf(call: Call): Promise<Judgement["verdict"] | unde
     const { principal, action, resource, accountId, endpointPolicy } = call;
     const keys = await keysOf(action, resource);
     if (keys.length === 0) return undefined;
-    const { identityPolicies, resourcePolicy, context } = withEncryptionContext(call);
-    const policies = [...identityPolicies, ...(resourcePolicy ? [resourcePolicy] : [])];
+    const policies = [...call.identityPolicies, ...(call.resourcePolicy ? [call.resourcePolicy] : [])];
     // What is asked of `*`, or passes an endpoint, has ways of its own through the simulator.
-    if (resource === "*" || endpointPolicy !== undefined || !policies.every(isValid)) {
-        return (await judge(call)).verdict;
+    if (resource === "*" || endpointPolicy !== undefined || !policies.every((policy) => valid.has(policy))) {
+        const { verdict } = await judge(call);
+        for (const policy of policies) valid.add(policy);
+        return verdict;
     }
+    const { identityPolicies, resourcePolicy, context } = withEncryptionContext(call);
     const sent = Object.entries(context).filter(([name]) => comesWith(name.toLowerCase(), keys));
     return runUnsafeSimulation(
         {

@@ -47,13 +47,16 @@ describe("lab: event patterns", () => {
     }
 
     const refused: [object, RegExp][] = [
-        [{ source: [{ suffix: "ecr" }] }, /source uses suffix: the lab knows/],
-        [{ detail: { result: [{ "anything-but": "FAILURE" }] } }, /detail\.result uses anything-but/],
-        [{ detail: { result: [{ "anything-but": { suffix: "E" } }] } }, /result uses anything-but \{"suffix":"E"\}/],
-        [{ $or: [{ source: ["aws.ecr"] }] }, /uses \$or/],
-        [{ source: [{ wildcard: "a*", exists: true }] }, /uses wildcard/],
-        [{ source: [{}] }, /uses \{\}/],
-        [{ source: "aws.ecr" }, /source is "aws\.ecr": values have to be in an array/],
+        [{ source: [{ suffix: "ecr" }] }, /source has \{"suffix":"ecr"\}: the lab knows/],
+        [{ detail: { result: [{ "anything-but": "FAILURE" }] } }, /detail\.result has \{"anything-but":"FAILURE"\}/],
+        [
+            { detail: { result: [{ "anything-but": { suffix: "E" } }] } },
+            /result has \{"anything-but":\{"suffix":"E"\}\}/,
+        ],
+        [{ $or: [{ source: ["aws.ecr"] }] }, /pattern's \$or has/],
+        [{ source: [{ wildcard: "a*", exists: true }] }, /has \{"wildcard":"a\*","exists":true\}/],
+        [{ source: [{}] }, /has \{\}/],
+        [{ source: "aws.ecr" }, /source has "aws\.ecr": the lab knows arrays/],
         [{ source: [{ wildcard: "a**" }] }, /no two stars in a row/],
         [{ source: [{ wildcard: "a\\b" }] }, /a backslash only before/],
     ];
