@@ -58,18 +58,8 @@ interface EvaluationOptions {
     readonly types?: Record<string, AwsType | undefined>;
     /** Where the stack is. @default {@link at} */
     readonly location?: AwsLocation;
-    /** Creates a resource before its outputs are handed on. @default nothing is created */
-    readonly create?: (resource: DeclaredResource) => Promise<void>;
-}
-
-/** A resource that is to be created. */
-export interface DeclaredResource {
-    readonly type: string;
-    readonly name: string;
-    /** What the program gave, Outputs resolved. */
-    readonly inputs: Record<string, unknown>;
-    /** What the table answers: the physical name among it. */
-    readonly answer: Answer;
+    /** Creates a resource, of what the table answers for it, before its outputs are handed on. @default nothing is created */
+    readonly create?: (resource: MockResourceArgs, answer: Answer) => Promise<void>;
 }
 
 /**
@@ -140,11 +130,12 @@ async function withoutFailures<T>(run: () => Promise<T>): Promise<T> {
 }
 
 async function answerResource(
-    { type, name, inputs, custom }: MockResourceArgs,
+    resource: MockResourceArgs,
     { types = awsTypes, preview = false, otherStacks = {}, location = at, create }: EvaluationOptions,
     problems: string[],
 ): Promise<{ id: string | undefined; state: Record<string, unknown> }> {
-    const given = inputs as Record<string, unknown>;
+    const { type, name, custom } = resource;
+    const given = resource.inputs as Record<string, unknown>;
     if (type === "pulumi:pulumi:StackReference") {
         const outputs = otherStacks[String(given["name"])];
         if (outputs === undefined) problems.push(`stack ${String(given["name"])}`);
@@ -162,7 +153,7 @@ async function answerResource(
     }
     if (preview) return { id: undefined, state: given };
     const answer = known.answer(physicalNameOf(name), given, location);
-    await create?.({ type, name, inputs: given, answer });
+    await create?.(resource, answer);
     const { id, ...computed } = answer;
     return { id, state: { ...given, ...computed } };
 }

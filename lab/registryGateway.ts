@@ -94,7 +94,10 @@ async function answer(
     const isTag = kind === "manifests" && !reference.includes(":");
     const imports = upstream !== undefined && !imported.has(repository) && isTag;
     const resource = repositoryArn({ ...place, name: repository });
-    const actions = neededActions(kind === "manifests", incoming.method ?? "", imports);
+    // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
+    const importing = imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : [];
+    const ofLayer = incoming.method === "HEAD" ? "ecr:BatchCheckLayerAvailability" : "ecr:GetDownloadUrlForLayer";
+    const actions = kind === "manifests" ? ["ecr:BatchGetImage", ...importing] : [ofLayer];
     const refusal = await account.iam.refusal(login.accessKeyId, ...actions.map((action) => ({ action, resource })));
     if (refusal !== undefined) {
         sendError(response, 403, "DENIED", refusal);
@@ -106,18 +109,6 @@ async function answer(
         return;
     }
     await handOn(incoming, response, { port, path: `/v2/${upstream ?? repository}/${kind ?? ""}/${reference}` });
-}
-
-/**
- * What ECR asks for when Docker reads: docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html,
- * API_GetDownloadUrlForLayer.html, API_BatchCheckLayerAvailability.html; and on top of it for the first pull through a
- * cache: docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
- */
-function neededActions(isManifest: boolean, method: string, imports: boolean): string[] {
-    if (isManifest) {
-        return ["ecr:BatchGetImage", ...(imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : [])];
-    }
-    return [method === "HEAD" ? "ecr:BatchCheckLayerAvailability" : "ecr:GetDownloadUrlForLayer"];
 }
 
 function sendError(response: ServerResponse, status: number, code: string, message: string): void {

@@ -50,7 +50,7 @@ describe("the evaluation of a program", () => {
     it("creates each resource before its outputs are handed on", async () => {
         const created: unknown[] = [];
         await evaluate(topic, {
-            create: ({ type, name, answer }) => {
+            create: ({ type, name }, answer) => {
                 created.push([type, name, answer["name"]]);
                 return Promise.resolve();
             },
