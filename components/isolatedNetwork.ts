@@ -1,11 +1,11 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import { createFlowLogs } from "./flowLogs";
 import type { EndpointArgs, S3EndpointArgs } from "../policies/buildRole";
-import type { BuildNetwork, PolicyArgs } from "../policies/document";
-import { endpointPolicy, interfaceEndpoints, s3Endpoint } from "../policies/network";
-import type { Scope } from "./stackDefaults";
+import { type BuildNetwork, type PolicyArgs, policyOf } from "../policies/document";
+import { endpointPolicy, flowLogRole, interfaceEndpoints, s3Endpoint } from "../policies/network";
+import { trust } from "../policies/trust";
+import { createLogGroup, createRole, type Scope, type StackContext } from "./stackDefaults";
 
 /** Arguments of {@link IsolatedNetwork}; all repositories are of the stack's region. */
 export interface IsolatedNetworkArgs extends Pick<PolicyArgs, EndpointArgs | "encryptionKeyArn"> {
@@ -149,6 +149,28 @@ export function createS3Endpoint(
         },
         opts,
     );
+}
+
+/**
+ * Makes a log of every connection that was tried in a VPC, the refused ones too.
+ *
+ * @returns the name of its log group
+ */
+export function createFlowLogs(
+    { name: ofNetwork, args, opts }: Scope<StackContext>,
+    vpcId: pulumi.Input<string>,
+): pulumi.Output<string> {
+    const name = `${ofNetwork}-flows`;
+    const logGroup = createLogGroup(`${name}-log`, `/aws/vpc-flow-logs/${name}-`, args.encryptionKeyArn, opts);
+    const role = createRole(
+        name,
+        "Writes the flow logs of the builds' VPC",
+        trust.flowLogs(args.at),
+        policyOf(flowLogRole, { logGroupArn: logGroup.arn }),
+        opts,
+    );
+    new aws.ec2.FlowLog(name, { vpcId, trafficType: "ALL", logDestination: logGroup.arn, iamRoleArn: role.arn }, opts);
+    return logGroup.name;
 }
 
 type InterfaceService = keyof typeof interfaceEndpoints;

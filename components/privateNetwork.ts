@@ -4,8 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { S3EndpointArgs } from "../policies/buildRole";
 import type { BuildNetwork, PolicyArgs } from "../policies/document";
-import { createFlowLogs } from "./flowLogs";
-import { closeDefaultGroup, createS3Endpoint, https } from "./isolatedNetwork";
+import { closeDefaultGroup, createFlowLogs, createS3Endpoint, https } from "./isolatedNetwork";
 
 export interface PrivateNetworkArgs extends Pick<PolicyArgs, S3EndpointArgs | "encryptionKeyArn"> {
     /** Tags of what the VPC is made of: its resources are registered by another process, where no tags are added. */
