@@ -9,8 +9,7 @@ import { parseArgs } from "node:util";
 import { buildExporterBundle } from "../exporter/bundle";
 import { assertInstalled, run, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
 import { type BenchImage, makeImage } from "./streamImage";
-import { measure, type Watched } from "./streamMeter";
-import { megabytes, type Series, tableOfSeries } from "./streamReport";
+import { measure, megabytes, type Series, tableOfSeries, type Watched } from "./streamMeter";
 
 interface Method {
     readonly name: string;

@@ -4,8 +4,7 @@ import { defaultPlatform, parsePlatform, platformText } from "../contract/platfo
 import type { Progress } from "../contract/progress";
 import { archiveLayout, type ExportRecord, schemaVersion } from "../contract/record";
 import type { ExportResult, RequestVariable } from "../contract/request";
-import { planParts } from "./archive/parts";
-import { planArchive, recordedImages } from "./archive/plan";
+import { planArchive, planParts, recordedImages } from "./archive/plan";
 import { type Destination, parseLocation } from "./destination/destination";
 import { fileDestination } from "./destination/fileDestination";
 import { kmsSigner } from "./destination/kmsSigner";

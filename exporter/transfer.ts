@@ -3,8 +3,7 @@ import { combineCrc32 } from "./archive/crc32";
 import type { ArchiveWriter } from "./destination/destination";
 import { ExportError } from "../contract/errors";
 import { createHasher } from "./archive/hasher";
-import type { Part } from "./archive/parts";
-import type { ArchivePlan } from "./archive/plan";
+import type { ArchivePlan, Part } from "./archive/plan";
 import { createLimit, createPool } from "./network/pool";
 import type { Registry } from "./registry/registry";
 

@@ -3,7 +3,7 @@ import { defaultPlatform, normalPlatform, type Platform, platformText } from "..
 import type { RecordedImage } from "../../contract/record";
 import { type ContainerImage, imagesOf, type ResolvedImage } from "../registry/image";
 import type { Descriptor } from "../registry/manifest";
-import { paddingBytes, tarHeader, trailer } from "./tar";
+import { blockBytes, paddingBytes, tarHeader, trailer } from "./tar";
 
 /** A stretch of the archive: bytes that are known already, or a blob of the registry. */
 type Segment = { readonly offset: number; readonly length: number } & Content;
@@ -11,18 +11,22 @@ type Segment = { readonly offset: number; readonly length: number } & Content;
 type Content = { readonly bytes: Uint8Array } | { readonly digest: string };
 
 /** A file of the archive, or a folder, whose name ends in a slash. */
-interface PlannedFile {
+interface Entry {
     readonly name: string;
     readonly sizeBytes: number;
-    /** Offset of the first byte of its content in the archive, in bytes. */
-    readonly offset: number;
     readonly content: Content;
 }
 
 /** The whole archive, byte for byte, before a layer has been read. */
 export type ArchivePlan = ReturnType<typeof planArchive>;
 
-type Entry = Omit<PlannedFile, "offset">;
+/** A stretch of the archive that is moved, retried and uploaded as one; its number is from 1 on, as S3 has it. */
+export type Part = ReturnType<typeof planParts>[number];
+
+// S3's limits (Amazon S3 user guide, "Amazon S3 multipart upload limits"); the last part may be smaller.
+const minPartBytes = 5 * 1024 ** 2;
+const maxPartBytes = 5 * 1024 ** 3;
+const maxParts = 10_000;
 
 const emptyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -36,27 +40,42 @@ const emptyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 export function planArchive(image: ResolvedImage) {
     /** Without gaps, in the order of their offsets. None is empty. */
     const segments: Segment[] = [];
-    /** In the order of the archive: what says what the archive is, documents, configurations, layers. */
-    const files: PlannedFile[] = [];
+    /** In the order of the archive, with the offset of the content: what says what the archive is, documents, configurations, layers. */
+    const files: (Entry & { readonly offset: number })[] = [];
     let offset = 0;
 
     function append(content: Content, length: number): void {
         if (length > 0) segments.push({ offset, length, ...content });
         offset += length;
     }
-    function appendBytes(bytes: Uint8Array): void {
-        append({ bytes }, bytes.length);
-    }
 
     for (const entry of entriesOf(image)) {
         const { name, sizeBytes, content } = entry;
-        appendBytes(tarHeader(name, sizeBytes));
+        append({ bytes: tarHeader(name, sizeBytes) }, blockBytes);
         files.push({ ...entry, offset });
         append(content, sizeBytes);
-        appendBytes(new Uint8Array(paddingBytes(sizeBytes)));
+        const padding = new Uint8Array(paddingBytes(sizeBytes));
+        append({ bytes: padding }, padding.length);
     }
-    appendBytes(trailer);
+    append({ bytes: trailer }, trailer.length);
     return { sizeBytes: offset, segments, files };
+}
+
+/**
+ * Cuts an archive into parts that S3 takes: the smallest, since parts under way fill the memory, and larger ones where 10,000 of
+ * those are not enough.
+ *
+ * @throws ExportError `InvalidInput` when the archive is larger than an S3 object can be (48.8 TiB)
+ */
+export function planParts(sizeBytes: number) {
+    const partBytes = Math.max(minPartBytes, Math.ceil(sizeBytes / maxParts));
+    if (partBytes > maxPartBytes) {
+        throw new ExportError("InvalidInput", `The archive has ${sizeBytes} bytes, more than an S3 object can have.`);
+    }
+    return Array.from({ length: Math.ceil(sizeBytes / partBytes) }, (_, at) => {
+        const offset = at * partBytes;
+        return { number: at + 1, offset, length: Math.min(partBytes, sizeBytes - offset) };
+    });
 }
 
 function entriesOf(image: ResolvedImage): Entry[] {

@@ -1,5 +1,5 @@
 import { ExportError } from "../../contract/errors";
-import type { Part } from "../archive/parts";
+import type { Part } from "../archive/plan";
 import { artifactKeyRule, isArtifactKey } from "../../contract/keys";
 import type { ExportRecord } from "../../contract/record";
 

@@ -12,7 +12,7 @@ import {
     UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { crc32Base64 } from "../archive/crc32";
-import type { Part } from "../archive/parts";
+import type { Part } from "../archive/plan";
 import type { ArchiveWriter, Destination } from "./destination";
 import { recordKey, signatureKey } from "../../contract/keys";
 import { asExportError, ExportError, messageOf } from "../../contract/errors";

@@ -71,9 +71,10 @@ export async function resolveImage(
     const first = await readFirst(registry, reference);
     if (request === "all") {
         const documents = await readTree(registry, first);
-        await fewAtATime(documents, ({ manifest }) => assertHasForeignLayers(registry, manifest));
+        await Promise.all(documents.map(({ manifest }) => limit(() => assertHasForeignLayers(registry, manifest))));
         const read = async (config: Descriptor) => [config.digest, await readConfig(registry, config)] as const;
-        return { name, documents, configs: new Map(await fewAtATime(configsToRead(documents), read)) };
+        const configs = configsToRead(documents).map((config) => limit(() => read(config)));
+        return { name, documents, configs: new Map(await Promise.all(configs)) };
     }
     const chosen = await choose(registry, first, request, depthLimit);
     const image = assertImage(chosen.manifest);
@@ -225,10 +226,6 @@ async function assertHasForeignLayers(registry: Registry, manifest: Manifest): P
             );
         });
     }
-}
-
-function fewAtATime<T, R>(items: readonly T[], action: (item: T) => Promise<R>): Promise<R[]> {
-    return Promise.all(items.map((item) => limit(() => action(item))));
 }
 
 /** Which configurations are read for the platform `all`. It depends on the documents only, as the archive's bytes do. */

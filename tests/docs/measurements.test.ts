@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { median } from "../../bench/streamReport";
+import { median } from "../../bench/streamMeter";
 import { root } from "../../lab/stackFiles";
 import { readPage } from "../support/markdown";
 

@@ -1,6 +1,6 @@
 import * as assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { type Part, planParts } from "../../../exporter/archive/parts";
+import { type Part, planParts } from "../../../exporter/archive/plan";
 
 const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
