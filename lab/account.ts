@@ -66,9 +66,7 @@ export class AwsError extends Error {
 
 /** The account of a lab, in which nothing has been made. */
 export class Account {
-    /** Roles, sessions and policies. */
     public readonly iam: IdentityAndAccess;
-    /** Rules and schedules. */
     public readonly events: EventBridge;
     /** Projects by name. */
     public readonly projects = new Map<string, DeclaredProject>();

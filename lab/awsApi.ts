@@ -11,7 +11,7 @@ import { type Account, AwsError } from "./account";
 import { arnIn } from "./awsTypes";
 import type { Builds } from "./codebuild";
 import { type Execution, type Executions, seconds } from "./executions";
-import type { IdentityAndAccess } from "./iam";
+import type { Access, IdentityAndAccess } from "./iam";
 import { digestOf } from "./image";
 import { signDigest } from "./signing";
 
@@ -27,8 +27,8 @@ export type Fields = Readonly<Record<string, unknown>>;
 interface Operation {
     /** What the call is asked of, as policies name it: fields by their names in braces; what is no ARN becomes the service's. */
     readonly on: string;
-    /** What policies may ask of the call besides. */
-    readonly context?: (fields: Fields) => Record<string, string>;
+    /** Fields that are condition keys of the service as well. */
+    readonly context?: readonly string[];
     /** Answers; without it the emulator does. */
     readonly answer?: (fields: Fields, caller: Caller) => object | Promise<object>;
 }
@@ -52,10 +52,7 @@ export function awsApi(account: Account, registryPort: number, builds: Builds, e
         ...operationsOfExecutions(executions),
         "kms:Sign": {
             on: "{KeyId}",
-            context: (fields) => ({
-                "kms:MessageType": text(fields, "MessageType"),
-                "kms:SigningAlgorithm": text(fields, "SigningAlgorithm"),
-            }),
+            context: ["MessageType", "SigningAlgorithm"],
             answer: (fields) => {
                 const digest = Buffer.from(text(fields, "Message"), "base64");
                 return { KeyId: fields["KeyId"], Signature: signDigest(digest).toString("base64") };
@@ -68,28 +65,20 @@ export function awsApi(account: Account, registryPort: number, builds: Builds, e
         if (operation === undefined) throw new AwsError("UnknownOperation", `The lab does not know ${action}.`);
         const asked = operation.on.replace(/\{(\w+)\}/g, (_, field: string) => text(fields, field));
         const where = { ...account.location, region: caller.region };
+        const [service = ""] = action.split(":");
         // A build is its project's.
-        const own = arnIn(where, action.split(":")[0] ?? "", asked.replace(/^(project\/[^:]*):.*/, "$1"));
-        await requireAccess(
-            account.iam,
-            caller,
-            action,
-            /^(?:arn:|\*$)/.test(asked) ? asked : own,
-            operation.context?.(fields),
-        );
+        const own = arnIn(where, service, asked.replace(/^(project\/[^:]*):.*/, "$1"));
+        const resource = /^(?:arn:|\*$)/.test(asked) ? asked : own;
+        const keys = operation.context ?? [];
+        const context = Object.fromEntries(keys.map((name) => [`${service}:${name}`, text(fields, name)]));
+        await requireAccess(account.iam, caller, { action, resource, context });
         return operation.answer?.(fields, caller);
     };
 }
 
 /** @throws AwsError where a call is refused. */
-export async function requireAccess(
-    iam: IdentityAndAccess,
-    { accessKeyId }: Caller,
-    action: string,
-    resource: string,
-    context: Record<string, string> = {},
-): Promise<void> {
-    const refusal = await iam.refusal(accessKeyId, { action, resource, context });
+export async function requireAccess(iam: IdentityAndAccess, { accessKeyId }: Caller, access: Access): Promise<void> {
+    const refusal = await iam.refusal(accessKeyId, access);
     if (refusal !== undefined) throw new AwsError("AccessDeniedException", refusal);
 }
 

@@ -42,7 +42,6 @@ const buildspecSchema = z.strictObject({
 
 /** The builds of an account. */
 export class Builds {
-    /** Each by its id. */
     public readonly byId = new Map<string, RunningBuild>();
 
     public constructor(

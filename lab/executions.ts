@@ -53,7 +53,6 @@ export class Execution {
         this.controller.abort();
     }
 
-    /** Ends it. */
     public end(result: ExecutionResult): void {
         this.stopDate = seconds();
         this.ended = result;
@@ -103,7 +102,6 @@ export function seconds(): number {
 
 /** All executions that were started. */
 export class Executions {
-    /** Each by its ARN. */
     public readonly byArn = new Map<string, Execution>();
 
     /** @param run Runs an execution to its end, and what that starts. */

@@ -63,8 +63,10 @@ export async function execute(setting: Setting, execution: Execution): Promise<E
         call: (resource, parameters, signal) => serve(session, nameOf(resource), parameters as Fields, signal),
         tell: (event) => watcher.tell?.(event),
         startChild: async (childArn) => {
-            await named("StepFunctions", requireAccess(iam, caller, "states:StartExecution", machineArn));
-            await named("StepFunctions", requireAccess(iam, caller, "states:DescribeExecution", childArn));
+            const starting = { action: "states:StartExecution", resource: machineArn };
+            await named("StepFunctions", requireAccess(iam, caller, starting));
+            const following = { action: "states:DescribeExecution", resource: childArn };
+            await named("StepFunctions", requireAccess(iam, caller, following));
         },
         countMap: (run) => execution.mapRuns.set(run.mapRunArn, run),
     });

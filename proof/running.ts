@@ -101,9 +101,9 @@ export async function proveByRunning(engine: EngineName, tell: (line: string) =>
             tell(`engine ${engine}: ${name}: ${failure?.told ?? "the declared policies suffice"}`);
         }
         for (const [each, users] of [...usedBy].sort(([one], [other]) => one.localeCompare(other))) {
-            const missing = await firstShortcoming(lab, each, users);
-            if (typeof missing === "string") problems.push(missing);
-            else tell(`engine ${engine}: no ${each}: ${lineOf(missing, each)}`);
+            const problem = await problemWithout(lab, each, users);
+            if (problem === undefined) tell(`engine ${engine}: ${each} is needed`);
+            else problems.push(problem);
         }
     } finally {
         await lab.stop();
@@ -120,13 +120,6 @@ function permissionsIn({ Statement }: PolicyDocument): string[] {
     return Statement.flatMap((each) => actionsIn(each).map((action) => permission(each.Sid ?? "", action)));
 }
 
-/** The line that names the action, in short. */
-function lineOf({ told }: Shortcoming, missing: string): string {
-    const lines = told.split("\n");
-    const line = lines.find((each) => each.includes(missing.split(" ")[0] ?? "")) ?? lines[0] ?? "";
-    return line.slice(0, 200);
-}
-
 /** An image that is exported already, and a batch that names it. */
 async function prepare(lab: Lab): Promise<void> {
     await lab.push(lab.image.repository.name, "there");
@@ -135,12 +128,12 @@ async function prepare(lab: Lab): Promise<void> {
     await lab.s3.send(new PutObjectCommand({ Bucket: bucketOf(lab), Key: "batches/proof.json", Body }));
 }
 
-/** What goes wrong without a permission, in the first work where something does; a problem where nothing does. */
-async function firstShortcoming(
+/** Takes a permission away: a problem where no work falls short of what it should do, or fails without naming the permission. */
+async function problemWithout(
     lab: Lab,
     missing: string,
     users: readonly [string, Work][],
-): Promise<Shortcoming | string> {
+): Promise<string | undefined> {
     const [action = ""] = missing.split(" ");
     for (const [name, run] of users) {
         lab.iam.removed.add(missing);
@@ -150,7 +143,7 @@ async function firstShortcoming(
         const named = new RegExp(`${action}(?![A-Za-z])`).test(shortcoming.told);
         return shortcoming.failed && !named
             ? `${missing}: without it ${name} fails, but does not name it: ${shortcoming.told}`
-            : shortcoming;
+            : undefined;
     }
     return `${missing}: nothing is missing without it`;
 }
