@@ -73,7 +73,6 @@ export const unnamedResourcesAllowed: Readonly<Record<string, readonly string[]>
         "ec2:CreateNetworkInterfacePermission",
         "ec2:DeleteNetworkInterface",
     ],
-    "Who the caller is, is told to everybody.": ["sts:GetCallerIdentity"],
     "Log deliveries and resource policies of CloudWatch Logs have no resource type.": [
         "logs:CreateLogDelivery",
         "logs:DeleteLogDelivery",
