@@ -42,10 +42,7 @@ const options = {
     },
     monitoring: {
         "dashboard only": { values: {} },
-        notifications: {
-            values: { notifications: { emails: ["platform@example.com"], onSuccess: true } },
-            adds: ["Alarms", "LoggedStateMachine"],
-        },
+        notifications: { values: { notifications: { emails: ["platform@example.com"], onSuccess: true } } },
     },
     encryption: {
         s3: { values: {} },
