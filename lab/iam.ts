@@ -114,7 +114,7 @@ export async function judge(call: Call): Promise<Judgement> {
  * The simulator does not know the keys of encryption contexts, whose names go on after a colon, and would take them out
  * of a request. It does know tags of the principal, which go on after a slash and are compared in the same way.
  */
-export function withEncryptionContext(call: Call): Call {
+function withEncryptionContext(call: Call): Call {
     if (!call.action.startsWith("kms:")) return call; // others come with none
     const renamed = JSON.stringify(call).replaceAll("kms:EncryptionContext:", "aws:PrincipalTag/context:");
     return JSON.parse(renamed) as Call;

