@@ -174,8 +174,8 @@ export function withoutCovered<T>(listed: readonly T[], nameOf: (each: T) => str
 }
 
 /**
- * What to do about a list that is too long: the pattern, of those that save enough, that covers the fewest repositories, or else
- * the one that saves most.
+ * What to do about a list that is too long: the pattern that saves just enough, since none should cover more repositories than it has
+ * to, or else the one that saves most.
  *
  * @param listed Names, or ARNs.
  * @param excess How many characters are too many.
@@ -191,11 +191,8 @@ export function shorterList(listed: readonly string[], excess: number): string {
             saved.set(pattern, { count: count + 1, characters: characters + name.length + 3 });
         }
     }
-    const useful = [...saved].filter(([, { count }]) => count > 1);
-    const enough = useful
-        .filter(([, { characters }]) => characters >= excess)
-        .sort(([, a], [, b]) => a.count - b.count);
-    const [best] = [...enough, ...useful.sort(([, a], [, b]) => b.characters - a.characters)];
+    const useful = [...saved].filter(([, { count }]) => count > 1).sort(([, a], [, b]) => a.characters - b.characters);
+    const best = useful.find(([, { characters }]) => characters >= excess) ?? useful.at(-1);
     if (best === undefined) return "shorten the list, or split it between two stacks";
     const [pattern, { count }] = best;
     return `${count} repositories begin with ${prefixOf(pattern).replace(/^arn:.*:repository\//, "")}: write ${pattern} for them`;
