@@ -7,7 +7,8 @@ import { type Alarm, createAlarms, executionAlarm } from "./alarms";
 import { buildsPage } from "./buildRunner";
 import { createDashboard, type DashboardArgs } from "./dashboard";
 import { type PolicyArgs, policyOf, statementsOf } from "../policies/document";
-import { chatRole, endedRuleRole, notifierRole, topicPolicy } from "../policies/notifications";
+import { chatRole, notifierRole, topicPolicy } from "../policies/notifications";
+import { ruleRole } from "../policies/triggers";
 import { trust } from "../policies/trust";
 import { notifierDefinition, type NotifierDefinitionArgs, type Subject } from "../stateMachines/notifier";
 import { createRole, type Scope, type StackContext } from "./stackDefaults";
@@ -162,7 +163,7 @@ function createRules(
         `${name}-ended`,
         "Role of the rules that report the end of an execution",
         trust.rules(args.at, `${name}-ended`),
-        policyOf(endedRuleRole, { startedArn: notifierArn }),
+        policyOf(ruleRole, { startedArn: notifierArn }),
         opts,
     );
     const status = ["FAILED", "TIMED_OUT", "ABORTED", ...(onSuccess ? ["SUCCEEDED"] : [])];

@@ -6,7 +6,7 @@ import { partitions } from "../contract/aws";
 import { isPattern, prefixOf } from "../contract/image";
 import { type PolicyArgs, policyOf, statementsOf } from "../policies/document";
 import { checkDocumentSize, eventPatternLimit } from "../policies/sizes";
-import { pushRole, queuePolicy, scheduleRole, starterRole } from "../policies/triggers";
+import { queuePolicy, ruleRole, scheduleRole, starterRole } from "../policies/triggers";
 import { trust } from "../policies/trust";
 import { starterDefinition } from "../stateMachines/starter";
 import { createAlarms, executionAlarm } from "./alarms";
@@ -112,7 +112,7 @@ function createPushTarget(
         `${name}-on-push`,
         "Role of the rule that starts an export on a push",
         trust.rules(at, `${name}-on-push`),
-        policyOf(pushRole, { startedArn: starterArn }),
+        policyOf(ruleRole, { startedArn: starterArn }),
         opts,
     );
     new aws.cloudwatch.EventTarget(

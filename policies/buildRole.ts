@@ -92,10 +92,8 @@ export const buildRole = {
         statement: ({ at, network }) =>
             network !== undefined &&
             allow("ec2:CreateNetworkInterfacePermission", networkInterfaces(at), {
-                Condition: {
-                    StringEquals: { "ec2:AuthorizedService": "codebuild.amazonaws.com" },
-                    ArnEquals: { "ec2:Subnet": ec2Arns(at, "subnet", network.subnetIds) },
-                },
+                StringEquals: { "ec2:AuthorizedService": "codebuild.amazonaws.com" },
+                ArnEquals: { "ec2:Subnet": ec2Arns(at, "subnet", network.subnetIds) },
             }),
     },
     DeleteNetworkInterfaces: {
@@ -104,7 +102,7 @@ export const buildRole = {
         statement: ({ at, network }) =>
             network !== undefined &&
             allow("ec2:DeleteNetworkInterface", networkInterfaces(at), {
-                Condition: { ArnEquals: { "ec2:Subnet": ec2Arns(at, "subnet", network.subnetIds) } },
+                ArnEquals: { "ec2:Subnet": ec2Arns(at, "subnet", network.subnetIds) },
             }),
     },
 } satisfies PolicyTable<BuildRoleArgs | "exporterKey" | "logGroupArn">;

@@ -74,9 +74,7 @@ export const readArtifacts: PolicyTable<"at" | "artifactBucketArn" | "artifactPr
         why: "a reader finds archives",
         page: "AmazonS3/latest/API/API_ListObjectsV2.html",
         statement: ({ artifactBucketArn, artifactPrefix }) =>
-            allow("s3:ListBucket", artifactBucketArn, {
-                Condition: { StringLike: { "s3:prefix": `${artifactPrefix}*` } },
-            }),
+            allow("s3:ListBucket", artifactBucketArn, { StringLike: { "s3:prefix": `${artifactPrefix}*` } }),
     },
     ReadEncrypted: readEncrypted,
 };

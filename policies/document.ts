@@ -105,15 +105,21 @@ export function statementsOf<Args>(table: Statements<Args>, args: Args): aws.iam
  *
  * @param actions One or more, divided by white space.
  * @param Resource None in the policy of a resource that can only be about that resource.
- * @param more Conditions; in the policy of a resource also whom it allows it.
  */
-export function allow(
-    actions: string,
-    Resource: Statement["Resource"],
-    more: Pick<Statement, "Principal" | "Condition"> = {},
-): Statement {
+export function allow(actions: string, Resource: Statement["Resource"], Condition?: Statement["Condition"]): Statement {
     const [first = "", ...others] = actions.split(/\s+/);
-    return { Effect: "Allow", Action: others.length > 0 ? [first, ...others] : first, Resource, ...more };
+    const Action = others.length > 0 ? [first, ...others] : first;
+    return { Effect: "Allow", Action, Resource, ...(Condition && { Condition }) };
+}
+
+/** The same in the policy of a resource, which says whom it allows something. */
+export function allowTo(
+    Principal: Statement["Principal"],
+    actions: string,
+    Resource?: Statement["Resource"],
+    Condition?: Statement["Condition"],
+): Statement {
+    return { ...allow(actions, Resource), Principal, ...(Condition && { Condition }) };
 }
 
 /** A statement that denies everybody something. */

@@ -2,7 +2,16 @@
 import type * as pulumi from "@pulumi/pulumi";
 
 import { partitions } from "../contract/aws";
-import { allow, arnIn, joined, type PolicyArgs, type PolicyTable, type Reasoned, type StackLocation } from "./document";
+import {
+    allow,
+    allowTo,
+    arnIn,
+    joined,
+    type PolicyArgs,
+    type PolicyTable,
+    type Reasoned,
+    type StackLocation,
+} from "./document";
 
 type KeyUse = Pick<PolicyArgs, "at" | "artifactBucketArn" | "encryptionKeyArn">;
 
@@ -32,8 +41,7 @@ export function viaService({ partition, region }: StackLocation, service: string
 
 function usedThroughS3(actions: string) {
     return ({ at, artifactBucketArn, encryptionKeyArn }: KeyUse) =>
-        encryptionKeyArn !== undefined &&
-        allow(actions, encryptionKeyArn, { Condition: throughS3(at, artifactBucketArn) });
+        encryptionKeyArn !== undefined && allow(actions, encryptionKeyArn, throughS3(at, artifactBucketArn));
 }
 
 /** How a record is signed: by its SHA-256, with the one algorithm of keys of the type ECC_NIST_P256. */
@@ -43,8 +51,7 @@ const asRecordsAre = { StringEquals: { "kms:MessageType": "DIGEST", "kms:Signing
 export const signRecords: Reasoned<Pick<PolicyArgs, "signingKeyArn">> = {
     why: "the build signs the record of what it has exported by the record's SHA-256, and nothing in another way",
     page: "kms/latest/APIReference/API_Sign.html",
-    statement: ({ signingKeyArn }) =>
-        signingKeyArn !== undefined && allow("kms:Sign", signingKeyArn, { Condition: asRecordsAre }),
+    statement: ({ signingKeyArn }) => signingKeyArn !== undefined && allow("kms:Sign", signingKeyArn, asRecordsAre),
 };
 
 /** For those who write to the bucket. */
@@ -67,27 +74,22 @@ export const keyUsers = {
         why: "whom IAM policies of the account allow it, uses the key through S3 and for this bucket only: builds, batches, readers, and whoever deploys and so uploads the exporter",
         page: "AmazonS3/latest/userguide/UsingKMSEncryption.html",
         statement: ({ at, artifactBucketArn }) =>
-            allow("kms:Decrypt kms:GenerateDataKey", "*", {
-                Principal: { AWS: accountRoot(at) },
-                Condition: throughS3(at, artifactBucketArn),
-            }),
+            allowTo(accountOf(at), "kms:Decrypt kms:GenerateDataKey", "*", throughS3(at, artifactBucketArn)),
     },
     EncryptLogs: {
         why: "CloudWatch Logs encrypts the stack's log groups, by their pattern, since a group can only be created once the key allows it; `Describe*` of AWS's example has no encryption context, so the condition would never be met",
         page: "AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html",
         statement: ({ at, namePrefix }) =>
-            allow(
+            allowTo(
+                // The one principal here whose domain is that of the partition: github.com/aws/aws-cdk, region-info/lib/default.ts
+                { Service: `logs.${at.region}.${partitions[at.partition].domain}` },
                 // What the documentation's wildcards come to for a symmetric key.
                 `kms:Decrypt kms:Encrypt kms:GenerateDataKey kms:GenerateDataKeyWithoutPlaintext
                 kms:ReEncryptFrom kms:ReEncryptTo`,
                 "*",
                 {
-                    // The one principal here whose domain is that of the partition: github.com/aws/aws-cdk, region-info/lib/default.ts
-                    Principal: { Service: `logs.${at.region}.${partitions[at.partition].domain}` },
-                    Condition: {
-                        StringLike: {
-                            "kms:EncryptionContext:aws:logs:arn": arnIn(at, "logs", `log-group:/aws/*/${namePrefix}*`),
-                        },
+                    StringLike: {
+                        "kms:EncryptionContext:aws:logs:arn": arnIn(at, "logs", `log-group:/aws/*/${namePrefix}*`),
                     },
                 },
             ),
@@ -96,43 +98,34 @@ export const keyUsers = {
         why: "whom IAM policies of the account allow it, publishes to the stack's encrypted topics, with the key through SNS",
         page: "sns/latest/dg/sns-key-management.html",
         statement: ({ at, namePrefix }) =>
-            allow("kms:Decrypt kms:GenerateDataKey", "*", {
-                Principal: { AWS: accountRoot(at) },
-                Condition: {
-                    StringEquals: { "kms:ViaService": viaService(at, "sns") },
-                    StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
-                },
+            allowTo(accountOf(at), "kms:Decrypt kms:GenerateDataKey", "*", {
+                StringEquals: { "kms:ViaService": viaService(at, "sns") },
+                StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
             }),
     },
     EncryptAlarms: {
         why: "alarms of the account publish to the stack's encrypted topics; EventBridge could not be held to an account in the same way, since it sends neither `aws:SourceAccount` nor `aws:SourceArn` for an encrypted topic",
         page: "sns/latest/dg/sns-key-management.html",
         statement: ({ at, namePrefix }) =>
-            allow("kms:Decrypt kms:GenerateDataKey", "*", {
-                Principal: { Service: "cloudwatch.amazonaws.com" },
-                Condition: {
-                    StringEquals: { "aws:SourceAccount": at.accountId },
-                    StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
-                },
+            allowTo({ Service: "cloudwatch.amazonaws.com" }, "kms:Decrypt kms:GenerateDataKey", "*", {
+                StringEquals: { "aws:SourceAccount": at.accountId },
+                StringLike: { "kms:EncryptionContext:aws:sns:topicArn": arnIn(at, "sns", `${namePrefix}*`) },
             }),
     },
 } satisfies PolicyTable<"at" | "artifactBucketArn" | "namePrefix">;
 
 /** What administers a key, and lets nobody use it. */
-const administration = (ofRotation: string): string =>
+const administration = (ofRotation = ""): string =>
     `kms:CancelKeyDeletion kms:CreateAlias kms:DeleteAlias kms:DescribeKey kms:DisableKey kms:EnableKey ${ofRotation}
-    kms:ListResourceTags kms:PutKeyPolicy kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource
-    kms:UpdateAlias kms:UpdateKeyDescription`;
+    kms:GetKeyPolicy kms:GetKeyRotationStatus kms:ListResourceTags kms:PutKeyPolicy kms:ScheduleKeyDeletion
+    kms:TagResource kms:UntagResource kms:UpdateAlias kms:UpdateKeyDescription`;
 
 /** The policy of the stack's own key that encrypts. */
 export const keyPolicy: PolicyTable<"at" | "artifactBucketArn" | "namePrefix"> = {
     AdministerKey: {
         why: "the account administers the key, so that it cannot be lost with one user or role; no action here encrypts, decrypts or creates a grant, so what IAM policies allow of these has no effect on this key, be it `kms:*`. Pulumi reads, changes, names and destroys the key; an administrator disables it in an emergency, and saves one that is still needed",
         page: "kms/latest/developerguide/key-policy-default.html",
-        statement: ({ at }) =>
-            allow(administration("kms:EnableKeyRotation kms:GetKeyPolicy kms:GetKeyRotationStatus"), "*", {
-                Principal: { AWS: accountRoot(at) },
-            }),
+        statement: ({ at }) => allowTo(accountOf(at), administration("kms:EnableKeyRotation"), "*"),
     },
     ...keyUsers,
 };
@@ -142,24 +135,21 @@ export const signingKeyPolicy: PolicyTable<"at"> = {
     AdministerSigningKey: {
         why: "the account administers the key, so that it cannot be lost with one user or role. Pulumi reads, changes, names and destroys the key; an administrator disables it in an emergency, and saves one that is still needed",
         page: "kms/latest/developerguide/key-policy-default.html",
-        statement: ({ at }) =>
-            allow(administration("kms:GetKeyPolicy kms:GetKeyRotationStatus"), "*", {
-                Principal: { AWS: accountRoot(at) },
-            }),
+        statement: ({ at }) => allowTo(accountOf(at), administration(), "*"),
     },
     LetSignRecords: {
         why: "whom IAM policies of the account allow it, signs with the key: builds, in the one way that records are signed in",
         page: "kms/latest/APIReference/API_Sign.html",
-        statement: ({ at }) => allow("kms:Sign", "*", { Principal: { AWS: accountRoot(at) }, Condition: asRecordsAre }),
+        statement: ({ at }) => allowTo(accountOf(at), "kms:Sign", "*", asRecordsAre),
     },
     LetReadPublicKey: {
         why: "whom IAM policies of the account allow it, reads the public key, which is no secret: Pulumi makes it an output of the stack",
         page: "kms/latest/APIReference/API_GetPublicKey.html",
-        statement: ({ at }) => allow("kms:GetPublicKey", "*", { Principal: { AWS: accountRoot(at) } }),
+        statement: ({ at }) => allowTo(accountOf(at), "kms:GetPublicKey", "*"),
     },
 };
 
 /** Stands for everybody in the account whom its IAM policies allow something. */
-function accountRoot({ partition, accountId }: StackLocation): pulumi.Input<string> {
-    return joined`arn:${partition}:iam::${accountId}:root`;
+function accountOf({ partition, accountId }: StackLocation) {
+    return { AWS: joined`arn:${partition}:iam::${accountId}:root` };
 }

@@ -1,5 +1,5 @@
 /** Notifications of executions: who sends them, the topic, the Slack channel. */
-import { allow, arnIn, deny, type PolicyTable, withoutTls } from "./document";
+import { allow, allowTo, arnIn, deny, type PolicyTable, withoutTls } from "./document";
 import { viaService } from "./key";
 import { executionsOf } from "./stateMachineRole";
 
@@ -25,24 +25,13 @@ export const notifierRole = {
         statement: ({ at, topicArn, encryptionKeyArn }) =>
             encryptionKeyArn !== undefined &&
             allow("kms:Decrypt kms:GenerateDataKey", encryptionKeyArn, {
-                Condition: {
-                    StringEquals: {
-                        "kms:EncryptionContext:aws:sns:topicArn": topicArn,
-                        "kms:ViaService": viaService(at, "sns"),
-                    },
+                StringEquals: {
+                    "kms:EncryptionContext:aws:sns:topicArn": topicArn,
+                    "kms:ViaService": viaService(at, "sns"),
                 },
             }),
     },
 } satisfies PolicyTable<"at" | "reportedNames" | "topicArn" | "encryptionKeyArn">;
-
-/** The role of the rules that start that state machine. */
-export const endedRuleRole = {
-    WakeNotifier: {
-        why: "a rule that an execution has ended by starts its target, and nothing else, with the permissions of its role",
-        page: "eventbridge/latest/userguide/eb-use-identity-based.html",
-        statement: ({ startedArn }) => allow("states:StartExecution", startedArn),
-    },
-} satisfies PolicyTable<"startedArn">;
 
 /** The policy of the topic. The notifier has a role of the account, for which its own policy is enough. */
 export const topicPolicy = {
@@ -50,12 +39,9 @@ export const topicPolicy = {
         why: "alarms of this account that are named as the stack names them publish",
         page: "AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html",
         statement: ({ at, topicArn, namePrefix }) =>
-            allow("sns:Publish", topicArn, {
-                Principal: { Service: "cloudwatch.amazonaws.com" },
-                Condition: {
-                    StringEquals: { "aws:SourceAccount": at.accountId },
-                    ArnLike: { "aws:SourceArn": arnIn(at, "cloudwatch", `alarm:${namePrefix}*`) },
-                },
+            allowTo({ Service: "cloudwatch.amazonaws.com" }, "sns:Publish", topicArn, {
+                StringEquals: { "aws:SourceAccount": at.accountId },
+                ArnLike: { "aws:SourceArn": arnIn(at, "cloudwatch", `alarm:${namePrefix}*`) },
             }),
     },
     DenyInsecurePublishing: {

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { isPattern, repositoryArn } from "../contract/image";
 import { pullActions } from "./buildRole";
-import { allow, type PolicyArgs, policyOf, type PolicyTable } from "./document";
+import { allowTo, type PolicyArgs, policyOf, type PolicyTable } from "./document";
 
 /** The statement of a repository of another account, or of its registry for patterns: a repository's policy belongs to one. */
 export const foreignRepository = {
@@ -11,7 +11,7 @@ export const foreignRepository = {
         why: "a pull across accounts needs the consent of both sides: this build role may pull, and do nothing else",
         page: "AmazonECR/latest/userguide/repository-policy-examples.html",
         statement: ({ engine, buildRoleArn, patterns }) =>
-            allow(pullActions[engine], patterns?.map(repositoryArn), { Principal: { AWS: buildRoleArn } }),
+            allowTo({ AWS: buildRoleArn }, pullActions[engine], patterns?.map(repositoryArn)),
     },
 } satisfies PolicyTable<"engine" | "buildRoleArn" | "patterns">;
 

@@ -1,7 +1,7 @@
 /** What starts exports by itself: the starter state machine, the rule for pushes, the schedule, and what they could not deliver. */
 import * as pulumi from "@pulumi/pulumi";
 
-import { allow, deny, type PolicyTable, withoutTls } from "./document";
+import { allow, allowTo, deny, type PolicyTable, withoutTls } from "./document";
 
 /** The role of the starter state machine, beside what every state machine's has. */
 export const starterRole = {
@@ -21,9 +21,9 @@ export const starterRole = {
     },
 } satisfies PolicyTable<"exportMachineArn">;
 
-/** The role of the rule for pushes. */
-export const pushRole = {
-    PullTrigger: {
+/** The role of rules: of that for pushes, and of those for executions that have ended. */
+export const ruleRole = {
+    StartTarget: {
         why: "a rule or a schedule starts its target, and nothing else, with the permissions of its role",
         page: "eventbridge/latest/userguide/eb-use-identity-based.html",
         statement: ({ startedArn }) => allow("states:StartExecution", startedArn),
@@ -32,7 +32,7 @@ export const pushRole = {
 
 /** The role of the schedule. */
 export const scheduleRole: PolicyTable<"startedArn" | "queueArn"> = {
-    ...pushRole,
+    ...ruleRole,
     KeepUndelivered: {
         why: "EventBridge Scheduler keeps what it could not deliver in the dead-letter queue",
         page: "scheduler/latest/UserGuide/configuring-schedule-dlq.html",
@@ -47,9 +47,8 @@ export const queuePolicy = {
         page: "eventbridge/latest/userguide/eb-rule-dlq.html",
         statement: ({ queueArn, ruleArn }) =>
             ruleArn !== undefined &&
-            allow("sqs:SendMessage", queueArn, {
-                Principal: { Service: "events.amazonaws.com" },
-                Condition: { ArnEquals: { "aws:SourceArn": ruleArn } },
+            allowTo({ Service: "events.amazonaws.com" }, "sqs:SendMessage", queueArn, {
+                ArnEquals: { "aws:SourceArn": ruleArn },
             }),
     },
     DenyInsecureQueue: {

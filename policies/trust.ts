@@ -2,7 +2,7 @@
 import type * as aws from "@pulumi/aws";
 import type * as pulumi from "@pulumi/pulumi";
 
-import { allow, arnIn, joined, policyDocument, type Reasoned, type StackLocation } from "./document";
+import { allowTo, arnIn, joined, policyDocument, type Reasoned, type StackLocation } from "./document";
 
 /** Why a service assumes a role. */
 export const trustReason: Omit<Reasoned<never>, "statement"> = {
@@ -44,5 +44,5 @@ export const trust = {
 function assumedBy(service: string, at: StackLocation, sourceArn: pulumi.Input<string>): aws.iam.PolicyDocument {
     const Condition = { StringEquals: { "aws:SourceAccount": at.accountId }, ArnLike: { "aws:SourceArn": sourceArn } };
     const Principal = { Service: `${service}.amazonaws.com` };
-    return policyDocument([allow("sts:AssumeRole", undefined, { Principal, Condition })]);
+    return policyDocument([allowTo(Principal, "sts:AssumeRole", undefined, Condition)]);
 }

@@ -10,11 +10,11 @@ import type { Statements } from "../policies/document";
 import { exportRole } from "../policies/exportRole";
 import { keyPolicy, keyUsers, signingKeyPolicy } from "../policies/key";
 import { flowLogRole, interfaceEndpoints, s3Endpoint } from "../policies/network";
-import { chatRole, endedRuleRole, notifierRole, topicPolicy } from "../policies/notifications";
+import { chatRole, notifierRole, topicPolicy } from "../policies/notifications";
 import { foreignRepository } from "../policies/repositories";
 import { stateMachineRole } from "../policies/stateMachineRole";
 import { trustReason } from "../policies/trust";
-import { pushRole, queuePolicy, scheduleRole, starterRole } from "../policies/triggers";
+import { queuePolicy, ruleRole, scheduleRole, starterRole } from "../policies/triggers";
 
 /** What a policy is attached to, or published for. */
 export interface Holder {
@@ -56,10 +56,10 @@ const ofRoles: Readonly<Record<string, Table>> = {
     "image-export-single-machine-role": { ...exportRole, ...stateMachineRole },
     "image-export-batch-machine-role": { ...batchRole, ...batchMapRole, ...stateMachineRole },
     "image-export-monitoring-notifier-role": { ...notifierRole, ...stateMachineRole },
-    "image-export-monitoring-ended-role": endedRuleRole,
+    "image-export-monitoring-ended-role": ruleRole,
     "image-export-monitoring-chat-role": chatRole,
     "image-export-triggers-machine-role": { ...starterRole, ...stateMachineRole },
-    "image-export-triggers-on-push-role": pushRole,
+    "image-export-triggers-on-push-role": ruleRole,
     "image-export-triggers-schedule-role": scheduleRole,
     "image-export-network-flows-role": flowLogRole,
 };

@@ -247,13 +247,13 @@ export function accountOf(
         WriteResults: () => may("s3:AbortMultipartUpload,GetObject,ListMultipartUploadParts,PutObject", results),
 
         // Notifications and triggers.
-        WakeNotifier: () => may("states:StartExecution", arn("monitoring-notifier")),
+        StartTarget: ({ of }) =>
+            may("states:StartExecution", arn(of.includes("monitoring") ? "monitoring-notifier" : "triggers-machine")),
         ReadOutcomes: () =>
             may("states:DescribeExecution", [executions("single-machine"), executions("batch-machine")]),
         PublishNotifications: () => may("sns:Publish", arn("monitoring-topic")),
         PublishEncrypted: () => may("kms:Decrypt,GenerateDataKey", key, throughSns(arn("monitoring-topic"))),
         ShowMetrics: () => may("cloudwatch:GetMetricStatistics,GetMetricWidgetImage", noResource),
-        PullTrigger: () => may("states:StartExecution", arn("triggers-machine")),
         StartTriggeredExports: () => may("states:StartExecution", arn("single-machine")),
         CompareTriggeredExports: () => may("states:DescribeExecution", executions("single-machine")),
         KeepUndelivered: () => may("sqs:SendMessage", arn("triggers-undelivered")),

@@ -157,7 +157,7 @@ describe("Monitoring", () => {
         });
 
         it("need these permissions, and no others", async () => {
-            assert.deepEqual(sidsOf(resourceOf(monitoring, "test-ended-policy")), ["WakeNotifier"]);
+            assert.deepEqual(sidsOf(resourceOf(monitoring, "test-ended-policy")), ["StartTarget"]);
             const expected = ["ReadOutcomes", "PublishNotifications", "PublishEncrypted"];
             const ofMachine = ["DeliverExecutionLog", "TraceExecutions"];
             assert.deepEqual(sidsOf(resourceOf(monitoring, "test-notifier-policy")), [...expected, ...ofMachine]);

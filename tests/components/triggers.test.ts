@@ -147,8 +147,8 @@ describe("Triggers", () => {
     });
 
     it("lets each trigger start the one state machine, and that one start exports", () => {
-        assert.deepEqual(sidsOf(resourceOf(triggers, "test-on-push-policy")), ["PullTrigger"]);
-        assert.deepEqual(sidsOf(resourceOf(triggers, "test-schedule-policy")), ["PullTrigger", "KeepUndelivered"]);
+        assert.deepEqual(sidsOf(resourceOf(triggers, "test-on-push-policy")), ["StartTarget"]);
+        assert.deepEqual(sidsOf(resourceOf(triggers, "test-schedule-policy")), ["StartTarget", "KeepUndelivered"]);
         assert.equal(sidsOf(resourceOf(triggers, "test-machine-policy"))[0], "StartTriggeredExports");
     });
 

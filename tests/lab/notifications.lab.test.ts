@@ -57,7 +57,7 @@ describe("lab: notifications", () => {
     });
 
     it("are not started without the permission to", async () => {
-        lab.iam.removed.add(permission("WakeNotifier", "states:StartExecution"));
+        lab.iam.removed.add(permission("StartTarget", "states:StartExecution"));
         assert.deepEqual(await publishedBy(() => lab.execute({ imageUri: "x" })), []);
     });
 });

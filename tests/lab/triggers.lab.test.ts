@@ -103,7 +103,7 @@ describe("lab: triggers", () => {
     });
 
     it("keep what they may not start in the queue of dead letters", async () => {
-        lab.iam.removed.add(permission("PullTrigger", "states:StartExecution"));
+        lab.iam.removed.add(permission("StartTarget", "states:StartExecution"));
         const deliveries = [
             ...(await lab.services.deliver(await pushed("v4"))),
             ...(await lab.services.deliverScheduled(new Date())),
