@@ -57,7 +57,7 @@ export class Triggers extends pulumi.ComponentResource {
             child,
         );
         const rule = args.onPush && createPushRule(scope, args.onPush);
-        const admitted = new aws.sqs.QueuePolicy(
+        const { id: admission } = new aws.sqs.QueuePolicy(
             `${name}-undelivered-policy`,
             {
                 queueUrl: queue.url,
@@ -65,8 +65,10 @@ export class Triggers extends pulumi.ComponentResource {
             },
             child,
         );
-        if (rule) createPushTarget(scope, rule, starter.arn, queue, admitted);
-        if (args.schedule) createSchedule(scope, args.schedule, starter.arn, queue);
+        // Known once the queue admits what the rule cannot deliver.
+        const queueArn = pulumi.all([queue.arn, admission]).apply(([arn]) => arn);
+        if (rule) createPushTarget(scope, rule, starter.arn, queueArn);
+        if (args.schedule) createSchedule(scope, args.schedule, starter.arn, queueArn);
         createAlarms(`${name}-alarms`, alarmsOf(starter, queue.name), args.topicArn, child);
 
         this.logGroupName = starter.logGroupName;
@@ -100,13 +102,11 @@ function createPushRule(
     );
 }
 
-/** What the rule does, once the queue admits what it cannot deliver. */
 function createPushTarget(
     { name, args: { at }, opts }: Scope<TriggersArgs>,
     rule: aws.cloudwatch.EventRule,
     starterArn: pulumi.Output<string>,
-    queue: aws.sqs.Queue,
-    admitted: aws.sqs.QueuePolicy,
+    queueArn: pulumi.Output<string>,
 ): void {
     const role = createRole(
         `${name}-on-push`,
@@ -139,17 +139,17 @@ function createPushTarget(
                     },
                 }),
             },
-            ...delivery(queue),
+            ...delivery(queueArn),
         },
-        { ...opts, dependsOn: [admitted] },
+        opts,
     );
 }
 
 /** How long either trigger tries to deliver an event, and where one goes that it cannot: EventBridge and its Scheduler take the same. */
-function delivery(queue: aws.sqs.Queue) {
+function delivery(queueArn: pulumi.Output<string>) {
     return {
         retryPolicy: { maximumEventAgeInSeconds: 24 * 3600, maximumRetryAttempts: 185 },
-        deadLetterConfig: { arn: queue.arn },
+        deadLetterConfig: { arn: queueArn },
     };
 }
 
@@ -167,7 +167,7 @@ function createSchedule(
     { name, args, opts }: Scope<TriggersArgs>,
     { expression, timeZone, request }: Trigger<"schedule">,
     starterArn: pulumi.Output<string>,
-    queue: aws.sqs.Queue,
+    queueArn: pulumi.Output<string>,
 ): void {
     // Of its own: the group is what the role's trust can be limited to, and what can be tagged.
     const group = new aws.scheduler.ScheduleGroup(`${name}-schedules`, {}, opts);
@@ -175,7 +175,7 @@ function createSchedule(
         `${name}-schedule`,
         "Role of the schedule that starts exports",
         trust.schedule(args.at, group.arn),
-        policyOf(scheduleRole, { startedArn: starterArn, queueArn: queue.arn }),
+        policyOf(scheduleRole, { startedArn: starterArn, queueArn }),
         opts,
     );
     new aws.scheduler.Schedule(
@@ -196,7 +196,7 @@ function createSchedule(
                         "<aws.scheduler.schedule-arn> <aws.scheduler.scheduled-time> <aws.scheduler.execution-id>",
                     request,
                 }),
-                ...delivery(queue),
+                ...delivery(queueArn),
             },
         },
         opts,
