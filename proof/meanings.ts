@@ -79,6 +79,9 @@ const prefix = "image-export-";
 const interfaces = own("ec2", "network-interface/<eni-0a1b2c3d|eni-1a2b3c4d>");
 const everybody = own("iam", "role/<somebody>");
 const topics = own("sns", "image-export-<topic-0a1b2c3>");
+const administering =
+    "kms:CancelKeyDeletion,CreateAlias,DeleteAlias,DescribeKey,DisableKey,EnableKey,GetKeyPolicy,GetKeyRotationStatus," +
+    "ListResourceTags,PutKeyPolicy,ScheduleKeyDeletion,TagResource,UntagResource,UpdateAlias,UpdateKeyDescription";
 const insecure = { "aws:SecureTransport": "false" };
 const pulls: Readonly<Record<string, string>> = {
     docker: "ecr:BatchCheckLayerAvailability,BatchGetImage,GetDownloadUrlForLayer",
@@ -301,24 +304,8 @@ export function accountOf(
         DenyInsecureQueue: () => nobodyMay("sqs:*", arn("triggers-undelivered"), insecure),
 
         // The key.
-        AdministerKey: () =>
-            may(
-                "kms:CancelKeyDeletion,CreateAlias,DeleteAlias,DescribeKey,DisableKey,EnableKey,EnableKeyRotation,GetKeyPolicy," +
-                    "GetKeyRotationStatus,ListResourceTags,PutKeyPolicy,ScheduleKeyDeletion,TagResource,UntagResource," +
-                    "UpdateAlias,UpdateKeyDescription",
-                key,
-                {},
-                everybody,
-            ),
-        AdministerSigningKey: () =>
-            may(
-                "kms:CancelKeyDeletion,CreateAlias,DeleteAlias,DescribeKey,DisableKey,EnableKey,GetKeyPolicy," +
-                    "GetKeyRotationStatus,ListResourceTags,PutKeyPolicy,ScheduleKeyDeletion,TagResource,UntagResource," +
-                    "UpdateAlias,UpdateKeyDescription",
-                signingKey,
-                {},
-                everybody,
-            ),
+        AdministerKey: () => may(`${administering},EnableKeyRotation`, key, {}, everybody),
+        AdministerSigningKey: () => may(administering, signingKey, {}, everybody),
         LetSignRecords: () => may("kms:Sign", signingKey, asRecordsAre, everybody),
         LetReadPublicKey: () => may("kms:GetPublicKey", signingKey, {}, everybody),
         EncryptObjects: () => {
