@@ -69,9 +69,6 @@ export interface Judgement {
     readonly allowedBy: readonly string[];
 }
 
-/** What every principal may, without a permission: docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html */
-export const everybodysAction = "sts:GetCallerIdentity";
-
 /**
  * Judges a call by its policies.
  *
@@ -80,11 +77,6 @@ export const everybodysAction = "sts:GetCallerIdentity";
 export async function judge(call: Call): Promise<Judgement> {
     const { principal, action, resource, accountId, context, ...policies } = withEncryptionContext(call);
     const { identityPolicies, resourcePolicy, endpointPolicy, boundary } = policies;
-    // Everybody may ask who they are, so the simulator looks at no policy; an endpoint asks its own all the same.
-    if (action === everybodysAction && endpointPolicy !== undefined) {
-        const passes = endpointPolicy.Statement.some(({ Action }) => [Action].flat().includes(action));
-        return { verdict: passes ? "Allowed" : "ImplicitlyDenied", allowedBy: [] };
-    }
     const request = { principal, action, resource: { resource, accountId }, contextVariables: context };
     const result = await runSimulation(
         {

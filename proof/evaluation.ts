@@ -1,10 +1,7 @@
-/** The proofs that need no lab: every variant of the program, its statements and its table of requests. */
-import { isDeepStrictEqual } from "node:util";
-
+/** The proofs that need no lab: a variant of the program, its statements and its table of requests. */
 import { offencesOf } from "./facts";
-import { knownStatements } from "./holders";
 import { speaksOf } from "./meanings";
-import { evaluateVariant, type Program, type Variant, variants } from "./program";
+import { evaluateVariant, type Program, type Variant } from "./program";
 import { makeRows, type Row, verdictOn } from "./rows";
 
 /** What the evaluation of one variant shows. */
@@ -38,26 +35,10 @@ export async function proveByEvaluation(variant: Variant): Promise<Evaluated> {
     return { program, rows, problems: problems.map((problem) => `${variant.name}: ${problem}`) };
 }
 
-/** Evaluates all variants; what is in a table of policies/ and never declared is a problem, too. */
-export async function proveAllByEvaluation(): Promise<{
-    readonly evaluated: readonly Evaluated[];
-    readonly problems: readonly string[];
-}> {
-    const evaluated: Evaluated[] = [];
-    for (const variant of variants) evaluated.push(await proveByEvaluation(variant));
-    const declared = new Set(evaluated.flatMap(({ program }) => program.grants.map(({ statement }) => statement.Sid)));
-    const unused = [...knownStatements]
-        .filter((sid) => !declared.has(sid))
-        .map((sid) => `${sid}: no variant of the program declares this statement`);
-    return { evaluated, problems: [...evaluated.flatMap(({ problems }) => problems), ...unused] };
-}
-
 /** A row whose verdict is another than the expected one, in words. */
 export function disagreement(row: Row, verdict: string): string {
     const { actor, action, resource, context, sides, expected, kind } = row;
     const missing = sides === undefined ? "" : `, ${sides}`;
-    const told = isDeepStrictEqual(context, { "aws:SecureTransport": "true" })
-        ? ""
-        : ` with ${JSON.stringify(context)}`;
-    return `${actor.name} asks for ${action} on ${resource}${told}${missing}: ${verdict}, expected ${expected} (${kind})`;
+    const request = `${action} on ${resource} with ${JSON.stringify(context)}${missing}`;
+    return `${actor.name} asks for ${request}: ${verdict}, expected ${expected} (${kind})`;
 }

@@ -123,15 +123,6 @@ export const holdersInOutputs: Readonly<Record<string, (path: readonly string[])
             : resource("repositories of other accounts", of, foreignRepository, arn),
 };
 
-/** Every statement of policies/, by `Sid`. */
-export const knownStatements: ReadonlySet<string> = new Set(
-    [
-        ...Object.values({ ...ofRoles, ...ofEndpoints }),
-        ...[keyPolicy, signingKeyPolicy, bucketPolicy, topicPolicy, queuePolicy, foreignRepository],
-        ...[startExport, startBatch, readArtifacts],
-    ].flatMap((table) => Object.keys(table)),
-);
-
 /** The types of IAM that the program may use: what they grant is in a document of the program's own. */
 const iamTypes = ["aws:iam/policy:Policy", "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"];
 /** Arguments that grant what is written elsewhere, AWS's own policies among them. */

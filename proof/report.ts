@@ -1,9 +1,7 @@
 /** What was proven, for people: as a page of the documentation and as lines for a terminal. */
 import { permission } from "../lab/iam";
-import type { Evaluated } from "./evaluation";
 import { actionsIn } from "./facts";
 import { type Program, variants } from "./program";
-import { rowKinds } from "./rows";
 
 /**
  * The page `docs/results/least-privilege.md`.
@@ -69,10 +67,4 @@ export function shownOn(page: string): string[] {
         const [, sid = ""] = /^\| \[(\w+)\]/.exec(row) ?? [];
         return Array.from(row.matchAll(/\*\*`([^`]+)`\*\*/g), ([, action = ""]) => permission(sid, action));
     });
-}
-
-/** How many requests of each kind were judged. */
-export function requestCounts({ program, rows }: Evaluated): string {
-    const counts = rowKinds.map((kind) => `${kind} ${rows.filter((row) => row.kind === kind).length}`);
-    return `${program.variant.name}: ${rows.length} requests (${counts.join(", ")})`;
 }

