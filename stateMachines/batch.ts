@@ -11,29 +11,7 @@ import { exportErrors } from "../contract/errors";
 import { manifestPrefix, resultPrefix } from "../contract/keys";
 import { batchExecutionPrefix, requestFields } from "../contract/request";
 import type { ExportDefinitionArgs } from "./export";
-import {
-    caught,
-    caughtCause,
-    caughtError,
-    expression,
-    failed,
-    failure,
-    hashedLimit,
-    jsonString,
-    literal,
-    matches,
-    quoted,
-    readCause,
-    regex,
-    renamed,
-    retry,
-    rule,
-    startExport,
-    type State,
-    type StateMachineDefinition,
-    task,
-    unknownField,
-} from "./language";
+import * as asl from "./language";
 
 /** Arguments of {@link batchDefinition}. */
 export interface BatchDefinitionArgs extends Pick<ExportDefinitionArgs, "at" | "artifactBucket"> {
@@ -57,7 +35,7 @@ const batchFields = ["images", "manifest", "allowFailures"];
  * for a batch that succeeds whatever becomes of its images. A request is that of the export state machine with an image, or an
  * image URI by itself.
  */
-export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefinition {
+export function batchDefinition(args: BatchDefinitionArgs): asl.StateMachineDefinition {
     return {
         Comment: "Exports many container images, each by an execution of the export state machine",
         QueryLanguage: "JSONata",
@@ -66,7 +44,7 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
             "Read batch": readBatch(args),
             "Check batch": checkBatch(),
             "Nothing to export": { Type: "Succeed", Output: { total: 0, exported: 0, text: "0 of 0 exported" } },
-            "Export images": exportEach(args, "images", { Items: expression("$states.input") }),
+            "Export images": exportEach(args, "images", { Items: asl.expression("$states.input") }),
             ...Object.fromEntries(
                 manifestForms.map(({ form, config }) => [
                     `Export images of ${form}`,
@@ -74,7 +52,10 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
                         ItemReader: {
                             Resource: `arn:${args.at.partition}:states:::s3:getObject`,
                             ReaderConfig: config,
-                            Arguments: { Bucket: expression("$stack.artifactBucket"), Key: expression("$batch.key") },
+                            Arguments: {
+                                Bucket: asl.expression("$stack.artifactBucket"),
+                                Key: asl.expression("$batch.key"),
+                            },
                         },
                     }),
                 ]),
@@ -82,17 +63,17 @@ export function batchDefinition(args: BatchDefinitionArgs): StateMachineDefiniti
             "Count results": countResults(args),
             "Were all exported?": {
                 Type: "Choice",
-                Choices: [rule("$summary.exported = $summary.total or $batch.allowFailures", "Done")],
+                Choices: [asl.rule("$summary.exported = $summary.total or $batch.allowFailures", "Done")],
                 Default: "Failed",
             },
-            Done: { Type: "Succeed", Output: expression("$summary") },
-            Failed: failed,
+            Done: { Type: "Succeed", Output: asl.expression("$summary") },
+            Failed: asl.failed,
         },
     };
 }
 
 /** Reads the fields of a batch. Its images stay in the output: they may be larger than what a variable takes. */
-function readBatch({ artifactBucket, exportMachineArn }: BatchDefinitionArgs): State {
+function readBatch({ artifactBucket, exportMachineArn }: BatchDefinitionArgs): asl.State {
     const images = "$given.images";
     const allowFailures = "$given.allowFailures";
     const what = `'The input of the execution is not a batch. Give { "images": [request, …] } or { "manifest": { "bucket": …, "key": … } }, one of the two.'`;
@@ -101,26 +82,26 @@ function readBatch({ artifactBucket, exportMachineArn }: BatchDefinitionArgs): S
         Comment: "Reads the input, which may be anything",
         Assign: {
             stack: { artifactBucket, exportMachineArn },
-            batch: expression(`(
+            batch: asl.expression(`(
                 $given := $type($states.input) = 'object' ? $states.input : {};
                 $manifest := $type($given.manifest) = 'object' ? $given.manifest : {};
                 $text := function($value) { $type($value) = 'string' ? $substring($value, 0, 1025) : '' };
-                $unknown := ${unknownField("$given", batchFields)};
+                $unknown := ${asl.unknownField("$given", batchFields)};
                 {
                     'allowFailures': ${allowFailures} = true,
                     'hasImages': $exists(${images}),
                     'bucket': $text($manifest.bucket),
                     'key': $text($manifest.key),
-                    'manifest': ${quoted("$given.manifest")},
+                    'manifest': ${asl.quoted("$given.manifest")},
                     'problem': $unknown != '' ? 'The batch ' & $unknown
-                        : $exists(${allowFailures}) and $type(${allowFailures}) != 'boolean' ? 'allowFailures is ' & ${quoted(allowFailures)} & ': expected true or false.'
+                        : $exists(${allowFailures}) and $type(${allowFailures}) != 'boolean' ? 'allowFailures is ' & ${asl.quoted(allowFailures)} & ': expected true or false.'
                         : $exists(${images}) = $exists($given.manifest) ? ${what}
-                        : $exists(${images}) and $type(${images}) != 'array' ? 'images is ' & ${quoted(images)} & ': expected a list of requests, or of image URIs.'
+                        : $exists(${images}) and $type(${images}) != 'array' ? 'images is ' & ${asl.quoted(images)} & ': expected a list of requests, or of image URIs.'
                         : ''
                 }
             )`),
         },
-        Output: expression(
+        Output: asl.expression(
             "$type($states.input) = 'object' ? $type($states.input.images) = 'array' ? $states.input.images : [] : []",
         ),
         Next: "Check batch",
@@ -128,40 +109,40 @@ function readBatch({ artifactBucket, exportMachineArn }: BatchDefinitionArgs): S
 }
 
 /** Refuses what is no batch, and finds the Map that reads it. */
-function checkBatch(): State {
+function checkBatch(): asl.State {
     const endings = manifestForms.map(({ ending }) => ending).join(", ");
     const below = `${manifestPrefix.replace(".", "\\.")}[^\\u0000-\\u001f\\u007f]*`;
     const wrong = `'manifest is ' & $batch.manifest & ': expected an object of the bucket ' & $stack.artifactBucket & ' whose key begins with ${manifestPrefix} and ends with ${endings}.'`;
     return {
         Type: "Choice",
         Choices: [
-            rule("$batch.problem != ''", "Failed", failure("InvalidInput", "$batch.problem")),
-            rule("$batch.hasImages and $count($states.input) = 0", "Nothing to export"),
-            rule("$batch.hasImages", "Export images"),
+            asl.rule("$batch.problem != ''", "Failed", asl.failure("InvalidInput", "$batch.problem")),
+            asl.rule("$batch.hasImages and $count($states.input) = 0", "Nothing to export"),
+            asl.rule("$batch.hasImages", "Export images"),
             ...manifestForms.map(({ ending, form }) =>
-                rule(
-                    `$batch.bucket = $stack.artifactBucket and $length($batch.key) <= 1024 and ${matches("$batch.key", `${below}\\${ending}`)}`,
+                asl.rule(
+                    `$batch.bucket = $stack.artifactBucket and $length($batch.key) <= 1024 and ${asl.matches("$batch.key", `${below}\\${ending}`)}`,
                     `Export images of ${form}`,
                 ),
             ),
         ],
-        Assign: failure("InvalidInput", wrong),
+        Assign: asl.failure("InvalidInput", wrong),
         Default: "Failed",
     };
 }
 
 /** A Distributed Map that exports every image of its items. */
-function exportEach(args: BatchDefinitionArgs, label: string, items: object): State {
+function exportEach(args: BatchDefinitionArgs, label: string, items: object): asl.State {
     return {
         Type: "Map",
         Label: label,
         ...items,
         ItemSelector: {
-            request: expression("$states.context.Map.Item.Value"),
+            request: asl.expression("$states.context.Map.Item.Value"),
             isTable: label === "CSV",
-            machine: expression("$stack.exportMachineArn"),
+            machine: asl.expression("$stack.exportMachineArn"),
             // What only this execution knows: nobody else can take the names of its exports.
-            batch: expression("$states.context.Execution.Id & ' ' & $states.context.Execution.StartTime"),
+            batch: asl.expression("$states.context.Execution.Id & ' ' & $states.context.Execution.StartTime"),
         },
         ItemProcessor: {
             // STANDARD: a child waits for a build, and an EXPRESS execution lasts five minutes at most.
@@ -174,25 +155,25 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
         ResultWriter: {
             Resource: `arn:${args.at.partition}:states:::s3:putObject`,
             Arguments: {
-                Bucket: expression("$stack.artifactBucket"),
-                Prefix: expression(`${literal(resultPrefix)} & $states.context.Execution.Name`),
+                Bucket: asl.expression("$stack.artifactBucket"),
+                Prefix: asl.expression(`${asl.literal(resultPrefix)} & $states.context.Execution.Name`),
             },
             WriterConfig: { Transformation: "COMPACT", OutputType: "JSONL" },
         },
         Assign: {
             run: {
-                arn: expression("$states.result.MapRunArn"),
-                key: expression("$states.result.ResultWriterDetails.Key"),
+                arn: asl.expression("$states.result.MapRunArn"),
+                key: asl.expression("$states.result.ResultWriterDetails.Key"),
             },
         },
         Output: {},
         Catch: [
-            caught(
+            asl.caught(
                 ["States.ItemReaderFailed"],
                 "Failed",
-                failure("InvalidInput", `'The manifest ' & $batch.key & ' cannot be read: ' & ${caughtCause}`),
+                asl.failure("InvalidInput", `'The manifest ' & $batch.key & ' cannot be read: ' & ${asl.caughtCause}`),
             ),
-            caught(["States.ALL"], "Failed", failure("ExportFailed", caughtError)),
+            asl.caught(["States.ALL"], "Failed", asl.failure("ExportFailed", asl.caughtError)),
         ],
         Next: "Count results",
     };
@@ -202,7 +183,10 @@ function exportEach(args: BatchDefinitionArgs, label: string, items: object): St
  * One image: an execution of the export state machine, whose output or error becomes that of the child execution. No two states of
  * a machine may share a name, wherever they are, so each Map gives its own a suffix.
  */
-function exportOne({ at }: BatchDefinitionArgs, suffix: string): Pick<StateMachineDefinition, "StartAt" | "States"> {
+function exportOne(
+    { at }: BatchDefinitionArgs,
+    suffix: string,
+): Pick<asl.StateMachineDefinition, "StartAt" | "States"> {
     const named = (name: string): string => `${name}${suffix}`;
     return {
         StartAt: named("Read row"),
@@ -210,29 +194,33 @@ function exportOne({ at }: BatchDefinitionArgs, suffix: string): Pick<StateMachi
             [named("Read row")]: {
                 Type: "Pass",
                 Comment: "Takes a request, an image URI, or the cells of a row",
-                Assign: { machine: expression("$states.input.machine"), export: expression(readRow) },
+                Assign: { machine: asl.expression("$states.input.machine"), export: asl.expression(readRow) },
                 Output: {},
                 Next: named("Is it a request?"),
             },
             [named("Is it a request?")]: {
                 Type: "Choice",
                 Choices: [
-                    rule("$export.problem != ''", named("Not exported"), failure("InvalidInput", "$export.problem")),
+                    asl.rule(
+                        "$export.problem != ''",
+                        named("Not exported"),
+                        asl.failure("InvalidInput", "$export.problem"),
+                    ),
                 ],
                 Default: named("Export"),
             },
             [named("Export")]: {
-                ...startExport(at.partition, "states:startExecution.sync:2"),
-                Output: expression("$exists($states.result.Output) ? $states.result.Output : {}"),
+                ...asl.startExport(at.partition, "states:startExecution.sync:2"),
+                Output: asl.expression("$exists($states.result.Output) ? $states.result.Output : {}"),
                 Catch: [
                     // While it runs, the same request twice is one execution. One that has ended may be somebody else's: another
                     // finds what it has exported.
-                    caught(["StepFunctions.ExecutionAlreadyExistsException"], named("Export"), renamed),
-                    caught(["States.ALL"], named("Not exported"), { failure: expression(whyItFailed) }),
+                    asl.caught(["StepFunctions.ExecutionAlreadyExistsException"], named("Export"), asl.renamed),
+                    asl.caught(["States.ALL"], named("Not exported"), { failure: asl.expression(whyItFailed) }),
                 ],
                 End: true,
             },
-            [named("Not exported")]: failed,
+            [named("Not exported")]: asl.failed,
         },
     };
 }
@@ -242,7 +230,7 @@ function exportOne({ at }: BatchDefinitionArgs, suffix: string): Pick<StateMachi
  * mark and have blanks around the names, and an empty cell is a field that is not given.
  */
 const readRow = `(
-    $isSmall := $length($string({ 'v': $lookup($states.input, 'request') })) <= ${hashedLimit};
+    $isSmall := $length($string({ 'v': $lookup($states.input, 'request') })) <= ${asl.hashedLimit};
     $item := $isSmall ? $lookup($states.input, 'request') : {};
     $bare := function($text) { $replace($replace($text, /^[\\uFEFF \\t]+/, ''), /[ \\t]+$/, '') };
     $cells := $states.input.isTable and $type($item) = 'object';
@@ -251,12 +239,12 @@ const readRow = `(
             $type($value) = 'string' ? $bare($value) = '' ? {} : { $bare($name): $bare($name) = 'force' and $bare($value) in ['true', 'false'] ? $bare($value) = 'true' : $bare($value) } : { $bare($name): $value }
         })])
         : $item;
-    $unknown := $type($given) = 'object' ? ${unknownField("$given", requestFields)} : '';
-    $problem := $not($isSmall) ? 'The request is longer than ${hashedLimit} characters.'
-        : $type($given) != 'object' ? 'The request is ' & ${quoted("$item")} & ': expected an object of ${requestFields.join(", ")}, or an image URI.'
+    $unknown := $type($given) = 'object' ? ${asl.unknownField("$given", requestFields)} : '';
+    $problem := $not($isSmall) ? 'The request is longer than ${asl.hashedLimit} characters.'
+        : $type($given) != 'object' ? 'The request is ' & ${asl.quoted("$item")} & ': expected an object of ${requestFields.join(", ")}, or an image URI.'
         : $unknown != '' ? 'The request ' & $unknown
         : $cells and $count($keys($item)) != $count($distinct($each($item, function($value, $name) { $bare($name) }))) ? 'Two columns of the table have the same name.'
-        : $exists($given.imageUri) = false ? 'The request ' & ${quoted("$item")} & ' names no imageUri, which a batch needs for each image.'
+        : $exists($given.imageUri) = false ? 'The request ' & ${asl.quoted("$item")} & ' names no imageUri, which a batch needs for each image.'
         : '';
     $problem != '' ? { 'problem': $problem, 'request': {}, 'name': '' } : {
         'problem': '',
@@ -267,45 +255,45 @@ const readRow = `(
 
 /** The error of the execution, out of what `startExecution.sync:2` fails with: DescribeExecution as JSON, cut at 32,768 characters. */
 const whyItFailed = `(
-    ${readCause}
-    $error := $find(${regex(jsonString("Error", '([^"]+)"'))});
-    $said := $words($find(${regex(jsonString("Cause", '([^"]+)'))}));
-    $status := $find(${regex(jsonString("Status", '([A-Z_]+)"'))});
-    $status = '' ? { 'error': 'ExportFailed', 'cause': ${caughtError} } : {
+    ${asl.readCause}
+    $error := $find(${asl.regex(asl.jsonString("Error", '([^"]+)"'))});
+    $said := $words($find(${asl.regex(asl.jsonString("Cause", '([^"]+)'))}));
+    $status := $find(${asl.regex(asl.jsonString("Status", '([A-Z_]+)"'))});
+    $status = '' ? { 'error': 'ExportFailed', 'cause': ${asl.caughtError} } : {
         'error': $error in ['${Object.keys(exportErrors).join("','")}'] ? $error : 'ExportFailed',
         'cause': $said != '' ? $said : 'The export ended as ' & $status & ($error != '' ? ', ' & $error : '') & ', without a cause. Its execution is called ' & $export.name & '.'
     }
 )`;
 
 /** Asks the Map Run how many images were exported. */
-function countResults({ at }: BatchDefinitionArgs): State {
+function countResults({ at }: BatchDefinitionArgs): asl.State {
     const total = "$states.result.ItemCounts.Total";
     const exported = "$states.result.ItemCounts.Succeeded";
     const text = `$string(${exported}) & ' of ' & $string(${total}) & ' exported'`;
     const list = "s3://' & $stack.artifactBucket & '/' & $run.key & '";
     return {
-        ...task(at.partition, "aws-sdk:sfn:describeMapRun", { MapRunArn: expression("$run.arn") }),
+        ...asl.task(at.partition, "aws-sdk:sfn:describeMapRun", { MapRunArn: asl.expression("$run.arn") }),
         Assign: {
             summary: {
-                total: expression(total),
-                exported: expression(exported),
-                results: { bucket: expression("$stack.artifactBucket"), key: expression("$run.key") },
-                text: expression(text),
+                total: asl.expression(total),
+                exported: asl.expression(exported),
+                results: { bucket: asl.expression("$stack.artifactBucket"), key: asl.expression("$run.key") },
+                text: asl.expression(text),
             },
-            ...failure(
+            ...asl.failure(
                 "ExportFailed",
                 `${text} & '. Which ones failed and why is listed by ${list}. Start the same batch again to export what is left.'`,
             ),
         },
         Output: {},
-        Retry: [retry(["States.ALL"], 5, 2)],
+        Retry: [asl.retry(["States.ALL"], 5, 2)],
         Catch: [
-            caught(
+            asl.caught(
                 ["States.ALL"],
                 "Failed",
-                failure(
+                asl.failure(
                     "ExportFailed",
-                    `'Every image was tried, but the results cannot be counted: ' & ${caughtError} & '. They are listed by ${list}.'`,
+                    `'Every image was tried, but the results cannot be counted: ' & ${asl.caughtError} & '. They are listed by ${list}.'`,
                 ),
             ),
         ],

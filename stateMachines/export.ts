@@ -19,27 +19,7 @@ import {
     type RequestVariable,
     requestVariables,
 } from "../contract/request";
-import {
-    caught,
-    caughtCause,
-    caughtError,
-    expression,
-    failed,
-    failure,
-    jsonSpace,
-    jsonString,
-    literal,
-    matches,
-    quoted,
-    readCause,
-    regex,
-    retry,
-    rule,
-    type State,
-    type StateMachineDefinition,
-    task,
-    unknownField,
-} from "./language";
+import * as asl from "./language";
 
 /** Arguments of {@link exportDefinition}. */
 export interface ExportDefinitionArgs {
@@ -93,7 +73,7 @@ const recordWait = { seconds: 2, looks: 30 };
 const marginMinutes = 10;
 
 /** The definition. */
-export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefinition {
+export function exportDefinition(args: ExportDefinitionArgs): asl.StateMachineDefinition {
     const key = "$request.artifactKey";
     return {
         Comment: "Exports one container image from Amazon ECR to S3 as a tar archive",
@@ -104,19 +84,19 @@ export function exportDefinition(args: ExportDefinitionArgs): StateMachineDefini
             "Read request": readRequest(args),
             "Check request": checkRequest(args),
             "Ask ECR": askEcr(args),
-            "Look at record": lookAt(args, "record", `${key} & ${literal(recordSuffix)}`, "Look at archive"),
+            "Look at record": lookAt(args, "record", `${key} & ${asl.literal(recordSuffix)}`, "Look at archive"),
             "Look at archive": lookAt(args, "archive", key, "Is it exported?"),
             "Is it exported?": isItExported(args),
             // Another export has replaced the archive; whether it is of the same image, its record will say in a moment (decision 0010).
             "Wait for record": { Type: "Wait", Seconds: recordWait.seconds, Next: "Look at record" },
             "Export image": exportImage(args),
             Done: report(args),
-            Failed: failed,
+            Failed: asl.failed,
         },
     };
 }
 
-function readInput(args: ExportDefinitionArgs): State {
+function readInput(args: ExportDefinitionArgs): asl.State {
     return {
         Type: "Pass",
         Comment: "Knows the stack, measures the input, picks the fields of a request",
@@ -130,24 +110,24 @@ function readInput(args: ExportDefinitionArgs): State {
                 defaults: { imageUri: args.imageUri, artifactBucket: args.artifactBucket, ...requestDefaults },
                 registries: registriesOf(args),
             },
-            input: expression(`(
+            input: asl.expression(`(
                 $problem := $type($states.input) != 'object' ?
                     'The input of the execution is not a JSON object. Give the fields of the request in one, or {} for the defaults.'
                 : $length($string($states.input)) > ${requestLimit} ?
                     'The input of the execution is longer than ${requestLimit} characters, and no request is.'
                 : (
-                    $unknown := ${unknownField("$states.input", requestFields)};
+                    $unknown := ${asl.unknownField("$states.input", requestFields)};
                     $unknown != '' ? 'The request ' & $unknown : ''
                 );
                 $isKnown := function($value, $name) { $name in ['${requestFields.join("','")}'] };
                 { 'problem': $problem, 'given': $problem = '' ? $merge([{}, $sift($states.input, $isKnown)]) : {} }
             )`),
-            digest: expression("''"),
-            buildId: expression("''"),
-            looked: expression("''"),
+            digest: asl.expression("''"),
+            buildId: asl.expression("''"),
+            looked: asl.expression("''"),
             looks: 0,
-            record: expression(blankRecord),
-            archive: expression("{ 'versionId': '', 'sizeBytes': 0 }"),
+            record: asl.expression(blankRecord),
+            archive: asl.expression("{ 'versionId': '', 'sizeBytes': 0 }"),
         },
         Output: {},
         Next: "Read request",
@@ -184,16 +164,16 @@ function registriesOf({ repositories, cachedRepositories = [] }: ExportDefinitio
 }
 
 /** Puts the request over the defaults and takes the image URI apart; what cannot be read is left blank, and refused after. */
-function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
+function readRequest({ artifactPrefix }: ExportDefinitionArgs): asl.State {
     const uri = `^([^/]+)/(${grammar.repository})((?::${grammar.tag})?)((?:@${grammar.digest})?)$`;
     return {
         Type: "Pass",
         Comment: "Fills in the defaults, takes the image URI apart, finds its repository among those of the stack",
         Assign: {
-            request: expression(`(
+            request: asl.expression(`(
                 $request := $merge([$stack.defaults, $input.given]);
                 $uri := $type($request.imageUri) = 'string' ? $request.imageUri : '';
-                $match := $length($uri) <= ${imageUriLimit} ? $match($uri, ${regex(uri)})[0] : {};
+                $match := $length($uri) <= ${imageUriLimit} ? $match($uri, ${asl.regex(uri)})[0] : {};
                 $parts := $match.match = $uri ? $match.groups : ['', '', '', ''];
                 $name := $parts[1];
                 $registry := $filter($stack.registries, function($each) { $parts[0] in $each.hosts })[0];
@@ -205,7 +185,7 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
                 $digest := $substring($parts[3], 1);
                 $tag := $parts[2] != '' ? $substring($parts[2], 1) : $digest = '' ? 'latest' : '';
                 $merge([
-                    { 'artifactKey': ${literal(artifactPrefix)}
+                    { 'artifactKey': ${asl.literal(artifactPrefix)}
                         & ($isHome ? '' : '@' & $registry.accountId & '/' & $registry.region & '/')
                         & $name & '/' & ($tag != '' ? $tag : '@' & $substring($digest, 7)) & '.tar' },
                     $request,
@@ -227,10 +207,10 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): State {
 }
 
 /** Refuses what cannot work, before anything is started. */
-function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
+function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): asl.State {
     const refuse = (field: RequestField, isGood: string, expected: string): object => {
-        const cause = `${literal(`${field} is `)} & ${quoted(`$request.${field}`)} & ': ' & ${expected} & '.'`;
-        return rule(`$not(${isGood})`, "Failed", failure("InvalidInput", cause));
+        const cause = `${asl.literal(`${field} is `)} & ${asl.quoted(`$request.${field}`)} & ': ' & ${expected} & '.'`;
+        return asl.rule(`$not(${isGood})`, "Failed", asl.failure("InvalidInput", cause));
     };
     const isText = (field: string, limit: number, then: string): string =>
         `($type($request.${field}) = 'string' ? $length($request.${field}) <= ${limit} ? (${then}) : false : false)`;
@@ -239,7 +219,7 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
     return {
         Type: "Choice",
         Choices: [
-            rule("$input.problem != ''", "Failed", failure("InvalidInput", "$input.problem")),
+            asl.rule("$input.problem != ''", "Failed", asl.failure("InvalidInput", "$input.problem")),
             refuse(
                 "imageUri",
                 "$request.image.isRead",
@@ -252,10 +232,10 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
             ),
             refuse(
                 "platform",
-                isText("platform", 100, matches("$request.platform", platforms)),
-                literal(`expected ${platformRule}${platformWords}`),
+                isText("platform", 100, asl.matches("$request.platform", platforms)),
+                asl.literal(`expected ${platformRule}${platformWords}`),
             ),
-            refuse("force", "$type($request.force) = 'boolean'", literal("expected true or false")),
+            refuse("force", "$type($request.force) = 'boolean'", asl.literal("expected true or false")),
             refuse(
                 "artifactBucket",
                 "$request.artifactBucket = $stack.defaults.artifactBucket",
@@ -264,12 +244,14 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): State {
             refuse(
                 "artifactKey",
                 isText("artifactKey", keyLimitBytes, isArtifactKey(artifactPrefix)),
-                literal(
+                asl.literal(
                     `expected ${artifactKeyRule(artifactPrefix)}. Leave the field out for a key made of repository and tag`,
                 ),
             ),
-            rule("$request.image.digest != ''", "Look at record", { digest: expression("$request.image.digest") }),
-            rule("$request.image.isAskable", "Ask ECR"),
+            asl.rule("$request.image.digest != ''", "Look at record", {
+                digest: asl.expression("$request.image.digest"),
+            }),
+            asl.rule("$request.image.isAskable", "Ask ECR"),
         ],
         // The build asks the registry, and finds out whether the export is there.
         Default: "Export image",
@@ -283,34 +265,34 @@ function isArtifactKey(artifactPrefix: string): string {
     const halves = `$contains($replace(${key}, /[\\ud800-\\udbff][\\udc00-\\udfff]/, ''), /[\\ud800-\\udfff]/)`;
     const bytes = `$length($replace($encodeUrlComponent(${key}), /%../, '-'))`;
     return [
-        `$substring(${key}, 0, ${artifactPrefix.length}) = ${literal(artifactPrefix)}`,
+        `$substring(${key}, 0, ${artifactPrefix.length}) = ${asl.literal(artifactPrefix)}`,
         `$length(${key}) > ${artifactPrefix.length}`,
-        ...besideSuffixes.map((each) => `$substring(${key}, $length(${key}) - ${each.length}) != ${literal(each)}`),
+        ...besideSuffixes.map((each) => `$substring(${key}, $length(${key}) - ${each.length}) != ${asl.literal(each)}`),
         `(${halves} ? false : ${bytes} <= ${keyLimitBytes})`,
-        matches(key, artifactKeyPattern),
+        asl.matches(key, artifactKeyPattern),
     ].join(" and ");
 }
 
 /** Asks which digest a tag means. A tag that ECR does not have ends the execution; whatever else it says, the build finds out. */
-function askEcr({ at }: ExportDefinitionArgs): State {
+function askEcr({ at }: ExportDefinitionArgs): asl.State {
     const told = "$states.result.ImageDetails[0].ImageDigest";
-    const missing = `$request.imageUri & ' does not exist in the registry. ' & ${caughtCause}`;
+    const missing = `$request.imageUri & ' does not exist in the registry. ' & ${asl.caughtCause}`;
     return {
-        ...task(at.partition, "aws-sdk:ecr:describeImages", {
-            RepositoryName: expression("$request.image.repository"),
-            ImageIds: [{ ImageTag: expression("$request.image.tag") }],
+        ...asl.task(at.partition, "aws-sdk:ecr:describeImages", {
+            RepositoryName: asl.expression("$request.image.repository"),
+            ImageIds: [{ ImageTag: asl.expression("$request.image.tag") }],
         }),
         TimeoutSeconds: lookUpSeconds,
-        Assign: { digest: expression(`$exists(${told}) ? $string(${told}) : ''`) },
+        Assign: { digest: asl.expression(`$exists(${told}) ? $string(${told}) : ''`) },
         Output: {},
-        Retry: [retry(["Ecr.EcrException", "Ecr.ServerException"], 2, 1)],
+        Retry: [asl.retry(["Ecr.EcrException", "Ecr.ServerException"], 2, 1)],
         Catch: [
-            caught(
+            asl.caught(
                 ["Ecr.ImageNotFoundException", "Ecr.RepositoryNotFoundException"],
                 "Failed",
-                failure("ImageNotFound", missing),
+                asl.failure("ImageNotFound", missing),
             ),
-            caught(["States.ALL"], "Export image"),
+            asl.caught(["States.ALL"], "Export image"),
         ],
         Next: "Look at record",
     };
@@ -324,30 +306,34 @@ const metadata = "$states.result.Metadata";
 /** What is seen of the two objects of an export: the metadata of the record's (contract/record.ts), the version of the archive. */
 const seen = {
     record: {
-        record: expression(`$merge([${blankRecord}, $exists(${metadata}) ? ${metadata} : {}])`),
-        looked: expression("''"),
+        record: asl.expression(`$merge([${blankRecord}, $exists(${metadata}) ? ${metadata} : {}])`),
+        looked: asl.expression("''"),
     },
     archive: {
         archive: {
-            versionId: expression("$exists($states.result.VersionId) ? $string($states.result.VersionId) : ''"),
-            sizeBytes: expression("$exists($states.result.ContentLength) ? $states.result.ContentLength : 0"),
+            versionId: asl.expression("$exists($states.result.VersionId) ? $string($states.result.VersionId) : ''"),
+            sizeBytes: asl.expression("$exists($states.result.ContentLength) ? $states.result.ContentLength : 0"),
         },
     },
 };
 
 /** Asks S3 for one of them; an answer that shows none is left in `looked`. */
-function lookAt({ at }: ExportDefinitionArgs, what: keyof typeof seen, key: string, next: string): State {
+function lookAt({ at }: ExportDefinitionArgs, what: keyof typeof seen, key: string, next: string): asl.State {
     return {
-        ...task(at.partition, "aws-sdk:s3:headObject", {
-            Bucket: expression("$request.artifactBucket"),
-            Key: expression(key),
+        ...asl.task(at.partition, "aws-sdk:s3:headObject", {
+            Bucket: asl.expression("$request.artifactBucket"),
+            Key: asl.expression(key),
         }),
         TimeoutSeconds: lookUpSeconds,
         Assign: seen[what],
         Output: {},
         // What S3 does not answer within a moment. Without s3:ListBucket a missing object is a 403, as much else is.
-        Retry: [retry(["S3.S3Exception", "S3.SdkClientException", "States.Timeout"], 2, 1)],
-        Catch: [caught(["States.ALL"], "Is it exported?", { looked: expression(`'the ${what}: ' & ${caughtError}`) })],
+        Retry: [asl.retry(["S3.S3Exception", "S3.SdkClientException", "States.Timeout"], 2, 1)],
+        Catch: [
+            asl.caught(["States.ALL"], "Is it exported?", {
+                looked: asl.expression(`'the ${what}: ' & ${asl.caughtError}`),
+            }),
+        ],
         Next: next,
     };
 }
@@ -358,7 +344,7 @@ function recorded(field: keyof typeof metadataNames): string {
 }
 
 /** Before a build: is it there already? After one: has it made what was asked for? */
-function isItExported({ engine, signingKeyArn }: ExportDefinitionArgs): State {
+function isItExported({ engine, signingKeyArn }: ExportDefinitionArgs): asl.State {
     const isDigest = (field: "imageDigest" | "indexDigest"): string => `${recorded(field)} = $digest`;
     const isSame = [
         "$looked = ''",
@@ -379,20 +365,22 @@ function isItExported({ engine, signingKeyArn }: ExportDefinitionArgs): State {
     return {
         Type: "Choice",
         Choices: [
-            rule("$buildId = '' and ($digest = '' or $request.force)", "Export image"),
-            rule(isSame, "Done"),
-            rule("$buildId = ''", "Export image"),
-            rule("$looked != ''", "Failed", failure("ExportFailed", unseen)),
-            rule(`$looks < ${recordWait.looks} and ${recorded("versionId")} != $archive.versionId`, "Wait for record", {
-                looks: expression("$looks + 1"),
-            }),
+            asl.rule("$buildId = '' and ($digest = '' or $request.force)", "Export image"),
+            asl.rule(isSame, "Done"),
+            asl.rule("$buildId = ''", "Export image"),
+            asl.rule("$looked != ''", "Failed", asl.failure("ExportFailed", unseen)),
+            asl.rule(
+                `$looks < ${recordWait.looks} and ${recorded("versionId")} != $archive.versionId`,
+                "Wait for record",
+                { looks: asl.expression("$looks + 1") },
+            ),
         ],
         Default: "Failed",
     };
 }
 
 /** Runs the build. Only what can pass is tried again: lack of capacity and throttling, never a failed build. */
-function exportImage(args: ExportDefinitionArgs): State {
+function exportImage(args: ExportDefinitionArgs): asl.State {
     const variables: Readonly<Record<RequestVariable, string>> = {
         IMAGE_URI: "$request.imageUri",
         IMAGE_DIGEST: "$digest",
@@ -405,18 +393,18 @@ function exportImage(args: ExportDefinitionArgs): State {
     const totalMinutes = args.queuedTimeoutMinutes + args.timeoutMinutes + marginMinutes;
     const id = "$states.result.Build.Id";
     return {
-        ...task(args.at.partition, "codebuild:startBuild.sync", {
-            ProjectName: expression("$stack.projectName"),
+        ...asl.task(args.at.partition, "codebuild:startBuild.sync", {
+            ProjectName: asl.expression("$stack.projectName"),
             EnvironmentVariablesOverride: requestVariables.map((Name) => {
                 // Its type written out, so that no request can have a parameter or a secret read instead.
-                return { Name, Type: "PLAINTEXT", Value: expression(variables[Name]) };
+                return { Name, Type: "PLAINTEXT", Value: asl.expression(variables[Name]) };
             }),
         }),
         TimeoutSeconds: totalMinutes * 60,
         Assign: {
-            buildId: expression(`$exists(${id}) ? $string(${id}) : '(unknown)'`),
+            buildId: asl.expression(`$exists(${id}) ? $string(${id}) : '(unknown)'`),
             // Unless the next look says otherwise.
-            ...failure(
+            ...asl.failure(
                 "ExportFailed",
                 `'The build ' & ($exists(${id}) ? $string(${id}) : '') & ' succeeded, but another export has written ' & $request.artifactKey & ' since. Give the two exports keys of their own, or start this one again.'`,
             ),
@@ -424,11 +412,11 @@ function exportImage(args: ExportDefinitionArgs): State {
         Output: {},
         Retry: [
             // 5, 10, 20 and 40 s, then a minute each: in all at most as long as a build may wait in the queue.
-            retry(["CodeBuild.AccountLimitExceededException"], args.queuedTimeoutMinutes + 2),
+            asl.retry(["CodeBuild.AccountLimitExceededException"], args.queuedTimeoutMinutes + 2),
             // Throttled, dropped, or denied.
-            retry(["CodeBuild.AWSCodeBuildException", "CodeBuild.SdkClientException"], 4),
+            asl.retry(["CodeBuild.AWSCodeBuildException", "CodeBuild.SdkClientException"], 4),
         ],
-        Catch: [caught(["States.ALL"], "Failed", { failure: expression(whyItFailed(args, totalMinutes)) })],
+        Catch: [asl.caught(["States.ALL"], "Failed", { failure: asl.expression(whyItFailed(args, totalMinutes)) })],
         Next: "Look at record",
     };
 }
@@ -442,24 +430,24 @@ function whyItFailed({ timeoutMinutes, queuedTimeoutMinutes }: ExportDefinitionA
         "Ask for more concurrent builds in Service Quotas, start fewer exports at a time, or raise compute.queuedTimeoutMinutes.";
     const names = Object.fromEntries(Object.entries(exportErrors).map(([name, { exitStatus }]) => [exitStatus, name]));
     const inQueue = [
-        `${jsonString("PhaseType", "QUEUED")}"[^{}]*${jsonString("PhaseStatus", "TIMED_OUT")}"`,
-        `${jsonString("PhaseStatus", "TIMED_OUT")}"[^{}]*${jsonString("PhaseType", "QUEUED")}"`,
+        `${asl.jsonString("PhaseType", "QUEUED")}"[^{}]*${asl.jsonString("PhaseStatus", "TIMED_OUT")}"`,
+        `${asl.jsonString("PhaseStatus", "TIMED_OUT")}"[^{}]*${asl.jsonString("PhaseType", "QUEUED")}"`,
     ];
-    const value = jsonString("Value", '([^"]*)');
-    const variable = jsonString("Name", `${causeVariable}"`);
+    const value = asl.jsonString("Value", '([^"]*)');
+    const variable = asl.jsonString("Name", `${causeVariable}"`);
     return `(
         $code := $exists($states.errorOutput.Error) ? $string($states.errorOutput.Error) : '';
-        ${readCause}
-        $status := $find(${regex(jsonString("BuildStatus", '([A-Z_]+)"'))});
-        $exit := $find(${regex(jsonString("Message", '[^"]*exit status ([0-9]+)[^"0-9]?"'))});
-        $message := $words($find(${regex(jsonString("Message", '([^"]+)'))}));
-        $link := $find(${regex(jsonString("DeepLink", '(https:[^"]+)"'))});
+        ${asl.readCause}
+        $status := $find(${asl.regex(asl.jsonString("BuildStatus", '([A-Z_]+)"'))});
+        $exit := $find(${asl.regex(asl.jsonString("Message", '[^"]*exit status ([0-9]+)[^"0-9]?"'))});
+        $message := $words($find(${asl.regex(asl.jsonString("Message", '([^"]+)'))}));
+        $link := $find(${asl.regex(asl.jsonString("DeepLink", '(https:[^"]+)"'))});
         $log := $link != '' ? ' (Log: ' & $words($link) & ')' : ' (Builds and their logs: ' & $stack.buildsUrl & ')';
-        $first := $words($find(${regex(`${variable}${jsonSpace},${jsonSpace}${value}`)}));
-        $exported := $first != '' ? $first : $words($find(${regex(`${value}"${jsonSpace},${jsonSpace}${variable}`)}));
+        $first := $words($find(${asl.regex(`${variable}${asl.jsonSpace},${asl.jsonSpace}${value}`)}));
+        $exported := $first != '' ? $first : $words($find(${asl.regex(`${value}"${asl.jsonSpace},${asl.jsonSpace}${variable}`)}));
         $said := $exported != '' ? $exported : $message;
         $isBuild := $status != '' or $exit != '';
-        $isQueued := ${inQueue.map((source) => `$contains($plain, ${regex(source)})`).join(" or ")};
+        $isQueued := ${inQueue.map((source) => `$contains($plain, ${asl.regex(source)})`).join(" or ")};
         $result := function($name, $text) { { 'error': $name, 'cause': $text } };
         $code = 'States.Timeout' ?
             $result('BuildTimedOut', 'No build came to its end within ${totalMinutes} minutes, the time in the queue included. If builds wait in the queue, the account is at its limit of concurrent builds.' & $log)
@@ -487,21 +475,21 @@ function whyItFailed({ timeoutMinutes, queuedTimeoutMinutes }: ExportDefinitionA
 }
 
 /** The result (contract/request.ts), as S3 shows it. */
-function report({ engine }: ExportDefinitionArgs): State {
+function report({ engine }: ExportDefinitionArgs): asl.State {
     return {
         Type: "Succeed",
         Output: {
-            imageUri: expression("$request.imageUri"),
-            imageDigest: expression(recorded("imageDigest")),
-            platform: expression("$request.platform"),
-            artifactBucket: expression("$request.artifactBucket"),
-            artifactKey: expression("$request.artifactKey"),
-            artifactVersionId: expression("$archive.versionId"),
-            sizeBytes: expression("$archive.sizeBytes"),
-            sha256: expression(recorded("sha256")),
-            skipped: expression(`$buildId = '' or ${recorded("buildId")} != $buildId`),
+            imageUri: asl.expression("$request.imageUri"),
+            imageDigest: asl.expression(recorded("imageDigest")),
+            platform: asl.expression("$request.platform"),
+            artifactBucket: asl.expression("$request.artifactBucket"),
+            artifactKey: asl.expression("$request.artifactKey"),
+            artifactVersionId: asl.expression("$archive.versionId"),
+            sizeBytes: asl.expression("$archive.sizeBytes"),
+            sha256: asl.expression(recorded("sha256")),
+            skipped: asl.expression(`$buildId = '' or ${recorded("buildId")} != $buildId`),
             engine,
-            buildId: expression("$buildId = '' ? null : $buildId"),
+            buildId: asl.expression("$buildId = '' ? null : $buildId"),
         },
     };
 }

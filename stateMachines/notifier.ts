@@ -8,17 +8,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { executionsUrl } from "../contract/aws";
 import type { ExportDefinitionArgs } from "./export";
-import {
-    caughtAll,
-    expression,
-    literal,
-    quoted,
-    quoteLimit,
-    retry,
-    type State,
-    type StateMachineDefinition,
-    task,
-} from "./language";
+import * as asl from "./language";
 
 /** Arguments of {@link notifierDefinition}. */
 export interface NotifierDefinitionArgs extends Pick<
@@ -38,7 +28,7 @@ export type Subject = "export" | "batch";
  * The state machine that publishes one message. Its input, which the rules make: `subject`, a {@link Subject};
  * `executionArn`; `status`, as Step Functions names it.
  */
-export function notifierDefinition(args: NotifierDefinitionArgs): StateMachineDefinition {
+export function notifierDefinition(args: NotifierDefinitionArgs): asl.StateMachineDefinition {
     return {
         Comment: "Reports how an execution ended",
         QueryLanguage: "JSONata",
@@ -48,18 +38,18 @@ export function notifierDefinition(args: NotifierDefinitionArgs): StateMachineDe
 }
 
 /** A string, cut; for anything else the words. */
-function text(value: string, words: string, limit = quoteLimit): string {
+function text(value: string, words: string, limit = asl.quoteLimit): string {
     return `$type(${value}) = 'string' ? $substring(${value}, 0, ${limit}) : ${words}`;
 }
 
 /** Asks for error, cause, request and result; what cannot be asked, the link in the message says. */
-function askExecution({ at, imageUri, artifactBucket, artifactKey, buildsUrl }: NotifierDefinitionArgs): State {
-    const executionArn = expression(text("$states.input.executionArn", "'(unknown)'"));
+function askExecution({ at, imageUri, artifactBucket, artifactKey, buildsUrl }: NotifierDefinitionArgs): asl.State {
+    const executionArn = asl.expression(text("$states.input.executionArn", "'(unknown)'"));
     const event = {
         stack: { imageUri, artifactBucket, artifactKey, buildsUrl },
-        isBatch: expression("$states.input.subject = 'batch'"),
+        isBatch: asl.expression("$states.input.subject = 'batch'"),
         executionArn,
-        status: expression(
+        status: asl.expression(
             `( $status := ${text("$states.input.status", "''")}; $match($status, /^[A-Z_]{1,40}$/)[0].match = $status ? $status : 'ENDED' )`,
         ),
     };
@@ -67,19 +57,19 @@ function askExecution({ at, imageUri, artifactBucket, artifactKey, buildsUrl }: 
     const parsed = (json: string): string =>
         `( $value := $length($string(${json})) <= 20000 ? $parse(${json}) : {}; $type($value) = 'object' ? $value : {} )`;
     return {
-        ...task(at.partition, "aws-sdk:sfn:describeExecution", { ExecutionArn: executionArn }),
+        ...asl.task(at.partition, "aws-sdk:sfn:describeExecution", { ExecutionArn: executionArn }),
         Assign: {
             ...event,
             told: {
-                error: expression(text("$states.result.Error", "'(none)'")),
-                cause: expression(text("$states.result.Cause", "'(none)'", 8000)),
-                request: expression(parsed("$states.result.Input")),
-                result: expression(parsed("$states.result.Output")),
+                error: asl.expression(text("$states.result.Error", "'(none)'")),
+                cause: asl.expression(text("$states.result.Cause", "'(none)'", 8000)),
+                request: asl.expression(parsed("$states.result.Input")),
+                result: asl.expression(parsed("$states.result.Output")),
             },
         },
         Output: {},
-        Retry: [retry(["States.ALL"], 5, 2)],
-        Catch: caughtAll("Write message", {
+        Retry: [asl.retry(["States.ALL"], 5, 2)],
+        Catch: asl.caughtAll("Write message", {
             ...event,
             told: { error: "(none)", cause: "(none)", request: {}, result: {} },
         }),
@@ -88,13 +78,13 @@ function askExecution({ at, imageUri, artifactBucket, artifactKey, buildsUrl }: 
 }
 
 /** Writes the message: a title, a text for people, and the same in the form of the chat service, which drops any other. */
-function writeMessage({ at }: NotifierDefinitionArgs): State {
+function writeMessage({ at }: NotifierDefinitionArgs): asl.State {
     const lines = (...each: string[]): string => `$join([${each.join(", ")}], '\\n')`;
     return {
         Type: "Pass",
         Assign: {
-            message: expression(`(
-                $quote := function($value) { $type($value) = 'string' ? $substring($value, 0, ${quoteLimit}) : ${quoted("$value")} };
+            message: asl.expression(`(
+                $quote := function($value) { $type($value) = 'string' ? $substring($value, 0, ${asl.quoteLimit}) : ${asl.quoted("$value")} };
                 $of := function($field, $otherwise) {
                     $exists($lookup($told.result, $field)) ? $quote($lookup($told.result, $field))
                     : $exists($lookup($told.request, $field)) ? $quote($lookup($told.request, $field))
@@ -103,7 +93,7 @@ function writeMessage({ at }: NotifierDefinitionArgs): State {
                 $isDone := $status = 'SUCCEEDED';
                 $image := $of('imageUri', $stack.imageUri);
                 $key := $of('artifactKey', $exists($told.request.imageUri) ? 'made of repository and tag' : $stack.artifactKey);
-                $execution := 'Execution: ' & ${literal(executionsUrl(at))} & $executionArn;
+                $execution := 'Execution: ' & ${asl.literal(executionsUrl(at))} & $executionArn;
                 $builds := 'Builds and their logs: ' & $stack.buildsUrl;
                 $place := $image & ' is in s3://' & $of('artifactBucket', $stack.artifactBucket) & '/' & $key;
                 $counts := $of('text', '(unknown)');
@@ -122,7 +112,7 @@ function writeMessage({ at }: NotifierDefinitionArgs): State {
 }
 
 /** Each protocol has its text, and the chat service subscribes by HTTPS: docs.aws.amazon.com/sns/latest/api/API_Publish.html */
-function publish({ at, topicArn }: NotifierDefinitionArgs): State {
+function publish({ at, topicArn }: NotifierDefinitionArgs): asl.State {
     // docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
     const chat = `$string({
         'version': '1.0',
@@ -132,13 +122,13 @@ function publish({ at, topicArn }: NotifierDefinitionArgs): State {
         }
     })`;
     return {
-        ...task(at.partition, "sns:publish", {
+        ...asl.task(at.partition, "sns:publish", {
             TopicArn: topicArn,
-            Subject: expression("$message.title"),
+            Subject: asl.expression("$message.title"),
             MessageStructure: "json",
-            Message: { default: expression("$message.text"), https: expression(chat) },
+            Message: { default: asl.expression("$message.text"), https: asl.expression(chat) },
         }),
-        Retry: [retry(["States.ALL"], 8, 2)],
+        Retry: [asl.retry(["States.ALL"], 8, 2)],
         End: true,
     };
 }

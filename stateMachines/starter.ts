@@ -8,21 +8,7 @@
  */
 import { batchExecutionPrefix } from "../contract/request";
 import type { BatchDefinitionArgs } from "./batch";
-import {
-    caught,
-    caughtAll,
-    expression,
-    failed,
-    failure,
-    hashedLimit,
-    quoted,
-    renamed,
-    retry,
-    rule,
-    startExport,
-    type StateMachineDefinition,
-    task,
-} from "./language";
+import * as asl from "./language";
 
 /**
  * The definition. Its input, which a trigger makes: `trigger`, a word; `identity`, a string that two deliveries of the same event
@@ -31,7 +17,7 @@ import {
 export function starterDefinition({
     at: { partition },
     exportMachineArn,
-}: Pick<BatchDefinitionArgs, "at" | "exportMachineArn">): StateMachineDefinition {
+}: Pick<BatchDefinitionArgs, "at" | "exportMachineArn">): asl.StateMachineDefinition {
     const trigger = "$states.input.trigger";
     const identity = "$states.input.identity";
     const request = "$states.input.request";
@@ -44,9 +30,9 @@ export function starterDefinition({
                 Type: "Pass",
                 Assign: {
                     machine: exportMachineArn,
-                    export: expression(`(
+                    export: asl.expression(`(
                         $isEvent := $type($states.input) != 'object' ? false
-                            : $length($string($states.input)) > ${hashedLimit} ? false
+                            : $length($string($states.input)) > ${asl.hashedLimit} ? false
                             : $type(${identity}) != 'string' ? false
                             : $type(${trigger}) = 'string' ? $match(${trigger}, /^[a-z]{1,10}$/)[0].match = ${trigger} and ${trigger} & '-' != '${batchExecutionPrefix}' : false;
                         $isEvent and $exists(${request}) ? {
@@ -54,9 +40,9 @@ export function starterDefinition({
                             'name': ${trigger} & '-' & $hash($string([${identity}, ${request}]), 'SHA-256')
                         } : { 'request': {}, 'name': '' }
                     )`),
-                    ...failure(
+                    ...asl.failure(
                         "InvalidInput",
-                        `'The input of the execution is ' & ${quoted("$states.input")} & ': expected { "trigger": a word, "identity": a string, "request": the request }, at most ${hashedLimit} characters.'`,
+                        `'The input of the execution is ' & ${asl.quoted("$states.input")} & ': expected { "trigger": a word, "identity": a string, "request": the request }, at most ${asl.hashedLimit} characters.'`,
                     ),
                 },
                 Output: {},
@@ -64,41 +50,41 @@ export function starterDefinition({
             },
             "Is it an event?": {
                 Type: "Choice",
-                Choices: [rule("$export.name != ''", "Start export")],
+                Choices: [asl.rule("$export.name != ''", "Start export")],
                 Default: "Failed",
             },
             "Start export": {
-                ...startExport(partition, "states:startExecution"),
+                ...asl.startExport(partition, "states:startExecution"),
                 Catch: [
-                    caught(["StepFunctions.ExecutionAlreadyExistsException"], "Look at the execution of that name"),
+                    asl.caught(["StepFunctions.ExecutionAlreadyExistsException"], "Look at the execution of that name"),
                 ],
                 End: true,
             },
             "Look at the execution of that name": {
-                ...task(partition, "aws-sdk:sfn:describeExecution", {
-                    ExecutionArn: expression(
+                ...asl.task(partition, "aws-sdk:sfn:describeExecution", {
+                    ExecutionArn: asl.expression(
                         "$replace($machine, ':stateMachine:', ':execution:') & ':' & $export.name",
                     ),
                 }),
                 Assign: {
                     // What was started has been taken for JSON before.
-                    isSame: expression(
+                    isSame: asl.expression(
                         "$exists($states.result.Input) ? $parse($states.result.Input) = $export.request : false",
                     ),
                 },
                 Output: {},
-                Retry: [retry(["States.ALL"], 3, 2)],
-                Catch: caughtAll("Is it this export?", { isSame: false }),
+                Retry: [asl.retry(["States.ALL"], 3, 2)],
+                Catch: asl.caughtAll("Is it this export?", { isSame: false }),
                 Next: "Is it this export?",
             },
             "Is it this export?": {
                 Type: "Choice",
-                Choices: [rule("$isSame", "Already started")],
-                Assign: renamed,
+                Choices: [asl.rule("$isSame", "Already started")],
+                Assign: asl.renamed,
                 Default: "Start export",
             },
             "Already started": { Type: "Succeed" },
-            Failed: failed,
+            Failed: asl.failed,
         },
     };
 }
