@@ -35,21 +35,13 @@ export interface ExportDefinitionArgs {
     readonly imageUri: string;
     /** Repositories whose images may be requested. */
     readonly repositories: readonly EcrRepository[];
-    /**
-     * Those of them that a pull-through cache fills when a build pulls.
-     *
-     * @default none
-     */
+    /** Those of them that a pull-through cache fills when a build pulls. @default none */
     readonly cachedRepositories?: readonly EcrRepository[];
     /** Name of the bucket of the archives. */
     readonly artifactBucket: pulumi.Input<string>;
     /** Key prefix of the archives, with its closing slash. */
     readonly artifactPrefix: string;
-    /**
-     * ARN of the KMS key that signs records.
-     *
-     * @default none does
-     */
+    /** ARN of the KMS key that signs records. @default none does */
     readonly signingKeyArn?: pulumi.Input<string> | undefined;
     /** Minutes that a build may run. */
     readonly timeoutMinutes: number;
