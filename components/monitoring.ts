@@ -76,14 +76,13 @@ function notify(scope: Scope<MonitoringArgs>, { emails, slack, onSuccess }: Noti
         );
     }
     if (slack) createChannel(scope, slack, topic);
-    const { at, exportMachine, batchMachine, encryptionKeyArn } = args;
-    const given = { ...args, topicArn: topic.arn, reportedNames: [exportMachine.name, batchMachine.name] };
-    const buildsUrl = buildsPage(at, args.projectName);
+    const reportedNames = [args.exportMachine.name, args.batchMachine.name];
+    const given = { ...args, topicArn: topic.arn, reportedNames };
+    const buildsUrl = buildsPage(args.at, args.projectName);
     const { names: notifier } = createStateMachine(
         `${name}-notifier`,
         {
-            at,
-            encryptionKeyArn,
+            ...args,
             purpose: "reports how exports of container images ended",
             definition: notifierDefinition({ ...given, buildsUrl }),
             statements: statementsOf(notifierRole, given),

@@ -42,8 +42,7 @@ export class Triggers extends pulumi.ComponentResource {
         const { names: starter } = createStateMachine(
             `${name}-machine`,
             {
-                at: args.at,
-                encryptionKeyArn: args.encryptionKeyArn,
+                ...args,
                 purpose: "starts exports of container images",
                 definition: starterDefinition(args),
                 statements: statementsOf(starterRole, args),
