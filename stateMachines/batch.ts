@@ -206,6 +206,15 @@ function exportOne(
                         named("Not exported"),
                         asl.failure("InvalidInput", "$export.problem"),
                     ),
+                    // Or each of them ends before its end can be read, and another would be started for ever.
+                    asl.rule(
+                        "$exists($export.renames) ? $export.renames > 3 : false",
+                        named("Not exported"),
+                        asl.failure(
+                            "ExportFailed",
+                            "'The execution ' & $export.name & ' is the fourth that cannot be followed.'",
+                        ),
+                    ),
                 ],
                 Default: named("Export"),
             },
@@ -215,10 +224,20 @@ function exportOne(
                 Catch: [
                     // While it runs, the same request twice is one execution. One that has ended may be somebody else's: another
                     // finds what it has exported.
-                    asl.caught(["StepFunctions.ExecutionAlreadyExistsException"], named("Export"), asl.renamed),
+                    asl.caught(
+                        ["StepFunctions.ExecutionAlreadyExistsException"],
+                        named("Look at the execution of that name"),
+                    ),
                     asl.caught(["States.ALL"], named("Not exported"), { failure: asl.expression(whyItFailed) }),
                 ],
                 End: true,
+            },
+            // Whoever may not look at it could not follow another either.
+            [named("Look at the execution of that name")]: {
+                ...asl.lookAtExport(at.partition),
+                Assign: asl.renamed,
+                Catch: asl.caughtAll(named("Not exported"), asl.failure("ExportFailed", asl.caughtError)),
+                Next: named("Is it a request?"),
             },
             [named("Not exported")]: asl.failed,
         },

@@ -159,9 +159,21 @@ export function startExport(partition: string, integration: string): State {
     };
 }
 
+/** Looks at what {@link startExport} has found under its name. */
+export function lookAtExport(partition: string): State {
+    return {
+        ...task(partition, "aws-sdk:sfn:describeExecution", {
+            ExecutionArn: expression("$replace($machine, ':stateMachine:', ':execution:') & ':' & $export.name"),
+        }),
+        Output: {},
+        Retry: [retry(["States.ALL"], 3, 2)],
+    };
+}
+
 /** What {@link startExport} starts, under another name, which only this execution knows: for a name that is taken. */
 export const renamed: Assign = {
     export: expression(`$merge([$export, {
+        'renames': ($exists($export.renames) ? $export.renames : 0) + 1,
         'name': $substringBefore($export.name, '-') & '-' & $hash($export.name & $states.context.Execution.Id, 'SHA-256')
     }])`),
 };

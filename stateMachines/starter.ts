@@ -61,19 +61,13 @@ export function starterDefinition({
                 End: true,
             },
             "Look at the execution of that name": {
-                ...asl.task(partition, "aws-sdk:sfn:describeExecution", {
-                    ExecutionArn: asl.expression(
-                        "$replace($machine, ':stateMachine:', ':execution:') & ':' & $export.name",
-                    ),
-                }),
+                ...asl.lookAtExport(partition),
                 Assign: {
                     // What was started has been taken for JSON before.
                     isSame: asl.expression(
                         "$exists($states.result.Input) ? $parse($states.result.Input) = $export.request : false",
                     ),
                 },
-                Output: {},
-                Retry: [asl.retry(["States.ALL"], 3, 2)],
                 Catch: asl.caughtAll("Is it this export?", { isSame: false }),
                 Next: "Is it this export?",
             },
