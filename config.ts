@@ -710,13 +710,10 @@ function* faultsOfCacheRules(judged: Judged): Generator<string> {
 
 function* faultsOfStorage(judged: Judged): Generator<string> {
     const { encryption, signing, retention, existingBucket, accessLogs, region, partition, isGiven } = judged;
-    for (const [key, given = "", reason] of [
-        ["encryption", encryption, "S3 and CloudWatch Logs take no other"],
-        ["signing", signing, "builds ask KMS of their own region"],
-    ] as const) {
+    for (const [key, given = ""] of Object.entries({ encryption, signing })) {
         const [, ofPartition, ofRegion] = keyArnPattern.exec(given) ?? [];
         if (region !== undefined && ofRegion !== undefined && (ofRegion !== region || ofPartition !== partition)) {
-            yield `${key}: expected a key of the stack's own region, ${region} in the partition ${partition}: ${reason}`;
+            yield `${key}: expected a key of the stack's own region, ${region} in the partition ${partition}: S3, CloudWatch Logs and builds use no other`;
         }
     }
     const { protect, emptyOnDestroy } = retention ?? {};

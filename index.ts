@@ -37,11 +37,10 @@ if (pullThroughCache.length > 0) {
     new PullThroughCache(`${namePrefix}cache`, { pullThroughCache });
 }
 
-const { signing: signingKey } = config;
 const signing =
-    signingKey === undefined
+    config.signing === undefined
         ? undefined
-        : new SigningKey(`${namePrefix}signing`, { at, signing: signingKey, retention });
+        : new SigningKey(`${namePrefix}signing`, { at, signing: config.signing, retention });
 const signingKeyArn = signing?.keyArn;
 
 const archives = { artifactPrefix, artifactBucket, artifactBucketArn, encryptionKeyArn, signingKeyArn };

@@ -2,14 +2,12 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { StackConfig } from "../config";
-import { policyOf, type StackLocation } from "../policies/document";
+import { type PolicyArgs, policyOf } from "../policies/document";
 import { signingKeyPolicy } from "../policies/key";
 import { createKey } from "./stackDefaults";
 
 /** Arguments of {@link SigningKey}. */
-export interface SigningKeyArgs {
-    /** Where the stack lives. */
-    readonly at: StackLocation;
+export interface SigningKeyArgs extends Pick<PolicyArgs, "at"> {
     /** `kms` for a key of the component's own, or the ARN of a key of the type ECC_NIST_P256. */
     readonly signing: string;
     readonly retention: Pick<StackConfig["retention"], "protect">;

@@ -165,10 +165,7 @@ function openDestination(settings: Settings): Destination {
     const sign = signingKeyArn === null ? undefined : kmsSigner(signingKeyArn, settings);
     if (bucket !== null) return s3Destination(bucket, key, settings, sign);
     if (sign === undefined) return fileDestination(key);
-    throw new ExportError(
-        "InvalidInput",
-        "SIGNING_KEY_ARN is set, and the destination is a file: a signature is for a place in S3. Unset it, or export to S3.",
-    );
+    throw new ExportError("InvalidInput", "SIGNING_KEY_ARN is set, and only exports to S3 are signed: unset it.");
 }
 
 /**

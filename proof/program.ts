@@ -46,15 +46,12 @@ export const variants: readonly Variant[] = [
         notifications: { slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" } },
     }),
     variant("dev", "docker", " with an isolated network", { network: "isolated" }),
-    variant("dev", "stream", " with an isolated network and a given key that signs", {
+    variant("dev", "stream", " with an isolated network and a given key", {
         network: "isolated",
         signing: givenKeyArn,
     }),
     variant("dev", "stream", " with a private network", { network: "private" }),
-    variant("prod", "stream", " with a KMS key of another account and one of its own that signs", {
-        encryption: givenKeyArn,
-        signing: "kms",
-    }),
+    variant("prod", "stream", " with a given and an own KMS key", { encryption: givenKeyArn, signing: "kms" }),
 ];
 
 /** A policy that the program declares. */

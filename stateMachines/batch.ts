@@ -206,15 +206,6 @@ function exportOne(
                         named("Not exported"),
                         asl.failure("InvalidInput", "$export.problem"),
                     ),
-                    // Or each of them ends before its end can be read, and another would be started for ever.
-                    asl.rule(
-                        "$exists($export.renames) ? $export.renames > 3 : false",
-                        named("Not exported"),
-                        asl.failure(
-                            "ExportFailed",
-                            "'The execution ' & $export.name & ' is the fourth that cannot be followed.'",
-                        ),
-                    ),
                 ],
                 Default: named("Export"),
             },
@@ -237,7 +228,7 @@ function exportOne(
                 ...asl.lookAtExport(at.partition),
                 Assign: asl.renamed,
                 Catch: asl.caughtAll(named("Not exported"), asl.failure("ExportFailed", asl.caughtError)),
-                Next: named("Is it a request?"),
+                Next: named("Export"),
             },
             [named("Not exported")]: asl.failed,
         },

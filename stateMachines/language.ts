@@ -173,7 +173,6 @@ export function lookAtExport(partition: string): State {
 /** What {@link startExport} starts, under another name, which only this execution knows: for a name that is taken. */
 export const renamed: Assign = {
     export: expression(`$merge([$export, {
-        'renames': ($exists($export.renames) ? $export.renames : 0) + 1,
         'name': $substringBefore($export.name, '-') & '-' & $hash($export.name & $states.context.Execution.Id, 'SHA-256')
     }])`),
 };

@@ -104,7 +104,7 @@ const requests: Readonly<Record<string, readonly [string, string, string, Verdic
         ["endpoint s3", "s3:DeleteObject", archive, "ImplicitlyDenied"],
         ["endpoint s3", "s3:GetObject", `${bucket}/.exporter/0a1b.zip`, "ImplicitlyDenied"],
     ],
-    "dev with an isolated network and a given key that signs, engine stream": [
+    "dev with an isolated network and a given key, engine stream": [
         ["endpoint s3", "s3:GetObject", `${bucket}/.exporter/0a1b.zip`, "Allowed"],
         [build, "ecr:BatchCheckLayerAvailability", repository, "ImplicitlyDenied"],
     ],

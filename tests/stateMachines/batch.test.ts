@@ -226,10 +226,20 @@ describe("batchDefinition", () => {
                 if (names.length < 3) throw awsError("StepFunctions.ExecutionAlreadyExistsException", "exists");
                 return { Output: { skipped: false } };
             };
-            const batch = await run({ images: ["a"] }, exported, {}, { "states:startExecution.sync:2": start });
+            const services = { "states:startExecution.sync:2": start, "aws-sdk:sfn:describeExecution": () => ({}) };
+            const batch = await run({ images: ["a"] }, exported, {}, services);
             assert.deepEqual(batch.rows("SUCCEEDED"), [{ skipped: false }]);
             assert.equal(new Set(names).size, 3);
             for (const name of names) assert.match(name, /^batch-[0-9a-f]{64}$/);
+        });
+
+        it("starts no others where it may not look at executions, which are then never seen to end", async () => {
+            const taken = fails("StepFunctions.ExecutionAlreadyExistsException", "exists");
+            const denied = fails("StepFunctions.AWSStepFunctionsException", "not authorized: states:DescribeExecution");
+            const services = { "states:startExecution.sync:2": taken, "aws-sdk:sfn:describeExecution": denied };
+            const [row] = (await run({ images: ["a"] }, exported, {}, services)).rows("FAILED");
+            assert.equal(row?.["Error"], "ExportFailed");
+            assert.match(String(row["Cause"]), /not authorized: states:DescribeExecution/);
         });
     });
 
