@@ -148,6 +148,7 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
                     ARCHIVE_FILE: "image.tar",
                     EXECUTION_ID: "",
                     EXIT_STATUSES: exitStatusText,
+                    SIGNING_KEY_ARN: "",
                     CODEBUILD_BUILD_ID: "export:1",
                     ...changes,
                 },
