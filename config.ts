@@ -5,7 +5,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
-import { type AwsLocation, partitionOf, tagLimits } from "./contract/aws";
+import { type AwsLocation, keyArnPattern, partitionOf, tagLimits } from "./contract/aws";
 import { engineNames, lambdaTimeoutMinutes } from "./contract/engine";
 import {
     covers,
@@ -150,10 +150,6 @@ const cacheRule = objectOf("", {
         .exactOptional(),
 });
 
-// The id is a UUID, or that of a multi-Region key: docs.aws.amazon.com/kms/latest/developerguide/concepts.html
-const keyArnPattern =
-    /^arn:(aws[a-z-]*):kms:([a-z0-9-]+):[0-9]{12}:key\/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$/;
-
 // Whether an address exists, SNS finds out: it has to confirm its subscription.
 const emailAddress = stringThat(
     /^[^\s@<>"]+@[^\s@<>"]+\.[^\s@<>"]+$/,
@@ -235,10 +231,10 @@ const retention = objectOf("how long archives are kept, and how well they are gu
     archiveDays: integer(0, 36500, 90, "days until an archive expires; 0 keeps it"),
     oldVersionDays: integer(0, 36500, 30, "days until an old version of an archive is deleted; 0 keeps it"),
     protect: flag(
-        "whether `pulumi destroy` refuses to delete the bucket and the stack's own KMS key; `false` lets it delete the bucket where it is empty, and leaves the key in AWS",
+        "whether `pulumi destroy` refuses to delete the bucket and the stack's own KMS keys; `false` lets it delete the bucket where it is empty, and the key that signs, and leaves the one that encrypts in AWS",
     ).default(true),
     emptyOnDestroy: flag(
-        "whether whatever deletes the bucket deletes its archives, and the key; only with `protect: false`",
+        "whether whatever deletes the bucket deletes its archives, and the key that encrypts; only with `protect: false`",
     ).default(false),
 });
 

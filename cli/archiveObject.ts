@@ -4,7 +4,7 @@ import { S3 } from "@aws-sdk/client-s3";
 import { partitionOf } from "../contract/aws";
 import { recordKey, signatureKey } from "../contract/keys";
 import { type ExportRecord, parseRecord } from "../contract/record";
-import { parseLocation } from "../exporter/destination/destination";
+import { parseLocation, versionOf } from "../exporter/destination/destination";
 import { call, regionOf } from "./aws";
 import type { Context } from "./context";
 import { codeOf, Failure, isDenied, printNote, statusOf, usageFailure } from "./failure";
@@ -103,9 +103,8 @@ export async function findNewest(context: Context, place: ObjectPlace) {
 
 async function headObject(context: Context, place: ObjectPlace): Promise<ObjectVersion | undefined> {
     return ask(place, context, async (s3, asked) => {
-        const { VersionId = null, ETag = "", ContentLength = 0 } = await s3.headObject(asked);
-        // What was there before the bucket had versions is its version "null".
-        return { ...place, versionId: VersionId === "null" ? null : VersionId, eTag: ETag, sizeBytes: ContentLength };
+        const head = await s3.headObject(asked);
+        return { ...place, versionId: versionOf(head), eTag: head.ETag ?? "", sizeBytes: head.ContentLength ?? 0 };
     });
 }
 

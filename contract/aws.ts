@@ -87,3 +87,7 @@ export function buildsUrl(place: Place, accountId: string, projectName: string):
 export function dashboardUrl(place: Place, dashboardName: string): string {
     return `${consoleUrl(place)}/cloudwatch/home?region=${place.region}#dashboards/dashboard/${dashboardName}`;
 }
+
+/** ARN of a KMS key, multi-Region or not, with its partition and region: docs.aws.amazon.com/kms/latest/developerguide/concepts.html */
+export const keyArnPattern =
+    /^arn:(aws[a-z-]*):kms:([a-z0-9-]+):[0-9]{12}:key\/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$/;

@@ -91,7 +91,7 @@ export function normalPlatform({ os, architecture, variant = "", osVersion }: Pl
 }
 
 /** A platform's normal form as it is written, without `os.version`. */
-function normalText(platform: Platform): string {
+export function normalText(platform: Platform): string {
     return platformText(normalPlatform(platform));
 }
 

@@ -1,5 +1,5 @@
 import { ExportError } from "../../contract/errors";
-import { defaultPlatform, normalPlatform, type Platform, platformText } from "../../contract/platform";
+import { defaultPlatform, normalText, type Platform, platformText } from "../../contract/platform";
 import type { RecordedImage } from "../../contract/record";
 import { type ContainerImage, imagesOf, type ResolvedImage } from "../registry/image";
 import type { Descriptor } from "../registry/manifest";
@@ -154,7 +154,7 @@ const tagLimit = 128;
 function dockerNames({ name }: ResolvedImage, images: readonly ContainerImage[]) {
     const tag = tagOf(name);
     if (tag === undefined) return null;
-    const texts = images.map(({ platform }) => platform && platformText(normalPlatform(platform)));
+    const texts = images.map(({ platform }) => platform && normalText(platform));
     const plain = Math.max(texts.indexOf(defaultPlatform), 0);
     const taken = new Set([tag]);
     return images.map((image, at): string | undefined => {

@@ -49,3 +49,8 @@ export function parseLocation(text: string) {
         `"${text.slice(0, 300)}" is not an S3 object to write: expected s3://BUCKET/KEY with ${artifactKeyRule("")}.`,
     );
 }
+
+/** The version of an answer of S3; null for what a bucket without versions has, which one that suspended them calls `null`. */
+export function versionOf({ VersionId }: { readonly VersionId?: string | undefined }): string | null {
+    return VersionId === undefined || VersionId === "null" ? null : VersionId;
+}

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { KMSClient, SignCommand } from "@aws-sdk/client-kms";
+import { keyArnPattern } from "../../contract/aws";
 import { ExportError } from "../../contract/errors";
-import { createAgents, type NetworkOptions } from "../network/connect";
+import type { NetworkOptions } from "../network/connect";
 import { retry, type RetryPolicy } from "../network/retry";
-import { sdkError } from "./s3Client";
+import { clientOptions, sdkError } from "./s3Client";
 
 /** Signs a text: ECDSA on its SHA-256, DER-encoded, as OpenSSL and cosign take it. */
 export type Signer = (text: string) => Promise<Uint8Array>;
@@ -15,20 +15,14 @@ export type Signer = (text: string) => Promise<Uint8Array>;
  * @throws ExportError `InvalidInput` for what is no ARN of a key
  */
 export function kmsSigner(keyArn: string, options: NetworkOptions & { readonly retryPolicy: RetryPolicy }): Signer {
-    const { env, retryPolicy, idleTimeoutMs } = options;
-    const [, region] = /^arn:[a-z-]+:kms:([a-z0-9-]+):\d{12}:key\/[\w-]+$/.exec(keyArn) ?? [];
+    const [, , region] = keyArnPattern.exec(keyArn) ?? [];
     if (region === undefined) {
-        const expected = "expected the ARN of a KMS key, or nothing";
-        throw new ExportError("InvalidInput", `SIGNING_KEY_ARN is "${keyArn}": ${expected}.`);
+        const given = `SIGNING_KEY_ARN is "${keyArn}"`;
+        throw new ExportError("InvalidInput", `${given}: expected the ARN of a KMS key, or nothing.`);
     }
-    const endpoint = env["AWS_ENDPOINT_URL_KMS"] ?? env["AWS_ENDPOINT_URL"];
     return async (text) => {
-        const client = new KMSClient({
-            ...(endpoint && { endpoint }),
-            region,
-            maxAttempts: 1, // retries are retry.ts's
-            requestHandler: { connectionTimeout: 10_000, socketTimeout: idleTimeoutMs, ...createAgents(options) },
-        });
+        const { KMSClient, SignCommand } = await import("@aws-sdk/client-kms"); // when needed only, as ECR's client
+        const client = new KMSClient({ ...clientOptions("KMS", options), region });
         const command = new SignCommand({
             KeyId: keyArn,
             Message: createHash("sha256").update(text).digest(),
@@ -37,7 +31,7 @@ export function kmsSigner(keyArn: string, options: NetworkOptions & { readonly r
         });
         const what = `signing the record with ${keyArn}`;
         try {
-            return await retry(what, retryPolicy, new AbortController().signal, async () => {
+            return await retry(what, options.retryPolicy, new AbortController().signal, async () => {
                 const { Signature } = await client.send(command).catch((error: unknown) => {
                     throw sdkError(error, what, "kms:Sign for it");
                 });

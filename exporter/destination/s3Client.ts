@@ -8,18 +8,16 @@ import { isTransientStatus, retryAfterMs, TransientError } from "../network/retr
  * an emulator has no host name per bucket. Region and credentials are the AWS SDK's usual ones.
  */
 export function createS3Client(options: NetworkOptions): S3Client {
-    const { env, idleTimeoutMs } = options;
-    const endpoint = env["AWS_ENDPOINT_URL_S3"] ?? env["AWS_ENDPOINT_URL"];
-    const region = env["AWS_REGION"] ?? env["AWS_DEFAULT_REGION"];
+    const common = clientOptions("S3", options);
+    const region = options.env["AWS_REGION"] ?? options.env["AWS_DEFAULT_REGION"];
     const client = new S3Client({
-        ...(endpoint && { endpoint, forcePathStyle: true }),
+        ...common,
+        ...("endpoint" in common && { forcePathStyle: true }),
         ...(region && { region }),
         followRegionRedirects: true,
-        maxAttempts: 1, // retries are retry.ts's, the same for the registry and for S3
         requestChecksumCalculation: "WHEN_REQUIRED", // the transfer knows its checksums
         responseChecksumValidation: "WHEN_REQUIRED",
         expectContinueHeader: false, // a part is small: asking first would cost a round trip each
-        requestHandler: { connectionTimeout: 10_000, socketTimeout: idleTimeoutMs, ...createAgents(options) },
     });
     // Signing would hash every body once more. TLS and the CRC-32, whose header is signed, protect it already.
     client.middlewareStack.add(
@@ -31,6 +29,17 @@ export function createS3Client(options: NetworkOptions): S3Client {
         { step: "build", name: "unsignedPayload" },
     );
     return client;
+}
+
+/** What the clients of AWS's services have in common: their endpoint, and how they are spoken to. */
+export function clientOptions(service: "KMS" | "S3", options: NetworkOptions) {
+    const { env, idleTimeoutMs } = options;
+    const endpoint = env[`AWS_ENDPOINT_URL_${service}`] ?? env["AWS_ENDPOINT_URL"];
+    return {
+        ...(endpoint && { endpoint }),
+        maxAttempts: 1, // retries are retry.ts's, the same for the registry and for AWS
+        requestHandler: { connectionTimeout: 10_000, socketTimeout: idleTimeoutMs, ...createAgents(options) },
+    };
 }
 
 interface SdkError extends Error {

@@ -13,7 +13,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { crc32Base64 } from "../archive/crc32";
 import type { Part } from "../archive/plan";
-import type { ArchiveWriter, Destination } from "./destination";
+import { type ArchiveWriter, type Destination, versionOf } from "./destination";
 import { recordKey, signatureKey } from "../../contract/keys";
 import { asExportError, ExportError, messageOf } from "../../contract/errors";
 import { type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
@@ -24,11 +24,6 @@ import { createS3Client, sdkError, statusOf } from "./s3Client";
 
 /** Which archive an object is: by its version, or in a bucket without versions by its ETag. */
 type ArchiveIdentity = Pick<HeadObjectCommandOutput, "VersionId" | "ETag">;
-
-/** The version; null for what a bucket without versions has, which one that suspended them calls `null`. */
-function versionOf({ VersionId }: ArchiveIdentity): string | null {
-    return VersionId === undefined || VersionId === "null" ? null : VersionId;
-}
 
 /** Every turn is lost to a racing export that has got on by one: nobody loses this often. */
 const recordTurns = 50;
@@ -230,10 +225,10 @@ export function s3Destination(
         const text = recordText(record);
         const isSame = (there: { record: ExportRecord | undefined } | undefined): boolean =>
             there?.record !== undefined && recordText(there.record) === text;
-        const isSignedBy = (signature: Uint8Array, eTag: string | undefined) =>
+        const putSignature = (signature: Uint8Array, eTag: string | undefined) =>
             putIfStill(eTag, "writing the signature of", signatureObject, signature);
         const described = { ...recordObject, ContentType: "application/json", Metadata: recordMetadata(record) };
-        const isWrittenOver = (eTag: string | undefined) =>
+        const putRecord = (eTag: string | undefined) =>
             putIfStill(eTag, "writing the record of", described, Buffer.from(text));
         try {
             const signature = await sign?.(text);
@@ -247,8 +242,8 @@ export function s3Destination(
                     throw new ExportError("AccessDenied", "it cannot be seen. The caller needs s3:GetObject there.");
                 }
                 if (versionOf(head) !== versionOf(archive) || head.ETag !== archive.ETag) return undefined;
-                if (signature && !(await isSignedBy(signature, signed?.ETag))) continue;
-                const isWritten = await isWrittenOver(there?.ETag).catch(async (error: unknown) => {
+                if (signature && !(await putSignature(signature, signed?.ETag))) continue;
+                const isWritten = await putRecord(there?.ETag).catch(async (error: unknown) => {
                     if (isSame(await readRecord(never).catch(() => undefined))) return true;
                     throw error;
                 });

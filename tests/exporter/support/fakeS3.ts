@@ -1,5 +1,6 @@
 import type * as http from "node:http";
 import { crc32 } from "node:zlib";
+import { crc32Base64 } from "../../../exporter/archive/crc32";
 import { type Fault, type FaultRule, listen, readBody, send, type TestServer } from "./faults";
 
 export interface StoredObject {
@@ -290,8 +291,7 @@ const checksums = new WeakMap<Buffer, string>();
 
 /** The CRC-32 of a body, in base64 as S3 has it; it is computed once. */
 function checksumOf(body: Buffer): string {
-    const bytes = Buffer.alloc(4);
-    const checksum = checksums.get(body) ?? (bytes.writeUInt32BE(crc32(body)), bytes.toString("base64"));
+    const checksum = checksums.get(body) ?? crc32Base64(crc32(body));
     checksums.set(body, checksum);
     return checksum;
 }
