@@ -22,15 +22,15 @@ export async function call<Client, T>(
     action: (client: Client) => Promise<T>,
     region = regionOf(arn),
 ): Promise<T> {
-    let isRenewed = false;
+    let renewing: number | undefined; // the attempt for which they are
     for (let attempt = 1; ; attempt++) {
         context.signal.throwIfAborted();
         try {
-            return await action(context.client(type, region, isRenewed));
+            return await action(context.client(type, region, attempt === renewing));
         } catch (error) {
             context.signal.throwIfAborted();
-            if (isExpired(error) && !isRenewed) {
-                isRenewed = true;
+            if (isExpired(error) && renewing === undefined) {
+                renewing = attempt + 1;
             } else if (isPassing(error) && attempt < attempts) {
                 const ceiling = Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1));
                 await context.sleep(context.random() * ceiling, context.signal);

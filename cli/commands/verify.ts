@@ -94,9 +94,8 @@ function signatureProblem(stored: StoredRecord | undefined, publicKey: KeyObject
     const { record, bytes, signature } = stored;
     if (record.signingKeyArn === null) return "the record says that it is not signed";
     if (signature === undefined) return "the record's signature is missing beside it";
-    return verifySignature("sha256", bytes, publicKey, signature)
-        ? undefined
-        : "the record is not as the holder of this key has signed it";
+    const isSigned = verifySignature("sha256", bytes, publicKey, signature);
+    return isSigned ? undefined : "the record is not as the holder of this key has signed it";
 }
 
 /** An archive that can be read. */
@@ -127,14 +126,12 @@ async function openObject(context: Context, uri: string): Promise<Archive> {
     const place = parsePlace(uri);
     const { stored, object } = await findNewest(context, place);
     const { versionId, sizeBytes } = object;
-    const described = stored?.record.archive;
     const problems: string[] = [];
-    if (described && (described.bucket !== place.bucket || described.key !== place.key)) {
-        problems.push(`the archive is ${uri}, the record describes ${placeOf(stored.record)}`);
-    } else if (described && described.versionId !== versionId) {
-        problems.push(
-            `the archive is version ${String(versionId)}, the record describes version ${String(described.versionId)}`,
-        );
+    if (stored !== undefined) {
+        const [is, recorded] = [uriOf(place), placeOf(stored.record) ?? "a file"];
+        const [version, described] = [versionId, stored.record.archive.versionId].map((id) => `version ${String(id)}`);
+        if (is !== recorded) problems.push(`the archive is ${is}, the record describes ${recorded}`);
+        else if (version !== described) problems.push(`the archive is ${version}, the record describes ${described}`);
     }
     return { bytes: readInOrder(context, object), sizeBytes, stored, problems };
 }

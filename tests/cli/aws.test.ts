@@ -43,6 +43,8 @@ describe("calls of AWS", () => {
         assert.deepEqual([once.exitCode, once.renewals, once.calls.length], [0, 1, 2]);
         const twice = await stop([expired(), expired()]);
         assert.deepEqual([twice.exitCode, twice.renewals], [1, 1]);
+        const throttled = () => awsError("ThrottlingException", "Rate exceeded");
+        assert.equal((await stop([expired(), throttled(), throttled()])).renewals, 1);
         assert.match(twice.stderr, /token .* is expired\n[^]* next Sign in again/);
     });
 
