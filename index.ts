@@ -40,11 +40,11 @@ if (pullThroughCache.length > 0) {
 const signing =
     config.signing === undefined
         ? undefined
-        : new SigningKey(`${namePrefix}signing`, { at, signing: config.signing, retention });
+        : new SigningKey(`${namePrefix}signing`, { at, signing: config.signing, protect: retention.protect });
 const signingKeyArn = signing?.keyArn;
 
-const archives = { artifactPrefix, artifactBucket, artifactBucketArn, encryptionKeyArn, signingKeyArn };
-const surroundings = { at, engine, repositories, cachedRepositories, ...archives };
+const ofBucket = { at, artifactBucket, artifactBucketArn, encryptionKeyArn };
+const surroundings = { ...ofBucket, engine, repositories, cachedRepositories, artifactPrefix, signingKeyArn };
 const isolated =
     config.network === "isolated"
         ? new IsolatedNetwork(`${namePrefix}network`, {
@@ -74,7 +74,8 @@ const runner = new BuildRunner(`${namePrefix}build`, {
 
 const orchestration = new ExportOrchestration(`${namePrefix}single`, {
     ...surroundings,
-    ...config.compute,
+    timeoutMinutes: config.compute.timeoutMinutes,
+    queuedTimeoutMinutes: config.compute.queuedTimeoutMinutes,
     imageUri: image.uri,
     projectName: runner.projectName,
     projectArn: runner.projectArn,
@@ -82,14 +83,14 @@ const orchestration = new ExportOrchestration(`${namePrefix}single`, {
 });
 
 const batch = new BatchOrchestration(`${namePrefix}batch`, {
-    ...surroundings,
+    ...ofBucket,
     exportMachineArn: orchestration.stateMachine.arn,
     exportMachineName: orchestration.stateMachine.name,
     maxConcurrency: config.batch.maxConcurrency,
 });
 
 const monitoring = new Monitoring(`${namePrefix}monitoring`, {
-    ...surroundings,
+    ...ofBucket,
     notifications: config.notifications,
     exportMachine: orchestration.stateMachine,
     batchMachine: batch.stateMachine,
@@ -103,7 +104,8 @@ const monitoring = new Monitoring(`${namePrefix}monitoring`, {
 const triggers =
     config.triggers &&
     new Triggers(`${namePrefix}triggers`, {
-        ...surroundings,
+        at,
+        encryptionKeyArn,
         ...config.triggers,
         exportMachineArn: orchestration.stateMachine.arn,
         topicArn: monitoring.topicArn,

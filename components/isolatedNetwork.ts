@@ -2,7 +2,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { EndpointArgs, S3EndpointArgs } from "../policies/buildRole";
-import { type BuildNetwork, type PolicyArgs, policyOf } from "../policies/document";
+import { type BuildNetwork, type PolicyArgs, policyOf, statementsOf } from "../policies/document";
 import { endpointPolicy, flowLogRole, interfaceEndpoints, s3Endpoint } from "../policies/network";
 import { trust } from "../policies/trust";
 import { createLogGroup, createRole, type Scope, type StackContext } from "./stackDefaults";
@@ -183,10 +183,8 @@ function createInterfaceEndpoints(
     group: aws.ec2.SecurityGroup,
 ): aws.ec2.VpcEndpoint[] {
     const prefixes = ownPrefixes[args.at.partition] ?? {};
-    // S3 uses KMS by itself; it is for signing that a build calls KMS.
-    const services = Object.entries(interfaceEndpoints).filter(
-        ([name]) => name !== "kms" || args.signingKeyArn !== undefined,
-    );
+    // What nothing may pass is not made: that of KMS where nothing is signed. S3 uses KMS by itself.
+    const services = Object.entries(interfaceEndpoints).filter(([, table]) => statementsOf(table, args).length > 0);
     return services.map(
         ([service, policy]) =>
             new aws.ec2.VpcEndpoint(

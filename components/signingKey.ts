@@ -1,7 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { StackConfig } from "../config";
 import { type PolicyArgs, policyOf } from "../policies/document";
 import { signingKeyPolicy } from "../policies/key";
 import { createKey } from "./stackDefaults";
@@ -10,13 +9,14 @@ import { createKey } from "./stackDefaults";
 export interface SigningKeyArgs extends Pick<PolicyArgs, "at"> {
     /** `kms` for a key of the component's own, or the ARN of a key of the type ECC_NIST_P256. */
     readonly signing: string;
-    readonly retention: Pick<StackConfig["retention"], "protect">;
+    /** Whether a destroy or a change of `signing` is refused that would delete the component's own key. */
+    readonly protect: boolean;
 }
 
 /**
  * The KMS key that signs export records, and its public half, with which they are verified anywhere.
  *
- * @example new SigningKey("signing", { at, signing: "kms", retention });
+ * @example new SigningKey("signing", { at, signing: "kms", protect: true });
  */
 export class SigningKey extends pulumi.ComponentResource {
     public readonly keyArn: pulumi.Output<string>;
@@ -35,7 +35,7 @@ export class SigningKey extends pulumi.ComponentResource {
                           keyUsage: "SIGN_VERIFY",
                       },
                       policyOf(signingKeyPolicy, args),
-                      { parent: this, protect: args.retention.protect },
+                      { parent: this, protect: args.protect },
                   )
                 : pulumi.output(args.signing);
         this.publicKey = aws.kms.getPublicKeyOutput({ keyId: this.keyArn }, { parent: this }).publicKeyPem;

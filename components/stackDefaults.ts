@@ -1,4 +1,4 @@
-/** What every resource of the stack gets, set at one place: tags, the permissions boundary of roles, what a role and a log group are like. */
+/** What every resource of the stack gets, set at one place: tags, the permissions boundary of roles, what a role, a log group and a key are like. */
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -58,11 +58,11 @@ export function createKey(
     name: string,
     args: aws.kms.KeyArgs & Required<Pick<aws.kms.KeyArgs, "description">>,
     policy: pulumi.Input<aws.iam.PolicyDocument>,
-    opts: pulumi.CustomResourceOptions,
+    opts: pulumi.CustomResourceOptions & { readonly parent: pulumi.Resource },
 ): pulumi.Output<string> {
     // The longest: time to notice that it is still needed.
     const key = new aws.kms.Key(`${name}-key`, { ...args, deletionWindowInDays: 30 }, opts);
-    const child = opts.parent === undefined ? {} : { parent: opts.parent };
+    const child = { parent: opts.parent };
     new aws.kms.Alias(`${name}-key-alias`, { namePrefix: `alias/${name}-`, targetKeyId: key.keyId }, child);
     const itsPolicy = new aws.kms.KeyPolicy(
         `${name}-key-policy`,

@@ -66,7 +66,7 @@ export function artifactKeyRule(artifactPrefix: string): string {
 
 /**
  * Source of a regular expression for keys of archives, without lookaround, so that a state machine can use it: no control
- * characters, no empty, `.` or `..` folders. Prefix, length and the record's suffix are compared besides.
+ * characters, no empty, `.` or `..` folders. Prefix, length and {@link besideSuffixes} are compared besides.
  */
 export const artifactKeyPattern = (() => {
     const other = "[^/\\u0000-\\u001f\\u007f]";

@@ -1,4 +1,4 @@
-/** The KMS key: its own policy, and what those who use it have in theirs. */
+/** The KMS keys, which encrypt and which sign: their own policies, and what those who use them have in theirs. */
 import type * as pulumi from "@pulumi/pulumi";
 
 import { partitions } from "../contract/aws";

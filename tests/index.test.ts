@@ -338,18 +338,27 @@ describe("index.ts", () => {
         });
     });
 
-    it("shows the change of a key at the component that it concerns, and at no other", async () => {
-        const before = await evaluateStack("dev", false);
-        const after = await evaluateStack("dev", false, { "ecr-image-export:batch": '{ "maxConcurrency": 3 }' });
-        const changed = after.resources.filter(
-            ({ type, inputs }, at) =>
-                type.startsWith("ecr-image-export:") && !isDeepStrictEqual(inputs, before.resources[at]?.inputs),
-        );
-        assert.deepEqual(
-            changed.map(({ name }) => name),
-            ["image-export-batch"],
-        );
-    });
+    const triggers = { "ecr-image-export:triggers": '{ "schedule": { "expression": "rate(1 day)" } }' };
+    for (const [key, value, expected] of [
+        ["batch", '{ "maxConcurrency": 3 }', ["batch"]],
+        ["compute", '{ "type": "BUILD_GENERAL1_LARGE" }', ["build"]],
+        ["repositoryArns", '["arn:aws:ecr:ap-northeast-1:111122223333:repository/other"]', ["build", "single"]],
+        ["artifactPrefix", "exports/", ["storage", "build", "single", "monitoring"]],
+        ["retention", '{ "archiveDays": 3 }', ["storage"]],
+    ] as const) {
+        it(`shows the change of ${key} at the components that it concerns, and at no other`, async () => {
+            const before = await evaluateStack("dev", false, triggers);
+            const after = await evaluateStack("dev", false, { ...triggers, [`ecr-image-export:${key}`]: value });
+            const changed = after.resources.filter(
+                ({ type, inputs }, at) =>
+                    type.startsWith("ecr-image-export:") && !isDeepStrictEqual(inputs, before.resources[at]?.inputs),
+            );
+            assert.deepEqual(
+                changed.map(({ name }) => name),
+                expected.map((name) => `image-export-${name}`),
+            );
+        });
+    }
 
     it("composes and no more", () => {
         const text = readFileSync(join(root, "index.ts"), "utf8");

@@ -10,7 +10,7 @@ const givenArn = "arn:aws:kms:ap-northeast-1:444455556666:key/1234abcd-12ab-34cd
 
 function evaluateKey(signing: string, protect = true): Promise<Evaluation> {
     return evaluate(() => {
-        const { keyArn, publicKey } = new SigningKey("test", { at, signing, retention: { protect } });
+        const { keyArn, publicKey } = new SigningKey("test", { at, signing, protect });
         return { keyArn, publicKey };
     });
 }
