@@ -1,4 +1,4 @@
-/** The asymmetric keys of the lab's KMS: one key pair for all of them, made anew by each process. */
+/** The asymmetric keys of the lab's KMS: one key pair for all of them, a new one in each process. */
 import { execFileSync } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 

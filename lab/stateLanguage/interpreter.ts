@@ -7,7 +7,7 @@ import { setTimeout } from "node:timers/promises";
 
 import { evaluate, typeError, type Values } from "./expressions";
 import { type Clock, type ExecutionContext, type Host, type Outcome, StateError } from "./host";
-import type { Machine, State } from "./machine";
+import type { Machine, MapState, State } from "./machine";
 import { type Child, readItems, type S3Folder, writeResults } from "./mapFiles";
 
 /** The clock on the wall. */
@@ -81,7 +81,6 @@ interface Left {
     readonly next: string | undefined;
 }
 
-type MapState = Extract<State, { readonly Type: "Map" }>;
 type AttemptedState = Extract<State, { readonly Type: "Task" }> | MapState;
 type Retrier = AttemptedState["Retry"][number];
 

@@ -132,6 +132,9 @@ const machineSchema = z.strictObject({
 /** A state that can run. */
 export type State = z.infer<typeof stateSchema>;
 
+/** The Distributed Map among them. */
+export type MapState = Extract<State, { readonly Type: "Map" }>;
+
 /** States that can run. */
 export interface Machine {
     readonly StartAt: string;

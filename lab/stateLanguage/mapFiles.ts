@@ -5,9 +5,8 @@
 import { parse } from "csv-parse/sync";
 
 import { type Host, type Outcome, StateError } from "./host";
-import type { State } from "./machine";
+import type { MapState } from "./machine";
 
-type MapState = Extract<State, { readonly Type: "Map" }>;
 type ItemReader = NonNullable<MapState["ItemReader"]>;
 
 /** Where the results go. */

@@ -41,7 +41,7 @@ export interface Resource {
 /** Where the bridge to Terraform's providers writes down which inputs it filled in. */
 export const filledIn = "__defaults";
 
-const bucketType = "aws:s3/bucket:Bucket";
+export const bucketType = "aws:s3/bucket:Bucket";
 
 /** Types whose resources are settings of another one: setting them again is no conflict. */
 const settings =
@@ -123,8 +123,9 @@ export class AwsAccount {
      */
     public async delete(resource: Resource): Promise<void> {
         this.deletions.push(`${resource.type} ${resource.id}`);
-        if (holders[resource.type] === undefined) this.records.delete(this.lineOf(resource));
-        else await holders[resource.type]?.remove(resource, this);
+        const holder = holders[resource.type];
+        if (holder === undefined) this.records.delete(this.lineOf(resource));
+        else await holder.remove(resource, this);
         // A policy goes with what it is of: the engine does not ask for its deletion (deletedWith).
         this.account.iam.resourcePolicies.delete(String(resource.state["arn"]));
     }
@@ -264,11 +265,15 @@ function inLists<T>(
     };
 }
 
-/** Those buckets of which something is true. */
-async function bucketsWith({ emulator: { s3 } }: AwsAccount, has: (bucket: string) => Promise<boolean>) {
+async function bucketsOf({ emulator: { s3 } }: AwsAccount): Promise<string[]> {
     const { Buckets = [] } = await s3.send(new ListBucketsCommand({}));
-    const found = await Promise.all(Buckets.map(async ({ Name = "" }) => ((await has(Name)) ? [Name] : [])));
-    return found.flat();
+    return Buckets.map(({ Name = "" }) => Name);
+}
+
+/** Those buckets of which something is true. */
+async function bucketsWith(aws: AwsAccount, has: (bucket: string) => Promise<boolean>): Promise<string[]> {
+    const each = (await bucketsOf(aws)).map(async (name) => ((await has(name)) ? [name] : []));
+    return (await Promise.all(each)).flat();
 }
 
 /** An answer of S3; undefined where what it is asked for is not there, or no longer. */
@@ -283,7 +288,7 @@ function found<T>(answer: Promise<T>): Promise<T | undefined> {
 /** By type, each that the lab creates. */
 export const holders: Readonly<Record<string, Holder | undefined>> = {
     [bucketType]: {
-        list: (aws) => bucketsWith(aws, () => Promise.resolve(true)),
+        list: bucketsOf,
         see: async ({ id: bucket, state }, { emulator: { s3 } }) => {
             if ("bucket" in state) return {};
             const { TagSet = [] } = (await found(s3.send(new GetBucketTaggingCommand({ Bucket: bucket })))) ?? {};
@@ -297,11 +302,11 @@ export const holders: Readonly<Record<string, Holder | undefined>> = {
         },
     },
     "aws:s3/bucketObjectv2:BucketObjectv2": {
-        list: async ({ emulator: { s3 } }) => {
-            const { Buckets = [] } = await s3.send(new ListBucketsCommand({}));
-            const listed = Buckets.map(async ({ Name: Bucket }) => {
+        list: async (aws) => {
+            const { s3 } = aws.emulator;
+            const listed = (await bucketsOf(aws)).map(async (Bucket) => {
                 const { Versions = [] } = (await found(s3.send(new ListObjectVersionsCommand({ Bucket })))) ?? {};
-                return new Set(Versions.map(({ Key }) => `${String(Bucket)}/${String(Key)}`));
+                return new Set(Versions.map(({ Key }) => `${Bucket}/${String(Key)}`));
             });
             return (await Promise.all(listed)).flatMap((keys) => [...keys]);
         },

@@ -2,11 +2,11 @@
 import { strict as assert } from "node:assert";
 
 import { stackFile } from "../../lab/stackFiles";
+import { bucketType } from "./awsAccount";
 import { withProject } from "./changes";
 import { Engine, type EngineStack } from "./engineStack";
 import { createStack, log, succeeded } from "./stackLife";
 
-const bucketType = "aws:s3/bucket:Bucket";
 const own = "image-export-storage-bucket";
 const existing = (name: string) => `image-export-storage-existing-${name}`;
 const retention = (changes: object) =>

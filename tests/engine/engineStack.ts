@@ -46,6 +46,9 @@ export type Changes = Readonly<Record<string, unknown>>;
 /** Which steps are one half of a replacement, whose other half is `replace`. */
 const halves = ["create-replacement", "delete-replaced"];
 
+/** The programs of the emulator; looked for once in a process. */
+let prepared: Promise<void> | undefined;
+
 /** Where stacks are kept, and what they are deployed to: one of each for all stacks of a test. */
 export class Engine {
     private constructor(
@@ -74,7 +77,7 @@ export class Engine {
         const started: Stoppable[] = [watchOver(folder)];
         let aws = account;
         if (aws === undefined) {
-            await preparePrograms(console.log);
+            await (prepared ??= preparePrograms(console.log));
             const moto = await startEmulator(at.accountId, folder);
             started.unshift(moto);
             aws = new AwsAccount(new Account(at), emulatorOn(moto.port, at.region));

@@ -3,11 +3,11 @@ import { strict as assert } from "node:assert";
 
 import { evaluateStack, runIndex } from "../../lab/program";
 import { stackFile } from "../../lab/stackFiles";
+import { bucketType, filledIn } from "./awsAccount";
 import { namesIn } from "./awsStandIn";
 import { type Change, stacks, withProject } from "./changes";
 import { Engine, type EngineStack, type Operation, type StateResource, type Step } from "./engineStack";
 
-const bucketType = "aws:s3/bucket:Bucket";
 const keyType = "aws:kms/key:Key";
 /** What a change of configuration may never delete or replace, since archives are in it or need it. */
 const holdsData = [bucketType, keyType];
@@ -166,8 +166,8 @@ function plainly({
     retainOnDelete = false,
     deletedWith = "",
 }: Shown): string {
-    const { __defaults: filledIn = [], ...given } = inputs ?? {};
-    for (const property of filledIn as string[]) Reflect.deleteProperty(given, property);
+    const { [filledIn]: properties = [], ...given } = inputs ?? {};
+    for (const property of properties as string[]) Reflect.deleteProperty(given, property);
     const { type, name } = namesIn(urn);
     const nameOf = (other: string) => (other.includes("::pulumi:pulumi:Stack::") ? "" : namesIn(other).name);
     return plainText({
