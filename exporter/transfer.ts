@@ -15,7 +15,7 @@ export interface TransferOptions {
     readonly plan: ArchivePlan;
     readonly parts: readonly Part[];
     readonly registry: Pick<Registry, "readBlob">;
-    readonly writer: Pick<ArchiveWriter, "write">;
+    readonly writer: Pick<ArchiveWriter, "write" | "needsCrc32">;
     /** Blob ranges fetched at a time, and parts written at a time. */
     readonly concurrency: number;
     /** Aborted by the first failure, so that everything under way stops; its reason is that failure. */
@@ -45,6 +45,7 @@ export async function transfer(options: TransferOptions): Promise<{ sha256: stri
     const hasher = createHasher();
     // Parts are hashed in their order: what waits for a part that will not come any more is let go.
     signal.addEventListener("abort", () => void hasher.close(), { once: true });
+    const crcOf: typeof crc32 = writer.needsCrc32 ? crc32 : () => 0;
     const checksums: number[] = [];
     let sha256 = "";
     let written = 0;
@@ -67,11 +68,11 @@ export async function transfer(options: TransferOptions): Promise<{ sha256: stri
         const target = new Uint8Array(memory, from, to - from);
         if ("bytes" in slice) {
             target.set(slice.bytes.subarray(offset, offset + target.length));
-            return crc32(target);
+            return crcOf(target);
         }
         let checksum = 0;
         const onPiece = (piece: Uint8Array): void => {
-            checksum = crc32(piece, checksum);
+            checksum = crcOf(piece, checksum);
         };
         await whileDownloading(() => registry.readBlob(slice.digest, offset, target, onPiece));
         return checksum;

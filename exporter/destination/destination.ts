@@ -5,6 +5,8 @@ import type { ExportRecord } from "../../contract/record";
 
 /** Writes one archive. Nothing is visible at the destination before {@link ArchiveWriter.commit} succeeds. */
 export interface ArchiveWriter {
+    /** Whether it compares CRC-32s, as S3 does; without they are 0. */
+    readonly needsCrc32: boolean;
     /**
      * Writes a part; parts come in any order, several at a time. The bytes are the writer's until it returns.
      *

@@ -41,6 +41,7 @@ async function begin(path: string): Promise<ArchiveWriter> {
     }
 
     return {
+        needsCrc32: false,
         write: (part, bytes) => orRefuse(writeAll(file, bytes, part.offset)),
         commit: (record) => orRefuse(finish(record)),
         async abort() {

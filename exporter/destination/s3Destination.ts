@@ -152,6 +152,7 @@ export function s3Destination(
         }
 
         return {
+            needsCrc32: true,
             write: async ({ number: PartNumber }, bytes, crc) => {
                 const ChecksumCRC32 = crc32Base64(crc);
                 await attempt(`part ${PartNumber} of`, signal, async () => {
