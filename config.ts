@@ -20,7 +20,7 @@ import {
 } from "./contract/image";
 import { isObject } from "./contract/json";
 import { artifactKeyRule, exporterPrefix, isArtifactKey, manifestPrefix, resultPrefix } from "./contract/keys";
-import { allPlatforms, platformPattern, platformRule } from "./contract/platform";
+import { allPlatforms, isPlatform, platformRules } from "./contract/platform";
 import { requestDefaults } from "./contract/request";
 
 /** A string that passes a test. */
@@ -205,8 +205,8 @@ const request = objectOf("the request, as for an execution, but for `artifactBuc
         .describe("key of the archive, below `artifactPrefix`; by default made of the image's name")
         .exactOptional(),
     platform: stringThat(
-        new RegExp(`^(?:${allPlatforms}|${platformPattern})$`),
-        `expected ${platformRule}, or ${allPlatforms}`,
+        (text) => isPlatform(text, "stream"),
+        `expected ${platformRules.stream}`,
         `platform, ${requestDefaults.platform} by default, or \`${allPlatforms}\` with engine \`stream\``,
     ).exactOptional(),
     force: flag("whether to export again what is exported already").exactOptional(),
@@ -749,8 +749,8 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
     if (artifactKey !== undefined && artifactPrefix !== undefined && !isArtifactKey(artifactKey, artifactPrefix)) {
         yield `${path}.artifactKey: expected ${artifactKeyRule(artifactPrefix)}`;
     }
-    if (platform === allPlatforms && engine === "docker") {
-        yield `${path}.platform: engine docker exports one platform; name it, or set engine to stream`;
+    if (platform !== undefined && engine === "docker" && !isPlatform(platform, engine)) {
+        yield `${path}.platform: expected ${platformRules.docker}`;
     }
 }
 

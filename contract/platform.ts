@@ -3,6 +3,7 @@
  * engines, and that of containerd, by which Docker chooses what it pulls: github.com/containerd/platforms, database.go (normal
  * forms) and compare.go (order of preference).
  */
+import type { EngineName } from "./engine";
 import { ExportError } from "./errors";
 
 /** The platform of an image, in the words of the OCI image index. */
@@ -23,38 +24,54 @@ export const defaultPlatform = "linux/amd64";
 /** The word for every platform of an index. */
 export const allPlatforms = "all";
 
+const architecture = "/[a-z0-9_-]+(?:/[a-z0-9._-]+)?";
+const onePlatform = `[a-z0-9]+${architecture}`;
+
+/** Sources of regular expressions for what each engine exports, without flags and lookaround, so that a state machine can use them. */
+export const platformPatterns: Readonly<Record<EngineName, string>> = {
+    docker: onePlatform,
+    stream: `${onePlatform}|windows\\([0-9]+\\.[0-9]+\\.[0-9]+(?:\\.[0-9]+)?\\)${architecture}|${allPlatforms}`,
+};
+
+/** What a platform has to be for each engine, in words. Docker on Linux pulls no images of Windows, whatever their version. */
+export const platformRules: Readonly<Record<EngineName, string>> = {
+    docker: "os/architecture or os/architecture/variant, for instance linux/arm64; engine docker exports one platform, and none of Windows by its version",
+    stream: `os/architecture or os/architecture/variant, for instance linux/arm64 or windows(10.0.20348)/amd64, or ${allPlatforms}`,
+};
+
+/** Whether a text is a platform, or what else an engine exports. */
+export function isPlatform(text: string, engine: EngineName): boolean {
+    return new RegExp(`^(?:${platformPatterns[engine]})$`).test(text);
+}
+
 /**
- * Source of a regular expression for one platform, `os/arch[/variant]`, without flags and lookaround, so that a state machine
- * can use it.
- */
-export const platformPattern = "[a-z0-9]+/[a-z0-9_-]+(?:/[a-z0-9._-]+)?";
-
-/** What a platform has to be, in words. */
-export const platformRule = "os/architecture or os/architecture/variant, for instance linux/arm64";
-
-const wholePlatform = new RegExp(`^${platformPattern}$`);
-
-/**
- * Reads `os/arch[/variant]` or `all`, as it is written.
+ * Reads `os/arch[/variant]`, the `os` of Windows with its version as containerd writes it, `windows(10.0.20348)/amd64`; or `all`.
  *
  * @throws ExportError `InvalidInput` for anything else.
  */
 export function parsePlatform(text: string): PlatformRequest {
     if (text === allPlatforms) return allPlatforms;
-    const [os, architecture, variant] = text.split("/");
-    if (os === undefined || architecture === undefined || !wholePlatform.test(text)) {
-        throw new ExportError(
-            "InvalidInput",
-            `"${text}" is not a platform: expected ${platformRule}, or ${allPlatforms}.`,
-        );
+    const [, os, osVersion, architecture, variant] = /^(\w+)(?:\((.+)\))?\/([^/]+)(?:\/(.+))?$/.exec(text) ?? [];
+    if (os === undefined || architecture === undefined || !isPlatform(text, "stream")) {
+        throw new ExportError("InvalidInput", `"${text}" is not a platform: expected ${platformRules.stream}.`);
     }
-    return { os, architecture, ...(variant !== undefined && { variant }) };
+    return {
+        os,
+        architecture,
+        ...(variant !== undefined && { variant }),
+        ...(osVersion !== undefined && { osVersion }),
+    };
 }
 
-/** Writes a platform as `os/arch[/variant]`, or `all`. */
+/** Writes a platform as `os[(version)]/arch[/variant]`, or `all`. */
 export function platformText(platform: PlatformRequest): string {
     if (platform === allPlatforms) return allPlatforms;
-    const { os, architecture, variant } = platform;
+    const { os, osVersion } = platform;
+    return osVersion === undefined ? plainText(platform) : plainText({ ...platform, os: `${os}(${osVersion})` });
+}
+
+/** Writes a platform as `os/arch[/variant]`, without the version of the operating system. */
+export function plainText({ os, architecture, variant }: Platform): string {
     return [os, architecture, ...(variant ? [variant] : [])].join("/");
 }
 
@@ -92,7 +109,7 @@ export function normalPlatform({ os, architecture, variant = "", osVersion }: Pl
 
 /** A platform's normal form as it is written, without `os.version`. */
 export function normalText(platform: Platform): string {
-    return platformText(normalPlatform(platform));
+    return plainText(normalPlatform(platform));
 }
 
 /**
@@ -138,14 +155,28 @@ function olderArm64(variant: string): string[] {
     return major === "8" ? minors("v8", Number(minor)) : [];
 }
 
+/** Server 2022: from its build on, Windows runs images of the builds between (containerd, platform_windows_compat.go). */
+const stableWindowsBuild = 20348;
+
+/** Whether a version of Windows runs images of another: any, where one of the two is not told. */
+function runsVersion({ osVersion: asked }: Platform, { osVersion: offered }: Platform): boolean {
+    if (asked === undefined || offered === undefined) return true;
+    const [[major, minor, build = 0], [itsMajor, itsMinor, itsBuild = 0]] = [asked, offered].map((version) =>
+        version.split(".").map(Number),
+    ) as [number[], number[]];
+    const isBuild =
+        build < stableWindowsBuild ? itsBuild === build : stableWindowsBuild <= itsBuild && itsBuild <= build;
+    return major === itsMajor && minor === itsMinor && isBuild;
+}
+
 /** Whether an image of a platform may be taken where another one is asked for. */
 export function platformMatches(image: Platform, request: Platform): boolean {
-    return acceptable(request).includes(normalText(image));
+    return acceptable(request).includes(normalText(image)) && runsVersion(request, image);
 }
 
 /**
- * Finds the best among what an index offers: the platform asked for, else the nearest that runs there; the first listed where
- * two are the same.
+ * Finds the best among what an index offers: the platform asked for, else the nearest that runs there; of those that are the same
+ * but for their version the one with the version asked for, else the first listed.
  *
  * @returns undefined where nothing fits
  */
@@ -153,7 +184,12 @@ export function choosePlatform<Offer extends { readonly platform: Platform | und
     offered: readonly Offer[],
     request: Platform,
 ): Offer | undefined {
-    const texts = offered.map(({ platform }) => platform && normalText(platform));
-    const best = acceptable(request).find((each) => texts.includes(each));
-    return best === undefined ? undefined : offered[texts.indexOf(best)];
+    const fitting = offered.flatMap((offer) => {
+        const { platform } = offer;
+        return platform && runsVersion(request, platform) ? [{ offer, platform, text: normalText(platform) }] : [];
+    });
+    const best = acceptable(request).find((each) => fitting.some(({ text }) => text === each));
+    const same = fitting.filter(({ text }) => text === best);
+    const exact = same.find(({ platform }) => `${platform.osVersion ?? ""}.`.startsWith(`${request.osVersion ?? ""}.`));
+    return (exact ?? same[0])?.offer;
 }

@@ -9,7 +9,7 @@ import type { EngineName } from "../contract/engine";
 import { exportErrors } from "../contract/errors";
 import { covers, ecrHosts, type EcrRepository, grammar, isPattern, prefixOf, repositoryArn } from "../contract/image";
 import { artifactKeyPattern, artifactKeyRule, besideSuffixes, keyLimitBytes, recordSuffix } from "../contract/keys";
-import { allPlatforms, platformPattern, platformRule } from "../contract/platform";
+import { platformPatterns, platformRules } from "../contract/platform";
 import { archiveLayout, metadataNames } from "../contract/record";
 import {
     causeVariable,
@@ -206,8 +206,6 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): asl.Sta
     };
     const isText = (field: string, limit: number, then: string): string =>
         `($type($request.${field}) = 'string' ? $length($request.${field}) <= ${limit} ? (${then}) : false : false)`;
-    const platforms = engine === "stream" ? `${platformPattern}|${allPlatforms}` : platformPattern;
-    const platformWords = engine === "stream" ? `, or ${allPlatforms}` : "; engine docker exports one platform";
     return {
         Type: "Choice",
         Choices: [
@@ -224,8 +222,8 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): asl.Sta
             ),
             refuse(
                 "platform",
-                isText("platform", 100, asl.matches("$request.platform", platforms)),
-                asl.literal(`expected ${platformRule}${platformWords}`),
+                isText("platform", 100, asl.matches("$request.platform", platformPatterns[engine])),
+                asl.literal(`expected ${platformRules[engine]}`),
             ),
             refuse("force", "$type($request.force) = 'boolean'", asl.literal("expected true or false")),
             refuse(

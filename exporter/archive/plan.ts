@@ -1,5 +1,5 @@
 import { ExportError } from "../../contract/errors";
-import { defaultPlatform, normalText, type Platform, platformText } from "../../contract/platform";
+import { defaultPlatform, normalText, plainText, type Platform, platformText } from "../../contract/platform";
 import type { RecordedImage } from "../../contract/record";
 import { type ContainerImage, imagesOf, type ResolvedImage } from "../registry/image";
 import type { Descriptor } from "../registry/manifest";
@@ -182,7 +182,7 @@ function tagsFor(tag: string, { platform, manifest }: ContainerImage): string[] 
 
 /** A platform as the end of a tag; empty where it is too long for that (those in use have 20), or has characters that no tag has. */
 function platformSuffix(platform: Platform): string {
-    const suffix = `-${platformText(platform).replaceAll("/", "-")}`;
+    const suffix = `-${plainText(platform).replaceAll("/", "-")}`;
     return /^[a-z0-9._-]{1,40}$/.test(suffix) ? suffix : "";
 }
 

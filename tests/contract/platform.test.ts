@@ -4,11 +4,13 @@ import * as fc from "fast-check";
 
 import {
     choosePlatform,
+    isPlatform,
     normalPlatform,
+    normalText,
     parsePlatform,
     type Platform,
     platformMatches,
-    platformPattern,
+    platformPatterns,
     platformText,
 } from "../../contract/platform";
 
@@ -34,9 +36,16 @@ describe("parsePlatform", () => {
     ]) {
         it(`reads ${text} as it is written`, () => {
             assert.equal(platformText(parsePlatform(text)), text);
-            assert.match(text, new RegExp(`^${platformPattern}$`));
+            assert.match(text, new RegExp(`^(?:${platformPatterns.docker})$`));
         });
     }
+    it("reads a version of Windows as containerd writes it, which engine docker does not", () => {
+        const text = "windows(10.0.20348.2582)/amd64";
+        const windows = { os: "windows", osVersion: "10.0.20348.2582", architecture: "amd64" };
+        assert.deepEqual(parsePlatform(text), windows);
+        assert.equal(platformText(windows), text);
+        assert.equal(isPlatform(text, "docker"), false);
+    });
     it("reads all", () => {
         assert.equal(platformText(parsePlatform("all")), "all");
     });
@@ -51,6 +60,12 @@ describe("parsePlatform", () => {
         "linux/amd64\n",
         "ALL",
         "linux/../x",
+        "linux(6.1.0)/amd64",
+        "windows(10.0)/amd64",
+        "windows(10.0.20348/amd64",
+        "windows(10.0.20348.)/amd64",
+        "windows(ltsc2022)/amd64",
+        "windows()/amd64",
     ]) {
         it(`refuses ${JSON.stringify(text)}`, () => {
             assert.throws(() => parsePlatform(text), { name: "InvalidInput", message: /not a platform: expected os/ });
@@ -145,6 +160,34 @@ describe("choosePlatform", () => {
         assert.equal(choosePlatform(offered, platform("linux/arm64")), undefined);
     });
 
+    // github.com/containerd/platforms, platform_windows_compat.go
+    const windows: readonly (readonly [version: string, chosen: string, ...offered: string[]])[] = [
+        ["10.0.17763", "10.0.17763.5458", "10.0.20348.2322", "10.0.17763.5458"],
+        ["10.0.17763.1", "10.0.17763.5458", "10.0.17763.5458"],
+        ["10.0.20348.2322", "10.0.20348.2322", "10.0.20348.1", "10.0.20348.2322"],
+        ["10.0.26100", "10.0.20348.1", "10.0.17763.1", "10.0.20348.1"],
+        ["10.0.26100", "10.0.26100.1", "10.0.20348.1", "10.0.26100.1"],
+        ["10.0.26100.1", "", ""],
+        ["10.0.17763", "none", "10.0.20348.1", "10.0.1776.1", "10.1.17763.1", "odd"],
+        ["10.0.20348", "none", "10.0.17763.1", "10.0.26100.1"],
+    ];
+    for (const [version, expected, ...offered] of windows) {
+        it(`takes ${expected} for Windows ${version} where there is ${offered.join(", ")}`, () => {
+            const offers = offered.map((osVersion) => {
+                return {
+                    osVersion,
+                    platform: { os: "windows", architecture: "amd64", ...(osVersion && { osVersion }) },
+                };
+            });
+            const found = choosePlatform(offers, platform(`windows(${version})/amd64`));
+            assert.equal(found?.osVersion ?? "none", expected);
+            assert.equal(
+                offers.some((each) => platformMatches(each.platform, platform(`windows(${version})/amd64`))),
+                expected !== "none",
+            );
+        });
+    }
+
     const any = fc.record(
         {
             os: fc.constantFrom("linux", "windows", "Linux"),
@@ -180,7 +223,7 @@ describe("choosePlatform", () => {
         },
         { requiredKeys: ["os", "architecture"] },
     ) as fc.Arbitrary<Platform>;
-    const text = (each: Platform | undefined): string | undefined => each && platformText(normalPlatform(each));
+    const text = (each: Platform | undefined): string | undefined => each && normalText(each);
 
     it("has normal forms that are their own, and match in both directions", () => {
         fc.assert(
@@ -204,6 +247,7 @@ describe("choosePlatform", () => {
                 const found = choose(offered, request);
                 const reversed = choose(offered.toReversed(), request);
                 assert.equal(text(found), text(reversed));
+                if (request.osVersion !== undefined) return;
                 assert.equal(
                     found,
                     offered.find((each) => text(each) === text(found)),
@@ -217,7 +261,8 @@ describe("choosePlatform", () => {
             fc.property(fc.array(any, { maxLength: 8 }), any, (offered, request) => {
                 const found = choose(offered, request);
                 assert.equal(found === undefined, !offered.some((each) => platformMatches(each, request)));
-                if (offered.some((each) => text(each) === text(request))) assert.equal(text(found), text(request));
+                const fitting = offered.filter((each) => platformMatches(each, request));
+                if (fitting.some((each) => text(each) === text(request))) assert.equal(text(found), text(request));
                 if (found && text(found) !== text(request)) assert.ok(!platformMatches(request, found));
             }),
         );

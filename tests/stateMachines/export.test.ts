@@ -195,14 +195,16 @@ describe("an export that succeeds", () => {
         );
     });
 
-    it("exports every platform with engine stream, and with no other", async () => {
+    it("exports every platform, and one of Windows by its version, with engine stream, and with no other", async () => {
         const build: World["build"] = (variables) => {
             const heads = builtFrom(variables);
             return exported(key, { ...heads[recordKey(key)]?.Metadata, engine: "stream" });
         };
-        const { outcome } = await runExport({ platform: "all" }, { definition: definitions.stream, build });
-        assert.deepEqual([outputOf(outcome)["platform"], outputOf(outcome)["engine"]], ["all", "stream"]);
-        await assertRefused({ platform: "all" }, 'platform is "all"', "engine docker exports one platform");
+        for (const platform of ["all", "windows(10.0.20348.2582)/amd64"]) {
+            const { outcome } = await runExport({ platform }, { definition: definitions.stream, build });
+            assert.deepEqual([outputOf(outcome)["platform"], outputOf(outcome)["engine"]], [platform, "stream"]);
+            await assertRefused({ platform }, `platform is "${platform}"`, "engine docker exports one platform");
+        }
     });
 
     it("says that another build came first, which has exported the same", async () => {
