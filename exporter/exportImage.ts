@@ -27,7 +27,7 @@ export interface ExportOptions extends Partial<RegistryOptions> {
     /** `s3://BUCKET/KEY`, or the path of a file. Refused with `InvalidInput` when it is neither. */
     readonly destination: string;
     /**
-     * `os/arch[/variant]`, or `all`.
+     * `os/arch[/variant]`, one of Windows with its version, or `all`.
      * @default "linux/amd64"
      */
     readonly platform?: string | undefined;
@@ -36,8 +36,6 @@ export interface ExportOptions extends Partial<RegistryOptions> {
      * @default false
      */
     readonly force?: boolean | undefined;
-    /** Called with what a person should know: why something waits, where the registry contradicts itself. */
-    readonly onNote?: ((note: string) => void) | undefined;
     /** Called after every part that has been written. */
     readonly onProgress?: ((progress: ExportProgress) => void) | undefined;
 }

@@ -46,9 +46,12 @@ export function parseLocation(text: string) {
     }
     const [, bucket, key] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/(.+)$/s.exec(text) ?? [];
     if (bucket !== undefined && key !== undefined && isArtifactKey(key, "")) return { bucket, key };
+    const advice = text.startsWith("s3://arn:")
+        ? " An access point is named by its alias, NAME-…-s3alias, as a bucket."
+        : "";
     throw new ExportError(
         "InvalidInput",
-        `"${text.slice(0, 300)}" is not an S3 object to write: expected s3://BUCKET/KEY with ${artifactKeyRule("")}.`,
+        `"${text.slice(0, 300)}" is not an S3 object to write: expected s3://BUCKET/KEY with ${artifactKeyRule("")}.${advice}`,
     );
 }
 

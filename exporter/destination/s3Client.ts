@@ -4,21 +4,22 @@ import { ExportError, messageOf } from "../../contract/errors";
 import { isTransientStatus, retryAfterMs, TransientError } from "../network/retry";
 
 /**
- * A client of S3, or of what `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` names; there with path-style addresses, since
- * an emulator has no host name per bucket. Region and credentials are the AWS SDK's usual ones.
+ * A client of S3, or of what `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile names; there with path-style addresses, since
+ * it need not have a host name per bucket. Region and credentials are the AWS SDK's usual ones.
  */
 export function createS3Client(options: NetworkOptions): S3Client {
-    const common = clientOptions("S3", options);
     const region = options.env["AWS_REGION"] ?? options.env["AWS_DEFAULT_REGION"];
     const client = new S3Client({
-        ...common,
-        ...("endpoint" in common && { forcePathStyle: true }),
+        ...clientOptions("S3", options),
         ...(region && { region }),
         followRegionRedirects: true,
         requestChecksumCalculation: "WHEN_REQUIRED", // the transfer knows its checksums
         responseChecksumValidation: "WHEN_REQUIRED",
         expectContinueHeader: false, // a part is small: asking first would cost a round trip each
     });
+    const { endpointProvider } = client.config;
+    client.config.endpointProvider = (parameters, context) =>
+        endpointProvider({ ...parameters, ForcePathStyle: parameters.Endpoint !== undefined }, context);
     // Signing would hash every body once more. TLS and the CRC-32, whose header is signed, protect it already.
     client.middlewareStack.add(
         (next) => async (args) => {

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import * as http from "node:http";
 import * as https from "node:https";
 import * as net from "node:net";
+import { unescape } from "node:querystring";
 import * as tls from "node:tls";
 import { ExportError } from "../../contract/errors";
 import { isLoopback } from "./origin";
@@ -41,8 +42,12 @@ export function proxyFor(url: URL, env: NodeJS.ProcessEnv): URL | undefined {
         return undefined;
     }
     const text = value.includes("://") ? value : `http://${value}`;
-    if (!URL.canParse(text) || !/^https?:/.test(text)) {
-        throw new ExportError("InvalidInput", `${name.toUpperCase()} is "${value}": expected http://HOST:PORT.`);
+    if (!URL.canParse(text) || !/^https?:/i.test(text)) {
+        const shown = value.replace(/^(\w+:\/\/)?.*@/s, "$1…@"); // without the password
+        throw new ExportError(
+            "InvalidInput",
+            `${name.toUpperCase()} is "${shown}": expected http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with %2F for a / in them, %23 for a #, %3F for a ?.`,
+        );
     }
     return new URL(text);
 }
@@ -84,7 +89,7 @@ export function plainProxyFor(url: URL, env: NodeJS.ProcessEnv) {
 
 function proxyLogin({ username, password }: URL): Record<string, string> {
     if (username === "" && password === "") return {};
-    const login = decodeURIComponent(`${username}:${password}`);
+    const login = unescape(`${username}:${password}`); // as curl: a % that is no escape is a %
     return { "proxy-authorization": `Basic ${Buffer.from(login).toString("base64")}` };
 }
 

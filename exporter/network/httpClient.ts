@@ -143,23 +143,28 @@ export function transientAnswer(who: string, answer: Answer, lastingName?: Expor
 
 /**
  * What the body of a failure says, after a space; empty where it says nothing that can be read. Registries answer with JSON
- * (github.com/opencontainers/distribution-spec, "Error Codes"), S3 with XML.
+ * (github.com/opencontainers/distribution-spec, "Error Codes"), token servers too (RFC 6749, 5.2), S3 with XML, proxies with HTML,
+ * and some with a line of text.
  */
 export function said(body: Uint8Array = new Uint8Array()): string {
     const text = Buffer.from(body)
         .toString("utf8", 0, 64 * 1024)
         .trim();
-    const message = text.startsWith("<") ? /<Message>([^<]*)</.exec(text)?.[1] : messageIn(text);
+    const message = text.startsWith("<") ? /<(?:Message|title)>([^<]*)</i.exec(text)?.[1] : messageIn(text);
     const line = message?.replace(/[\p{Cc}\p{Cf}\s]+/gu, " ").trim();
     return line === undefined || line === "" ? "" : ` ${line.slice(0, 500)}`;
 }
 
 function messageIn(text: string): string | undefined {
     try {
-        const { errors } = JSON.parse(text) as { errors?: { message?: unknown }[] };
-        const message = errors?.[0]?.message;
-        return typeof message === "string" ? message : undefined;
+        const body = Object(JSON.parse(text)) as Record<string, unknown>;
+        const { message, code } = Object(Array.isArray(body["errors"]) ? body["errors"][0] : undefined) as Record<
+            string,
+            unknown
+        >;
+        const words = [message, code, body["message"], body["details"], body["error_description"], body["error"]];
+        return words.find((each) => typeof each === "string" && each !== "") as string | undefined;
     } catch {
-        return undefined;
+        return /^[{["]/.test(text) ? undefined : text;
     }
 }

@@ -56,10 +56,15 @@ export function networkError(error: unknown, url: URL): TransientError | ExportE
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
     const message = `${url.origin}: ${messageOf(error)}`;
     if (!lastingCodes.test(code)) return new TransientError(message);
-    const advice = untrustedCodes.test(code)
-        ? ". For a certificate authority of your own, name the file with its certificate in NODE_EXTRA_CA_CERTS."
-        : "";
-    return new ExportError("ExportFailed", message + advice, error);
+    return new ExportError("ExportFailed", message + adviceOn(code, message), error);
+}
+
+function adviceOn(code: string, message: string): string {
+    if (untrustedCodes.test(code)) {
+        return ". For a certificate authority of your own, name the file with its certificate in NODE_EXTRA_CA_CERTS.";
+    }
+    const isPlain = /wrong version number|packet length too long/.test(message);
+    return isPlain ? ". No TLS is spoken there; a registry that has none is read with --insecure." : "";
 }
 
 /**

@@ -39,15 +39,18 @@ export function createAuthorization(options: AuthorizationOptions) {
 
     async function logIn(challenges: readonly Challenge[]): Promise<string> {
         const credentials = await options.credentials();
-        const bearer = challenges.find(({ scheme }) => scheme === "bearer");
-        if (bearer !== undefined) return `Bearer ${await fetchToken(bearer, credentials, options)}`;
         const isBasic = challenges.some(({ scheme }) => scheme === "basic");
+        const bearers = challenges.filter(({ scheme }) => scheme === "bearer");
+        // One that names no token server is for others than clients of registries.
+        const bearer =
+            bearers.find(({ parameters: { realm = "" } }) => URL.canParse(realm)) ?? (isBasic ? undefined : bearers[0]);
+        if (bearer !== undefined) return `Bearer ${await fetchToken(bearer, credentials, options)}`;
         if (isBasic && credentials && "username" in credentials) return basic(credentials);
         const schemes = challenges.map(({ scheme }) => scheme).join(", ");
         throw new ExportError(
             "AccessDenied",
             credentials
-                ? `${options.registry} asks for a login of the kind "${schemes}", expected basic or bearer.`
+                ? `${options.registry} asks for a login of the kind "${schemes}", and there is ${"username" in credentials ? "a user name and a password, for basic or bearer" : "an identity token, for bearer: run docker login with a user name"}.`
                 : `${options.registry} asks for a login and there is none: run docker login, or give AWS credentials for ECR.`,
         );
     }
@@ -66,12 +69,13 @@ export function createAuthorization(options: AuthorizationOptions) {
 }
 
 /**
- * Reads `WWW-Authenticate` headers, several of them joined by commas: challenges, each with parameters of its own
- * (RFC 9110, 11.6.1).
+ * Reads `WWW-Authenticate` headers, several of them joined by commas: challenges, each with parameters of its own, or with a
+ * token68 that says nothing here (RFC 9110, 11.6.1).
  */
 export function parseChallenges(header = "") {
     const challenges: { scheme: string; parameters: Record<string, string> }[] = [];
-    const item = /([!#$%&'*+.^_`|~\w-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=]+)))?/g;
+    const item =
+        /([!#$%&'*+.^_`|~\w-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))|[ \t]+[\w.~+/-]+=*(?=\s*(?:,|$)))?/g;
     for (const [, name = "", quoted, plain] of header.matchAll(item)) {
         const value = quoted?.replace(/\\(.)/g, "$1") ?? plain;
         if (value === undefined) challenges.push({ scheme: name.toLowerCase(), parameters: {} });

@@ -19,13 +19,14 @@ export type CredentialSource = (registry: string, repository: string) => Promise
  * region and partition of the host; for others, and where there are no AWS credentials, what `docker login` has
  * left in `config.json` (in `$DOCKER_CONFIG`, else `~/.docker`) or `podman login` in `auth.json`, credential helpers included.
  *
+ * @param onNote told of a credential helper that fails: what is public is exported all the same
  * @throws ExportError `AccessDenied` when AWS refuses the token
  */
-export function defaultCredentials(env: NodeJS.ProcessEnv): CredentialSource {
+export function defaultCredentials(env: NodeJS.ProcessEnv, onNote?: (note: string) => void): CredentialSource {
     return async (registry, repository) => {
         const host = parseEcrHost(registry);
         const token = host && (await ecrCredentials(host, env));
-        return token ?? (await storedCredentials(registry, repository, env));
+        return token ?? (await storedCredentials(registry, repository, env, onNote));
     };
 }
 
@@ -54,14 +55,16 @@ async function ecrCredentials(host: EcrHost, env: NodeJS.ProcessEnv): Promise<Re
 }
 
 /** Files that logins are stored in, the first that has one counts: Docker's, then Podman's (containers-auth.json(5)). */
-function loginFiles(env: NodeJS.ProcessEnv): string[] {
+export function loginFiles(env: NodeJS.ProcessEnv): string[] {
+    const folder = (name: string): string | undefined => (env[name] === "" ? undefined : env[name]);
     const home = env["HOME"] ?? homedir();
-    const runtime = env["XDG_RUNTIME_DIR"];
+    const runtime = folder("XDG_RUNTIME_DIR");
     const files = [
         env["REGISTRY_AUTH_FILE"],
-        path.join(env["DOCKER_CONFIG"] ?? path.join(home, ".docker"), "config.json"),
+        path.join(folder("DOCKER_CONFIG") ?? path.join(home, ".docker"), "config.json"),
         runtime && path.join(runtime, "containers", "auth.json"),
-        path.join(home, ".config", "containers", "auth.json"),
+        `/run/containers/${process.getuid?.() ?? 0}/auth.json`, // where Podman knows no XDG_RUNTIME_DIR
+        path.join(folder("XDG_CONFIG_HOME") ?? path.join(home, ".config"), "containers", "auth.json"),
     ];
     return files.flatMap((file) => (file ? [file] : []));
 }
@@ -70,12 +73,13 @@ async function storedCredentials(
     registry: string,
     repository: string,
     env: NodeJS.ProcessEnv,
+    onNote?: (note: string) => void,
 ): Promise<RegistryCredentials | undefined> {
     for (const file of loginFiles(env)) {
         const text = await readFile(file, "utf8").catch(() => undefined); // nobody has logged in
         if (text === undefined) continue;
         const { helper, server, login } = loginIn(text, file, registry, repository);
-        const found = (await askHelper(helper, server, env)) ?? login;
+        const found = (await askHelper(helper, server, env, onNote)) ?? login;
         if (found !== undefined) return found;
     }
     return undefined;
@@ -106,13 +110,13 @@ export function loginIn(text: string, file: string, registry: string, repository
 }
 
 /**
- * The keys that are those of a repository, the best first: as Docker reads them (with or without scheme, a slash, `/v1/` or `/v2/`),
- * and Podman, where a key may go on with a namespace.
+ * The keys that are those of a repository, the best first: as Docker reads them (a URL means its host; without a scheme, a slash, `/v1/`
+ * or `/v2/` may follow), and Podman, where a key without a scheme may go on with a namespace.
  */
 function matchingKeys(object: JsonObject, registry: string, repository: string): string[] {
-    const hosts = registry === "docker.io" ? [registry, "index.docker.io"] : [registry];
+    const hosts = registry === "docker.io" ? [registry, "index.docker.io", "registry-1.docker.io"] : [registry];
     const names = hosts.map((host) => `${host}/${repository}/`);
-    const plain = (key: string): string => key.replace(/^https?:\/\//, "").replace(/(?:\/v[12])?\/*$/, "");
+    const plain = (key: string): string => key.replace(/^https?:\/\/([^/]*).*|(?:\/v[12])?\/*$/, "$1");
     const rank = (key: string): number => 2 * plain(key).length + (key === registry ? 1 : 0);
     return Object.keys(object)
         .filter((key) => names.some((name) => name.startsWith(`${plain(key)}/`)))
@@ -138,6 +142,7 @@ async function askHelper(
     helper: unknown,
     server: string,
     env: NodeJS.ProcessEnv,
+    onNote?: (note: string) => void,
 ): Promise<RegistryCredentials | undefined> {
     if (typeof helper !== "string" || !/^[\w.-]+$/.test(helper)) return undefined;
     try {
@@ -146,8 +151,13 @@ async function askHelper(
         const { Username, Secret } = parseJsonObject((await asked).stdout, []);
         if (typeof Username !== "string" || typeof Secret !== "string") return undefined;
         return Username === "<token>" ? { identityToken: Secret } : { username: Username, password: Secret };
-    } catch {
-        return undefined; // it has none for this server, or is not installed
+    } catch (error) {
+        const { stdout = "" } = error as { stdout?: string }; // where helpers say what is wrong
+        const why = (stdout.trim() || messageOf(error)).replace(/\s+/g, " ").slice(0, 300);
+        if (!/credentials not found/i.test(why)) {
+            onNote?.(`docker-credential-${helper} gave no login for ${server}: ${why}`);
+        }
+        return undefined;
     }
 }
 

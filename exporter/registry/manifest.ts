@@ -39,11 +39,13 @@ const manifestKinds: ReadonlyMap<string, "image" | "index"> = new Map([
     ["application/vnd.docker.distribution.manifest.list.v2+json", "index"],
     ["application/vnd.oci.image.index.v1+json", "index"],
 ]);
-// The last two as registries and tools of old have written them; Docker takes them too.
+// The last four as registries and tools of old have written them; Docker takes them too (github.com/moby/moby, distribution/registry.go).
 const configTypes = new Set([
     "application/vnd.docker.container.image.v1+json",
     "application/vnd.oci.image.config.v1+json",
     "application/octet-stream",
+    "application/json",
+    "text/html",
     "",
 ]);
 /** A build cache that `docker buildx build --cache-to` has pushed: its index lists the layers themselves. */
@@ -97,13 +99,14 @@ const schema1Problem =
     "skopeo copy --format v2s2, or build it again";
 
 /**
- * Refuses a schema 1 manifest by its type, before its digest is checked: that does not cover its signatures.
+ * Says of a document with another digest than it should have that it is schema 1, where it is: that digest does not cover its signatures.
  *
  * @throws ExportError `InvalidInput`
  */
-export function assertNotSchema1(mediaType = ""): void {
+export function assertNotSchema1(bytes: Buffer, mediaType = ""): void {
     exportable("manifest", () => {
-        if (isSchema1(mediaType)) throw new JsonError(schema1Problem);
+        const isOld = isSchema1(mediaType) || /"schemaVersion"\s*:\s*1\s*[,}]/.test(bytes.toString("latin1"));
+        if (isOld) throw new JsonError(schema1Problem);
     });
 }
 

@@ -176,7 +176,7 @@ function createReader(
             head.set(rest);
             headLength = rest.length;
             readHead();
-        } else if (found.status === 200 || found.status === 206) {
+        } else if ([200, 206, 416].includes(found.status)) {
             assertRange(request, found);
             if (rest.length > target.length) throw new Error("the answer is longer than it says");
             answer = found;
@@ -223,7 +223,7 @@ function firstChunk(body: Buffer): Buffer {
 /** @throws RangeIgnored when the answer is not the range asked for, or does not say how long it is */
 function assertRange({ offset, target }: RangeRequest, { status, headers }: RangeAnswer): void {
     const range = headers["content-range"];
-    const isRange = status === 200 ? offset === 0 : range?.startsWith(`bytes ${offset}-`) === true;
+    const isRange = status === 200 ? offset === 0 : status === 206 && range?.startsWith(`bytes ${offset}-`) === true;
     const isPlain = headers["transfer-encoding"] === undefined && !headers["content-encoding"];
     const length = headers["content-length"] ?? "unknown";
     if (isRange && isPlain && Number(length) === target.length) return;

@@ -16,6 +16,8 @@ export interface RegistryOptions extends Omit<NetworkOptions, "lookup"> {
     readonly retryPolicy: RetryPolicy;
     /** Where credentials come from; by default ECR's token or `docker login`. */
     readonly credentials?: CredentialSource | undefined;
+    /** Called with what a person should know: why something waits or is missing, where the registry contradicts itself. */
+    readonly onNote?: ((note: string) => void) | undefined;
 }
 
 type Send<A extends Answer> = (url: URL, login: Record<string, string>) => Promise<A>;
@@ -28,7 +30,7 @@ export type Registry = ReturnType<typeof openRegistry>;
  * an ExportError.
  */
 export function openRegistry({ registry, repository }: ImageReference, options: RegistryOptions) {
-    const { env, insecure, retryPolicy, signal, credentials = defaultCredentials(env) } = options;
+    const { env, insecure, retryPolicy, signal, onNote, credentials = defaultCredentials(env, onNote) } = options;
     const origin = registryOrigin(registry, insecure);
     const { lead, lookup } = createLeads(origin, insecure);
     const http = createHttpClient({ ...options, lookup });
@@ -74,11 +76,15 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
             assertFound(what, answer);
             const { body: bytes, headers } = answer;
             const contentType = headers["content-type"];
-            assertNotSchema1(contentType);
+            if (/^\s*</.test(bytes.toString("latin1", 0, 64))) {
+                const advice = "A proxy or a firewall may have answered in place of the registry.";
+                throw new ExportError("ExportFailed", `${what}: got a page of HTML.${said(bytes)} ${advice}`);
+            }
             const digest = digestOf(bytes);
             const stated = headers["docker-content-digest"]?.toString();
             const expected = tagOrDigest.startsWith("sha256:") ? tagOrDigest : stated;
             if (expected !== undefined && expected !== digest) {
+                assertNotSchema1(bytes, contentType);
                 throw new ExportError(
                     "DigestMismatch",
                     `${what}: expected ${expected}, got a document with ${digest}.`,

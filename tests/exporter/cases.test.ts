@@ -1,69 +1,41 @@
 import * as assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import type * as http from "node:http";
-import { tmpdir } from "node:os";
-import * as path from "node:path";
+import { readFile } from "node:fs/promises";
 import { mock } from "node:test";
 import { buffer } from "node:stream/consumers";
 import { Readable } from "node:stream";
 import type { ExportRecord } from "../../contract/record";
-import { exportImage, type ExportOptions } from "../../exporter/exportImage";
-import { recordOf } from "../support/readRecord";
-import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
-import { listen, type TestServer } from "./support/faults";
+import { exportImage } from "../../exporter/exportImage";
+import { type Bench, openBench } from "./support/bench";
+import type { FakeRegistry } from "./support/fakeRegistry";
 import {
     addBlob,
     addImage,
     addIndex,
     addManifest,
     digestOf,
-    emptyRepository,
     fileLayer,
     mediaTypes,
     randomBytesOf,
     type Repository,
 } from "./support/images";
-import { quickIdleTimeoutMs, quickRetries } from "./support/quick";
-import { verifyFile } from "./support/verifyExport";
+import { quickRetries } from "./support/quick";
 
 /** Images and registries that people have reported elsewhere, as they are. */
 describe("exportImage", () => {
+    let bench: Bench;
     let repository: Repository;
     let registry: FakeRegistry;
-    let directory: string;
     let archive: string;
-    const servers: TestServer[] = [];
-    const notes: string[] = [];
+    let notes: string[];
     const layer = (text: string) => fileLayer("f", Buffer.from(text));
+    const run: Bench["run"] = (...given) => bench.run(...given);
 
     beforeEach(async () => {
-        repository = emptyRepository("app");
-        registry = await startRegistry({ repository });
-        directory = await mkdtemp(path.join(tmpdir(), "cases-"));
-        archive = path.join(directory, "app.tar");
-        notes.length = 0;
+        bench = await openBench();
+        ({ repository, registry, archive, notes } = bench);
     });
-    afterEach(async () => {
-        await Promise.all([registry, ...servers.splice(0)].map((server) => server.close()));
-        await rm(directory, { recursive: true });
-    });
+    afterEach(() => bench.close());
 
-    async function run(
-        tag: string,
-        { host = registry.host, ...options }: Partial<ExportOptions> & { host?: string } = {},
-    ): Promise<ExportRecord> {
-        await exportImage({
-            image: `${host}/app:${tag}`,
-            destination: archive,
-            retryPolicy: quickRetries,
-            idleTimeoutMs: quickIdleTimeoutMs * 10,
-            env: { HOME: directory },
-            onNote: (note) => notes.push(note),
-            ...options,
-        });
-        assert.deepEqual((await verifyFile(archive)).problems, []);
-        return recordOf(await readFile(`${archive}.json`, "utf8"));
-    }
     const platforms = ({ images }: ExportRecord) => images.map(({ platform }) => platform);
     const bare = ({ mediaType, digest, size }: { mediaType: string; digest: string; size: number }) => ({
         mediaType,
@@ -175,24 +147,7 @@ describe("exportImage", () => {
         });
     });
 
-    /** A server before the registry, which answers itself or passes the request on. */
-    async function before(
-        answer: (request: http.IncomingMessage, response: http.ServerResponse, url: URL) => boolean,
-    ): Promise<TestServer> {
-        const server = await listen((request, response) => {
-            const url = new URL(request.url ?? "", registry.origin);
-            if (answer(request, response, url)) return;
-            const { accept = "", range } = request.headers;
-            const headers = { accept, ...(range !== undefined && { range }) };
-            void fetch(url, { method: request.method ?? "GET", headers }).then(async (passed) => {
-                const kept = [...passed.headers].filter(([name]) => name !== "connection");
-                response.writeHead(passed.status, Object.fromEntries(kept));
-                response.end(Buffer.from(await passed.arrayBuffer()));
-            });
-        });
-        servers.push(server);
-        return server;
-    }
+    const before: Bench["before"] = (answer) => bench.before(answer);
     const login = `Basic ${Buffer.from("joe:secret").toString("base64")}`;
     const credentials = () => Promise.resolve({ username: "joe", password: "secret" });
 
@@ -261,12 +216,11 @@ describe("exportImage", () => {
         });
         it("asks a place that wants a login once, and gives none", async () => {
             let asked = 0;
-            const elsewhere = await listen((request, response) => {
+            const elsewhere = await bench.serve((request, response) => {
                 asked += 1;
                 assert.equal(request.headers.authorization, undefined);
                 response.writeHead(401, { "www-authenticate": 'Basic realm="x"' }).end();
             });
-            servers.push(elsewhere);
             const server = await before((_, response, url) => {
                 if (!url.pathname.includes("/blobs/")) return false;
                 response.writeHead(302, { location: elsewhere.origin }).end();
@@ -370,8 +324,8 @@ describe("exportImage", () => {
     it("refuses a file of logins of any shape with its name", async () => {
         registry.options.login = "basic";
         addImage(repository, { layers: [layer("a")], tag: "1" });
-        await writeFile(path.join(directory, "config.json"), "[]");
-        await assert.rejects(run("1", { env: { DOCKER_CONFIG: directory } }), {
+        await bench.put("config.json", "[]");
+        await assert.rejects(run("1", { env: { DOCKER_CONFIG: bench.directory } }), {
             name: "InvalidInput",
             message: /config\.json is not a JSON object/,
         });

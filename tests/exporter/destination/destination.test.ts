@@ -24,6 +24,12 @@ describe("parseLocation", () => {
             assert.throws(() => parseLocation(text), { name: "InvalidInput", message });
         });
     }
+    it("names the alias where an access point is given by its ARN", () => {
+        const text = "s3://arn:aws:s3:eu-west-1:111122223333:accesspoint/exports/images/a.tar";
+        assert.throws(() => parseLocation(text), { name: "InvalidInput", message: /by its alias, NAME-…-s3alias/ });
+        const alias = "exports-8ch4n1xyd5m3wrk7oqz2b6tj9upe1euw1a-s3alias";
+        assert.equal(parseLocation(`s3://${alias}/images/a.tar`).bucket, alias);
+    });
     for (const text of ["", "folder/"]) {
         it(`refuses "${text}"`, () => {
             assert.throws(() => parseLocation(text), { name: "InvalidInput", message: /not a file to write/ });

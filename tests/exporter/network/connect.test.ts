@@ -43,7 +43,19 @@ describe("proxyFor", () => {
         });
     }
     it("refuses what is no proxy", () => {
-        assert.throws(() => proxyFor(new URL("https://a.io"), { HTTPS_PROXY: "socks5://a" }), { name: "InvalidInput" });
+        for (const value of ["socks5://me:secret@a", "http://me:secret#1@a:3128", "me:secret/@a:3128"]) {
+            assert.throws(
+                () => proxyFor(new URL("https://a.io"), { HTTPS_PROXY: value }),
+                (error: Error) => {
+                    assert.equal(error.name, "InvalidInput");
+                    assert.match(
+                        error.message,
+                        /^HTTPS_PROXY is "(\w+:\/\/)?…@a(:3128)?": expected http:.*%23 for a #/,
+                    );
+                    return true;
+                },
+            );
+        }
     });
 });
 
@@ -91,13 +103,13 @@ describe("a proxy", () => {
     }
 
     it("is what manifests and blobs go through, with its login", async () => {
-        const opened = open("me:p%40ss@");
+        const opened = open("me:p%40%ss@");
         await opened.manifest("1");
         const target = new Uint8Array(blob.length);
         await opened.readBlob(digestOf(blob), 0, target);
         opened.close();
         assert.ok(blob.equals(target));
-        const login = `Basic ${Buffer.from("me:p@ss").toString("base64")}`;
+        const login = `Basic ${Buffer.from("me:p@%ss").toString("base64")}`;
         assert.deepEqual(asked, [
             { url: "http://registry.lan:5000/v2/app/manifests/1", login },
             { url: `http://registry.lan:5000/v2/app/blobs/${digestOf(blob)}`, login },

@@ -1,6 +1,6 @@
 import * as assert from "node:assert/strict";
 import { createAuthorization, parseChallenges } from "../../../exporter/registry/authorization";
-import { createHttpClient, follow, type HttpClient } from "../../../exporter/network/httpClient";
+import { createHttpClient, follow, type HttpClient, said } from "../../../exporter/network/httpClient";
 import { createLeads } from "../../../exporter/network/origin";
 import type { RegistryCredentials } from "../../../exporter/registry/credentials";
 import { listen, readBody, type TestServer } from "../support/faults";
@@ -69,8 +69,33 @@ describe("createHttpClient", () => {
     it("does not try again what cannot pass", async () => {
         const url = new URL("https://127.0.0.1:1/");
         url.port = new URL(first.origin).port; // TLS spoken to a server of plain HTTP
-        await assert.rejects(client.send({ url, headers: {} }), { name: "ExportFailed" });
+        await assert.rejects(client.send({ url, headers: {} }), {
+            name: "ExportFailed",
+            message: /No TLS is spoken there; a registry that has none is read with --insecure/,
+        });
     });
+});
+
+describe("said", () => {
+    const bodies: [string, string][] = [
+        ['{"errors":[{"code":"DENIED","message":"not yours"}]}', " not yours"],
+        ['{"errors":[{"code":"UNAUTHORIZED","message":""}]}', " UNAUTHORIZED"],
+        ['{"details":"incorrect username or password"}', " incorrect username or password"],
+        ['{"error":"invalid_grant","error_description":"expired"}', " expired"],
+        ['{"error":"invalid_grant"}', " invalid_grant"],
+        ['{"message":"403 Forbidden","error":7}', " 403 Forbidden"],
+        ["<Error><Code>A</Code><Message>Request has expired</Message></Error>", " Request has expired"],
+        ["<!DOCTYPE html><html><head><TITLE>Blocked\nby policy</TITLE>", " Blocked by policy"],
+        ["Client sent an HTTP request to an HTTPS server.\n", " Client sent an HTTP request to an HTTPS server."],
+        ...["", "<html>", "{", "[", "null", "7", '"', "{}", '{"errors":[]}', '{"errors":[null]}'].map(
+            (body): [string, string] => [body, ""],
+        ),
+    ];
+    for (const [body, words] of bodies) {
+        it(`is${words === "" ? " nothing" : words} for ${JSON.stringify(body)}`, () => {
+            assert.equal(said(Buffer.from(body)), words);
+        });
+    }
 });
 
 describe("createAuthorization", () => {
@@ -114,6 +139,10 @@ describe("createAuthorization", () => {
         const credentials = () => Promise.resolve({ username: "a", password: "b" });
         await assert.rejects(loginFor("Negotiate", credentials), { name: "AccessDenied", message: /negotiate/ });
         await assert.rejects(loginFor('Bearer realm="x"', credentials), { name: "AccessDenied", message: /"x"/ });
+        const token = () => Promise.resolve({ identityToken: "refresh" });
+        await assert.rejects(loginFor('Basic realm="x"', token), {
+            message: /"basic", and there is an identity token/,
+        });
     });
     it("says what a token server sends that is no token", async () => {
         let answer = "";
@@ -165,6 +194,12 @@ describe("parseChallenges", () => {
             'Digest realm="basic zone \\"q\\", Bearer", nonce="x", Bearer realm="https://a"',
             [{ scheme: "digest", parameters: { realm: 'basic zone "q", Bearer', nonce: "x" } }, bearer("https://a")],
         ],
+        [
+            'NTLM TlRMTVNTUAACAAAA=, Negotiate YIIB/a+b.c==,bearer\trealm="https://a"',
+            [{ scheme: "ntlm", parameters: {} }, { scheme: "negotiate", parameters: {} }, bearer("https://a")],
+        ],
+        ["Bearer realm=https://a?b=c", [bearer("https://a?b=c")]],
+        ['BEARER REALM="https://a" , , Basic', [bearer("https://a"), { scheme: "basic", parameters: {} }]],
         ["", []],
     ];
     for (const [header, expected] of cases) {

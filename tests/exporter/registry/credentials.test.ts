@@ -2,7 +2,7 @@ import * as assert from "node:assert/strict";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import { defaultCredentials, type RegistryCredentials } from "../../../exporter/registry/credentials";
+import { defaultCredentials, loginFiles, type RegistryCredentials } from "../../../exporter/registry/credentials";
 import { listen, readBody, type TestServer } from "../support/faults";
 
 const ecrHost = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
@@ -41,12 +41,16 @@ describe("defaultCredentials", () => {
         await Promise.all([ecr.close(), rm(directory, { recursive: true })]);
     });
 
-    async function find(registry: string, config?: object): Promise<RegistryCredentials | undefined> {
+    async function find(
+        registry: string,
+        config?: object,
+        onNote?: (note: string) => void,
+    ): Promise<RegistryCredentials | undefined> {
         if (config) {
             await writeFile(path.join(directory, "config.json"), JSON.stringify(config));
         }
         const env = { HOME: directory, DOCKER_CONFIG: directory, PATH: `${directory}:${process.env["PATH"] ?? ""}` };
-        return defaultCredentials(env)(registry, "team/app");
+        return defaultCredentials(env, onNote)(registry, "team/app");
     }
     const auth = Buffer.from("me:pass:word").toString("base64");
 
@@ -63,12 +67,15 @@ describe("defaultCredentials", () => {
         assert.deepEqual(await find("registry.io", config), { username: "me", password: "pass:word" });
     });
     it("knows Docker Hub's name in that file", async () => {
-        const config = { auths: { "https://index.docker.io/v1/": { auth } } };
-        assert.deepEqual(await find("docker.io", config), { username: "me", password: "pass:word" });
+        for (const key of ["https://index.docker.io/v1/", "registry-1.docker.io", "docker.io"]) {
+            const config = { auths: { [key]: { auth } } };
+            assert.deepEqual(await find("docker.io", config), { username: "me", password: "pass:word" });
+        }
     });
     const keys = ["", "https://", "http://"].flatMap((scheme) =>
         ["", "/", "/v1/", "/v2/", "/team"].map((path) => `${scheme}registry.io${path}`),
     );
+    keys.push("https://registry.io/artifactory/api/docker");
     for (const key of keys) {
         it(`takes the key ${key} for the registry's`, async () => {
             const found = await find("registry.io", { auths: { "other.io": { auth: "" }, [key]: { auth } } });
@@ -110,6 +117,53 @@ describe("defaultCredentials", () => {
         await chmod(helper, 0o755);
         const config = { credHelpers: { "registry.io": "test" } };
         assert.deepEqual(await find("registry.io", config), { username: "registry.io", password: "s" });
+    });
+    const helpers: [what: string, script: string, note: string[]][] = [
+        ["has nothing for the server", "echo credentials not found in native keychain; exit 1", []],
+        [
+            "fails",
+            "echo gpg: no key >&2; echo the store is locked; exit 1",
+            ["docker-credential-test gave no login for registry.io: the store is locked"],
+        ],
+        ["says nothing of use", "echo '<html>'", ["docker-credential-test gave no login for registry.io: is not JSON"]],
+    ];
+    for (const [what, script, expected] of helpers) {
+        it(`goes on with what is in the file where the credential helper ${what}`, async () => {
+            const helper = path.join(directory, "docker-credential-test");
+            await writeFile(helper, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+            const notes: string[] = [];
+            const found = await find(
+                "registry.io",
+                { credHelpers: { "registry.io": "test" }, auths: { "registry.io": { auth } } },
+                (note) => notes.push(note),
+            );
+            assert.deepEqual(found, { username: "me", password: "pass:word" });
+            assert.deepEqual(notes, expected);
+        });
+    }
+    it("looks where Docker and Podman keep their files", () => {
+        const uid = process.getuid?.() ?? 0;
+        assert.deepEqual(loginFiles({ HOME: "/home/me", XDG_RUNTIME_DIR: "" }), [
+            "/home/me/.docker/config.json",
+            `/run/containers/${uid}/auth.json`,
+            "/home/me/.config/containers/auth.json",
+        ]);
+        assert.deepEqual(
+            loginFiles({
+                HOME: "/home/me",
+                REGISTRY_AUTH_FILE: "auth.json",
+                DOCKER_CONFIG: "/docker",
+                XDG_RUNTIME_DIR: "/run/user/1000",
+                XDG_CONFIG_HOME: "/config",
+            }),
+            [
+                "auth.json",
+                "/docker/config.json",
+                "/run/user/1000/containers/auth.json",
+                `/run/containers/${uid}/auth.json`,
+                "/config/containers/auth.json",
+            ],
+        );
     });
     it("goes on without, where nobody has logged in or the helper is not installed", async () => {
         assert.equal(await find("registry.io"), undefined);

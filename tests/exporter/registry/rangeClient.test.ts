@@ -178,6 +178,18 @@ describe("createRangeClient", () => {
 
         const wrong: [string, string, RegExp, string][] = [
             ["what is not HTTP", "SSH-2.0-x\r\n\r\n", /not an HTTP/, "TransientError"],
+            [
+                "that there is no such range",
+                "HTTP/1.1 416 No\r\nContent-Range: bytes */9\r\n\r\n",
+                /sent bytes \*/,
+                "RangeIgnored",
+            ],
+            [
+                "several parts",
+                ok.replace("Content-Range: bytes 2-5/9", "Content-Type: multipart/byteranges"),
+                /sent 4 bytes/,
+                "RangeIgnored",
+            ],
             ["another range", ok.replace("2-5", "3-6"), /was sent bytes 3-6/, "RangeIgnored"],
             ["a range of another length", ok.replace("Length: 4", "Length: 5"), /asked for 4 bytes/, "RangeIgnored"],
             ["the whole", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabcde", /was sent 9 bytes/, "RangeIgnored"],
