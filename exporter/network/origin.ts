@@ -27,7 +27,8 @@ local.addSubnet("fd00:ec2::", 32, "ipv6");
 function isLocal(host: string): boolean {
     const address = host.replace(/^\[|\]$/g, "");
     const family = net.isIP(address);
-    return family === 0 ? isLoopback(host) : local.check(address, family === 6 ? "ipv6" : "ipv4");
+    // All names below localhost (RFC 6761, 6.3), which a proxy would take for itself.
+    return family === 0 ? /(^|\.)localhost\.?$/.test(host) : local.check(address, family === 6 ? "ipv6" : "ipv4");
 }
 
 /**

@@ -58,6 +58,7 @@ describe("createLeads", () => {
         ["https://2130706433:5000/", /of this machine/],
         ["https://0/", /of this machine/],
         ["https://localhost/", /of this machine/],
+        ["https://a.localhost./", /of this machine/],
         ["https://[::1]/", /of this machine/],
         ["https://[::]/", /of this machine/],
         ["https://[::ffff:127.0.0.1]/", /of this machine/],
