@@ -2,12 +2,11 @@ import * as path from "node:path";
 import { ExportError, messageOf } from "../../contract/errors";
 import { isDigest, parseReference } from "../../contract/image";
 import { assertExactNames, isObject, isStrings, parseJson } from "../../contract/json";
-import { platformText } from "../../contract/platform";
+import { type Platform, platformText } from "../../contract/platform";
 import {
     type Descriptor,
     isContainerImage,
     isImageDescriptor,
-    isManifestType,
     type Manifest,
     parseConfig,
     parseManifest,
@@ -54,7 +53,8 @@ export function contentsOf(files: Files) {
 
     const documents = new Map<string, Manifest>();
     const blobs: Descriptor[] = [];
-    const isAttestation = new Set<string>();
+    /** By the names of their files: the platforms by which loaders choose manifests, whatever else those are said to be. */
+    const chosenAs = new Map<string, Platform>();
     const index = "application/vnd.oci.image.index.v1+json";
     const queue = new Map<string, string>(files.has("index.json") ? [["index.json", index]] : []);
     for (const [name, mediaType] of queue) {
@@ -71,23 +71,34 @@ export function contentsOf(files: Files) {
         // Docker saves an index with the one image of it that it has.
         const there = manifest.manifests.filter(({ digest }) => files.has(blobName(digest)));
         blobs.push(...(there.length === 0 ? manifest.manifests : there));
-        for (const child of manifest.manifests) {
-            if (isManifestType(child.mediaType)) queue.set(blobName(child.digest), child.mediaType);
-            if (!isImageDescriptor(child)) isAttestation.add(blobName(child.digest));
+        for (const { digest, mediaType: type, platform } of manifest.manifests) {
+            const child = blobName(digest);
+            queue.set(child, type);
+            if (platform !== undefined && chosenAs.get(child)?.os !== "linux") chosenAs.set(child, platform);
         }
     }
+    const root = documents.get("index.json");
+    const roots = root?.kind === "index" ? root.manifests : [];
+    // Of several in index.json some loaders take each for an image. Attestations are of an unknown platform.
+    const taken = new Set(roots.length > 1 ? blobNames(roots) : []);
     const manifests = [...documents].flatMap(([name, each]) => (each.kind === "image" ? [{ ...each, name }] : []));
     const indexed = manifests
-        .filter((each) => isContainerImage(each) && !isAttestation.has(each.name))
-        .map(({ config, layers }) => imageOf(blobName(config.digest), blobNames(layers)));
+        .filter((each) => {
+            const os = chosenAs.get(each.name)?.os;
+            return taken.has(each.name) || (os === undefined ? isContainerImage(each) : os !== "unknown");
+        })
+        .map(({ name, config, layers }) => {
+            const image = imageOf(blobName(config.digest), blobNames(layers));
+            return { ...image, platform: chosenAs.get(name) ?? image.platform };
+        });
     const list = files.has("manifest.json") ? (attempt("manifest.json", () => readList(files)) ?? []) : undefined;
     const listed = list?.map(({ config, layers }) => imageOf(config, layers));
 
-    const root = documents.get("index.json");
-    const roots = root?.kind === "index" ? root.manifests : [];
-    const annotated = roots.flatMap(({ annotations = {} }) =>
-        nameAnnotations.flatMap((each) => annotations[each] ?? []),
-    );
+    const annotated = roots.flatMap(({ annotations = {} }) => [
+        ...nameAnnotations.flatMap((each) => annotations[each] ?? []),
+        // Podman takes it for a name where there is no other; it is the tag only, or the name too.
+        ...[annotations["org.opencontainers.image.ref.name"] ?? ""].filter((each) => /[/:@]/.test(each)),
+    ]);
     const listedNames = (list ?? []).flatMap(({ names }) => names.map(fullName));
     for (const name of annotated) {
         const isListed = listedNames.length === 0 || listedNames.includes(fullName(name));
@@ -156,6 +167,8 @@ export function fileOf(files: Files, name: string): ArchiveFile | undefined {
     const file = files.get(name);
     if (file === undefined || !["1", "2"].includes(file.type)) return file;
     const target = path.posix.join(file.type === "2" ? path.posix.dirname(name) : "", file.linkName);
+    // From the root for some readers, for others from the folder that the link is in.
+    if (file.linkName.startsWith("/")) return undefined;
     const found = files.get(target);
     return found?.type === "0" ? found : undefined;
 }

@@ -60,7 +60,10 @@ export function ambiguityOf(block: Buffer, entry: TarEntry, name: string, sizeBy
     const magic = block.toString("latin1", 257, 265);
     const isGnu = magic === "ustar  \0";
     if (!isGnu && magic !== "ustar\u000000") return "has a header that is neither POSIX's nor GNU's";
-    if (isGnu && block.subarray(345, 500).some((byte) => byte !== 0)) return "has a prefix that GNU does not know";
+    // GNU has no prefix, and star, which the last bytes tell, a shorter one.
+    if (block.subarray(isGnu ? 345 : 500).some((byte) => byte !== 0)) {
+        return "has a prefix that some readers do not know";
+    }
     if (!knownTypes.includes(entry.type)) return `is of the type ${JSON.stringify(entry.type)}`;
     const isOctal = /^[0-7]{11}[\0 ]$/.test(block.toString("latin1", 124, 136));
     const isBinary = block.readUInt32BE(124) === 0x80000000 && entry.sizeBytes > largestOctalSize;

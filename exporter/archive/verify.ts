@@ -138,8 +138,9 @@ async function unplanned(
         const missing = plan.files.flatMap(({ name }) => (files.has(name) ? [] : [`${nameOf(name)} is missing`]));
         const isLong = wrong.length + missing.length === 0 && plan.sizeBytes !== sizeBytes;
         // The platform of an image that was chosen from an index may be known from there only.
+        const isChosen = record.indexDigest !== null;
         const [found, recorded] = [recordedImages(image, plan), record.images].map((images) =>
-            JSON.stringify(images.map((each) => ({ ...each, platform: null }))),
+            JSON.stringify(images.map((each) => (isChosen ? { ...each, platform: null } : each))),
         );
         return [
             ...wrong,
@@ -209,7 +210,7 @@ function missingFiles(files: Files, contents: ArchiveContents, record: ExportRec
  * compared with its plan.
  */
 function ambiguities(files: Files, contents: ArchiveContents, record: ExportRecord | undefined): string[] {
-    const { listed, indexed, problems } = contents;
+    const { listed, indexed, roots, problems } = contents;
     if (record?.engine.name === "stream") return [...problems];
     const keyOf = ({ config, layers }: ArchivedImage): string =>
         [config, ...layers].map((name) => fileOf(files, name)?.sha256).join(" ");
@@ -222,7 +223,8 @@ function ambiguities(files: Files, contents: ArchiveContents, record: ExportReco
         listed === undefined
             ? []
             : (indexed ?? []).filter(
-                  (each) => !configs.has(fileOf(files, each.config)?.sha256) && (isLinux(each) || !some),
+                  (each) =>
+                      !configs.has(fileOf(files, each.config)?.sha256) && (isLinux(each) || !some || roots.length > 1),
               );
     return [
         ...problems,
@@ -323,8 +325,9 @@ function unexpected(
 function differences(
     record: ExportRecord,
     { files, sha256, sizeBytes, isComplete }: ReadArchive,
-    { imageDigest, listed = [], names }: ArchiveContents,
+    contents: ArchiveContents,
 ): string[] {
+    const { imageDigest, names } = contents;
     const problems: string[] = [];
     const compare = (what: string, actual: unknown, expected: unknown): void => {
         if (actual !== expected) problems.push(`${what} is ${String(actual)}, the record says ${String(expected)}`);
@@ -334,9 +337,9 @@ function differences(
     if (!isComplete) return problems;
     if (record.engine.name === "docker") {
         // Docker makes manifests anew and unpacks layers: it keeps the configurations.
-        const configs = listed.map(({ config }) => `sha256:${fileOf(files, config)?.sha256 ?? "missing"}`);
+        const configs = imagesOf(contents).map(({ config }) => `sha256:${fileOf(files, config)?.sha256 ?? "missing"}`);
         const recorded = record.images.map(({ configDigest }) => configDigest);
-        compare("the image's configuration", String(configs), String(recorded));
+        compare("the image's configuration", String([...new Set(configs)]), String(recorded));
         const others = names.filter((name) => fullName(name) !== fullName(record.imageName));
         if (others.length > 0) compare("the image's name", others.join(", "), record.imageName);
         return problems;

@@ -11,7 +11,7 @@ import { said } from "../../exporter/network/httpClient";
 import { parseChallenges } from "../../exporter/registry/authorization";
 import { loginIn } from "../../exporter/registry/credentials";
 import { parseConfig, parseManifest } from "../../exporter/registry/manifest";
-import { goodEntries, recordOf, tarOf } from "./archive/crafted";
+import { goodEntries, recordOf, tarOf } from "./archive/craftedParts";
 import { digestOf, mediaTypes } from "./support/images";
 
 const digest = digestOf(Buffer.from("{}"));

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { Readable } from "node:stream";
 import { verifyArchive } from "../../../exporter/archive/verify";
-import { craftedArchives, goodEntries, recordOf, tarOf } from "../archive/crafted";
+import { type Crafted, craftedArchives } from "../archive/crafted";
+import { goodEntries, recordOf, tarOf } from "../archive/craftedParts";
+import { digestOf } from "../support/images";
 import { assertInstalled, run, type Service, startDocker } from "../support/tools";
 
 /** The digests of the configurations that a reader finds in an archive; none where it refuses the archive. */
@@ -36,13 +38,8 @@ describe("what verify calls good is the image of the record to", function () {
             if (found.length > 0) await run("docker", ...daemon, "rmi", "--force", ...new Set(found));
             return found;
         },
-        "skopeo, as docker-archive": async (archive) => [
-            (JSON.parse(await run("skopeo", "inspect", "--raw", `docker-archive:${archive}`)) as Manifest).config
-                .digest,
-        ],
-        "skopeo, as oci-archive": async (archive) => [
-            (JSON.parse(await run("skopeo", "inspect", "--raw", `oci-archive:${archive}`)) as Manifest).config.digest,
-        ],
+        "skopeo, as docker-archive": (archive) => skopeo(`docker-archive:${archive}`),
+        "skopeo, as oci-archive": (archive) => skopeo(`oci-archive:${archive}`),
         "ctr images import": async (archive, at) => {
             const ctr = ["--address", docker.containerd, "--namespace", `crafted-${at}`];
             await run("ctr", ...ctr, "images", "import", archive);
@@ -55,27 +52,40 @@ describe("what verify calls good is the image of the record to", function () {
     interface Manifest {
         readonly config: { readonly digest: string };
     }
+    /** It chooses one image from an index, by its platform. */
+    async function skopeo(source: string): Promise<string[]> {
+        const choice = ["--override-os", "linux", "--override-arch", "amd64"];
+        return [digestOf(Buffer.from(await run("skopeo", ...choice, "inspect", "--config", "--raw", source)))];
+    }
 
     for (const [name, read] of Object.entries(readers)) {
         it(name, async () => {
             const whole = tarOf(goodEntries());
-            const good = { kind: "as engine stream writes it", isCostly: false, bytes: whole, record: recordOf(whole) };
-            const archives = [good, ...craftedArchives().filter(({ isCostly }) => !isCostly)];
+            const good: Crafted = {
+                kind: "as engine stream writes it",
+                sort: "harmless",
+                bytes: whole,
+                record: recordOf(whole),
+            };
+            const archives = [good, ...craftedArchives().filter(({ sort }) => sort !== "costly")];
+            const astray: string[] = [];
             const counts = { refused: 0, same: 0, other: 0 };
-            for (const [at, { kind, bytes, record }] of archives.entries()) {
+            for (const [at, { kind, sort, bytes, record }] of archives.entries()) {
                 const file = path.join(directory, "archive.tar");
                 await writeFile(file, bytes);
                 const found = await read(file, at).catch((): string[] => []);
                 const isOther = found.some((digest) => digest !== record.images[0]?.configDigest);
                 counts[isOther ? "other" : found.length === 0 ? "refused" : "same"] += 1;
+                if (sort === "harmless" && isOther) astray.push(`${kind}, which is called harmless`);
                 for (const engine of ["stream", "docker"] as const) {
                     const given = { ...record, engine: { name: engine, version: "1" } };
                     const { problems } = await verifyArchive(Readable.from([bytes]), given, { deep: true });
-                    assert.ok(problems.length > 0 || !isOther, `${name} finds another image in ${kind}`);
+                    if (problems.length === 0 && isOther) astray.push(`${kind}, with a record of engine ${engine}`);
                 }
                 if (kind === good.kind) assert.equal(found.length > 0 && !isOther, true, `${name} reads the good one`);
             }
             console.log(`        ${name}, of ${archives.length}: ${JSON.stringify(counts)}`);
+            assert.deepEqual(astray, [], `${name} finds another image where verify says good`);
             assert.ok(counts.other > 0, "no archive leads this reader astray: what is it crafted for?");
         });
     }
