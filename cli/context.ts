@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
+import { withPathStyle } from "../exporter/destination/pathStyle";
 import { type Output, outputTo } from "./terminal";
 
 /** How a command ended; what a shell script asks for. The last two are by Ctrl-C and by SIGTERM. */
@@ -29,7 +30,6 @@ export type ClientClass<Client> = new (configuration: {
     readonly region?: string;
     readonly maxAttempts: number;
     readonly requestHandler: { readonly socketTimeout: number };
-    readonly forcePathStyle: boolean;
 }) => Client;
 
 export interface Context {
@@ -101,14 +101,14 @@ function environmentClients(): Context["client"] {
     return <Client>(type: ClientClass<Client>, region?: string, isRenewed = false) => {
         const known = last.get(type);
         if (known !== undefined && known.region === region && !isRenewed) return known.client as Client;
-        const client = new type({
-            ...(region !== undefined && { region }),
-            maxAttempts: 4,
-            // A connection without a byte for so long is stalled.
-            requestHandler: { socketTimeout: 30_000 },
-            // An emulator or another store has no host name for each bucket.
-            forcePathStyle: Boolean(process.env["AWS_ENDPOINT_URL_S3"] ?? process.env["AWS_ENDPOINT_URL"]),
-        });
+        const client = withPathStyle(
+            new type({
+                ...(region !== undefined && { region }),
+                maxAttempts: 4,
+                // A connection without a byte for so long is stalled.
+                requestHandler: { socketTimeout: 30_000 },
+            }),
+        );
         last.set(type, { region, client });
         return client;
     };

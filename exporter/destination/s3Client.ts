@@ -2,24 +2,23 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { createAgents, type NetworkOptions } from "../network/connect";
 import { ExportError, messageOf } from "../../contract/errors";
 import { isTransientStatus, retryAfterMs, TransientError } from "../network/retry";
+import { withPathStyle } from "./pathStyle";
 
 /**
- * A client of S3, or of what `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile names; there with path-style addresses, since
- * it need not have a host name per bucket. Region and credentials are the AWS SDK's usual ones.
+ * A client of S3, or of what `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile names. Region and credentials are the AWS SDK's usual ones.
  */
 export function createS3Client(options: NetworkOptions): S3Client {
     const region = options.env["AWS_REGION"] ?? options.env["AWS_DEFAULT_REGION"];
-    const client = new S3Client({
-        ...clientOptions("S3", options),
-        ...(region && { region }),
-        followRegionRedirects: true,
-        requestChecksumCalculation: "WHEN_REQUIRED", // the transfer knows its checksums
-        responseChecksumValidation: "WHEN_REQUIRED",
-        expectContinueHeader: false, // a part is small: asking first would cost a round trip each
-    });
-    const { endpointProvider } = client.config;
-    client.config.endpointProvider = (parameters, context) =>
-        endpointProvider({ ...parameters, ForcePathStyle: parameters.Endpoint !== undefined }, context);
+    const client = withPathStyle(
+        new S3Client({
+            ...clientOptions("S3", options),
+            ...(region && { region }),
+            followRegionRedirects: true,
+            requestChecksumCalculation: "WHEN_REQUIRED", // the transfer knows its checksums
+            responseChecksumValidation: "WHEN_REQUIRED",
+            expectContinueHeader: false, // a part is small: asking first would cost a round trip each
+        }),
+    );
     // Signing would hash every body once more. TLS and the CRC-32, whose header is signed, protect it already.
     client.middlewareStack.add(
         (next) => async (args) => {
