@@ -147,7 +147,7 @@ async function askHelper(
     if (typeof helper !== "string" || !/^[\w.-]+$/.test(helper)) return undefined;
     try {
         const asked = promisify(execFile)(`docker-credential-${helper}`, ["get"], { env, timeout: 30_000 });
-        asked.child.stdin?.end(server);
+        asked.child.stdin?.on("error", () => undefined).end(server); // one that fails at once reads nothing
         const { Username, Secret } = parseJsonObject((await asked).stdout, []);
         if (typeof Username !== "string" || typeof Secret !== "string") return undefined;
         return Username === "<token>" ? { identityToken: Secret } : { username: Username, password: Secret };

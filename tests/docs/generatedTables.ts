@@ -1,6 +1,6 @@
 /**
- * The tables of the pages that are made of the code: the keys of docs/configuration.md, of the schema in config.ts, and the errors
- * of docs/requests.md, of contract/errors.ts. `npm run docs` writes them.
+ * The tables of the pages that are made of the code: the keys of docs/configuration.md, of the schema in config.ts, the errors of
+ * docs/requests.md, of contract/errors.ts, and the reports of docs/results/reports.md, of what is tried. `npm run docs` writes them.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,6 +10,7 @@ import type { z } from "zod";
 import { configurationSchema } from "../../config";
 import { exportErrors } from "../../contract/errors";
 import { root } from "../../lab/stackFiles";
+import { reportRows } from "../exporter/reports";
 
 type Schema = z.core.JSONSchema.JSONSchema;
 
@@ -42,6 +43,12 @@ export const generatedTables: readonly GeneratedTable[] = [
                 error.means,
                 error.remedy,
             ]),
+    },
+    {
+        page: "docs/results/reports.md",
+        name: "reports",
+        head: ["report", "what failed", "input here", "result"],
+        rows: reportRows,
     },
 ];
 
