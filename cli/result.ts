@@ -1,6 +1,7 @@
 /** What an execution came to, for people, for programs, and for shell scripts. */
 import { exportErrors } from "../contract/errors";
-import type { ExportResult } from "../contract/request";
+import type { ExportRecord } from "../contract/record";
+import type { ArchiveResult, ImageResult, SetResult } from "../contract/request";
 import { type Context, exitCodes } from "./context";
 import { printNext } from "./failure";
 import type { Execution } from "./follow";
@@ -41,26 +42,26 @@ export function printExecution(context: Context, execution: Execution, isJson = 
         writeJson(context.stdout, executionValue(execution));
         return exitCodeOf(execution);
     }
-    const result = parse(execution.output) as Partial<ExportResult> | undefined;
+    const result = (parse(execution.output) ?? {}) as Partial<ArchiveResult & ImageResult & SetResult>;
+    const asked = "setDigest" in result ? {} : { imageUri: imageOf(execution) };
     const titles: Readonly<Record<string, Piece>> = {
         RUNNING: styled(`running: ${stage}`, "bold", "cyan"),
-        SUCCEEDED: exportedTitle(result?.skipped),
+        SUCCEEDED: exportedTitle(result.skipped),
         FAILED: styled("failed", "bold", "red"),
         TIMED_OUT: styled("timed out", "bold", "red"),
         ABORTED: styled("stopped", "bold", "yellow"),
     };
-    const place = result?.artifactKey && `s3://${result.artifactBucket}/${result.artifactKey}`;
+    const place = result.artifactKey && `s3://${String(result.artifactBucket)}/${result.artifactKey}`;
     context.stdout.write(
         ...block([
             ["status", titles[status] ?? status],
-            ["image", result?.imageUri ?? imageOf(execution)],
-            ...archiveRows(result ?? {}),
+            ...archiveRows({ ...asked, ...result }),
             ["archive", place],
-            ["version", result?.artifactVersionId],
+            ["version", result.artifactVersionId],
             ["error", error],
             ["cause", cause],
             ...timeRows(context, execution),
-            ["build", result?.buildId],
+            ["build", result.buildId],
             ["execution", execution.executionArn],
         ]),
     );
@@ -72,13 +73,25 @@ export function exportedTitle(isSkipped: boolean | undefined): Piece {
     return styled(isSkipped === true ? "already exported" : "exported", "bold", "green");
 }
 
+/** What was exported, as a result says it. */
+export function exportOf(record: ExportRecord): ImageResult | SetResult {
+    if ("set" in record)
+        return { setDigest: record.setDigest, imageCount: record.set.length, savedBytes: record.savedBytes };
+    const { imageUri, imageDigest, platform } = record;
+    return { imageUri, imageDigest, platform };
+}
+
+type Known<T> = { readonly [Name in keyof T]?: T[Name] | undefined };
+
 /** What an archive is, as results and records have it. */
 export function archiveRows(
-    archive: Partial<Pick<ExportResult, "imageDigest" | "platform" | "sha256" | "sizeBytes">>,
+    archive: Known<Pick<ArchiveResult, "sha256" | "sizeBytes"> & ImageResult & SetResult>,
 ): Row[] {
-    const { imageDigest, platform, sizeBytes, sha256 } = archive;
+    const { imageUri, imageDigest, platform, imageCount, setDigest, savedBytes = 0, sizeBytes, sha256 } = archive;
     const size = sizeBytes === undefined ? undefined : `${formatBytes(sizeBytes)} (${sizeBytes} bytes)`;
-    return Object.entries({ digest: imageDigest, platform, size, sha256 });
+    const saved = savedBytes === 0 ? "" : `, ${formatBytes(savedBytes)} saved by what they share`;
+    const images = imageCount === undefined ? undefined : `${imageCount}${saved}`;
+    return Object.entries({ image: imageUri, images, digest: imageDigest ?? setDigest, platform, size, sha256 });
 }
 
 /** When an execution began, and how long it took. */
@@ -88,9 +101,10 @@ export function timeRows({ now }: Context, { startDate, stopDate }: Execution): 
     return Object.entries({ started: formatTime(startDate), took });
 }
 
-/** The image that an execution was asked for; undefined where it was the stack's own, or the input cannot be read. */
+/** The image, or how many images, an execution was asked for; undefined where it was the stack's own, or the input cannot be read. */
 export function imageOf({ input }: Execution): string | undefined {
-    const request = parse(input) as { readonly imageUri?: unknown } | null | undefined;
+    const request = parse(input) as { readonly imageUri?: unknown; readonly images?: unknown } | null | undefined;
+    if (Array.isArray(request?.images)) return `${request.images.length} images`;
     return typeof request?.imageUri === "string" ? request.imageUri : undefined;
 }
 

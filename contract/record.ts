@@ -6,6 +6,7 @@ import { engineNames } from "./engine";
 import { messageOf } from "./errors";
 import { isDigest } from "./image";
 import { isObject, type JsonObject, parseJsonObject } from "./json";
+import { setDigest, type SetImage, setNames } from "./set";
 
 /** Version of the record's schema. A reader refuses one that it does not know. */
 export const schemaVersion = 1;
@@ -50,16 +51,24 @@ const isImage = objectOf({
     layers: orNull(listOf(isLayer)),
 });
 
-const fields = {
-    schemaVersion: oneOf(schemaVersion),
-    layout: oneOf(archiveLayout),
-    engine: objectOf({ name: oneOf(...engineNames), version: isText }),
+/** What was exported of one image: the fields of its record, or of one entry of a set's. */
+const imageFields = {
     imageUri: isText,
     imageName: isText,
     platform: isText,
     imageDigest: isDigest,
     indexDigest: orNull(isDigest),
     images: listOf(isImage),
+};
+const isImageExport = objectOf(imageFields);
+
+/** What the record of a set has instead. */
+const setFields = { setDigest: isDigest, savedBytes: isCount, set: listOf(isImageExport) };
+
+const commonFields = {
+    schemaVersion: oneOf(schemaVersion),
+    layout: oneOf(archiveLayout),
+    engine: objectOf({ name: oneOf(...engineNames), version: isText }),
     // Bucket and key are null for a file.
     archive: objectOf({
         sha256: isSha256,
@@ -74,7 +83,8 @@ const fields = {
     buildId: orNull(isText),
     time: isTime,
 };
-const isRecord = objectOf(fields);
+const isCommon = objectOf(commonFields);
+const isSetPart = objectOf(setFields);
 
 /** A layer of an image. */
 export type RecordedLayer = Checked<typeof isLayer>;
@@ -82,8 +92,32 @@ export type RecordedLayer = Checked<typeof isLayer>;
 /** An image in an archive. */
 export type RecordedImage = Checked<typeof isImage>;
 
+/** What was exported of one image. */
+export type ImageExport = Checked<typeof isImageExport>;
+
+/** What the record of a set says of its images. */
+export type SetExport = Checked<typeof isSetPart>;
+
+/** The record of one image. */
+export type ImageRecord = Checked<typeof isCommon> & ImageExport;
+
 /** The export record. */
-export type ExportRecord = Checked<typeof isRecord>;
+export type ExportRecord = ImageRecord | (Checked<typeof isCommon> & SetExport);
+
+/** What was exported: one image, or those of a set, in the order of their names. */
+export function exportsOf(record: ImageExport | SetExport): readonly ImageExport[] {
+    return "set" in record ? record.set : [record];
+}
+
+/** The images of a set as they are compared with those of another. */
+function setImages({ set }: Pick<SetExport, "set">): SetImage[] {
+    return set.map((each) => ({ ...each, digest: each.indexDigest ?? each.imageDigest }));
+}
+
+/** The digest of the set that a record describes. */
+export function setDigestOf(set: readonly ImageExport[]): string {
+    return setDigest(setImages({ set }));
+}
 
 /**
  * Names of the metadata of the record's object: enough to report an export again without reading a body, as the state machine
@@ -96,21 +130,33 @@ export const metadataNames = {
     imageDigest: "image-digest",
     indexDigest: "index-digest",
     platform: "platform",
+    setDigest: "set-digest",
+    setNames: "set-names",
+    imageCount: "image-count",
+    savedBytes: "saved-bytes",
     sha256: "archive-sha256",
     versionId: "archive-version-id",
     signingKeyArn: "signing-key",
     buildId: "build-id",
 } as const;
 
-/** The metadata of a record's object. What is null in the record has no entry. */
+/** The metadata of a record's object. What is null in the record, or not of its kind, has no entry. */
 export function recordMetadata(record: ExportRecord): Record<string, string> {
-    const values = { ...record, ...record.archive, layout: String(record.layout), engine: record.engine.name };
+    const ofSet = "set" in record ? { setNames: setNames(record.set), imageCount: record.set.length } : {};
+    const values: JsonObject = { ...record, ...record.archive, engine: record.engine.name, ...ofSet };
     return Object.fromEntries(
         Object.entries(metadataNames).flatMap(([field, name]) => {
-            const value = values[field as keyof typeof metadataNames];
-            return value === null ? [] : [[name, value]];
+            const value = values[field];
+            return typeof value === "string" || typeof value === "number" ? [[name, String(value)]] : [];
         }),
     );
+}
+
+/** The metadata of the archive's object: which export it is. */
+export function archiveMetadata(record: ImageExport | Pick<SetExport, "setDigest">): Record<string, string> {
+    return "setDigest" in record
+        ? { [metadataNames.setDigest]: record.setDigest }
+        : { [metadataNames.imageDigest]: record.imageDigest, [metadataNames.platform]: record.platform };
 }
 
 /** The record as the text that is stored. */
@@ -126,12 +172,16 @@ export function recordText(record: ExportRecord): string {
 export function parseRecord(text: string): { record: ExportRecord } | { problem: string } {
     let given: JsonObject;
     try {
-        given = parseJsonObject(text, Object.keys(fields));
+        given = parseJsonObject(text, Object.keys({ ...commonFields, ...imageFields, ...setFields }));
     } catch (error) {
         return { problem: messageOf(error) };
     }
-    if (isRecord(given)) return { record: given };
-    const [wrong = ""] = Object.entries(fields).find(([name, check]) => !check(given[name])) ?? [];
+    const ofSet = "set" in given;
+    const fields = Object.entries({ ...commonFields, ...(ofSet ? setFields : imageFields) });
+    const [wrong] = fields.find(([name, check]) => !check(given[name])) ?? [];
+    const other = Object.keys(ofSet ? imageFields : setFields).find((name) => name in given);
+    if (wrong === undefined && other === undefined) return { record: given as unknown as ExportRecord };
+    if (wrong === undefined) return { problem: `is of ${ofSet ? "a set" : "one image"} and has ${String(other)} too` };
     const isVersion = wrong === "schemaVersion" || wrong === "layout";
     const unknown = `has the ${wrong} ${JSON.stringify(given[wrong])}, and this version reads ${wrong} 1 only`;
     return { problem: isVersion ? unknown : `has no usable ${wrong}` };

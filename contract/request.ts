@@ -35,11 +35,26 @@ export type RequestVariable = (typeof requestVariables)[number];
 /** The variable that a failed build tells its cause by; its error is told by its exit status (errors.ts). */
 export const causeVariable = "EXPORT_CAUSE";
 
-/** Output of a successful execution; docs/requests.md says what each field is. */
-export interface ExportResult {
+/** An image of a set, as a request names it: its URI, for the platform of the request, or with a platform of its own. */
+export type RequestedImage = string | { readonly imageUri: string; readonly platform?: string | undefined };
+
+/** What the result says of one image. */
+export interface ImageResult {
     readonly imageUri: string;
     readonly imageDigest: string;
     readonly platform: string;
+}
+
+/** What it says of a set. */
+export interface SetResult {
+    readonly setDigest: string;
+    readonly imageCount: number;
+    /** Bytes that are in the archive once, and would be in several of those of its images. */
+    readonly savedBytes: number;
+}
+
+/** What it says of the archive. */
+export interface ArchiveResult {
     readonly artifactBucket: string;
     readonly artifactKey: string;
     readonly artifactVersionId: string;
@@ -49,3 +64,6 @@ export interface ExportResult {
     readonly engine: EngineName;
     readonly buildId: string | null;
 }
+
+/** Output of a successful execution; docs/requests.md says what each field is. */
+export type ExportResult = ArchiveResult & (ImageResult | SetResult);

@@ -1,17 +1,26 @@
 import { asExportError, ExportError } from "../contract/errors";
-import { type ImageReference, isDigest, parseReference } from "../contract/image";
-import { defaultPlatform, parsePlatform, platformText } from "../contract/platform";
+import { defaultPlatform, platformText } from "../contract/platform";
 import type { Progress } from "../contract/progress";
-import { archiveLayout, type ExportRecord, schemaVersion } from "../contract/record";
-import type { ExportResult, RequestVariable } from "../contract/request";
-import { planArchive, planParts, recordedImages } from "./archive/plan";
+import {
+    archiveLayout,
+    archiveMetadata,
+    type ExportRecord,
+    exportsOf,
+    type ImageExport,
+    type SetExport,
+    schemaVersion,
+    setDigestOf,
+} from "../contract/record";
+import type { ArchiveResult, ImageResult, RequestedImage, SetResult } from "../contract/request";
+import { planArchive, planParts, recordedImages, savedBytes } from "./archive/plan";
 import { type Destination, parseLocation } from "./destination/destination";
 import { fileDestination } from "./destination/fileDestination";
 import { kmsSigner } from "./destination/kmsSigner";
 import { s3Destination } from "./destination/s3Destination";
 import { defaultRetryPolicy, retry, TransientError } from "./network/retry";
-import { type ResolvedImage, resolveImage } from "./registry/image";
-import { openRegistry, type Registry, type RegistryOptions } from "./registry/registry";
+import { blobSource, type ImageRequest, readRequest, readSet, resolveImages } from "./images";
+import type { ResolvedImage } from "./registry/image";
+import { openRegistries, type Registry, type RegistryOptions } from "./registry/registry";
 import { transfer } from "./transfer";
 
 /** This engine's version; it changes when the archives or records that it writes do. */
@@ -22,12 +31,15 @@ export const engineVersion = "0.1.0";
  * `process.env`, which also has `DOCKER_CONFIG`, execution and build id, `IMAGE_DIGEST` and `TIMEOUT_MINUTES`.
  */
 export interface ExportOptions extends Partial<RegistryOptions> {
-    /** `HOST/REPOSITORY[:TAG][@sha256:DIGEST]`. Refused with `InvalidInput` when it is not a reference. */
-    readonly image: string;
+    /**
+     * `HOST/REPOSITORY[:TAG][@sha256:DIGEST]`, or the images of a set, 1 to 500, which go into one archive. Refused with `InvalidInput`
+     * where it is no reference, and where two images of a set have the same name and are not the same.
+     */
+    readonly image: string | readonly RequestedImage[];
     /** `s3://BUCKET/KEY`, or the path of a file. Refused with `InvalidInput` when it is neither. */
     readonly destination: string;
     /**
-     * `os/arch[/variant]`, one of Windows with its version, or `all`.
+     * `os/arch[/variant]`, one of Windows with its version, or `all`; of a set, for the images that name none.
      * @default "linux/amd64"
      */
     readonly platform?: string | undefined;
@@ -44,21 +56,24 @@ export interface ExportOptions extends Partial<RegistryOptions> {
 export type ExportProgress = Omit<Progress, "seconds">;
 
 /** What an export has come to. */
-export interface ExportOutcome extends Omit<ExportResult, "artifactBucket" | "artifactVersionId"> {
+export type ExportOutcome<Result = ImageResult | SetResult> = Omit<
+    ArchiveResult,
+    "artifactBucket" | "artifactVersionId"
+> & {
     /** Null for a file, whose path is the key. */
     readonly artifactBucket: string | null;
     /** Null for a file, and in a bucket without versions. */
     readonly artifactVersionId: string | null;
-}
-
-const digestVariable: RequestVariable = "IMAGE_DIGEST";
+} & Result;
 
 /**
- * Exports an image: registry to tar to destination, without anything in between. See docs on the archive for what
- * the tar is; the same image under the same name gives the same bytes, always.
+ * Exports an image, or a set of them: registry to tar to destination, without anything in between. See docs on the archive for what
+ * the tar is; the same images under the same names give the same bytes, always.
  *
  * @throws ExportError with one of the five names, and then nothing is at the destination that was not there before
  */
+export async function exportImage(options: ExportOptions & { image: string }): Promise<ExportOutcome<ImageResult>>;
+export async function exportImage(options: ExportOptions): Promise<ExportOutcome>;
 export async function exportImage(options: ExportOptions): Promise<ExportOutcome> {
     const settings = withDefaults(options);
     const { abort, timeoutMs, progress } = settings;
@@ -89,14 +104,15 @@ function withDefaults(options: ExportOptions) {
     const deadline = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
     const abort = new AbortController();
     const progress = { writtenBytes: 0, totalBytes: 0 };
+    const { image, platform = defaultPlatform } = options;
     return {
         concurrency: 8,
         idleTimeoutMs: 30_000,
         ...options,
-        reference: referenceOf(options.image, env),
+        isSet: typeof image !== "string",
+        requests: typeof image === "string" ? [readRequest(image, platform, env)] : readSet(image, platform),
         ...parseLocation(options.destination),
         signingKeyArn: idFrom(env, "SIGNING_KEY_ARN"),
-        request: parsePlatform(options.platform ?? defaultPlatform),
         insecure: options.insecure ?? false,
         retryPolicy: { deadline, onWait: options.onNote, ...(options.retryPolicy ?? defaultRetryPolicy) },
         timeoutMs,
@@ -124,38 +140,34 @@ function timeoutIn(env: NodeJS.ProcessEnv): number | undefined {
     return Math.max(Number(minutes) - reserve, 0.5) * 60_000;
 }
 
-/**
- * What an image is asked for by: where ECR has told the state machine the digest of a tag, exactly that is exported, whatever the
- * tag means by now.
- */
-function referenceOf(image: string, env: NodeJS.ProcessEnv): ImageReference {
-    const reference = parseReference(image);
-    const digest = env[digestVariable] ?? "";
-    if (digest === "" || reference.digest !== undefined) return reference;
-    if (isDigest(digest)) return { ...reference, digest };
-    throw new ExportError(
-        "InvalidInput",
-        `${digestVariable} is "${env[digestVariable] ?? ""}": expected sha256: and 64 hexadecimal digits, or nothing.`,
-    );
-}
-
 async function runExport(settings: Settings): Promise<ExportOutcome> {
-    const { reference, request, force } = settings;
-    const registry = openRegistry(reference, settings);
+    const { requests, force } = settings;
+    const registries = openRegistries(settings);
     const destination = openDestination(settings);
     try {
-        const image = await resolveImage(registry, reference, request, settings.onNote);
-        const { digest } = image.documents[0].descriptor;
+        const images = await resolveImages(requests, registries, settings.onNote);
+        const asked = requests.flatMap((request, at) => describe(request, images[at]));
         const found = force ? undefined : await destination.find();
-        if (found && isSameExport(found, digest, settings)) return resultOf(settings, found, true);
-        const record = await writeArchive(settings, image, registry, destination);
+        if (found && isSameExport(found, asked, settings)) return resultOf(settings, found, true);
+        const source = blobSource(requests, images, registries);
+        const record = await writeArchive(settings, asked, images, source, destination);
         return record
             ? resultOf(settings, record, false)
-            : resultOf(settings, await awaitSameExport(destination, digest, settings), true);
+            : resultOf(settings, await awaitSameExport(destination, asked, settings), true);
     } finally {
-        registry.close();
+        registries.close();
         destination.close();
     }
+}
+
+/** What is exported of an image, as its record says it. */
+type Described = Omit<ImageExport, "images">;
+
+function describe({ imageUri, platform }: ImageRequest, image: ResolvedImage | undefined): Described[] {
+    if (image === undefined) return [];
+    const { name, documents, indexDigest = null } = image;
+    const imageDigest = documents[0].descriptor.digest;
+    return [{ imageUri, imageName: name, platform: platformText(platform), imageDigest, indexDigest }];
 }
 
 function openDestination(settings: Settings): Destination {
@@ -173,18 +185,25 @@ function openDestination(settings: Settings): Destination {
  */
 async function writeArchive(
     settings: Settings,
-    image: ResolvedImage,
-    registry: Registry,
+    asked: readonly Described[],
+    images: readonly ResolvedImage[],
+    registry: Pick<Registry, "readBlob">,
     destination: Destination,
 ): Promise<ExportRecord | undefined> {
     const { env, progress, bucket, key, signingKeyArn } = settings;
-    const platform = platformText(settings.request);
-    const imageDigest = image.documents[0].descriptor.digest;
-    const plan = planArchive(image);
+    const plan = planArchive(images);
+    const exported = exportedOf(
+        settings,
+        asked.map((each, at) => ({
+            ...each,
+            images: images.slice(at, at + 1).flatMap((image) => recordedImages(image, plan)),
+        })),
+        images,
+    );
     const { sizeBytes } = plan;
     const parts = planParts(sizeBytes);
     progress.totalBytes = sizeBytes;
-    const writer = await destination.begin(parts, { imageDigest, platform });
+    const writer = await destination.begin(parts, archiveMetadata(exported));
     try {
         const onWritten = (writtenBytes: number): void => {
             progress.writtenBytes = writtenBytes;
@@ -195,12 +214,7 @@ async function writeArchive(
             schemaVersion,
             layout: archiveLayout,
             engine: { name: "stream", version: engineVersion },
-            imageUri: settings.image,
-            imageName: image.name,
-            platform,
-            imageDigest,
-            indexDigest: image.indexDigest ?? null,
-            images: recordedImages(image, plan),
+            ...exported,
             archive: { sha256, sizeBytes, bucket, key: bucket === null ? null : key, versionId: null },
             signingKeyArn,
             executionId: idFrom(env, "EXECUTION_ID"),
@@ -225,14 +239,33 @@ function idFrom(env: NodeJS.ProcessEnv, name: string): string | null {
     return value === "" ? null : value;
 }
 
-/** The same image for the same platform under the same name, signed by the same key: archive and record would be the same. */
-function isSameExport(record: ExportRecord, digest: string, { request, reference, signingKeyArn }: Settings): boolean {
+/** The part of a record that says what was exported. */
+function exportedOf(
+    { isSet }: Settings,
+    set: readonly ImageExport[],
+    images: readonly ResolvedImage[],
+): ImageExport | SetExport {
+    const [first] = set;
+    if (!isSet && first !== undefined) return first;
+    return { setDigest: setDigestOf(set), savedBytes: savedBytes(images), set };
+}
+
+/** The same images for the same platforms under the same names, signed by the same key: archive and record would be the same. */
+function isSameExport(record: ExportRecord, asked: readonly Described[], { isSet, signingKeyArn }: Settings): boolean {
+    const there = exportsOf(record);
     return (
         record.engine.name === "stream" &&
         record.signingKeyArn === signingKeyArn &&
-        record.imageDigest === digest &&
-        record.platform === platformText(request) &&
-        record.imageName === reference.name
+        "set" in record === isSet &&
+        there.length === asked.length &&
+        there.every(({ imageName, imageDigest, platform }, at) => {
+            const expected = asked[at];
+            return (
+                imageName === expected?.imageName &&
+                imageDigest === expected.imageDigest &&
+                platform === expected.platform
+            );
+        })
     );
 }
 
@@ -240,33 +273,45 @@ function isSameExport(record: ExportRecord, digest: string, { request, reference
  * Waits for the record of the export that has replaced this one's archive. Where that is the same export, what was
  * asked for is there; otherwise the two contradict each other, and only one could be at the destination.
  */
-async function awaitSameExport(destination: Destination, digest: string, settings: Settings): Promise<ExportRecord> {
+async function awaitSameExport(
+    destination: Destination,
+    asked: readonly Described[],
+    settings: Settings,
+): Promise<ExportRecord> {
     const what = `Another export wrote ${settings.destination} at the same time, and finding its record`;
     const record = await retry(what, settings.retryPolicy, settings.signal, async () => {
         const found = await destination.find();
         if (found === undefined) throw new TransientError("archive and record do not belong together");
         return found;
     });
-    if (!isSameExport(record, digest, settings)) {
+    if (!isSameExport(record, asked, settings)) {
+        const other =
+            "set" in record ? `a set of ${record.set.length} images` : `${record.imageUri} for ${record.platform}`;
         throw new ExportError(
             "ExportFailed",
-            `Another export wrote ${settings.destination} at the same time: ${record.imageUri} for ` +
-                `${record.platform}. Start this one again, or give it another key.`,
+            `Another export wrote ${settings.destination} at the same time: ${other}. Start this one again, or give ` +
+                "it another key.",
         );
     }
     return record;
 }
 
-function resultOf({ bucket, key, env, image }: Settings, record: ExportRecord, skipped: boolean): ExportOutcome {
+function resultOf({ bucket, key, env, requests }: Settings, record: ExportRecord, skipped: boolean): ExportOutcome {
+    const { versionId: artifactVersionId, sizeBytes, sha256 } = record.archive;
     return {
-        imageUri: image,
-        imageDigest: record.imageDigest,
-        platform: record.platform,
+        ...("set" in record
+            ? { setDigest: record.setDigest, imageCount: record.set.length, savedBytes: record.savedBytes }
+            : {
+                  // As it was asked for now: another spelling may have been exported.
+                  imageUri: requests[0]?.imageUri ?? record.imageUri,
+                  imageDigest: record.imageDigest,
+                  platform: record.platform,
+              }),
         artifactBucket: bucket,
         artifactKey: key,
-        artifactVersionId: record.archive.versionId,
-        sizeBytes: record.archive.sizeBytes,
-        sha256: record.archive.sha256,
+        artifactVersionId,
+        sizeBytes,
+        sha256,
         skipped,
         engine: "stream",
         buildId: idFrom(env, "CODEBUILD_BUILD_ID"),

@@ -9,7 +9,7 @@ import { asS3Names, findArchive, type RecordedArchive, uriOf } from "../archiveO
 import type { Context, Flags } from "../context";
 import { download, hashOf } from "../download";
 import { explainProgram, Failure, printNote } from "../failure";
-import { archiveRows } from "../result";
+import { archiveRows, exportOf } from "../result";
 import type { StackOptions } from "../stack";
 import { block, formatDuration, formatTime, styled, writeJson } from "../terminal";
 
@@ -28,9 +28,8 @@ export async function get(
     const isThere = await isAlreadyThere(context, archive, file, options.force);
     if (!isThere) await download(context, archive, file);
     const loaded = options.load === true ? await load(context, file) : undefined;
-    const { imageUri, imageDigest, platform } = record;
     const { sizeBytes, sha256 } = record.archive;
-    const what = { imageUri, imageDigest, platform, sizeBytes, sha256, loaded };
+    const what = { ...exportOf(record), sizeBytes, sha256, loaded };
     if (options.json === true) {
         writeJson(stdout, { file, bucket, key, versionId, ...what });
         return;
@@ -42,7 +41,6 @@ export async function get(
             ["file", file],
             ["record", recordKey(file)],
             ["from", uriOf(object)],
-            ["image", imageUri],
             ...archiveRows(what),
             ["took", formatDuration(now() - startedMs)],
             ["docker", loaded],

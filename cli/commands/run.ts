@@ -4,7 +4,7 @@ import { archiveRows, exportedTitle } from "../result";
 import { block, formatBytes, formatDuration, transferLine, writeJson } from "../terminal";
 
 export async function run(
-    image: string,
+    image: ExportOptions["image"],
     destination: string,
     { json, ...options }: Flags<"json"> & Pick<ExportOptions, "platform" | "force" | "insecure">,
     context: Context,
@@ -29,7 +29,6 @@ export async function run(
     stdout.write(
         ...block([
             ["status", exportedTitle(result.skipped)],
-            ["image", result.imageUri],
             ...archiveRows(result),
             ["archive", artifactBucket === null ? artifactKey : `s3://${artifactBucket}/${artifactKey}`],
             ["version", artifactVersionId],

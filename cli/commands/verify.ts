@@ -4,12 +4,12 @@ import { readFile, stat } from "node:fs/promises";
 
 import { messageOf } from "../../contract/errors";
 import { isDigest } from "../../contract/image";
-import type { ExportRecord } from "../../contract/record";
+import { type ExportRecord, exportsOf } from "../../contract/record";
 import { type Verification, verifyArchive, type VerifyOptions } from "../../exporter/archive/verify";
 import { findNewest, parsePlace, readInOrder, readStoredRecord, type StoredRecord, uriOf } from "../archiveObject";
 import { type Context, exitCodes, type Flags } from "../context";
 import { codeOf, usageFailure } from "../failure";
-import { archiveRows } from "../result";
+import { archiveRows, exportOf } from "../result";
 import { block, formatBytes, styled, table, withProgress, writeJson } from "../terminal";
 
 interface Options extends VerifyOptions, Flags<"json"> {
@@ -42,7 +42,7 @@ function shownOf(
     publicKey: KeyObject | undefined,
 ) {
     const record = stored?.record;
-    const { names, platforms, layers } = found.contents;
+    const { names, platforms, layers, roots } = found.contents;
     const unsigned = publicKey && signatureProblem(stored, publicKey);
     const problems = [...before, ...(unsigned === undefined ? [] : [unsigned]), ...found.problems];
     const files = found.uncovered.join(", ");
@@ -57,8 +57,7 @@ function shownOf(
         ],
         fromRecord: statementsOf(record),
         signed: publicKey !== undefined && problems.length === 0,
-        imageUri: record?.imageUri ?? null,
-        imageDigest: record?.imageDigest ?? found.contents.imageDigest ?? null,
+        ...(record ? exportOf(record) : { imageDigest: roots[0]?.digest }),
         names,
         platforms,
         layers,
@@ -73,7 +72,8 @@ function statementsOf(record: ExportRecord | undefined): string[] {
     if (record === undefined) return [];
     // Docker makes the manifest anew, so the registry's is not in its archives.
     const fields = record.engine.name === "docker" ? ["imageDigest", "imageUri"] : ["imageUri"];
-    return [...fields, ...(record.indexDigest === null ? [] : ["indexDigest"]), "time", "executionId", "buildId"];
+    const isFromIndex = exportsOf(record).some(({ indexDigest }) => indexDigest !== null);
+    return [...fields, ...(isFromIndex ? ["indexDigest"] : []), "time", "executionId", "buildId"];
 }
 
 async function readPublicKey(file: string): Promise<KeyObject> {
@@ -152,11 +152,9 @@ function print({ stdout }: Context, given: string, shown: ReturnType<typeof show
         ...block([
             ["archive", given],
             ["status", shown.good ? good : bad],
-            ["image", record?.imageUri],
-            ["digest", shown.imageDigest],
+            ...archiveRows(shown),
             ["names", shown.names.join(", ")],
             ["platforms", shown.platforms.join(", ")],
-            ...archiveRows({ sizeBytes: shown.sizeBytes, sha256: shown.sha256 }),
             ["engine", record && `${record.engine.name} ${record.engine.version}`],
             ["exported", record?.time],
             ["to", record && placeOf(record)],

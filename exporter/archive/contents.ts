@@ -116,8 +116,6 @@ export function contentsOf(files: Files) {
             ...(list ?? []).flatMap(({ names }) => names),
             ...annotated.map((name) => familiar(name, list)),
         ]),
-        /** Digest of the document that `index.json` names; undefined where there is none. */
-        imageDigest: roots[0]?.digest,
         /** `os/arch[/variant]` of each image. */
         platforms: unique([...platforms, ...stated].map(platformText)),
         /** Every layer once, in the form that the archive has it in. */

@@ -31,13 +31,14 @@ const maxParts = 10_000;
 const emptyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /**
- * Plans the archive of an image: an OCI image layout and a Docker archive in one tar. Its bytes depend on the documents (their
- * digest, that is) and on the image's name, which `index.json` and `manifest.json` carry, and on nothing else. Small files
- * that say what the archive is come first, layers last. This arrangement is layout 1 of contract/record.ts.
+ * Plans the archive of an image, or of a set of them: an OCI image layout and a Docker archive in one tar, every blob once. Its bytes
+ * depend on the documents (their digests, that is) and on the images' names, which `index.json` and `manifest.json` carry, and on
+ * nothing else. Small files that say what the archive is come first, layers last. This arrangement is layout 1 of contract/record.ts.
  *
+ * @param images in the order of their names
  * @throws ExportError `InvalidInput` when two descriptors contradict each other
  */
-export function planArchive(image: ResolvedImage) {
+export function planArchive(images: readonly ResolvedImage[]) {
     /** Without gaps, in the order of their offsets. None is empty. */
     const segments: Segment[] = [];
     /** In the order of the archive, with the offset of the content: what says what the archive is, documents, configurations, layers. */
@@ -49,7 +50,7 @@ export function planArchive(image: ResolvedImage) {
         offset += length;
     }
 
-    for (const entry of entriesOf(image)) {
+    for (const entry of entriesOf(images)) {
         const { name, sizeBytes, content } = entry;
         append({ bytes: tarHeader(name, sizeBytes) }, blockBytes);
         files.push({ ...entry, offset });
@@ -78,15 +79,15 @@ export function planParts(sizeBytes: number) {
     });
 }
 
-function entriesOf(image: ResolvedImage): Entry[] {
+function entriesOf(images: readonly ResolvedImage[]): Entry[] {
     return [
         fileEntry("oci-layout", { imageLayoutVersion: "1.0.0" }),
-        fileEntry("index.json", indexJson(image)),
-        fileEntry("manifest.json", manifestJson(image)),
+        fileEntry("index.json", indexJson(images)),
+        fileEntry("manifest.json", manifestJson(images)),
         // Apptainer, and Syft of old, walk a layout by its folders and find nothing without them.
         fileEntry("blobs/"),
         fileEntry("blobs/sha256/"),
-        ...blobEntries(image),
+        ...blobEntries(images),
     ];
 }
 
@@ -96,14 +97,13 @@ function fileEntry(name: string, value?: unknown): Entry {
 }
 
 /** The layout's entry point. containerd takes the full name, OCI tools the tag. */
-function indexJson({ name, documents }: ResolvedImage): unknown {
-    const { mediaType, digest, size } = documents[0].descriptor;
-    const annotations = { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tagOf(name) };
-    return {
-        schemaVersion: 2,
-        mediaType: "application/vnd.oci.image.index.v1+json",
-        manifests: [{ mediaType, digest, size, annotations }],
-    };
+function indexJson(images: readonly ResolvedImage[]): unknown {
+    const manifests = images.map(({ name, documents }) => {
+        const { mediaType, digest, size } = documents[0].descriptor;
+        const annotations = { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tagOf(name) };
+        return { mediaType, digest, size, annotations };
+    });
+    return { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests };
 }
 
 /** The tag of an image's full name; undefined where that has a digest instead. */
@@ -111,30 +111,38 @@ function tagOf(name: string): string | undefined {
     return name.includes("@") ? undefined : name.slice(name.lastIndexOf(":") + 1);
 }
 
-/** The Docker archive's list of the images that `docker load` can take. */
-function manifestJson(image: ResolvedImage): unknown {
-    const images = loadableImages(image);
-    const names = dockerNames(image, images);
-    return images.map(({ manifest: { config, layers } }, at) => ({
-        Config: blobName(config.digest),
-        RepoTags: names?.[at] === undefined ? null : [names[at]],
-        Layers: layers.map(({ digest }) => blobName(digest)),
+/**
+ * The Docker archive's list of the images that `docker load` can take, every configuration once. Docker refuses the whole archive for
+ * one image of another operating system, so beside Linux images others are left out.
+ */
+function manifestJson(images: readonly ResolvedImage[]): unknown {
+    const all = images.map((image) => ({ ...image, loadable: loadableImages(image) }));
+    const some = all.some(({ loadable }) => loadable.some(isLinux));
+    const listed = new Map<string, { image: ContainerImage; names: string[] }>();
+    const taken = new Set(images.map(({ name }) => name));
+    for (const { name, loadable } of all) {
+        for (const [image, given] of dockerNames(name, some ? loadable.filter(isLinux) : loadable, taken)) {
+            const { digest } = image.manifest.config;
+            const known = listed.get(digest) ?? { image, names: [] };
+            listed.set(digest, known);
+            if (given !== undefined) known.names.push(given);
+        }
+    }
+    return [...listed.values()].map(({ image: { manifest }, names }) => ({
+        Config: blobName(manifest.config.digest),
+        RepoTags: names.length === 0 ? null : names,
+        Layers: manifest.layers.map(({ digest }) => blobName(digest)),
     }));
 }
 
-/**
- * Every image once. Docker refuses the whole archive for one image of another operating system, so beside Linux images others
- * are left out.
- */
+/** Every image once. */
 function loadableImages(image: ResolvedImage): ContainerImage[] {
     const byConfig = new Map<string, ContainerImage>();
     for (const each of imagesOf(image)) {
         const { digest } = each.manifest.config;
         if (!byConfig.has(digest)) byConfig.set(digest, each);
     }
-    const images = [...byConfig.values()];
-    const linux = images.filter(isLinux);
-    return linux.length > 0 ? linux : images;
+    return [...byConfig.values()];
 }
 
 /** Whether Docker takes an image for one of Linux, as it does those that name no platform. */
@@ -149,20 +157,19 @@ const tagLimit = 128;
  * Names for Docker, where a name means one image: linux/amd64, else the first, has the name that was asked for, the others one of
  * {@link tagsFor}.
  *
- * @returns a name for each image, undefined where none is free; null where no tag was asked for
+ * @param taken names that are given already; those of here are added
+ * @returns each image with its name, undefined where none is free, or where no tag was asked for
  */
-function dockerNames({ name }: ResolvedImage, images: readonly ContainerImage[]) {
+function dockerNames(name: string, images: readonly ContainerImage[], taken: Set<string>) {
     const tag = tagOf(name);
-    if (tag === undefined) return null;
     const texts = images.map(({ platform }) => platform && normalText(platform));
     const plain = Math.max(texts.indexOf(defaultPlatform), 0);
-    const taken = new Set([tag]);
-    return images.map((image, at): string | undefined => {
-        if (at === plain) return name;
-        const free = tagsFor(tag, image).find((each) => !taken.has(each));
-        if (free === undefined) return undefined;
-        taken.add(free);
-        return name.slice(0, -tag.length) + free;
+    return images.map((image, at): [ContainerImage, string | undefined] => {
+        if (tag === undefined || at === plain) return [image, tag && name];
+        const names = tagsFor(tag, image).map((each) => name.slice(0, -tag.length) + each);
+        const free = names.find((each) => !taken.has(each));
+        if (free !== undefined) taken.add(free);
+        return [image, free];
     });
 }
 
@@ -186,14 +193,16 @@ function platformSuffix(platform: Platform): string {
     return /^[a-z0-9._-]{1,40}$/.test(suffix) ? suffix : "";
 }
 
-function blobEntries({ documents, configs }: ResolvedImage): Entry[] {
-    const manifests = documents.flatMap(({ manifest }) => (manifest.kind === "image" ? [manifest] : []));
-    const referenced: { descriptor: Descriptor; bytes?: Uint8Array | undefined }[] = [
-        ...manifests.map(({ config }) => ({ descriptor: config, bytes: configs.get(config.digest) })),
-        ...manifests.flatMap(({ layers }) => layers.map((descriptor) => ({ descriptor }))),
+/** The documents of all images, their configurations, their layers. */
+function blobEntries(images: readonly ResolvedImage[]): Entry[] {
+    const all = images.map((image) => blobsOf(image));
+    const blobs = [
+        ...all.flatMap((each) => each[0]),
+        ...all.flatMap((each) => each[1]),
+        ...all.flatMap((each) => each[2]),
     ];
     const entries = new Map<string, Entry>();
-    for (const { descriptor, bytes } of [...documents, ...referenced]) {
+    for (const { descriptor, bytes } of blobs) {
         const { digest, size } = descriptor;
         const entry = entries.get(digest);
         assertSameSize(descriptor, entry);
@@ -203,6 +212,36 @@ function blobEntries({ documents, configs }: ResolvedImage): Entry[] {
         entries.set(digest, { name: blobName(digest), sizeBytes: size, content });
     }
     return [...entries.values()];
+}
+
+interface Blob {
+    readonly descriptor: Descriptor;
+    readonly bytes?: Uint8Array | undefined;
+}
+
+/** The blobs of an image: documents, configurations, layers. */
+function blobsOf({ documents, configs }: ResolvedImage): [readonly Blob[], readonly Blob[], readonly Blob[]] {
+    const manifests = documents.flatMap(({ manifest }) => (manifest.kind === "image" ? [manifest] : []));
+    return [
+        documents,
+        manifests.map(({ config }) => ({ descriptor: config, bytes: configs.get(config.digest) })),
+        manifests.flatMap(({ layers }) => layers.map((descriptor) => ({ descriptor }))),
+    ];
+}
+
+/** The digests of the blobs that an image needs, each with its size. */
+export function blobSizes(image: ResolvedImage): Map<string, number> {
+    return new Map(
+        blobsOf(image).flatMap((blobs) => blobs.map(({ descriptor }) => [descriptor.digest, descriptor.size])),
+    );
+}
+
+/** Bytes that are in the archive of a set once and would be in several of those of its images. */
+export function savedBytes(images: readonly ResolvedImage[]): number {
+    const each = images.map(blobSizes);
+    const sum = (sizes: Iterable<number>): number => [...sizes].reduce((all, size) => all + size, 0);
+    const together = new Map(each.flatMap((sizes) => [...sizes]));
+    return sum(each.map((sizes) => sum(sizes.values()))) - sum(together.values());
 }
 
 /** Where an image layout keeps a blob. */

@@ -1,11 +1,11 @@
 import * as path from "node:path";
 import { ExportError } from "../../contract/errors";
 import { isObject, parseJson } from "../../contract/json";
-import type { ExportRecord } from "../../contract/record";
+import { type ExportRecord, exportsOf, type ImageExport, setDigestOf, type SetExport } from "../../contract/record";
 import { configsToRead, type ImageDocument, readTree, type ResolvedImage } from "../registry/image";
 import { parseManifest } from "../registry/manifest";
 import { type ArchiveContents, type ArchivedImage, contentsOf, type Files, fileOf, fullName } from "./contents";
-import { blobName, isLinux, planArchive, recordedImages } from "./plan";
+import { blobName, isLinux, planArchive, recordedImages, savedBytes } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 import { tarHeader } from "./tar";
 
@@ -120,8 +120,9 @@ async function unplanned(
 ): Promise<string[]> {
     if (record.engine.name !== "stream" || !isComplete) return [];
     try {
-        const image = await imageOf(files, contents, record);
-        const plan = planArchive(image);
+        const exports = exportsOf(record);
+        const images = await Promise.all(exports.map((each) => imageOf(files, contents, each)));
+        const plan = planArchive(images);
         const planned = new Map(plan.files.map((file) => [file.name, file]));
         const wrong = [...files.values()].flatMap((file): string[] => {
             const { name, offset, content, header } = file;
@@ -138,15 +139,21 @@ async function unplanned(
         const missing = plan.files.flatMap(({ name }) => (files.has(name) ? [] : [`${nameOf(name)} is missing`]));
         const isLong = wrong.length + missing.length === 0 && plan.sizeBytes !== sizeBytes;
         // The platform of an image that was chosen from an index may be known from there only.
-        const isChosen = record.indexDigest !== null;
-        const [found, recorded] = [recordedImages(image, plan), record.images].map((images) =>
-            JSON.stringify(images.map((each) => (isChosen ? { ...each, platform: null } : each))),
-        );
+        const textOf = (listed: ImageExport["images"], isChosen: boolean): string =>
+            JSON.stringify(listed.map((each) => (isChosen ? { ...each, platform: null } : each)));
+        const isListed = (each: ImageExport, at: number): boolean => {
+            const image = images[at];
+            const isChosen = each.indexDigest !== null;
+            return (
+                image !== undefined && textOf(recordedImages(image, plan), isChosen) === textOf(each.images, isChosen)
+            );
+        };
         return [
             ...wrong,
             ...missing,
             ...(isLong ? [`the archive has ${sizeBytes} bytes, the engine writes ${plan.sizeBytes}`] : []),
-            ...(found === recorded ? [] : ["the record's images are not those of the archive"]),
+            ...(exports.every(isListed) ? [] : ["the record's images are not those of the archive"]),
+            ...("set" in record ? wrongSet(record.set, record, savedBytes(images)) : []),
         ];
     } catch (error) {
         if (error instanceof ExportError) return [error.message];
@@ -154,13 +161,28 @@ async function unplanned(
     }
 }
 
+/** Where the record of a set says something else of it than of its images. */
+function wrongSet(
+    set: readonly ImageExport[],
+    record: Pick<SetExport, "setDigest" | "savedBytes">,
+    saved: number,
+): string[] {
+    const names = set.map(({ imageName }) => imageName);
+    const isSorted = names.every((name, at) => at === 0 || (names[at - 1] ?? "") < name);
+    return [
+        ...(isSorted ? [] : ["the record does not list the images of its set in the order of their names, each once"]),
+        ...(setDigestOf(set) === record.setDigest ? [] : ["the record's digest of the set is not that of its images"]),
+        ...(saved === record.savedBytes ? [] : [`sharing saves ${saved} bytes, the record says ${record.savedBytes}`]),
+    ];
+}
+
 /**
  * What an archive was planned from.
  *
  * @throws ExportError where a document is missing, or is none that the engine takes
  */
-async function imageOf(files: Files, contents: ArchiveContents, record: ExportRecord): Promise<ResolvedImage> {
-    const { imageDigest, imageName: name } = record;
+async function imageOf(files: Files, contents: ArchiveContents, exported: ImageExport): Promise<ResolvedImage> {
+    const { imageDigest, imageName: name } = exported;
     const manifest = (digest: string) => {
         const bytes = files.get(blobName(digest))?.content;
         if (bytes === undefined) throw new ExportError("InvalidInput", `${digest} is not in the archive as a whole`);
@@ -174,7 +196,7 @@ async function imageOf(files: Files, contents: ArchiveContents, record: ExportRe
     const root = parseManifest(bytes, listed?.mediaType ?? `application/vnd.oci.image.${kind}.v1+json`);
     const descriptor = { mediaType: root.mediaType, digest: imageDigest, size: bytes.length };
     const first: ImageDocument = { descriptor, bytes, manifest: root };
-    const isTree = record.platform === "all" || root.kind === "image";
+    const isTree = exported.platform === "all" || root.kind === "image";
     const documents = isTree ? await readTree({ manifest }, first) : ([first] as const);
     const configs = configsToRead(documents).flatMap(({ digest, data }): [string, Buffer][] => {
         const content = data ?? files.get(blobName(digest))?.content;
@@ -305,19 +327,23 @@ function nameOf(file: string): string {
 
 /** Where the archive is not what the caller expects. */
 function unexpected(
-    { names, imageDigest }: ArchiveContents,
+    { names, roots }: ArchiveContents,
     record: ExportRecord | undefined,
     { digest, image }: VerifyOptions,
 ): string[] {
     const problems: string[] = [];
+    const exports = record === undefined ? [] : exportsOf(record);
+    const isWanted = (name: string): boolean => image === undefined || fullName(name) === fullName(image);
+    const wanted = exports.filter(({ imageName }) => isWanted(imageName));
     // The manifest of the registry is not in an archive of engine docker: its digest is the record's word.
-    const found = record?.engine.name === "docker" ? record.imageDigest : imageDigest;
-    if (digest !== undefined && digest !== found) {
-        problems.push(`the image's digest is ${found ?? "not known"}, expected ${digest}`);
+    const recorded = (wanted.length > 0 ? wanted : exports).map(({ imageDigest }) => imageDigest);
+    const known = record === undefined ? roots.map((root) => root.digest) : recorded;
+    if (digest !== undefined && !known.includes(digest)) {
+        problems.push(`the image's digest is ${known.join(", ") || "not known"}, expected ${digest}`);
     }
-    const known = names.length > 0 ? names : record ? [record.imageName] : [];
-    if (image !== undefined && !known.some((name) => fullName(name) === fullName(image))) {
-        problems.push(`the image's name is ${known.join(", ") || "not known"}, expected ${image}`);
+    const found = names.length > 0 ? names : exports.map(({ imageName }) => imageName);
+    if (image !== undefined && !found.some(isWanted)) {
+        problems.push(`the image's name is ${found.join(", ") || "not known"}, expected ${image}`);
     }
     return problems;
 }
@@ -327,7 +353,7 @@ function differences(
     { files, sha256, sizeBytes, isComplete }: ReadArchive,
     contents: ArchiveContents,
 ): string[] {
-    const { imageDigest, names } = contents;
+    const { roots, names } = contents;
     const problems: string[] = [];
     const compare = (what: string, actual: unknown, expected: unknown): void => {
         if (actual !== expected) problems.push(`${what} is ${String(actual)}, the record says ${String(expected)}`);
@@ -335,17 +361,25 @@ function differences(
     compare("the archive's size", sizeBytes, record.archive.sizeBytes);
     compare("the archive's sha256", sha256, record.archive.sha256);
     if (!isComplete) return problems;
+    const exports = exportsOf(record);
+    const images = exports.flatMap((each) => each.images);
     if (record.engine.name === "docker") {
         // Docker makes manifests anew and unpacks layers: it keeps the configurations.
         const configs = imagesOf(contents).map(({ config }) => `sha256:${fileOf(files, config)?.sha256 ?? "missing"}`);
-        const recorded = record.images.map(({ configDigest }) => configDigest);
-        compare("the image's configuration", String([...new Set(configs)]), String(recorded));
-        const others = names.filter((name) => fullName(name) !== fullName(record.imageName));
-        if (others.length > 0) compare("the image's name", others.join(", "), record.imageName);
+        const recordedConfigs = images.map(({ configDigest }) => configDigest);
+        compare("the image's configuration", String([...new Set(configs)]), String(recordedConfigs));
+        const recorded = exports.map(({ imageName }) => imageName);
+        const full = recorded.map(fullName);
+        const others = names.filter((name) => !full.includes(fullName(name)));
+        if (others.length > 0) compare("the image's name", others.join(", "), recorded.join(", "));
         return problems;
     }
-    compare("the image's digest", imageDigest, record.imageDigest);
-    for (const layer of record.images.flatMap(({ layers }) => layers ?? [])) {
+    const [is, expected] = [roots, exports].map((all) => all.length);
+    if (is !== expected) compare("the number of images", is, expected);
+    exports.forEach(({ imageDigest }, at) => {
+        compare("the image's digest", roots[at]?.digest, imageDigest);
+    });
+    for (const layer of images.flatMap(({ layers }) => layers ?? [])) {
         const file = files.get(blobName(layer.digest));
         compare(`the offset of blob ${layer.digest}`, file?.offset, layer.offset);
         compare(`the size of blob ${layer.digest}`, file?.sizeBytes, layer.sizeBytes);

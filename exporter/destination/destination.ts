@@ -29,8 +29,8 @@ export interface ArchiveWriter {
 export interface Destination {
     /** The record of the complete export that is there, if it is the record of the archive that is there. */
     find(): Promise<ExportRecord | undefined>;
-    /** Begins to write an archive of these parts, of which one HEAD tells image and platform. */
-    begin(parts: readonly Part[], metadata: Pick<ExportRecord, "imageDigest" | "platform">): Promise<ArchiveWriter>;
+    /** Begins to write an archive of these parts, of which one HEAD tells what it is: `archiveMetadata` of contract/record.ts. */
+    begin(parts: readonly Part[], metadata: Readonly<Record<string, string>>): Promise<ArchiveWriter>;
     close(): void;
 }
 

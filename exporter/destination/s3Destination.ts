@@ -16,7 +16,7 @@ import type { Part } from "../archive/plan";
 import { type ArchiveWriter, type Destination, versionOf } from "./destination";
 import { recordKey, signatureKey } from "../../contract/keys";
 import { asExportError, ExportError, messageOf } from "../../contract/errors";
-import { type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
+import { archiveMetadata, type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
 import type { NetworkOptions } from "../network/connect";
 import { retry, type RetryPolicy } from "../network/retry";
 import type { Signer } from "./kmsSigner";
@@ -37,11 +37,15 @@ const lost = [404, 409, 412];
 /** For what has to be done after an abort as well. */
 const never = new AbortController().signal;
 
+function hasMetadata({ Metadata = {} }: HeadObjectCommandOutput, expected: Readonly<Record<string, string>>): boolean {
+    return Object.entries(expected).every(([name, value]) => Metadata[name] === value);
+}
+
 /**
  * An object and its record. The archive is a multipart upload with a full-object CRC-32, so S3 itself refuses to complete an
  * object that is not the archive.
  *
- * `image-digest` and `platform` are in the object's metadata. Its hash is in the record and in the metadata of the record's
+ * What was exported is in the object's metadata. Its hash is in the record and in the metadata of the record's
  * object: S3 takes metadata when an upload is created, before the hash is known, and changing it later would copy the object.
  *
  * S3 has no transaction over two objects. The archive is written first, then the record, which names the archive's
@@ -72,8 +76,7 @@ export function s3Destination(
         const agree =
             versionOf(head) === record.archive.versionId &&
             head.ContentLength === record.archive.sizeBytes &&
-            head.Metadata?.["image-digest"] === record.imageDigest &&
-            head.Metadata["platform"] === record.platform;
+            hasMetadata(head, archiveMetadata(record));
         return agree ? record : undefined;
     }
 
@@ -121,11 +124,8 @@ export function s3Destination(
         });
     }
 
-    async function begin(
-        parts: readonly Part[],
-        { imageDigest, platform }: Pick<ExportRecord, "imageDigest" | "platform">,
-    ): Promise<ArchiveWriter> {
-        const UploadId = await createUpload({ "image-digest": imageDigest, platform });
+    async function begin(parts: readonly Part[], metadata: Readonly<Record<string, string>>): Promise<ArchiveWriter> {
+        const UploadId = await createUpload(metadata);
         const upload = { ...archiveObject, UploadId };
         const written = new Map<number, { ETag: string | undefined; ChecksumCRC32: string }>();
         const abort = (): Promise<void> => abortUpload(UploadId);
@@ -142,9 +142,7 @@ export function s3Destination(
                 );
             } catch (error) {
                 const head = await headArchive(never).catch(() => undefined);
-                const isThere =
-                    head?.ChecksumCRC32 === ChecksumCRC32 && head.Metadata?.["image-digest"] === imageDigest;
-                if (!isThere) throw error;
+                if (head?.ChecksumCRC32 !== ChecksumCRC32 || !hasMetadata(head, metadata)) throw error;
                 // There is no upload, unless what was found is older; and what counts is the archive.
                 await abort().catch(() => undefined);
                 return head;
@@ -172,7 +170,7 @@ export function s3Destination(
         };
     }
 
-    function createUpload(metadata: Record<string, string>): Promise<string> {
+    function createUpload(metadata: Readonly<Record<string, string>>): Promise<string> {
         return attempt("beginning", signal, async () => {
             const sentAt = Date.now();
             const command = new CreateMultipartUploadCommand({

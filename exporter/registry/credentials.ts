@@ -23,12 +23,25 @@ export type CredentialSource = (registry: string, repository: string) => Promise
  * @throws ExportError `AccessDenied` when AWS refuses the token
  */
 export function defaultCredentials(env: NodeJS.ProcessEnv, onNote?: (note: string) => void): CredentialSource {
+    // A set asks for many repositories of one registry: a token is for all of them.
+    const tokens = new Map<string, { readonly askedMs: number; readonly token: ReturnType<typeof ecrCredentials> }>();
+    const ecrToken = (registry: string, host: EcrHost): ReturnType<typeof ecrCredentials> => {
+        const known = tokens.get(registry);
+        if (known && Date.now() - known.askedMs < sharedTokenMs) return known.token;
+        const token = ecrCredentials(host, env);
+        tokens.set(registry, { askedMs: Date.now(), token });
+        token.catch(() => tokens.delete(registry));
+        return token;
+    };
     return async (registry, repository) => {
         const host = parseEcrHost(registry);
-        const token = host && (await ecrCredentials(host, env));
+        const token = host && (await ecrToken(registry, host));
         return token ?? (await storedCredentials(registry, repository, env, onNote));
     };
 }
+
+/** Much less than the 12 hours that a token of ECR is good for: whoever is rejected asks again. */
+const sharedTokenMs = 60_000;
 
 async function ecrCredentials(host: EcrHost, env: NodeJS.ProcessEnv): Promise<RegistryCredentials | undefined> {
     // Loaded when needed only: it takes 30 ms and 5 MB.

@@ -23,18 +23,48 @@ export interface RegistryOptions extends Omit<NetworkOptions, "lookup"> {
 type Send<A extends Answer> = (url: URL, login: Record<string, string>) => Promise<A>;
 
 /** One repository of one registry. */
-export type Registry = ReturnType<typeof openRegistry>;
+export type Registry = ReturnType<typeof openRepository>;
 
 /**
- * Opens the repository of a reference. Nothing is sent before the first operation; all operations retry what may pass, and end in
- * an ExportError.
+ * Opens registries. Nothing is sent before the first operation; all operations retry what may pass, and end in an ExportError. The
+ * repositories of a registry share its connections.
  */
-export function openRegistry({ registry, repository }: ImageReference, options: RegistryOptions) {
-    const { env, insecure, retryPolicy, signal, onNote, credentials = defaultCredentials(env, onNote) } = options;
+export function openRegistries(options: RegistryOptions) {
+    const registries = new Map<string, ReturnType<typeof connect>>();
+    const repositories = new Map<string, Registry>();
+    return {
+        /** The repository of a reference. */
+        open({ registry, repository }: ImageReference): Registry {
+            const host = registries.get(registry) ?? connect(registry, options);
+            registries.set(registry, host);
+            const name = `${registry}/${repository}`;
+            const opened = repositories.get(name) ?? openRepository(host, repository, options);
+            repositories.set(name, opened);
+            return opened;
+        },
+        close(): void {
+            for (const { http, ranges } of registries.values()) {
+                ranges.close();
+                http.close();
+            }
+        },
+    };
+}
+
+/** What the repositories of a registry have in common. */
+function connect(registry: string, options: RegistryOptions) {
+    const { env, insecure, onNote, credentials = defaultCredentials(env, onNote) } = options;
     const origin = registryOrigin(registry, insecure);
     const { lead, lookup } = createLeads(origin, insecure);
     const http = createHttpClient({ ...options, lookup });
-    const ranges = createRangeClient({ ...options, lookup });
+    return { registry, origin, lead, http, ranges: createRangeClient({ ...options, lookup }), credentials };
+}
+
+function openRepository(
+    { registry, origin, lead, http, ranges, credentials }: ReturnType<typeof connect>,
+    repository: string,
+    { retryPolicy, signal }: RegistryOptions,
+) {
     const base = new URL(`/v2/${repository}/`, origin);
     const authorizations = new Map<string, ReturnType<typeof createAuthorization>>();
     const blobs = new Map<string, ReturnType<typeof openBlob>>();
@@ -174,12 +204,7 @@ export function openRegistry({ registry, repository }: ImageReference, options: 
         return read(...stretch);
     }
 
-    function close(): void {
-        ranges.close();
-        http.close();
-    }
-
-    return { manifest, readBlob, close };
+    return { manifest, readBlob };
 }
 
 /**

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 
-import { type ExportRecord, recordText } from "../../contract/record";
+import { type ImageRecord, recordText } from "../../contract/record";
 import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
 import { runWithS3 } from "./support/s3Context";
 import { storeArchive } from "./support/storedArchive";
@@ -21,7 +21,7 @@ describe("a signed record on the command line", () => {
     let folder: string;
     let file: string;
     let pem: string;
-    let record: ExportRecord;
+    let record: ImageRecord;
 
     beforeEach(async () => {
         s3 = await startS3();
@@ -42,7 +42,7 @@ describe("a signed record on the command line", () => {
         return to;
     };
     /** Puts record and signature beside the archive. */
-    const store = (changed: ExportRecord, by: KeyObject | undefined) => {
+    const store = (changed: ImageRecord, by: KeyObject | undefined) => {
         const body = Buffer.from(recordText({ ...changed, signingKeyArn: by ? signingKeyArn : null }));
         s3.objects.set(`bucket/${key}.json`, { body, headers: { etag: '"record"' } });
         if (by) s3.objects.set(`bucket/${key}.json.sig`, { body: sign("sha256", body, by), headers: {} });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 
 import { runCommandLine } from "../../cli/main";
-import type { ExportRecord } from "../../contract/record";
+import type { ImageRecord } from "../../contract/record";
 import { dockerSave } from "../exporter/support/dockerSave";
 import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
 import { runWithS3, s3Context } from "./support/s3Context";
@@ -18,7 +18,7 @@ describe("verify", () => {
     let folder: string;
     let file: string;
     let bytes: Buffer;
-    let record: ExportRecord;
+    let record: ImageRecord;
 
     beforeEach(async () => {
         s3 = await startS3();

@@ -1,9 +1,16 @@
 import { strict as assert } from "node:assert";
 
-import { type ExportRecord, metadataNames, parseRecord, recordMetadata, recordText } from "../../contract/record";
+import {
+    type ImageRecord,
+    metadataNames,
+    parseRecord,
+    recordMetadata,
+    recordText,
+    setDigestOf,
+} from "../../contract/record";
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
-const record: ExportRecord = {
+const record: ImageRecord = {
     schemaVersion: 1,
     layout: 1,
     engine: { name: "stream", version: "0.1.0" },
@@ -27,6 +34,10 @@ const record: ExportRecord = {
     buildId: "build",
     time: "2026-11-29T00:00:00.000Z",
 };
+const { imageUri, imageName, platform, imageDigest, indexDigest, images, ...common } = record;
+const one = { imageUri, imageName, platform, imageDigest, indexDigest, images };
+const set = [one, { ...one, imageName: "registry.example/web:1", imageDigest: digest("8"), indexDigest: null }];
+const ofSet = { ...common, setDigest: setDigestOf(set), savedBytes: 512, set };
 const nothing = { indexDigest: null, signingKeyArn: null, executionId: null, buildId: null };
 
 describe("parseRecord", () => {
@@ -82,10 +93,35 @@ describe("parseRecord", () => {
     });
 });
 
+describe("the record of a set", () => {
+    it("is read again as it was written, and names the set by its images in any order", () => {
+        assert.deepEqual(parseRecord(recordText(ofSet)), { record: ofSet });
+        assert.equal(setDigestOf([...ofSet.set].reverse()), ofSet.setDigest);
+        const [first, other = assert.fail()] = ofSet.set;
+        const changes = [{ platform: "all" }, { imageName: "x" }, { imageDigest: digest("e"), indexDigest: null }];
+        for (const change of changes)
+            assert.notEqual(setDigestOf([{ ...other, ...change }, first ?? other]), ofSet.setDigest);
+    });
+    it("is refused where it is that of one image too, or a part is missing", () => {
+        const problemOf = (changes: object) => parseRecord(JSON.stringify({ ...ofSet, ...changes }));
+        assert.deepEqual(problemOf({ imageUri: "a" }), { problem: "is of a set and has imageUri too" });
+        assert.deepEqual(problemOf({ set: [{}] }), { problem: "has no usable set" });
+        assert.deepEqual(problemOf({ savedBytes: undefined }), { problem: "has no usable savedBytes" });
+        assert.deepEqual(parseRecord(JSON.stringify({ ...record, setDigest: digest("e") })), {
+            problem: "is of one image and has setDigest too",
+        });
+    });
+    it("says in 2 KB what it takes to report it again", () => {
+        const { "image-count": count, "saved-bytes": saved, "set-names": names } = recordMetadata(ofSet);
+        assert.deepEqual([count, saved, names?.length], ["2", "512", 71]);
+    });
+});
+
 describe("recordMetadata", () => {
     it("has a name for each of its facts, as strings, in the 2 KB that S3 allows", () => {
         const metadata = recordMetadata(record);
-        assert.deepEqual(Object.keys(metadata).sort(), Object.values(metadataNames).sort());
+        const names = new Set([...Object.keys(metadata), ...Object.keys(recordMetadata(ofSet))]);
+        assert.deepEqual([...names].sort(), Object.values(metadataNames).sort());
         const { "image-digest": imageDigest, layout, "archive-version-id": versionId } = metadata;
         assert.deepEqual([imageDigest, layout, versionId], [record.imageDigest, "1", "version"]);
         const longest = recordMetadata({ ...record, imageName: "n".repeat(256 + 1 + 128 + 60) });
@@ -94,6 +130,10 @@ describe("recordMetadata", () => {
     it("leaves out what is null", () => {
         const metadata = recordMetadata({ ...record, ...nothing, archive: { ...record.archive, versionId: null } });
         const left = Object.values(metadataNames).filter((name) => !(name in metadata));
-        assert.deepEqual(left.sort(), ["archive-version-id", "build-id", "index-digest", "signing-key"]);
+        const ofSets = ["image-count", "saved-bytes", "set-digest", "set-names"];
+        assert.deepEqual(
+            left.sort(),
+            ["archive-version-id", "build-id", "index-digest", "signing-key", ...ofSets].sort(),
+        );
     });
 });

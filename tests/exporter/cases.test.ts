@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { mock } from "node:test";
 import { buffer } from "node:stream/consumers";
 import { Readable } from "node:stream";
-import type { ExportRecord } from "../../contract/record";
+import type { ImageRecord } from "../../contract/record";
 import { exportImage } from "../../exporter/exportImage";
 import { type Bench, openBench } from "./support/bench";
 import type { FakeRegistry } from "./support/fakeRegistry";
@@ -36,7 +36,7 @@ describe("exportImage", () => {
     });
     afterEach(() => bench.close());
 
-    const platforms = ({ images }: ExportRecord) => images.map(({ platform }) => platform);
+    const platforms = ({ images }: ImageRecord) => images.map(({ platform }) => platform);
     const bare = ({ mediaType, digest, size }: { mediaType: string; digest: string; size: number }) => ({
         mediaType,
         digest,

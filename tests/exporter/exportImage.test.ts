@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { type ExportOptions, exportImage, type ExportOutcome } from "../../exporter/exportImage";
+import type { ImageResult } from "../../contract/request";
 import { verifyArchive } from "../../exporter/archive/verify";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
@@ -43,7 +44,10 @@ describe("exportImage", () => {
         await Promise.all([registry.close(), s3.close(), rm(directory, { recursive: true })]);
     });
 
-    function run(tag: string, options: Partial<ExportOptions> = {}): Promise<ExportOutcome> {
+    function run(
+        tag: string,
+        options: Partial<ExportOptions & { image: string }> = {},
+    ): Promise<ExportOutcome<ImageResult>> {
         return exportImage({
             image: `${registry.host}/team/app:${tag}`,
             destination: "s3://bucket/images/app.tar",

@@ -9,7 +9,8 @@ import { text } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 
 import { exitStatusText } from "../../contract/errors";
-import { type ExportRecord, parseRecord } from "../../contract/record";
+import type { ImageRecord } from "../../contract/record";
+import { recordOf } from "../support/readRecord";
 import { prepareMachine } from "../../lab/prerequisites";
 import { run, type Stoppable, watchOver } from "../../lab/processes";
 import { startDockerDaemon, startEmulator, startRegistry } from "../../lab/servers";
@@ -161,16 +162,15 @@ for (const [store, [findPath, options]] of Object.entries(stores)) {
         }
 
         /** Asserts that a build succeeded, and gives the record and the path of the archive that are in the bucket. */
-        async function exported(tag: string, result: Built): Promise<{ record: ExportRecord; archive: string }> {
+        async function exported(tag: string, result: Built): Promise<{ record: ImageRecord; archive: string }> {
             assert.equal(result.status, 0, result.output);
             const archive = join(folder, `${tag}.tar`);
             await aws("s3", "cp", "--quiet", `s3://artifacts/images/${tag}.tar`, archive);
-            const parsed = parseRecord(await aws("s3", "cp", `s3://artifacts/images/${tag}.tar.json`, "-"));
-            assert.ok("record" in parsed, JSON.stringify(parsed));
-            const { sha256, sizeBytes } = parsed.record.archive;
+            const record = recordOf(await aws("s3", "cp", `s3://artifacts/images/${tag}.tar.json`, "-"));
+            const { sha256, sizeBytes } = record.archive;
             assert.equal(digestOf(readFileSync(archive)), `sha256:${sha256}`);
             assert.equal(readFileSync(archive).length, sizeBytes);
-            return { record: parsed.record, archive };
+            return { record, archive };
         }
 
         const inTar = (archive: string, name: string) => run("tar", ["xOf", archive, name]);

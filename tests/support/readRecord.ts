@@ -1,15 +1,16 @@
 /** Export records, read as other programs do. */
 import { strict as assert } from "node:assert";
 
-import { type ExportRecord, parseRecord, type RecordedLayer } from "../../contract/record";
+import { type ImageRecord, parseRecord, type RecordedLayer } from "../../contract/record";
 
 /** The record that a text is; fails where it is none. */
-export function recordOf(text: string | undefined): ExportRecord {
+export function recordOf(text: string | undefined): ImageRecord {
     const read = parseRecord(text ?? "");
-    return "record" in read ? read.record : assert.fail(`The record ${read.problem}: ${String(text)}`);
+    if (!("record" in read)) return assert.fail(`The record ${read.problem}: ${String(text)}`);
+    return "set" in read.record ? assert.fail("The record is that of a set.") : read.record;
 }
 
 /** The layers of all images of a record. */
-export function layersOf({ images }: ExportRecord): RecordedLayer[] {
+export function layersOf({ images }: ImageRecord): RecordedLayer[] {
     return images.flatMap(({ layers }) => layers ?? []);
 }

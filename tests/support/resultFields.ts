@@ -1,4 +1,4 @@
-import type { ExportResult } from "../../contract/request";
+import type { ArchiveResult, ImageResult } from "../../contract/request";
 
 /** The names of a result's fields. */
 export const resultFields = [
@@ -13,4 +13,4 @@ export const resultFields = [
     "skipped",
     "engine",
     "buildId",
-] as const satisfies readonly (keyof ExportResult)[];
+] as const satisfies readonly (keyof (ArchiveResult & ImageResult))[];

@@ -1,14 +1,14 @@
 import * as assert from "node:assert/strict";
 import { Readable } from "node:stream";
-import type { ExportRecord } from "../../../contract/record";
+import type { ImageRecord } from "../../../contract/record";
 import { verifyArchive } from "../../../exporter/archive/verify";
 import { craftedArchives } from "./crafted";
 import { goodEntries, recordOf, tarOf } from "./craftedParts";
 
 describe("verifyArchive, of crafted archives", () => {
-    const verify = (bytes: Buffer, record?: ExportRecord) =>
+    const verify = (bytes: Buffer, record?: ImageRecord) =>
         verifyArchive(Readable.from([bytes]), record, { deep: true });
-    const records: Readonly<Record<string, (record: ExportRecord) => ExportRecord | undefined>> = {
+    const records: Readonly<Record<string, (record: ImageRecord) => ImageRecord | undefined>> = {
         "a record of engine stream": (record) => record,
         "a record of engine docker": (record) => ({ ...record, engine: { name: "docker", version: "28.0.0" } }),
         "no record": () => undefined,

@@ -1,6 +1,6 @@
 import * as path from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import type { ExportRecord } from "../../../contract/record";
+import type { ImageRecord } from "../../../contract/record";
 import { trailer } from "../../../exporter/archive/tar";
 import { digestOf, mediaTypes } from "../support/images";
 import {
@@ -35,7 +35,7 @@ export interface Crafted {
     readonly sort: "astray" | "lie" | "costly" | "harmless";
     readonly bytes: Buffer;
     /** A record that fits the archive in size and hash, and names the good image. */
-    readonly record: ExportRecord;
+    readonly record: ImageRecord;
 }
 
 /** How to make the archive of each kind. */
@@ -607,10 +607,10 @@ const harmless: Kinds = {
 const [goodImage] = recordOf(Buffer.alloc(0)).images;
 const inImage =
     (change: object) =>
-    (record: ExportRecord): object => ({ images: record.images.map((each) => ({ ...each, ...change })) });
+    (record: ImageRecord): object => ({ images: record.images.map((each) => ({ ...each, ...change })) });
 const inLayer = (change: object) => inImage({ layers: goodImage?.layers?.map((layer) => ({ ...layer, ...change })) });
 /** Of a good archive, what a record says that is not so. */
-const lies: Readonly<Record<string, (record: ExportRecord) => object>> = {
+const lies: Readonly<Record<string, (record: ImageRecord) => object>> = {
     "another image": () => ({ imageDigest: digestOf(evil.manifest) }),
     "the configuration for the image": () => ({ imageDigest: digestOf(good.config) }),
     "another name": () => ({ imageName: otherName }),

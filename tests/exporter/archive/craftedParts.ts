@@ -1,7 +1,7 @@
 /** What crafted archives are made of: a good image, another one to lead readers to, and tars whose headers can be anything. */
 import { createHash } from "node:crypto";
 import { gunzipSync } from "node:zlib";
-import type { ExportRecord } from "../../../contract/record";
+import type { ImageRecord } from "../../../contract/record";
 import { paddingBytes, tarHeader, trailer } from "../../../exporter/archive/tar";
 import { digestOf, fileLayer, mediaTypes } from "../support/images";
 
@@ -142,7 +142,7 @@ export function extended(records: readonly (readonly [string, string])[], type =
 }
 
 /** The record of the good image over an archive. */
-export function recordOf(bytes: Buffer): ExportRecord {
+export function recordOf(bytes: Buffer): ImageRecord {
     const offset = tarOf(goodEntries()).length - trailer.length - good.layer.length - paddingBytes(good.layer.length);
     const { rootfs } = JSON.parse(good.config.toString()) as { rootfs: { diff_ids: string[] } };
     const layer = { digest: digestOf(good.layer), sizeBytes: good.layer.length, offset };

@@ -10,7 +10,7 @@ describe("what an archive holds", () => {
     it("is told of engine stream, with the registry's digests", async () => {
         const { bytes, record } = await streamed("all");
         const { contents } = await verify(bytes);
-        assert.equal(contents.imageDigest, record.imageDigest);
+        assert.equal(contents.roots[0]?.digest, record.imageDigest);
         assert.deepEqual(contents.platforms, ["linux/amd64", "linux/arm64"]);
         assert.deepEqual(contents.names, [record.imageName, `${record.imageName}-linux-arm64`]);
         // The attestation's layer is in the archive, and is none of an image.

@@ -6,7 +6,7 @@ import * as path from "node:path";
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { exportImage } from "../../../exporter/exportImage";
-import type { ExportRecord } from "../../../contract/record";
+import type { ImageRecord } from "../../../contract/record";
 import { readArchive } from "../../../exporter/archive/readArchive";
 import { type Verification, verifyArchive } from "../../../exporter/archive/verify";
 import { flip, isNamed } from "../support/damage";
@@ -17,7 +17,7 @@ import { recordOf } from "../../support/readRecord";
 
 interface Archive {
     bytes: Buffer;
-    record: ExportRecord;
+    record: ImageRecord;
 }
 
 /** An archive of engine `stream`. */
@@ -58,7 +58,7 @@ const archives: Record<string, () => Promise<Archive>> = {
 };
 
 /** Verifies bytes that come in pieces of some length. */
-export function verify(bytes: Buffer, record?: ExportRecord, pieceBytes = 4096): Promise<Verification> {
+export function verify(bytes: Buffer, record?: ImageRecord, pieceBytes = 4096): Promise<Verification> {
     const pieces = Array.from({ length: Math.ceil(bytes.length / pieceBytes) }, (_, at) =>
         bytes.subarray(at * pieceBytes, (at + 1) * pieceBytes),
     );

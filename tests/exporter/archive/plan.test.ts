@@ -80,7 +80,7 @@ describe("planArchive", () => {
             fc.asyncProperty(contents, family, async (texts, kind) => {
                 const repository = emptyRepository("app");
                 const root = addImage(repository, { layers: texts.map(layer), family: kind });
-                const plan = planArchive(resolved(repository, root));
+                const plan = planArchive([resolved(repository, root)]);
                 const tar = bytesOf(plan, repository);
                 assert.equal(tar.length, plan.sizeBytes);
                 const files = await filesOf(tar);
@@ -103,7 +103,7 @@ describe("planArchive", () => {
         const repository = emptyRepository("app");
         const layers = [layer("one"), layer("two")];
         const root = addImage(repository, { layers });
-        const files = await filesOf(bytesOf(planArchive(resolved(repository, root)), repository));
+        const files = await filesOf(bytesOf(planArchive([resolved(repository, root)]), repository));
         const path = (digest: string): string => `blobs/sha256/${digest.slice(7)}`;
         const [config] = repository.blobs.keys();
         const layerPaths = layers.map(({ bytes }) => path(digestOf(bytes)));
@@ -142,7 +142,7 @@ describe("planArchive", () => {
     it("holds a blob once and lists it as often as the image does", async () => {
         const repository = emptyRepository("app");
         const root = addImage(repository, { layers: [layer("same"), layer("other"), layer("same")] });
-        const plan = planArchive(resolved(repository, root));
+        const plan = planArchive([resolved(repository, root)]);
         assert.equal(plan.files.length, 5 + 2 + 2); // two documents, two layers
         const files = await filesOf(bytesOf(plan, repository));
         const [image] = parse(files, "manifest.json") as { Layers: string[] }[];
@@ -155,7 +155,7 @@ describe("planArchive", () => {
         const { documents } = resolved(repository, root);
         const untagged = `registry.example/app@${root.digest}`;
         const files = await filesOf(
-            bytesOf(planArchive({ name: untagged, documents, configs: new Map() }), repository),
+            bytesOf(planArchive([{ name: untagged, documents, configs: new Map() }]), repository),
         );
         const [image] = parse(files, "manifest.json") as { RepoTags: unknown }[];
         assert.equal(image?.RepoTags, null);
@@ -171,7 +171,7 @@ describe("planArchive", () => {
         const index = addIndex(repository, [arm, amd, windows], { attestation: true });
         const { manifest } = documentOf(repository, index);
         assert.ok(manifest.kind === "index");
-        const plan = planArchive(resolved(repository, index, ...manifest.manifests));
+        const plan = planArchive([resolved(repository, index, ...manifest.manifests)]);
         const files = await filesOf(bytesOf(plan, repository));
 
         for (const digest of [...repository.blobs.keys(), ...repository.manifests.keys()]) {
@@ -205,7 +205,7 @@ describe("planArchive", () => {
             );
             const [base] = name.split(":");
             const image = { name: `${base}:${tag}`, configs: new Map() };
-            const { files } = planArchive({ ...image, documents: [root, ...documents] });
+            const { files } = planArchive([{ ...image, documents: [root, ...documents] }]);
             const content = files.find((file) => file.name === "manifest.json")?.content;
             assert.ok(content && "bytes" in content);
             const images = JSON.parse(Buffer.from(content.bytes).toString()) as { RepoTags: string[] | null }[];
@@ -304,7 +304,7 @@ describe("planArchive", () => {
             bytes: Buffer.alloc(10),
             manifest: { kind: "image", mediaType: mediaTypes.oci.manifest, config, layers: [huge, ...layers] },
         };
-        const plan = planArchive({ name, documents: [document], configs: new Map() });
+        const plan = planArchive([{ name, documents: [document], configs: new Map() }]);
         assert.equal(
             plan.sizeBytes,
             plan.segments.reduce((sum, { length }) => sum + length, 0),
@@ -326,6 +326,6 @@ describe("planArchive", () => {
         const [first = assert.fail()] = manifest.layers;
         const wrong = { ...manifest, layers: [first, { ...first, size: first.size + 1 }] };
         const documents: [ImageDocument] = [{ ...image.documents[0], manifest: wrong }];
-        assert.throws(() => planArchive({ ...image, documents }), { name: "InvalidInput", message: /size/ });
+        assert.throws(() => planArchive([{ ...image, documents }]), { name: "InvalidInput", message: /size/ });
     });
 });

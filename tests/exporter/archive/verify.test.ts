@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { Readable } from "node:stream";
-import type { ExportRecord } from "../../../contract/record";
+import type { ImageRecord } from "../../../contract/record";
 import { readArchive } from "../../../exporter/archive/readArchive";
 import { tarHeader } from "../../../exporter/archive/tar";
 import { exportImage } from "../../../exporter/exportImage";
@@ -60,7 +60,7 @@ describe("verifyArchive", () => {
 
     it("finds nothing wrong with a good archive", async () => {
         const { problems, contents } = await verifyFile(archive);
-        assert.deepEqual([problems, contents.imageDigest], [[], registry.options.repository.tags.get("1")]);
+        assert.deepEqual([problems, contents.roots[0]?.digest], [[], registry.options.repository.tags.get("1")]);
     });
     it("names the blob that is damaged", async () => {
         const problems = await change(flip(layerOffset + 50_000));
@@ -131,7 +131,7 @@ describe("verifyArchive", () => {
     it("sees a record of engine docker over another image", async () => {
         const record = recordOf(await readFile(`${archive}.json`, "utf8"));
         const images = record.images.map((image) => ({ ...image, configDigest: `sha256:${"1".repeat(64)}` }));
-        const other: ExportRecord = { ...record, engine: { name: "docker", version: "1" }, images };
+        const other: ImageRecord = { ...record, engine: { name: "docker", version: "1" }, images };
         const { problems } = await verifyArchive(createReadStream(archive), other);
         some(problems, /^the image's configuration is sha256:/);
     });

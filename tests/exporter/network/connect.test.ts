@@ -3,11 +3,10 @@ import { once } from "node:events";
 import * as http from "node:http";
 import type * as net from "node:net";
 import { proxyFor } from "../../../exporter/network/connect";
-import { parseReference } from "../../../contract/image";
-import { openRegistry } from "../../../exporter/registry/registry";
 import { type FakeRegistry, startRegistry } from "../support/fakeRegistry";
 import { listen, type TestServer } from "../support/faults";
 import { addBlob, addImage, digestOf, emptyRepository, fileLayer, randomBytesOf } from "../support/images";
+import { openRegistry } from "../support/openRegistry";
 import { quickIdleTimeoutMs, quickRetries } from "../support/quick";
 
 describe("proxyFor", () => {
@@ -91,7 +90,7 @@ describe("a proxy", () => {
     });
 
     function open(login: string, image = "registry.lan:5000/app:1") {
-        return openRegistry(parseReference(image), {
+        return openRegistry(image, {
             env: { HTTP_PROXY: `http://${login}${proxy.host}`, HTTPS_PROXY: `http://${login}${proxy.host}` },
             concurrency: 2,
             insecure: image.includes("5000"),

@@ -1,8 +1,7 @@
 import * as assert from "node:assert/strict";
-import { parseReference } from "../../../contract/image";
-import { openRegistry } from "../../../exporter/registry/registry";
 import { listen, type TestServer } from "../support/faults";
 import { digestOf, mediaTypes } from "../support/images";
+import { openRegistry } from "../support/openRegistry";
 import { quickIdleTimeoutMs, quickRetries } from "../support/quick";
 
 const own = "http://registry.lan:5000";
@@ -93,7 +92,7 @@ describe("a hostile registry", () => {
     after(() => proxy.close());
 
     async function pull(): Promise<void> {
-        const registry = openRegistry(parseReference("registry.lan:5000/app:1"), {
+        const registry = openRegistry("registry.lan:5000/app:1", {
             env: { HTTP_PROXY: proxy.origin },
             concurrency: 2,
             insecure: true,

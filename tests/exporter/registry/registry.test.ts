@@ -1,17 +1,17 @@
 import * as assert from "node:assert/strict";
 import type { CredentialSource } from "../../../exporter/registry/credentials";
-import { parseReference } from "../../../contract/image";
-import { openRegistry, type Registry, type RegistryOptions } from "../../../exporter/registry/registry";
+import type { RegistryOptions } from "../../../exporter/registry/registry";
 import { type FakeRegistry, type FakeRegistryOptions, startRegistry } from "../support/fakeRegistry";
 import type { Fault } from "../support/faults";
 import { addBlob, addImage, digestOf, emptyRepository, fileLayer, randomBytesOf } from "../support/images";
+import { openRegistry } from "../support/openRegistry";
 import { quickIdleTimeoutMs, quickRetries } from "../support/quick";
 
 const blob = randomBytesOf(700_000, 1);
 const digest = digestOf(blob);
 const login: CredentialSource = () => Promise.resolve({ username: "user", password: "secret" });
 
-describe("openRegistry", () => {
+describe("openRegistries", () => {
     const settings: RegistryOptions = {
         env: {},
         concurrency: 4,
@@ -21,20 +21,24 @@ describe("openRegistry", () => {
         signal: new AbortController().signal,
     };
     let server: FakeRegistry;
-    let registry: Registry | undefined;
+    let registry: ReturnType<typeof openRegistry> | undefined;
 
     async function start(
         options: Partial<FakeRegistryOptions> = {},
         credentials: CredentialSource = login,
-    ): Promise<Registry> {
+    ): Promise<ReturnType<typeof openRegistry>> {
         const repository = emptyRepository("team/app");
         addImage(repository, { layers: [fileLayer("a", Buffer.from("a"))], tag: "1" });
         addBlob(repository, blob, "application/octet-stream");
         server = await startRegistry({ repository, ...options });
-        registry = openRegistry(parseReference(`${server.host}/team/app:1`), { ...settings, credentials });
+        registry = openRegistry(`${server.host}/team/app:1`, { ...settings, credentials });
         return registry;
     }
-    async function read(from: Registry, offset = 0, length = blob.length - offset): Promise<void> {
+    async function read(
+        from: ReturnType<typeof openRegistry>,
+        offset = 0,
+        length = blob.length - offset,
+    ): Promise<void> {
         const target = new Uint8Array(length);
         const pieces: Buffer[] = [];
         await from.readBlob(digest, offset, target, (piece) => pieces.push(Buffer.from(piece)));
@@ -205,7 +209,7 @@ describe("openRegistry", () => {
             const repository = emptyRepository("team/app");
             addBlob(repository, blob, "application/octet-stream");
             server = await startRegistry({ repository, fault: once({ kind: "reset", afterBytes: 300_000 }) });
-            registry = openRegistry(parseReference(`${server.host}/team/app:1`), settings);
+            registry = openRegistry(`${server.host}/team/app:1`, settings);
             await read(registry);
         });
 

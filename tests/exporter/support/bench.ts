@@ -4,7 +4,7 @@ import type * as http from "node:http";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 
-import type { ExportRecord } from "../../../contract/record";
+import type { ImageRecord } from "../../../contract/record";
 import { exportImage, type ExportOptions } from "../../../exporter/exportImage";
 import { recordOf } from "../../support/readRecord";
 import { type FakeRegistry, startRegistry } from "./fakeRegistry";
@@ -31,7 +31,7 @@ export interface Bench {
     /** Puts a file into the home, JSON of anything but a text. */
     put(name: string, content: unknown): Promise<void>;
     /** Exports `HOST/app:TAG`, and verifies the archive. */
-    run(tag: string, options?: Partial<ExportOptions> & { readonly host?: string }): Promise<ExportRecord>;
+    run(tag: string, options?: Partial<ExportOptions> & { readonly host?: string }): Promise<ImageRecord>;
     close(): Promise<void>;
 }
 
