@@ -75,8 +75,9 @@ export function exportedTitle(isSkipped: boolean | undefined): Piece {
 
 /** What was exported, as a result says it. */
 export function exportOf(record: ExportRecord): ImageResult | SetResult {
-    if ("set" in record)
+    if ("set" in record) {
         return { setDigest: record.setDigest, imageCount: record.set.length, savedBytes: record.savedBytes };
+    }
     const { imageUri, imageDigest, platform } = record;
     return { imageUri, imageDigest, platform };
 }

@@ -36,10 +36,13 @@ function listOf<Value>(check: Check<Value>) {
     return (value: unknown): value is readonly Value[] => Array.isArray(value) && value.every(check);
 }
 
+/** An object of which each of these fields has passed its check. */
+type Fields<Checks> = { readonly [Name in keyof Checks]: Checked<Checks[Name]> };
+
 /** An object with these fields; further ones do no harm. */
-function objectOf<Fields extends Readonly<Record<string, Check<unknown>>>>(fields: Fields) {
-    return (value: unknown): value is { readonly [Name in keyof Fields]: Checked<Fields[Name]> } =>
-        isObject(value) && Object.entries(fields).every(([name, check]) => check(value[name]));
+function objectOf<Checks extends Readonly<Record<string, Check<unknown>>>>(checks: Checks) {
+    return (value: unknown): value is Fields<Checks> =>
+        isObject(value) && Object.entries(checks).every(([name, check]) => check(value[name]));
 }
 
 const isLayer = objectOf({ digest: isDigest, sizeBytes: isCount, offset: isCount });
@@ -83,8 +86,6 @@ const commonFields = {
     buildId: orNull(isText),
     time: isTime,
 };
-const isCommon = objectOf(commonFields);
-const isSetPart = objectOf(setFields);
 
 /** A layer of an image. */
 export type RecordedLayer = Checked<typeof isLayer>;
@@ -96,13 +97,13 @@ export type RecordedImage = Checked<typeof isImage>;
 export type ImageExport = Checked<typeof isImageExport>;
 
 /** What the record of a set says of its images. */
-export type SetExport = Checked<typeof isSetPart>;
+export type SetExport = Fields<typeof setFields>;
 
 /** The record of one image. */
-export type ImageRecord = Checked<typeof isCommon> & ImageExport;
+export type ImageRecord = Fields<typeof commonFields> & ImageExport;
 
 /** The export record. */
-export type ExportRecord = ImageRecord | (Checked<typeof isCommon> & SetExport);
+export type ExportRecord = ImageRecord | (Fields<typeof commonFields> & SetExport);
 
 /** What was exported: one image, or those of a set, in the order of their names. */
 export function exportsOf(record: ImageExport | SetExport): readonly ImageExport[] {
@@ -177,7 +178,10 @@ export function parseRecord(text: string): { record: ExportRecord } | { problem:
         return { problem: messageOf(error) };
     }
     const ofSet = "set" in given;
-    const fields = Object.entries({ ...commonFields, ...(ofSet ? setFields : imageFields) });
+    const fields: [string, Check<unknown>][] = Object.entries({
+        ...commonFields,
+        ...(ofSet ? setFields : imageFields),
+    });
     const [wrong] = fields.find(([name, check]) => !check(given[name])) ?? [];
     const other = Object.keys(ofSet ? imageFields : setFields).find((name) => name in given);
     if (wrong === undefined && other === undefined) return { record: given as unknown as ExportRecord };

@@ -32,7 +32,7 @@ export function readRequest(imageUri: string, platform: string, env: NodeJS.Proc
     if (isDigest(digest)) return { ...request, reference: { ...reference, digest } };
     throw new ExportError(
         "InvalidInput",
-        `${digestVariable} is "${digest}": expected sha256: and 64 hexadecimal digits, or nothing.`,
+        `${digestVariable} is "${String(digest)}": expected sha256: and 64 hexadecimal digits, or nothing.`,
     );
 }
 

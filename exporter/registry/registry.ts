@@ -34,7 +34,7 @@ export function openRegistries(options: RegistryOptions) {
     const repositories = new Map<string, Registry>();
     return {
         /** The repository of a reference. */
-        open({ registry, repository }: ImageReference): Registry {
+        open: ({ registry, repository }: ImageReference): Registry => {
             const host = registries.get(registry) ?? connect(registry, options);
             registries.set(registry, host);
             const name = `${registry}/${repository}`;
@@ -42,7 +42,7 @@ export function openRegistries(options: RegistryOptions) {
             repositories.set(name, opened);
             return opened;
         },
-        close(): void {
+        close: (): void => {
             for (const { http, ranges } of registries.values()) {
                 ranges.close();
                 http.close();

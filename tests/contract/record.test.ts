@@ -99,8 +99,9 @@ describe("the record of a set", () => {
         assert.equal(setDigestOf([...ofSet.set].reverse()), ofSet.setDigest);
         const [first, other = assert.fail()] = ofSet.set;
         const changes = [{ platform: "all" }, { imageName: "x" }, { imageDigest: digest("e"), indexDigest: null }];
-        for (const change of changes)
+        for (const change of changes) {
             assert.notEqual(setDigestOf([{ ...other, ...change }, first ?? other]), ofSet.setDigest);
+        }
     });
     it("is refused where it is that of one image too, or a part is missing", () => {
         const problemOf = (changes: object) => parseRecord(JSON.stringify({ ...ofSet, ...changes }));
