@@ -182,7 +182,7 @@ export function parseRecord(text: string): { record: ExportRecord } | { problem:
         ...commonFields,
         ...(ofSet ? setFields : imageFields),
     });
-    const [wrong] = fields.find(([name, check]) => !check(given[name])) ?? [];
+    const [wrong] = Object.entries(checks).find(([name, check]) => !check(given[name])) ?? [];
     const other = Object.keys(ofSet ? imageFields : setFields).find((name) => name in given);
     if (wrong === undefined && other === undefined) return { record: given as unknown as ExportRecord };
     if (wrong === undefined) return { problem: `is of ${ofSet ? "a set" : "one image"} and has ${String(other)} too` };
