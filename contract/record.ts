@@ -178,10 +178,7 @@ export function parseRecord(text: string): { record: ExportRecord } | { problem:
         return { problem: messageOf(error) };
     }
     const ofSet = "set" in given;
-    const fields: [string, Check<unknown>][] = Object.entries({
-        ...commonFields,
-        ...(ofSet ? setFields : imageFields),
-    });
+    const checks: Readonly<Record<string, Check<unknown>>> = { ...commonFields, ...(ofSet ? setFields : imageFields) };
     const [wrong] = Object.entries(checks).find(([name, check]) => !check(given[name])) ?? [];
     const other = Object.keys(ofSet ? imageFields : setFields).find((name) => name in given);
     if (wrong === undefined && other === undefined) return { record: given as unknown as ExportRecord };
