@@ -1,18 +1,24 @@
 import * as assert from "node:assert/strict";
 import { Readable } from "node:stream";
+import * as pulumi from "@pulumi/pulumi";
 import fc from "fast-check";
-import { ExportError } from "../../contract/errors";
-import { parseReference } from "../../contract/image";
-import { JsonError, parseJson } from "../../contract/json";
-import { parsePlatform } from "../../contract/platform";
-import { exportsOf, parseRecord } from "../../contract/record";
-import { verifyArchive } from "../../exporter/archive/verify";
-import { said } from "../../exporter/network/httpClient";
-import { parseChallenges } from "../../exporter/registry/authorization";
-import { loginIn } from "../../exporter/registry/credentials";
-import { parseConfig, parseManifest } from "../../exporter/registry/manifest";
-import { goodEntries, recordOf, tarOf } from "./archive/craftedParts";
-import { digestOf, mediaTypes } from "./support/images";
+import { Failure } from "../cli/failure";
+import { readManifest } from "../cli/manifest";
+import { parseConfig as parseStackConfig } from "../config";
+import { ExportError, exportErrors } from "../contract/errors";
+import { parseReference } from "../contract/image";
+import { isObject, JsonError, parseJson } from "../contract/json";
+import { parsePlatform } from "../contract/platform";
+import { exportsOf, parseRecord } from "../contract/record";
+import { verifyArchive } from "../exporter/archive/verify";
+import { said } from "../exporter/network/httpClient";
+import { createAuthorization, parseChallenges } from "../exporter/registry/authorization";
+import { loginIn } from "../exporter/registry/credentials";
+import { parseConfig, parseManifest } from "../exporter/registry/manifest";
+import { goodEntries, recordOf, tarOf } from "./exporter/archive/craftedParts";
+import { digestOf, mediaTypes } from "./exporter/support/images";
+import { configurationText } from "../lab/stackFiles";
+import { assertHarmless, bucket, image, key, runExport } from "./support/exportExecution";
 
 const digest = digestOf(Buffer.from("{}"));
 const { oci } = mediaTypes;
@@ -37,6 +43,24 @@ const config = {
 const auths = { "a.io": { auth: "YTpi", identitytoken: "x", username: "a", password: "b" } };
 const logins = { auths, credHelpers: { "b.io": "none" }, credsStore: "none" };
 const good = tarOf(goodEntries());
+const request = { imageUri: image.uri, artifactBucket: bucket, artifactKey: key, platform: "linux/amd64", force: true };
+const ecr = "arn:aws:ecr:ap-northeast-1:111122223333:repository/";
+const stack = {
+    imageUri: image.uri,
+    repositoryArns: [`${ecr}backend/*`, `${ecr}quay/*`],
+    artifactPrefix: "images/",
+    engine: "stream",
+    compute: { type: "BUILD_GENERAL1_LARGE", timeoutMinutes: 60 },
+    network: { vpcId: "vpc-0a1b2c3d", subnetIds: ["subnet-0a1b2c3d"], securityGroupIds: ["sg-0a1b2c3d"] },
+    pullThroughCache: [{ prefix: "quay", upstreamRegistryUrl: "quay.io" }],
+    retention: { archiveDays: 365, oldVersionDays: 90, protect: true },
+    notifications: { emails: ["a@example.com"], slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" } },
+    triggers: {
+        onPush: { repositories: ["backend/*"] },
+        schedule: { expression: "rate(1 day)", request: { imageUri: image.uri, force: true } },
+    },
+    tags: { team: "a" },
+};
 
 /** A document like another one: some of its values are anything at all, some of its members are gone, twice, or in another case. */
 function like(document: unknown): fc.Arbitrary<string> {
@@ -74,6 +98,20 @@ function like(document: unknown): fc.Arbitrary<string> {
     );
 }
 
+/** Lines, some of them good, others of any cells. */
+function table(good: string, separator: string): fc.Arbitrary<string> {
+    const cell = fc.oneof(
+        fc.constantFrom(image.uri, "true", "", '"', '""', "\r", " "),
+        fc.string(),
+        fc.string({ unit: "binary" }),
+    );
+    const line = fc.oneof(
+        fc.constant(good),
+        fc.array(cell, { maxLength: 3 }).map((cells) => cells.join(separator)),
+    );
+    return fc.array(line, { maxLength: 4 }).map((lines) => lines.join("\n"));
+}
+
 function placesOf(value: unknown): string[][] {
     if (typeof value !== "object" || value === null) return [];
     return Object.entries(value).flatMap(([key, below]) => [[key], ...placesOf(below).map((rest) => [key, ...rest])]);
@@ -84,7 +122,10 @@ async function assertNamed(action: () => unknown): Promise<void> {
     try {
         await action();
     } catch (error) {
-        assert.ok(error instanceof ExportError || error instanceof JsonError, `ended in ${String(error)}`);
+        const isNamed =
+            [ExportError, JsonError, Failure].some((kind) => error instanceof kind) ||
+            pulumi.RunError.isInstance(error);
+        assert.ok(isNamed && error instanceof Error, `ended in ${String(error)}`);
         assert.doesNotMatch(error.message, /undefined|\[object|is not a function|Cannot read|not iterable/);
     }
 }
@@ -118,6 +159,7 @@ export const borders: Readonly<Record<string, [fc.Arbitrary<string>, (text: stri
         (text) => verifyArchive(Readable.from([tarWith(1, text)]), recordOf(good)),
     ],
     "words of a registry": [like({ errors: [{ code: "A", message: "b" }] }), (text) => said(Buffer.from(text))],
+    "answer of a token server": [like({ token: "a", access_token: "b", expires_in: 300 }), logIn],
     challenge: [
         fc.oneof(fc.string(), fc.constantFrom("Bearer realm=", 'Basic x="', "Bearer , ,=,", 'Bearer realm="a\\"')),
         (text) => parseChallenges(text),
@@ -126,12 +168,65 @@ export const borders: Readonly<Record<string, [fc.Arbitrary<string>, (text: stri
         fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom("a", ":", "/", "@", ".", "A", "1") })),
         parseReference,
     ],
+    request: [
+        like(request),
+        async (text) => {
+            const input = valueOf(text);
+            if (input === undefined) return;
+            const { outcome, builds } = await runExport(input);
+            builds.forEach(assertHarmless);
+            if (outcome.status !== "SUCCEEDED") assert.ok(outcome.status === "FAILED" && outcome.error in exportErrors);
+        },
+    ],
+    "configuration of a stack": [
+        like(stack),
+        (text) => {
+            const values = valueOf(text);
+            if (!isObject(values)) return;
+            const texts = Object.entries(values).map(([name, value]) => [name, configurationText(value)]);
+            parseStackConfig(Object.fromEntries(texts) as Record<string, string>, "ap-northeast-1", {
+                project: "ecr-image-export",
+                stack: "dev",
+            });
+        },
+    ],
+    "batch in JSON": [like([request, image.uri]), (text) => readManifest("a.json", text)],
+    "batch in JSON Lines": [like(request), (text) => readManifest("a.jsonl", `${text}\n${text}`)],
+    "batch in CSV": [table(`${image.uri},true`, ","), (text) => readManifest("a.csv", `imageUri,force\n${text}`)],
+    "batch of lines": [table(image.uri, ""), (text) => readManifest("a", text)],
     platform: [fc.string({ unit: fc.constantFrom("a", "/", "A", "1", "(", ")", " ") }), parsePlatform],
     JSON: [
         fc.oneof(fc.json(), fc.string({ unit: fc.constantFrom("{", "}", '"', ":", ",", "[", "]", "\\", "a", "1") })),
         parseJson,
     ],
 };
+
+/** Undefined for what is no JSON: neither AWS nor Pulumi hands that over. */
+function valueOf(text: string): unknown {
+    try {
+        return JSON.parse(text);
+    } catch {
+        return undefined;
+    }
+}
+
+/** Logs in with this answer of the token server. */
+async function logIn(text: string): Promise<void> {
+    const server = new URL("https://a.io/token");
+    const authorize = createAuthorization({
+        origin: server,
+        registry: server.host,
+        scope: "",
+        credentials: () => Promise.resolve(undefined),
+        lead: () => server,
+        http: { send: () => Promise.resolve({ status: 200, headers: {}, body: Buffer.from(text) }) },
+    });
+    const headers = { "www-authenticate": `Bearer realm="${server.href}"` };
+    const { status } = await authorize(({ authorization }) =>
+        Promise.resolve({ status: authorization === undefined ? 401 : 200, headers, body: Buffer.alloc(0) }),
+    );
+    assert.equal(status, 200);
+}
 
 function tarWith(at: number, text: string): Buffer {
     return tarOf(goodEntries().map((each, place) => (place === at ? { ...each, body: Buffer.from(text) } : each)));
