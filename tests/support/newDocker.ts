@@ -15,7 +15,7 @@ apt="-qq -o Dir::Etc::sourcelist=$0/apt/sources.list -o Dir::Etc::sourceparts=/d
     -o Dir::State::status=/dev/null -o Dir::Cache=$0/apt/cache -o APT::Sandbox::User=root"
 apt-get $apt update
 cd debs
-apt-get $apt download docker.io docker-cli containerd runc
+apt-get $apt download docker.io docker-cli docker-buildx containerd runc
 for each in *.deb; do dpkg-deb --extract "$each" "$0/programs"; done`;
 
 /**
@@ -29,7 +29,7 @@ export async function newDocker(): Promise<string> {
     const [, major] = /version (\d+)\./.exec(await run("dockerd", ["--version"])) ?? [];
     if (Number(major) >= 25) return path;
     const folder = join(root, ".lab", "docker");
-    const programs = ["sbin", "bin"].map((each) => join(folder, "programs", "usr", each));
+    const programs = ["sbin", "bin", "libexec/docker/cli-plugins"].map((each) => join(folder, "programs", "usr", each));
     if (!existsSync(join(programs[0] ?? "", "dockerd"))) {
         mkdirSync(folder, { recursive: true });
         await run("bash", ["-c", unpack, folder]);

@@ -38,6 +38,12 @@ export async function assertInstalled(...tools: string[]): Promise<void> {
     }
 }
 
+/** Puts crane, regctl, oras and umoci of fixed versions on the PATH, and builds them before where they are not there. */
+export async function useGoTools(): Promise<void> {
+    const folders = await run(path.join(__dirname, "../readers/go-tools"));
+    process.env["PATH"] = `${folders.trim()}:${process.env["PATH"] ?? ""}`;
+}
+
 /** Something that runs until it is stopped. */
 export interface Service {
     stop(): Promise<void>;

@@ -1,0 +1,72 @@
+/** Why a program does not read an archive: the sentences of docs/results/readers.md. */
+interface Reason {
+    /** Of archives, as `BUILDER; WRITER`. */
+    readonly archives: RegExp;
+    readonly readers: RegExp;
+    /** What the program says, or what was found. */
+    readonly says: RegExp;
+    readonly why: string;
+}
+
+export const reasons: readonly Reason[] = [
+    {
+        archives: /an artifact/,
+        readers: /^(?!regctl|oras|skopeo oci|.*containerd store|crane push, of the folder)/,
+        says: /finds \[\]|not found|mismatched image rootfs|only a single image|not correct mediatype|no extractable/,
+        why: "It is no container image, so there is nothing to load or to unpack; what copies OCI artifacts copies it.",
+    },
+    {
+        archives: /zstd/,
+        readers: /^Docker, the machine's own$/,
+        says: /unexpected EOF|invalid tar header/,
+        why: "Docker before 23 cannot unpack zstd. `docker save` of a later one with a graph driver has the layers unpacked.",
+    },
+    {
+        archives: /^kaniko, zstd/,
+        readers: /^skopeo oci-archive$/,
+        says: /unsupported docker v2s2 media type/,
+        why: "skopeo refuses OCI's media type of zstd in a manifest of Docker's. It reads the same file as `docker-archive:`.",
+    },
+    {
+        archives: /^crane index append; .*`all`$/,
+        readers: /^skopeo oci-archive$/,
+        says: /Manifest list must be converted/,
+        why: "crane writes an `artifactType` into the index's descriptors. skopeo 1.9 would leave it out, and `--preserve-digests` refuses that.",
+    },
+    {
+        archives: /an index in an index; .*`all`$/,
+        readers: /^skopeo oci-archive$/,
+        says: /Unexpectedly received a manifest list/,
+        why: "skopeo does not go down into an index in an index. Export one platform.",
+    },
+    {
+        archives: /`all`$/,
+        readers: /^crane push$/,
+        says: /only a single image/,
+        why: "`crane push` takes a file with one image. Of the folder it takes all.",
+    },
+    {
+        archives: /^/,
+        readers: /^umoci$/,
+        says: /(not implemented|unsupported mediatype): application\/vnd\.docker/,
+        why: "umoci knows only OCI's media types. `skopeo copy oci-archive:image.tar oci:FOLDER:TAG` converts; the digest is another then.",
+    },
+    {
+        archives: /`all`$|two platforms/,
+        readers: /^umoci$/,
+        says: /tag is ambiguous/,
+        why: "umoci does not choose among platforms. Export one.",
+    },
+    {
+        archives: /(index|platforms).*`all`$/,
+        readers: /^Apptainer/,
+        says: /nil pointer/,
+        why: "Apptainer 1.4 ends with a nil pointer where an index does not name its images' platforms. Export one platform.",
+    },
+    {
+        archives: /`docker save`, Docker, the machine's own$/,
+        readers: /oci-archive|^crane push, of the folder$|^oras$|^umoci$/,
+        says: /index\.json|oci-layout/,
+        why: "`docker save` before Docker 25 writes no OCI image layout: it is a Docker archive only.",
+    },
+];
