@@ -1,4 +1,4 @@
-/** Measures engine `stream` against docker, skopeo and the limit; README.md says how, and what the options are. */
+/** Measures engine `stream` against its peers and the limit; README.md says how, and what the options are. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -7,7 +7,7 @@ import * as path from "node:path";
 import { parseArgs } from "node:util";
 
 import { buildExporterBundle } from "../exporter/bundle";
-import { assertInstalled, run, startDocker, startDockerRegistry } from "../tests/exporter/support/tools";
+import { assertInstalled, run, startDocker, startDockerRegistry, useGoTools } from "../tests/exporter/support/tools";
 import { type BenchImage, makeImage } from "./streamImage";
 import { measure, megabytes, type Series, tableOfSeries, type Watched } from "./streamMeter";
 
@@ -74,18 +74,23 @@ async function compare(methods: readonly Method[], rounds: number): Promise<Seri
     return series;
 }
 
-/** How a registry's blobs come and go at best: one pipe that reads, hashes and sends them. */
-function limitScript({ reference, layers, compressedBytes }: BenchImage, storePort: number): string {
+/** A command that sends its input to the store, which reads bodies of a known length only, as S3 does. */
+const send = (storePort: number, sizeBytes: number): string =>
+    `curl -fsS -H Transfer-Encoding: -H Content-Length:${sizeBytes} -T - http://127.0.0.1:${storePort}/bucket/piped`;
+
+/** Builds the program of limit/. @returns a command that runs it on an image's layers */
+async function limitScript({ reference, layers }: BenchImage, storePort: number, directory: string): Promise<string> {
+    const program = path.join(directory, "limit");
+    await run("go", "build", "-o", program, path.join(__dirname, "limit", "main.go"));
     const [host = ""] = reference.split("/");
-    const urls = layers.map((digest) => `http://${host}/v2/bench/app/blobs/${digest}`).join(" ");
-    const length = `-H Transfer-Encoding: -H Content-Length:${compressedBytes}`;
-    const send = `curl -fsS ${length} -T - http://127.0.0.1:${storePort}/bucket/limit`;
-    return `curl -fsS ${urls} | tee >(openssl dgst -sha256 >/dev/null) | ${send}`;
+    const urls = layers.map((digest) => `http://${host}/v2/bench/app/blobs/${digest}`);
+    return `${program} http://127.0.0.1:${storePort}/bucket/limit ${urls.join(" ")}`;
 }
 
 async function main(): Promise<void> {
     const { mb, layers, rounds, isExporterOnly } = settings;
-    await assertInstalled("docker-registry", "skopeo", ...(isExporterOnly ? [] : ["docker", "dockerd"]));
+    await assertInstalled("docker-registry", "skopeo", ...(isExporterOnly ? [] : ["docker", "dockerd", "go"]));
+    if (!isExporterOnly) await useGoTools();
     const directory = await mkdtemp(path.join(tmpdir(), "export-bench-"));
     cleanup.push(() => rm(directory, { recursive: true, force: true }));
     const work = path.join(directory, "work");
@@ -118,18 +123,29 @@ async function main(): Promise<void> {
     cleanup.push(() => docker.stop());
     const upload = `aws s3 cp --quiet ${tar} s3://bucket/image.tar`;
     const client = `docker --host ${docker.host}`;
-    const pull = `${client} pull -q ${reference} && ${client} save -o ${tar} ${reference} && ${upload}`;
+    const pull = `${client} pull -q ${reference} && ${client} save -o ${tar} ${reference}`;
     const skopeo = (kind: string): string =>
-        `skopeo --tmpdir ${work} copy --quiet --src-tls-verify=false docker://${reference} ${kind}:${tar} && ${upload}`;
+        `skopeo --tmpdir ${work} copy --quiet --src-tls-verify=false docker://${reference} ${kind}:${tar}`;
+    const regctl = `regctl --host reg=${registry.host},tls=disabled image export ${reference}`;
+    const sizeBytes = Number(await run("bash", "-c", `${regctl} | wc -c`));
     methods.push(
         {
-            ...method("docker pull + save + aws s3 cp", pull),
+            ...method("docker pull + save + aws s3 cp", `${pull} && ${upload}`),
             watched: { ...watched, daemons: [docker.processId] },
             reset: () => run("docker", "--host", docker.host, "system", "prune", "--all", "--force").then(reset),
         },
-        method("skopeo docker-archive + aws s3 cp", skopeo("docker-archive")),
-        method("skopeo oci-archive + aws s3 cp", skopeo("oci-archive")),
-        method("the limit: curl, openssl, curl in a pipe", limitScript(image, storePort)),
+        method("skopeo docker-archive + aws s3 cp", `${skopeo("docker-archive")} && ${upload}`),
+        method("skopeo oci-archive + aws s3 cp", `${skopeo("oci-archive")} && ${upload}`),
+        method("crane pull to a file", `crane pull ${reference} ${tar}`),
+        method("crane pull + aws s3 cp", `crane pull ${reference} ${tar} && ${upload}`),
+        method("regctl image export + aws s3 cp", `${regctl} ${tar} && ${upload}`),
+        method("oras backup + aws s3 cp", `oras backup --plain-http --output ${tar} ${reference} && ${upload}`),
+        method("regctl image export into curl", `${regctl} | ${send(storePort, sizeBytes)}`),
+        method(
+            "regctl image export into sha256sum and curl",
+            `${regctl} | tee >(sha256sum >/dev/null) | ${send(storePort, sizeBytes)}`,
+        ),
+        method("the limit", await limitScript(image, storePort, directory)),
     );
     await report(image, await compare(methods, rounds));
 }

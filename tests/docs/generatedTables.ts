@@ -1,6 +1,7 @@
 /**
  * The tables of the pages that are made of the code: the keys of docs/configuration.md, of the schema in config.ts, the errors of
- * docs/requests.md, of contract/errors.ts, and the reports of docs/results/reports.md, of what is tried. `npm run docs` writes them.
+ * docs/requests.md, of contract/errors.ts, the reports of docs/results/reports.md, of what is tried, and the measurements of
+ * docs/engines.md, of bench/results. `npm run docs` writes them.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +12,7 @@ import { configurationSchema } from "../../config";
 import { exportErrors } from "../../contract/errors";
 import { root } from "../../lab/stackFiles";
 import { reportRows } from "../exporter/reports";
+import { measurementRows } from "./measurements";
 
 type Schema = z.core.JSONSchema.JSONSchema;
 
@@ -49,6 +51,12 @@ export const generatedTables: readonly GeneratedTable[] = [
         name: "reports",
         head: ["report", "what failed", "input here", "result"],
         rows: reportRows,
+    },
+    {
+        page: "docs/engines.md",
+        name: "measurements",
+        head: ["way", "wall time", "times the limit", "peak memory", "disk"],
+        rows: measurementRows,
     },
 ];
 
