@@ -11,7 +11,7 @@ import {
     parseConfig,
     parseManifest,
 } from "../registry/manifest";
-import { blobName } from "./plan";
+import { blobName, isLinux } from "./plan";
 import type { ArchiveFile, ReadArchive } from "./readArchive";
 
 /** The files of an archive by their names. */
@@ -79,30 +79,40 @@ export function contentsOf(files: Files) {
     }
     const root = documents.get("index.json");
     const roots = root?.kind === "index" ? root.manifests : [];
-    // Of several in index.json some loaders take each for an image. Attestations are of an unknown platform.
-    const taken = new Set(roots.length > 1 ? blobNames(roots) : []);
     const manifests = [...documents].flatMap(([name, each]) => (each.kind === "image" ? [{ ...each, name }] : []));
     const indexed = manifests
         .filter((each) => {
+            // Attestations are of an unknown platform.
             const os = chosenAs.get(each.name)?.os;
-            return taken.has(each.name) || (os === undefined ? isContainerImage(each) : os !== "unknown");
+            return os === undefined ? isContainerImage(each) : os !== "unknown";
         })
         .map(({ name, config, layers }) => {
             const image = imageOf(blobName(config.digest), blobNames(layers));
-            return { ...image, platform: chosenAs.get(name) ?? image.platform };
+            return { ...image, platform: chosenAs.get(name) ?? image.platform, name };
         });
     const list = files.has("manifest.json") ? (attempt("manifest.json", () => readList(files)) ?? []) : undefined;
     const listed = list?.map(({ config, layers }) => imageOf(config, layers));
 
-    const annotated = roots.flatMap(({ annotations = {} }) => [
-        ...nameAnnotations.flatMap((each) => annotations[each] ?? []),
-        // Podman takes it for a name where there is no other; it is the tag only, or the name too.
-        ...[annotations["org.opencontainers.image.ref.name"] ?? ""].filter((each) => /[/:@]/.test(each)),
-    ]);
-    const listedNames = (list ?? []).flatMap(({ names }) => names.map(fullName));
-    for (const name of annotated) {
-        const isListed = listedNames.length === 0 || listedNames.includes(fullName(name));
-        if (!isListed) problems.push(`index.json names an image ${JSON.stringify(name)}, which manifest.json does not`);
+    const annotated = new Map<string, string>();
+    for (const { digest, annotations = {} } of roots) {
+        const file = blobName(digest);
+        // Podman takes the last for a name where there is no other; it is the tag only, or the name too.
+        const tag = [annotations["org.opencontainers.image.ref.name"] ?? ""].filter((each) => /[/:@]/.test(each));
+        for (const name of [...nameAnnotations.flatMap((each) => annotations[each] ?? []), ...tag]) {
+            const known = annotated.get(name) ?? file;
+            if (known !== file) problems.push(`index.json gives the name ${JSON.stringify(name)} to several images`);
+            annotated.set(name, file);
+        }
+    }
+    // What Docker does not load, artifacts and beside Linux images others, has its name in index.json only.
+    const linux = indexed.filter(isLinux);
+    const loadable = new Set((linux.length > 0 ? linux : indexed).map(({ name }) => name));
+    const listedNames = new Set((list ?? []).flatMap(({ names }) => names.map(fullName)));
+    for (const [name, file] of annotated) {
+        const isLoadable = documents.get(file)?.kind !== "image" || loadable.has(file);
+        if (isLoadable && listedNames.size > 0 && !listedNames.has(fullName(name))) {
+            problems.push(`index.json names an image ${JSON.stringify(name)}, which manifest.json does not`);
+        }
     }
     const layerNames = [...(listed ?? []), ...manifests.map(({ layers }) => ({ layers: blobNames(layers) }))];
     const layerFiles = layerNames.flatMap(({ layers }) => layers.flatMap((name) => fileOf(files, name) ?? []));
@@ -114,7 +124,7 @@ export function contentsOf(files: Files) {
         /** Names that loaders give to the images, of `manifest.json` and `index.json`. */
         names: unique([
             ...(list ?? []).flatMap(({ names }) => names),
-            ...annotated.map((name) => familiar(name, list)),
+            ...[...annotated.keys()].map((name) => familiar(name, list)),
         ]),
         /** `os/arch[/variant]` of each image. */
         platforms: unique([...platforms, ...stated].map(platformText)),

@@ -232,7 +232,7 @@ function missingFiles(files: Files, contents: ArchiveContents, record: ExportRec
  * compared with its plan.
  */
 function ambiguities(files: Files, contents: ArchiveContents, record: ExportRecord | undefined): string[] {
-    const { listed, indexed, roots, problems } = contents;
+    const { listed, indexed, problems } = contents;
     if (record?.engine.name === "stream") return [...problems];
     const keyOf = ({ config, layers }: ArchivedImage): string =>
         [config, ...layers].map((name) => fileOf(files, name)?.sha256).join(" ");
@@ -245,8 +245,7 @@ function ambiguities(files: Files, contents: ArchiveContents, record: ExportReco
         listed === undefined
             ? []
             : (indexed ?? []).filter(
-                  (each) =>
-                      !configs.has(fileOf(files, each.config)?.sha256) && (isLinux(each) || !some || roots.length > 1),
+                  (each) => !configs.has(fileOf(files, each.config)?.sha256) && (isLinux(each) || !some),
               );
     return [
         ...problems,

@@ -2,6 +2,7 @@ import * as assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
+import { Readable } from "node:stream";
 import { exportsOf, type ExportRecord, parseRecord, setDigestOf } from "../../contract/record";
 import type { RequestedImage, SetResult } from "../../contract/request";
 import { setLimit } from "../../contract/set";
@@ -9,7 +10,16 @@ import { exportImage, type ExportOptions, type ExportOutcome } from "../../expor
 import { verifyArchive } from "../../exporter/archive/verify";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
-import { addImage, addIndex, emptyRepository, fileLayer, randomBytesOf } from "./support/images";
+import {
+    addBlob,
+    addImage,
+    addIndex,
+    addManifest,
+    emptyRepository,
+    fileLayer,
+    mediaTypes,
+    randomBytesOf,
+} from "./support/images";
 import { quickIdleTimeoutMs, quickRetries } from "./support/quick";
 
 describe("a set of images", () => {
@@ -95,6 +105,21 @@ describe("a set of images", () => {
             assert.ok(archive().body.equals(first));
         }
         assert.equal((await run(uris("1", "2"))).skipped, false);
+    });
+
+    it("of images that Docker cannot load together is good, too", async () => {
+        const { repository } = registry.options;
+        addImage(repository, { layers: [own("win")], os: "windows", tag: "win" });
+        const config = addBlob(repository, Buffer.from("{}"), "application/vnd.cncf.helm.config.v1+json");
+        const { manifest } = mediaTypes.oci;
+        addManifest(repository, { schemaVersion: 2, mediaType: manifest, config, layers: [] }, manifest, "chart");
+        await run([
+            uri("1"),
+            { imageUri: uri("win"), platform: "windows/amd64" },
+            { imageUri: uri("chart"), platform: "all" },
+        ]);
+        assert.deepEqual(await verify(archive().body), []);
+        assert.deepEqual((await verifyArchive(Readable.from([archive().body]))).problems, []);
     });
 
     it("of one image has the bytes of that image's own archive, and another record", async () => {
