@@ -30,7 +30,7 @@ export async function newDocker(): Promise<string> {
     if (Number(major) >= 25) return path;
     const folder = join(root, ".lab", "docker");
     const programs = ["sbin", "bin", "libexec/docker/cli-plugins"].map((each) => join(folder, "programs", "usr", each));
-    if (!existsSync(join(programs[0] ?? "", "dockerd"))) {
+    if (!existsSync(join(programs[2] ?? "", "docker-buildx"))) {
         mkdirSync(folder, { recursive: true });
         await run("bash", ["-c", unpack, folder]);
     }
