@@ -1,13 +1,16 @@
-/** The file of a batch: read in any of its forms, checked, and turned into the one form that is uploaded. Pure. */
+/** Files of requests, and of the images of a set: read in any of their forms, checked, and turned into one. */
+import { readFile } from "node:fs/promises";
 import * as path from "node:path";
+import { text as textOf } from "node:stream/consumers";
 
 import { parse as parseCsv } from "csv-parse/sync";
 
 import { messageOf } from "../contract/errors";
-import { parseImageUri } from "../contract/image";
+import { parseImageUri, parseReference } from "../contract/image";
 import { isObject, type JsonObject } from "../contract/json";
 import { parsePlatform } from "../contract/platform";
-import { type RequestField, requestFields } from "../contract/request";
+import { requestDefaults, type RequestedImage, type RequestField } from "../contract/request";
+import { readSet } from "../exporter/images";
 import { usageFailure } from "./failure";
 
 /** A row of a file, and its place there, for people. */
@@ -16,32 +19,77 @@ interface Row {
     readonly value: unknown;
 }
 
+/** The fields that a row may have, and how each is checked. */
+type Checks = Readonly<Partial<Record<RequestField, (given: unknown) => unknown>>>;
+
+/** An image of a set, of Amazon ECR. */
+export const ecrImage = {
+    imageUri: (given) => parseImageUri(asString(given)),
+    platform: (given) => parsePlatform(asString(given)),
+} satisfies Checks;
+
+/** An image of a set, of any registry. */
+export const anyImage = { ...ecrImage, imageUri: (given) => parseReference(asString(given)) } satisfies Checks;
+
+/** A request. The state machine checks the rest, as it knows the stack. */
+const request: Required<Checks> = {
+    imageUri: ecrImage.imageUri,
+    images: (given) => Array.isArray(given) || refuse("expected an array of images"),
+    artifactBucket: asString,
+    artifactKey: asString,
+    platform: ecrImage.platform,
+    force: (given) => typeof given === "boolean" || refuse("expected true or false"),
+};
+
 /**
- * Reads a manifest: a JSON list, JSON Lines, CSV with a header, or one image URI a line. Only what has been checked is
- * returned, so that nothing else can be uploaded.
+ * What a command is to export: one image, as it was given, or the images of a set; undefined where none was given.
+ *
+ * @param from File with images of a set, as {@link readManifest} reads it.
+ * @param image What such an image may be.
+ */
+export async function readImages(given: readonly string[], from: string | undefined, image: Checks) {
+    if (from === undefined && given.length < 2) return given[0];
+    const listed = from === undefined ? [] : await readManifestFile(from, image);
+    return [...given, ...(listed as unknown as readonly RequestedImage[])];
+}
+
+/** Reads a file, or stdin for `-`, as {@link readManifest} does. */
+export async function readManifestFile(file: string, checks?: Checks): Promise<JsonObject[]> {
+    return readManifest(file, await (file === "-" ? textOf(process.stdin) : readFile(file, "utf8")), checks);
+}
+
+/**
+ * Reads a manifest: a JSON list, JSON Lines, CSV with a header, or one image URI a line, with a platform after it or without. Only
+ * what has been checked is returned, so that nothing else can be uploaded.
  *
  * @param name Name of the file; its ending decides the form.
+ * @param checks By default those of a request.
  * @throws Failure that names the row
  */
-export function readManifest(name: string, text: string): JsonObject[] {
+export function readManifest(name: string, text: string, checks: Checks = request): JsonObject[] {
     try {
-        const read = forms[path.extname(name)] ?? readUris;
+        const read = forms[path.extname(name)] ?? readLines;
         // Excel marks UTF-8 with a byte order mark.
-        const rows = read(text.replace(/^\uFEFF/, ""));
-        return rows.length === 0 ? refuse("names no image.") : rows.map(readRow);
+        const rows = read(text.replace(/^\uFEFF/, ""), Object.keys(checks));
+        return rows.length === 0 ? refuse("names no image.") : rows.map((row) => readRow(row, checks));
     } catch (error) {
         throw usageFailure(`${name} ${messageOf(error)}`);
     }
 }
 
-const forms: Readonly<Record<string, (text: string) => readonly Row[]>> = {
+const forms: Readonly<Record<string, (text: string, fields: readonly string[]) => readonly Row[]>> = {
     ".json": readJson,
     ".jsonl": (text) => linesOf(text).map(({ where, value }) => ({ where, value: parseJson(value, `${where} `) })),
     ".csv": readCsv,
 };
 
-function readUris(text: string): readonly Row[] {
-    return linesOf(text).filter(({ value }) => !value.startsWith("#"));
+function readLines(text: string): readonly Row[] {
+    return linesOf(text).flatMap(({ where, value }) => {
+        const [imageUri = "", platform, ...more] = value.replace(/(^|\s+)#.*/, "").split(/\s+/);
+        if (more.length > 0) refuse(`${where} is "${value}": expected an image URI, and at most a platform after it.`);
+        if (imageUri === "") return [];
+        return { where, value: platform === undefined ? imageUri : { imageUri, platform } };
+    });
 }
 
 function readJson(text: string): readonly Row[] {
@@ -63,12 +111,12 @@ function parseJson(text: string, where = ""): unknown {
     }
 }
 
-function readCsv(text: string): readonly Row[] {
+function readCsv(text: string, fields: readonly string[]): readonly Row[] {
     try {
         const rows: unknown = parseCsv(text, {
             trim: true,
             skip_empty_lines: true,
-            columns: checkedColumns,
+            columns: (columns: string[]) => checkedColumns(columns, fields),
             cast: (cell, { column }) => (column === "force" ? flagOf(cell) : cell),
             on_record: (record: JsonObject, { lines }) => {
                 // An empty cell is a field that is left out.
@@ -82,8 +130,9 @@ function readCsv(text: string): readonly Row[] {
     }
 }
 
-function checkedColumns(columns: string[]): string[] {
-    const fields: readonly string[] = requestFields;
+function checkedColumns(columns: string[], known: readonly string[]): string[] {
+    if (columns.includes("images")) refuse("line 1 has the column images: write sets as JSON or JSON Lines");
+    const fields = known.filter((field) => field !== "images");
     const isDouble = new Set(columns).size < columns.length;
     if (columns.includes("imageUri") && columns.every((column) => fields.includes(column)) && !isDouble) return columns;
     const expected = `expected imageUri, and any of ${fields.join(", ")}, each once`;
@@ -95,15 +144,6 @@ function flagOf(cell: string): boolean | string {
     return /^(true|false)$/i.test(cell) ? cell.toLowerCase() === "true" : cell;
 }
 
-/** What each field has to be. The state machine checks the rest, as it knows the stack. */
-const checks: Readonly<Record<RequestField, (given: unknown) => unknown>> = {
-    imageUri: (given) => parseImageUri(asString(given)),
-    platform: (given) => parsePlatform(asString(given)),
-    artifactBucket: asString,
-    artifactKey: asString,
-    force: (given) => typeof given === "boolean" || refuse("expected true or false"),
-};
-
 function asString(given: unknown): string {
     return typeof given === "string" ? given : refuse("expected a string");
 }
@@ -112,20 +152,36 @@ function refuse(message: string): never {
     throw new Error(message);
 }
 
-/** A request is an image URI, or an object with fields of a request. */
-function readRow({ where, value }: Row): JsonObject {
-    const request = typeof value === "string" ? { imageUri: value } : value;
-    if (!isObject(request)) {
-        return refuse(`${where} is ${JSON.stringify(value)}: expected a request or an image URI.`);
+/** A row is an image URI, or an object. */
+function readRow({ where, value }: Row, checks: Checks): JsonObject {
+    const row = typeof value === "string" ? { imageUri: value } : value;
+    const fields = Object.keys(checks).join(", ");
+    if (!isObject(row)) {
+        return refuse(`${where} is ${JSON.stringify(value)}: expected an image URI, or an object with ${fields}.`);
     }
-    for (const [field, given] of Object.entries(request)) {
-        const name = requestFields.find((each) => each === field);
-        if (name === undefined) refuse(`${where} has the field ${field}: expected ${requestFields.join(", ")}.`);
+    for (const [field, given] of Object.entries(row)) {
+        const [, check] = Object.entries(checks).find(([name]) => name === field) ?? [];
+        if (check === undefined) return refuse(`${where} has the field ${field}: expected ${fields}.`);
         try {
-            checks[name](given);
+            check(given);
         } catch (error) {
             refuse(`${where} has the ${field} ${JSON.stringify(given)}: ${messageOf(error)}`);
         }
     }
-    return "imageUri" in request ? request : refuse(`${where} has no imageUri.`);
+    if ("images" in row) checkSet(where, row);
+    else if (!("imageUri" in row)) refuse(`${where} has no imageUri.`);
+    return row;
+}
+
+function checkSet(where: string, { images, platform, ...others }: JsonObject): void {
+    if ("imageUri" in others) refuse(`${where} has imageUri and images: expected one of them.`);
+    if (!("artifactKey" in others)) refuse(`${where} has images and no artifactKey.`);
+    const rows = (images as readonly unknown[]).map((value, at) =>
+        readRow({ where: `${where}, image ${at + 1},`, value }, ecrImage),
+    );
+    try {
+        readSet(rows as unknown as readonly RequestedImage[], (platform ?? requestDefaults.platform) as string);
+    } catch (error) {
+        refuse(`${where}: ${messageOf(error)}`);
+    }
 }

@@ -17,6 +17,10 @@ const withLogs = new Option("--logs", "print what the build writes as well, whil
 const since = new Option("--since <TIME>", "how far to look back, for instance 90m, 24h or 7d")
     .argParser((text) => parseDuration(text))
     .default(24 * 3_600_000, "24h");
+const from = new Option(
+    "--from <FILE>",
+    "images for one archive: an image URI, and a platform of its own if need be, a line; - reads them from stdin",
+);
 const expires = new Option("--expires <TIME>", "how long it is valid, at most 7d")
     .argParser((text) => parseDuration(text, 7))
     .default(3_600_000, "1h");
@@ -75,25 +79,35 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
 
     addAboutStack(
         "start",
-        "Export an image and follow the export to its end. The status goes to stderr, the outcome to stdout. Ctrl-C asks whether " +
-            "to stop the export as well; without a terminal it goes on. What has been exported already is not exported again.",
-        "--image $REGISTRY/nginx:1.29 --stack dev",
+        "Export an image, or several into one archive, and follow the export to its end. The status goes to stderr, the outcome to " +
+            "stdout. Ctrl-C asks whether to stop the export as well; without a terminal it goes on. What has been exported already " +
+            "is not exported again.",
+        "$REGISTRY/nginx:1.29 --stack dev",
+        "--from images.txt --key images/release-1.2.tar",
         "--json | jq -r .output.artifactKey",
     )
-        .option("--image <URI>", "image in Amazon ECR; by default that of the stack")
-        .option("--key <KEY>", "key of the archive in the stack's bucket; by default from repository and tag")
+        .argument(
+            "[IMAGE...]",
+            "image in Amazon ECR, by default that of the stack; several go into one archive, at --key",
+        )
+        .addOption(from)
+        .option(
+            "--key <KEY>",
+            "key of the archive in the stack's bucket; of one image by default from repository and tag",
+        )
         .option("--platform <OS/ARCH>", "platform, linux/amd64 by default; all with engine stream")
         .option("--force", "export although the same export is there already")
         .addOption(noWait)
         .addOption(withLogs)
         .addOption(json)
-        .action((options) => load.executions().start(options, context).then(end));
+        .action((images, options) => load.executions().start(images, options, context).then(end));
 
     add(
         "batch",
         "Export many images and report which ones failed. FILE is a JSON array (.json), JSON Lines (.jsonl) or CSV with a header " +
-            "(.csv) of requests, or any other file with one image URI a line; - reads such lines from stdin. What was checked is " +
-            `uploaded under ${manifestPrefix} in the stack's bucket. The same batch again exports what is left.`,
+            "(.csv) of requests, or any other file with an image URI, and a platform if need be, a line; - reads such lines from " +
+            `stdin. What was checked is uploaded under ${manifestPrefix} in the stack's bucket. The same batch again exports what is ` +
+            "left.",
         "release.csv --json > outcome.json",
     )
         .argument("<FILE>")
@@ -183,18 +197,23 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
 
     add(
         "run",
-        "Export an image on this machine, without a stack and without Docker. It is what the builds of engine stream do. The " +
-            "login is ECR's with the AWS credentials at hand, otherwise that of `docker login`. Nothing is at the destination " +
-            "before the archive is whole and verified.",
+        "Export an image, or several into one archive, on this machine, without a stack and without Docker. It is what the builds " +
+            "of engine stream do. The login is ECR's with the AWS credentials at hand, otherwise that of `docker login`. Nothing is " +
+            "at the destination before the archive is whole and verified.",
         "registry.example.com/app:1 app.tar --platform all",
     )
-        .argument("<IMAGE>", "HOST/REPOSITORY[:TAG][@sha256:DIGEST] of any registry")
-        .argument("<DESTINATION>", "file, or s3://BUCKET/KEY")
+        // The parser knows several arguments as the last one only.
+        .usage("[options] [IMAGE...] <DESTINATION>")
+        .argument(
+            "<IMAGES, DESTINATION...>",
+            "HOST/REPOSITORY[:TAG][@sha256:DIGEST] of any registry, one or more; then a file, or s3://BUCKET/KEY",
+        )
+        .addOption(from)
         .addOption(json)
         .option("--platform <PLATFORM>", "os/arch[/variant], or all for every platform", defaultPlatform)
         .option("--force", "export although the same export is there already")
         .option("--insecure", "plain HTTP to registries that are not on this machine")
-        .action((image, destination, options) => load.run().run(image, destination, options, context));
+        .action((given, options) => load.run().run(given, options, context));
 
     addAboutStack(
         "doctor",

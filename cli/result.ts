@@ -20,7 +20,7 @@ export function executionValue(execution: Execution): object {
         executionArn,
         name,
         status,
-        imageUri: imageOf(execution),
+        ...askedOf(execution),
         startTime: startDate?.toISOString(),
         stopTime: stopDate?.toISOString(),
         input: parse(input),
@@ -43,7 +43,6 @@ export function printExecution(context: Context, execution: Execution, isJson = 
         return exitCodeOf(execution);
     }
     const result = (parse(execution.output) ?? {}) as Partial<ArchiveResult & ImageResult & SetResult>;
-    const asked = "setDigest" in result ? {} : { imageUri: imageOf(execution) };
     const titles: Readonly<Record<string, Piece>> = {
         RUNNING: styled(`running: ${stage}`, "bold", "cyan"),
         SUCCEEDED: exportedTitle(result.skipped),
@@ -55,7 +54,7 @@ export function printExecution(context: Context, execution: Execution, isJson = 
     context.stdout.write(
         ...block([
             ["status", titles[status] ?? status],
-            ...archiveRows({ ...asked, ...result }),
+            ...archiveRows({ ...askedOf(execution), ...result }),
             ["archive", place],
             ["version", result.artifactVersionId],
             ["error", error],
@@ -102,11 +101,30 @@ export function timeRows({ now }: Context, { startDate, stopDate }: Execution): 
     return Object.entries({ started: formatTime(startDate), took });
 }
 
-/** The image, or how many images, an execution was asked for; undefined where it was the stack's own, or the input cannot be read. */
-export function imageOf({ input }: Execution): string | undefined {
-    const request = parse(input) as { readonly imageUri?: unknown; readonly images?: unknown } | null | undefined;
-    if (Array.isArray(request?.images)) return `${request.images.length} images`;
-    return typeof request?.imageUri === "string" ? request.imageUri : undefined;
+/** What was asked for: an image, or so many for one key. Neither is known where it was the stack's image, or cannot be read. */
+interface Asked {
+    readonly imageUri?: string;
+    readonly imageCount?: number;
+    readonly artifactKey?: string;
+}
+
+/** What a request asks for; one of a batch may be the image URI only. */
+export function askedBy(request: unknown): Asked {
+    if (typeof request === "string") return { imageUri: request };
+    const { imageUri, images, artifactKey } = (request ?? {}) as Readonly<Record<string, unknown>>;
+    if (Array.isArray(images)) return { imageCount: images.length, artifactKey: String(artifactKey) };
+    return typeof imageUri === "string" ? { imageUri } : {};
+}
+
+/** The same in a cell of a table. */
+export function askedCell({ imageUri, imageCount, artifactKey }: Asked): Piece {
+    if (imageCount !== undefined) return `${imageCount} images in ${artifactKey}`;
+    return imageUri ?? styled("(the stack's)", "dim");
+}
+
+/** What an execution was asked for. */
+export function askedOf({ input }: Execution): Asked {
+    return askedBy(parse(input));
 }
 
 function parse(text: string | undefined): unknown {

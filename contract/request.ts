@@ -3,7 +3,7 @@ import type { EngineName } from "./engine";
 import { defaultPlatform } from "./platform";
 
 /** The fields of a request; docs/requests.md says what each may be. What is left out is the stack's, or {@link requestDefaults}. */
-export const requestFields = ["imageUri", "artifactBucket", "artifactKey", "platform", "force"] as const;
+export const requestFields = ["imageUri", "images", "artifactBucket", "artifactKey", "platform", "force"] as const;
 
 /** Name of a field of a request. */
 export type RequestField = (typeof requestFields)[number];

@@ -11,7 +11,7 @@ import { download, hashOf } from "../download";
 import { explainProgram, Failure, printNote } from "../failure";
 import { archiveRows, exportOf } from "../result";
 import type { StackOptions } from "../stack";
-import { block, formatDuration, formatTime, styled, writeJson } from "../terminal";
+import { block, formatDuration, formatTime, type Row, styled, writeJson } from "../terminal";
 
 export async function get(
     given: string,
@@ -43,7 +43,7 @@ export async function get(
             ["from", uriOf(object)],
             ...archiveRows(what),
             ["took", formatDuration(now() - startedMs)],
-            ["docker", loaded],
+            ...(loaded?.split("\n") ?? []).map((line, at): Row => [at === 0 ? "docker" : "", line]),
         ]),
     );
 }
@@ -95,7 +95,7 @@ export async function url(given: string, options: UrlOptions, context: Context):
     const { sessionToken, expiration } = await client.config.credentials();
     const expiresAt = new Date(Math.min(askedMs, expiration?.getTime() ?? Infinity));
     const { sha256, sizeBytes } = record.archive;
-    if (options.json === true) writeJson(stdout, { url: link, expiresAt, sha256, sizeBytes });
+    if (options.json === true) writeJson(stdout, { url: link, expiresAt, ...exportOf(record), sha256, sizeBytes });
     else stdout.write(`${link}\n`);
     stderr.write(styled("expires", "dim"), ` ${formatTime(expiresAt)}\n`);
     stderr.write(styled("sha256 ", "dim"), ` ${sha256}\n`);

@@ -1,6 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
 
 import { S3 } from "@aws-sdk/client-s3";
 import { type MapRunItemCounts, SFN } from "@aws-sdk/client-sfn";
@@ -11,8 +9,8 @@ import { call } from "../aws";
 import { type Context, exitCodes, type Flags } from "../context";
 import { printNote } from "../failure";
 import { type Execution, poll, startExecution } from "../follow";
-import { readManifest } from "../manifest";
-import { executionValue, exitCodeOf, timeRows } from "../result";
+import { readManifestFile } from "../manifest";
+import { askedBy, askedCell, executionValue, exitCodeOf, timeRows } from "../result";
 import { findOutputs, type StackOptions } from "../stack";
 import { block, styled, table, writeJson } from "../terminal";
 
@@ -21,7 +19,7 @@ export async function batch(
     options: Flags<"allowFailures" | "json" | "wait"> & StackOptions,
     context: Context,
 ): Promise<number> {
-    const requests = readManifest(file, await (file === "-" ? text(process.stdin) : readFile(file, "utf8")));
+    const requests = await readManifestFile(file);
     const { batchStateMachineArn, artifactBucketName: bucket } = await findOutputs(options, context);
     const name = randomUUID();
     const key = `${manifestPrefix}${name}.json`;
@@ -88,9 +86,8 @@ function resultsOf(execution: Execution): { bucket: string; key: string } | unde
 function failedImage(line: string) {
     const row = JSON.parse(line) as { Error?: string; Cause?: string; Input?: string };
     // As the Map hands it to each image: stateMachines/batch.ts
-    const { request } = JSON.parse(row.Input ?? "{}") as { request?: string | { imageUri?: string } };
-    const imageUri = typeof request === "string" ? request : (request?.imageUri ?? "(the stack's)");
-    return { imageUri, error: row.Error ?? "ExportFailed", cause: row.Cause ?? "" };
+    const { request } = JSON.parse(row.Input ?? "{}") as { request?: unknown };
+    return { ...askedBy(request), error: row.Error ?? "ExportFailed", cause: row.Cause ?? "" };
 }
 
 function print(context: Context, execution: Execution, failed: Awaited<ReturnType<typeof failedImages>>): void {
@@ -107,6 +104,6 @@ function print(context: Context, execution: Execution, failed: Awaited<ReturnTyp
         ]),
     );
     if (failed.length === 0) return;
-    const rows = failed.map((each) => [each.imageUri, styled(each.error, "red"), each.cause]);
+    const rows = failed.map((each) => [askedCell(each), styled(each.error, "red"), each.cause]);
     stdout.write("\n", ...table([["FAILED IMAGE", "ERROR", "CAUSE"], ...rows]));
 }

@@ -2,13 +2,16 @@ import { randomUUID } from "node:crypto";
 
 import { type ExecutionListItem, type ExecutionStatus, paginateListExecutions, SFN } from "@aws-sdk/client-sfn";
 
+import { requestDefaults } from "../../contract/request";
+import { readSet } from "../../exporter/images";
 import { createLimit } from "../../exporter/network/pool";
 import { call } from "../aws";
 import { buildFollower } from "../build";
 import { type Context, exitCodes, type Flags, type Values } from "../context";
-import { isDenied } from "../failure";
+import { isDenied, usageFailure } from "../failure";
 import { describeExecution, type Execution, followExecution, startExecution, stopExecution } from "../follow";
-import { executionValue, imageOf, printExecution } from "../result";
+import { ecrImage, readImages } from "../manifest";
+import { askedCell, askedOf, executionValue, printExecution } from "../result";
 import { findExecution, findStack, type StackOptions } from "../stack";
 import { formatDuration, formatTime, type Piece, styled, table, writeJson } from "../terminal";
 
@@ -19,12 +22,20 @@ const failures: readonly ExecutionStatus[] = ["FAILED", "TIMED_OUT", "ABORTED"];
 const describe = createLimit(4);
 
 export async function start(
-    options: StackOptions & Flags<"force" | "json" | "logs" | "wait"> & Values<"image" | "key" | "platform">,
+    given: readonly string[],
+    options: StackOptions & Flags<"force" | "json" | "logs" | "wait"> & Values<"from" | "key" | "platform">,
     context: Context,
 ): Promise<number> {
-    const { image, key, platform, force, json, logs = false } = options;
+    const { from, key, platform, force, json, logs = false } = options;
+    const image = await readImages(given, from, ecrImage);
+    const isSet = typeof image === "object";
+    if (isSet && key === undefined) {
+        throw usageFailure("A set of images has no key by default.", "Give the key of its archive with --key.");
+    }
+    const asked = isSet ? { images: image } : { imageUri: image };
+    if (isSet) readSet(image, platform ?? requestDefaults.platform);
     const { stateMachineArn } = await findStack(options, context);
-    const request = { imageUri: image, artifactKey: key, platform, force };
+    const request = { ...asked, artifactKey: key, platform, force };
     const executionArn = await startExecution(context, stateMachineArn, randomUUID(), request, options);
     if (options.wait === false) return exitCodes.success;
     return printExecution(context, await followExecution(context, executionArn, logs), json);
@@ -96,7 +107,7 @@ function rowCells({ now }: Context, execution: Execution): Piece[] {
         formatTime(startMs),
         formatDuration((stopDate?.getTime() ?? now()) - startMs),
         styled(error ?? status.toLowerCase().replace("_", " "), colour),
-        imageOf(execution) ?? styled("(the stack's)", "dim"),
+        askedCell(askedOf(execution)),
         name,
     ];
 }

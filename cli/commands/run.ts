@@ -1,14 +1,18 @@
 import { exportImage, type ExportOptions } from "../../exporter/exportImage";
-import type { Context, Flags } from "../context";
+import type { Context, Flags, Values } from "../context";
+import { usageFailure } from "../failure";
+import { anyImage, readImages } from "../manifest";
 import { archiveRows, exportedTitle } from "../result";
 import { block, formatBytes, formatDuration, transferLine, writeJson } from "../terminal";
 
 export async function run(
-    image: ExportOptions["image"],
-    destination: string,
-    { json, ...options }: Flags<"json"> & Pick<ExportOptions, "platform" | "force" | "insecure">,
+    given: readonly string[],
+    { json, from, ...options }: Flags<"json"> & Values<"from"> & Pick<ExportOptions, "platform" | "force" | "insecure">,
     context: Context,
 ): Promise<void> {
+    const destination = given.at(-1) ?? "";
+    const image = await readImages(given.slice(0, -1), from, anyImage);
+    if (image === undefined) throw usageFailure("Missing IMAGE: expected one or more, or --from, and DESTINATION.");
     const { stdout, stderr, env, signal } = context;
     const startedMs = context.now();
     const line = transferLine(context, "Exporting");

@@ -57,7 +57,7 @@ function shownOf(
         ],
         fromRecord: statementsOf(record),
         signed: publicKey !== undefined && problems.length === 0,
-        ...(record ? exportOf(record) : { imageDigest: roots[0]?.digest }),
+        ...(record ? exportOf(record) : { imageDigest: roots.length === 1 ? roots[0]?.digest : undefined }),
         names,
         platforms,
         layers,
@@ -143,6 +143,7 @@ function placeOf({ archive: { bucket, key } }: ExportRecord): string | undefined
 
 function print({ stdout }: Context, given: string, shown: ReturnType<typeof shownOf>): void {
     const { record, problems, layers } = shown;
+    const set = record !== null && "set" in record ? record.set : undefined;
     const good =
         record === null
             ? styled("good as far as it could be checked: there is no record", "bold", "yellow")
@@ -153,7 +154,7 @@ function print({ stdout }: Context, given: string, shown: ReturnType<typeof show
             ["archive", given],
             ["status", shown.good ? good : bad],
             ...archiveRows(shown),
-            ["names", shown.names.join(", ")],
+            ["names", set === undefined ? shown.names.join(", ") : undefined],
             ["platforms", shown.platforms.join(", ")],
             ["engine", record && `${record.engine.name} ${record.engine.version}`],
             ["exported", record?.time],
@@ -161,6 +162,10 @@ function print({ stdout }: Context, given: string, shown: ReturnType<typeof show
             ["signed", shown.signed ? `by ${String(record?.signingKeyArn)}` : undefined],
         ]),
     );
+    if (set !== undefined) {
+        const images = set.map((each) => [each.imageName, each.platform, each.imageDigest]);
+        stdout.write("\n", ...table([["IMAGE", "PLATFORM", "DIGEST"], ...images]));
+    }
     const rows = layers.map((each) => [each.digest, formatBytes(each.sizeBytes), String(each.offset)]);
     if (rows.length > 0) stdout.write("\n", ...table([["LAYER", "SIZE", "AT BYTE"], ...rows]));
     if (problems.length > 0) stdout.write("\n");

@@ -26,7 +26,7 @@ const whole = {
     }),
 };
 
-function batch(end: object, refused: readonly string[] = []): AwsAnswer {
+function batch(end: object, refused: readonly string[] = [], request: unknown = uris[2]): AwsAnswer {
     return (operation, input, nowMs = startTimeMs) => {
         if (refused.includes(operation)) throw awsError("AccessDeniedException", `not authorized: ${operation}`);
         const seconds = (nowMs - startTimeMs) / 1000;
@@ -34,7 +34,7 @@ function batch(end: object, refused: readonly string[] = []): AwsAnswer {
         const failedRow = JSON.stringify({
             Error: "ImageNotFound",
             Cause: "no such tag",
-            Input: JSON.stringify({ request: uris[2], batch: execution }),
+            Input: JSON.stringify({ request, batch: execution }),
         });
         const objects: Record<string, string> = {
             "batch-results/run/x/manifest.json": JSON.stringify({
@@ -132,6 +132,13 @@ describe("image-export batch", () => {
         assert.deepEqual((JSON.parse(json.stdout) as { failed: unknown }).failed, [
             { imageUri: uris[2], error: "ImageNotFound", cause: "no such tag" },
         ]);
+        for (const [request, shown] of [
+            [{ images: uris, artifactKey: "images/set.tar" }, "3 images in images/set\\.tar"],
+            [{ platform: "all" }, "\\(the stack's\\)"],
+        ] as const) {
+            const other = await start([], { aws: batch(lost, [], request) });
+            assert.match(other.stdout, new RegExp(`CAUSE\n${shown} +ImageNotFound`));
+        }
     });
 
     it("follows without counts where the credentials may not see them", async () => {

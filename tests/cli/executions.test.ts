@@ -161,6 +161,19 @@ describe("image-export list", () => {
         ]);
     });
 
+    it("lists a set by the number of its images and its key", async () => {
+        const input = JSON.stringify({ images: ["a", "b"], artifactKey: "images/set.tar" });
+        const ofSet: AwsAnswer = (operation, given) => ({ ...(aws(operation, given) as object), input });
+        const listSet = (...args: string[]) =>
+            run({ args: ["list", "--state-machine", machineArn, "--limit", "1", ...args], aws: ofSet });
+        assert.match((await listSet()).stdout, / running +2 images in images\/set\.tar +run-0\n/);
+        const [{ imageCount, artifactKey, imageUri } = {}] = JSON.parse((await listSet("--json")).stdout) as Record<
+            string,
+            unknown
+        >[];
+        assert.deepEqual([imageCount, artifactKey, imageUri], [2, "images/set.tar", undefined]);
+    });
+
     it("says so where there are none", async () => {
         const { exitCode, stdout, stderr } = await run({
             args: ["list", "--failed", "--state-machine", machineArn],

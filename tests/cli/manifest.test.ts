@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 
 import { Failure } from "../../cli/failure";
-import { readManifest } from "../../cli/manifest";
+import { anyImage, ecrImage, readManifest } from "../../cli/manifest";
 
 const uri = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/nginx:1.29";
 const request = { imageUri: uri, platform: "linux/arm64", force: true };
+
+/** A batch of one set, as JSON. */
+const setOf = (images: string) => `[{"artifactKey":"images/a.tar","images":${images}}]`;
 
 describe("the file of a batch", () => {
     it("is read in each of its forms", () => {
@@ -18,6 +21,33 @@ describe("the file of a batch", () => {
             { imageUri: uri },
         ]);
         assert.deepEqual(readManifest("-", uri), [{ imageUri: uri }]);
+    });
+
+    it("may have a platform and a comment in a line, and sets as JSON", () => {
+        const lines = `\uFEFF${uri} \t linux/arm64\r\n${uri} # ours\r\n  # linux/arm64\r\n`;
+        assert.deepEqual(readManifest("a", lines), [{ imageUri: uri, platform: "linux/arm64" }, { imageUri: uri }]);
+        const images = [uri, { imageUri: `${uri}-arm`, platform: "linux/arm64" }, { imageUri: uri, platform: "all" }];
+        const set = { images, artifactKey: "images/a.tar", platform: "all" };
+        assert.deepEqual(readManifest("a.json", JSON.stringify([set])), [set]);
+        assert.deepEqual(readManifest("a.jsonl", JSON.stringify(set)), [set]);
+    });
+
+    it("has image URIs and platforms only where its rows are the images of a set, of ECR or of any registry", () => {
+        const csv = `imageUri,platform\n${uri},linux/arm64\n`;
+        assert.deepEqual(readManifest("a.csv", csv, ecrImage), [{ imageUri: uri, platform: "linux/arm64" }]);
+        assert.deepEqual(readManifest("a", "nginx", anyImage), [{ imageUri: "nginx" }]);
+        for (const [name, text, checks, message] of [
+            ["a", "nginx", ecrImage, 'a line 1 has the imageUri "nginx": expected an image in Amazon ECR'],
+            ["a", "NGINX", anyImage, 'a line 1 has the imageUri "NGINX": "NGINX" is not an image reference'],
+            ["a.jsonl", JSON.stringify(request), ecrImage, "line 1 has the field force: expected imageUri, platform."],
+            ["a.csv", "imageUri,force\nnginx,true\n", anyImage, "and any of imageUri, platform, each once"],
+        ] as const) {
+            assert.throws(
+                () => readManifest(name, text, checks),
+                (error) => error instanceof Failure && error.message.includes(message),
+                message,
+            );
+        }
     });
 
     for (const [what, text] of [
@@ -57,6 +87,33 @@ describe("the file of a batch", () => {
         ["a.csv", "", "a.csv names no image"],
         ["a.txt", `${uri}\n\nnginx`, 'a.txt line 3 has the imageUri "nginx"'],
         ["a.txt", "# nothing\n", "a.txt names no image"],
+        [
+            "a.txt",
+            `${uri} linux/arm64 force`,
+            `a.txt line 1 is "${uri} linux/arm64 force": expected an image URI, and at most`,
+        ],
+        ["a.csv", `images,artifactKey\n${uri},k\n`, "line 1 has the column images: write sets as JSON or JSON Lines"],
+        ["a.json", setOf('"x"'), 'a.json element 1 has the images "x": expected an array'],
+        ["a.json", setOf("[]"), "a.json element 1: A set has 1 to 500 images, and this one has 0"],
+        [
+            "a.json",
+            setOf(`["${uri}",7]`),
+            "a.json element 1, image 2, is 7: expected an image URI, or an object with imageUri",
+        ],
+        ["a.json", setOf(`["${uri}","nginx"]`), 'element 1, image 2, has the imageUri "nginx": expected an image in'],
+        [
+            "a.json",
+            setOf(`[{"imageUri":"${uri}","force":true}]`),
+            "image 1, has the field force: expected imageUri, platform",
+        ],
+        ["a.json", setOf('[{"platform":"linux/arm64"}]'), "element 1, image 1, has no imageUri"],
+        [
+            "a.json",
+            setOf(`["${uri}",{"imageUri":"${uri}","platform":"all"}]`),
+            "element 1: An archive has one image of a name",
+        ],
+        ["a.json", setOf(`["${uri}"],"imageUri":"${uri}"`), "element 1 has imageUri and images: expected one of them"],
+        ["a.json", `[{"images":["${uri}"]}]`, "a.json element 1 has images and no artifactKey"],
     ] as const) {
         it(`is refused: ${says}`, () => {
             assert.throws(

@@ -85,7 +85,7 @@ describe("run", () => {
             2,
             /InvalidInput: "amd64" is not a platform/,
         ],
-        ["one argument", () => [image], 2, /Missing required argument 'DESTINATION'/],
+        ["one argument", () => [image], 2, /Missing IMAGE: expected/],
     ];
     for (const [what, args, code, message] of failures) {
         it(`refuses ${what}`, async () => {

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import { awsError, type FakeOptions, type FakeRun, run, startTimeMs } from "./support/context";
 import { executionArn, exported, fakeExport, machineArn, type Moment, streamed } from "./support/fakeExport";
 
@@ -20,12 +24,84 @@ function requestOf({ calls }: FakeRun): unknown {
 describe("image-export start", () => {
     it("sends what was asked for, and nothing else", async () => {
         assert.deepEqual(requestOf(await start()), {});
-        const args = ["--image", "uri", "--key", "images/a.tar", "--platform", "linux/arm64", "--force"];
+        const args = ["uri", "--key", "images/a.tar", "--platform", "linux/arm64", "--force"];
         assert.deepEqual(requestOf(await start(args)), {
             imageUri: "uri",
             artifactKey: "images/a.tar",
             platform: "linux/arm64",
             force: true,
+        });
+    });
+
+    describe("of a set", () => {
+        const uri = (tag: string) => `111122223333.dkr.ecr.eu-west-1.amazonaws.com/nginx:${tag}`;
+        const key = ["--key", "images/set.tar"];
+        let folder: string;
+        let files = 0;
+        before(() => {
+            folder = mkdtempSync(join(tmpdir(), "image-export-start-"));
+        });
+        after(() => {
+            rmSync(folder, { recursive: true });
+        });
+        /** The option that reads these lines from a file. */
+        function from(lines: string): string[] {
+            const file = join(folder, `images-${++files}.txt`);
+            writeFileSync(file, lines);
+            return ["--from", file];
+        }
+
+        it("sends its images, of arguments and of a file", async () => {
+            for (const [args, images] of [
+                [
+                    [uri("1"), uri("2")],
+                    [uri("1"), uri("2")],
+                ],
+                [from(uri("1")), [{ imageUri: uri("1") }]],
+                [
+                    [uri("1"), ...from(`${uri("1")} all`)],
+                    [uri("1"), { imageUri: uri("1"), platform: "all" }],
+                ],
+                [
+                    [uri("1"), ...from(`# ours\n${uri("2")} linux/arm64\n`)],
+                    [uri("1"), { imageUri: uri("2"), platform: "linux/arm64" }],
+                ],
+            ] as const) {
+                const platform = ["--platform", "all"];
+                assert.deepEqual(requestOf(await start([...args, ...key, ...platform])), {
+                    images,
+                    artifactKey: "images/set.tar",
+                    platform: "all",
+                });
+            }
+        });
+
+        it("is refused before it is started", async () => {
+            for (const [args, message] of [
+                [[uri("1"), uri("2")], /^Error A set of images has no key by default\.\n +next Give .*--key/],
+                [from(uri("1")), /has no key by default/],
+                [
+                    [...from("nginx:1"), ...key],
+                    /images-\d+\.txt line 1 has the imageUri "nginx:1": expected an image in Amazon/,
+                ],
+                [[...from("# none"), ...key], /images-\d+\.txt names no image/],
+                [[uri("1"), ...from(`${uri("1")} all`), ...key], /InvalidInput: An archive has one image of a name/],
+                [[...Array.from({ length: 501 }, (_, at) => uri(String(at))), ...key], /this one has 501/],
+            ] as const) {
+                const { exitCode, stderr, calls } = await start(args);
+                assert.deepEqual([exitCode, calls], [2, []], stderr);
+                assert.match(stderr, message);
+            }
+        });
+
+        it("shows how many images there are, and what sharing saves", async () => {
+            const digest = exported.imageDigest;
+            const ofSet = { setDigest: digest, imageCount: 2, savedBytes: 1_500_000 };
+            const output = { ...exported, ...ofSet, imageUri: undefined, imageDigest: undefined, platform: undefined };
+            const { stdout } = await start([uri("1"), uri("2"), ...key], ending({ status: "SUCCEEDED", output }));
+            assert.match(stdout, /^images +2, 1\.50 MB saved by what they share$/m);
+            assert.match(stdout, new RegExp(`^digest +${digest}$`, "m"));
+            assert.doesNotMatch(stdout, /^(image|platform) /m);
         });
     });
 

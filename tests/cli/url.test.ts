@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 
+import type { ImageRecord } from "../../contract/record";
 import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
 import { runWithS3, startTimeMs } from "./support/s3Context";
 import { storeArchive } from "./support/storedArchive";
@@ -10,14 +11,14 @@ const hourMs = 3_600_000;
 describe("url", () => {
     let s3: FakeS3;
     let bytes: Buffer;
+    let record: ImageRecord;
     let sha256: string;
 
     beforeEach(async () => {
         s3 = await startS3();
         s3.versioned = true;
-        const stored = await storeArchive(s3, "images/app.tar", 20_000);
-        bytes = stored.bytes;
-        sha256 = stored.record.archive.sha256;
+        ({ bytes, record } = await storeArchive(s3, "images/app.tar", 20_000));
+        ({ sha256 } = record.archive);
     });
     afterEach(() => s3.close());
 
@@ -35,9 +36,11 @@ describe("url", () => {
     it("prints JSON", async () => {
         const { stdout } = await runWithS3({ s3 }, "url", uri, "--json", "--expires", "2d");
         const printed = JSON.parse(stdout) as { url: string };
+        const { imageUri, imageDigest, platform } = record;
         assert.deepEqual(printed, {
             url: printed.url,
             expiresAt: new Date(startTimeMs + 48 * hourMs).toISOString(),
+            ...{ imageUri, imageDigest, platform },
             sha256,
             sizeBytes: bytes.length,
         });

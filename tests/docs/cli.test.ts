@@ -11,11 +11,9 @@ const { commands } = createProgram({ stdout: {}, stderr: {} } as Context, () => 
 
 /** A command as the page's table of commands has it. */
 function rowOf(command: (typeof commands)[number]): string {
-    const given = command.registeredArguments.map((argument) =>
-        argument.required ? argument.name() : `[${argument.name()}]`,
-    );
+    const given = command.usage().replace("[options]", "").replace(/[<>]/g, "").trim();
     const options = command.options.map(({ long }) => `\`${long}\``);
-    return withoutPadding(`| \`${[command.name(), ...given].join(" ")}\` | ${options.join(" ")} |`);
+    return withoutPadding(`| \`${`${command.name()} ${given}`.trim()}\` | ${options.join(" ")} |`);
 }
 
 function withoutPadding(line: string): string {

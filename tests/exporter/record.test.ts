@@ -1,7 +1,7 @@
 import * as assert from "node:assert/strict";
 import { exportImage } from "../../exporter/exportImage";
 import { parseRecord } from "../../contract/record";
-import { assertRecord, recordSchema } from "../support/recordSchema";
+import { assertRecord } from "../support/recordSchema";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
 import { addImage, addIndex, emptyRepository, fileLayer } from "./support/images";
@@ -22,9 +22,10 @@ describe("the export record of engine stream", () => {
         await Promise.all([registry.close(), s3.close()]);
     });
 
-    async function recordOf(tag: string, platform: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+    async function recordOf(tag: string | string[], platform: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+        const uriOf = (each: string): string => `${registry.host}/app:${each}`;
         await exportImage({
-            image: `${registry.host}/app:${tag}`,
+            image: typeof tag === "string" ? uriOf(tag) : tag.map(uriOf),
             destination: "s3://bucket/app.tar",
             platform,
             env: { ...s3.env, ...env },
@@ -34,10 +35,11 @@ describe("the export record of engine stream", () => {
         return s3.objects.get("bucket/app.tar.json")?.body.toString() ?? assert.fail("no record");
     }
 
-    it("is what its schema says: of an image, of an index's platform, of a whole index, with versions and ids", async () => {
+    it("is what its schema says: of an image, of an index's platform, of a whole index, of a set, with versions and ids", async () => {
         assertRecord(await recordOf("1", "linux/amd64"));
         assertRecord(await recordOf("index", "linux/amd64"));
         assertRecord(await recordOf("index", "all"));
+        assertRecord(await recordOf(["1", "index"], "all"));
         s3.versioned = true;
         assertRecord(await recordOf("1", "linux/amd64", { EXECUTION_ID: "arn", CODEBUILD_BUILD_ID: "id" }));
     });
@@ -46,7 +48,7 @@ describe("the export record of engine stream", () => {
         const text = await recordOf("1", "linux/amd64");
         const record = JSON.parse(text) as Record<string, unknown>;
         const wrong: Record<string, unknown>[] = [
-            ...Object.keys(recordSchema.properties).map((field) => ({ ...record, [field]: undefined })),
+            ...Object.keys(record).map((field) => ({ ...record, [field]: undefined })),
             { ...record, surplus: 1 },
             { ...record, schemaVersion: 2 },
             { ...record, imageDigest: "sha256:abc" },
@@ -56,6 +58,18 @@ describe("the export record of engine stream", () => {
             { ...record, engine: { name: "podman", version: "1" } },
             { ...record, time: "yesterday" },
         ];
+        const set = JSON.parse(await recordOf(["1", "index"], "all")) as Record<string, unknown>;
+        const ofSet = ["setDigest", "savedBytes", "set"].map((field) => ({ [field]: set[field] }));
+        const ofImage = Object.keys(record).flatMap((field) => (field in set ? [] : [{ [field]: record[field] }]));
+        assert.equal(ofImage.length, 6);
+        wrong.push(
+            ...Object.keys(set).map((field) => ({ ...set, [field]: undefined })),
+            ...ofImage.map((fields) => ({ ...set, ...fields })),
+            ...ofSet.map((fields) => ({ ...record, ...fields })),
+            { ...set, ...record },
+            { ...set, set: [record] },
+            { ...set, savedBytes: -1 },
+        );
         for (const each of wrong) {
             assert.throws(() => assertRecord(JSON.stringify(each)), JSON.stringify(each));
         }

@@ -70,7 +70,7 @@ function testCommandLine(engine: EngineName): void {
         const skipped = await imageExport(["start"]);
         assert.equal(skipped.exitCode, 0, skipped.stderr);
         assert.match(skipped.stdout, /^status +already exported$/m);
-        const failed = await imageExport(["start", "--image", uriOf(lab, "missing")]);
+        const failed = await imageExport(["start", uriOf(lab, "missing")]);
         assert.equal(failed.exitCode, 1);
         assert.match(failed.stdout, /^error +ImageNotFound$/m);
 
@@ -87,7 +87,7 @@ function testCommandLine(engine: EngineName): void {
     it("stops watching at Ctrl-C without a terminal, watches again, and stops the execution", async () => {
         await lab.push(lab.image.repository.name, "slow");
         hold();
-        const watching = start(["start", "--image", uriOf(lab, "slow"), "--force"]);
+        const watching = start(["start", uriOf(lab, "slow"), "--force"]);
         const output = collected(watching);
         await firstOutput(watching);
         watching.kill("SIGINT");

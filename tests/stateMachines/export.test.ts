@@ -459,7 +459,7 @@ describe("a request that is refused before anything is started", () => {
         await assertRefused(
             { imageURI: image.uri },
             'the unknown field "imageURI"',
-            "imageUri, artifactBucket, artifactKey",
+            "imageUri, images, artifactBucket, artifactKey",
         );
         await assertRefused({ "": 1, AWS_X: 1 }, 'the unknown field ""');
         await assertRefused(JSON.parse('{"__proto__":{"force":true}}'), 'the unknown field "__proto__"');

@@ -21,6 +21,7 @@ const startsInLab = {
     title: "starts an export, shows how far it is, and reports the archive",
 };
 
+const namesImages = { test: "tests/cli/sets.test.ts", title: "takes what Docker Compose and manifests name" };
 const signsInLab = { test: "tests/lab/signing.lab.test.ts", title: "signs the record, which verifies with OpenSSL" };
 
 /** By page, in the page's order: how each block of language `sh` begins, and how it is exercised. */
@@ -93,6 +94,7 @@ export const documentedCommands: Readonly<Record<string, readonly (readonly [beg
         ["cd examples/consumer", needsPulumi],
     ],
     "docs/requests.md": [
+        ["docker compose config --images", namesImages],
         ["registry=111122223333.dkr.ecr.ap-northeast-1.amazonaws.com", "lab"],
         ["aws s3 cp images.csv", "lab"],
     ],
