@@ -4,6 +4,14 @@ import type { EcrImage } from "./image";
 /** Key prefix of the exporter of engine `stream`. No `artifactPrefix` can begin with it. */
 export const exporterPrefix = ".exporter/";
 
+/** Key prefix of the requests for sets, which a state machine writes for a build. */
+export const setRequestPrefix = ".sets/";
+
+/** Key of the request for a set, out of the digest that contract/set.ts gives the images as they are asked for. */
+export function setRequestKey(requestDigest: string): string {
+    return `${setRequestPrefix}${requestDigest.slice("sha256:".length)}.json`;
+}
+
 /** Key prefix of the manifests of batches, which people put there. */
 export const manifestPrefix = "batches/";
 

@@ -32,6 +32,12 @@ export const requestVariables = [
 /** Name of a variable of {@link requestVariables}. */
 export type RequestVariable = (typeof requestVariables)[number];
 
+/**
+ * The variable that tells a build of engine `stream` to export a set: the digest of its images as they are asked for
+ * (contract/set.ts), which are in the object of that digest (contract/keys.ts). Empty for one image.
+ */
+export const setVariable = "SET_DIGEST";
+
 /** The variable that a failed build tells its cause by; its error is told by its exit status (errors.ts). */
 export const causeVariable = "EXPORT_CAUSE";
 

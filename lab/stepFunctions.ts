@@ -2,7 +2,13 @@
  * An execution on this machine: runs the declared definition in the interpreter of stateLanguage/, and serves its integrations as
  * Step Functions does: by calls of AWS's API, under the state machine's role.
  */
-import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import {
+    GetObjectCommand,
+    HeadObjectCommand,
+    PutObjectCommand,
+    type PutObjectCommandInput,
+    S3Client,
+} from "@aws-sdk/client-s3";
 
 import { type Account, AwsError, type Machine } from "./account";
 import { type AwsApi, type Caller, type Fields, requireAccess } from "./awsApi";
@@ -32,7 +38,7 @@ interface Session extends Setting {
  * @throws Error when it has what the lab does not know.
  */
 export function readDefinition(definition: string): Definition {
-    const served = { ...calls, ...jobs, "aws-sdk:s3:headObject": headObject };
+    const served = { ...calls, ...jobs, "aws-sdk:s3:headObject": headObject, "aws-sdk:s3:putObject": putJson };
     return readMachine(JSON.parse(definition), (resource) => nameOf(resource) in served);
 }
 
@@ -202,10 +208,21 @@ async function named<T>(service: string, call: Promise<T>): Promise<T> {
 /** What is asked of S3, which speaks no JSON: by a Task, an ItemReader and a ResultWriter. */
 const objectCalls: Readonly<Record<string, ((s3: S3Client, parameters: never) => Promise<unknown>) | undefined>> = {
     "aws-sdk:s3:headObject": headObject,
+    "aws-sdk:s3:putObject": putJson,
     "s3:getObject": async (s3, parameters) =>
         (await s3.send(new GetObjectCommand(parameters))).Body?.transformToString(),
     "s3:putObject": (s3, parameters) => s3.send(new PutObjectCommand(parameters)),
 };
+
+/** A Body that is no string is written as JSON. */
+async function putJson(s3: S3Client, { Body, ...rest }: PutObjectCommandInput): Promise<unknown> {
+    try {
+        const { ETag, VersionId } = await s3.send(new PutObjectCommand({ ...rest, Body: JSON.stringify(Body) }));
+        return { ETag, VersionId };
+    } catch (error) {
+        throw new StateError("S3.S3Exception", (error as Error).message);
+    }
+}
 
 async function headObject(s3: S3Client, parameters: { Bucket: string; Key: string }): Promise<unknown> {
     try {

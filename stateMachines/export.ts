@@ -1,6 +1,7 @@
 /**
- * The state machine that exports one image: reads and checks the request, asks ECR what a tag means, looks whether the export is
- * at its key, starts a build if it is not, and looks again: a build has made what S3 shows. Pure, under the rules of language.ts.
+ * The state machine that exports one image, or with engine `stream` a set of them: reads and checks the request, asks ECR what a tag
+ * means, looks whether the export is at its key, starts a build if it is not, and looks again: a build has made what S3 shows.
+ * Pure, under the rules of language.ts.
  */
 import type * as pulumi from "@pulumi/pulumi";
 
@@ -8,7 +9,14 @@ import type { AwsLocation } from "../contract/aws";
 import type { EngineName } from "../contract/engine";
 import { exportErrors } from "../contract/errors";
 import { covers, ecrHosts, type EcrRepository, grammar, isPattern, prefixOf, repositoryArn } from "../contract/image";
-import { artifactKeyPattern, artifactKeyRule, besideSuffixes, keyLimitBytes, recordSuffix } from "../contract/keys";
+import {
+    artifactKeyPattern,
+    artifactKeyRule,
+    besideSuffixes,
+    keyLimitBytes,
+    recordSuffix,
+    setRequestPrefix,
+} from "../contract/keys";
 import { platformPatterns, platformRules } from "../contract/platform";
 import { archiveLayout, metadataNames } from "../contract/record";
 import {
@@ -17,8 +25,9 @@ import {
     type RequestField,
     requestFields,
     type RequestVariable,
-    requestVariables,
+    setVariable,
 } from "../contract/request";
+import { setLimit } from "../contract/set";
 import * as asl from "./language";
 
 /** Arguments of {@link exportDefinition}. */
@@ -52,8 +61,17 @@ export interface ExportDefinitionArgs {
 /** Characters of the longest request: its fields have less than half of them, and AWS adds some. */
 const requestLimit = 16_384;
 
+/** Bytes of the longest request for a set: what is made of it has to fit into the 256 KiB that a state may assign. */
+const setRequestLimit = 131_072;
+
 /** Characters of the longest image URI: host, 256 of the repository, 128 of the tag, 71 of the digest, and what is between. */
 const imageUriLimit = 600;
+
+/** Images of a set that ECR is asked about at a time. */
+const askedAtATime = 8;
+
+/** Characters of a cause that names images; Step Functions takes 32,768. */
+const namesLimit = 30_000;
 
 // For one call that answers within a second; on no answer the build decides.
 const lookUpSeconds = 30;
@@ -68,7 +86,7 @@ const marginMinutes = 10;
 export function exportDefinition(args: ExportDefinitionArgs): asl.StateMachineDefinition {
     const key = "$request.artifactKey";
     return {
-        Comment: "Exports one container image from Amazon ECR to S3 as a tar archive",
+        Comment: `Exports one container image${hasSets(args) ? ", or a set of them," : ""} from Amazon ECR to S3 as a tar archive`,
         QueryLanguage: "JSONata",
         StartAt: "Read input",
         States: {
@@ -76,11 +94,13 @@ export function exportDefinition(args: ExportDefinitionArgs): asl.StateMachineDe
             "Read request": readRequest(args),
             "Check request": checkRequest(args),
             "Ask ECR": askEcr(args),
+            ...(hasSets(args) && { "Ask ECR for each image": askEcrForEach(args) }),
             "Look at record": lookAt(args, "record", `${key} & ${asl.literal(recordSuffix)}`, "Look at archive"),
             "Look at archive": lookAt(args, "archive", key, "Is it exported?"),
             "Is it exported?": isItExported(args),
             // Another export has replaced the archive; whether it is of the same image, its record will say in a moment (decision 0010).
             "Wait for record": { Type: "Wait", Seconds: recordWait.seconds, Next: "Look at record" },
+            ...(hasSets(args) && { "Store set": storeSet(args) }),
             "Export image": exportImage(args),
             Done: report(args),
             Failed: asl.failed,
@@ -88,7 +108,26 @@ export function exportDefinition(args: ExportDefinitionArgs): asl.StateMachineDe
     };
 }
 
+/** Whether requests may name sets: engine `docker` exports one image. */
+function hasSets({ engine }: Pick<ExportDefinitionArgs, "engine">): boolean {
+    return engine === "stream";
+}
+
 function readInput(args: ExportDefinitionArgs): asl.State {
+    const length = "$length($string($states.input))";
+    // An upper bound of its bytes: what is not ASCII has three at most.
+    const bytes = `${length} + 2 * $length($replace($string($states.input), /[ -~]+/, ''))`;
+    const limit = hasSets(args)
+        ? `($exists($states.input.images) ? ${setRequestLimit} : ${requestLimit})`
+        : requestLimit;
+    const given = "$states.input.images";
+    const setProblem = hasSets(args)
+        ? `$type(${given}) != 'array' ? 'images is ' & ${asl.quoted(given)} & ': expected a list of image URIs, or of objects with imageUri and platform.'
+            : $exists($states.input.imageUri) ? 'The request names both imageUri and images: give one of the two.'
+            : $exists($states.input.artifactKey) = false ? 'A set of images has no key by default: give artifactKey.'
+            : $count(${given}) < 1 or $count(${given}) > ${setLimit} ? 'images has ' & $string($count(${given})) & ' images: expected 1 to ${setLimit}.'
+            : ''`
+        : "'This stack exports one image a request, as its engine is docker: set engine: stream in its configuration for images, or request one imageUri.'";
     return {
         Type: "Pass",
         Comment: "Knows the stack, measures the input, picks the fields of a request",
@@ -105,11 +144,11 @@ function readInput(args: ExportDefinitionArgs): asl.State {
             input: asl.expression(`(
                 $problem := $type($states.input) != 'object' ?
                     'The input of the execution is not a JSON object. Give the fields of the request in one, or {} for the defaults.'
-                : $length($string($states.input)) > ${requestLimit} ?
-                    'The input of the execution is longer than ${requestLimit} characters, and no request is.'
+                : ${hasSets(args) ? bytes : length} > ${limit} ?
+                    'The input of the execution is longer than ' & $string(${limit}) & ' characters, and no request is.'
                 : (
                     $unknown := ${asl.unknownField("$states.input", requestFields)};
-                    $unknown != '' ? 'The request ' & $unknown : ''
+                    $unknown != '' ? 'The request ' & $unknown : $exists(${given}) ? (${setProblem}) : ''
                 );
                 $isKnown := function($value, $name) { $name in ['${requestFields.join("','")}'] };
                 { 'problem': $problem, 'given': $problem = '' ? $merge([{}, $sift($states.input, $isKnown)]) : {} }
@@ -118,6 +157,7 @@ function readInput(args: ExportDefinitionArgs): asl.State {
             buildId: asl.expression("''"),
             looked: asl.expression("''"),
             looks: 0,
+            ...(hasSets(args) && { set: asl.expression("{ 'images': [], 'names': '', 'digest': '', 'missing': '' }") }),
             record: asl.expression(blankRecord),
             archive: asl.expression("{ 'versionId': '', 'sizeBytes': 0 }"),
         },
@@ -155,42 +195,49 @@ function registriesOf({ repositories, cachedRepositories = [] }: ExportDefinitio
     });
 }
 
-/** Puts the request over the defaults and takes the image URI apart; what cannot be read is left blank, and refused after. */
-function readRequest({ artifactPrefix }: ExportDefinitionArgs): asl.State {
+/** Puts the request over the defaults and takes image URIs apart; what cannot be read is left blank, and refused after. */
+function readRequest(args: ExportDefinitionArgs): asl.State {
+    const { artifactPrefix } = args;
     const uri = `^([^/]+)/(${grammar.repository})((?::${grammar.tag})?)((?:@${grammar.digest})?)$`;
     return {
         Type: "Pass",
-        Comment: "Fills in the defaults, takes the image URI apart, finds its repository among those of the stack",
+        Comment: "Fills in the defaults, takes image URIs apart, finds their repositories among those of the stack",
         Assign: {
             request: asl.expression(`(
                 $request := $merge([$stack.defaults, $input.given]);
-                $uri := $type($request.imageUri) = 'string' ? $request.imageUri : '';
-                $match := $length($uri) <= ${imageUriLimit} ? $match($uri, ${asl.regex(uri)})[0] : {};
-                $parts := $match.match = $uri ? $match.groups : ['', '', '', ''];
-                $name := $parts[1];
-                $registry := $filter($stack.registries, function($each) { $parts[0] in $each.hosts })[0];
-                $isIn := function($all) { $exists($filter($all, function($each) {
-                    $each = $name or $substring($each, -1) = '/' and $substring($name, 0, $length($each)) = $each
-                })) };
-                $isAllowed := $exists($registry) ? $isIn($registry.listed) : false;
-                $isHome := $exists($registry) ? $registry.accountId = $stack.accountId and $registry.region = $stack.region : true;
-                $digest := $substring($parts[3], 1);
-                $tag := $parts[2] != '' ? $substring($parts[2], 1) : $digest = '' ? 'latest' : '';
-                $merge([
-                    { 'artifactKey': ${asl.literal(artifactPrefix)}
-                        & ($isHome ? '' : '@' & $registry.accountId & '/' & $registry.region & '/')
-                        & $name & '/' & ($tag != '' ? $tag : '@' & $substring($digest, 7)) & '.tar' },
-                    $request,
-                    { 'image': {
+                $read := function($given) {(
+                    $uri := $type($given) = 'string' ? $given : '';
+                    $match := $length($uri) <= ${imageUriLimit} ? $match($uri, ${asl.regex(uri)})[0] : {};
+                    $parts := $match.match = $uri ? $match.groups : ['', '', '', ''];
+                    $name := $parts[1];
+                    $registry := $filter($stack.registries, function($each) { $parts[0] in $each.hosts })[0];
+                    $isIn := function($all) { $exists($filter($all, function($each) {
+                        $each = $name or $substring($each, -1) = '/' and $substring($name, 0, $length($each)) = $each
+                    })) };
+                    $isAllowed := $exists($registry) ? $isIn($registry.listed) : false;
+                    $isHome := $exists($registry) ? $registry.accountId = $stack.accountId and $registry.region = $stack.region : true;
+                    $digest := $substring($parts[3], 1);
+                    $tag := $parts[2] != '' ? $substring($parts[2], 1) : $digest = '' ? 'latest' : '';
+                    {
                         'isRead': $name != '',
                         'isAllowed': $isAllowed,
                         'isAskable': $isAllowed and $isHome ? $not($isIn($registry.cached)) : false,
+                        'folder': $isHome ? '' : '@' & $registry.accountId & '/' & $registry.region & '/',
                         'repository': $name,
                         'tag': $tag,
                         'digest': $digest,
                         'name': $parts[0] & '/' & $name & ($tag != '' ? ':' & $tag : '@' & $digest)
-                    } }
-                ])
+                    }
+                )};
+                ${hasSets(args) ? readSet : ""}
+                $image := $read($request.imageUri);
+                $one := $merge([
+                    { 'artifactKey': ${asl.literal(artifactPrefix)} & $image.folder & $image.repository & '/'
+                        & ($image.tag != '' ? $image.tag : '@' & $substring($image.digest, 7)) & '.tar' },
+                    $request,
+                    { 'image': $image }
+                ]);
+                ${hasSets(args) ? "$exists($request.images) ? $set : $merge([$one, { 'images': [], 'problem': '' }])" : "$one"}
             )`),
         },
         Output: {},
@@ -198,8 +245,83 @@ function readRequest({ artifactPrefix }: ExportDefinitionArgs): asl.State {
     };
 }
 
+const wrongUri =
+    "'expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST]'";
+const wrongRepository =
+    "'this stack may not read that repository. Request an image of one that it may read, or add the ARN of the repository to repositoryArns or crossAccountRepositoryArns in the configuration of the stack'";
+
+/** Whether a value is a platform that an engine exports. */
+function isPlatform(value: string, engine: EngineName): string {
+    const matches = asl.matches(value, platformPatterns[engine]);
+    return `($type(${value}) = 'string' ? $length(${value}) <= 100 ? (${matches}) : false : false)`;
+}
+
+/**
+ * Binds `$set`: the request with its images by name, each once, and what is wrong with the first that cannot be exported. Each is
+ * its name in the archive, its platform, and its digest, an empty string where the request has none; `ask` where ECR is asked.
+ */
+const readSet = `
+    $set := $exists($request.images) ? (
+        $images := [$map($request.images, function($given, $at) {(
+            $object := $type($given) = 'string' ? { 'imageUri': $given } : $type($given) = 'object' ? $given : {};
+            $image := $read($object.imageUri);
+            $platform := $exists($object.platform) ? $object.platform : $request.platform;
+            $others := $filter($keys($object), function($name) { $not($name in ['imageUri', 'platform']) });
+            $wrong := $exists($others) or $exists($object.imageUri) = false ? 'expected an image URI, or an object with imageUri and platform'
+                : $not($image.isRead) ? ${wrongUri}
+                : $not($image.isAllowed) ? ${wrongRepository}
+                : $not(${isPlatform("$platform", "stream")}) ? ${asl.literal(`expected for the platform ${platformRules.stream}`)}
+                : '';
+            $wrong != '' ? { 'problem': 'images[' & $at & '] is ' & ${asl.quoted("$given")} & ': ' & $wrong & '.' }
+                : { 'name': $image.name, 'platform': $platform, 'digest': $image.digest, 'ask': $image.isAskable and $image.digest = '' }
+        )})];
+        $problem := $filter($images, function($each) { $exists($each.problem) })[0].problem;
+        $distinct := $exists($problem) ? [] : [$each($merge([$map($images, function($each) {
+            { $each.name & ' ' & $each.platform & ' ' & $each.digest: $each }
+        })]), function($value) { $value })];
+        $sorted := [$sort($distinct, function($one, $other) { $one.name > $other.name })];
+        $twice := $reduce($sorted, function($before, $each) {
+            { 'name': $each.name, 'twice': $before.name = $each.name ? $each.name : $before.twice }
+        }, { 'name': '', 'twice': '' }).twice;
+        $merge([$request, {
+            'imageUri': '',
+            'images': $sorted,
+            'image': { 'isRead': true, 'isAllowed': true, 'isAskable': false, 'digest': '' },
+            'problem': $exists($problem) ? $problem
+                : $twice != '' ? 'images has ' & $twice & ' with different platforms or digests: an archive has one image of a name.'
+                : ''
+        }])
+    ) : {};`;
+
+/** Whether the request is for a set. */
+const isSet = "$count($request.images) > 0";
+
+/**
+ * What is known of a set once ECR has been asked for its digests: by what its record and the request for it are found.
+ *
+ * @param images Source of an expression for them, as {@link readSet} leaves them.
+ * @param missing Source of an expression for those that ECR does not have, in words; an empty string for none.
+ */
+function knownSet(images: string, missing = "''"): asl.Assign {
+    const fold = (line: string): string =>
+        `'sha256:' & $reduce(${images}, function($before, $each) { $hash($before & ${line}, 'SHA-256') }, '')`;
+    const line = "$each.name & ' ' & $each.platform";
+    const digest = fold(`${line} & ' ' & $each.digest`);
+    const isKnown = `$not($exists($filter(${images}, function($each) { $each.digest = '' })))`;
+    return {
+        digest: asl.expression(`${isKnown} ? ${digest} : ''`),
+        set: {
+            images: asl.expression(images),
+            names: asl.expression(fold(line)),
+            digest: asl.expression(digest),
+            missing: asl.expression(missing),
+        },
+    };
+}
+
 /** Refuses what cannot work, before anything is started. */
-function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): asl.State {
+function checkRequest(args: ExportDefinitionArgs): asl.State {
+    const { engine, artifactPrefix } = args;
     const refuse = (field: RequestField, isGood: string, expected: string): object => {
         const cause = `${asl.literal(`${field} is `)} & ${asl.quoted(`$request.${field}`)} & ': ' & ${expected} & '.'`;
         return asl.rule(`$not(${isGood})`, "Failed", asl.failure("InvalidInput", cause));
@@ -210,19 +332,14 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): asl.Sta
         Type: "Choice",
         Choices: [
             asl.rule("$input.problem != ''", "Failed", asl.failure("InvalidInput", "$input.problem")),
-            refuse(
-                "imageUri",
-                "$request.image.isRead",
-                "'expected an image in Amazon ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG][@sha256:DIGEST]'",
-            ),
-            refuse(
-                "imageUri",
-                "$request.image.isAllowed",
-                "'this stack may not read that repository. Request an image of one that it may read, or add the ARN of the repository to repositoryArns or crossAccountRepositoryArns in the configuration of the stack'",
-            ),
+            ...(hasSets(args)
+                ? [asl.rule("$request.problem != ''", "Failed", asl.failure("InvalidInput", "$request.problem"))]
+                : []),
+            refuse("imageUri", "$request.image.isRead", wrongUri),
+            refuse("imageUri", "$request.image.isAllowed", wrongRepository),
             refuse(
                 "platform",
-                isText("platform", 100, asl.matches("$request.platform", platformPatterns[engine])),
+                isPlatform("$request.platform", engine),
                 asl.literal(`expected ${platformRules[engine]}`),
             ),
             refuse("force", "$type($request.force) = 'boolean'", asl.literal("expected true or false")),
@@ -238,6 +355,15 @@ function checkRequest({ engine, artifactPrefix }: ExportDefinitionArgs): asl.Sta
                     `expected ${artifactKeyRule(artifactPrefix)}. Leave the field out for a key made of repository and tag`,
                 ),
             ),
+            ...(hasSets(args)
+                ? [
+                      asl.rule(
+                          "$exists($filter($request.images, function($each) { $each.ask }))",
+                          "Ask ECR for each image",
+                      ),
+                      asl.rule(isSet, "Look at record", knownSet("$request.images")),
+                  ]
+                : []),
             asl.rule("$request.image.digest != ''", "Look at record", {
                 digest: asl.expression("$request.image.digest"),
             }),
@@ -263,27 +389,89 @@ function isArtifactKey(artifactPrefix: string): string {
     ].join(" and ");
 }
 
+/** What ECR answers to the name of what it does not have. */
+const notInEcr = ["Ecr.ImageNotFoundException", "Ecr.RepositoryNotFoundException"];
+
+/** The question, about the `repository` and the `tag` of an object. */
+function describeImages(partition: string, image: string): asl.State {
+    return {
+        ...asl.task(partition, "aws-sdk:ecr:describeImages", {
+            RepositoryName: asl.expression(`${image}.repository`),
+            ImageIds: [{ ImageTag: asl.expression(`${image}.tag`) }],
+        }),
+        TimeoutSeconds: lookUpSeconds,
+        Retry: [asl.retry(["Ecr.EcrException", "Ecr.ServerException"], 2, 1)],
+    };
+}
+
 /** Asks which digest a tag means. A tag that ECR does not have ends the execution; whatever else it says, the build finds out. */
 function askEcr({ at }: ExportDefinitionArgs): asl.State {
     const told = "$states.result.ImageDetails[0].ImageDigest";
     const missing = `$request.imageUri & ' does not exist in the registry. ' & ${asl.caughtCause}`;
     return {
-        ...asl.task(at.partition, "aws-sdk:ecr:describeImages", {
-            RepositoryName: asl.expression("$request.image.repository"),
-            ImageIds: [{ ImageTag: asl.expression("$request.image.tag") }],
-        }),
-        TimeoutSeconds: lookUpSeconds,
+        ...describeImages(at.partition, "$request.image"),
         Assign: { digest: asl.expression(`$exists(${told}) ? $string(${told}) : ''`) },
         Output: {},
-        Retry: [asl.retry(["Ecr.EcrException", "Ecr.ServerException"], 2, 1)],
         Catch: [
-            asl.caught(
-                ["Ecr.ImageNotFoundException", "Ecr.RepositoryNotFoundException"],
-                "Failed",
-                asl.failure("ImageNotFound", missing),
-            ),
+            asl.caught(notInEcr, "Failed", asl.failure("ImageNotFound", missing)),
             asl.caught(["States.ALL"], "Export image"),
         ],
+        Next: "Look at record",
+    };
+}
+
+/** Those of a set that ECR does not have, out of the answers to {@link askEcrForEach}, in words. */
+const missingImages = `(
+    $names := [$map($filter($states.result, function($each) { $each.missing }), function($each) { $each.name })];
+    $count($names) = 0 ? '' : $substring(
+        $string($count($names)) & ' of the ' & $string($count($request.images)) & ' images do not exist in the registry: ' & $join($names, ', '),
+        0, ${namesLimit}
+    )
+)`;
+
+/** Asks the same for each image of a set; all that are missing are named at once. */
+function askEcrForEach({ at }: ExportDefinitionArgs): asl.State {
+    const told = "$states.result.ImageDetails[0].ImageDigest";
+    const answer = (digest: string, missing: boolean): object => ({
+        name: asl.expression("$states.input.name"),
+        digest: asl.expression(digest),
+        missing,
+    });
+    const passed = (errors: readonly string[], missing: boolean): object => ({
+        ErrorEquals: errors,
+        Output: answer("''", missing),
+        Next: "Take answer",
+    });
+    const asked = "$filter($request.images, function($each) { $each.ask })";
+    const digests = "$merge([$map($states.result, function($each) { { $each.name: $each.digest } })])";
+    const images = `[$map($request.images, function($each) {
+        $each.ask ? $merge([$each, { 'digest': $lookup(${digests}, $each.name) }]) : $each
+    })]`;
+    return {
+        Type: "Map",
+        Items: asl.expression(`[$map(${asked}, function($each) {{
+            'name': $each.name,
+            'repository': $substringBefore($substringAfter($each.name, '/'), ':'),
+            'tag': $substringAfter($each.name, ':')
+        }})]`),
+        MaxConcurrency: askedAtATime,
+        ItemProcessor: {
+            ProcessorConfig: { Mode: "INLINE" },
+            StartAt: "Ask for digest",
+            States: {
+                "Ask for digest": {
+                    ...describeImages(at.partition, "$states.input"),
+                    Output: answer(`$exists(${told}) ? $string(${told}) : ''`, false),
+                    Catch: [passed(notInEcr, true), passed(["States.ALL"], false)],
+                    Next: "Take answer",
+                },
+                "Take answer": { Type: "Pass", End: true },
+            },
+        },
+        Assign: knownSet(images, missingImages),
+        Output: {},
+        // The build finds out what ECR has.
+        Catch: [asl.caught(["States.ALL"], "Look at record", knownSet("$request.images"))],
         Next: "Look at record",
     };
 }
@@ -334,29 +522,43 @@ function recorded(field: keyof typeof metadataNames): string {
 }
 
 /** Before a build: is it there already? After one: has it made what was asked for? */
-function isItExported({ engine, signingKeyArn }: ExportDefinitionArgs): asl.State {
-    const isDigest = (field: "imageDigest" | "indexDigest"): string => `${recorded(field)} = $digest`;
+function isItExported(args: ExportDefinitionArgs): asl.State {
+    const { engine, signingKeyArn } = args;
+    const isDigest = (field: "imageDigest" | "indexDigest" | "setDigest"): string => `${recorded(field)} = $digest`;
+    // Where nobody knew the digest beforehand, the build has compared it.
+    const isFound = "$digest = '' and $buildId != ''";
+    const sameImage = [
+        `${recorded("imageName")} = $request.image.name`,
+        `${recorded("platform")} = $request.platform`,
+        `${recorded("imageDigest")} != ''`,
+        `(${isDigest("imageDigest")} or ${isDigest("indexDigest")} or (${isFound}))`,
+    ].join(" and ");
+    const sameSet = [
+        `${recorded("setNames")} = $set.names`,
+        asl.matches(recorded("savedBytes"), "[0-9]{1,15}"),
+        `${recorded("setDigest")} != ''`,
+        `(${isDigest("setDigest")} or (${isFound}))`,
+    ].join(" and ");
     const isSame = [
         "$looked = ''",
         "$archive.versionId != ''",
         `${recorded("versionId")} = $archive.versionId`,
         `${recorded("layout")} = '${archiveLayout}'`,
         `${recorded("engine")} = '${engine}'`,
-        `${recorded("imageName")} = $request.image.name`,
-        `${recorded("platform")} = $request.platform`,
         `${recorded("signingKeyArn")} = ${signingKeyArn === undefined ? "''" : "$stack.signingKey"}`,
-        `${recorded("imageDigest")} != ''`,
         `${recorded("sha256")} != ''`,
-        // Where nobody knew the digest beforehand, the build has compared it.
-        `(${isDigest("imageDigest")} or ${isDigest("indexDigest")} or ($digest = '' and $buildId != ''))`,
+        hasSets(args) ? `(${isSet} ? ${sameSet} : ${sameImage})` : sameImage,
     ].join(" and ");
     const unseen =
         "'The build ' & $buildId & ' succeeded, but S3 does not show ' & $looked & '. The state machine needs s3:GetObject for it. (Builds and their logs: ' & $stack.buildsUrl & ')'";
     return {
         Type: "Choice",
         Choices: [
-            asl.rule("$buildId = '' and ($digest = '' or $request.force)", "Export image"),
-            asl.rule(isSame, "Done"),
+            ...(hasSets(args)
+                ? [asl.rule("$set.missing != ''", "Failed", asl.failure("ImageNotFound", "$set.missing"))]
+                : []),
+            asl.rule(`($buildId != '' or $not($request.force)) and ${isSame}`, "Done"),
+            ...(hasSets(args) ? [asl.rule(`$buildId = '' and ${isSet}`, "Store set")] : []),
             asl.rule("$buildId = ''", "Export image"),
             asl.rule("$looked != ''", "Failed", asl.failure("ExportFailed", unseen)),
             asl.rule(
@@ -366,6 +568,37 @@ function isItExported({ engine, signingKeyArn }: ExportDefinitionArgs): asl.Stat
             ),
         ],
         Default: "Failed",
+    };
+}
+
+/**
+ * Writes the images of a set, with their digests, for the build: they are too long for its variables. The digest that names the object
+ * and that the build is given is that of the images, so it is not in the way that an object has a body of its own for each writer.
+ */
+function storeSet({ at }: ExportDefinitionArgs): asl.State {
+    return {
+        ...asl.task(at.partition, "aws-sdk:s3:putObject", {
+            Bucket: asl.expression("$request.artifactBucket"),
+            Key: asl.expression(`'${setRequestPrefix}' & $substring($set.digest, 7) & '.json'`),
+            ContentType: "application/json",
+            Body: {
+                images: asl.expression(`[$map($set.images, function($each) {{
+                    'imageUri': $each.name & ($each.digest = '' or $contains($each.name, '@') ? '' : '@' & $each.digest),
+                    'platform': $each.platform
+                }})]`),
+            },
+        }),
+        TimeoutSeconds: lookUpSeconds,
+        Output: {},
+        Retry: [asl.retry(["S3.S3Exception", "S3.SdkClientException", "States.Timeout"], 3, 1)],
+        Catch: asl.caughtAll(
+            "Failed",
+            asl.failure(
+                "ExportFailed",
+                `'The images of the set could not be written for the build: ' & ${asl.caughtError}`,
+            ),
+        ),
+        Next: "Export image",
     };
 }
 
@@ -385,9 +618,12 @@ function exportImage(args: ExportDefinitionArgs): asl.State {
     return {
         ...asl.task(args.at.partition, "codebuild:startBuild.sync", {
             ProjectName: asl.expression("$stack.projectName"),
-            EnvironmentVariablesOverride: requestVariables.map((Name) => {
+            EnvironmentVariablesOverride: Object.entries({
+                ...variables,
+                ...(hasSets(args) && { [setVariable]: "$set.digest" }),
+            }).map(([Name, value]) => {
                 // Its type written out, so that no request can have a parameter or a secret read instead.
-                return { Name, Type: "PLAINTEXT", Value: asl.expression(variables[Name]) };
+                return { Name, Type: "PLAINTEXT", Value: asl.expression(value) };
             }),
         }),
         TimeoutSeconds: totalMinutes * 60,
@@ -465,21 +701,28 @@ function whyItFailed({ timeoutMinutes, queuedTimeoutMinutes }: ExportDefinitionA
 }
 
 /** The result (contract/request.ts), as S3 shows it. */
-function report({ engine }: ExportDefinitionArgs): asl.State {
+function report(args: ExportDefinitionArgs): asl.State {
+    const ofImage = `{
+        'imageUri': $request.imageUri,
+        'imageDigest': ${recorded("imageDigest")},
+        'platform': $request.platform
+    }`;
+    const ofSet = `{
+        'setDigest': ${recorded("setDigest")},
+        'imageCount': $count($request.images),
+        'savedBytes': $number(${recorded("savedBytes")})
+    }`;
     return {
         Type: "Succeed",
-        Output: {
-            imageUri: asl.expression("$request.imageUri"),
-            imageDigest: asl.expression(recorded("imageDigest")),
-            platform: asl.expression("$request.platform"),
-            artifactBucket: asl.expression("$request.artifactBucket"),
-            artifactKey: asl.expression("$request.artifactKey"),
-            artifactVersionId: asl.expression("$archive.versionId"),
-            sizeBytes: asl.expression("$archive.sizeBytes"),
-            sha256: asl.expression(recorded("sha256")),
-            skipped: asl.expression(`$buildId = '' or ${recorded("buildId")} != $buildId`),
-            engine,
-            buildId: asl.expression("$buildId = '' ? null : $buildId"),
-        },
+        Output: asl.expression(`$merge([${hasSets(args) ? `${isSet} ? ${ofSet} : ` : ""}${ofImage}, {
+            'artifactBucket': $request.artifactBucket,
+            'artifactKey': $request.artifactKey,
+            'artifactVersionId': $archive.versionId,
+            'sizeBytes': $archive.sizeBytes,
+            'sha256': ${recorded("sha256")},
+            'skipped': $buildId = '' or ${recorded("buildId")} != $buildId,
+            'engine': '${args.engine}',
+            'buildId': $buildId = '' ? null : $buildId
+        }])`),
     };
 }

@@ -1,6 +1,6 @@
 /**
  * Runs a machine of the states language as Step Functions does: variables and their sizes, Retry and Catch, what escapes them,
- * Distributed Maps; and tells its history. What a Task calls is served by its host.
+ * Maps; and tells its history. What a Task calls is served by its host.
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
@@ -27,14 +27,19 @@ const payloadLimitBytes = 256 * 1024;
 /** Bytes of all variables together. */
 const variablesLimitBytes = 10 * 1024 * 1024;
 
-/** Runs an execution to its end. */
+/**
+ * Runs an execution to its end.
+ *
+ * @param outer Variables of the machine around it, for an item of an inline Map.
+ */
 export async function execute(
     machine: Machine,
     input: unknown,
     context: ExecutionContext,
     host: Host,
+    outer: Readonly<Record<string, unknown>> = {},
 ): Promise<Outcome> {
-    const variables: Record<string, unknown> = {};
+    const variables: Record<string, unknown> = { ...outer };
     const execution: Running = { host, variables, context };
     let name: string | undefined = machine.StartAt;
     let value = input;
@@ -153,7 +158,10 @@ function isNamed(error: string, names: readonly string[]): boolean {
 
 async function perform(state: AttemptedState, values: Values, execution: Running): Promise<unknown> {
     const { host } = execution;
-    if (state.Type === "Map") return performMap(state, values, execution);
+    if (state.Type === "Map") {
+        const isInline = state.ItemProcessor.ProcessorConfig.Mode === "INLINE";
+        return isInline ? performInline(state, values, execution) : performMap(state, values, execution);
+    }
     const parameters = await evaluate(state.Arguments, "Arguments", values);
     limit(parameters, "Arguments");
     if (state.TimeoutSeconds === undefined) return host.call(state.Resource, parameters, host.signal);
@@ -171,15 +179,36 @@ async function perform(state: AttemptedState, values: Values, execution: Running
     }
 }
 
+/** Runs the states of an inline Map for each item, so many at a time; the first item that fails is its failure. */
+async function performInline(map: MapState, values: Values, { host, context, variables }: Running): Promise<unknown[]> {
+    const items = await evaluate(map.Items, "Items", values);
+    if (!Array.isArray(items)) throw typeError("Items", "array", items);
+    const results: unknown[] = [];
+    let next = 0;
+    const worker = async (): Promise<void> => {
+        while (next < items.length) {
+            const at = next++;
+            const outcome = await execute(map.ItemProcessor, items[at], context, host, variables);
+            if (outcome.status === "ABORTED") throw new StateError("States.TaskFailed", undefined);
+            if (outcome.status === "FAILED") throw new StateError(outcome.error, outcome.cause);
+            results[at] = outcome.output;
+        }
+    };
+    await Promise.all(Array.from({ length: Math.min(map.MaxConcurrency, items.length) }, worker));
+    return results;
+}
+
 /** Runs an execution for each item, so many at a time; its result is that of a Map with a ResultWriter. */
 async function performMap(map: MapState, values: Values, { host, context }: Running): Promise<unknown> {
+    const { ResultWriter: writer, Label = "" } = map;
+    if (writer === undefined) throw new Error("A Distributed Map without a ResultWriter is refused before it runs.");
     const source = await evaluate(map.ItemReader?.Arguments, "ItemReader/Arguments", values);
-    const target = await evaluate(map.ResultWriter.Arguments, "ResultWriter/Arguments", values);
+    const target = await evaluate(writer.Arguments, "ResultWriter/Arguments", values);
     const items = map.ItemReader
         ? await readItems(map.ItemReader, source, host)
         : await evaluate(map.Items, "Items", values);
     if (!Array.isArray(items)) throw typeError("Items", "array", items);
-    const arnOf = (kind: string) => `${context.StateMachine.Id.replace(":stateMachine:", `:${kind}:`)}/${map.Label}`;
+    const arnOf = (kind: string) => `${context.StateMachine.Id.replace(":stateMachine:", `:${kind}:`)}/${Label}`;
     const run = randomUUID();
     const mapRunArn = `${arnOf("mapRun")}:${run}`;
     const children: Child[] = [];
@@ -210,7 +239,7 @@ async function performMap(map: MapState, values: Values, { host, context }: Runn
     count();
     await Promise.all(Array.from({ length: Math.min(map.MaxConcurrency, items.length) }, worker));
     if (host.signal.aborted) throw new StateError("States.TaskFailed", undefined);
-    const details = await writeResults(map.ResultWriter, target as S3Folder, run, children, host);
+    const details = await writeResults(writer, target as S3Folder, run, children, host);
     count(true);
     return { MapRunArn: mapRunArn, ResultWriterDetails: details };
 }

@@ -84,13 +84,13 @@ const simpleStates = [
 
 const resource = (call: string) => z.string().endsWith(`:states:::${call}`);
 
-/** A Distributed Map with STANDARD executions; other Maps are not known. */
+/** A Distributed Map with STANDARD executions and a ResultWriter, or an inline Map. */
 const mapState = z
     .strictObject({
         Type: z.literal("Map"),
         Comment,
         ...attempts,
-        Label: z.string(),
+        Label: z.string().optional(),
         Items: payload,
         ItemReader: z
             .strictObject({
@@ -104,18 +104,29 @@ const mapState = z
             .optional(),
         ItemSelector: payload,
         ItemProcessor: z.strictObject({
-            ProcessorConfig: z.strictObject({ Mode: z.literal("DISTRIBUTED"), ExecutionType: z.literal("STANDARD") }),
+            ProcessorConfig: z.discriminatedUnion("Mode", [
+                z.strictObject({ Mode: z.literal("DISTRIBUTED"), ExecutionType: z.literal("STANDARD") }),
+                z.strictObject({ Mode: z.literal("INLINE") }),
+            ]),
             StartAt: z.string(),
             States: z.record(z.string(), z.discriminatedUnion("Type", simpleStates)),
         }),
         MaxConcurrency: z.number().default(10_000),
-        ToleratedFailurePercentage: z.literal(100),
-        ResultWriter: z.strictObject({
-            Resource: resource("s3:putObject"),
-            Arguments: payload,
-            WriterConfig: z.strictObject({ Transformation: z.literal("COMPACT"), OutputType: z.literal("JSONL") }),
-        }),
+        ToleratedFailurePercentage: z.literal(100).optional(),
+        ResultWriter: z
+            .strictObject({
+                Resource: resource("s3:putObject"),
+                Arguments: payload,
+                WriterConfig: z.strictObject({ Transformation: z.literal("COMPACT"), OutputType: z.literal("JSONL") }),
+            })
+            .optional(),
     })
+    .refine(({ ItemProcessor: { ProcessorConfig }, Label, ItemReader, ToleratedFailurePercentage, ResultWriter }) => {
+        const distributed = [Label, ToleratedFailurePercentage, ResultWriter];
+        return ProcessorConfig.Mode === "INLINE"
+            ? [...distributed, ItemReader].every((field) => field === undefined)
+            : !distributed.includes(undefined);
+    }, "Label, ToleratedFailurePercentage and ResultWriter belong to a Distributed Map, which needs them here")
     .refine(
         ({ Items, ItemReader }) => (Items === undefined) !== (ItemReader === undefined),
         "expected either Items or an ItemReader",
@@ -132,7 +143,7 @@ const machineSchema = z.strictObject({
 /** A state that can run. */
 export type State = z.infer<typeof stateSchema>;
 
-/** The Distributed Map among them. */
+/** The Map among them. */
 export type MapState = Extract<State, { readonly Type: "Map" }>;
 
 /** States that can run. */
@@ -157,12 +168,20 @@ export function readMachine(definition: unknown, isKnownResource: (resource: str
     return data;
 }
 
-/** @param names Of all states so far, inner ones as well. */
-function checkStates(machine: Machine, isKnownResource: (resource: string) => boolean, names: Set<string>): void {
+/**
+ * @param names Of all states so far, inner ones as well.
+ * @param outer Variables of the machine around it.
+ */
+function checkStates(
+    machine: Machine,
+    isKnownResource: (resource: string) => boolean,
+    names: Set<string>,
+    outer: ReadonlySet<string> = new Set(),
+): void {
     const { StartAt, States } = machine;
     if (!Object.hasOwn(States, StartAt)) throw new DefinitionError(`StartAt names no state: ${StartAt}.`);
     const paths = Object.values(States).flatMap((state) => nodesOf(state).map(([path]) => path));
-    const variables = new Set(paths.flatMap((path) => variableAt.exec(path)?.[1] ?? []));
+    const variables = new Set([...outer, ...paths.flatMap((path) => variableAt.exec(path)?.[1] ?? [])]);
     for (const [name, state] of Object.entries(States)) {
         if (names.has(name)) throw new DefinitionError(`Two states of the machine are called "${name}".`);
         if (name.length > 80) throw new DefinitionError(`The name "${name}" has more than 80 characters.`);
@@ -187,8 +206,10 @@ function checkStates(machine: Machine, isKnownResource: (resource: string) => bo
             if (!(error instanceof DefinitionError)) throw error;
             throw new DefinitionError(`State "${name}": ${error.message}`);
         }
+        if (state.Type !== "Map") continue;
         // Children of a Distributed Map see no variables of their parent.
-        if (state.Type === "Map") checkStates(state.ItemProcessor, isKnownResource, names);
+        const isInline = state.ItemProcessor.ProcessorConfig.Mode === "INLINE";
+        checkStates(state.ItemProcessor, isKnownResource, names, isInline ? variables : new Set());
     }
 }
 

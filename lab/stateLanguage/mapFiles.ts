@@ -47,7 +47,7 @@ function parseItems(form: ItemReader["ReaderConfig"]["InputType"], text: string)
 
 /** The files of a ResultWriter with `COMPACT` and `JSONL`; gives where their manifest is. */
 export async function writeResults(
-    { Resource }: MapState["ResultWriter"],
+    { Resource }: NonNullable<MapState["ResultWriter"]>,
     { Bucket, Prefix }: S3Folder,
     run: string,
     children: readonly Child[],

@@ -69,7 +69,8 @@ describe("exportDefinition", () => {
         it(`is valid Amazon States Language, of at most 12 states, with engine ${engine}`, () => {
             const validation = validate(structuredClone(definition));
             assert(validation.isValid, validation.errorsText());
-            assert(Object.keys(definition.States).length <= 12);
+            // The Map is for sets.
+            assert(Object.values(definition.States).filter(({ Type }) => Type !== "Map").length <= 12);
         });
     }
 

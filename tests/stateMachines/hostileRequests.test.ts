@@ -22,6 +22,7 @@ import { assertHarmless, bucket, definitions, image, runExport } from "../suppor
 import {
     anyRequest,
     hostileRequests,
+    hostileSets,
     hostileText,
     hostileTexts,
     misplacedRequests,
@@ -43,10 +44,11 @@ for (const engine of ["docker", "stream"] as const) {
     describe(`a hostile request to the state machine, with engine ${engine}`, () => {
         for (const [what, text] of Object.entries(hostileTexts)) {
             it(`starts no build but of the stack's own: ${what} in every field`, async () => {
-                for (const request of [...hostileRequests(target, text), ...misplacedRequests(text)]) {
-                    const { outcome, builds } = await runExport(request, { definition });
+                const requests = [hostileRequests(target, text), hostileSets(target, text), misplacedRequests(text)];
+                for (const request of requests.flat()) {
+                    const { outcome, builds, stored } = await runExport(request, { definition });
                     assertNamed(outcome);
-                    builds.forEach(assertHarmless);
+                    for (const build of builds) assertHarmless(build, stored);
                 }
             });
         }
@@ -55,9 +57,12 @@ for (const engine of ["docker", "stream"] as const) {
             await fc.assert(
                 fc.asyncProperty(anyRequest(target), fc.boolean(), async (request, refuses) => {
                     const build = refuses ? fails("States.TaskFailed", "x") : undefined;
-                    const { outcome, builds } = await runExport(request, { definition, ...(build && { build }) });
+                    const { outcome, builds, stored } = await runExport(request, {
+                        definition,
+                        ...(build && { build }),
+                    });
                     assertNamed(outcome);
-                    builds.forEach(assertHarmless);
+                    for (const build of builds) assertHarmless(build, stored);
                 }),
                 { ...generated, numRuns: 100, endOnFailure: true },
             );

@@ -2,9 +2,9 @@
 import { strict as assert } from "node:assert";
 
 import { type EcrRepository, parseImageUri, parseRepositoryArn, repositoryArn } from "../../contract/image";
-import { isArtifactKey, recordKey } from "../../contract/keys";
+import { isArtifactKey, recordKey, setRequestKey } from "../../contract/keys";
 import { parsePlatform } from "../../contract/platform";
-import { requestVariables } from "../../contract/request";
+import { requestVariables, setVariable } from "../../contract/request";
 import { exportDefinition, type ExportDefinitionArgs } from "../../stateMachines/export";
 import type { StateMachineDefinition } from "../../stateMachines/language";
 import { awsError, type Ended, execute, fails, type Given, type Services } from "./execution";
@@ -93,6 +93,8 @@ export interface World {
     readonly build?: (variables: Record<string, string>) => Heads | Promise<Heads>;
     /** What S3 answers. @default what is there */
     readonly headObject?: (request: { Bucket: string; Key: string }, heads: Record<string, Head>) => unknown;
+    /** Called before S3 takes an object. */
+    readonly putObject?: () => void;
     readonly given?: Given;
 }
 
@@ -101,6 +103,8 @@ export interface Export extends Ended {
     readonly builds: readonly StartBuild[];
     /** Calls of ECR and S3. */
     readonly asked: readonly object[];
+    /** What was written to S3, by key. */
+    readonly stored: Readonly<Record<string, unknown>>;
 }
 
 /** The head that a build leaves of what it was asked for. */
@@ -121,6 +125,7 @@ export function builtFrom(variables: Readonly<Record<string, string>>): Record<s
 export async function runExport(input: unknown, world: World = {}): Promise<Export> {
     const builds: StartBuild[] = [];
     const asked: object[] = [];
+    const stored: Record<string, unknown> = {};
     const heads: Record<string, Head> = { ...world.heads };
     const notThere = fails("S3.S3Exception", "null (Service: S3, Status Code: 403, Request ID: 1)");
     const services: Services = {
@@ -132,6 +137,11 @@ export async function runExport(input: unknown, world: World = {}): Promise<Expo
             asked.push(request);
             return world.headObject?.(request, heads) ?? heads[request.Key] ?? notThere();
         },
+        "aws-sdk:s3:putObject": ({ Bucket, Key, Body }: { Bucket: string; Key: string; Body: unknown }) => {
+            assert.equal(Bucket, bucket);
+            world.putObject?.();
+            stored[Key] = Body;
+        },
         "codebuild:startBuild.sync": async (request: StartBuild) => {
             builds.push(request);
             const variables = variablesOf(request);
@@ -140,7 +150,7 @@ export async function runExport(input: unknown, world: World = {}): Promise<Expo
         },
     };
     const ended = await execute(world.definition ?? definitions.docker, input, services, world.given);
-    return { ...ended, builds, asked };
+    return { ...ended, builds, asked, stored };
 }
 
 /** A build that fails: `States.TaskFailed`, with the Build as text. */
@@ -155,13 +165,17 @@ export function ownRepository(name: string): EcrRepository {
     return { ...image.repository, name };
 }
 
-/** Asserts that a build is of the stack's project, about an image of its repositories, for its bucket and its prefix. */
-export function assertHarmless(started: StartBuild): void {
+/**
+ * Asserts that a build is of the stack's project, about images of its repositories, for its bucket and its prefix.
+ *
+ * @param stored What the state machine has written to S3.
+ */
+export function assertHarmless(started: StartBuild, stored: Export["stored"]): void {
     const { ProjectName, EnvironmentVariablesOverride, ...rest } = started;
     assert.equal(ProjectName, exportArgs.projectName);
     assert.deepEqual(rest, {}, "nothing else is overridden");
     assert.deepEqual(
-        EnvironmentVariablesOverride.map(({ Name }) => Name),
+        EnvironmentVariablesOverride.map(({ Name }) => Name).filter((name) => name !== setVariable),
         requestVariables,
     );
     for (const { Type, Value } of EnvironmentVariablesOverride) {
@@ -169,8 +183,16 @@ export function assertHarmless(started: StartBuild): void {
         assert.equal(typeof Value, "string");
     }
     const variables = variablesOf(started);
-    const { repository } = parseImageUri(variables["IMAGE_URI"] ?? "");
-    assert(exportArgs.repositories.some((each) => repositoryArn(each) === repositoryArn(repository)));
+    const requestDigest = variables[setVariable] ?? "";
+    const set = requestDigest === "" ? undefined : stored[setRequestKey(requestDigest)];
+    const { images } = (set ?? { images: [{ imageUri: variables["IMAGE_URI"] ?? "" }] }) as {
+        readonly images: readonly { readonly imageUri: string; readonly platform?: string }[];
+    };
+    for (const { imageUri, platform = "all" } of images) {
+        const { repository } = parseImageUri(imageUri);
+        assert(exportArgs.repositories.some((each) => repositoryArn(each) === repositoryArn(repository)));
+        parsePlatform(platform);
+    }
     assert.equal(variables["ARTIFACT_BUCKET"], bucket);
     assert(isArtifactKey(variables["ARTIFACT_KEY"] ?? "", "images/"), variables["ARTIFACT_KEY"]);
     assert.match(variables["FORCE"] ?? "", /^(?:true|false)$/);

@@ -75,6 +75,25 @@ export function hostileRequests({ imageUri, artifactBucket, artifactPrefix }: Ta
     ];
 }
 
+/** Requests for sets with a text where an image is named, alone or among good ones, and in its place. */
+export function hostileSets({ imageUri, artifactPrefix }: Target, text: string): HostileRequest[] {
+    const [before = ""] = imageUri.split(/:[^:/]*$/);
+    const images: readonly unknown[] = [
+        text,
+        [text],
+        [imageUri + text],
+        [imageUri, text + imageUri, `${before}:2`],
+        [`${before}:${text}`, `${before}:2`],
+        [{ imageUri, platform: text }],
+        [{ imageUri, platform: `linux/amd64${text}` }],
+        [{ imageUri: text, platform: "all" }],
+        [{ imageUri, [text]: text }],
+        [[imageUri, text]],
+        { [text]: imageUri },
+    ];
+    return images.map((each) => ({ images: each, artifactKey: `${artifactPrefix}set.tar` }));
+}
+
 /** Requests with a text in what is no field of a request: fields of StartBuild, of a state, of an object in JavaScript. */
 export function misplacedRequests(text: string): HostileRequest[] {
     return [
@@ -129,6 +148,10 @@ export function anyRequest(target: Target): fc.Arbitrary<unknown> {
             { imageUri: value, artifactBucket: value, artifactKey: value, platform: value, force: value },
             { requiredKeys: [] },
         ),
+        fc.record({
+            artifactKey: fc.oneof(fc.constant(`${target.artifactPrefix}set.tar`), value),
+            images: fc.array(fc.oneof(value, good, fc.record({ imageUri: fc.oneof(good, value), platform: value }))),
+        }),
         fc.dictionary(fc.oneof(fc.constantFrom("imageUri", "AWS_X", "__proto__"), fc.string()), value, { maxKeys: 4 }),
         fc.jsonValue(),
     );
