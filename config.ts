@@ -19,7 +19,14 @@ import {
     withoutCovered,
 } from "./contract/image";
 import { isObject } from "./contract/json";
-import { artifactKeyRule, exporterPrefix, isArtifactKey, manifestPrefix, resultPrefix } from "./contract/keys";
+import {
+    artifactKeyRule,
+    exporterPrefix,
+    isArtifactKey,
+    manifestPrefix,
+    resultPrefix,
+    setRequestPrefix,
+} from "./contract/keys";
 import { allPlatforms, isPlatform, platformRules } from "./contract/platform";
 import { requestDefaults } from "./contract/request";
 
@@ -312,7 +319,8 @@ export const configuration = z.strictObject({
         "the only key prefix that builds may write: folders of letters, digits, '.', '_' and '-', with a closing slash",
     )
         .refine(
-            (prefix) => ![exporterPrefix, manifestPrefix, resultPrefix].some((own) => prefix.startsWith(own)),
+            (prefix) =>
+                ![exporterPrefix, manifestPrefix, resultPrefix, setRequestPrefix].some((own) => prefix.startsWith(own)),
             `${manifestPrefix} and ${resultPrefix} belong to batches; choose another folder`,
         )
         .default("images/"),

@@ -110,10 +110,10 @@ async function main(): Promise<void> {
     const method = (name: string, script: string): Method => ({ name, script, watched, reset });
     const tar = path.join(work, "image.tar");
     const methods = [
-        method("engine stream to a file", `${node} ${reference} ${tar}`),
-        method("engine stream to S3", `${node} ${reference} s3://bucket/s.tar --force`),
+        method("engine stream to a file", `${node} --image=${reference} ${tar}`),
+        method("engine stream to S3", `${node} --image=${reference} s3://bucket/s.tar --force`),
         // The warm-up leaves it there.
-        method("engine stream, already there", `${node} ${reference} ${path.join(directory, "again.tar")}`),
+        method("engine stream, already there", `${node} --image=${reference} ${path.join(directory, "again.tar")}`),
     ];
     if (isExporterOnly) {
         await report(image, await compare(methods, rounds));

@@ -10,7 +10,7 @@ import { buildsUrl } from "../contract/aws";
 import { exitStatusText } from "../contract/errors";
 import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
-import type { RequestVariable } from "../contract/request";
+import { type RequestVariable, setVariable } from "../contract/request";
 import { repositoryPolicies } from "../policies/repositories";
 import { buildspecLimit, checkDocumentSize, fittingStatements } from "../policies/sizes";
 import { trust } from "../policies/trust";
@@ -199,6 +199,6 @@ function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<stri
         SIGNING_KEY_ARN: args.signingKeyArn ?? "",
         ...(args.engine === "docker"
             ? { ARCHIVE_FILE: "image.tar" }
-            : { TIMEOUT_MINUTES: String(args.compute.timeoutMinutes) }),
+            : { TIMEOUT_MINUTES: String(args.compute.timeoutMinutes), [setVariable]: "" }),
     };
 }

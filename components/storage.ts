@@ -2,7 +2,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { StackConfig } from "../config";
-import { manifestPrefix, resultPrefix } from "../contract/keys";
+import { manifestPrefix, resultPrefix, setRequestPrefix } from "../contract/keys";
 import { bucketPolicy } from "../policies/bucket";
 import { readArtifacts } from "../policies/callers";
 import { type PolicyArgs, policyOf } from "../policies/document";
@@ -198,6 +198,11 @@ function expire(
             rules: [
                 // A build that was killed leaves its parts behind: invisible, and billed.
                 ofArchives("abort-incomplete-uploads", { abortIncompleteMultipartUpload: { daysAfterInitiation: 1 } }),
+                // A build reads its own within hours. The same set is written to the same key.
+                rule("expire-sets", setRequestPrefix, {
+                    expiration: { days: 7 },
+                    noncurrentVersionExpiration: { noncurrentDays: 1 },
+                }),
                 ...(archiveDays > 0 ? ofAll("expire", "archives", { expiration: { days: archiveDays } }) : []),
                 ...(oldVersionDays > 0
                     ? [

@@ -1,10 +1,14 @@
-/** What a build of engine `stream` runs: `node exporter.mjs [options] IMAGE DESTINATION`. People run `image-export run`. */
+/**
+ * What a build of engine `stream` runs: `node exporter.mjs --image=IMAGE [options] DESTINATION`, with several
+ * images, or `--set=DIGEST` in the place of one, for a set. People run `image-export run`.
+ */
 import "./smallHeap";
 import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { asExportError, ExportError, exportErrors, messageOf } from "../contract/errors";
 import { progressText } from "../contract/progress";
 import { type ExportProgress, exportImage, type ExportOptions } from "./exportImage";
+import { readStoredSet } from "./storedSet";
 
 /**
  * Exports, and prints the outcome: the result as one line of JSON on stdout, or `{"error": NAME, "cause": TEXT}`.
@@ -13,7 +17,7 @@ import { type ExportProgress, exportImage, type ExportOptions } from "./exportIm
  */
 async function main(): Promise<number> {
     try {
-        const result = await exportImage({ ...readArguments(), signal: stopSignal() });
+        const result = await exportImage(await readArguments(stopSignal()));
         write(1, JSON.stringify(result));
         return 0;
     } catch (error) {
@@ -29,18 +33,28 @@ function write(descriptor: 1 | 2, line: string): void {
     writeSync(descriptor, `${line}\n`);
 }
 
-function readArguments(): ExportOptions {
+async function readArguments(signal: AbortSignal): Promise<ExportOptions> {
     const { values, positionals } = parseOrRefuse();
-    const [image, destination] = positionals;
-    if (image === undefined || destination === undefined || positionals.length > 2) {
-        throw new ExportError("InvalidInput", `Expected IMAGE and DESTINATION, got ${positionals.length} arguments.`);
+    const [destination] = positionals;
+    const { image: [image, ...others] = [], set, platform, force, progress } = values;
+    if (destination === undefined || positionals.length > 1 || (image === undefined) === (set === undefined)) {
+        throw new ExportError(
+            "InvalidInput",
+            "Expected --image=IMAGE, once or more, or --set=DIGEST, and DESTINATION.",
+        );
     }
     return {
-        image,
+        image:
+            image === undefined
+                ? await readStoredSet(set ?? "", destination, signal)
+                : others.length === 0
+                  ? image
+                  : [image, ...others],
         destination,
-        platform: values.platform,
-        force: values.force,
-        onProgress: values.progress ? reportProgress() : undefined,
+        platform,
+        force,
+        signal,
+        onProgress: progress ? reportProgress() : undefined,
         onNote: (note) => {
             write(2, note);
         },
@@ -51,7 +65,13 @@ function parseOrRefuse() {
     try {
         return parseArgs({
             allowPositionals: true,
-            options: { platform: { type: "string" }, force: { type: "boolean" }, progress: { type: "boolean" } },
+            options: {
+                image: { type: "string", multiple: true },
+                set: { type: "string" },
+                platform: { type: "string" },
+                force: { type: "boolean" },
+                progress: { type: "boolean" },
+            },
         });
     } catch (error) {
         throw new ExportError("InvalidInput", messageOf(error), error);

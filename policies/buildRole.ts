@@ -3,6 +3,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import type { EngineName } from "../contract/engine";
 import { repositoryArn } from "../contract/image";
+import { setRequestPrefix } from "../contract/keys";
 import { allow, arnIn, joined, type PolicyArgs, type PolicyTable, type StackLocation } from "./document";
 import { signRecords, writeEncrypted } from "./key";
 
@@ -50,6 +51,12 @@ export const buildRole = {
         statement: ({ artifactBucketArn, exporterKey }) =>
             exporterKey !== undefined &&
             allow("s3:GetObject s3:GetObjectVersion", joined`${artifactBucketArn}/${exporterKey}`),
+    },
+    ReadSets: {
+        why: "the build reads which images it is to export together: a list that the state machine has checked and written",
+        page: "AmazonS3/latest/API/API_GetObject.html",
+        statement: ({ engine, artifactBucketArn }: Pick<PolicyArgs, "engine" | "artifactBucketArn">) =>
+            engine === "stream" && allow("s3:GetObject", joined`${artifactBucketArn}/${setRequestPrefix}*`),
     },
     WriteArchives: {
         why: "the build looks whether the archive exists (GetObject is what HEAD needs), uploads it (PutObject covers every call of a multipart upload), and aborts an upload that fails, whose parts would be invisible and billed",

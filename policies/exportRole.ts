@@ -1,6 +1,8 @@
 /** The role of the state machine that exports one image, beside what every state machine's has. */
 import { repositoryArn } from "../contract/image";
+import { setRequestPrefix } from "../contract/keys";
 import { allow, arnIn, joined, type PolicyTable } from "./document";
+import { putEncrypted } from "./key";
 
 export const exportRole = {
     ResolveTags: {
@@ -15,6 +17,13 @@ export const exportRole = {
         statement: ({ artifactBucketArn, artifactPrefix }) =>
             allow("s3:GetObject", joined`${artifactBucketArn}/${artifactPrefix}*`),
     },
+    WriteSets: {
+        why: "the state machine writes the list of a set's images for the build, whose variables cannot hold it",
+        page: "AmazonS3/latest/API/API_PutObject.html",
+        statement: ({ engine, artifactBucketArn }) =>
+            engine === "stream" && allow("s3:PutObject", joined`${artifactBucketArn}/${setRequestPrefix}*`),
+    },
+    PutEncrypted: putEncrypted,
     RunBuilds: {
         why: "the state machine starts builds of one project, reads how they ended, and stops the build of an aborted execution, which would run on and be billed",
         page: "step-functions/latest/dg/connect-codebuild.html",
@@ -30,4 +39,6 @@ export const exportRole = {
                 arnIn(at, "events", "rule/StepFunctionsGetEventForCodeBuildStartBuildRule"),
             ),
     },
-} satisfies PolicyTable<"at" | "askedRepositories" | "projectArn" | "artifactBucketArn" | "artifactPrefix">;
+} satisfies PolicyTable<
+    "at" | "askedRepositories" | "projectArn" | "artifactBucketArn" | "artifactPrefix" | "encryptionKeyArn" | "engine"
+>;

@@ -61,6 +61,13 @@ export const writeEncrypted: Reasoned<KeyUse> = {
     statement: usedThroughS3("kms:Decrypt kms:GenerateDataKey"),
 };
 
+/** For those who write to it in one piece. */
+export const putEncrypted: Reasoned<KeyUse & Pick<PolicyArgs, "engine">> = {
+    why: "S3 encrypts the list of a set's images with a data key of the KMS key",
+    page: "AmazonS3/latest/userguide/UsingKMSEncryption.html",
+    statement: ({ engine, ...use }) => engine === "stream" && usedThroughS3("kms:GenerateDataKey")(use),
+};
+
 /** For those who only read from the bucket. */
 export const readEncrypted: Reasoned<KeyUse> = {
     why: "S3 decrypts what is read",

@@ -26,6 +26,7 @@ export const s3Endpoint: PolicyTable<S3EndpointArgs> = {
             engine === "stream" &&
             allow("s3:GetObject s3:GetObjectVersion", joined`${artifactBucketArn}/${exporterPrefix}*`),
     },
+    ReadSets: buildRole.ReadSets,
     WriteArchives: buildRole.WriteArchives,
 };
 

@@ -136,6 +136,7 @@ export function accountOf(
     // S3 knows no folders: `..` in a key is a name like any other.
     const archives = `${bucket}/images/<nginx/1.tar|nginx/1.tar.json|../other/nginx.tar>`;
     const manifests = `${bucket}/batches/<five.json|2025/five.csv>`;
+    const sets = `${bucket}/.sets/<0a1b.json|2c3d.json>`;
     const results = `${bucket}/batch-results/<1/manifest.json|1/2/FAILED_0.jsonl>`;
     const everyObject = `${bucket}/<images/nginx/1.tar|.exporter/0a1b2c3d4e5f6071.zip|nginx.tar>`;
     // S3 works for the caller: with a Bucket Key, which has the bucket as its context.
@@ -193,6 +194,7 @@ export function accountOf(
             return may(pull, consented, {}, arn("build-role"));
         },
         ReadExporter: () => may("s3:GetObject,GetObjectVersion", `${bucket}/${nameOf("build-exporter")}`),
+        ReadSets: () => may("s3:GetObject", sets),
         WriteArchives: () => may("s3:AbortMultipartUpload,GetObject,PutObject", archives),
         WriteEncrypted: () => may("kms:Decrypt,GenerateDataKey", key, throughS3),
         SignRecords: () => may("kms:Sign", signingKey, asRecordsAre),
@@ -237,6 +239,8 @@ export function accountOf(
             may("xray:GetSamplingRules,GetSamplingTargets,PutTelemetryRecords,PutTraceSegments", noResource),
         ResolveTags: () => may("ecr:DescribeImages", like(...resolved)),
         FindExports: () => may("s3:GetObject", archives),
+        WriteSets: () => may("s3:PutObject", sets),
+        PutEncrypted: () => may("kms:GenerateDataKey", key, throughS3),
         RunBuilds: () => may("codebuild:BatchGetBuilds,StartBuild,StopBuild", arn("build-project")),
         AwaitBuilds: () => may("events:DescribeRule,PutRule,PutTargets", rule("ForCodeBuildStartBuild")),
         ExportEachImage: () => may("states:StartExecution", arn("single-machine")),

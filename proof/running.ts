@@ -70,6 +70,10 @@ const works: Readonly<Record<string, Work>> = {
         const results = await Promise.all(started.map(([, { result }]) => result));
         return results.map(failureOf).find((failure) => failure !== undefined);
     },
+    "a set": async (lab) => {
+        const images = ["there", "new"].map((tag) => uriOf(lab, tag));
+        return failureOf(await lab.execute({ images, artifactKey: "images/set.tar", force: true }));
+    },
     "a batch": async (lab) => {
         const manifest = { bucket: bucketOf(lab), key: "batches/proof.json" };
         const result = await lab.executeBatch({ manifest });
@@ -94,6 +98,7 @@ export async function proveByRunning(engine: EngineName, tell: (line: string) =>
         await prepare(lab);
         for (const work of Object.entries(works)) {
             const [name, run] = work;
+            if (name === "a set" && engine === "docker") continue; // which has none
             lab.iam.used.clear();
             const failure = await run(lab);
             if (failure !== undefined) problems.push(`${name} fails: ${failure.told}`);

@@ -240,7 +240,7 @@ function exportOne(
  * mark and have blanks around the names, and an empty cell is a field that is not given.
  */
 const readRow = `(
-    $isSmall := $length($string({ 'v': $lookup($states.input, 'request') })) <= ${asl.hashedLimit};
+    $isSmall := $length($string({ 'v': $lookup($states.input, 'request') })) <= ${asl.requestLimit};
     $item := $isSmall ? $lookup($states.input, 'request') : {};
     $bare := function($text) { $replace($replace($text, /^[\\uFEFF \\t]+/, ''), /[ \\t]+$/, '') };
     $cells := $states.input.isTable and $type($item) = 'object';
@@ -250,16 +250,16 @@ const readRow = `(
         })])
         : $item;
     $unknown := $type($given) = 'object' ? ${asl.unknownField("$given", requestFields)} : '';
-    $problem := $not($isSmall) ? 'The request is longer than ${asl.hashedLimit} characters.'
+    $problem := $not($isSmall) ? 'The request is longer than ${asl.requestLimit} characters.'
         : $type($given) != 'object' ? 'The request is ' & ${asl.quoted("$item")} & ': expected an object of ${requestFields.join(", ")}, or an image URI.'
         : $unknown != '' ? 'The request ' & $unknown
         : $cells and $count($keys($item)) != $count($distinct($each($item, function($value, $name) { $bare($name) }))) ? 'Two columns of the table have the same name.'
-        : $exists($given.imageUri) = false ? 'The request ' & ${asl.quoted("$item")} & ' names no imageUri, which a batch needs for each image.'
+        : $exists($given.imageUri) = false and $exists($given.images) = false ? 'The request ' & ${asl.quoted("$item")} & ' names neither imageUri nor images, which a batch needs for each export.'
         : '';
     $problem != '' ? { 'problem': $problem, 'request': {}, 'name': '' } : {
         'problem': '',
         'request': $given,
-        'name': '${batchExecutionPrefix}' & $hash($states.input.batch & ' ' & $string($given), 'SHA-256')
+        'name': '${batchExecutionPrefix}' & ${asl.hash("$states.input.batch & ' ' & $string($given)")}
     }
 )`;
 

@@ -130,7 +130,7 @@ function readInput(args: ExportDefinitionArgs): asl.State {
         : "'This stack exports one image a request, as its engine is docker: set engine: stream in its configuration for images, or request one imageUri.'";
     return {
         Type: "Pass",
-        Comment: "Knows the stack, measures the input, picks the fields of a request",
+        Comment: "Knows the stack, measures the input, looks at its fields",
         Assign: {
             stack: {
                 accountId: args.at.accountId,
@@ -150,8 +150,7 @@ function readInput(args: ExportDefinitionArgs): asl.State {
                     $unknown := ${asl.unknownField("$states.input", requestFields)};
                     $unknown != '' ? 'The request ' & $unknown : $exists(${given}) ? (${setProblem}) : ''
                 );
-                $isKnown := function($value, $name) { $name in ['${requestFields.join("','")}'] };
-                { 'problem': $problem, 'given': $problem = '' ? $merge([{}, $sift($states.input, $isKnown)]) : {} }
+                { 'problem': $problem }
             )`),
             digest: asl.expression("''"),
             buildId: asl.expression("''"),
@@ -161,7 +160,6 @@ function readInput(args: ExportDefinitionArgs): asl.State {
             record: asl.expression(blankRecord),
             archive: asl.expression("{ 'versionId': '', 'sizeBytes': 0 }"),
         },
-        Output: {},
         Next: "Read request",
     };
 }
@@ -201,10 +199,12 @@ function readRequest(args: ExportDefinitionArgs): asl.State {
     const uri = `^([^/]+)/(${grammar.repository})((?::${grammar.tag})?)((?:@${grammar.digest})?)$`;
     return {
         Type: "Pass",
-        Comment: "Fills in the defaults, takes image URIs apart, finds their repositories among those of the stack",
+        Comment:
+            "Picks the fields of a request, fills in the defaults, finds the repositories of images among those of the stack",
         Assign: {
             request: asl.expression(`(
-                $request := $merge([$stack.defaults, $input.given]);
+                $isKnown := function($value, $name) { $name in ['${requestFields.join("','")}'] };
+                $request := $merge([$stack.defaults, $input.problem = '' ? $sift($states.input, $isKnown) : {}]);
                 $read := function($given) {(
                     $uri := $type($given) = 'string' ? $given : '';
                     $match := $length($uri) <= ${imageUriLimit} ? $match($uri, ${asl.regex(uri)})[0] : {};

@@ -30,11 +30,11 @@ export interface State {
     readonly [field: string]: unknown;
 }
 
-/**
- * Characters of a request, as `$length` counts them, that `$hash` takes with what is put before it: `$hash` takes 10,000, and counts
- * those beyond U+FFFF as two. No request that can be exported is half as long.
- */
-export const hashedLimit = 4500;
+/** Characters of the longest request that is handed on to the export state machine, which says what is wrong with it. */
+export const requestLimit = 150_000;
+
+/** Characters of a string that are hashed at a time: `$hash` takes 10,000, and counts those beyond U+FFFF as two. */
+const hashedAtATime = 4000;
 
 /** Characters of what was given that an error quotes. */
 export const quoteLimit = 300;
@@ -66,6 +66,16 @@ export function literal(text: string): string {
 export function quoted(value: string): string {
     // In an object, since $string refuses some numbers that stand by themselves.
     return `($s := $string({'v': ${value}}); $length($s) > ${quoteLimit + 6} ? $substring($s, 5, ${quoteLimit}) & '…' : $substring($s, 5, $length($s) - 6))`;
+}
+
+/** The SHA-256 of a string of any length: each piece of it is hashed together with the hash of those before it. */
+export function hash(text: string): string {
+    return `(
+        $text := ${text};
+        $reduce([0..$floor($length($text) / ${hashedAtATime})], function($before, $at) {
+            $hash($before & $substring($text, $at * ${hashedAtATime}, ${hashedAtATime}), 'SHA-256')
+        }, '')
+    )`;
 }
 
 /** What a caught error says: its cause, cut; an error without one gives an empty string. */

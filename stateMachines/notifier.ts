@@ -91,7 +91,8 @@ function writeMessage({ at }: NotifierDefinitionArgs): asl.State {
                     : $otherwise
                 };
                 $isDone := $status = 'SUCCEEDED';
-                $image := $of('imageUri', $stack.imageUri);
+                $isSet := $exists($lookup($told.request, 'images'));
+                $image := $isSet ? 'The set of ' & $string($count($lookup($told.request, 'images'))) & ' images' : $of('imageUri', $stack.imageUri);
                 $key := $of('artifactKey', $exists($told.request.imageUri) ? 'made of repository and tag' : $stack.artifactKey);
                 $execution := 'Execution: ' & ${asl.literal(executionsUrl(at))} & $executionArn;
                 $builds := 'Builds and their logs: ' & $stack.buildsUrl;
@@ -102,8 +103,8 @@ function writeMessage({ at }: NotifierDefinitionArgs): asl.State {
                     $isDone ? $write('Batch of image exports', $counts & '.\\n\\n' & $execution, $counts, [$execution])
                     : $write('Batch of image exports', ${lines("'The batch ended as ' & $status & '.\\n'", "'Error: ' & $told.error", "'Cause: ' & $told.cause", "$execution", `'\\nWhat to do: docs/operations.md, "When a batch fails".'`)}, $told.error & ': ' & $told.cause, [$execution])
                 )
-                : $isDone ? $write('Image export', ${lines("$place & '.\\n'", "'Digest: ' & $of('imageDigest', '(unknown)')", "'Already there: ' & $of('skipped', '(unknown)')", "$execution")}, $place, [$execution])
-                : $write('Image export', ${lines("'The export of ' & $image & ' ended as ' & $status & '.\\n'", "'Error: ' & $told.error", "'Cause: ' & $told.cause", "'Key: ' & $key", "$execution", "$builds", `'\\nWhat to do: docs/operations.md, "When an export fails".'`)}, $image & ': ' & $told.error & ' ' & $told.cause, [$execution, $builds])
+                : $isDone ? $write('Image export', ${lines("$place & '.\\n'", "'Digest: ' & $of($isSet ? 'setDigest' : 'imageDigest', '(unknown)') & ($isSet ? '\\nBytes saved by what the images share: ' & $of('savedBytes', '(unknown)') : '')", "'Already there: ' & $of('skipped', '(unknown)')", "$execution")}, $place, [$execution])
+                : $write('Image export', ${lines("'The export of ' & ($isSet ? 'the set' : $image) & ' ended as ' & $status & '.\\n'", "'Error: ' & $told.error", "'Cause: ' & $told.cause", "'Key: ' & $key", "$execution", "$builds", `'\\nWhat to do: docs/operations.md, "When an export fails".'`)}, $image & ': ' & $told.error & ' ' & $told.cause, [$execution, $builds])
             )`),
         },
         Output: {},

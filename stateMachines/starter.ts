@@ -32,17 +32,17 @@ export function starterDefinition({
                     machine: exportMachineArn,
                     export: asl.expression(`(
                         $isEvent := $type($states.input) != 'object' ? false
-                            : $length($string($states.input)) > ${asl.hashedLimit} ? false
+                            : $length($string($states.input)) > ${asl.requestLimit} ? false
                             : $type(${identity}) != 'string' ? false
                             : $type(${trigger}) = 'string' ? $match(${trigger}, /^[a-z]{1,10}$/)[0].match = ${trigger} and ${trigger} & '-' != '${batchExecutionPrefix}' : false;
                         $isEvent and $exists(${request}) ? {
                             'request': ${request},
-                            'name': ${trigger} & '-' & $hash($string([${identity}, ${request}]), 'SHA-256')
+                            'name': ${trigger} & '-' & ${asl.hash(`$string([${identity}, ${request}])`)}
                         } : { 'request': {}, 'name': '' }
                     )`),
                     ...asl.failure(
                         "InvalidInput",
-                        `'The input of the execution is ' & ${asl.quoted("$states.input")} & ': expected { "trigger": a word, "identity": a string, "request": the request }, at most ${asl.hashedLimit} characters.'`,
+                        `'The input of the execution is ' & ${asl.quoted("$states.input")} & ': expected { "trigger": a word, "identity": a string, "request": the request }, at most ${asl.requestLimit} characters.'`,
                     ),
                 },
                 Output: {},

@@ -110,7 +110,7 @@ function assertBuildsAs({ engine, network, cache, encryption, monitoring }: Comb
         "LogInToEcr",
         "PullImages",
         ...(cache === "pull-through" ? ["ImportImages"] : []),
-        ...(engine === "docker" ? [] : ["ReadExporter"]),
+        ...(engine === "docker" ? [] : ["ReadExporter", "ReadSets"]),
         "WriteArchives",
         ...(encryption === "s3" ? [] : ["WriteEncrypted"]),
         "WriteLog",

@@ -18,7 +18,7 @@ import { parseConfig, parseManifest } from "../exporter/registry/manifest";
 import { goodEntries, recordOf, tarOf } from "./exporter/archive/craftedParts";
 import { digestOf, mediaTypes } from "./exporter/support/images";
 import { configurationText } from "../lab/stackFiles";
-import { assertHarmless, bucket, image, key, runExport } from "./support/exportExecution";
+import { assertHarmless, bucket, image, key, definitions, runExport } from "./support/exportExecution";
 
 const digest = digestOf(Buffer.from("{}"));
 const { oci } = mediaTypes;
@@ -173,8 +173,8 @@ export const borders: Readonly<Record<string, [fc.Arbitrary<string>, (text: stri
         async (text) => {
             const input = valueOf(text);
             if (input === undefined) return;
-            const { outcome, builds } = await runExport(input);
-            builds.forEach(assertHarmless);
+            const { outcome, builds, stored } = await runExport(input, { definition: definitions.stream });
+            for (const build of builds) assertHarmless(build, stored);
             if (outcome.status !== "SUCCEEDED") assert.ok(outcome.status === "FAILED" && outcome.error in exportErrors);
         },
     ],

@@ -8,6 +8,7 @@ const buildspec = readBuildspec("stream");
 const variables = {
     EXIT_STATUSES: exitStatusText,
     IMAGE_URI: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29",
+    SET_DIGEST: "",
     PLATFORM: "linux/amd64",
     FORCE: "false",
     EXECUTION_ID: "arn:aws:states:ap-northeast-1:111122223333:execution:export:1",
@@ -46,10 +47,16 @@ describe("a build of stream.yml", () => {
         assert.deepEqual(exporterCall(build), [
             "--progress",
             "--platform=--force",
+            "--image=--help",
             "--",
-            "--help",
             `s3://artifacts/${key}`,
         ]);
+    });
+
+    it("hands a set on by its digest", () => {
+        const build = run({ IMAGE_URI: "", SET_DIGEST: result.imageDigest });
+        assert.deepEqual(exporterCall(build)?.slice(2, 4), [`--set=${result.imageDigest}`, "--"]);
+        assert.match(build.output, /Export a set of images to s3:/);
     });
 
     it("forces the export when the request does", () => {
@@ -66,10 +73,10 @@ describe("a build of stream.yml", () => {
     });
 
     it("ends as the exporter does, with its cause on one line and not too long", () => {
-        const cause = `it's $(id) \`id\` "x"\nand ${"y".repeat(2000)}`;
+        const cause = `it's $(id) \`id\` "x"\nand ${"y".repeat(5000)}`;
         const build = run({}, exporter({ error: "ImageNotFound", cause }, 3));
         assert.equal(build.status, 3);
-        assert.deepEqual(build.exported, { EXPORT_CAUSE: cause.replace("\n", " ").slice(0, 1000) });
+        assert.deepEqual(build.exported, { EXPORT_CAUSE: cause.replace("\n", " ").slice(0, 4000) });
     });
 
     for (const [how, output] of Object.entries({ "without a word": "", "in other words": "Segmentation fault" })) {

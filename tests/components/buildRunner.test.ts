@@ -254,7 +254,7 @@ describe("BuildRunner with engine stream", () => {
     });
 
     it("may read the exporter, too", () => {
-        assert.deepEqual(sidsOf(resourceOf(runner, "test-policy")), own.toSpliced(2, 0, "ReadExporter"));
+        assert.deepEqual(sidsOf(resourceOf(runner, "test-policy")), own.toSpliced(2, 0, "ReadExporter", "ReadSets"));
     });
 
     const machines: [string, string, string, string][] = [

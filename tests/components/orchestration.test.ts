@@ -52,6 +52,17 @@ describe("ExportOrchestration", () => {
 
     itKeepsTheHouseRules(() => orchestration);
 
+    it("may write the list of a set's images, with engine stream only", async () => {
+        const encryptionKeyArn = "arn:aws:kms:ap-northeast-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        const stream = await evaluateOrchestration({ engine: "stream", encryptionKeyArn });
+        const statements = statementsOf(resourceOf(stream, "test-machine-policy"));
+        const resources = (sid: string) => statements.find(({ Sid }) => Sid === sid)?.Resource;
+        assert.equal(resources("WriteSets"), "arn:aws:s3:::artifacts-0a1b2c3/.sets/*");
+        assert.equal(resources("PutEncrypted"), encryptionKeyArn);
+        const docker = await evaluateOrchestration({ engine: "docker", encryptionKeyArn });
+        assert.deepEqual(sidsOf(resourceOf(docker, "test-machine-policy")), own);
+    });
+
     it("refuses more repositories than the states of its definition can hold", async () => {
         const far = Array.from({ length: 1000 }, (_, index) => `far/${"n".repeat(230)}-${index}`);
         const repositories = far.map((name) => ({ ...image.repository, region: "eu-west-1", name }));

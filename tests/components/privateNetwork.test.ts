@@ -70,7 +70,8 @@ describe("PrivateNetwork", () => {
         const sids = (evaluation: Evaluation) =>
             statementsOf(resourceOf(evaluation, "test-s3-endpoint")).map(({ Sid }) => Sid);
         assert.deepEqual(sids(network), ["DownloadLayers", "WriteArchives"]);
-        assert.deepEqual(sids(await evaluateNetwork("stream")), ["DownloadLayers", "PassExporters", "WriteArchives"]);
+        const stream = ["DownloadLayers", "PassExporters", "ReadSets", "WriteArchives"];
+        assert.deepEqual(sids(await evaluateNetwork("stream")), stream);
     });
 
     it("can be previewed, when nothing of the VPC is known yet", async () => {

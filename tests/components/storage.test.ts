@@ -123,14 +123,14 @@ describe("ArtifactStorage", () => {
     it("expires archives, batches and old versions, and aborts uploads that nobody ends", async () => {
         const idsOf = async (retention: Partial<Retention>) =>
             lifecycleRules(await evaluateStorage(retention)).map(({ id }) => id);
-        const abort = "abort-incomplete-uploads";
+        const always = ["abort-incomplete-uploads", "expire-sets"];
         const expire = ["expire-archives", "expire-manifests", "expire-results"];
         const expireOld = ["expire-old-versions", "expire-old-manifests", "expire-old-results"];
         const markers = "remove-delete-markers";
-        assert.deepEqual(await idsOf({}), [abort, ...expire, ...expireOld, markers]);
-        assert.deepEqual(await idsOf({ archiveDays: 0 }), [abort, ...expireOld, markers], "archives are kept");
-        assert.deepEqual(await idsOf({ oldVersionDays: 0 }), [abort, ...expire], "old versions are kept");
-        assert.deepEqual(await idsOf({ archiveDays: 0, oldVersionDays: 0 }), [abort]);
+        assert.deepEqual(await idsOf({}), [...always, ...expire, ...expireOld, markers]);
+        assert.deepEqual(await idsOf({ archiveDays: 0 }), [...always, ...expireOld, markers], "archives are kept");
+        assert.deepEqual(await idsOf({ oldVersionDays: 0 }), [...always, ...expire], "old versions are kept");
+        assert.deepEqual(await idsOf({ archiveDays: 0, oldVersionDays: 0 }), always);
     });
 
     it("expires each in its time and place", () => {
@@ -140,10 +140,10 @@ describe("ArtifactStorage", () => {
         });
         assert.deepEqual(rules.slice(0, 3), [
             ["abort-incomplete-uploads", "images/", { abortIncompleteMultipartUpload: { daysAfterInitiation: 1 } }],
+            ["expire-sets", ".sets/", { expiration: { days: 7 }, noncurrentVersionExpiration: { noncurrentDays: 1 } }],
             ["expire-archives", "images/", { expiration: { days: 90 } }],
-            ["expire-manifests", "batches/", { expiration: { days: 90 } }],
         ]);
-        assert.deepEqual(rules.slice(5), [
+        assert.deepEqual(rules.slice(6), [
             ["expire-old-manifests", "batches/", { noncurrentVersionExpiration: { noncurrentDays: 30 } }],
             ["expire-old-results", "batch-results/", { noncurrentVersionExpiration: { noncurrentDays: 30 } }],
             ["remove-delete-markers", "images/", { expiration: { expiredObjectDeleteMarker: true } }],

@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { promisify } from "node:util";
 import { buildExporterBundle } from "../../exporter/bundle";
+import { setRequestKey } from "../../contract/keys";
+import { setDigest } from "../../contract/set";
 import { parseProgress } from "../../contract/progress";
 import { engineVersion } from "../../exporter/exportImage";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
@@ -54,6 +56,9 @@ describe("the bundle", () => {
         }
     }
 
+    const store = (requested: string, body: unknown) =>
+        s3.objects.set(`bucket/${setRequestKey(requested)}`, { body: Buffer.from(JSON.stringify(body)), headers: {} });
+
     it("is the same every time it is built", async () => {
         const load = createRequire(__filename);
         Reflect.deleteProperty(load.cache, load.resolve("../../exporter/bundle")); // a process bundles once
@@ -69,7 +74,11 @@ describe("the bundle", () => {
     });
 
     it("exports, and prints the result", async () => {
-        const { code, stdout, stderr } = await run(`${registry.host}/app:1`, "s3://bucket/app.tar", "--progress");
+        const { code, stdout, stderr } = await run(
+            `--image=${registry.host}/app:1`,
+            "s3://bucket/app.tar",
+            "--progress",
+        );
         assert.equal(code, 0);
         const { skipped, sha256 } = JSON.parse(stdout) as { skipped: boolean; sha256: string };
         assert.deepEqual([skipped, sha256.length], [false, 64]);
@@ -79,12 +88,43 @@ describe("the bundle", () => {
         assert.ok(s3.objects.has("bucket/app.tar"));
     });
 
+    it("exports a set whose images are in the bucket, if they are those of the digest", async () => {
+        const imageName = `${registry.host}/app:1`;
+        const digest = registry.options.repository.tags.get("1") ?? assert.fail();
+        const requested = setDigest([{ imageName, platform: "linux/amd64", digest }]);
+        const images = [{ imageUri: `${imageName}@${digest}`, platform: "linux/amd64" }];
+        store(requested, { images });
+        const { code, stdout } = await run(`--set=${requested}`, "s3://bucket/set.tar");
+        assert.equal(code, 0, stdout);
+        assert.deepEqual((JSON.parse(stdout) as { setDigest: string }).setDigest, requested);
+        // What somebody else has put there.
+        for (const body of [
+            { images: [{ ...images[0], platform: "all" }] },
+            { images: [{ imageUri: imageName, platform: "linux/amd64" }] },
+            { images: [...images, ...images] },
+            { images: [imageName] },
+            { images: {} },
+            [],
+        ]) {
+            store(requested, body);
+            const refused = await run(`--set=${requested}`, "s3://bucket/set.tar", "--force");
+            const { error, cause } = JSON.parse(refused.stdout) as { error: string; cause: string };
+            assert.deepEqual([refused.code, error], [2, "InvalidInput"], cause);
+            assert.match(cause, /^reading the images of the set, s3:\/\/bucket\/\.sets\/[0-9a-f]{64}\.json: it /);
+        }
+    });
+
+    const otherSet = `sha256:${"1".repeat(64)}`;
     const failures: [number, string, string[]][] = [
         [2, "InvalidInput", []],
-        [2, "InvalidInput", ["one", "two", "three"]],
-        [2, "InvalidInput", ["app", "s3://bucket/x", "--unknown"]],
-        [2, "InvalidInput", ["HOST/app:2", "s3://nowhere"]],
-        [3, "ImageNotFound", ["HOST/app:2", "s3://bucket/x"]],
+        [2, "InvalidInput", ["--image=one", "two", "three"]],
+        [2, "InvalidInput", ["--image=app", "s3://bucket/x", "--unknown"]],
+        [2, "InvalidInput", ["--image=app", `--set=${otherSet}`, "s3://bucket/x"]],
+        [2, "InvalidInput", ["--image=HOST/app:2", "s3://nowhere"]],
+        [2, "InvalidInput", [`--set=${otherSet}`, "/tmp/x.tar"]],
+        [2, "InvalidInput", ["--set=../x", "s3://bucket/x"]],
+        [2, "InvalidInput", [`--set=${otherSet}`, "s3://bucket/x"]],
+        [3, "ImageNotFound", ["--image=HOST/app:2", "s3://bucket/x"]],
     ];
     for (const [expected, name, args] of failures) {
         it(`ends with ${expected} and ${name} for ${args.join(" ") || "nothing"}`, async () => {
@@ -115,7 +155,7 @@ describe("the bundle", () => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
         it(`takes everything back on ${signal}`, async () => {
             s3.objects.clear();
-            const args = [`${registry.host}/app:1`, "s3://bucket/app.tar"];
+            const args = [`--image=${registry.host}/app:1`, "s3://bucket/app.tar"];
             const code = await stopAtStall(signal, args, (rule) => (s3.fault = rule));
             assert.deepEqual([code, s3.uploads.size, s3.objects.size], [1, 0, 0]);
             assert.equal(s3.requests.at(-1)?.method, "DELETE");
@@ -123,7 +163,7 @@ describe("the bundle", () => {
     }
 
     it("leaves no partial file behind when stopped", async () => {
-        const args = [`${registry.host}/app:1`, path.join(directory, "out.tar")];
+        const args = [`--image=${registry.host}/app:1`, path.join(directory, "out.tar")];
         const code = await stopAtStall("SIGTERM", args, (rule) => (registry.options.fault = rule));
         assert.equal(code, 1);
         assert.deepEqual(await readdir(directory), ["exporter.mjs"]);

@@ -131,6 +131,30 @@ describe("notifierDefinition", () => {
         assert.match(text, /\nError: \(none\)\nCause: \(none\)\nKey: made of repository and tag\n/);
     });
 
+    it("tells of a set by its number of images, and what sharing has saved", async () => {
+        const images = [`${registry}/app:1`, `${registry}/app:2`];
+        const Input = JSON.stringify({ images, artifactKey: "images/set.tar" });
+        const Output = JSON.stringify({
+            setDigest: "sha256:2",
+            imageCount: 2,
+            savedBytes: 1024,
+            artifactKey: "images/set.tar",
+        });
+        const text = await textOf({ status: "SUCCEEDED" }, { Input, Output });
+        assert.match(
+            text,
+            /^The set of 2 images is in s3:\/\/\S+\/images\/set\.tar\.\n\nDigest: sha256:2\nBytes saved by what the images share: 1024\n/,
+        );
+        const failed = await textOf(
+            { status: "FAILED" },
+            { Input, Error: "ImageNotFound", Cause: "1 of the 2 images" },
+        );
+        assert.match(
+            failed,
+            /^The export of the set ended as FAILED\.\n\nError: ImageNotFound\nCause: 1 of the 2 images\nKey: images\/set\.tar\n/,
+        );
+    });
+
     it("tells what was exported, and whether it was there already", async () => {
         const Output = JSON.stringify({
             imageUri: `${registry}/app:2`,
