@@ -304,18 +304,16 @@ const isSet = "$count($request.images) > 0";
  */
 function knownSet(images: string, missing = "''"): asl.Assign {
     const fold = (line: string): string =>
-        `'sha256:' & $reduce(${images}, function($before, $each) { $hash($before & ${line}, 'SHA-256') }, '')`;
+        `'sha256:' & $reduce($images, function($before, $each) { $hash($before & ${line}, 'SHA-256') }, '')`;
     const line = "$each.name & ' ' & $each.platform";
-    const digest = fold(`${line} & ' ' & $each.digest`);
-    const isKnown = `$not($exists($filter(${images}, function($each) { $each.digest = '' })))`;
+    const bind = `$images := ${images}; $digest := ${fold(`${line} & ' ' & $each.digest`)};`;
     return {
-        digest: asl.expression(`${isKnown} ? ${digest} : ''`),
-        set: {
-            images: asl.expression(images),
-            names: asl.expression(fold(line)),
-            digest: asl.expression(digest),
-            missing: asl.expression(missing),
-        },
+        digest: asl.expression(`(
+            ${bind} $exists($filter($images, function($each) { $each.digest = '' })) ? '' : $digest
+        )`),
+        set: asl.expression(`(
+            ${bind} { 'images': $images, 'names': ${fold(line)}, 'digest': $digest, 'missing': ${missing} }
+        )`),
     };
 }
 
@@ -443,10 +441,12 @@ function askEcrForEach({ at }: ExportDefinitionArgs): asl.State {
         Next: "Take answer",
     });
     const asked = "$filter($request.images, function($each) { $each.ask })";
-    const digests = "$merge([$map($states.result, function($each) { { $each.name: $each.digest } })])";
-    const images = `[$map($request.images, function($each) {
-        $each.ask ? $merge([$each, { 'digest': $lookup(${digests}, $each.name) }]) : $each
-    })]`;
+    const images = `(
+        $digests := $merge([$map($states.result, function($each) { { $each.name: $each.digest } })]);
+        [$map($request.images, function($each) {
+            $each.ask ? $merge([$each, { 'digest': $lookup($digests, $each.name) }]) : $each
+        })]
+    )`;
     return {
         Type: "Map",
         Items: asl.expression(`[$map(${asked}, function($each) {{
