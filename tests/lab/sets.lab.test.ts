@@ -74,7 +74,7 @@ describe("lab: a set of images", () => {
         lab.iam.removed.clear();
         lab.iam.removed.add(permission("ReadSets", "s3:GetObject"));
         const { error, cause } = await failToExport(lab, request);
-        assert.deepEqual([error, cause.includes('s3:GetObject')], ["AccessDenied", true], cause);
+        assert.deepEqual([error, cause.includes("s3:GetObject")], ["AccessDenied", true], cause);
         assert.equal(await versions(request.artifactKey), 0);
     });
 

@@ -192,9 +192,9 @@ describe("a request for a set", () => {
 
     it("is refused without a key, and with engine docker", async () => {
         const keyless = await runExport({ images: three }, { definition: definitions.stream });
-        assert.ok(keyless.outcome.status === "FAILED" && keyless.outcome.cause.includes('give artifactKey'));
+        assert.ok(keyless.outcome.status === "FAILED" && keyless.outcome.cause.includes("give artifactKey"));
         const docker = await runExport({ images: three, artifactKey }, { definition: definitions.docker });
-        assert.ok(docker.outcome.status === "FAILED" && docker.outcome.cause.includes('engine: stream'));
+        assert.ok(docker.outcome.status === "FAILED" && docker.outcome.cause.includes("engine: stream"));
     });
 
     it("may have 500 images with long names, within what Step Functions holds", async () => {
