@@ -104,12 +104,13 @@ export function contentsOf(files: Files) {
             annotated.set(name, file);
         }
     }
-    // What Docker does not load, artifacts and beside Linux images others, has its name in index.json only.
+    // What Docker does not load, artifacts and beside Linux images others, has its name in index.json only; so has a digest, which is
+    // no name for Docker's list.
     const linux = indexed.filter(isLinux);
     const loadable = new Set((linux.length > 0 ? linux : indexed).map(({ name }) => name));
     const listedNames = new Set((list ?? []).flatMap(({ names }) => names.map(fullName)));
     for (const [name, file] of annotated) {
-        const isLoadable = documents.get(file)?.kind !== "image" || loadable.has(file);
+        const isLoadable = !name.includes("@") && (documents.get(file)?.kind !== "image" || loadable.has(file));
         if (isLoadable && listedNames.size > 0 && !listedNames.has(fullName(name))) {
             problems.push(`index.json names an image ${JSON.stringify(name)}, which manifest.json does not`);
         }

@@ -8,6 +8,7 @@ import type { RequestedImage, SetResult } from "../../contract/request";
 import { setLimit } from "../../contract/set";
 import { exportImage, type ExportOptions, type ExportOutcome } from "../../exporter/exportImage";
 import { verifyArchive } from "../../exporter/archive/verify";
+import { checkSet } from "./support/checkedSets";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
 import {
@@ -163,6 +164,10 @@ describe("a set of images", () => {
         ];
         for (const [images, message] of refused) await assert.rejects(run(images), { name: "InvalidInput", message });
         assert.equal(registry.requests.length, 0);
+    });
+
+    it("is what the archives of its images are, whatever is in it", async () => {
+        for (const seed of [1010, 1027]) await checkSet(seed);
     });
 
     it("is not good where a byte, an image or the record is another's", async () => {

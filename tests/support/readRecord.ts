@@ -1,13 +1,18 @@
 /** Export records, read as other programs do. */
 import { strict as assert } from "node:assert";
 
-import { type ImageRecord, parseRecord, type RecordedLayer } from "../../contract/record";
+import { type ExportRecord, type ImageRecord, parseRecord, type RecordedLayer } from "../../contract/record";
 
-/** The record that a text is; fails where it is none. */
-export function recordOf(text: string | undefined): ImageRecord {
+/** The record that a text is, of an image or of a set; fails where it is none. */
+export function anyRecordOf(text: string | undefined): ExportRecord {
     const read = parseRecord(text ?? "");
-    if (!("record" in read)) return assert.fail(`The record ${read.problem}: ${String(text)}`);
-    return "set" in read.record ? assert.fail("The record is that of a set.") : read.record;
+    return "record" in read ? read.record : assert.fail(`The record ${read.problem}: ${String(text)}`);
+}
+
+/** The record of one image that a text is; fails where it is none. */
+export function recordOf(text: string | undefined): ImageRecord {
+    const record = anyRecordOf(text);
+    return "set" in record ? assert.fail("The record is that of a set.") : record;
 }
 
 /** The layers of all images of a record. */

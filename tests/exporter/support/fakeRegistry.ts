@@ -4,6 +4,8 @@ import type { Repository } from "./images";
 
 export interface FakeRegistryOptions {
     repository: Repository;
+    /** Further repositories of the registry. */
+    others?: readonly Repository[];
     /** What goes wrong with which request. */
     fault?: FaultRule;
     /** Login that is asked for: user `user`, password `secret`. */
@@ -34,6 +36,7 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
     const urls = new Map<string, number>();
     let count = 0;
     let isImported = false;
+    const repositories = () => [registry.options.repository, ...(registry.options.others ?? [])];
 
     function note(request: http.IncomingMessage, host: "registry" | "storage"): Fault | undefined {
         const [method, url] = [request.method ?? "", request.url ?? ""];
@@ -52,7 +55,8 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
             return;
         }
         const digest = new URL(url, "http://x").pathname.slice(1);
-        sendBlob(registry.options, request, response, registry.options.repository.blobs.get(digest), fault);
+        const owner = repositories().find(({ blobs }) => blobs.has(digest));
+        sendBlob(registry.options, request, response, owner?.blobs.get(digest), fault);
     });
 
     function isLoggedIn(request: http.IncomingMessage): boolean {
@@ -68,7 +72,7 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
     const server = await listen((request, response) => {
         const fault = note(request, "registry");
         const url = new URL(request.url ?? "", registry.origin);
-        const { repository, login, tokenUses = Infinity, redirectUses } = registry.options;
+        const { login, tokenUses = Infinity, redirectUses } = registry.options;
         if (url.pathname === "/token") {
             const isKnown = request.headers.authorization === basicLogin;
             const token = `token-${tokens.size}`;
@@ -86,16 +90,18 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
             );
             return;
         }
-        const [, kind, name = ""] =
-            new RegExp(`^/v2/${repository.name}/(manifests|blobs)/(.+)$`).exec(url.pathname) ?? [];
-        if (kind === "manifests") {
+        const [, path, kind, name = ""] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(url.pathname) ?? [];
+        const repository = repositories().find((each) => each.name === path);
+        if (repository === undefined) {
+            send(response, 404, {}, Buffer.from("{}"), fault);
+        } else if (kind === "manifests") {
             const digest = repository.tags.get(name) ?? name;
             isImported ||= repository.tags.has(name);
             const isThere = isImported || registry.options.importsByTag !== true;
             const manifest = isThere ? repository.manifests.get(digest) : undefined;
             const headers = { "content-type": manifest?.mediaType ?? "", "docker-content-digest": digest };
             send(response, manifest ? 200 : 404, manifest ? headers : {}, manifest?.bytes ?? Buffer.from("{}"), fault);
-        } else if (kind === "blobs" && redirectUses !== undefined && request.method === "GET") {
+        } else if (redirectUses !== undefined && request.method === "GET") {
             const location = `/${name}?signature=${urls.size}`;
             urls.set(location, redirectUses);
             send(response, 307, { location: `${storage.origin}${location}` }, Buffer.alloc(0), fault);
