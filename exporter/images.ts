@@ -66,8 +66,8 @@ export function readSet(images: readonly RequestedImage[], platform: string): Im
     return [...byName.values()].sort((one, other) => (one.reference.name < other.reference.name ? -1 : 1));
 }
 
-/** Bytes of the manifests and configurations of a set, which are kept in memory: those of 500 usual images have a tenth of it. */
-const documentsLimitBytes = 48 * 1024 * 1024;
+/** Bytes of the manifests and configurations of a set, which are kept in memory: an export takes 250 MB. 500 usual images have 4 MB. */
+const documentsLimitBytes = 32 * 1024 * 1024;
 /** Images that are looked up at a time. */
 const lookUps = 8;
 
@@ -83,13 +83,18 @@ export async function resolveImages(
 ): Promise<ResolvedImage[]> {
     const limit = createLimit(lookUps);
     let bytes = 0;
+    const assertFits = (): void => {
+        if (requests.length === 1 || bytes <= documentsLimitBytes) return;
+        const message = `The manifests and configurations of the set have more than ${documentsLimitBytes} bytes. Make two sets of it.`;
+        throw new ExportError("InvalidInput", message);
+    };
     const resolve = async ({ reference, platform }: ImageRequest): Promise<ResolvedImage> => {
+        assertFits(); // else hundreds more would be read for nothing
         const image = await resolveImage(registries.open(reference), reference, platform, onNote);
         for (const document of image.documents) bytes += document.bytes.length;
         for (const config of image.configs.values()) bytes += config.length;
-        if (requests.length === 1 || bytes <= documentsLimitBytes) return image;
-        const message = `The manifests and configurations of the set have more than ${documentsLimitBytes} bytes. Make two sets of it.`;
-        throw new ExportError("InvalidInput", message);
+        assertFits();
+        return image;
     };
     const found = await Promise.allSettled(requests.map((each) => limit(() => resolve(each))));
     const failed = found.flatMap((each, at) => {

@@ -89,15 +89,18 @@ export interface ImageParts {
     os?: string;
     architecture?: string;
     variant?: string;
+    /** More for the configuration. */
+    history?: string;
 }
 
 /** Puts an image into a repository. */
 export function addImage(repository: Repository, parts: ImageParts): Descriptor {
-    const { layers, family = "oci", tag, os = "linux", architecture = "amd64", variant } = parts;
+    const { layers, family = "oci", tag, os = "linux", architecture = "amd64", variant, history } = parts;
     const types = mediaTypes[family];
     const platform = { os, architecture, ...(variant !== undefined && { variant }) };
     const rootfs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
-    const config = addBlob(repository, Buffer.from(JSON.stringify({ ...platform, config: {}, rootfs })), types.config);
+    const configuration = { ...platform, config: {}, rootfs, ...(history && { history: [{ created_by: history }] }) };
+    const config = addBlob(repository, Buffer.from(JSON.stringify(configuration)), types.config);
     const document = {
         schemaVersion: 2,
         mediaType: types.manifest,
