@@ -41,14 +41,18 @@ function storeFault(random: Random): Fault {
 }
 
 /** One to six faults in a row, somewhere in an export: sometimes more than the retries get over. */
-function somewhere(random: Random, fault: Fault): FaultRule {
-    const first = 1 + below(random, 12);
+function somewhere(random: Random, requests: number, fault: Fault): FaultRule {
+    const first = 1 + below(random, requests);
     const length = 1 + below(random, 6);
     return ({ count }) => (count >= first && count < first + length ? fault : undefined);
 }
 
 /** Of an archive of three parts. */
 const layers = [5.3, 5.3, 0.1].map((size, at) => fileLayer(`f${at}`, randomBytesOf(size * mebibyte, at)));
+/** Images that share layers, of two repositories. */
+const setOf = (host: string): string[] => ["app:1", "app:2", "team/app:1"].map((name) => `${host}/${name}`);
+
+type Repositories = readonly [Repository, ...Repository[]];
 
 async function runWithFaults(seed: number, registry: FakeRegistry, s3: FakeS3): Promise<"done" | ExportError> {
     const random = pseudoRandom(seed);
@@ -57,12 +61,14 @@ async function runWithFaults(seed: number, registry: FakeRegistry, s3: FakeS3): 
     registry.options.tokenUses = pick(random, [1, 3, 50]);
     const isOfRegistry = random() < 0.5;
     const fault = isOfRegistry ? registryFault(random) : storeFault(random);
-    const rule = somewhere(random, fault);
+    // Every third export is a set.
+    const isSet = seed % 3 === 0;
+    const rule = somewhere(random, isSet ? 24 : 12, fault);
     if (isOfRegistry) registry.options.fault = rule;
     else s3.fault = rule;
     try {
         await exportImage({
-            image: `${registry.host}/app:1`,
+            image: isSet ? setOf(registry.host) : `${registry.host}/app:1`,
             destination: "s3://bucket/app.tar",
             env: s3.env,
             concurrency: pick(random, [1, 3, 8]),
@@ -78,8 +84,8 @@ async function runWithFaults(seed: number, registry: FakeRegistry, s3: FakeS3): 
     }
 }
 
-async function outcomeOf(seed: number, repository: Repository): Promise<string> {
-    const [registry, s3] = await Promise.all([startRegistry({ repository }), startS3()]);
+async function outcomeOf(seed: number, [repository, ...others]: Repositories): Promise<string> {
+    const [registry, s3] = await Promise.all([startRegistry({ repository, others }), startS3()]);
     try {
         const outcome = await runWithFaults(seed, registry, s3);
         s3.fault = undefined;
@@ -119,13 +125,14 @@ async function outcomeOf(seed: number, repository: Repository): Promise<string> 
  * @returns how often each outcome was seen: `done`, `unrecorded`, or the name of an error.
  */
 export async function exportWithFaults(seeds: readonly number[], atATime: number): Promise<Map<string, number>> {
-    const repository = emptyRepository("app");
-    addImage(repository, { layers, tag: "1" });
+    const repositories: Repositories = [emptyRepository("app"), emptyRepository("team/app")];
+    for (const each of repositories) addImage(each, { layers, tag: "1" });
+    addImage(repositories[0], { layers: layers.slice(1), tag: "2" });
     const left = [...seeds];
     const outcomes = new Map<string, number>();
     const exportOneByOne = async (): Promise<void> => {
         for (let seed = left.shift(); seed !== undefined; seed = left.shift()) {
-            const outcome = await outcomeOf(seed, repository);
+            const outcome = await outcomeOf(seed, repositories);
             outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
         }
     };
