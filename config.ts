@@ -29,6 +29,7 @@ import {
 } from "./contract/keys";
 import { allPlatforms, isPlatform, platformRules } from "./contract/platform";
 import { requestDefaults } from "./contract/request";
+import { setLimit } from "./contract/set";
 
 /** A string that passes a test. */
 function stringThat(test: RegExp | ((value: string) => boolean), expected: string, description = "") {
@@ -203,19 +204,37 @@ const onPush = objectOf("exports what is pushed to ECR", {
     ).default(["*"]),
 });
 
+const requestedUri = readBy((uri) => parseImageUri(uri).uri, "expected the URI of an image in Amazon ECR");
+
+const requestedPlatform = stringThat(
+    (text) => isPlatform(text, "stream"),
+    `expected ${platformRules.stream}`,
+    `platform, ${requestDefaults.platform} by default, or \`${allPlatforms}\` with engine \`stream\``,
+).exactOptional();
+
+const imageCount = `expected 1 to ${setLimit} images, each a URI or an object with imageUri and platform`;
+
 const request = objectOf("the request, as for an execution, but for `artifactBucket`", {
-    imageUri: readBy((uri) => parseImageUri(uri).uri, "expected the URI of an image in Amazon ECR")
+    imageUri: requestedUri
         .describe("image to export, of a repository that may be exported; by default that of the key `imageUri`")
+        .exactOptional(),
+    images: z
+        .array(
+            z.union(
+                [requestedUri, z.strictObject({ imageUri: requestedUri, platform: requestedPlatform })],
+                imageCount,
+            ),
+            imageCount,
+        )
+        .min(1, imageCount)
+        .max(setLimit, imageCount)
+        .describe(`in its place a set of 1 to ${setLimit}, with engine \`stream\``)
         .exactOptional(),
     artifactKey: z
         .string("expected the key of an archive")
         .describe("key of the archive, below `artifactPrefix`; by default made of the image's name")
         .exactOptional(),
-    platform: stringThat(
-        (text) => isPlatform(text, "stream"),
-        `expected ${platformRules.stream}`,
-        `platform, ${requestDefaults.platform} by default, or \`${allPlatforms}\` with engine \`stream\``,
-    ).exactOptional(),
+    platform: requestedPlatform,
     force: flag("whether to export again what is exported already").exactOptional(),
 });
 
@@ -747,12 +766,22 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
             yield `triggers.onPush.repositories[${index}]: expected a repository of this account and region that may be exported: ${near.join(", ")}`;
         }
     }
-    const { imageUri, artifactKey, platform } = triggers?.schedule?.request ?? {};
+    const { imageUri, images, artifactKey, platform } = triggers?.schedule?.request ?? {};
     const path = "triggers.schedule.request";
     const arns = named?.all.map(repositoryArn);
-    const wanted = imageUri === undefined ? undefined : repositoryArn(parseImageUri(imageUri).repository);
-    if (wanted !== undefined && arns && !arns.some((arn) => covers(arn, wanted))) {
-        yield `${path}.imageUri: expected an image of a repository that may be exported: ${arns.join(", ")}`;
+    const uris = (images ?? []).map((each) => (typeof each === "string" ? each : each.imageUri));
+    const wanted = uris.map((uri, index) => [`images[${index}]`, uri] as const);
+    for (const [field, uri] of imageUri === undefined ? wanted : [["imageUri", imageUri] as const, ...wanted]) {
+        const arn = repositoryArn(parseImageUri(uri).repository);
+        if (arns && !arns.some((listed) => covers(listed, arn))) {
+            yield `${path}.${field}: expected an image of a repository that may be exported: ${arns.join(", ")}`;
+        }
+    }
+    if (images !== undefined) {
+        if (engine === "docker") yield `${path}.images: expected one imageUri with engine docker, or engine stream`;
+        if (imageUri !== undefined) yield `${path}.images: expected either imageUri or images`;
+        if (artifactKey === undefined)
+            yield `${path}.artifactKey: expected a key, which a set of images has none of by default`;
     }
     if (artifactKey !== undefined && artifactPrefix !== undefined && !isArtifactKey(artifactKey, artifactPrefix)) {
         yield `${path}.artifactKey: expected ${artifactKeyRule(artifactPrefix)}`;

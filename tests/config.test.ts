@@ -522,7 +522,7 @@ describe("a configuration is refused for", () => {
             ...(
                 [
                     ["image", "x", "did you mean imageUri?"],
-                    ["digest", "x", "known are imageUri, artifactKey, platform, force"],
+                    ["digest", "x", "known are imageUri, images, artifactKey, platform, force"],
                     ["imageUri", "nginx", "expected an image in Amazon ECR"],
                     ["imageUri", `${registry}/other`, "that may be exported: arn:aws:ecr"],
                     ["artifactKey", "other/x.tar", "begins with images/"],
@@ -539,6 +539,47 @@ describe("a configuration is refused for", () => {
                     contains,
                 ),
             ),
+        ]);
+    });
+
+    describe("a set on a schedule", () => {
+        const expression = "rate(1 day)";
+        const image = (tag: string) => `${registry}/nginx:${tag}`;
+        const requestOf = (request: object): Values => ({
+            engine: "stream",
+            imageUri: image("1"),
+            triggers: { schedule: { expression, request } },
+        });
+        const artifactKey = "images/set.tar";
+        const images = [image("1"), { imageUri: image("2"), platform: "all" }];
+        const path = "triggers.schedule.request";
+
+        it("names images, some with a platform, and a key", () => {
+            assert.deepEqual(parse(requestOf({ images, artifactKey })).triggers?.schedule?.request, {
+                images,
+                artifactKey,
+            });
+        });
+
+        refuses([
+            [requestOf({ images }), `${path}.artifactKey is missing`, "which a set of images has none of by default"],
+            [requestOf({ images: [], artifactKey }), `${path}.images is []`, "1 to 500 images"],
+            [requestOf({ images: ["nginx"], artifactKey }), `${path}.images[0] is "nginx"`, "1 to 500 images"],
+            [
+                requestOf({ images: [`${registry}/other:1`], artifactKey }),
+                `${path}.images[0] is "${registry}/other:1"`,
+                "that may be exported",
+            ],
+            [
+                requestOf({ images, imageUri: image("1"), artifactKey }),
+                `${path}.images is ${JSON.stringify(images)}`,
+                "either imageUri or images",
+            ],
+            [
+                { ...requestOf({ images, artifactKey }), engine: "docker" },
+                `${path}.images is ${JSON.stringify(images)}`,
+                "engine stream",
+            ],
         ]);
     });
 

@@ -100,7 +100,12 @@ function typeOf({ type, enum: names, anyOf, items, minimum, maximum }: Schema): 
     if (anyOf) return anyOf.map(typeOf).join(" or ");
     if (names) return names.map((name) => `\`${String(name)}\``).join(", ");
     if (type === "integer") return `integer, ${minimum} to ${maximum}`;
-    return type === "array" ? `list of ${String((items as Schema).type)}s` : String(type);
+    if (type !== "array") return String(type);
+    const item = items as Schema;
+    return `list of ${[item, ...(item.anyOf ?? [])]
+        .flatMap((each) => each.type ?? [])
+        .map((each) => `${String(each)}s`)
+        .join(" or ")}`;
 }
 
 if (require.main === module) {

@@ -9,7 +9,7 @@ import { parse } from "yaml";
 import { engineNames } from "../../contract/engine";
 import { verifyArchive } from "../../exporter/archive/verify";
 import { creators } from "../../lab/creators";
-import { type Lab, startLab } from "../../lab/lab";
+import { type Lab, startLab, uriOf } from "../../lab/lab";
 import { runIndex } from "../../lab/program";
 import { configurationOf } from "../../lab/stackFiles";
 import { eagerClock } from "../../lab/stateLanguage/interpreter";
@@ -64,6 +64,18 @@ for (const engineName of engineNames) {
             assert.deepEqual((await verifyArchive(Readable.from([bytes]), record)).problems, []);
             const again = await lab.execute({});
             assert(again.status === "SUCCEEDED" && again.output["skipped"] === true, JSON.stringify(again));
+        });
+        it("exports a set with engine stream, and refuses one with engine docker", async () => {
+            assert(lab !== undefined);
+            await lab.push(lab.image.repository.name, "2");
+            const images = [lab.image.uri, uriOf(lab, "2")];
+            const result = await lab.execute({ images, artifactKey: "images/set.tar" });
+            if (engineName === "docker") {
+                assert(result.status === "FAILED" && result.error === "InvalidInput", JSON.stringify(result));
+                return;
+            }
+            assert(result.status === "SUCCEEDED", JSON.stringify(result));
+            assert.equal(result.output["imageCount"], 2);
         });
         it("sees what somebody else has changed and deleted, and puts it back", async () => {
             assert(lab !== undefined && engine !== undefined);
