@@ -780,8 +780,9 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
     if (images !== undefined) {
         if (engine === "docker") yield `${path}.images: expected one imageUri with engine docker, or engine stream`;
         if (imageUri !== undefined) yield `${path}.images: expected either imageUri or images`;
-        if (artifactKey === undefined)
+        if (artifactKey === undefined) {
             yield `${path}.artifactKey: expected a key, which a set of images has none of by default`;
+        }
     }
     if (artifactKey !== undefined && artifactPrefix !== undefined && !isArtifactKey(artifactKey, artifactPrefix)) {
         yield `${path}.artifactKey: expected ${artifactKeyRule(artifactPrefix)}`;

@@ -104,7 +104,7 @@ function typeOf({ type, enum: names, anyOf, items, minimum, maximum }: Schema): 
     const item = items as Schema;
     return `list of ${[item, ...(item.anyOf ?? [])]
         .flatMap((each) => each.type ?? [])
-        .map((each) => `${String(each)}s`)
+        .map((each) => `${each}s`)
         .join(" or ")}`;
 }
 
