@@ -1,5 +1,8 @@
 import * as assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 
+import { root } from "../../lab/stackFiles";
 import { folderOfLabs, nothingLeftIn, runLab } from "./support/runLab";
 
 describe("lab: the command", () => {
@@ -14,6 +17,14 @@ describe("lab: the command", () => {
             assert.match(output, /loaded into Docker, it is the image that was pushed/);
             assert.match(output, /artifactBucket +image-export-storage-bucket-\w+$/m);
             assert.match(output, /artifactKey +images\/nginx-mainline-alpine3\.22\.tar$/m);
+        }
+        // What differs from run to run: names, digests and sizes.
+        const steady = (text: string) => text.replaceAll(/bucket-[0-9a-z]+|[0-9a-f]{64}|\b[0-9]{7,}$/gm, "…");
+        const output = steady(endings[0]?.output ?? "");
+        for (const readme of ["README.md", "README.ja.md"]) {
+            const [, excerpt] = /```text\n(.*?)```/s.exec(readFileSync(join(root, readme), "utf8")) ?? [];
+            const lines = steady(excerpt ?? "").split("\n");
+            for (const line of lines) assert.ok(line === "[…]" || output.includes(line), `${readme}: ${line}`);
         }
     });
 
