@@ -96,11 +96,12 @@ function fileEntry(name: string, value?: unknown): Entry {
     return { name, sizeBytes: bytes.length, content: { bytes } };
 }
 
-/** The layout's entry point. containerd takes the full name, OCI tools the tag. */
+/** The layout's entry point. containerd takes the full name, OCI tools the tag; in a set the name, since two may have the same tag. */
 function indexJson(images: readonly ResolvedImage[]): unknown {
     const manifests = images.map(({ name, documents }) => {
         const { mediaType, digest, size } = documents[0].descriptor;
-        const annotations = { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tagOf(name) };
+        const refName = images.length > 1 ? name : tagOf(name);
+        const annotations = { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": refName };
         return { mediaType, digest, size, annotations };
     });
     return { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests };

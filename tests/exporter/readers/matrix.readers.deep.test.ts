@@ -7,20 +7,22 @@ import * as path from "node:path";
 import { recordKey } from "../../../contract/keys";
 import { exportImage } from "../../../exporter/exportImage";
 import { root } from "../../../lab/stackFiles";
-import { recordOf } from "../../support/readRecord";
+import { exportsOf, type ImageExport } from "../../../contract/record";
+import type { RequestedImage } from "../../../contract/request";
+import { anyRecordOf } from "../../support/readRecord";
 import { run } from "../support/tools";
 import { hello, prepareBuilders } from "./builders";
 import { type Docker, type ReadImage, type Reader, type Readers, startReaders } from "./readers";
 import { reasons } from "./reasons";
 
-/** An archive, with the image that readers should find in it. */
+/** An archive, with the images that readers should find in it. */
 interface Archive {
-    /** The image's builder. */
+    /** The image's builder, or what the images of a set are. */
     readonly builder: string;
     /** What wrote it. */
     readonly writer: string;
     readonly file: string;
-    readonly image: Omit<ReadImage, "folder">;
+    readonly images: readonly Omit<ReadImage, "folder">[];
 }
 
 /** What has come of an archive with a reader: what is wrong, nothing where all is well. */
@@ -30,6 +32,22 @@ type Cell = Archive & { readonly reader: string; readonly problem: string | unde
 const ofSeveral = /index|two platforms|an artifact/;
 /** Images that are saved by Docker as well. */
 const saved = ["Docker's classic builder", "BuildKit, of two platforms, with attestations"];
+
+/** Images of sets, each with its builder and the platform that it is exported for. */
+const members = {
+    "release/web:1": ["buildah, OCI", "linux/amd64"],
+    "release/web:2": ["crane append, OCI", "linux/amd64"],
+    "release/api:1": ["crane mutate, with annotations", "linux/amd64"],
+    "release/docker:1": ["buildah, Docker's format", "linux/amd64"],
+    "release/back/end:3": ["BuildKit, of two platforms, with attestations", "all"],
+} as const;
+/** Sets, by what their images are. */
+const sets: Readonly<Record<string, readonly (keyof typeof members)[]>> = {
+    "a set of two tags of a repository": ["release/web:1", "release/web:2"],
+    "a set of one tag of two repositories": ["release/web:1", "release/api:1"],
+    "a set with an image of Docker's format": ["release/web:1", "release/docker:1"],
+    "a set with an image of two platforms": ["release/web:2", "release/api:1", "release/back/end:3"],
+};
 
 describe("images of every builder, in archives", function () {
     this.timeout(0);
@@ -61,14 +79,22 @@ describe("images of every builder, in archives", function () {
             }
             if (ofSeveral.test(builder)) archives.push(await stream(builder, name, "all", fileOf("all")));
             if (!saved.includes(builder)) continue;
-            const configDigest = archives.at(-1)?.image.configDigest;
+            const configDigest = archives.at(-1)?.images[0]?.configDigest;
             for (const [key, docker] of Object.entries(dockers)) {
                 const reader = { own: "Docker, the machine's own", graphDriver: "Docker, graph driver" }[key];
                 const digest = key === "containerdStore" ? (await run("crane", "digest", name)).trim() : undefined;
                 const image = { name, digest, configDigest };
                 const writer = `\`docker save\`, ${reader ?? "Docker, containerd store"}`;
-                archives.push({ builder, writer, file: await save(docker, name, fileOf(key)), image });
+                archives.push({ builder, writer, file: await save(docker, name, fileOf(key)), images: [image] });
             }
+        }
+        for (const [at, [what, tags]] of Object.entries(sets).entries()) {
+            const images = tags.map((tag) => ({ imageUri: `${registry}/${tag}`, platform: members[tag][1] }));
+            for (const [index, { imageUri }] of images.entries()) {
+                const from = builders.findIndex(([builder]) => builder === members[tags[index] ?? "release/web:1"][0]);
+                await run("crane", "copy", `${registry}/matrix/app:image-${from}`, imageUri);
+            }
+            archives.push(await stream(what, images, undefined, path.join(directory, `set-${at}.tar`)));
         }
     });
 
@@ -94,17 +120,21 @@ describe("images of every builder, in archives", function () {
     });
 });
 
-async function stream(builder: string, name: string, platform: string, file: string): Promise<Archive> {
-    const { imageDigest } = await exportImage({ image: name, destination: file, platform });
-    const { images, imageName } = recordOf(await readFile(recordKey(file), "utf8"));
-    const image = images.find((each) => each.platform === "linux/amd64") ?? images[0];
+async function stream(
+    builder: string,
+    image: string | readonly RequestedImage[],
+    platform: string | undefined,
+    file: string,
+): Promise<Archive> {
+    await exportImage({ image, destination: file, platform });
+    const exported = exportsOf(anyRecordOf(await readFile(recordKey(file), "utf8")));
     const writer = `engine \`stream\`${platform === "all" ? ", `all`" : ""}`;
-    return {
-        builder,
-        writer,
-        file,
-        image: { name: imageName, digest: imageDigest, configDigest: image?.configDigest },
-    };
+    return { builder, writer, file, images: exported.map(imageIn) };
+}
+
+function imageIn({ images, imageName: name, imageDigest: digest }: ImageExport): Archive["images"][number] {
+    const image = images.find((each) => each.platform === "linux/amd64") ?? images[0];
+    return { name, digest, configDigest: image?.configDigest };
 }
 
 /** Pulls and saves, as engine `docker` does. */
@@ -115,22 +145,32 @@ async function save(docker: Docker, name: string, file: string): Promise<string>
     return file;
 }
 
-async function problemOf({ file, image }: Archive, read: Reader, scratch: string): Promise<string | undefined> {
+async function problemOf({ file, images }: Archive, read: Reader, scratch: string): Promise<string | undefined> {
     try {
-        const found = await read(file, [image.name], scratch);
-        const same = found.find(({ name }) => name === image.name);
-        if (same === undefined) return `finds ${JSON.stringify(found)}`;
-        for (const what of ["digest", "configDigest"] as const) {
-            if (same[what] === undefined || image[what] === undefined) continue;
-            if (same[what] !== image[what]) return `has ${what} ${same[what]}, not ${image[what]}`;
+        const names = images.map(({ name }) => name);
+        const found = await read(file, names, scratch);
+        for (const image of images) {
+            const problem = await differenceOf(image, found);
+            if (problem !== undefined) return problem;
         }
-        if (same.folder === undefined) return undefined;
-        const content = await readFile(path.join(same.folder, hello.name), "utf8");
-        return content === hello.content ? undefined : `unpacks ${JSON.stringify(content)}`;
+        return undefined;
     } catch (error) {
         const { stderr, message } = error as { stderr?: string; message: string };
         return (stderr ?? message).trim().slice(0, 2000);
     }
+}
+
+/** What is wrong with an image as a program has it. */
+async function differenceOf(image: Archive["images"][number], found: readonly ReadImage[]) {
+    const same = found.find(({ name }) => name === image.name);
+    if (same === undefined) return `finds ${JSON.stringify(found)}`;
+    for (const what of ["digest", "configDigest"] as const) {
+        if (same[what] === undefined || image[what] === undefined) continue;
+        if (same[what] !== image[what]) return `has ${what} ${same[what]}, not ${image[what]}`;
+    }
+    if (same.folder === undefined) return undefined;
+    const content = await readFile(path.join(same.folder, hello.name), "utf8");
+    return content === hello.content ? undefined : `unpacks ${JSON.stringify(content)}`;
 }
 
 function reasonOf({ builder, writer, reader, problem }: Cell) {
@@ -161,7 +201,7 @@ function page(cells: readonly Cell[], versions: Readers["versions"]): string {
     const count = (isOk: boolean): number => cells.filter(({ problem }) => (problem === undefined) === isOk).length;
     return `# Who reads the archives
 
-Written by \`tests/exporter/readers/matrix.readers.deep.test.ts\` in \`.ci/deep\`: images of every builder, pushed to a registry, exported,
+Written by \`tests/exporter/readers/matrix.readers.deep.test.ts\` in \`.ci/deep\`: images of every builder, pushed to a registry, exported alone and in sets,
 and read. **ok**: the program has the image under its name, with the digest of the registry and that of the configuration where it
 keeps them, or unpacks the image's files. ${cells.length} cells, ${count(true)} ok; a number says why not.
 

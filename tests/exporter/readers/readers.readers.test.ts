@@ -6,9 +6,13 @@ import { exportImage } from "../../../exporter/exportImage";
 import { type FakeRegistry, startRegistry } from "../support/fakeRegistry";
 import { addImage, addIndex, digestOf, emptyRepository, fileLayer, randomBytesOf } from "../support/images";
 import { assertInstalled, run, type Service, startDocker, startDockerRegistry } from "../support/tools";
+import { exportsOf } from "../../../contract/record";
+import { anyRecordOf } from "../../support/readRecord";
 import { verifyFile } from "../support/verifyExport";
 
 const layers = ["one", "two"].map((name, at) => fileLayer(name, randomBytesOf(300_000, at)));
+/** The images of a set, which share layers: two have one tag, one has two platforms, one Docker's media types. */
+const setTags = ["app:docker", "app:oci", "app:all", "deep/er/api:oci"];
 /** A layer that is in the image twice, and one without a file. */
 const unusual = [...layers, layers[0] ?? assert.fail(), fileLayer("empty", Buffer.alloc(0))];
 
@@ -28,6 +32,9 @@ describe("archives are read by", () => {
     let source: FakeRegistry;
     const images: Record<"docker" | "oci" | "all", Exported> = Object.create(null) as never;
 
+    let setArchive: string;
+    let members: Omit<Exported, "archive">[];
+
     async function exportTag(tag: "docker" | "oci" | "all"): Promise<Exported> {
         const name = `${source.host}/team/app:${tag}`;
         const archive = path.join(directory, `${tag}.tar`);
@@ -44,11 +51,27 @@ describe("archives are read by", () => {
         const amd = addImage(repository, { layers: unusual, tag: "oci" });
         const arm = addImage(repository, { layers, architecture: "arm64" });
         addIndex(repository, [amd, arm], { tag: "all", attestation: true });
-        source = await startRegistry({ repository });
+        const other = emptyRepository("team/deep/er/api");
+        addImage(other, { layers: unusual.slice(1), tag: "oci" });
+        source = await startRegistry({ repository, others: [other] });
         for (const tag of ["docker", "oci", "all"] as const) {
             images[tag] = await exportTag(tag);
             assert.equal(images[tag].digest, repository.tags.get(tag));
         }
+        setArchive = path.join(directory, "set.tar");
+        const set = setTags.map((name) => ({
+            imageUri: `${source.host}/team/${name}`,
+            platform: name.endsWith("all") ? "all" : "linux/amd64",
+        }));
+        await exportImage({ image: set, destination: setArchive });
+        members = exportsOf(anyRecordOf(await readFile(`${setArchive}.json`, "utf8"))).map(
+            ({ imageName: name, imageDigest: digest, images: [image] }) => ({
+                name,
+                digest,
+                imageId: image?.configDigest ?? "",
+            }),
+        );
+        assert.equal(members.length, setTags.length);
     });
     after(async () => {
         await source.close();
@@ -107,6 +130,8 @@ print("\\n".join(blobs))`;
         });
         after(() => registry.stop());
 
+        const bytesOf = async (...command: string[]) => Buffer.from(await run("skopeo", ...command));
+
         for (const tag of ["docker", "oci"] as const) {
             it(`${tag}: as oci-archive it has the registry's digest`, async () => {
                 const { Digest } = JSON.parse(await run("skopeo", "inspect", `oci-archive:${images[tag].archive}`)) as {
@@ -145,6 +170,15 @@ print("\\n".join(blobs))`;
                 assert.equal(digestOf(Buffer.from(raw)), images[tag].digest);
             });
         }
+        it("a set: every image by its name, with its digest", async () => {
+            for (const { name, digest, imageId } of members) {
+                const config = await bytesOf("inspect", "--config", "--raw", `docker-archive:${setArchive}:${name}`);
+                assert.equal(digestOf(config), imageId);
+                // By a name it takes OCI's media types only.
+                if (name.endsWith(":docker")) continue;
+                assert.equal(digestOf(await bytesOf("inspect", "--raw", `oci-archive:${setArchive}:${name}`)), digest);
+            }
+        });
     });
 
     describe("docker and containerd", () => {
@@ -171,20 +205,44 @@ print("\\n".join(blobs))`;
                 assert.ok(line.includes(images[tag].digest), line);
             });
         }
+        it("a set: docker load names every image and keeps its id", async () => {
+            await run("docker", "--host", docker.host, "load", "--input", setArchive);
+            for (const { name, imageId } of members) {
+                const id = await run("docker", "--host", docker.host, "image", "inspect", "--format", "{{.Id}}", name);
+                assert.equal(id.trim(), imageId);
+            }
+        });
+        it("a set: ctr images import keeps every name and digest", async () => {
+            const ctr = ["--address", docker.containerd, "--namespace", "test-set", "images"];
+            await run("ctr", ...ctr, "import", "--all-platforms", setArchive);
+            const listed = (await run("ctr", ...ctr, "list")).split("\n").map((line) => line.split(/\s+/));
+            const found = listed.flatMap(([name = "", , digest = ""]) => (name.includes("/") ? [[name, digest]] : []));
+            assert.deepEqual(
+                found.sort(),
+                members.map(({ name, digest }) => [name, digest]),
+            );
+        });
     });
 
     describe("podman", () => {
         before(() => assertInstalled("podman"));
+        /** The images of an archive, as `ID NAME`. */
+        async function loaded(archive: string): Promise<string[]> {
+            const storage = await scratch("podman");
+            await mkdir(path.join(storage, "run"));
+            const podman = ["--root", storage, "--runroot", path.join(storage, "run"), "--storage-driver", "vfs"];
+            await run("podman", ...podman, "load", "--input", archive);
+            const format = ["--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"];
+            return (await run("podman", ...podman, "images", ...format)).trim().split("\n");
+        }
         for (const tag of ["docker", "oci"] as const) {
             it(`${tag}: podman load names the image and keeps its id`, async () => {
-                const storage = await scratch("podman");
-                await mkdir(path.join(storage, "run"));
-                const podman = ["--root", storage, "--runroot", path.join(storage, "run"), "--storage-driver", "vfs"];
-                await run("podman", ...podman, "load", "--input", images[tag].archive);
-                const format = ["--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"];
-                const listed = await run("podman", ...podman, "images", ...format);
-                assert.equal(listed.trim(), `${images[tag].imageId} ${images[tag].name}`);
+                assert.deepEqual(await loaded(images[tag].archive), [`${images[tag].imageId} ${images[tag].name}`]);
             });
         }
+        it("a set: podman load names every image and keeps its id", async () => {
+            const found = await loaded(setArchive);
+            for (const { name, imageId } of members) assert.ok(found.includes(`${imageId} ${name}`), found.join("; "));
+        });
     });
 });

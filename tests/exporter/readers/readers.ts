@@ -128,9 +128,10 @@ function readersOf(
             crane,
         ],
         "crane push, of the folder": [
-            push(async (archive, to, { scratch }) => {
+            push(async (archive, to, { only, scratch }) => {
                 await run("tar", "-xf", archive, "-C", scratch);
-                await run("crane", "push", scratch, to);
+                await run("crane", "push", ...(only ? ["--index"] : []), scratch, to);
+                if (only) await run("crane", "copy", `${to}@${await digestIn(archive, only)}`, to);
             }),
             crane,
         ],
@@ -142,9 +143,9 @@ function readersOf(
             said("regctl", "version"),
         ],
         oras: [
-            push((archive, to, { name }) => {
-                const options = ["--from-oci-layout", "--to-plain-http"];
-                return run("oras", "copy", ...options, `${archive}:${tagOf(name)}`, to);
+            push(async (archive, to, { name, only }) => {
+                const source = only ? `${archive}@${await digestIn(archive, only)}` : `${archive}:${tagOf(name)}`;
+                return run("oras", "copy", "--from-oci-layout", "--to-plain-http", source, to);
             }),
             said("oras", "version"),
         ],
@@ -180,16 +181,19 @@ function skopeoCopy(kind: ArchiveKind): Reader {
         forEachOf(names, async (name, at) => {
             const folder = path.join(scratch, at.toString());
             const isDocker = kind === "docker-archive";
-            const source = transport(kind, archive, isDocker || names.length > 1 ? name : undefined);
+            const source = `${kind}:${archive}${isDocker || names.length > 1 ? `:${name}` : ""}`;
             await run("skopeo", "copy", ...(isDocker ? [] : ["--all", "--preserve-digests"]), source, `dir:${folder}`);
             const { digest, configDigest } = described(await readFile(path.join(folder, "manifest.json")));
             return isDocker ? { name, configDigest } : { name, digest, configDigest };
         });
 }
 
-/** An image of an archive as skopeo and Apptainer name it. */
-function transport(kind: ArchiveKind, archive: string, name: string | undefined): string {
-    return [kind, archive, ...(name === undefined ? [] : [kind === "docker-archive" ? name : tagOf(name)])].join(":");
+/** The digest by which `index.json` lists an image: how programs name one of several that take no name with a `/`. */
+async function digestIn(archive: string, name: string): Promise<string> {
+    const { manifests } = JSON.parse(await run("tar", "-xOf", archive, "index.json")) as {
+        manifests: { digest: string; annotations: Record<string, string> }[];
+    };
+    return manifests.find(({ annotations }) => annotations["io.containerd.image.name"] === name)?.digest ?? "";
 }
 
 /** Imports into a namespace of its own, which the next one does not see. */
@@ -205,7 +209,7 @@ function ctrImport(docker: Docker, ...options: string[]): Reader {
     };
 }
 
-/** A name to copy, the one to name where the archive has several, and a folder. */
+/** A name to copy, the same where the archive has several, and a folder. */
 interface Asked {
     readonly name: string;
     readonly only: string | undefined;
@@ -220,7 +224,7 @@ function pushingTo(registry: string) {
                 const [repository, tag] = [path.basename(scratch).toLowerCase(), `image-${at}`];
                 const folder = path.join(scratch, tag);
                 await mkdir(folder);
-                const only = names.length > 1 ? tagOf(name) : undefined;
+                const only = names.length > 1 ? name : undefined;
                 await copy(archive, `${registry}/${repository}:${tag}`, { name, only, scratch: folder });
                 const accept = Object.values(mediaTypes).flatMap(({ manifest, index }) => [manifest, index]);
                 const url = `http://${registry}/v2/${repository}/manifests/${tag}`;
@@ -235,20 +239,25 @@ const umociUnpack: Reader = async (archive, names, scratch) => {
     await run("tar", "-xf", archive, "-C", layout);
     return forEachOf(names, async (name, at) => {
         const bundle = path.join(scratch, at.toString());
-        await run("umoci", "unpack", "--image", `${layout}:${tagOf(name)}`, bundle);
+        await run("umoci", "unpack", "--image", `${layout}:${names.length > 1 ? name : tagOf(name)}`, bundle);
         return { name, folder: path.join(bundle, "rootfs") };
     });
 };
 
+/** Of several images in a file it takes none; of the file unpacked, one by its digest. */
 function apptainerBuild(sid: string, kind: ArchiveKind): Reader {
-    return (archive, names, scratch) =>
-        forEachOf(names, async (name, at) => {
-            const file = path.join(scratch, "image.tar");
-            await run("ln", "-f", archive, file);
-            const source = transport(kind, "/mnt/image.tar", names.length > 1 ? name : undefined);
+    return async (archive, names, scratch) => {
+        const isUnpacked = kind === "oci-archive" && names.length > 1;
+        const [file, layout] = [path.join(scratch, "image.tar"), path.join(scratch, "layout")];
+        await run("ln", archive, file);
+        await mkdir(layout);
+        if (isUnpacked) await run("tar", "-xf", archive, "-C", layout);
+        return forEachOf(names, async (name, at) => {
+            const source = isUnpacked ? `oci:/mnt/layout@${await digestIn(archive, name)}` : `${kind}:/mnt/image.tar`;
             await inSid(sid, scratch, "apptainer", "build", "--sandbox", `/mnt/${at}`, source);
             return { name, folder: path.join(scratch, at.toString()) };
         });
+    };
 }
 
 /** Runs a program of Debian's development branch, which sees a folder as `/mnt`. */

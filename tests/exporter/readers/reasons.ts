@@ -40,10 +40,10 @@ export const reasons: readonly Reason[] = [
         why: "skopeo does not go down into an index in an index. Export one platform.",
     },
     {
-        archives: /`all`$/,
+        archives: /`all`$|^a set/,
         readers: /^crane push$/,
         says: /only a single image/,
-        why: "`crane push` takes a file with one image. Of the folder it takes all.",
+        why: "`crane push` takes a file with one image. Of the folder it takes all, those of a set with `--index`.",
     },
     {
         archives: /^/,
@@ -62,6 +62,24 @@ export const reasons: readonly Reason[] = [
         readers: /^Apptainer/,
         says: /nil pointer/,
         why: "Apptainer 1.4 ends with a nil pointer where an index does not name its images' platforms. Export one platform.",
+    },
+    {
+        archives: /^a set .*Docker's format/,
+        readers: /^skopeo oci-archive$/,
+        says: /no descriptor found/,
+        why: "By a name skopeo finds no images of Docker's media types in a layout. It reads the same file as `docker-archive:`.",
+    },
+    {
+        archives: /^a set/,
+        readers: /^Apptainer docker-archive$/,
+        says: /layout contains multiple images/,
+        why: "Apptainer takes no image of several from a file. It takes one of the unpacked archive, `oci:FOLDER@DIGEST`, as in the next column.",
+    },
+    {
+        archives: /^a set .*two platforms/,
+        readers: /^Apptainer oci-archive$/,
+        says: /unexpected media type/,
+        why: "By digest Apptainer takes no index. Export one platform.",
     },
     {
         archives: /`docker save`, Docker, the machine's own$/,
