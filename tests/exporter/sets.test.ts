@@ -90,6 +90,11 @@ describe("a set of images", () => {
         // The base is in all three.
         assert.ok(savedBytes >= 600_000 && sizeBytes < 400_000, `${savedBytes} of ${sizeBytes}`);
         assert.deepEqual(await verify(archive().body), []);
+        const { contents } = await verifyArchive(Readable.from([archive().body]));
+        assert.deepEqual(
+            contents.roots.map(({ annotations }) => annotations?.["org.opencontainers.image.ref.name"]),
+            record().set.map(({ imageName }) => imageName),
+        );
         const { headers } = archive();
         assert.deepEqual(
             [headers["x-amz-meta-set-digest"], headers["x-amz-meta-image-digest"]],
