@@ -123,6 +123,7 @@ describe("a set of images", () => {
             uri("1"),
             { imageUri: uri("win"), platform: "windows/amd64" },
             { imageUri: uri("chart"), platform: "all" },
+            `${registry.host}/team/app@${repository.tags.get("2") ?? ""}`,
         ]);
         assert.deepEqual(await verify(archive().body), []);
         assert.deepEqual((await verifyArchive(Readable.from([archive().body]))).problems, []);
