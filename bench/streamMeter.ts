@@ -12,6 +12,8 @@ export interface Measurement {
     readonly peakRssBytes: number;
     /** Largest use of the directory's file system, beyond what was used before; sampled. */
     readonly peakDiskBytes: number;
+    /** Uploaded to the store. */
+    readonly sentBytes: number;
 }
 
 /** What to watch beside the command. */
@@ -21,6 +23,8 @@ export interface Watched {
     readonly daemons?: readonly number[];
     /** On the file system whose use is watched. */
     readonly directory: string;
+    /** How many bytes the store has been sent so far. */
+    readonly sentBytes: () => Promise<number>;
 }
 
 /** Reading /proc takes time from the processes that are measured, so not too often. */
@@ -37,6 +41,7 @@ export async function measure(script: string, watched: Watched): Promise<Measure
     const cpuOf = (): number => (statOf("self")?.childrenSeconds ?? 0) + sumOver(daemons, "cpuSeconds");
     const diskBefore = diskOf();
     const cpuBefore = cpuOf();
+    const sentBefore = await watched.sentBytes();
     const started = performance.now();
     const child = spawn("bash", ["-euc", `set -o pipefail; ${script}`], { env, stdio: ["ignore", "ignore", "pipe"] });
     const log = text(child.stderr);
@@ -52,7 +57,8 @@ export async function measure(script: string, watched: Watched): Promise<Measure
     clearInterval(timer);
     if (code !== 0) throw new Error(`"${script}" ended with ${String(code)}:\n${await log}`);
     sampleDisk();
-    return { wallSeconds, cpuSeconds: cpuOf() - cpuBefore, peakRssBytes, peakDiskBytes };
+    const sentBytes = (await watched.sentBytes()) - sentBefore;
+    return { wallSeconds, cpuSeconds: cpuOf() - cpuBefore, peakRssBytes, peakDiskBytes, sentBytes };
 }
 
 /** What the kernel says of a process (man proc_pid_stat); undefined for one that has ended. */
@@ -100,14 +106,15 @@ export function megabytes(bytes: number): string {
 
 /** A Markdown table of medians, with the range of the times. */
 export function tableOfSeries(series: readonly Series[]): string {
-    const head = ["method", "wall s (median)", "wall s (range)", "CPU s", "peak RSS MB", "peak disk MB"];
-    const rows = series.map(({ method, wallSeconds, cpuSeconds, peakRssBytes, peakDiskBytes }) => [
+    const head = ["method", "wall s (median)", "wall s (range)", "CPU s", "peak RSS MB", "peak disk MB", "sent MB"];
+    const rows = series.map(({ method, wallSeconds, cpuSeconds, peakRssBytes, peakDiskBytes, sentBytes }) => [
         method,
         median(wallSeconds).toFixed(2),
         `${Math.min(...wallSeconds).toFixed(2)} to ${Math.max(...wallSeconds).toFixed(2)}`,
         median(cpuSeconds).toFixed(2),
         megabytes(Math.max(...peakRssBytes)),
         megabytes(median(peakDiskBytes)),
+        megabytes(median(sentBytes)),
     ]);
     return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
