@@ -67,7 +67,7 @@ export function readSet(images: readonly RequestedImage[], platform: string): Im
 }
 
 /** Bytes of the manifests and configurations of a set, which are kept in memory: an export takes 250 MB. 500 usual images have 4 MB. */
-const documentsLimitBytes = 32 * 1024 * 1024;
+const documentsLimitBytes = 24 * 1024 * 1024;
 /** Images that are looked up at a time. */
 const lookUps = 8;
 
