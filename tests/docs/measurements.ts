@@ -40,7 +40,7 @@ export function measurementRows(): string[][] {
     const machines = files.map((file) => JSON.parse(readFileSync(join(root, file), "utf8")) as Results);
     return Object.entries(ways).flatMap(([method, name]) => {
         const measured = machines.flatMap((machine) => {
-            const [one, best] = [seriesOf(machine, method), seriesOf(machine, limit)];
+            const [one, best] = [method, limit].map((name) => machine.series.find((each) => each.method === name));
             return one ? [{ one, seconds: median(one.wallSeconds), limit: best && median(best.wallSeconds) }] : [];
         });
         if (measured.length === 0) return [];
@@ -64,11 +64,6 @@ export function measurementRows(): string[][] {
             ],
         ];
     });
-}
-
-/** Results of before 2026-12 have a limit that is a pipe of curl, openssl and curl. */
-function seriesOf({ series }: Results, method: string): Series | undefined {
-    return series.find((each) => each.method.replace(/: curl, openssl, curl in a pipe$/, "") === method);
 }
 
 /** The least and the largest, as the page has them. */
