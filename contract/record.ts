@@ -6,7 +6,7 @@ import { engineNames } from "./engine";
 import { messageOf } from "./errors";
 import { isDigest } from "./image";
 import { isObject, type JsonObject, parseJsonObject } from "./json";
-import { setDigest, type SetImage, setNames } from "./set";
+import { setDigest, setNames } from "./set";
 
 /** Version of the record's schema. A reader refuses one that it does not know. */
 export const schemaVersion = 1;
@@ -110,14 +110,9 @@ export function exportsOf(record: ImageExport | SetExport): readonly ImageExport
     return "set" in record ? record.set : [record];
 }
 
-/** The images of a set as they are compared with those of another. */
-function setImages({ set }: Pick<SetExport, "set">): SetImage[] {
-    return set.map((each) => ({ ...each, digest: each.indexDigest ?? each.imageDigest }));
-}
-
 /** The digest of the set that a record describes. */
 export function setDigestOf(set: readonly ImageExport[]): string {
-    return setDigest(setImages({ set }));
+    return setDigest(set.map((each) => ({ ...each, digest: each.indexDigest ?? each.imageDigest })));
 }
 
 /**

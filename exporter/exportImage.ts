@@ -18,9 +18,9 @@ import { fileDestination } from "./destination/fileDestination";
 import { kmsSigner } from "./destination/kmsSigner";
 import { s3Destination } from "./destination/s3Destination";
 import { defaultRetryPolicy, retry, TransientError } from "./network/retry";
-import { blobSource, type ImageRequest, readRequest, readSet, resolveImages } from "./images";
+import { blobSource, type FoundImage, readRequest, readSet, resolveImages } from "./images";
 import type { ResolvedImage } from "./registry/image";
-import { openRegistries, type Registry, type RegistryOptions } from "./registry/registry";
+import { openRegistries, type RegistryOptions } from "./registry/registry";
 import { transfer } from "./transfer";
 
 /** This engine's version; it changes when the archives or records that it writes do. */
@@ -145,12 +145,11 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
     const registries = openRegistries(settings);
     const destination = openDestination(settings);
     try {
-        const images = await resolveImages(requests, registries, settings.onNote);
-        const asked = requests.flatMap((request, at) => describe(request, images[at]));
-        const found = force ? undefined : await destination.find();
-        if (found && isSameExport(found, asked, settings)) return resultOf(settings, found, true);
-        const source = blobSource(requests, images, registries);
-        const record = await writeArchive(settings, asked, images, source, destination);
+        const found = await resolveImages(requests, registries, settings.onNote);
+        const asked = found.map(describe);
+        const there = force ? undefined : await destination.find();
+        if (there && isSameExport(there, asked, settings)) return resultOf(settings, there, true);
+        const record = await writeArchive(settings, found, destination);
         return record
             ? resultOf(settings, record, false)
             : resultOf(settings, await awaitSameExport(destination, asked, settings), true);
@@ -163,11 +162,10 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
 /** What is exported of an image, as its record says it. */
 type Described = Omit<ImageExport, "images">;
 
-function describe({ imageUri, platform }: ImageRequest, image: ResolvedImage | undefined): Described[] {
-    if (image === undefined) return [];
+function describe({ imageUri, platform, image }: FoundImage): Described {
     const { name, documents, indexDigest = null } = image;
     const imageDigest = documents[0].descriptor.digest;
-    return [{ imageUri, imageName: name, platform: platformText(platform), imageDigest, indexDigest }];
+    return { imageUri, imageName: name, platform: platformText(platform), imageDigest, indexDigest };
 }
 
 function openDestination(settings: Settings): Destination {
@@ -185,21 +183,15 @@ function openDestination(settings: Settings): Destination {
  */
 async function writeArchive(
     settings: Settings,
-    asked: readonly Described[],
-    images: readonly ResolvedImage[],
-    registry: Pick<Registry, "readBlob">,
+    found: readonly FoundImage[],
     destination: Destination,
 ): Promise<ExportRecord | undefined> {
     const { env, progress, bucket, key, signingKeyArn } = settings;
+    const images = found.map(({ image }) => image);
     const plan = planArchive(images);
-    const exported = exportedOf(
-        settings,
-        asked.map((each, at) => ({
-            ...each,
-            images: images.slice(at, at + 1).flatMap((image) => recordedImages(image, plan)),
-        })),
-        images,
-    );
+    const set = found.map((each) => ({ ...describe(each), images: recordedImages(each.image, plan) }));
+    const exported = exportedOf(settings, set, images);
+    const registry = blobSource(found);
     const { sizeBytes } = plan;
     const parts = planParts(sizeBytes);
     progress.totalBytes = sizeBytes;

@@ -24,7 +24,7 @@ const digestVariable: RequestVariable = "IMAGE_DIGEST";
  *
  * @throws ExportError `InvalidInput`
  */
-export function readRequest(imageUri: string, platform: string, env: NodeJS.ProcessEnv): ImageRequest {
+export function readRequest(imageUri: string, platform: string, env: NodeJS.ProcessEnv = {}): ImageRequest {
     const reference = parseReference(imageUri);
     const request = { imageUri, reference, platform: parsePlatform(platform) };
     const digest = env[digestVariable] ?? "";
@@ -50,7 +50,7 @@ export function readSet(images: readonly RequestedImage[], platform: string): Im
     const byName = new Map<string, ImageRequest>();
     for (const image of images) {
         const { imageUri, platform: own = platform } = typeof image === "string" ? { imageUri: image } : image;
-        const request = readRequest(imageUri, own, {});
+        const request = readRequest(imageUri, own);
         const { name, digest } = request.reference;
         const known = byName.get(name) ?? request;
         byName.set(name, known);
@@ -71,6 +71,13 @@ const documentsLimitBytes = 24 * 1024 * 1024;
 /** Images that are looked up at a time. */
 const lookUps = 8;
 
+/** What was asked for, and what it is. */
+export interface FoundImage extends ImageRequest {
+    readonly image: ResolvedImage;
+    /** Where it is. */
+    readonly registry: Registry;
+}
+
 /**
  * Finds what the requests mean. Of a set everything is looked up before it fails, so that all images that are missing are named.
  *
@@ -80,7 +87,7 @@ export async function resolveImages(
     requests: readonly ImageRequest[],
     registries: ReturnType<typeof openRegistries>,
     onNote?: (note: string) => void,
-): Promise<ResolvedImage[]> {
+): Promise<FoundImage[]> {
     const limit = createLimit(lookUps);
     let bytes = 0;
     const assertFits = (): void => {
@@ -88,13 +95,14 @@ export async function resolveImages(
         const message = `The manifests and configurations of the set have more than ${documentsLimitBytes} bytes. Make two sets of it.`;
         throw new ExportError("InvalidInput", message);
     };
-    const resolve = async ({ reference, platform }: ImageRequest): Promise<ResolvedImage> => {
+    const resolve = async (request: ImageRequest): Promise<FoundImage> => {
         assertFits(); // else hundreds more would be read for nothing
-        const image = await resolveImage(registries.open(reference), reference, platform, onNote);
+        const registry = registries.open(request.reference);
+        const image = await resolveImage(registry, request.reference, request.platform, onNote);
         for (const document of image.documents) bytes += document.bytes.length;
         for (const config of image.configs.values()) bytes += config.length;
         assertFits();
-        return image;
+        return { ...request, image, registry };
     };
     const found = await Promise.allSettled(requests.map((each) => limit(() => resolve(each))));
     const failed = found.flatMap((each, at) => {
@@ -114,21 +122,16 @@ export async function resolveImages(
 }
 
 /** Reads blobs of several images, each from the repository of an image that has it. */
-export function blobSource(
-    requests: readonly ImageRequest[],
-    images: readonly ResolvedImage[],
-    registries: ReturnType<typeof openRegistries>,
-): Pick<Registry, "readBlob"> {
+export function blobSource(found: readonly FoundImage[]): Pick<Registry, "readBlob"> {
     const sources = new Map<string, Registry>();
-    requests.forEach(({ reference }, at) => {
-        const registry = registries.open(reference);
-        for (const { manifest } of images[at]?.documents ?? []) {
+    for (const { image, registry } of found) {
+        for (const { manifest } of image.documents) {
             if (manifest.kind !== "image") continue;
             for (const { digest } of [manifest.config, ...manifest.layers]) {
                 if (!sources.has(digest)) sources.set(digest, registry);
             }
         }
-    });
+    }
     return {
         readBlob: (digest, ...stretch) => {
             const registry = sources.get(digest);

@@ -12,7 +12,7 @@ const memoryBytes = 80 * 1024 * 1024;
 
 /** What is moved, from where, to where, and with how much of the machine. */
 export interface TransferOptions {
-    readonly plan: ArchivePlan;
+    readonly plan: Pick<ArchivePlan, "segments">;
     readonly parts: readonly Part[];
     readonly registry: Pick<Registry, "readBlob">;
     readonly writer: Pick<ArchiveWriter, "write" | "needsCrc32">;
@@ -111,7 +111,7 @@ export async function transfer(options: TransferOptions): Promise<{ sha256: stri
 type Slice = ReturnType<typeof slicesOf>[number];
 
 /** The stretches of a part, each of one segment. */
-function slicesOf(plan: ArchivePlan, part: Part) {
+function slicesOf(plan: TransferOptions["plan"], part: Part) {
     const partEnd = part.offset + part.length;
     const touching = plan.segments.filter(({ offset, length }) => offset < partEnd && offset + length > part.offset);
     return touching.map((segment) => {

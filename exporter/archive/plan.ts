@@ -59,7 +59,9 @@ export function planArchive(images: readonly ResolvedImage[]) {
         append({ bytes: padding }, padding.length);
     }
     append({ bytes: trailer }, trailer.length);
-    return { sizeBytes: offset, segments, files };
+    /** Of the content of each file, by its name. */
+    const offsets = new Map(files.map((file) => [file.name, file.offset]));
+    return { sizeBytes: offset, segments, files, offsets };
 }
 
 /**
@@ -194,16 +196,9 @@ function platformSuffix(platform: Platform): string {
     return /^[a-z0-9._-]{1,40}$/.test(suffix) ? suffix : "";
 }
 
-/** The documents of all images, their configurations, their layers. */
 function blobEntries(images: readonly ResolvedImage[]): Entry[] {
-    const all = images.map((image) => blobsOf(image));
-    const blobs = [
-        ...all.flatMap((each) => each[0]),
-        ...all.flatMap((each) => each[1]),
-        ...all.flatMap((each) => each[2]),
-    ];
     const entries = new Map<string, Entry>();
-    for (const { descriptor, bytes } of blobs) {
+    for (const { descriptor, bytes } of blobsOf(images)) {
         const { digest, size } = descriptor;
         const entry = entries.get(digest);
         assertSameSize(descriptor, entry);
@@ -220,29 +215,27 @@ interface Blob {
     readonly bytes?: Uint8Array | undefined;
 }
 
-/** The blobs of an image: documents, configurations, layers. */
-function blobsOf({ documents, configs }: ResolvedImage): [readonly Blob[], readonly Blob[], readonly Blob[]] {
-    const manifests = documents.flatMap(({ manifest }) => (manifest.kind === "image" ? [manifest] : []));
+/** The blobs of images: the documents of all, their configurations, their layers. */
+function blobsOf(images: readonly ResolvedImage[]): Blob[] {
+    const manifests = images.flatMap(({ documents, configs }) =>
+        documents.flatMap(({ manifest }) => (manifest.kind === "image" ? [{ ...manifest, configs }] : [])),
+    );
     return [
-        documents,
-        manifests.map(({ config }) => ({ descriptor: config, bytes: configs.get(config.digest) })),
-        manifests.flatMap(({ layers }) => layers.map((descriptor) => ({ descriptor }))),
+        ...images.flatMap(({ documents }) => documents),
+        ...manifests.map(({ config, configs }) => ({ descriptor: config, bytes: configs.get(config.digest) })),
+        ...manifests.flatMap(({ layers }) => layers.map((descriptor) => ({ descriptor }))),
     ];
 }
 
-/** The digests of the blobs that an image needs, each with its size. */
-export function blobSizes(image: ResolvedImage): Map<string, number> {
-    return new Map(
-        blobsOf(image).flatMap((blobs) => blobs.map(({ descriptor }) => [descriptor.digest, descriptor.size])),
-    );
+/** Bytes of the blobs of images, each once. */
+function blobBytes(images: readonly ResolvedImage[]): number {
+    const sizes = new Map(blobsOf(images).map(({ descriptor: { digest, size } }) => [digest, size]));
+    return [...sizes.values()].reduce((sum, size) => sum + size, 0);
 }
 
 /** Bytes that are in the archive of a set once and would be in several of those of its images. */
 export function savedBytes(images: readonly ResolvedImage[]): number {
-    const each = images.map(blobSizes);
-    const sum = (sizes: Iterable<number>): number => [...sizes].reduce((all, size) => all + size, 0);
-    const together = new Map(each.flatMap((sizes) => [...sizes]));
-    return sum(each.map((sizes) => sum(sizes.values()))) - sum(together.values());
+    return images.reduce((sum, image) => sum + blobBytes([image]), 0) - blobBytes(images);
 }
 
 /** Where an image layout keeps a blob. */
@@ -259,8 +252,7 @@ function assertSameSize({ digest, size }: Descriptor, known: Entry | undefined):
 }
 
 /** The images of an archive, as its record has them. */
-export function recordedImages(image: ResolvedImage, { files }: ArchivePlan): RecordedImage[] {
-    const offsets = new Map(files.map(({ name, offset }) => [name, offset]));
+export function recordedImages(image: ResolvedImage, { offsets }: Pick<ArchivePlan, "offsets">): RecordedImage[] {
     return imagesOf(image).map(({ manifest, platform, diffIds }) => ({
         platform: platform ? platformText(platform) : null,
         configDigest: manifest.config.digest,

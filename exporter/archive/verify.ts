@@ -120,8 +120,9 @@ async function unplanned(
 ): Promise<string[]> {
     if (record.engine.name !== "stream" || !isComplete) return [];
     try {
-        const exports = exportsOf(record);
-        const images = await Promise.all(exports.map((each) => imageOf(files, contents, each)));
+        const read = async (exported: ImageExport) => ({ exported, image: await imageOf(files, contents, exported) });
+        const all = await Promise.all(exportsOf(record).map(read));
+        const images = all.map(({ image }) => image);
         const plan = planArchive(images);
         const planned = new Map(plan.files.map((file) => [file.name, file]));
         const wrong = [...files.values()].flatMap((file): string[] => {
@@ -139,20 +140,17 @@ async function unplanned(
         const missing = plan.files.flatMap(({ name }) => (files.has(name) ? [] : [`${nameOf(name)} is missing`]));
         const isLong = wrong.length + missing.length === 0 && plan.sizeBytes !== sizeBytes;
         // The platform of an image that was chosen from an index may be known from there only.
-        const textOf = (listed: ImageExport["images"], isChosen: boolean): string =>
-            JSON.stringify(listed.map((each) => (isChosen ? { ...each, platform: null } : each)));
-        const isListed = (each: ImageExport, at: number): boolean => {
-            const image = images[at];
-            const isChosen = each.indexDigest !== null;
-            return (
-                image !== undefined && textOf(recordedImages(image, plan), isChosen) === textOf(each.images, isChosen)
+        const isListed = ({ exported: { indexDigest, images: recorded }, image }: (typeof all)[number]): boolean => {
+            const [is, expected] = [recordedImages(image, plan), recorded].map((listed) =>
+                JSON.stringify(listed.map((each) => (indexDigest === null ? each : { ...each, platform: null }))),
             );
+            return is === expected;
         };
         return [
             ...wrong,
             ...missing,
             ...(isLong ? [`the archive has ${sizeBytes} bytes, the engine writes ${plan.sizeBytes}`] : []),
-            ...(exports.every(isListed) ? [] : ["the record's images are not those of the archive"]),
+            ...(all.every(isListed) ? [] : ["the record's images are not those of the archive"]),
             ...("set" in record ? wrongSet(record.set, record, savedBytes(images)) : []),
         ];
     } catch (error) {

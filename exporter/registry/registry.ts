@@ -30,12 +30,13 @@ export type Registry = ReturnType<typeof openRepository>;
  * repositories of a registry share its connections.
  */
 export function openRegistries(options: RegistryOptions) {
+    const { env, onNote, credentials = defaultCredentials(env, onNote) } = options;
     const registries = new Map<string, ReturnType<typeof connect>>();
     const repositories = new Map<string, Registry>();
     return {
         /** The repository of a reference. */
         open: ({ registry, repository }: ImageReference): Registry => {
-            const host = registries.get(registry) ?? connect(registry, options);
+            const host = registries.get(registry) ?? connect(registry, { ...options, credentials });
             registries.set(registry, host);
             const name = `${registry}/${repository}`;
             const opened = repositories.get(name) ?? openRepository(host, repository, options);
@@ -52,8 +53,8 @@ export function openRegistries(options: RegistryOptions) {
 }
 
 /** What the repositories of a registry have in common. */
-function connect(registry: string, options: RegistryOptions) {
-    const { env, insecure, onNote, credentials = defaultCredentials(env, onNote) } = options;
+function connect(registry: string, options: RegistryOptions & { readonly credentials: CredentialSource }) {
+    const { insecure, credentials } = options;
     const origin = registryOrigin(registry, insecure);
     const { lead, lookup } = createLeads(origin, insecure);
     const http = createHttpClient({ ...options, lookup });
