@@ -156,7 +156,9 @@ function readInput(args: ExportDefinitionArgs): asl.State {
             buildId: asl.expression("''"),
             looked: asl.expression("''"),
             looks: 0,
-            ...(hasSets(args) && { set: asl.expression("{ 'images': [], 'names': '', 'digest': '', 'missing': '' }") }),
+            ...(hasSets(args) && {
+                set: asl.expression("{ 'images': [], 'names': '', 'digest': '', 'isKnown': false, 'missing': '' }"),
+            }),
             record: asl.expression(blankRecord),
             archive: asl.expression("{ 'versionId': '', 'sizeBytes': 0 }"),
         },
@@ -306,13 +308,16 @@ function knownSet(images: string, missing = "''"): asl.Assign {
     const fold = (line: string): string =>
         `'sha256:' & $reduce($images, function($before, $each) { $hash($before & ${line}, 'SHA-256') }, '')`;
     const line = "$each.name & ' ' & $each.platform";
-    const bind = `$images := ${images}; $digest := ${fold(`${line} & ' ' & $each.digest`)};`;
     return {
-        digest: asl.expression(`(
-            ${bind} $exists($filter($images, function($each) { $each.digest = '' })) ? '' : $digest
-        )`),
         set: asl.expression(`(
-            ${bind} { 'images': $images, 'names': ${fold(line)}, 'digest': $digest, 'missing': ${missing} }
+            $images := ${images};
+            {
+                'images': $images,
+                'names': ${fold(line)},
+                'digest': ${fold(`${line} & ' ' & $each.digest`)},
+                'isKnown': $not($exists($filter($images, function($each) { $each.digest = '' }))),
+                'missing': ${missing}
+            }
         )`),
     };
 }
@@ -524,20 +529,19 @@ function recorded(field: keyof typeof metadataNames): string {
 /** Before a build: is it there already? After one: has it made what was asked for? */
 function isItExported(args: ExportDefinitionArgs): asl.State {
     const { engine, signingKeyArn } = args;
-    const isDigest = (field: "imageDigest" | "indexDigest" | "setDigest"): string => `${recorded(field)} = $digest`;
-    // Where nobody knew the digest beforehand, the build has compared it.
-    const isFound = "$digest = '' and $buildId != ''";
+    const isDigest = (field: "imageDigest" | "indexDigest"): string => `${recorded(field)} = $digest`;
     const sameImage = [
         `${recorded("imageName")} = $request.image.name`,
         `${recorded("platform")} = $request.platform`,
         `${recorded("imageDigest")} != ''`,
-        `(${isDigest("imageDigest")} or ${isDigest("indexDigest")} or (${isFound}))`,
+        // Where nobody knew the digest beforehand, the build has compared it. So it is with a set.
+        `(${isDigest("imageDigest")} or ${isDigest("indexDigest")} or ($digest = '' and $buildId != ''))`,
     ].join(" and ");
     const sameSet = [
         `${recorded("setNames")} = $set.names`,
         asl.matches(recorded("savedBytes"), "[0-9]{1,15}"),
         `${recorded("setDigest")} != ''`,
-        `(${isDigest("setDigest")} or (${isFound}))`,
+        `($set.isKnown ? ${recorded("setDigest")} = $set.digest : $buildId != '')`,
     ].join(" and ");
     const isSame = [
         "$looked = ''",
