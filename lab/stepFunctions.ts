@@ -38,7 +38,7 @@ interface Session extends Setting {
  * @throws Error when it has what the lab does not know.
  */
 export function readDefinition(definition: string): Definition {
-    const served = { ...calls, ...jobs, "aws-sdk:s3:headObject": headObject, "aws-sdk:s3:putObject": putJson };
+    const served = { ...calls, ...jobs, ...objectTasks };
     return readMachine(JSON.parse(definition), (resource) => nameOf(resource) in served);
 }
 
@@ -205,10 +205,14 @@ async function named<T>(service: string, call: Promise<T>): Promise<T> {
     }
 }
 
-/** What is asked of S3, which speaks no JSON: by a Task, an ItemReader and a ResultWriter. */
-const objectCalls: Readonly<Record<string, ((s3: S3Client, parameters: never) => Promise<unknown>) | undefined>> = {
-    "aws-sdk:s3:headObject": headObject,
-    "aws-sdk:s3:putObject": putJson,
+type ObjectCalls = Readonly<Record<string, ((s3: S3Client, parameters: never) => Promise<unknown>) | undefined>>;
+
+/** What a Task asks of S3, which speaks no JSON. */
+const objectTasks: ObjectCalls = { "aws-sdk:s3:headObject": headObject, "aws-sdk:s3:putObject": putJson };
+
+/** The same, and what an ItemReader and a ResultWriter ask. */
+const objectCalls: ObjectCalls = {
+    ...objectTasks,
     "s3:getObject": async (s3, parameters) =>
         (await s3.send(new GetObjectCommand(parameters))).Body?.transformToString(),
     "s3:putObject": (s3, parameters) => s3.send(new PutObjectCommand(parameters)),

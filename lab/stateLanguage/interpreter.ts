@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 
+import { createLimit } from "../../exporter/network/pool";
 import { evaluate, typeError, type Values } from "./expressions";
 import { type Clock, type ExecutionContext, type Host, type Outcome, StateError } from "./host";
 import type { Machine, MapState, State } from "./machine";
@@ -183,19 +184,14 @@ async function perform(state: AttemptedState, values: Values, execution: Running
 async function performInline(map: MapState, values: Values, { host, context, variables }: Running): Promise<unknown[]> {
     const items = await evaluate(map.Items, "Items", values);
     if (!Array.isArray(items)) throw typeError("Items", "array", items);
-    const results: unknown[] = [];
-    let next = 0;
-    const worker = async (): Promise<void> => {
-        while (next < items.length) {
-            const at = next++;
-            const outcome = await execute(map.ItemProcessor, items[at], context, host, variables);
-            if (outcome.status === "ABORTED") throw new StateError("States.TaskFailed", undefined);
-            if (outcome.status === "FAILED") throw new StateError(outcome.error, outcome.cause);
-            results[at] = outcome.output;
-        }
+    const atATime = createLimit(Math.min(map.MaxConcurrency, items.length));
+    const runItem = async (item: unknown): Promise<unknown> => {
+        const outcome = await execute(map.ItemProcessor, item, context, host, variables);
+        if (outcome.status === "ABORTED") throw new StateError("States.TaskFailed", undefined);
+        if (outcome.status === "FAILED") throw new StateError(outcome.error, outcome.cause);
+        return outcome.output;
     };
-    await Promise.all(Array.from({ length: Math.min(map.MaxConcurrency, items.length) }, worker));
-    return results;
+    return Promise.all(items.map((item) => atATime(() => runItem(item))));
 }
 
 /** Runs an execution for each item, so many at a time; its result is that of a Map with a ResultWriter. */

@@ -6,7 +6,7 @@ import * as path from "node:path";
 import { promisify } from "node:util";
 
 import { anyImage, readManifest } from "../../cli/manifest";
-import { parseRecord } from "../../contract/record";
+import { setRecordOf } from "../support/readRecord";
 import { type FakeRegistry, startRegistry } from "../exporter/support/fakeRegistry";
 import { type FakeS3, startS3 } from "../exporter/support/fakeS3";
 import { addImage, emptyRepository, fileLayer, randomBytesOf } from "../exporter/support/images";
@@ -39,10 +39,7 @@ describe("a set, on the command line", () => {
         return result.stdout;
     }
     const json = async (...args: string[]) => JSON.parse(await cli([...args, "--json"])) as Record<string, unknown>;
-    async function recordOf(file: string) {
-        const read = parseRecord(await readFile(`${file}.json`, "utf8"));
-        return "record" in read && "set" in read.record ? read.record : assert.fail("no record of a set");
-    }
+    const recordOf = async (file: string) => setRecordOf(await readFile(`${file}.json`, "utf8"));
 
     it("is exported by run from arguments and from a file alike, and shown by verify", async () => {
         const file = path.join(folder, "set.tar");

@@ -3,11 +3,12 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { Readable } from "node:stream";
-import { exportsOf, type ExportRecord, parseRecord, setDigestOf } from "../../contract/record";
+import { exportsOf, parseRecord, setDigestOf } from "../../contract/record";
 import type { RequestedImage, SetResult } from "../../contract/request";
 import { setLimit } from "../../contract/set";
 import { exportImage, type ExportOptions, type ExportOutcome } from "../../exporter/exportImage";
 import { verifyArchive } from "../../exporter/archive/verify";
+import { setRecordOf } from "../support/readRecord";
 import { checkSet } from "./support/checkedSets";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
 import { type FakeS3, startS3 } from "./support/fakeS3";
@@ -57,17 +58,9 @@ describe("a set of images", () => {
         }) as Promise<ExportOutcome<SetResult>>;
     }
     const archive = () => s3.objects.get("bucket/images/set.tar") ?? assert.fail("no archive");
-    function record(): Extract<ExportRecord, { set: unknown }> {
-        const read = parseRecord(s3.objects.get("bucket/images/set.tar.json")?.body.toString() ?? "");
-        assert.ok("record" in read && "set" in read.record, JSON.stringify(read));
-        return read.record;
-    }
-    async function verify(bytes: Buffer, options = {}) {
-        async function* chunks(): AsyncIterable<Buffer> {
-            yield await Promise.resolve(bytes);
-        }
-        return (await verifyArchive(chunks(), record(), { deep: true, ...options })).problems;
-    }
+    const record = () => setRecordOf(s3.objects.get("bucket/images/set.tar.json")?.body.toString());
+    const verify = async (bytes: Buffer, options = {}) =>
+        (await verifyArchive(Readable.from([bytes]), record(), { deep: true, ...options })).problems;
 
     it("is one archive with every blob once, and a record that lists its images by name", async () => {
         const result = await run([...uris("3", "1"), { imageUri: uri("index"), platform: "all" }]);

@@ -4,10 +4,11 @@ import { Readable } from "node:stream";
 
 import { GetObjectCommand, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
 
-import { exportsOf, parseRecord } from "../../contract/record";
+import { exportsOf } from "../../contract/record";
 import { verifyArchive } from "../../exporter/archive/verify";
 import { permission } from "../../lab/iam";
 import { type Lab, uriOf } from "../../lab/lab";
+import { setRecordOf } from "../support/readRecord";
 import { assertRecord } from "../support/recordSchema";
 import { exportImage, failToExport, sharedLab, succeeded } from "./support/sharedLab";
 
@@ -38,16 +39,13 @@ describe("lab: a set of images", () => {
         assert.deepEqual([result["imageCount"], result["skipped"]], [3, false]);
         const text = (await fetch(`${artifactKey}.json`)).toString();
         assertRecord(text);
-        const read = parseRecord(text);
-        assert.ok("record" in read && "set" in read.record, text);
-        assert.equal(read.record.setDigest, result["setDigest"]);
+        const record = setRecordOf(text);
+        assert.equal(record.setDigest, result["setDigest"]);
         assert.deepEqual(
-            exportsOf(read.record).map(({ imageName }) => imageName),
+            exportsOf(record).map(({ imageName }) => imageName),
             images(),
         );
-        const { problems } = await verifyArchive(Readable.from([await fetch(artifactKey)]), read.record, {
-            deep: true,
-        });
+        const { problems } = await verifyArchive(Readable.from([await fetch(artifactKey)]), record, { deep: true });
         assert.deepEqual(problems, []);
 
         const again = await exportImage(lab, { images: images().reverse(), artifactKey });

@@ -15,6 +15,12 @@ export function recordOf(text: string | undefined): ImageRecord {
     return "set" in record ? assert.fail("The record is that of a set.") : record;
 }
 
+/** The record of a set that a text is; fails where it is none. */
+export function setRecordOf(text: string | undefined): Extract<ExportRecord, { set: unknown }> {
+    const record = anyRecordOf(text);
+    return "set" in record ? record : assert.fail("The record is that of one image.");
+}
+
 /** The layers of all images of a record. */
 export function layersOf({ images }: ImageRecord): RecordedLayer[] {
     return images.flatMap(({ layers }) => layers ?? []);
