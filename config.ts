@@ -235,6 +235,9 @@ const request = objectOf("the request, as for an execution, but for `artifactBuc
         .describe("key of the archive, below `artifactPrefix`; by default made of the image's name")
         .exactOptional(),
     platform: requestedPlatform,
+    referrers: flag(
+        "whether what belongs to the images comes along; by default as the key `referrers` says",
+    ).exactOptional(),
     force: flag("whether to export again what is exported already").exactOptional(),
 });
 
@@ -347,6 +350,9 @@ export const configuration = z.strictObject({
         engineNames,
         "how an archive is made, docker (by a Docker daemon) or stream (registry to S3, without a daemon)",
     ).default("docker"),
+    referrers: flag(
+        "whether signatures, SBOMs and attestations come along when a request does not say; only with engine `stream`",
+    ).default(requestDefaults.referrers),
     compute: compute.prefault({}),
     network: z
         .union([z.enum(["public", "isolated", "private"]), givenVpc], {
@@ -612,7 +618,11 @@ interface Judged extends Sound, Partial<Place> {
     readonly isGiven: (path: string) => boolean;
 }
 
-function* faultsOfBuilds({ engine, compute, network, cache, isGiven }: Judged): Generator<string> {
+const noReferrers =
+    "referrers: expected false with engine docker, since docker save has no signatures; or set engine to stream";
+
+function* faultsOfBuilds({ engine, referrers, compute, network, cache, isGiven }: Judged): Generator<string> {
+    if (referrers === true && engine === "docker") yield noReferrers;
     const { type, image } = compute ?? {};
     const lambda = type === "lambda";
     const inVpc = network !== undefined && network !== "public";
@@ -766,7 +776,7 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
             yield `triggers.onPush.repositories[${index}]: expected a repository of this account and region that may be exported: ${near.join(", ")}`;
         }
     }
-    const { imageUri, images, artifactKey, platform } = triggers?.schedule?.request ?? {};
+    const { imageUri, images, artifactKey, platform, referrers } = triggers?.schedule?.request ?? {};
     const path = "triggers.schedule.request";
     const arns = named?.all.map(repositoryArn);
     const uris = (images ?? []).map((each) => (typeof each === "string" ? each : each.imageUri));
@@ -787,6 +797,7 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
     if (artifactKey !== undefined && artifactPrefix !== undefined && !isArtifactKey(artifactKey, artifactPrefix)) {
         yield `${path}.artifactKey: expected ${artifactKeyRule(artifactPrefix)}`;
     }
+    if (referrers === true && engine === "docker") yield `${path}.${noReferrers}`;
     if (platform !== undefined && engine === "docker" && !isPlatform(platform, engine)) {
         yield `${path}.platform: expected ${platformRules.docker}`;
     }

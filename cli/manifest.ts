@@ -9,7 +9,7 @@ import { messageOf } from "../contract/errors";
 import { parseImageUri, parseReference } from "../contract/image";
 import { isObject, type JsonObject } from "../contract/json";
 import { parsePlatform } from "../contract/platform";
-import { requestDefaults, type RequestedImage, type RequestField } from "../contract/request";
+import { requestDefaults, type RequestedImage, type RequestField, requestFlags } from "../contract/request";
 import { readSet } from "../exporter/images";
 import { usageFailure } from "./failure";
 
@@ -38,7 +38,8 @@ const request: Required<Checks> = {
     artifactBucket: asString,
     artifactKey: asString,
     platform: ecrImage.platform,
-    force: (given) => typeof given === "boolean" || refuse("expected true or false"),
+    referrers: asFlag,
+    force: asFlag,
 };
 
 /**
@@ -117,7 +118,7 @@ function readCsv(text: string, fields: readonly string[]): readonly Row[] {
             trim: true,
             skip_empty_lines: true,
             columns: (columns: string[]) => checkedColumns(columns, fields),
-            cast: (cell, { column }) => (column === "force" ? flagOf(cell) : cell),
+            cast: (cell, { column }) => (requestFlags.some((flag) => flag === column) ? flagOf(cell) : cell),
             on_record: (record: JsonObject, { lines }) => {
                 // An empty cell is a field that is left out.
                 const given = Object.entries(record).filter(([, cell]) => cell !== "");
@@ -142,6 +143,10 @@ function checkedColumns(columns: string[], known: readonly string[]): string[] {
 /** CSV knows strings only; what is neither true nor false is left for {@link checks} to refuse. */
 function flagOf(cell: string): boolean | string {
     return /^(true|false)$/i.test(cell) ? cell.toLowerCase() === "true" : cell;
+}
+
+function asFlag(given: unknown): boolean {
+    return typeof given === "boolean" ? given : refuse("expected true or false");
 }
 
 function asString(given: unknown): string {

@@ -12,6 +12,7 @@ import { stateMachineVariable } from "./stack";
 const stack = new Option("--stack <NAME>", "Pulumi stack whose outputs say where to look").conflicts("stateMachine");
 const stateMachine = new Option("--state-machine <ARN>", "state machine of the exports; Pulumi is not needed then");
 const json = new Option("--json", "print the outcome as JSON");
+const referrers = new Option("--referrers", "with signatures, SBOMs and attestations; with engine stream");
 const noWait = new Option("--no-wait", "only start it, and print its ARN");
 const withLogs = new Option("--logs", "print what the build writes as well, while following");
 const since = new Option("--since <TIME>", "how far to look back, for instance 90m, 24h or 7d")
@@ -96,6 +97,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
             "key of the archive in the stack's bucket; of one image by default from repository and tag",
         )
         .option("--platform <OS/ARCH>", "platform, linux/amd64 by default; all with engine stream")
+        .addOption(referrers)
         .option("--force", "export although the same export is there already")
         .addOption(noWait)
         .addOption(withLogs)
@@ -211,6 +213,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addOption(from)
         .addOption(json)
         .option("--platform <PLATFORM>", "os/arch[/variant], or all for every platform", defaultPlatform)
+        .addOption(referrers)
         .option("--force", "export although the same export is there already")
         .option("--insecure", "plain HTTP to registries that are not on this machine")
         .action((given, options) => load.run().run(given, options, context));

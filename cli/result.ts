@@ -85,13 +85,22 @@ type Known<T> = { readonly [Name in keyof T]?: T[Name] | undefined };
 
 /** What an archive is, as results and records have it. */
 export function archiveRows(
-    archive: Known<Pick<ArchiveResult, "sha256" | "sizeBytes"> & ImageResult & SetResult>,
+    archive: Known<Pick<ArchiveResult, "sha256" | "sizeBytes" | "referrerCount"> & ImageResult & SetResult>,
 ): Row[] {
     const { imageUri, imageDigest, platform, imageCount, setDigest, savedBytes = 0, sizeBytes, sha256 } = archive;
+    const referrers = archive.referrerCount?.toString();
     const size = sizeBytes === undefined ? undefined : `${formatBytes(sizeBytes)} (${sizeBytes} bytes)`;
     const saved = savedBytes === 0 ? "" : `, ${formatBytes(savedBytes)} saved by what they share`;
     const images = imageCount === undefined ? undefined : `${imageCount}${saved}`;
-    return Object.entries({ image: imageUri, images, digest: imageDigest ?? setDigest, platform, size, sha256 });
+    return Object.entries({
+        image: imageUri,
+        images,
+        digest: imageDigest ?? setDigest,
+        platform,
+        referrers,
+        size,
+        sha256,
+    });
 }
 
 /** When an execution began, and how long it took. */

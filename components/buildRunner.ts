@@ -10,7 +10,7 @@ import { buildsUrl } from "../contract/aws";
 import { exitStatusText } from "../contract/errors";
 import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
-import { type RequestVariable, setVariable } from "../contract/request";
+import { referrersVariable, type RequestVariable, setVariable } from "../contract/request";
 import { repositoryPolicies } from "../policies/repositories";
 import { buildspecLimit, checkDocumentSize, fittingStatements } from "../policies/sizes";
 import { trust } from "../policies/trust";
@@ -18,7 +18,7 @@ import { createLogGroup, createRole, type Scope } from "./stackDefaults";
 
 /** Arguments of {@link BuildRunner}: keys of the configuration, what the role is about, and what is known of the stack. */
 export interface BuildRunnerArgs
-    extends Pick<PolicyArgs, BuildRoleArgs>, Pick<StackConfig, "cache" | "compute" | "imageUri"> {
+    extends Pick<PolicyArgs, BuildRoleArgs>, Pick<StackConfig, "cache" | "compute" | "imageUri" | "referrers"> {
     /** The engine's buildspec, as YAML. */
     readonly buildspec: string;
     /** Text of the exporter, an ES module; for engine `stream` only, which needs it. */
@@ -199,6 +199,10 @@ function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<stri
         SIGNING_KEY_ARN: args.signingKeyArn ?? "",
         ...(args.engine === "docker"
             ? { ARCHIVE_FILE: "image.tar" }
-            : { TIMEOUT_MINUTES: String(args.compute.timeoutMinutes), [setVariable]: "" }),
+            : {
+                  TIMEOUT_MINUTES: String(args.compute.timeoutMinutes),
+                  [referrersVariable]: String(args.referrers),
+                  [setVariable]: "",
+              }),
     };
 }

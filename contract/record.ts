@@ -54,6 +54,8 @@ const isImage = objectOf({
     layers: orNull(listOf(isLayer)),
 });
 
+const isReferrer = objectOf({ type: isText, digest: isDigest, subject: isDigest, tag: orNull(isText) });
+
 /** What was exported of one image: the fields of its record, or of one entry of a set's. */
 const imageFields = {
     imageUri: isText,
@@ -62,6 +64,8 @@ const imageFields = {
     imageDigest: isDigest,
     indexDigest: orNull(isDigest),
     images: listOf(isImage),
+    // Null where they were not asked for.
+    referrers: orNull(listOf(isReferrer)),
 };
 const isImageExport = objectOf(imageFields);
 
@@ -90,6 +94,9 @@ const commonFields = {
 /** A layer of an image. */
 export type RecordedLayer = Checked<typeof isLayer>;
 
+/** What belongs to an image and came along: a signature, an SBOM, an attestation. */
+export type RecordedReferrer = Checked<typeof isReferrer>;
+
 /** An image in an archive. */
 export type RecordedImage = Checked<typeof isImage>;
 
@@ -108,6 +115,12 @@ export type ExportRecord = ImageRecord | (Fields<typeof commonFields> & SetExpor
 /** What was exported: one image, or those of a set, in the order of their names. */
 export function exportsOf(record: ImageExport | SetExport): readonly ImageExport[] {
     return "set" in record ? record.set : [record];
+}
+
+/** How many referrers came along; null where they were not asked for. */
+export function referrerCountOf(record: ImageExport | SetExport): number | null {
+    const all = exportsOf(record).map(({ referrers }) => referrers);
+    return all.reduce<number | null>((sum, each) => (each === null ? sum : (sum ?? 0) + each.length), null);
 }
 
 /** The digest of the set that a record describes. */
@@ -130,6 +143,7 @@ export const metadataNames = {
     setNames: "set-names",
     imageCount: "image-count",
     savedBytes: "saved-bytes",
+    referrerCount: "referrer-count",
     sha256: "archive-sha256",
     versionId: "archive-version-id",
     signingKeyArn: "signing-key",
@@ -139,7 +153,8 @@ export const metadataNames = {
 /** The metadata of a record's object. What is null in the record, or not of its kind, has no entry. */
 export function recordMetadata(record: ExportRecord): Record<string, string> {
     const ofSet = "set" in record ? { setNames: setNames(record.set), imageCount: record.set.length } : {};
-    const values: JsonObject = { ...record, ...record.archive, engine: record.engine.name, ...ofSet };
+    const referrerCount = referrerCountOf(record);
+    const values: JsonObject = { ...record, ...record.archive, engine: record.engine.name, ...ofSet, referrerCount };
     return Object.fromEntries(
         Object.entries(metadataNames).flatMap(([field, name]) => {
             const value = values[field];

@@ -3,13 +3,24 @@ import type { EngineName } from "./engine";
 import { defaultPlatform } from "./platform";
 
 /** The fields of a request; docs/requests.md says what each may be. What is left out is the stack's, or {@link requestDefaults}. */
-export const requestFields = ["imageUri", "images", "artifactBucket", "artifactKey", "platform", "force"] as const;
+export const requestFields = [
+    "imageUri",
+    "images",
+    "artifactBucket",
+    "artifactKey",
+    "platform",
+    "referrers",
+    "force",
+] as const;
 
 /** Name of a field of a request. */
 export type RequestField = (typeof requestFields)[number];
 
 /** What a field is where nothing else says so. */
-export const requestDefaults = { platform: defaultPlatform, force: false } as const;
+export const requestDefaults = { platform: defaultPlatform, referrers: false, force: false } as const;
+
+/** The fields that are true or false, which a table has as words. */
+export const requestFlags = ["referrers", "force"] as const satisfies readonly RequestField[];
 
 /** Fields that AWS adds to the input of an execution that another one starts begin so. */
 export const foreignFieldPrefix = "AWS_";
@@ -37,6 +48,9 @@ export type RequestVariable = (typeof requestVariables)[number];
  * (contract/set.ts), which are in the object of that digest (contract/keys.ts). Empty for one image.
  */
 export const setVariable = "SET_DIGEST";
+
+/** The variable that tells a build of engine `stream` whether what belongs to the images comes along. */
+export const referrersVariable = "REFERRERS";
 
 /** The variable that a failed build tells its cause by; its error is told by its exit status (errors.ts). */
 export const causeVariable = "EXPORT_CAUSE";
@@ -66,6 +80,8 @@ export interface ArchiveResult {
     readonly artifactVersionId: string;
     readonly sizeBytes: number;
     readonly sha256: string;
+    /** Signatures, SBOMs and attestations that came along; null where they were not asked for. */
+    readonly referrerCount: number | null;
     readonly skipped: boolean;
     readonly engine: EngineName;
     readonly buildId: string | null;

@@ -7,11 +7,18 @@ import {
     type ExportRecord,
     exportsOf,
     type ImageExport,
+    referrerCountOf,
     type SetExport,
     schemaVersion,
     setDigestOf,
 } from "../contract/record";
-import type { ArchiveResult, ImageResult, RequestedImage, SetResult } from "../contract/request";
+import {
+    type ArchiveResult,
+    type ImageResult,
+    requestDefaults,
+    type RequestedImage,
+    type SetResult,
+} from "../contract/request";
 import { planArchive, planParts, recordedImages, savedBytes } from "./archive/plan";
 import { type Destination, parseLocation } from "./destination/destination";
 import { fileDestination } from "./destination/fileDestination";
@@ -43,6 +50,11 @@ export interface ExportOptions extends Partial<RegistryOptions> {
      * @default "linux/amd64"
      */
     readonly platform?: string | undefined;
+    /**
+     * Whether what belongs to the images comes along: signatures, SBOMs, attestations.
+     * @default false
+     */
+    readonly referrers?: boolean | undefined;
     /**
      * Whether to export although the same export is at the destination already.
      * @default false
@@ -109,6 +121,7 @@ function withDefaults(options: ExportOptions) {
         concurrency: 8,
         idleTimeoutMs: 30_000,
         ...options,
+        referrers: options.referrers ?? requestDefaults.referrers,
         isSet: typeof image !== "string",
         requests: typeof image === "string" ? [readRequest(image, platform, env)] : readSet(image, platform),
         ...parseLocation(options.destination),
@@ -145,7 +158,7 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
     const registries = openRegistries(settings);
     const destination = openDestination(settings);
     try {
-        const found = await resolveImages(requests, registries, settings.onNote);
+        const found = await resolveImages(requests, registries, settings);
         const asked = found.map(describe);
         const there = force ? undefined : await destination.find();
         if (there && isSameExport(there, asked, settings)) return resultOf(settings, there, true);
@@ -163,9 +176,15 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
 type Described = Omit<ImageExport, "images">;
 
 function describe({ imageUri, platform, image }: FoundImage): Described {
-    const { name, documents, indexDigest = null } = image;
-    const imageDigest = documents[0].descriptor.digest;
-    return { imageUri, imageName: name, platform: platformText(platform), imageDigest, indexDigest };
+    const { name, documents, index, referrers } = image;
+    return {
+        imageUri,
+        imageName: name,
+        platform: platformText(platform),
+        imageDigest: documents[0].descriptor.digest,
+        indexDigest: index?.descriptor.digest ?? null,
+        referrers: referrers?.map(({ type, digest, subject, tag }) => ({ type, digest, subject, tag })) ?? null,
+    };
 }
 
 function openDestination(settings: Settings): Destination {
@@ -242,7 +261,10 @@ function exportedOf(
     return { setDigest: setDigestOf(set), savedBytes: savedBytes(images), set };
 }
 
-/** The same images for the same platforms under the same names, signed by the same key: archive and record would be the same. */
+/**
+ * The same images for the same platforms under the same names, with the same referrers, signed by the same key: archive and record
+ * would be the same.
+ */
 function isSameExport(record: ExportRecord, asked: readonly Described[], { isSet, signingKeyArn }: Settings): boolean {
     const there = exportsOf(record);
     return (
@@ -250,15 +272,20 @@ function isSameExport(record: ExportRecord, asked: readonly Described[], { isSet
         record.signingKeyArn === signingKeyArn &&
         "set" in record === isSet &&
         there.length === asked.length &&
-        there.every(({ imageName, imageDigest, platform }, at) => {
+        there.every(({ imageName, imageDigest, platform, referrers }, at) => {
             const expected = asked[at];
             return (
                 imageName === expected?.imageName &&
                 imageDigest === expected.imageDigest &&
-                platform === expected.platform
+                platform === expected.platform &&
+                listOf(referrers) === listOf(expected.referrers)
             );
         })
     );
+}
+
+function listOf(referrers: Described["referrers"]): string {
+    return JSON.stringify(referrers?.map(({ digest, subject, tag }) => [digest, subject, tag]));
 }
 
 /**
@@ -304,6 +331,7 @@ function resultOf({ bucket, key, env, requests }: Settings, record: ExportRecord
         artifactVersionId,
         sizeBytes,
         sha256,
+        referrerCount: referrerCountOf(record),
         skipped,
         engine: "stream",
         buildId: idFrom(env, "CODEBUILD_BUILD_ID"),

@@ -5,8 +5,9 @@ import { parsePlatform, type PlatformRequest, platformText } from "../contract/p
 import type { RequestedImage, RequestVariable } from "../contract/request";
 import { setLimit } from "../contract/set";
 import { createLimit } from "./network/pool";
-import { type ResolvedImage, resolveImage } from "./registry/image";
-import type { openRegistries, Registry } from "./registry/registry";
+import { documentsOf, type ResolvedImage, resolveImage } from "./registry/image";
+import { findReferrers } from "./registry/referrers";
+import type { openRegistries, Registry, RegistryOptions } from "./registry/registry";
 
 /** One image as it was asked for, read and checked. */
 export interface ImageRequest {
@@ -79,14 +80,14 @@ export interface FoundImage extends ImageRequest {
 }
 
 /**
- * Finds what the requests mean. Of a set everything is looked up before it fails, so that all images that are missing are named.
+ * Finds what the requests mean, and what belongs to it, if `referrers` says so. Of a set everything is looked up before it fails, so that all images that are missing are named.
  *
  * @throws ExportError as `resolveImage` does
  */
 export async function resolveImages(
     requests: readonly ImageRequest[],
     registries: ReturnType<typeof openRegistries>,
-    onNote?: (note: string) => void,
+    { referrers, onNote }: { readonly referrers: boolean } & Pick<RegistryOptions, "onNote">,
 ): Promise<FoundImage[]> {
     const limit = createLimit(lookUps);
     let bytes = 0;
@@ -98,8 +99,9 @@ export async function resolveImages(
     const resolve = async (request: ImageRequest): Promise<FoundImage> => {
         assertFits(); // else hundreds more would be read for nothing
         const registry = registries.open(request.reference);
-        const image = await resolveImage(registry, request.reference, request.platform, onNote);
-        for (const document of image.documents) bytes += document.bytes.length;
+        const found = await resolveImage(registry, request.reference, request.platform, onNote);
+        const image = referrers ? { ...found, referrers: await findReferrers(registry, found) } : found;
+        for (const document of documentsOf(image)) bytes += document.bytes.length;
         for (const config of image.configs.values()) bytes += config.length;
         assertFits();
         return { ...request, image, registry };
@@ -125,7 +127,7 @@ export async function resolveImages(
 export function blobSource(found: readonly FoundImage[]): Pick<Registry, "readBlob"> {
     const sources = new Map<string, Registry>();
     for (const { image, registry } of found) {
-        for (const { manifest } of image.documents) {
+        for (const { manifest } of documentsOf(image)) {
             if (manifest.kind !== "image") continue;
             for (const { digest } of [manifest.config, ...manifest.layers]) {
                 if (!sources.has(digest)) sources.set(digest, registry);

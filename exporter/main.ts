@@ -36,7 +36,7 @@ function write(descriptor: 1 | 2, line: string): void {
 async function readArguments(signal: AbortSignal): Promise<ExportOptions> {
     const { values, positionals } = parseOrRefuse();
     const [destination] = positionals;
-    const { image: [image, ...others] = [], set, platform, force, progress } = values;
+    const { image: [image, ...others] = [], set, platform, referrers, force, progress } = values;
     if (destination === undefined || positionals.length > 1 || (image === undefined) === (set === undefined)) {
         throw new ExportError(
             "InvalidInput",
@@ -52,6 +52,7 @@ async function readArguments(signal: AbortSignal): Promise<ExportOptions> {
                   : [image, ...others],
         destination,
         platform,
+        referrers,
         force,
         signal,
         onProgress: progress ? reportProgress() : undefined,
@@ -69,6 +70,7 @@ function parseOrRefuse() {
                 image: { type: "string", multiple: true },
                 set: { type: "string" },
                 platform: { type: "string" },
+                referrers: { type: "boolean" },
                 force: { type: "boolean" },
                 progress: { type: "boolean" },
             },

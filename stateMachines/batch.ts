@@ -9,7 +9,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { exportErrors } from "../contract/errors";
 import { manifestPrefix, resultPrefix } from "../contract/keys";
-import { batchExecutionPrefix, requestFields } from "../contract/request";
+import { batchExecutionPrefix, requestFields, requestFlags } from "../contract/request";
 import type { ExportDefinitionArgs } from "./export";
 import * as asl from "./language";
 
@@ -246,7 +246,7 @@ const readRow = `(
     $cells := $states.input.isTable and $type($item) = 'object';
     $given := $type($item) = 'string' ? { 'imageUri': $item }
         : $cells ? $merge([{}, $each($item, function($value, $name) {
-            $type($value) = 'string' ? $bare($value) = '' ? {} : { $bare($name): $bare($name) = 'force' and $bare($value) in ['true', 'false'] ? $bare($value) = 'true' : $bare($value) } : { $bare($name): $value }
+            $type($value) = 'string' ? $bare($value) = '' ? {} : { $bare($name): $bare($name) in ['${requestFlags.join("','")}'] and $bare($value) in ['true', 'false'] ? $bare($value) = 'true' : $bare($value) } : { $bare($name): $value }
         })])
         : $item;
     $unknown := $type($given) = 'object' ? ${asl.unknownField("$given", requestFields)} : '';

@@ -21,6 +21,7 @@ import { platformPatterns, platformRules } from "../contract/platform";
 import { archiveLayout, metadataNames } from "../contract/record";
 import {
     causeVariable,
+    referrersVariable,
     requestDefaults,
     type RequestField,
     requestFields,
@@ -38,6 +39,8 @@ export interface ExportDefinitionArgs {
     readonly projectName: pulumi.Input<string>;
     /** Page of the console that lists that project's builds. */
     readonly buildsUrl: pulumi.Input<string>;
+    /** Whether what belongs to an image comes along when a request does not say. */
+    readonly referrers: boolean;
     /** How that project makes the archive; part of the result. */
     readonly engine: EngineName;
     /** Image that is exported when a request names none. */
@@ -138,7 +141,12 @@ function readInput(args: ExportDefinitionArgs): asl.State {
                 projectName: args.projectName,
                 buildsUrl: args.buildsUrl,
                 ...(args.signingKeyArn !== undefined && { signingKey: args.signingKeyArn }),
-                defaults: { imageUri: args.imageUri, artifactBucket: args.artifactBucket, ...requestDefaults },
+                defaults: {
+                    imageUri: args.imageUri,
+                    artifactBucket: args.artifactBucket,
+                    ...requestDefaults,
+                    referrers: args.referrers,
+                },
                 registries: registriesOf(args),
             },
             input: asl.expression(`(
@@ -345,6 +353,7 @@ function checkRequest(args: ExportDefinitionArgs): asl.State {
                 isPlatform("$request.platform", engine),
                 asl.literal(`expected ${platformRules[engine]}`),
             ),
+            refuse("referrers", ...referrersRule(args)),
             refuse("force", "$type($request.force) = 'boolean'", asl.literal("expected true or false")),
             refuse(
                 "artifactBucket",
@@ -375,6 +384,18 @@ function checkRequest(args: ExportDefinitionArgs): asl.State {
         // The build asks the registry, and finds out whether the export is there.
         Default: "Export image",
     };
+}
+
+/** What `referrers` may be, and what is expected of it. */
+function referrersRule(args: ExportDefinitionArgs): [isGood: string, expected: string] {
+    return hasSets(args)
+        ? ["$type($request.referrers) = 'boolean'", asl.literal("expected true or false")]
+        : [
+              "$request.referrers = false",
+              asl.literal(
+                  "expected false, as docker save has no signatures: set engine: stream in the configuration of the stack",
+              ),
+          ];
 }
 
 /** What `isArtifactKey` of contract/keys.ts tests, of a string of no more characters than bytes are allowed. */
@@ -551,6 +572,8 @@ function isItExported(args: ExportDefinitionArgs): asl.State {
         `${recorded("engine")} = '${engine}'`,
         `${recorded("signingKeyArn")} = ${signingKeyArn === undefined ? "''" : "$stack.signingKey"}`,
         `${recorded("sha256")} != ''`,
+        // Which referrers an image has by now, the build has compared.
+        `($request.referrers ? ${recorded("referrerCount")} != '' and $buildId != '' : ${recorded("referrerCount")} = '')`,
         hasSets(args) ? `(${isSet} ? ${sameSet} : ${sameImage})` : sameImage,
     ].join(" and ");
     const unseen =
@@ -624,7 +647,10 @@ function exportImage(args: ExportDefinitionArgs): asl.State {
             ProjectName: asl.expression("$stack.projectName"),
             EnvironmentVariablesOverride: Object.entries({
                 ...variables,
-                ...(hasSets(args) && { [setVariable]: "$set.digest" }),
+                ...(hasSets(args) && {
+                    [setVariable]: "$set.digest",
+                    [referrersVariable]: "$string($request.referrers)",
+                }),
             }).map(([Name, value]) => {
                 // Its type written out, so that no request can have a parameter or a secret read instead.
                 return { Name, Type: "PLAINTEXT", Value: asl.expression(value) };
@@ -724,6 +750,7 @@ function report(args: ExportDefinitionArgs): asl.State {
             'artifactVersionId': $archive.versionId,
             'sizeBytes': $archive.sizeBytes,
             'sha256': ${recorded("sha256")},
+            'referrerCount': ${recorded("referrerCount")} = '' ? null : $number(${recorded("referrerCount")}),
             'skipped': $buildId = '' or ${recorded("buildId")} != $buildId,
             'engine': '${args.engine}',
             'buildId': $buildId = '' ? null : $buildId

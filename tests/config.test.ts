@@ -92,6 +92,7 @@ describe("parseConfig", () => {
             network: "public",
             cache: "none",
             pullThroughCache: [],
+            referrers: false,
             cachedRepositories: [],
             encryption: "s3",
             retention: { archiveDays: 90, oldVersionDays: 30, protect: true, emptyOnDestroy: false },
@@ -522,7 +523,7 @@ describe("a configuration is refused for", () => {
             ...(
                 [
                     ["image", "x", "did you mean imageUri?"],
-                    ["digest", "x", "known are imageUri, images, artifactKey, platform, force"],
+                    ["digest", "x", "known are imageUri, images, artifactKey, platform, referrers, force"],
                     ["imageUri", "nginx", "expected an image in Amazon ECR"],
                     ["imageUri", `${registry}/other`, "that may be exported: arn:aws:ecr"],
                     ["artifactKey", "other/x.tar", "begins with images/"],

@@ -23,10 +23,12 @@ const describe = createLimit(4);
 
 export async function start(
     given: readonly string[],
-    options: StackOptions & Flags<"force" | "json" | "logs" | "wait"> & Values<"from" | "key" | "platform">,
+    options: StackOptions &
+        Flags<"force" | "json" | "logs" | "referrers" | "wait"> &
+        Values<"from" | "key" | "platform">,
     context: Context,
 ): Promise<number> {
-    const { from, key, platform, force, json, logs = false } = options;
+    const { from, key, platform, referrers, force, json, logs = false } = options;
     const image = await readImages(given, from, ecrImage);
     const isSet = typeof image === "object";
     if (isSet && key === undefined) {
@@ -35,7 +37,7 @@ export async function start(
     const asked = isSet ? { images: image } : { imageUri: image };
     if (isSet) readSet(image, platform ?? requestDefaults.platform);
     const { stateMachineArn } = await findStack(options, context);
-    const request = { ...asked, artifactKey: key, platform, force };
+    const request = { ...asked, artifactKey: key, platform, referrers, force };
     const executionArn = await startExecution(context, stateMachineArn, randomUUID(), request, options);
     if (options.wait === false) return exitCodes.success;
     return printExecution(context, await followExecution(context, executionArn, logs), json);

@@ -7,7 +7,11 @@ import { block, formatBytes, formatDuration, transferLine, writeJson } from "../
 
 export async function run(
     given: readonly string[],
-    { json, from, ...options }: Flags<"json"> & Values<"from"> & Pick<ExportOptions, "platform" | "force" | "insecure">,
+    {
+        json,
+        from,
+        ...options
+    }: Flags<"json"> & Values<"from"> & Pick<ExportOptions, "platform" | "referrers" | "force" | "insecure">,
     context: Context,
 ): Promise<void> {
     const destination = given.at(-1) ?? "";

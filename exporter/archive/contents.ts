@@ -5,12 +5,14 @@ import { assertExactNames, isObject, isStrings, parseJson } from "../../contract
 import { type Platform, platformText } from "../../contract/platform";
 import {
     type Descriptor,
+    indexType,
     isContainerImage,
     isImageDescriptor,
     type Manifest,
     parseConfig,
     parseManifest,
 } from "../registry/manifest";
+import { refNameAnnotation, referrersIndexFile } from "./layout";
 import { blobName, isLinux } from "./plan";
 import type { ArchiveFile, ReadArchive } from "./readArchive";
 
@@ -51,34 +53,38 @@ export function contentsOf(files: Files) {
         return { config, layers, diffIds, platform };
     }
 
-    const documents = new Map<string, Manifest>();
-    const blobs: Descriptor[] = [];
-    /** By the names of their files: the platforms by which loaders choose manifests, whatever else those are said to be. */
-    const chosenAs = new Map<string, Platform>();
-    const index = "application/vnd.oci.image.index.v1+json";
-    const queue = new Map<string, string>(files.has("index.json") ? [["index.json", index]] : []);
-    for (const [name, mediaType] of queue) {
-        // The loop goes on to what is added here.
-        const file = files.get(name);
-        if (file === undefined) continue;
-        const manifest = attempt(name, () => parseManifest(contentOf(file), mediaType));
-        if (manifest === undefined) continue;
-        documents.set(name, manifest);
-        if (manifest.kind === "image") {
-            blobs.push(manifest.config, ...manifest.layers);
-            continue;
+    /** Follows an index to all that it leads to. */
+    function follow(start: string) {
+        const documents = new Map<string, Manifest>();
+        const blobs: Descriptor[] = [];
+        /** By the names of their files: the platforms by which loaders choose manifests, whatever else those are said to be. */
+        const chosenAs = new Map<string, Platform>();
+        const queue = new Map<string, string>(files.has(start) ? [[start, indexType]] : []);
+        for (const [name, mediaType] of queue) {
+            // The loop goes on to what is added here.
+            const file = files.get(name);
+            if (file === undefined) continue;
+            const manifest = attempt(name, () => parseManifest(contentOf(file), mediaType));
+            if (manifest === undefined) continue;
+            documents.set(name, manifest);
+            if (manifest.kind === "image") {
+                blobs.push(manifest.config, ...manifest.layers);
+                continue;
+            }
+            // Docker saves an index with the one image of it that it has.
+            const there = manifest.manifests.filter(({ digest }) => files.has(blobName(digest)));
+            blobs.push(...(there.length === 0 ? manifest.manifests : there));
+            for (const { digest, mediaType: type, platform } of manifest.manifests) {
+                const child = blobName(digest);
+                queue.set(child, type);
+                if (platform !== undefined && chosenAs.get(child)?.os !== "linux") chosenAs.set(child, platform);
+            }
         }
-        // Docker saves an index with the one image of it that it has.
-        const there = manifest.manifests.filter(({ digest }) => files.has(blobName(digest)));
-        blobs.push(...(there.length === 0 ? manifest.manifests : there));
-        for (const { digest, mediaType: type, platform } of manifest.manifests) {
-            const child = blobName(digest);
-            queue.set(child, type);
-            if (platform !== undefined && chosenAs.get(child)?.os !== "linux") chosenAs.set(child, platform);
-        }
+        return { documents, blobs, chosenAs, entries: listedIn(documents.get(start)) };
     }
-    const root = documents.get("index.json");
-    const roots = root?.kind === "index" ? root.manifests : [];
+
+    const { documents, blobs, chosenAs, entries: roots } = follow("index.json");
+    const referrers = follow(referrersIndexFile);
     const manifests = [...documents].flatMap(([name, each]) => (each.kind === "image" ? [{ ...each, name }] : []));
     const indexed = manifests
         .filter((each) => {
@@ -97,7 +103,7 @@ export function contentsOf(files: Files) {
     for (const { digest, annotations = {} } of roots) {
         const file = blobName(digest);
         // Podman takes the last for a name where there is no other; it is the tag only, or the name too.
-        const tag = [annotations["org.opencontainers.image.ref.name"] ?? ""].filter((each) => /[/:@]/.test(each));
+        const tag = [annotations[refNameAnnotation] ?? ""].filter((each) => /[/:@]/.test(each));
         for (const name of [...nameAnnotations.flatMap((each) => annotations[each] ?? []), ...tag]) {
             const known = annotated.get(name) ?? file;
             if (known !== file) problems.push(`index.json gives the name ${JSON.stringify(name)} to several images`);
@@ -143,6 +149,8 @@ export function contentsOf(files: Files) {
         blobs,
         /** What `index.json` lists itself. */
         roots,
+        /** The same of the layout of what belongs to the images: nothing where there is none. */
+        referrers,
         /** The manifests and indexes, by the names of their files; `index.json` among them. */
         documents,
         /** What cannot be read, or readers read differently; each with the name of the file. */
@@ -164,6 +172,10 @@ function readList(files: Files) {
         }
         return { config, names, layers };
     });
+}
+
+function listedIn(document: Manifest | undefined): readonly Descriptor[] {
+    return document?.kind === "index" ? document.manifests : [];
 }
 
 function contentOf(file: ArchiveFile | undefined): Buffer {

@@ -1,8 +1,18 @@
 import { ExportError } from "../../contract/errors";
 import { defaultPlatform, normalText, plainText, type Platform, platformText } from "../../contract/platform";
 import type { RecordedImage } from "../../contract/record";
-import { type ContainerImage, imagesOf, type ResolvedImage } from "../registry/image";
+import { type ContainerImage, documentsOf, imagesOf, type ResolvedImage } from "../registry/image";
 import type { Descriptor } from "../registry/manifest";
+import {
+    indexJson,
+    layoutVersion,
+    referrerLists,
+    referrersFolder,
+    referrersIndex,
+    referrersIndexFile,
+    referrersLink,
+    tagOf,
+} from "./layout";
 import { blockBytes, paddingBytes, tarHeader, trailer } from "./tar";
 
 /** A stretch of the archive: bytes that are known already, or a blob of the registry. */
@@ -15,6 +25,8 @@ interface Entry {
     readonly name: string;
     readonly sizeBytes: number;
     readonly content: Content;
+    /** What a symbolic link points to. */
+    readonly target?: string;
 }
 
 /** The whole archive, byte for byte, before a layer has been read. */
@@ -51,8 +63,8 @@ export function planArchive(images: readonly ResolvedImage[]) {
     }
 
     for (const entry of entriesOf(images)) {
-        const { name, sizeBytes, content } = entry;
-        append({ bytes: tarHeader(name, sizeBytes) }, blockBytes);
+        const { name, sizeBytes, content, target } = entry;
+        append({ bytes: tarHeader(name, sizeBytes, target) }, blockBytes);
         files.push({ ...entry, offset });
         append(content, sizeBytes);
         const padding = new Uint8Array(paddingBytes(sizeBytes));
@@ -82,36 +94,33 @@ export function planParts(sizeBytes: number) {
 }
 
 function entriesOf(images: readonly ResolvedImage[]): Entry[] {
+    const isAlone = images.every(({ referrers = [] }) => referrers.length === 0);
+    const lists = referrerLists(images);
     return [
-        fileEntry("oci-layout", { imageLayoutVersion: "1.0.0" }),
+        fileEntry("oci-layout", layoutVersion),
         fileEntry("index.json", indexJson(images)),
         fileEntry("manifest.json", manifestJson(images)),
+        ...(isAlone ? [] : referrerEntries(images, lists)),
         // Apptainer, and Syft of old, walk a layout by its folders and find nothing without them.
         fileEntry("blobs/"),
         fileEntry("blobs/sha256/"),
-        ...blobEntries(images),
+        ...blobEntries(images, lists),
+    ];
+}
+
+/** The layout of what belongs to the images. */
+function referrerEntries(images: readonly ResolvedImage[], lists: ReturnType<typeof referrerLists>): Entry[] {
+    return [
+        fileEntry(referrersFolder),
+        fileEntry(`${referrersFolder}oci-layout`, layoutVersion),
+        fileEntry(referrersIndexFile, referrersIndex(images, lists)),
+        { ...fileEntry(referrersLink.name), ...referrersLink },
     ];
 }
 
 function fileEntry(name: string, value?: unknown): Entry {
     const bytes = Buffer.from(value === undefined ? "" : JSON.stringify(value));
     return { name, sizeBytes: bytes.length, content: { bytes } };
-}
-
-/** The layout's entry point. containerd takes the full name, OCI tools the tag; in a set the name, since two may have the same tag. */
-function indexJson(images: readonly ResolvedImage[]): unknown {
-    const manifests = images.map(({ name, documents }) => {
-        const { mediaType, digest, size } = documents[0].descriptor;
-        const refName = images.length > 1 ? name : tagOf(name);
-        const annotations = { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": refName };
-        return { mediaType, digest, size, annotations };
-    });
-    return { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests };
-}
-
-/** The tag of an image's full name; undefined where that has a digest instead. */
-function tagOf(name: string): string | undefined {
-    return name.includes("@") ? undefined : name.slice(name.lastIndexOf(":") + 1);
 }
 
 /**
@@ -196,9 +205,9 @@ function platformSuffix(platform: Platform): string {
     return /^[a-z0-9._-]{1,40}$/.test(suffix) ? suffix : "";
 }
 
-function blobEntries(images: readonly ResolvedImage[]): Entry[] {
+function blobEntries(images: readonly ResolvedImage[], lists: ReturnType<typeof referrerLists>): Entry[] {
     const entries = new Map<string, Entry>();
-    for (const { descriptor, bytes } of blobsOf(images)) {
+    for (const { descriptor, bytes } of [...lists, ...blobsOf(images)]) {
         const { digest, size } = descriptor;
         const entry = entries.get(digest);
         assertSameSize(descriptor, entry);
@@ -215,14 +224,14 @@ interface Blob {
     readonly bytes?: Uint8Array | undefined;
 }
 
-/** The blobs of images: the documents of all, their configurations, their layers. */
+/** The blobs of images: the documents of all, their configurations, their layers; those of the images before those of referrers. */
 function blobsOf(images: readonly ResolvedImage[]): Blob[] {
-    const manifests = images.flatMap(({ documents, configs }) =>
-        documents.flatMap(({ manifest }) => (manifest.kind === "image" ? [{ ...manifest, configs }] : [])),
-    );
+    const configs = new Map(images.flatMap((image) => [...image.configs]));
+    const all = [...images.flatMap(({ documents }) => documents), ...images.flatMap(documentsOf)];
+    const manifests = all.flatMap(({ manifest }) => (manifest.kind === "image" ? [manifest] : []));
     return [
-        ...images.flatMap(({ documents }) => documents),
-        ...manifests.map(({ config, configs }) => ({ descriptor: config, bytes: configs.get(config.digest) })),
+        ...all,
+        ...manifests.map(({ config }) => ({ descriptor: config, bytes: configs.get(config.digest) })),
         ...manifests.flatMap(({ layers }) => layers.map((descriptor) => ({ descriptor }))),
     ];
 }

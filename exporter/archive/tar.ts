@@ -7,18 +7,19 @@ export const trailer: Uint8Array = new Uint8Array(2 * blockBytes);
 const largestOctalSize = 8 ** 11 - 1;
 
 /**
- * The header block of a regular file, or of a folder, whose name ends in a slash: mode 0644 or 0755, owner 0, time 0, so that it
- * depends on name and size only. A size of 8 GiB or more does not fit the octal field and is written in base 256, which GNU tar,
+ * The header block of a regular file, of a folder, whose name ends in a slash, or of a symbolic link: mode 0644, 0755 or 0777, owner
+ * 0, time 0, so that it depends on what is given only. A size of 8 GiB or more does not fit the octal field and is written in base 256, which GNU tar,
  * Go's archive/tar (docker, containerd, skopeo, podman), libarchive and Python read; the header stays one block for every size.
  *
  * @param name Path in the archive, at most 100 ASCII characters.
  * @param sizeBytes Length of the file's content.
+ * @param target What a link points to, at most 100 ASCII characters.
  */
-export function tarHeader(name: string, sizeBytes: number): Buffer {
+export function tarHeader(name: string, sizeBytes: number, target = ""): Buffer {
     if (Buffer.byteLength(name) > 100 || !Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
         throw new RangeError(`tarHeader cannot write "${name}" of ${sizeBytes} bytes`);
     }
-    const [mode, type] = name.endsWith("/") ? ["000755", "5"] : ["000644", "0"];
+    const [mode, type] = target ? ["000777", "2"] : name.endsWith("/") ? ["000755", "5"] : ["000644", "0"];
     const block = Buffer.alloc(blockBytes);
     block.write(name, 0);
     block.write(`${mode} \0`, 100);
@@ -31,6 +32,7 @@ export function tarHeader(name: string, sizeBytes: number): Buffer {
     }
     block.write("00000000000 ", 136);
     block.write(type, 156);
+    block.write(target, 157);
     block.write("ustar\u000000", 257);
     block.write(`${octal(checksum(block), 6)} \0`, 148);
     return block;

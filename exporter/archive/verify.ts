@@ -2,9 +2,18 @@ import * as path from "node:path";
 import { ExportError } from "../../contract/errors";
 import { isObject, parseJson } from "../../contract/json";
 import { type ExportRecord, exportsOf, type ImageExport, setDigestOf, type SetExport } from "../../contract/record";
-import { configsToRead, type ImageDocument, readTree, type ResolvedImage } from "../registry/image";
+import {
+    configsToRead,
+    documentsOf,
+    type ImageDocument,
+    readTree,
+    type Referrer,
+    type ResolvedImage,
+} from "../registry/image";
 import { parseManifest } from "../registry/manifest";
+import { isReferrer, typeOf } from "../registry/referrers";
 import { type ArchiveContents, type ArchivedImage, contentsOf, type Files, fileOf, fullName } from "./contents";
+import { refNameAnnotation, referrersFolder, referrersIndexFile, referrersLink } from "./layout";
 import { blobName, isLinux, planArchive, recordedImages, savedBytes } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 import { tarHeader } from "./tar";
@@ -131,7 +140,7 @@ async function unplanned(
             const same =
                 expected?.offset === offset &&
                 expected.sizeBytes === file.sizeBytes &&
-                header.equals(tarHeader(name, file.sizeBytes));
+                header.equals(tarHeader(name, file.sizeBytes, expected.target));
             if (!same) return [`${name} (${placeOf(file)}) is not what the engine writes there`];
             const bytes = "bytes" in expected.content ? expected.content.bytes : [];
             const at = bytes.findIndex((byte, index) => byte !== content?.[index]);
@@ -177,30 +186,54 @@ function wrongSet(
 /**
  * What an archive was planned from.
  *
- * @throws ExportError where a document is missing, or is none that the engine takes
+ * @throws ExportError where a document is missing, or is none that the engine takes; where the record says what belongs together, and
+ *     they do not
  */
 async function imageOf(files: Files, contents: ArchiveContents, exported: ImageExport): Promise<ResolvedImage> {
-    const { imageDigest, imageName: name } = exported;
+    const { imageDigest, imageName: name, indexDigest } = exported;
     const manifest = (digest: string) => {
         const bytes = files.get(blobName(digest))?.content;
         if (bytes === undefined) throw new ExportError("InvalidInput", `${digest} is not in the archive as a whole`);
         return Promise.resolve({ bytes, digest, contentType: undefined });
     };
-    const listed = contents.roots.find(({ digest }) => digest === imageDigest);
-    const { bytes } = await manifest(imageDigest);
-    // An OCI document may leave its type out; where index.json is damaged, its fields say what it is.
-    const text = bytes.toString("latin1");
-    const kind = text.includes('"manifests"') ? "index" : "manifest";
-    const root = parseManifest(bytes, listed?.mediaType ?? `application/vnd.oci.image.${kind}.v1+json`);
-    const descriptor = { mediaType: root.mediaType, digest: imageDigest, size: bytes.length };
-    const first: ImageDocument = { descriptor, bytes, manifest: root };
-    const isTree = exported.platform === "all" || root.kind === "image";
+    const document = async (digest: string): Promise<ImageDocument> => {
+        const { bytes } = await manifest(digest);
+        // An OCI document may leave its type out; where index.json is damaged, its fields say what it is.
+        const kind = bytes.toString("latin1").includes('"manifests"') ? "index" : "manifest";
+        const listed = [...contents.roots, ...contents.referrers.entries].find((each) => each.digest === digest);
+        const root = parseManifest(bytes, listed?.mediaType ?? `application/vnd.oci.image.${kind}.v1+json`);
+        return { descriptor: { mediaType: root.mediaType, digest, size: bytes.length }, bytes, manifest: root };
+    };
+    const first = await document(imageDigest);
+    const isTree = exported.platform === "all" || first.manifest.kind === "image";
     const documents = isTree ? await readTree({ manifest }, first) : ([first] as const);
     const configs = configsToRead(documents).flatMap(({ digest, data }): [string, Buffer][] => {
         const content = data ?? files.get(blobName(digest))?.content;
         return content ? [[digest, content]] : [];
     });
-    return { name, documents, configs: new Map(configs) };
+    const image = { name, documents, configs: new Map(configs) };
+    if (exported.referrers === null) return image;
+    const isSubject = exported.referrers.some(({ subject }) => subject === indexDigest);
+    const index = indexDigest !== null && isSubject ? await document(indexDigest) : undefined;
+    const referrers = exported.referrers.map(async (recorded): Promise<Referrer> => {
+        const root = await document(recorded.digest);
+        return { ...recorded, documents: await readTree({ manifest }, root) };
+    });
+    const whole = { ...image, ...(index && { index }), referrers: await Promise.all(referrers) };
+    const there = new Set(documentsOf(whole).map(({ descriptor }) => descriptor.digest));
+    for (const {
+        digest,
+        subject,
+        tag,
+        type,
+        documents: [root],
+    } of whole.referrers) {
+        const isOf = there.has(subject) && isReferrer({ document: root, subject, tag });
+        if (!isOf || type !== typeOf(root.manifest)) {
+            throw new ExportError("InvalidInput", `${digest} is no ${type} of ${subject}, as the record says`);
+        }
+    }
+    return whole;
 }
 
 function placeOf({ offset, sizeBytes }: ArchiveFile): string {
@@ -217,7 +250,7 @@ function missingFiles(files: Files, contents: ArchiveContents, record: ExportRec
             fileOf(files, name) === undefined ? [`${nameOf(name)} is missing`] : [],
         ),
     );
-    const wrong = contents.blobs.flatMap(({ digest, size }) => {
+    const wrong = [...contents.blobs, ...contents.referrers.blobs].flatMap(({ digest, size }) => {
         const found = files.get(blobName(digest));
         if (found === undefined) return [`blob ${digest} is missing`];
         return found.sizeBytes === size ? [] : [`blob ${digest} has ${found.sizeBytes} bytes, expected ${size}`];
@@ -255,6 +288,7 @@ function ambiguities(files: Files, contents: ArchiveContents, record: ExportReco
                 : [`${config} says of ${diffIds.length} layers what is in them, its image has ${layers.length}`],
         ),
         ...unreached(files, contents),
+        ...strangeReferrers(files, contents),
         // Every reader gives images the names of one of the two lists.
         ...contents.names.flatMap((name) =>
             fullName(name) === undefined ? [`${JSON.stringify(name.slice(0, 300))} is no name`] : [],
@@ -270,8 +304,10 @@ function unreached(files: Files, contents: ArchiveContents): string[] {
         "manifest.json",
         "repositories",
         ...contents.documents.keys(),
+        ...contents.referrers.documents.keys(),
     ]);
-    for (const { digest } of contents.blobs) reached.add(blobName(digest));
+    if (contents.referrers.documents.size > 0) reached.add(`${referrersFolder}oci-layout`).add(referrersLink.name);
+    for (const { digest } of [...contents.blobs, ...contents.referrers.blobs]) reached.add(blobName(digest));
     for (const { config, layers } of contents.listed ?? []) {
         for (const name of [config, ...layers]) {
             reached.add(name).add(fileOf(files, name)?.name ?? name);
@@ -286,6 +322,23 @@ function unreached(files: Files, contents: ArchiveContents): string[] {
             ? []
             : [`${file.name} (${placeOf(file)}) is of none of the images`],
     );
+}
+
+/** Where tools that read the layout of what belongs to the images would take another image for one of them. */
+function strangeReferrers(files: Files, { roots, referrers }: ArchiveContents): string[] {
+    if (!files.has(referrersIndexFile)) return [];
+    const { type, linkName } = files.get(referrersLink.name) ?? {};
+    const isLink = type === "2" && linkName === referrersLink.target;
+    const names = new Map(roots.map(({ digest, annotations }) => [annotations?.[refNameAnnotation], digest]));
+    const others = referrers.entries.flatMap(({ digest, annotations }) => {
+        const name = annotations?.[refNameAnnotation] ?? "";
+        const isTag = /^(?:sha256-[0-9a-f]{64}.*)?$/.test(name);
+        return isTag || names.get(name) === digest ? [] : [name];
+    });
+    return [
+        ...(isLink ? [] : [`${referrersLink.name} is no link to ${referrersLink.target}`]),
+        ...others.map((name) => `${referrersIndexFile} names ${JSON.stringify(name)} what index.json does not`),
+    ];
 }
 
 /** Docker since 25 keeps what its first years said of a layer as blobs that nothing points to, and nothing reads. */

@@ -18,6 +18,7 @@ import {
     platformText,
 } from "../../contract/platform";
 import type { ImageReference } from "../../contract/image";
+import type { RecordedReferrer } from "../../contract/record";
 import { createLimit } from "../network/pool";
 import type { Registry } from "./registry";
 
@@ -29,17 +30,31 @@ export interface ImageDocument {
 }
 
 /** The document that was asked for first, then those it points to, in its order. */
-type ImageDocuments = readonly [ImageDocument, ...ImageDocument[]];
+export type ImageDocuments = readonly [ImageDocument, ...ImageDocument[]];
+
+/** What belongs to an image: a signature, an SBOM, an attestation, or what else points to it, to a manifest of it, or to another one. */
+export interface Referrer extends RecordedReferrer {
+    /** The manifest or index of that digest, then what an index leads to. */
+    readonly documents: ImageDocuments;
+}
 
 /** Everything that an archive is planned from. */
 export interface ResolvedImage {
     /** The name the archive carries. */
     readonly name: string;
     readonly documents: ImageDocuments;
-    /** Digest of the index that one platform was chosen from. */
-    readonly indexDigest?: string;
+    /** The index that one platform was chosen from. It is not in the archive unless a referrer points to it. */
+    readonly index?: ImageDocument;
     /** The configurations that have been read, by their digests. */
     readonly configs: ReadonlyMap<string, Buffer>;
+    /** What belongs to it, where that was asked for. */
+    readonly referrers?: readonly Referrer[];
+}
+
+/** All documents of an image: its own, those of its referrers, and the index that it was chosen from where that has some. */
+export function documentsOf({ documents, index, referrers = [] }: ResolvedImage): ImageDocument[] {
+    const isSubject = referrers.some(({ subject }) => subject === index?.descriptor.digest);
+    return [...documents, ...(index && isSubject ? [index] : []), ...referrers.flatMap((each) => each.documents)];
 }
 
 /** A configuration above this is refused, and of many those beyond it are not read: they are kept in memory. Docker's are a few KiB. */
@@ -52,7 +67,7 @@ const documentLimit = 4096;
 const limit = createLimit(8);
 
 /** Where manifests come from: a registry, or an archive. */
-type ManifestSource = Pick<Registry, "manifest">;
+export type ManifestSource = Pick<Registry, "manifest">;
 
 /**
  * Finds what a request means: from tag or digest to the manifest of one platform, or with `all` to the index and
@@ -77,25 +92,27 @@ export async function resolveImage(
         return { name, documents, configs: new Map(await Promise.all(configs)) };
     }
     const chosen = await choose(registry, first, request, depthLimit);
-    const image = assertImage(chosen.manifest);
-    await assertHasForeignLayers(registry, image);
-    const config = await readConfig(registry, image.config);
+    await assertHasForeignLayers(registry, chosen.manifest);
+    const isListed = chosen.descriptor.digest !== first.descriptor.digest;
+    const found = { name, documents: [chosen], ...(isListed && { index: first }) } as const;
+    if (!isContainerImage(chosen.manifest)) {
+        const type = chosen.manifest.artifactType ?? chosen.manifest.config.mediaType;
+        onNote?.(
+            `${name} is no container image, but of the type "${type.slice(0, 255)}": docker load does not load it.`,
+        );
+        return { ...found, configs: new Map() };
+    }
+    const config = await readConfig(registry, chosen.manifest.config);
     const stated = chosen.descriptor.platform;
     const { platform } = parseConfig(config);
-    const isListed = chosen !== first;
     if (platform !== undefined && !platformMatches(platform, request)) {
         // What an index says decides, as for Docker; without an index there is the configuration only.
         if (!isListed || stated === undefined) throw missingPlatform(request, [{ platform }]);
         onNote?.(
-            `The index names ${image.config.digest} as ${platformText(stated)}, its configuration says ${platformText(platform)}.`,
+            `The index names ${chosen.manifest.config.digest} as ${platformText(stated)}, its configuration says ${platformText(platform)}.`,
         );
     }
-    return {
-        name,
-        documents: [chosen],
-        configs: new Map([[image.config.digest, config]]),
-        ...(isListed && { indexDigest: first.descriptor.digest }),
-    };
+    return { ...found, configs: new Map([[chosen.manifest.config.digest, config]]) };
 }
 
 /**
@@ -114,7 +131,16 @@ async function readFirst(registry: Registry, { tag, digest }: ImageReference): P
     return readDocument(registry, digest ?? tag ?? "latest");
 }
 
-async function readDocument(source: ManifestSource, tagOrDigest: string, listed?: Descriptor): Promise<ImageDocument> {
+/**
+ * Reads a document.
+ *
+ * @param listed what points to it: with another size than it has, it is refused with `InvalidInput`
+ */
+export async function readDocument(
+    source: ManifestSource,
+    tagOrDigest: string,
+    listed?: Descriptor,
+): Promise<ImageDocument> {
     const { bytes, digest, contentType } = await source.manifest(tagOrDigest);
     if (listed !== undefined && listed.size !== bytes.length) {
         throw new ExportError(
@@ -138,9 +164,10 @@ async function choose(
     document: ImageDocument,
     request: Platform,
     depth: number,
-): Promise<ImageDocument> {
-    if (document.manifest.kind === "image") return document;
-    const offers = await offersOf(registry, document.manifest.manifests, depth);
+): Promise<ImageDocument & { readonly manifest: ImageManifest }> {
+    const { manifest } = document;
+    if (manifest.kind === "image") return { ...document, manifest };
+    const offers = await offersOf(registry, manifest.manifests, depth);
     const chosen = choosePlatform(offers, request);
     if (chosen === undefined) throw missingPlatform(request, offers);
     const { listed } = chosen;
@@ -200,18 +227,6 @@ function assertDepth(depth: number): void {
     if (depth === 0) {
         throw new ExportError("InvalidInput", `The image's indexes are nested deeper than ${depthLimit} levels.`);
     }
-}
-
-function assertImage(manifest: Manifest): ImageManifest {
-    if (manifest.kind === "index" || !isContainerImage(manifest)) {
-        const type = manifest.kind === "index" ? manifest.mediaType : manifest.config.mediaType;
-        throw new ExportError(
-            "InvalidInput",
-            `This is no container image: its configuration is of the type "${type.slice(0, 100)}". ` +
-                "Other artifacts can be exported with the platform all.",
-        );
-    }
-    return manifest;
 }
 
 async function assertHasForeignLayers(registry: Registry, manifest: Manifest): Promise<void> {

@@ -30,14 +30,25 @@ export function digestOf(bytes: Uint8Array): string {
 
 /** The manifest of one image, or an image index (OCI), manifest list (Docker): one manifest per platform, and attestations. */
 export type Manifest = ReturnType<typeof parseManifest>;
+/** What a document says of itself as an artifact that belongs to an image. */
+interface Pointing {
+    /** What it points to, as signatures and SBOMs do. */
+    readonly subject?: Descriptor | undefined;
+    readonly artifactType?: string | undefined;
+    readonly annotations?: Readonly<Record<string, string>> | undefined;
+}
+
 /** The manifest of one image: its configuration and its layers, the lowest first. */
 export type ImageManifest = Extract<Manifest, { kind: "image" }>;
+
+/** The media type of an image index. */
+export const indexType = "application/vnd.oci.image.index.v1+json";
 
 const manifestKinds: ReadonlyMap<string, "image" | "index"> = new Map([
     ["application/vnd.docker.distribution.manifest.v2+json", "image"],
     ["application/vnd.oci.image.manifest.v1+json", "image"],
     ["application/vnd.docker.distribution.manifest.list.v2+json", "index"],
-    ["application/vnd.oci.image.index.v1+json", "index"],
+    [indexType, "index"],
 ]);
 // The last four as registries and tools of old have written them; Docker takes them too (github.com/moby/moby, distribution/registry.go).
 const configTypes = new Set([
@@ -56,7 +67,17 @@ export const foreignTypePattern = /\.foreign\.diff\.|\.nondistributable\./;
 /** The `Accept` header of a manifest request: everything that can be exported. */
 export const acceptedManifestTypes = [...manifestKinds.keys()].join(", ");
 
-const documentNames = ["schemaVersion", "mediaType", "config", "layers", "manifests", "fsLayers"];
+const documentNames = [
+    "schemaVersion",
+    "mediaType",
+    "artifactType",
+    "config",
+    "layers",
+    "manifests",
+    "subject",
+    "annotations",
+    "fsLayers",
+];
 const descriptorNames = ["mediaType", "digest", "size", "platform", "annotations", "data"];
 const platformNames = ["os", "architecture", "variant", "os.version"];
 const configNames = [...platformNames, "rootfs", "config", "history"];
@@ -77,18 +98,24 @@ export function parseManifest(bytes: Buffer, ...types: readonly (string | undefi
         const isOld = document["schemaVersion"] === 1 || given(document["fsLayers"]) || isSchema1(mediaType);
         if (isOld) throw new JsonError(schema1Problem);
         const kind = manifestKinds.get(mediaType);
+        const { subject, annotations } = document;
+        const pointing: Pointing = {
+            subject: given(subject) ? descriptor(subject) : undefined,
+            artifactType: artifactTypeOf(document),
+            annotations: readAnnotations(annotations),
+        };
         if (kind === "index") {
             assertWithout(document, "index", ["config", "layers"]);
             const manifests = list(document["manifests"], "manifests").map(descriptor);
             if (manifests.some(({ mediaType: type }) => type === cacheType)) {
                 throw new JsonError("is a build cache of BuildKit, not an image");
             }
-            return { kind, mediaType, manifests };
+            return { kind, mediaType, manifests, ...pointing };
         }
         if (kind === "image") {
             assertWithout(document, "image manifest", ["manifests"]);
             const layers = list(document["layers"], "layers").map(descriptor);
-            return { kind, mediaType, config: descriptor(document["config"]), layers };
+            return { kind, mediaType, config: descriptor(document["config"]), layers, ...pointing };
         }
         throw new JsonError(`has the media type "${mediaType.slice(0, 100)}", which is no image manifest or index`);
     });
@@ -134,9 +161,17 @@ export function isContainerImage(manifest: ImageManifest): boolean {
     return configTypes.has(manifest.config.mediaType);
 }
 
+/**
+ * How BuildKit marks its attestations in an index, and the images that they are about:
+ * github.com/moby/buildkit, docs/attestations/attestation-storage.md
+ */
+export const referenceDigest = "vnd.docker.reference.digest";
+export const referenceType = "vnd.docker.reference.type";
+export const attestationType = "attestation-manifest";
+
 /** Whether a descriptor of an index is an image: attestations have the platform `unknown/unknown`. */
 export function isImageDescriptor({ platform, annotations }: Descriptor): boolean {
-    return platform?.os !== "unknown" && annotations?.["vnd.docker.reference.type"] === undefined;
+    return platform?.os !== "unknown" && annotations?.[referenceType] === undefined;
 }
 
 /**
@@ -172,6 +207,13 @@ function mediaTypeOf(document: JsonObject, types: readonly (string | undefined)[
     const others = types.flatMap((type) => (type === undefined ? [] : [(type.split(";")[0] ?? "").trim()]));
     const known = others.find((type) => isManifestType(type) || isSchema1(type));
     return known ?? others.find((type) => type !== "") ?? "";
+}
+
+/** What kind of artifact a document is, where it says so. It goes into records. */
+function artifactTypeOf({ artifactType }: JsonObject): string | undefined {
+    if (!given(artifactType) || artifactType === "") return undefined;
+    if (typeof artifactType === "string" && /^[!-~]{1,255}$/.test(artifactType)) return artifactType;
+    throw new JsonError(`has the artifactType ${shown(artifactType)}`);
 }
 
 /** Go writes null for an empty list, and some tools leave it out, as for an image without layers. */

@@ -6,7 +6,14 @@ import { createLeads, registryOrigin } from "../network/origin";
 import { isTransientStatus, retry, type RetryPolicy, TransientError } from "../network/retry";
 import { createAuthorization } from "./authorization";
 import { type CredentialSource, defaultCredentials } from "./credentials";
-import { acceptedManifestTypes, assertNotSchema1, digestOf } from "./manifest";
+import {
+    acceptedManifestTypes,
+    assertNotSchema1,
+    type Descriptor,
+    digestOf,
+    indexType,
+    parseManifest,
+} from "./manifest";
 import { createRangeClient, RangeIgnored } from "./rangeClient";
 
 /** How to speak to a registry. */
@@ -107,10 +114,7 @@ function openRepository(
             assertFound(what, answer);
             const { body: bytes, headers } = answer;
             const contentType = headers["content-type"];
-            if (/^\s*</.test(bytes.toString("latin1", 0, 64))) {
-                const advice = "A proxy or a firewall may have answered in place of the registry.";
-                throw new ExportError("ExportFailed", `${what}: got a page of HTML.${said(bytes)} ${advice}`);
-            }
+            assertNoPage(what, bytes);
             const digest = digestOf(bytes);
             const stated = headers["docker-content-digest"]?.toString();
             const expected = tagOrDigest.startsWith("sha256:") ? tagOrDigest : stated;
@@ -123,6 +127,46 @@ function openRepository(
             }
             return { bytes, digest, contentType };
         });
+    }
+
+    /**
+     * Asks what points to a manifest: github.com/opencontainers/distribution-spec, "Listing Referrers".
+     *
+     * @param limit how many may be listed
+     * @returns undefined where the registry does not know the question, as older ones do not
+     * @throws ExportError `AccessDenied`, `InvalidInput` or `ExportFailed`
+     */
+    async function referrers(digest: string, limit: number): Promise<readonly Descriptor[] | undefined> {
+        const what = `${registry}/${repository}, referrers of ${digest}`;
+        const ask = (page: URL) =>
+            retry(what, retryPolicy, signal, async () => {
+                const found = await visit(page, (url, login) =>
+                    http.send({ url, headers: { accept: indexType, ...login } }),
+                );
+                if (!unknownQuestion.has(found.answer.status)) assertFound(what, found.answer);
+                return found;
+            });
+        const listed: Descriptor[] = [];
+        let next: URL | undefined = new URL(`referrers/${digest}`, base);
+        for (let page = 1; next !== undefined; page++) {
+            const { answer, url }: Awaited<ReturnType<typeof ask>> = await ask(next);
+            const { status, headers, body } = answer;
+            if (page === 1 && unknownQuestion.has(status)) return undefined;
+            assertFound(what, answer);
+            assertNoPage(what, body);
+            const index = parseManifest(body, headers["content-type"]);
+            if (index.kind !== "index" || headers["oci-filters-applied"] !== undefined) {
+                const answered = index.kind === "index" ? "some of them only" : "a manifest, and no list";
+                throw new ExportError("ExportFailed", `${what}: the registry answered with ${answered}.`);
+            }
+            listed.push(...index.manifests);
+            const [, link] = /<([^>]*)>\s*;\s*rel="?next"?/.exec(headers["link"]?.toString() ?? "") ?? [];
+            next = link === undefined ? undefined : lead(url, link);
+            if (page > limit || listed.length > limit) {
+                throw new ExportError("InvalidInput", `${what}: there are more than ${limit}.`);
+            }
+        }
+        return listed;
     }
 
     /**
@@ -205,7 +249,7 @@ function openRepository(
         return read(...stretch);
     }
 
-    return { manifest, readBlob };
+    return { manifest, referrers, readBlob };
 }
 
 /**
@@ -256,6 +300,15 @@ function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>) {
 
     return { read, close };
 }
+
+function assertNoPage(what: string, bytes: Buffer): void {
+    if (!/^\s*</.test(bytes.toString("latin1", 0, 64))) return;
+    const advice = "A proxy or a firewall may have answered in place of the registry.";
+    throw new ExportError("ExportFailed", `${what}: got a page of HTML.${said(bytes)} ${advice}`);
+}
+
+/** What registries answer to a question that they do not know. */
+const unknownQuestion: ReadonlySet<number> = new Set([400, 404, 405, 406, 501]);
 
 /** Turns an answer that is not the thing asked for into the error that it means. */
 function assertFound(what: string, answer: Answer): void {

@@ -171,6 +171,7 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 platform: "linux/amd64",
                 imageDigest: digest,
                 indexDigest: null,
+                referrers: null,
                 images: [{ platform: "linux/amd64", configDigest, diffIds: [diffId], layers: null }],
                 signingKeyArn: null,
                 executionId: variables.EXECUTION_ID,

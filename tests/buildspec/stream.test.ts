@@ -10,6 +10,7 @@ const variables = {
     IMAGE_URI: "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web/nginx:1.29",
     SET_DIGEST: "",
     PLATFORM: "linux/amd64",
+    REFERRERS: "false",
     FORCE: "false",
     EXECUTION_ID: "arn:aws:states:ap-northeast-1:111122223333:execution:export:1",
     ARTIFACT_BUCKET: "artifacts",
@@ -60,8 +61,10 @@ describe("a build of stream.yml", () => {
     });
 
     it("forces the export when the request does", () => {
-        assert(!exporterCall(run({ FORCE: "false" }))?.includes("--force"));
-        assert(exporterCall(run({ FORCE: "true" }))?.includes("--force"));
+        for (const [name, option] of Object.entries({ FORCE: "--force", REFERRERS: "--referrers" })) {
+            assert(!exporterCall(run({ [name]: "false" }))?.includes(option));
+            assert(exporterCall(run({ [name]: "true" }))?.includes(option));
+        }
     });
 
     it("says its steps as the contract has them, and leaves what it did to the record", () => {

@@ -15,6 +15,7 @@ const bucketArn = "arn:aws:s3:::artifacts-0a1b2c3";
 const args: BuildRunnerArgs = {
     at,
     engine: "docker",
+    referrers: false,
     buildspec: "version: 0.2\n",
     cache: "none",
     imageUri: image,

@@ -18,6 +18,7 @@ const args: ExportOrchestrationArgs = {
     projectArn,
     buildLogGroupName: "/aws/codebuild/exports",
     engine: "docker",
+    referrers: false,
     imageUri: image.uri,
     repositories: [
         image.repository,

@@ -19,6 +19,10 @@ const record: ImageRecord = {
     platform: "linux/amd64",
     imageDigest: digest("1"),
     indexDigest: digest("2"),
+    referrers: [
+        { type: "application/spdx+json", digest: digest("a"), subject: digest("1"), tag: null },
+        { type: "text/plain", digest: digest("b"), subject: digest("a"), tag: `sha256-${"a".repeat(64)}.sig` },
+    ],
     images: [
         {
             platform: "linux/amd64",
@@ -34,8 +38,8 @@ const record: ImageRecord = {
     buildId: "build",
     time: "2026-11-29T00:00:00.000Z",
 };
-const { imageUri, imageName, platform, imageDigest, indexDigest, images, ...common } = record;
-const one = { imageUri, imageName, platform, imageDigest, indexDigest, images };
+const { imageUri, imageName, platform, imageDigest, indexDigest, referrers, images, ...common } = record;
+const one = { imageUri, imageName, platform, imageDigest, indexDigest, referrers, images };
 const set = [one, { ...one, imageName: "registry.example/web:1", imageDigest: digest("8"), indexDigest: null }];
 const ofSet = { ...common, setDigest: setDigestOf(set), savedBytes: 512, set };
 const nothing = { indexDigest: null, signingKeyArn: null, executionId: null, buildId: null };

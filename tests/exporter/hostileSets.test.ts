@@ -68,15 +68,6 @@ describe("a hostile set", () => {
             "InvalidInput",
             /\/app:bad: /,
         ],
-        "is another artifact": [
-            () => {
-                const { manifest } = mediaTypes.oci;
-                const config = addBlob(app, Buffer.from("{}"), "application/vnd.cncf.helm.config.v1+json");
-                addManifest(app, { schemaVersion: 2, mediaType: manifest, config, layers: [] }, manifest, "bad");
-            },
-            "InvalidInput",
-            /\/app:bad: .*no container image/,
-        ],
         "has a manifest of another digest": [
             () => {
                 addImage(app, { layers: [shared], tag: "bad" });

@@ -39,6 +39,7 @@ const output = {
     artifactVersionId: "version-1",
     sizeBytes: 12345678901,
     sha256: "f".repeat(64),
+    referrerCount: null,
     skipped: false,
     engine: "docker",
     buildId,

@@ -68,6 +68,7 @@ describe("a request for a set", () => {
                 artifactVersionId: "version-1",
                 sizeBytes: 12345678901,
                 sha256: "f".repeat(64),
+                referrerCount: null,
                 skipped: false,
                 engine: "stream",
                 buildId,

@@ -4,7 +4,7 @@ import { strict as assert } from "node:assert";
 import { type EcrRepository, parseImageUri, parseRepositoryArn, repositoryArn } from "../../contract/image";
 import { isArtifactKey, recordKey, setRequestKey } from "../../contract/keys";
 import { parsePlatform } from "../../contract/platform";
-import { requestVariables, setVariable } from "../../contract/request";
+import { referrersVariable, requestVariables, setVariable } from "../../contract/request";
 import { exportDefinition, type ExportDefinitionArgs } from "../../stateMachines/export";
 import type { StateMachineDefinition } from "../../stateMachines/language";
 import { awsError, type Ended, execute, fails, type Given, type Services } from "./execution";
@@ -27,6 +27,7 @@ export const exportArgs: ExportDefinitionArgs = {
     at: image.repository,
     projectName: "export-0a1b2c3",
     buildsUrl,
+    referrers: false,
     engine: "docker",
     imageUri: image.uri,
     repositories: [image.repository, foreign],
@@ -175,7 +176,9 @@ export function assertHarmless(started: StartBuild, stored: Export["stored"]): v
     assert.equal(ProjectName, exportArgs.projectName);
     assert.deepEqual(rest, {}, "nothing else is overridden");
     assert.deepEqual(
-        EnvironmentVariablesOverride.map(({ Name }) => Name).filter((name) => name !== setVariable),
+        EnvironmentVariablesOverride.map(({ Name }) => Name).filter(
+            (name) => name !== setVariable && name !== referrersVariable,
+        ),
         requestVariables,
     );
     for (const { Type, Value } of EnvironmentVariablesOverride) {

@@ -10,6 +10,7 @@ export const resultFields = [
     "artifactVersionId",
     "sizeBytes",
     "sha256",
+    "referrerCount",
     "skipped",
     "engine",
     "buildId",

@@ -155,6 +155,7 @@ export function recordOf(bytes: Buffer): ImageRecord {
         platform: "linux/amd64",
         imageDigest: digestOf(good.manifest),
         indexDigest: null,
+        referrers: null,
         images: [
             { platform: "linux/amd64", configDigest: digestOf(good.config), diffIds: rootfs.diff_ids, layers: [layer] },
         ],

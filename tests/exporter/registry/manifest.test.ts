@@ -19,6 +19,9 @@ describe("parseManifest", () => {
             mediaType: mediaTypes.docker.manifest,
             config: read,
             layers: [read],
+            subject: undefined,
+            artifactType: undefined,
+            annotations: undefined,
         });
     });
 

@@ -1,6 +1,7 @@
 import type * as http from "node:http";
 import { type Fault, type FaultRule, listen, send, type TestServer } from "./faults";
-import type { Repository } from "./images";
+import type { Descriptor } from "../../../exporter/registry/manifest";
+import { mediaTypes, referrersOf, type Repository } from "./images";
 
 export interface FakeRegistryOptions {
     repository: Repository;
@@ -18,6 +19,8 @@ export interface FakeRegistryOptions {
     importsByTag?: boolean;
     /** Whether the answer to a range is the whole blob. */
     ignoresRanges?: boolean;
+    /** Whether it is asked for referrers, and how many it tells at a time. By default it does not know the question. */
+    referrers?: number;
     /** Whether bodies come in chunks, without their length. */
     chunked?: boolean;
 }
@@ -90,7 +93,7 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
             );
             return;
         }
-        const [, path, kind, name = ""] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(url.pathname) ?? [];
+        const [, path, kind, name = ""] = /^\/v2\/(.+)\/(manifests|blobs|referrers)\/([^/]+)$/.exec(url.pathname) ?? [];
         const repository = repositories().find((each) => each.name === path);
         if (repository === undefined) {
             send(response, 404, {}, Buffer.from("{}"), fault);
@@ -101,6 +104,15 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
             const manifest = isThere ? repository.manifests.get(digest) : undefined;
             const headers = { "content-type": manifest?.mediaType ?? "", "docker-content-digest": digest };
             send(response, manifest ? 200 : 404, manifest ? headers : {}, manifest?.bytes ?? Buffer.from("{}"), fault);
+        } else if (kind === "referrers") {
+            const { referrers: count } = registry.options;
+            const from = Number(url.searchParams.get("from"));
+            const all = referrersOf(repository, name);
+            const isMore = count !== undefined && from + count < all.length;
+            const link = isMore && { link: `<${url.pathname}?from=${from + count}>; rel="next"` };
+            const page = Buffer.from(JSON.stringify(indexOf(all.slice(from, from + (count ?? 0)))));
+            const headers = { "content-type": mediaTypes.oci.index, ...link };
+            send(response, count === undefined ? 404 : 200, headers, page, fault);
         } else if (redirectUses !== undefined && request.method === "GET") {
             const location = `/${name}?signature=${urls.size}`;
             urls.set(location, redirectUses);
@@ -119,6 +131,10 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
         },
     };
     return registry;
+}
+
+function indexOf(manifests: readonly Descriptor[]) {
+    return { schemaVersion: 2, mediaType: mediaTypes.oci.index, manifests };
 }
 
 const basicLogin = `Basic ${Buffer.from("user:secret").toString("base64")}`;

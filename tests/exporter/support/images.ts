@@ -138,3 +138,47 @@ function addAttestation(repository: Repository, subject: Descriptor | undefined)
         },
     };
 }
+
+/** A manifest that belongs to another. */
+export interface ReferrerParts {
+    /** What it says that it is. */
+    type?: string;
+    content?: string;
+    /** A tag of cosign, in the place of a subject. */
+    tag?: string;
+}
+
+/** Puts a manifest that belongs to another into a repository, as ORAS does, or with a tag as cosign does. */
+export function addReferrer(repository: Repository, subject: Descriptor, parts: ReferrerParts = {}): Descriptor {
+    const { type = "application/spdx+json", content = type, tag } = parts;
+    const { manifest: mediaType, config: configType } = mediaTypes.oci;
+    const layer = addBlob(repository, Buffer.from(content), type);
+    const ofImage = Buffer.from(JSON.stringify({ rootfs: { type: "layers", diff_ids: [layer.digest] } }));
+    const config = tag
+        ? addBlob(repository, ofImage, configType)
+        : addBlob(repository, Buffer.from("{}"), "application/vnd.oci.empty.v1+json");
+    const { mediaType: subjectType, digest, size } = subject;
+    const pointing = tag ? {} : { artifactType: type, subject: { mediaType: subjectType, digest, size } };
+    const document = { schemaVersion: 2, mediaType, config, layers: [layer], ...pointing };
+    return addManifest(repository, document, mediaType, tag);
+}
+
+/** What points to a digest in a repository. */
+export function referrersOf({ manifests }: Repository, digest: string): Descriptor[] {
+    return [...manifests].flatMap(([referrer, { bytes, mediaType }]) => {
+        const { subject } = JSON.parse(bytes.toString()) as { subject?: { digest: string } };
+        return subject?.digest === digest ? [{ mediaType, digest: referrer, size: bytes.length }] : [];
+    });
+}
+
+/** The tag for what belongs to a digest. */
+export function tagOf({ digest }: Descriptor, suffix = ""): string {
+    return digest.replace(":", "-") + suffix;
+}
+
+/** Lists what belongs to a digest under its tag, as clients do where the registry does not. */
+export function addReferrersTag(repository: Repository, subject: Descriptor): void {
+    const manifests = referrersOf(repository, subject.digest);
+    const mediaType = mediaTypes.oci.index;
+    addManifest(repository, { schemaVersion: 2, mediaType, manifests }, mediaType, tagOf(subject));
+}
