@@ -12,6 +12,8 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 
 import { parseEcrHost, repositoryArn } from "../contract/image";
+import { indexType } from "../exporter/registry/manifest";
+import { referrersTag } from "../exporter/registry/referrers";
 import type { Account } from "./account";
 import { handOn, listen } from "./http";
 import { type Listening, run } from "./processes";
@@ -82,7 +84,8 @@ async function answer(
         sendError(response, 401, "UNAUTHORIZED", "authorization failed: no basic auth credentials");
         return;
     }
-    const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(incoming.url ?? "") ?? [];
+    const [, repository, kind, reference] =
+        /^\/v2\/(.+)\/(manifests|blobs|referrers)\/([^/?]+)(?:\?.*)?$/.exec(incoming.url ?? "") ?? [];
     if (repository === undefined || reference === undefined) {
         await handOn(incoming, response, { port });
         return;
@@ -97,7 +100,8 @@ async function answer(
     // docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
     const importing = imports ? ["ecr:CreateRepository", "ecr:BatchImportUpstreamImage"] : [];
     const ofLayer = incoming.method === "HEAD" ? "ecr:BatchCheckLayerAvailability" : "ecr:GetDownloadUrlForLayer";
-    const actions = kind === "manifests" ? ["ecr:BatchGetImage", ...importing] : [ofLayer];
+    // Referrers too: docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImageReferrers.html
+    const actions = kind === "blobs" ? [ofLayer] : ["ecr:BatchGetImage", ...importing];
     const refusal = await account.iam.refusal(login.accessKeyId, ...actions.map((action) => ({ action, resource })));
     if (refusal !== undefined) {
         sendError(response, 403, "DENIED", refusal);
@@ -108,7 +112,19 @@ async function answer(
         sendError(response, 404, "NAME_UNKNOWN", `The repository with name '${repository}' does not exist`);
         return;
     }
-    await handOn(incoming, response, { port, path: `/v2/${upstream ?? repository}/${kind ?? ""}/${reference}` });
+    const path = `/v2/${upstream ?? repository}`;
+    if (kind !== "referrers") {
+        await handOn(incoming, response, { port, path: `${path}/${kind ?? ""}/${reference}` });
+        return;
+    }
+    // The lab's registry does not know the question: clients keep the answer in it under a tag.
+    const instead = (status: number): Promise<boolean> => {
+        if (status !== 404) return Promise.resolve(false);
+        response.writeHead(200, { "content-type": indexType });
+        response.end(JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests: [] }));
+        return Promise.resolve(true);
+    };
+    await handOn(incoming, response, { port, path: `${path}/manifests/${referrersTag(reference)}`, instead });
 }
 
 function sendError(response: ServerResponse, status: number, code: string, message: string): void {

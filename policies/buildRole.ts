@@ -33,7 +33,7 @@ export const buildRole = {
         statement: () => allow("ecr:GetAuthorizationToken", "*"),
     },
     PullImages: {
-        why: "the build reads manifests and layers of the configured repositories",
+        why: "the build reads manifests and layers of the configured repositories; to ask what belongs to an image needs no more (ListImageReferrers)",
         page: "codebuild/latest/userguide/sample-ecr.html",
         statement: ({ engine, repositories }: Pick<PolicyArgs, "engine" | "repositories">) =>
             allow(pullActions[engine], repositories.map(repositoryArn)),

@@ -531,6 +531,7 @@ describe("a configuration is refused for", () => {
                     ["artifactKey", "images/x.json", "not ending in .json"],
                     ["platform", "amd64", "os/architecture"],
                     ["platform", "all", "engine docker exports one platform"],
+                    ["referrers", "yes", "true or false"],
                     ["force", "true", "true or false"],
                 ] as const
             ).map(([field, value, contains]) =>
@@ -592,6 +593,12 @@ describe("a configuration is refused for", () => {
         const rules = JSON.stringify([quay]);
         refuses([
             [{ compute: { type: "lambda" } }, 'compute.type is "lambda"', "no Docker daemon; set engine to stream"],
+            [{ referrers: true }, "referrers is true", "expected false with engine docker"],
+            [
+                { triggers: { schedule: { expression: "rate(1 day)", request: { referrers: true } } } },
+                "triggers.schedule.request.referrers is true",
+                "expected false with engine docker",
+            ],
             ...["timeoutMinutes", "queuedTimeoutMinutes"].map((field): Refused => [
                 { ...lambda, compute: { type: "lambda", [field]: 10 } },
                 `compute.${field} is 10`,

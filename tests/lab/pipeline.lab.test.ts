@@ -82,6 +82,7 @@ function testPipeline(engine: EngineName): void {
             artifactVersionId: head.VersionId,
             sizeBytes: head.ContentLength,
             sha256: record.archive.sha256,
+            referrerCount: null,
             skipped: false,
             engine,
             buildId,

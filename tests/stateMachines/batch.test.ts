@@ -110,7 +110,8 @@ describe("batchDefinition", () => {
     });
 
     it("hands every field of a request on", async () => {
-        const request = { imageUri: "registry/a", artifactKey: "images/a.tar", platform: "all", force: true };
+        const place = { imageUri: "registry/a", artifactKey: "images/a.tar" };
+        const request = { ...place, platform: "all", referrers: true, force: true };
         assert.deepEqual((await run({ images: [request] })).executions.started, [request]);
     });
 
@@ -261,10 +262,12 @@ describe("batchDefinition", () => {
         });
 
         const rows = [
-            { imageUri: "registry/a", platform: "linux/arm64", force: true },
-            { imageUri: "registry/b", platform: "linux/amd64", force: false },
+            { imageUri: "registry/a", platform: "linux/arm64", referrers: false, force: true },
+            { imageUri: "registry/b", platform: "linux/amd64", referrers: true, force: false },
         ];
-        const table = 'imageUri,platform,force\nregistry/a,linux/arm64,true\n"registry/b",linux/amd64,false\n';
+        const table =
+            "imageUri,platform,referrers,force\nregistry/a,linux/arm64,false,true\n" +
+            '"registry/b",linux/amd64,true,false\n';
         for (const [what, text] of [
             ["as it should be", table],
             ["with a byte order mark", `\uFEFF${table}`],

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { exportErrors } from "../../contract/errors";
 import { defaultArtifactKey, isArtifactKey, recordKey } from "../../contract/keys";
 import { parseImageUri } from "../../contract/image";
-import { requestVariables } from "../../contract/request";
+import { requestFlags, requestVariables } from "../../contract/request";
 import { resultFields } from "../support/resultFields";
 import type { Outcome } from "../../lab/stateLanguage/host";
 import { exportDefinition } from "../../stateMachines/export";
@@ -295,6 +295,38 @@ describe("an export that is there already", () => {
         });
     }
 
+    it("is only taken without a build where nobody asks for referrers, which no look at S3 shows", async () => {
+        const { stream: definition } = definitions;
+        const withReferrers = exportDefinition({ ...exportArgs, engine: "stream", referrers: true });
+        const of = (count: string | undefined) => exported(key, { engine: "stream", "referrer-count": count });
+        for (const [request, there, given, isSkipped] of [
+            [{}, undefined, definition, true],
+            [{ referrers: false }, undefined, withReferrers, true],
+            [{}, "0", definition, false],
+            [{ referrers: true }, undefined, definition, false],
+            [{ referrers: true }, "2", definition, false],
+            [{}, "2", withReferrers, false],
+        ] as const) {
+            const build: World["build"] = ({ REFERRERS }) => {
+                const record = of(REFERRERS === "true" ? "2" : undefined);
+                record[recordKey(key)] = { Metadata: { ...record[recordKey(key)]?.Metadata, "build-id": buildId } };
+                return record;
+            };
+            const { outcome, builds } = await runExport(request, { heads: of(there), definition: given, build });
+            const asked = "referrers" in request ? request.referrers : given === withReferrers;
+            const { referrerCount, skipped: isTaken } = outputOf(outcome);
+            assert.deepEqual([referrerCount, isTaken, builds.length], [asked ? 2 : null, isSkipped, isSkipped ? 0 : 1]);
+        }
+    });
+
+    it("has the referrers that a build has found to be the same", async () => {
+        const heads = exported(key, { engine: "stream", "referrer-count": "2" });
+        const world = { heads, definition: definitions.stream, build: () => ({}) };
+        const { outcome, builds } = await runExport({ referrers: true }, world);
+        const { referrerCount, skipped: isTaken, buildId: id } = outputOf(outcome);
+        assert.deepEqual([referrerCount, isTaken, id, builds.length], [2, true, buildId, 1]);
+    });
+
     it("is not looked for by what a pull-through cache has imported", async () => {
         const definition = exportDefinition({ ...exportArgs, cachedRepositories: [image.repository] });
         const { builds, asked } = await runExport({}, { definition, heads: exported() });
@@ -367,6 +399,7 @@ describe("an export that fails", () => {
             ],
             [{ build: () => exported(key, {}, {}) }, /another export has written images\/web\/nginx\/1\.29\.tar/],
             [{ build: () => exported(key, { platform: "linux/arm64" }) }, /another export has written/],
+            [{ build: () => exported(key, { "referrer-count": "1" }) }, /another export has written/],
             [
                 {
                     headObject: ({ Key }, heads) =>
@@ -437,9 +470,10 @@ describe("an export that fails", () => {
 });
 
 describe("a request that is refused before anything is started", () => {
-    const field = ["imageUri", "platform", "force", "artifactBucket", "artifactKey"];
+    const field = ["imageUri", "platform", "referrers", "force", "artifactBucket", "artifactKey"];
     for (const name of field) {
-        const values = [null, 5, [], {}, ["x"], ...(name === "force" ? ["true"] : [true, "", "\n"])];
+        const isFlag = requestFlags.some((flag) => flag === name);
+        const values = [null, 5, [], {}, ["x"], ...(isFlag ? ["true"] : [true, "", "\n"])];
         it(`${name} of another type, or empty`, async () => {
             for (const value of values) await assertRefused({ [name]: value }, `${name} is ${JSON.stringify(value)}: `);
         });
@@ -447,6 +481,7 @@ describe("a request that is refused before anything is started", () => {
             const good = {
                 imageUri: image.uri,
                 platform: "linux/amd64",
+                referrers: "true",
                 force: "true",
                 artifactBucket: bucket,
                 artifactKey: key,
@@ -454,6 +489,16 @@ describe("a request that is refused before anything is started", () => {
             await assertRefused({ [name]: `${good[name as keyof typeof good]}\n` }, `${name} is `);
         });
     }
+    it("referrers that are no boolean, and with engine docker any but false", async () => {
+        for (const referrers of [null, 1, "true", []]) {
+            const { outcome } = await runExport({ referrers }, { definition: definitions.stream });
+            const { error, cause } = failureOf(outcome);
+            assert.equal(error, "InvalidInput");
+            assert.equal(cause, `referrers is ${JSON.stringify(referrers)}: expected true or false.`);
+        }
+        await assertRefused({ referrers: true }, "referrers is true: expected false", "set engine: stream");
+        assert.equal(outputOf((await runExport({ referrers: false })).outcome)["referrerCount"], null);
+    });
     it("what is no object", async () => {
         for (const input of [[], [{}], "x", 5, null, true]) await assertRefused(input, "is not a JSON object");
     });

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 
 import { setRequestKey } from "../../contract/keys";
-import { type RequestedImage, setVariable } from "../../contract/request";
+import { referrersVariable, type RequestedImage, setVariable } from "../../contract/request";
 import { setDigest, type SetImage, setLimit, setNames } from "../../contract/set";
 import { awsError, fails } from "../support/execution";
 import {
@@ -107,6 +107,27 @@ describe("a request for a set", () => {
         for (const there of [exported(artifactKey, { engine: "stream" }), exportedSet(known, { "saved-bytes": "x" })]) {
             assert.equal((await run(three, { heads: there, ...builds(known) })).builds.length, 1);
         }
+    });
+
+    it("is made with its referrers where these are asked for, and the other way round", async () => {
+        const [counted, none] = [{ "referrer-count": "3" }, {}];
+        for (const [referrers, there, made, variable] of [
+            [true, none, counted, "true"],
+            [true, counted, counted, "true"],
+            [false, counted, none, "false"],
+        ] as const) {
+            const world = { heads: exportedSet(known, there), ...builds(known, made) };
+            const { outcome, builds: started } = await run(three, world, { referrers });
+            const { referrerCount } = (outcome.status === "SUCCEEDED" ? outcome.output : {}) as Record<string, unknown>;
+            assert.equal(referrerCount, referrers ? 3 : null);
+            assert.deepEqual(
+                started.map((each) => variablesOf(each)[referrersVariable]),
+                [variable],
+            );
+        }
+        assert.equal((await run(three, { heads: exportedSet(known) }, { referrers: false })).builds.length, 0);
+        const wrong = await run(three, builds(known), { referrers: true });
+        assert.ok(wrong.outcome.status === "FAILED" && wrong.outcome.cause.includes("another export has written"));
     });
 
     it("names every image that ECR does not have, and starts nothing", async () => {

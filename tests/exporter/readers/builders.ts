@@ -4,6 +4,7 @@ import * as path from "node:path";
 import { gunzipSync, zstdCompressSync } from "node:zlib";
 
 import { addBlob, addManifest, digestOf, emptyRepository, mediaTypes, type Repository } from "../support/images";
+import { pushByHand } from "../support/pushByHand";
 import { run } from "../support/tools";
 import type { Docker, Dockers } from "./readers";
 
@@ -168,25 +169,4 @@ function kaniko(gzipped: Buffer, form: "docker" | "mixed" | "zstd"): Repository 
     const document = { schemaVersion: 2, mediaType, config: addBlob(repository, config, types.config), layers };
     addManifest(repository, document, types.manifest);
     return repository;
-}
-
-/** Pushes an image as it is, whatever a client would say to it (github.com/opencontainers/distribution-spec). */
-async function pushByHand(to: string, { blobs, manifests }: Repository): Promise<void> {
-    const [, host = "", repository = "", tag = ""] = /^(.*?)\/(.*):(.*)$/.exec(to) ?? [];
-    const send = async (method: string, url: string, mediaType: string, body?: Buffer<ArrayBuffer>) => {
-        const answer = await fetch(url, { method, headers: { "content-type": mediaType }, ...(body && { body }) });
-        if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status} ${await answer.text()}`);
-        return answer;
-    };
-    const api = `http://${host}/v2/${repository}`;
-    const binary = "application/octet-stream";
-    for (const [digest, bytes] of blobs) {
-        const begun = await send("POST", `${api}/blobs/uploads/`, binary);
-        const location = new URL(begun.headers.get("location") ?? "", api);
-        location.searchParams.set("digest", digest);
-        await send("PUT", location.href, binary, Buffer.from(bytes));
-    }
-    for (const { bytes, mediaType } of manifests.values()) {
-        await send("PUT", `${api}/manifests/${tag}`, mediaType, Buffer.from(bytes));
-    }
 }
