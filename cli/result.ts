@@ -1,6 +1,6 @@
 /** What an execution came to, for people, for programs, and for shell scripts. */
 import { exportErrors } from "../contract/errors";
-import type { ExportRecord } from "../contract/record";
+import { type ExportRecord, referrerCountOf } from "../contract/record";
 import type { ArchiveResult, ImageResult, SetResult } from "../contract/request";
 import { type Context, exitCodes } from "./context";
 import { printNext } from "./failure";
@@ -73,12 +73,14 @@ export function exportedTitle(isSkipped: boolean | undefined): Piece {
 }
 
 /** What was exported, as a result says it. */
-export function exportOf(record: ExportRecord): ImageResult | SetResult {
+export function exportOf(record: ExportRecord): (ImageResult | SetResult) & Pick<ArchiveResult, "referrerCount"> {
+    const referrerCount = referrerCountOf(record);
     if ("set" in record) {
-        return { setDigest: record.setDigest, imageCount: record.set.length, savedBytes: record.savedBytes };
+        const { setDigest, set, savedBytes } = record;
+        return { setDigest, imageCount: set.length, savedBytes, referrerCount };
     }
     const { imageUri, imageDigest, platform } = record;
-    return { imageUri, imageDigest, platform };
+    return { imageUri, imageDigest, platform, referrerCount };
 }
 
 type Known<T> = { readonly [Name in keyof T]?: T[Name] | undefined };

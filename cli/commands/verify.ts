@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 
 import { messageOf } from "../../contract/errors";
 import { isDigest } from "../../contract/image";
-import { type ExportRecord, exportsOf } from "../../contract/record";
+import { type ExportRecord, exportsOf, type RecordedReferrer } from "../../contract/record";
 import { type Verification, verifyArchive, type VerifyOptions } from "../../exporter/archive/verify";
 import { findNewest, parsePlace, readInOrder, readStoredRecord, type StoredRecord, uriOf } from "../archiveObject";
 import { type Context, exitCodes, type Flags } from "../context";
@@ -61,6 +61,7 @@ function shownOf(
         names,
         platforms,
         layers,
+        referrers: record ? referrersOf(record) : null,
         sizeBytes: found.sizeBytes,
         sha256: found.sha256,
         record: record ?? null,
@@ -74,6 +75,12 @@ function statementsOf(record: ExportRecord | undefined): string[] {
     const fields = record.engine.name === "docker" ? ["imageDigest", "imageUri"] : ["imageUri"];
     const isFromIndex = exportsOf(record).some(({ indexDigest }) => indexDigest !== null);
     return [...fields, ...(isFromIndex ? ["indexDigest"] : []), "time", "executionId", "buildId"];
+}
+
+/** What came along with all images; null where that was not asked for. */
+function referrersOf(record: ExportRecord): readonly RecordedReferrer[] | null {
+    const asked = exportsOf(record).flatMap(({ referrers }) => (referrers === null ? [] : [referrers]));
+    return asked.length === 0 ? null : asked.flat();
 }
 
 async function readPublicKey(file: string): Promise<KeyObject> {
@@ -142,7 +149,7 @@ function placeOf({ archive: { bucket, key } }: ExportRecord): string | undefined
 }
 
 function print({ stdout }: Context, given: string, shown: ReturnType<typeof shownOf>): void {
-    const { record, problems, layers } = shown;
+    const { record, problems, layers, referrers } = shown;
     const set = record !== null && "set" in record ? record.set : undefined;
     const good =
         record === null
@@ -168,6 +175,10 @@ function print({ stdout }: Context, given: string, shown: ReturnType<typeof show
     }
     const rows = layers.map((each) => [each.digest, formatBytes(each.sizeBytes), String(each.offset)]);
     if (rows.length > 0) stdout.write("\n", ...table([["LAYER", "SIZE", "AT BYTE"], ...rows]));
+    if (referrers !== null && referrers.length > 0) {
+        const each = referrers.map(({ type, digest, subject }) => [type, digest, subject]);
+        stdout.write("\n", ...table([["TYPE", "DIGEST", "SUBJECT"], ...each]));
+    }
     if (problems.length > 0) stdout.write("\n");
     for (const problem of problems) stdout.write(styled("wrong", "red"), ` ${problem}\n`);
     if (shown.fromRecord.length > 0) {

@@ -4,7 +4,7 @@ import { Failure } from "../../cli/failure";
 import { anyImage, ecrImage, readManifest } from "../../cli/manifest";
 
 const uri = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/nginx:1.29";
-const request = { imageUri: uri, platform: "linux/arm64", force: true };
+const request = { imageUri: uri, platform: "linux/arm64", referrers: true, force: true };
 
 /** A batch of one set, as JSON. */
 const setOf = (images: string) => `[{"artifactKey":"images/a.tar","images":${images}}]`;
@@ -39,7 +39,12 @@ describe("the file of a batch", () => {
         for (const [name, text, checks, message] of [
             ["a", "nginx", ecrImage, 'a line 1 has the imageUri "nginx": expected an image in Amazon ECR'],
             ["a", "NGINX", anyImage, 'a line 1 has the imageUri "NGINX": "NGINX" is not an image reference'],
-            ["a.jsonl", JSON.stringify(request), ecrImage, "line 1 has the field force: expected imageUri, platform."],
+            [
+                "a.jsonl",
+                JSON.stringify(request),
+                ecrImage,
+                "line 1 has the field referrers: expected imageUri, platform.",
+            ],
             ["a.csv", "imageUri,force\nnginx,true\n", anyImage, "and any of imageUri, platform, each once"],
         ] as const) {
             assert.throws(
@@ -51,10 +56,16 @@ describe("the file of a batch", () => {
     });
 
     for (const [what, text] of [
-        ["as it is", `imageUri,platform,force\n${uri},linux/arm64,true\n`],
-        ["with Excel's byte order mark and line ends", `\uFEFFimageUri,platform,force\r\n${uri},linux/arm64,TRUE\r\n`],
-        ["with blanks around names and cells", `imageUri, platform , force\n${uri}, linux/arm64 ,true\n`],
-        ["with quotes", `"imageUri","platform","force"\n"${uri}","linux/arm64","true"\n\n`],
+        ["as it is", `imageUri,platform,referrers,force\n${uri},linux/arm64,true,true\n`],
+        [
+            "with Excel's byte order mark and line ends",
+            `\uFEFFimageUri,platform,referrers,force\r\n${uri},linux/arm64,True,TRUE\r\n`,
+        ],
+        [
+            "with blanks around names and cells",
+            `imageUri, platform , referrers,force\n${uri}, linux/arm64 ,true ,true\n`,
+        ],
+        ["with quotes", `"imageUri","platform","force","referrers"\n"${uri}","linux/arm64","true","true"\n\n`],
     ] as const) {
         it(`is the same as CSV ${what}`, () => {
             assert.deepEqual(readManifest("a.csv", text), [request]);
@@ -83,6 +94,7 @@ describe("the file of a batch", () => {
         ["a.csv", `imageUri,platform\n${uri},\n,linux/arm64\n`, "a.csv line 3 has no imageUri"],
         ["a.csv", `imageUri,platform\n${uri}\n`, "a.csv cannot be read as CSV: Invalid Record Length"],
         ["a.csv", `imageUri,force\n${uri},yes\n`, 'a.csv line 2 has the force "yes"'],
+        ["a.csv", `imageUri,referrers\n${uri},2\n`, 'a.csv line 2 has the referrers "2": expected true or false'],
         ["a.csv", "imageUri\n", "a.csv names no image"],
         ["a.csv", "", "a.csv names no image"],
         ["a.txt", `${uri}\n\nnginx`, 'a.txt line 3 has the imageUri "nginx"'],

@@ -24,11 +24,12 @@ function requestOf({ calls }: FakeRun): unknown {
 describe("image-export start", () => {
     it("sends what was asked for, and nothing else", async () => {
         assert.deepEqual(requestOf(await start()), {});
-        const args = ["uri", "--key", "images/a.tar", "--platform", "linux/arm64", "--force"];
+        const args = ["uri", "--key", "images/a.tar", "--platform", "linux/arm64", "--referrers", "--force"];
         assert.deepEqual(requestOf(await start(args)), {
             imageUri: "uri",
             artifactKey: "images/a.tar",
             platform: "linux/arm64",
+            referrers: true,
             force: true,
         });
     });
@@ -162,6 +163,12 @@ describe("image-export start", () => {
 
     for (const [what, end, exitCode, shown] of [
         ["there already", { status: "SUCCEEDED", output: { ...exported, skipped: true } }, 0, /already exported/],
+        [
+            "one with referrers",
+            { status: "SUCCEEDED", output: { ...exported, referrerCount: 2 } },
+            0,
+            /^referrers +2$/m,
+        ],
         [
             "failed",
             { status: "FAILED", error: "ImageNotFound", cause: "no such tag" },

@@ -40,7 +40,7 @@ describe("url", () => {
         assert.deepEqual(printed, {
             url: printed.url,
             expiresAt: new Date(startTimeMs + 48 * hourMs).toISOString(),
-            ...{ imageUri, imageDigest, platform },
+            ...{ imageUri, imageDigest, platform, referrerCount: null },
             sha256,
             sizeBytes: bytes.length,
         });

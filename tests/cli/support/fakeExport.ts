@@ -16,6 +16,7 @@ export const exported = {
     artifactVersionId: "v1",
     sizeBytes: 550_000_000,
     sha256: "b".repeat(64),
+    referrerCount: null,
     skipped: false,
     engine: "stream",
     buildId: "project:0b5c",
