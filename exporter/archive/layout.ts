@@ -111,14 +111,18 @@ function attestationOf(document: ImageDocument, subject: string): object {
 }
 
 /**
- * What marks the image and its signatures for `cosign verify --local-image`, which takes the first of each kind: what has cosign's
- * tags, else what is exported (github.com/sigstore/cosign, pkg/oci/layout).
+ * What marks the image and its signatures for `cosign verify --local-image`, which takes the first of each kind: what has the
+ * tags of signatures, else what has their bundles, else what is exported. To find an index's bundles cosign 3 has to take it for an
+ * image (github.com/sigstore/cosign, pkg/oci/layout).
  */
 function cosignKind({ documents: [root], index, referrers = [] }: ResolvedImage) {
-    const tagged = [root, ...(index ? [index] : [])].find(({ descriptor: { digest } }) =>
-        referrers.some(({ subject, tag }) => tag !== null && subject === digest),
-    );
-    const { digest } = (tagged ?? root).descriptor;
+    const firstWith = (isOfCosign: (referrer: Referrer) => boolean) =>
+        [root, ...(index ? [index] : [])].find(({ descriptor: { digest } }) =>
+            referrers.some((each) => each.subject === digest && isOfCosign(each)),
+        );
+    const tagged = firstWith(({ tag }) => tag !== null && !tag.endsWith(".sbom"));
+    const bundled = firstWith(({ type }) => type.startsWith("application/vnd.dev.sigstore.bundle"));
+    const { digest } = (tagged ?? bundled ?? root).descriptor;
     const kinds = new Map([
         [digest, tagged?.manifest.kind === "index" ? "imageIndex" : "image"],
         [`${referrersTag(digest)}.sig`, "sigs"],

@@ -120,6 +120,26 @@ describe("what belongs to an image", () => {
         }
     });
 
+    it("is marked for cosign where its signature is: at the image, or at the index that this was chosen from", async () => {
+        const marked = async () => {
+            await run(uri("index"));
+            const { entries } = (await verify()).contents.referrers;
+            return entries.flatMap(({ digest, annotations }) => {
+                const kind = annotations?.["kind"]?.replace("dev.cosignproject.cosign/", "");
+                return kind ? [[digest, kind]] : [];
+            });
+        };
+        assert.deepEqual(await marked(), [[amd.digest, "image"]]);
+        addReferrer(repository, amd, { tag: tagOf(amd, ".sbom") });
+        addReferrer(repository, index, { type: "application/vnd.dev.sigstore.bundle.v0.3+json" });
+        assert.deepEqual(await marked(), [[index.digest, "image"]]);
+        const signature = addReferrer(repository, index, { tag: tagOf(index, ".sig") });
+        assert.deepEqual(await marked(), [
+            [index.digest, "imageIndex"],
+            [signature.digest, "sigs"],
+        ]);
+    });
+
     it("of all platforms belongs to any of its manifests", async () => {
         addReferrer(repository, index, { content: "index" });
         addReferrer(repository, amd, { content: "image" });

@@ -65,20 +65,17 @@ export async function startReaders(directory: string): Promise<Readers> {
         const sid = (await run(path.join(__dirname, "debian-sid"))).trim();
         const registry = await startDockerRegistry(directory);
         started.push(registry);
-        const startDocker = async (name: string, PATH: string, ...options: string[]): Promise<Docker> => {
-            const folder = path.join(directory, name);
-            await mkdir(folder);
-            const daemon = await startDockerDaemon(folder, { PATH }, options);
-            started.push(daemon);
-            const containerd = path.join(folder, "docker", "containerd.sock");
-            return { ...daemon, containerd, program: (...command) => run("env", `PATH=${PATH}`, ...command) };
+        const startDockerIn = async (name: string, PATH: string, ...options: string[]): Promise<Docker> => {
+            const docker = await startDocker(path.join(directory, name), PATH, ...options);
+            started.push(docker);
+            return docker;
         };
         const [own, latest] = [process.env["PATH"] ?? "", await newDocker()];
         const feature = "--feature=containerd-snapshotter";
         const dockers = {
-            own: await startDocker("own", own),
-            graphDriver: await startDocker("graph-driver", latest, `${feature}=false`),
-            containerdStore: await startDocker("containerd-store", latest, `${feature}=true`),
+            own: await startDockerIn("own", own),
+            graphDriver: await startDockerIn("graph-driver", latest, `${feature}=false`),
+            containerdStore: await startDockerIn("containerd-store", latest, `${feature}=true`),
         };
         const table = readersOf(dockers, registry.host, sid);
         const [readers, versions]: [Record<string, Reader>, Record<string, string>] = [{}, {}];
@@ -91,6 +88,19 @@ export async function startReaders(directory: string): Promise<Readers> {
         await stop();
         throw error;
     }
+}
+
+/**
+ * Starts a Docker daemon with a containerd of its own.
+ *
+ * @param folder does not exist yet
+ * @param PATH leads to its programs
+ */
+export async function startDocker(folder: string, PATH: string, ...options: string[]): Promise<Docker> {
+    await mkdir(folder);
+    const daemon = await startDockerDaemon(folder, { PATH }, options);
+    const containerd = path.join(folder, "docker", "containerd.sock");
+    return { ...daemon, containerd, program: (...command) => run("env", `PATH=${PATH}`, ...command) };
 }
 
 /** The readers, each with what tells its version. */

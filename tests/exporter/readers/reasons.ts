@@ -88,3 +88,25 @@ export const reasons: readonly Reason[] = [
         why: "`docker save` before Docker 25 writes no OCI image layout: it is a Docker archive only.",
     },
 ];
+
+/** Why a program does not find what belongs to an image, or cannot verify it: the sentences of docs/results/referrers.md. */
+export const referrersReasons: readonly Reason[] = [
+    {
+        archives: /^one platform of an index/,
+        readers: /copy/,
+        says: /not found|no signatures found|no valid bundles|deep-equal/,
+        why: "With one platform the archive has no other, and registries take no index whose images are missing: what belongs to the index stays behind. `cosign verify --local-image` verifies it in the archive, and the index has the image's digest. With `all` everything is copied.",
+    },
+    {
+        archives: /bundles/,
+        readers: /^cosign 2 .*--local-image$/,
+        says: /nil pointer|unexpected media type/,
+        why: "cosign 2 looks for no bundles in a layout and ends with a nil pointer, or refuses an index that has only these. cosign 3 verifies them there, cosign 2 after a copy into a registry.",
+    },
+    {
+        archives: /in a set/,
+        readers: /--local-image$/,
+        says: /must verify either an image index or image/,
+        why: "cosign takes a layout of one image. Copy the image into a registry, or export it alone.",
+    },
+];

@@ -44,6 +44,17 @@ export async function useGoTools(): Promise<void> {
     process.env["PATH"] = `${folders.trim()}:${process.env["PATH"] ?? ""}`;
 }
 
+/**
+ * Has a program of a fixed version from the Go module proxy.
+ *
+ * @param packageAtVersion as `go install` takes it
+ * @returns its path
+ */
+export async function goTool(packageAtVersion: string): Promise<string> {
+    const folder = await run(path.join(__dirname, "../readers/go-tools"), packageAtVersion);
+    return path.join(folder.trim(), path.basename(packageAtVersion.replace(/@.*/, "")));
+}
+
 /** Something that runs until it is stopped. */
 export interface Service {
     stop(): Promise<void>;
@@ -103,6 +114,20 @@ export async function startDockerRegistry(directory: string): Promise<Service & 
     await writeFile(config, JSON.stringify(settings)); // JSON is YAML
     const { child, log } = start("docker-registry", ["serve", config]);
     await waitFor("docker-registry", () => fetch(`http://${host}/v2/`), log);
+    return { host, stop: () => stop(child) };
+}
+
+/** A small registry with the referrers API. */
+export const olareg = "github.com/olareg/olareg/cmd/olareg@v0.2.2";
+
+/** {@link olareg}, which keeps all in memory. */
+export async function startOlareg(): Promise<Service & { host: string }> {
+    const port = await freePort();
+    const program = await goTool(olareg);
+    const options = ["--addr", "127.0.0.1", "--port", port.toString(), "--store-type", "mem"];
+    const { child, log } = start(program, ["serve", ...options]);
+    const host = `127.0.0.1:${port}`;
+    await waitFor("olareg", () => fetch(`http://${host}/v2/`), log);
     return { host, stop: () => stop(child) };
 }
 
