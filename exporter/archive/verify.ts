@@ -10,8 +10,8 @@ import {
     type Referrer,
     type ResolvedImage,
 } from "../registry/image";
-import { parseManifest } from "../registry/manifest";
-import { isReferrer, typeOf } from "../registry/referrers";
+import { digestOf, parseManifest, typeOf } from "../registry/manifest";
+import { isReferrer, referrerKey } from "../registry/referrers";
 import { type ArchiveContents, type ArchivedImage, contentsOf, type Files, fileOf, fullName } from "./contents";
 import { refNameAnnotation, referrersFolder, referrersIndexFile, referrersLink } from "./layout";
 import { blobName, isLinux, planArchive, recordedImages, savedBytes } from "./plan";
@@ -142,9 +142,10 @@ async function unplanned(
                 expected.sizeBytes === file.sizeBytes &&
                 header.equals(tarHeader(name, file.sizeBytes, expected.target));
             if (!same) return [`${name} (${placeOf(file)}) is not what the engine writes there`];
-            const bytes = "bytes" in expected.content ? expected.content.bytes : [];
+            const bytes = "bytes" in expected.content ? expected.content.bytes : undefined;
+            if (bytes === undefined || digestOf(bytes) === `sha256:${file.sha256}`) return [];
             const at = bytes.findIndex((byte, index) => byte !== content?.[index]);
-            return at < 0 ? [] : [`${name} is damaged: byte ${offset + at} is not what the engine writes`];
+            return [`${name} is damaged: byte ${offset + at} is not what the engine writes`];
         });
         const missing = plan.files.flatMap(({ name }) => (files.has(name) ? [] : [`${nameOf(name)} is missing`]));
         const isLong = wrong.length + missing.length === 0 && plan.sizeBytes !== sizeBytes;
@@ -213,6 +214,13 @@ async function imageOf(files: Files, contents: ArchiveContents, exported: ImageE
     });
     const image = { name, documents, configs: new Map(configs) };
     if (exported.referrers === null) return image;
+    const keys = exported.referrers.map(referrerKey);
+    if (keys.some((key, at) => at > 0 && (keys[at - 1] ?? "") >= key)) {
+        throw new ExportError(
+            "InvalidInput",
+            `the record does not list what belongs to ${name} in its order, each once`,
+        );
+    }
     const isSubject = exported.referrers.some(({ subject }) => subject === indexDigest);
     const index = indexDigest !== null && isSubject ? await document(indexDigest) : undefined;
     const referrers = exported.referrers.map(async (recorded): Promise<Referrer> => {

@@ -50,9 +50,13 @@ export function createHttpClient(options: NetworkOptions) {
                 signal,
                 agent: via === undefined && (isTls ? agents.httpsAgent : agents.httpAgent),
             });
-            sent.on("response", resolve);
+            let stream: http.ClientRequest | http.IncomingMessage = sent;
+            sent.on("response", (response) => {
+                stream = response;
+                resolve(response);
+            });
             sent.setTimeout(idleTimeoutMs, () => {
-                sent.destroy(new TransientError(`${url.origin}: the connection stalled`));
+                stream.destroy(new TransientError(`${url.origin}: the connection stalled`));
             });
             sent.on("error", reject);
             sent.on("close", () => {

@@ -9,6 +9,7 @@ import {
     type Manifest,
     parseManifest,
     parseConfig,
+    typeOf,
 } from "./manifest";
 import {
     choosePlatform,
@@ -96,9 +97,8 @@ export async function resolveImage(
     const isListed = chosen.descriptor.digest !== first.descriptor.digest;
     const found = { name, documents: [chosen], ...(isListed && { index: first }) } as const;
     if (!isContainerImage(chosen.manifest)) {
-        const type = chosen.manifest.artifactType ?? chosen.manifest.config.mediaType;
         onNote?.(
-            `${name} is no container image, but of the type "${type.slice(0, 255)}": docker load does not load it.`,
+            `${name} is no container image, but of the type "${typeOf(chosen.manifest)}": docker load does not load it.`,
         );
         return { ...found, configs: new Map() };
     }
@@ -207,6 +207,10 @@ function missingPlatform(request: Platform, offers: readonly Pick<Offer, "platfo
  */
 export async function readTree(source: ManifestSource, root: ImageDocument): Promise<ImageDocuments> {
     let count = 0;
+    // An archive has what the index says of a manifest, and no Content-Type.
+    const archived: ManifestSource = {
+        manifest: async (digest) => ({ ...(await source.manifest(digest)), contentType: undefined }),
+    };
     async function below(document: ImageDocument, depth: number): Promise<ImageDocuments> {
         if (document.manifest.kind === "image") return [document];
         assertDepth(depth);
@@ -216,7 +220,7 @@ export async function readTree(source: ManifestSource, root: ImageDocument): Pro
             throw new ExportError("InvalidInput", `The image has more than ${documentLimit} manifests.`);
         }
         const branches = manifests.map(async (listed) =>
-            below(await limit(() => readDocument(source, listed.digest, listed)), depth - 1),
+            below(await limit(() => readDocument(archived, listed.digest, listed)), depth - 1),
         );
         return [document, ...(await Promise.all(branches)).flat()];
     }

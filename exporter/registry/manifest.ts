@@ -92,7 +92,7 @@ const configNames = [...platformNames, "rootfs", "config", "history"];
  *     read differently
  */
 export function parseManifest(bytes: Buffer, ...types: readonly (string | undefined)[]) {
-    return exportable("manifest", () => {
+    return exportable(`manifest ${digestOf(bytes)}`, () => {
         const document = parseJsonObject(bytes.toString("utf8"), documentNames);
         const mediaType = mediaTypeOf(document, types);
         const isOld = document["schemaVersion"] === 1 || given(document["fsLayers"]) || isSchema1(mediaType);
@@ -149,6 +149,14 @@ function given(value: unknown): boolean {
 function assertWithout(document: JsonObject, kind: string, fields: readonly string[]): void {
     const wrong = fields.find((field) => given(document[field]));
     if (wrong !== undefined) throw new JsonError(`is an ${kind} and has "${wrong}" too`);
+}
+
+/** What kind of artifact it is, in words fit for a record. cosign and BuildKit give their manifests the configuration of an image. */
+export function typeOf(manifest: Manifest): string {
+    const layers = manifest.kind === "image" && isContainerImage(manifest) ? manifest.layers.slice(0, 1) : [];
+    const blobs = manifest.kind === "image" ? [...layers, manifest.config] : [];
+    const words = [manifest.artifactType ?? "", ...blobs.map(({ mediaType }) => mediaType)];
+    return words.find((word) => typePattern.test(word)) ?? manifest.mediaType;
 }
 
 /** Whether a media type is that of a manifest or an index that can be exported. */
@@ -209,10 +217,13 @@ function mediaTypeOf(document: JsonObject, types: readonly (string | undefined)[
     return known ?? others.find((type) => type !== "") ?? "";
 }
 
-/** What kind of artifact a document is, where it says so. It goes into records. */
+/** What goes into records as a type. */
+const typePattern = /^[!-~]{1,255}$/;
+
+/** What kind of artifact a document is, where it says so. */
 function artifactTypeOf({ artifactType }: JsonObject): string | undefined {
     if (!given(artifactType) || artifactType === "") return undefined;
-    if (typeof artifactType === "string" && /^[!-~]{1,255}$/.test(artifactType)) return artifactType;
+    if (typeof artifactType === "string" && typePattern.test(artifactType)) return artifactType;
     throw new JsonError(`has the artifactType ${shown(artifactType)}`);
 }
 

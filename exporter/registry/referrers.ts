@@ -6,15 +6,22 @@
  */
 import { asExportError, ExportError } from "../../contract/errors";
 import { createLimit } from "../network/pool";
-import { type ImageDocument, readDocument, readTree, type Referrer, type ResolvedImage } from "./image";
-import { type Descriptor, isContainerImage, type Manifest, referenceDigest } from "./manifest";
+import {
+    type ImageDocument,
+    type ManifestSource,
+    readDocument,
+    readTree,
+    type Referrer,
+    type ResolvedImage,
+} from "./image";
+import { type Descriptor, type Manifest, referenceDigest, typeOf } from "./manifest";
 import type { Registry } from "./registry";
 
 /** How far from the image: a signature of an SBOM is at two, and nobody goes further than three. */
 const depthLimit = 8;
-/** Of one image; those that are known have some dozens. */
+/** Of one image, with what indexes among them list; those that are known have some dozens. */
 const referrerLimit = 1000;
-/** Bytes of their manifests, which are kept in memory. */
+/** Bytes of their manifests and of the lists of them, which are kept in memory. */
 const bytesLimit = 8 * 1024 * 1024;
 /** Questions at a time. */
 const limit = createLimit(8);
@@ -42,12 +49,9 @@ function attestationsIn(index: Manifest | undefined, subject: string): Descripto
     return listed.filter(({ annotations }) => annotations?.[referenceDigest] === subject);
 }
 
-/** What kind of artifact it is. cosign and BuildKit give their manifests the configuration of an image. */
-export function typeOf(manifest: Manifest): string {
-    const { artifactType, mediaType } = manifest;
-    if (manifest.kind === "index") return artifactType ?? mediaType;
-    const [layer] = isContainerImage(manifest) ? manifest.layers : [];
-    return artifactType ?? (layer ?? manifest.config).mediaType;
+/** By which referrers are sorted; each is there once. */
+export function referrerKey({ subject, digest, tag }: Pick<Referrer, "subject" | "digest" | "tag">): string {
+    return `${subject} ${digest} ${tag ?? ""}`;
 }
 
 /**
@@ -62,17 +66,41 @@ export async function findReferrers(
     { documents, index }: Pick<ResolvedImage, "documents" | "index">,
 ): Promise<Referrer[]> {
     const referrers = new Map<string, Referrer>();
-    let bytes = 0;
+    let [count, bytes] = [0, 0];
 
+    function countReferrers(more: number): void {
+        count += more;
+        if (count > referrerLimit) throw tooMuch(`more than ${referrerLimit} referrers`);
+    }
+
+    function countBytes(more: number): void {
+        bytes += more;
+        if (bytes > bytesLimit) throw tooMuch(`referrers with manifests and lists of more than ${bytesLimit} bytes`);
+    }
+
+    const source: ManifestSource = {
+        manifest: async (tagOrDigest) => {
+            countBytes(0); // else thousands more would be read for nothing
+            const found = await registry.manifest(tagOrDigest);
+            countBytes(found.bytes.length);
+            return found;
+        },
+    };
+
+    const own = [...(index ? [index] : []), ...documents];
+    const known = new Map(own.map((document) => [document.descriptor.digest, document]));
+
+    /** What is without its type is what it was at first, whatever the registry says of it under another tag. */
     async function read(tagOrDigest: string, listed?: Descriptor): Promise<ImageDocument> {
-        if (bytes > bytesLimit) throw tooMuch(`manifests of more than ${bytesLimit} bytes`);
-        const document = await limit(() => readDocument(registry, tagOrDigest, listed));
-        bytes += document.bytes.length;
+        const found = await limit(() => readDocument(source, tagOrDigest, listed));
+        const document = known.get(found.descriptor.digest) ?? found;
+        known.set(document.descriptor.digest, document);
         return document;
     }
 
     /** What a list has of a subject. */
     async function listed(subject: string, descriptors: readonly Descriptor[]): Promise<Found[]> {
+        countReferrers(descriptors.length);
         const documents = await Promise.all(descriptors.map((each) => read(each.digest, each)));
         return documents.map((document) => ({ document, subject, tag: null }));
     }
@@ -86,13 +114,18 @@ export async function findReferrers(
         }
     }
 
+    async function listUnderTag(subject: string): Promise<readonly Descriptor[]> {
+        const tag = referrersTag(subject);
+        const list = await tagged(tag);
+        // GitLab takes such a tag for the digest (github.com/oras-project/oras-go, issue 1396).
+        if (list === undefined || list.descriptor.digest === subject) return [];
+        if (list.manifest.kind === "index") return list.manifest.manifests;
+        throw new ExportError("InvalidInput", `the tag ${tag} is a manifest, and no list.`);
+    }
+
     async function pointingTo(subject: string): Promise<Found[]> {
-        const answer = await limit(() => registry.referrers(subject, referrerLimit));
-        const list = answer === undefined ? (await tagged(referrersTag(subject)))?.manifest : undefined;
-        if (list?.kind === "image") {
-            throw new ExportError("InvalidInput", `the tag ${referrersTag(subject)} is a manifest, and no list.`);
-        }
-        const found = await listed(subject, answer ?? list?.manifests ?? []);
+        const answer = await limit(() => registry.referrers(subject, referrerLimit, countBytes));
+        const found = await listed(subject, answer ?? (await listUnderTag(subject)));
         for (const { descriptor, manifest } of found.map(({ document }) => document)) {
             const other = manifest.subject?.digest ?? "nothing";
             if (other === subject) continue;
@@ -108,39 +141,44 @@ export async function findReferrers(
         const byTag = async (suffix: string): Promise<Found[]> => {
             const tag = referrersTag(subject) + suffix;
             const document = await tagged(tag);
-            return document ? [{ document, subject, tag }] : [];
+            if (document === undefined) return [];
+            countReferrers(1);
+            return [{ document, subject, tag }];
         };
-        try {
-            return (await Promise.all([pointingTo(subject), ...cosignSuffixes.map(byTag)])).flat();
-        } catch (error) {
-            const { name, message } = asExportError(error);
-            throw new ExportError(name, `Looking for what belongs to ${subject}: ${message}`, error);
-        }
+        return (await Promise.all([pointingTo(subject), ...cosignSuffixes.map(byTag)])).flat();
     }
 
     async function add({ document, subject, tag }: Found): Promise<void> {
         const { digest } = document.descriptor;
-        const key = `${subject} ${digest} ${tag ?? ""}`;
+        const key = referrerKey({ subject, digest, tag });
         if (referrers.has(key)) return;
-        if (referrers.size === referrerLimit) throw tooMuch(`more than ${referrerLimit} referrers`);
-        const tree = await readTree(registry, document);
+        const tree = await lookingFor(subject, () => readTree(source, document));
+        countReferrers(tree.length - 1);
         referrers.set(key, { type: typeOf(document.manifest), digest, subject, tag, documents: tree });
     }
 
-    const own = [...(index ? [index] : []), ...documents];
     const chosen = documents[0].descriptor.digest;
     const asked = new Set<string>();
-    let found = await listed(chosen, attestationsIn(index?.manifest, chosen));
+    let found = await lookingFor(chosen, () => listed(chosen, attestationsIn(index?.manifest, chosen)));
     for (let depth = 0; ; depth++) {
         for (const each of found) await add(each);
-        const known = [...own, ...[...referrers.values()].flatMap((each) => each.documents)];
-        const subjects = new Set(known.map(({ descriptor }) => descriptor.digest).filter((each) => !asked.has(each)));
-        found = (await Promise.all([...subjects].map(belongingTo))).flat();
+        const all = [...own, ...[...referrers.values()].flatMap((each) => each.documents)];
+        const subjects = new Set(all.map(({ descriptor }) => descriptor.digest).filter((each) => !asked.has(each)));
+        found = (await Promise.all([...subjects].map((each) => lookingFor(each, () => belongingTo(each))))).flat();
         if (found.length === 0) break;
         if (depth === depthLimit) throw tooMuch(`referrers of referrers, more than ${depthLimit} one after the other`);
         for (const each of subjects) asked.add(each);
     }
     return [...referrers].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, each]) => each);
+}
+
+async function lookingFor<T>(subject: string, action: () => Promise<T>): Promise<T> {
+    try {
+        return await action();
+    } catch (error) {
+        const { name, message } = asExportError(error);
+        throw new ExportError(name, `Looking for what belongs to ${subject}: ${message}`, error);
+    }
 }
 
 function tooMuch(what: string): ExportError {

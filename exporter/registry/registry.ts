@@ -1,4 +1,4 @@
-import { ExportError } from "../../contract/errors";
+import { ExportError, messageOf } from "../../contract/errors";
 import type { ImageReference } from "../../contract/image";
 import { type Answer, createHttpClient, follow, said, transientAnswer } from "../network/httpClient";
 import type { NetworkOptions } from "../network/connect";
@@ -133,10 +133,15 @@ function openRepository(
      * Asks what points to a manifest: github.com/opencontainers/distribution-spec, "Listing Referrers".
      *
      * @param limit how many may be listed
+     * @param onBytes called with the length of each page; what it throws ends the search
      * @returns undefined where the registry does not know the question, as older ones do not
      * @throws ExportError `AccessDenied`, `InvalidInput` or `ExportFailed`
      */
-    async function referrers(digest: string, limit: number): Promise<readonly Descriptor[] | undefined> {
+    async function referrers(
+        digest: string,
+        limit: number,
+        onBytes?: (length: number) => void,
+    ): Promise<readonly Descriptor[] | undefined> {
         const what = `${registry}/${repository}, referrers of ${digest}`;
         const ask = (page: URL) =>
             retry(what, retryPolicy, signal, async () => {
@@ -151,16 +156,17 @@ function openRepository(
         for (let page = 1; next !== undefined; page++) {
             const { answer, url }: Awaited<ReturnType<typeof ask>> = await ask(next);
             const { status, headers, body } = answer;
-            if (page === 1 && unknownQuestion.has(status)) return undefined;
+            // Google's registries lead to a page for logins (github.com/oras-project/oras-go, issue 633).
+            const isLogin = status === 200 && url.origin !== origin.origin && isPage(body);
+            if (page === 1 && (unknownQuestion.has(status) || isLogin)) return undefined;
             assertFound(what, answer);
             assertNoPage(what, body);
-            const index = parseManifest(body, headers["content-type"]);
-            if (index.kind !== "index" || headers["oci-filters-applied"] !== undefined) {
-                const answered = index.kind === "index" ? "some of them only" : "a manifest, and no list";
-                throw new ExportError("ExportFailed", `${what}: the registry answered with ${answered}.`);
+            onBytes?.(body.length);
+            if (headers["oci-filters-applied"] !== undefined) {
+                throw new ExportError("ExportFailed", `${what}: the registry answered with some of them only.`);
             }
-            listed.push(...index.manifests);
-            const [, link] = /<([^>]*)>\s*;\s*rel="?next"?/.exec(headers["link"]?.toString() ?? "") ?? [];
+            listed.push(...listIn(what, body, headers["content-type"]));
+            const [, link] = nextLink.exec(headers["link"]?.toString() ?? "") ?? [];
             next = link === undefined ? undefined : lead(url, link);
             if (page > limit || listed.length > limit) {
                 throw new ExportError("InvalidInput", `${what}: there are more than ${limit}.`);
@@ -301,8 +307,30 @@ function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>) {
     return { read, close };
 }
 
+/** Reads a page of a list of referrers. */
+function listIn(what: string, page: Buffer, contentType: string | undefined): readonly Descriptor[] {
+    try {
+        const index = parseManifest(page, contentType);
+        if (index.kind === "index") return index.manifests;
+    } catch (error) {
+        throw new ExportError(
+            "ExportFailed",
+            `${what}: the registry answered with no list. ${messageOf(error)}`,
+            error,
+        );
+    }
+    throw new ExportError("ExportFailed", `${what}: the registry answered with a manifest, and no list.`);
+}
+
+/** The link to the next page, whatever else its header says (RFC 8288, 3). */
+const nextLink = /<([^<>]*)>[^<]*?;\s*rel\s*=\s*"?next\b/i;
+
+function isPage(bytes: Buffer): boolean {
+    return /^\s*</.test(bytes.toString("latin1", 0, 64));
+}
+
 function assertNoPage(what: string, bytes: Buffer): void {
-    if (!/^\s*</.test(bytes.toString("latin1", 0, 64))) return;
+    if (!isPage(bytes)) return;
     const advice = "A proxy or a firewall may have answered in place of the registry.";
     throw new ExportError("ExportFailed", `${what}: got a page of HTML.${said(bytes)} ${advice}`);
 }

@@ -23,6 +23,15 @@ export interface FakeRegistryOptions {
     referrers?: number;
     /** Whether bodies come in chunks, without their length. */
     chunked?: boolean;
+    /** Answers in place of the registry; undefined leaves the request to it. */
+    answer?: (url: URL) => CannedAnswer | undefined;
+}
+
+/** An answer that a test has made. */
+export interface CannedAnswer {
+    status?: number;
+    headers?: Record<string, string>;
+    body?: Buffer;
 }
 
 export interface FakeRegistry extends TestServer {
@@ -91,6 +100,12 @@ export async function startRegistry(options: FakeRegistryOptions): Promise<FakeR
                 { "www-authenticate": login === "basic" ? 'Basic realm="x"' : bearer },
                 Buffer.from("{}"),
             );
+            return;
+        }
+        const canned = registry.options.answer?.(url);
+        if (canned !== undefined) {
+            const { status = 200, headers = {}, body = Buffer.alloc(0) } = canned;
+            send(response, status, headers, body, fault);
             return;
         }
         const [, path, kind, name = ""] = /^\/v2\/(.+)\/(manifests|blobs|referrers)\/([^/]+)$/.exec(url.pathname) ?? [];

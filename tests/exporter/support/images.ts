@@ -166,6 +166,7 @@ export function addReferrer(repository: Repository, subject: Descriptor, parts: 
 /** What points to a digest in a repository. */
 export function referrersOf({ manifests }: Repository, digest: string): Descriptor[] {
     return [...manifests].flatMap(([referrer, { bytes, mediaType }]) => {
+        if (!bytes.includes('"subject"')) return [];
         const { subject } = JSON.parse(bytes.toString()) as { subject?: { digest: string } };
         return subject?.digest === digest ? [{ mediaType, digest: referrer, size: bytes.length }] : [];
     });
