@@ -22,6 +22,10 @@ const startsInLab = {
 };
 
 const namesImages = { test: "tests/cli/sets.test.ts", title: "takes what Docker Compose and manifests name" };
+const findsReferrers = {
+    test: "tests/exporter/readers/referrers.readers.deep.test.ts",
+    title: "are found and verified by other programs, or there is a sentence why not",
+};
 const signsInLab = { test: "tests/lab/signing.lab.test.ts", title: "signs the record, which verifies with OpenSSL" };
 
 /** By page, in the page's order: how each block of language `sh` begins, and how it is exercised. */
@@ -57,6 +61,7 @@ export const documentedCommands: Readonly<Record<string, readonly (readonly [beg
         ["gh api", needsGitHub],
     ],
     "docs/engines.md": [
+        ["mkdir image", findsReferrers],
         ['aws s3 cp "s3://$bucket/images/nginx/mainline-alpine3.22.tar.json" -', "lab"],
         ["pulumi config set signing kms", signsInLab],
         ["openssl dgst -sha256 -verify public.pem", signsInLab],
