@@ -28,7 +28,7 @@ import {
     setRequestPrefix,
 } from "./contract/keys";
 import { allPlatforms, isPlatform, platformRules } from "./contract/platform";
-import { requestDefaults } from "./contract/request";
+import { latest, receivers, requestDefaults } from "./contract/request";
 import { setLimit } from "./contract/set";
 
 /** A string that passes a test. */
@@ -202,6 +202,10 @@ const onPush = objectOf("exports what is pushed to ECR", {
         "expected a list of tags, not empty",
         "tags, in which `*` stands for any characters",
     ).default(["*"]),
+    since: oneOf(
+        [latest],
+        `\`${latest}\` leaves out the layers of the newest archive of the same repository`,
+    ).optional(),
 });
 
 const requestedUri = readBy((uri) => parseImageUri(uri).uri, "expected the URI of an image in Amazon ECR");
@@ -213,6 +217,8 @@ const requestedPlatform = stringThat(
 ).exactOptional();
 
 const imageCount = `expected 1 to ${setLimit} images, each a URI or an object with imageUri and platform`;
+
+const sinceRule = `expected the key of an archive, ${latest}, or an object with key and for`;
 
 const request = objectOf("the request, as for an execution, but for `artifactBucket`", {
     imageUri: requestedUri
@@ -238,6 +244,19 @@ const request = objectOf("the request, as for an execution, but for `artifactBuc
     referrers: flag(
         "whether what belongs to the images comes along; by default as the key `referrers` says",
     ).exactOptional(),
+    since: z
+        .union(
+            [
+                z.string(),
+                z.strictObject({
+                    key: z.string().describe("its key"),
+                    for: oneOf(receivers, "who loads the archive").exactOptional(),
+                }),
+            ],
+            sinceRule,
+        )
+        .describe(`archive whose layers are left out: its key, or \`${latest}\``)
+        .exactOptional(),
     force: flag("whether to export again what is exported already").exactOptional(),
 });
 
@@ -496,6 +515,7 @@ function complete(values: Values, { region, partition, named, isGiven, project, 
         triggers: (onPush ?? schedule) && {
             onPush: onPush && {
                 tags: onPush.tags,
+                ...(onPush.since !== undefined && { since: onPush.since }),
                 repositories: withoutCovered(onPush.repositories ?? named.near.map(nameOf), (name) => name),
             },
             schedule,
@@ -776,7 +796,7 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
             yield `triggers.onPush.repositories[${index}]: expected a repository of this account and region that may be exported: ${near.join(", ")}`;
         }
     }
-    const { imageUri, images, artifactKey, platform, referrers } = triggers?.schedule?.request ?? {};
+    const { imageUri, images, artifactKey, platform, referrers, since } = triggers?.schedule?.request ?? {};
     const path = "triggers.schedule.request";
     const arns = named?.all.map(repositoryArn);
     const uris = (images ?? []).map((each) => (typeof each === "string" ? each : each.imageUri));
@@ -798,6 +818,23 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
         yield `${path}.artifactKey: expected ${artifactKeyRule(artifactPrefix)}`;
     }
     if (referrers === true && engine === "docker") yield `${path}.${noReferrers}`;
+    for (const [at, asked] of [
+        [path, since],
+        ["triggers.onPush", triggers?.onPush?.since],
+    ] as const) {
+        if (asked !== undefined && engine === "docker") {
+            yield `${at}.since: expected nothing with engine docker, or engine stream`;
+        }
+    }
+    const { key: base = "" } = typeof since === "object" ? since : { key: since };
+    if (base === latest && images !== undefined) {
+        yield `${path}.since: expected a key, as a set has no newest archive of its own`;
+    }
+    const isBase =
+        base === latest || base === "" || artifactPrefix === undefined || isArtifactKey(base, artifactPrefix);
+    if (!isBase || (base !== "" && base === artifactKey)) {
+        yield `${path}.since: expected ${artifactKeyRule(artifactPrefix ?? "")}, and another than artifactKey`;
+    }
     if (platform !== undefined && engine === "docker" && !isPlatform(platform, engine)) {
         yield `${path}.platform: expected ${platformRules.docker}`;
     }

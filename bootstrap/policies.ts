@@ -195,6 +195,7 @@ export function policiesFor({ partition, domain, region, accountId, stack, exist
             `${bucket}/*`,
             { StringEquals: { "aws:ResourceAccount": accountId } },
         ),
+        allow("s3:ListBucket", bucket),
         keysThrough("s3", "s3:arn", bucket),
         keysThrough("sns", "sns:topicArn", here("sns", `${prefix}*`)),
         allow("kms:Sign", `arn:${partition}:kms:${region}:*:key/*`, {

@@ -9,8 +9,17 @@ import { messageOf } from "../contract/errors";
 import { parseImageUri, parseReference } from "../contract/image";
 import { isObject, type JsonObject } from "../contract/json";
 import { parsePlatform } from "../contract/platform";
-import { requestDefaults, type RequestedImage, type RequestField, requestFlags } from "../contract/request";
+import {
+    latest,
+    receivers,
+    requestDefaults,
+    type RequestedImage,
+    type RequestedSince,
+    type RequestField,
+    requestFlags,
+} from "../contract/request";
 import { readSet } from "../exporter/images";
+import type { Values } from "./context";
 import { usageFailure } from "./failure";
 
 /** A row of a file, and its place there, for people. */
@@ -39,6 +48,7 @@ const request: Required<Checks> = {
     artifactKey: asString,
     platform: ecrImage.platform,
     referrers: asFlag,
+    since: asSince,
     force: asFlag,
 };
 
@@ -143,6 +153,23 @@ function checkedColumns(columns: string[], known: readonly string[]): string[] {
 /** CSV knows strings only; what is neither true nor false is left for {@link checks} to refuse. */
 function flagOf(cell: string): boolean | string {
     return /^(true|false)$/i.test(cell) ? cell.toLowerCase() === "true" : cell;
+}
+
+/** What the other side has already, out of the options of a command. */
+export function readSince({ since, sinceFor }: Values<"since" | "sinceFor">): RequestedSince | undefined {
+    const receiver = receivers.find((each) => each === sinceFor);
+    if (receiver === undefined && sinceFor === undefined) return since;
+    if (receiver !== undefined && since !== undefined) return { key: since, for: receiver };
+    throw usageFailure(`--since-for is "${sinceFor ?? ""}".`, `Give ${receivers.join(" or ")}, and --since.`);
+}
+
+function asSince(given: unknown): unknown {
+    const { key, for: receiver = "docker", ...others } = isObject(given) ? given : { key: given };
+    const isGood = typeof key === "string" && receivers.some((each) => each === receiver);
+    if (isGood && Object.keys(others).length === 0) return given;
+    return refuse(
+        `expected the key of an archive, ${latest}, or an object with key and for (${receivers.join(" or ")})`,
+    );
 }
 
 function asFlag(given: unknown): boolean {

@@ -13,9 +13,14 @@ const stack = new Option("--stack <NAME>", "Pulumi stack whose outputs say where
 const stateMachine = new Option("--state-machine <ARN>", "state machine of the exports; Pulumi is not needed then");
 const json = new Option("--json", "print the outcome as JSON");
 const referrers = new Option("--referrers", "with signatures, SBOMs and attestations; with engine stream");
+const since = new Option(
+    "--since <KEY>",
+    "archive whose layers the other side has; of one image also latest, the newest one of it",
+);
+const sinceFor = new Option("--since-for <RECEIVER>", "containerd, which can do without any of its layers, or docker");
 const noWait = new Option("--no-wait", "only start it, and print its ARN");
 const withLogs = new Option("--logs", "print what the build writes as well, while following");
-const since = new Option("--since <TIME>", "how far to look back, for instance 90m, 24h or 7d")
+const sinceTime = new Option("--since <TIME>", "how far to look back, for instance 90m, 24h or 7d")
     .argParser((text) => parseDuration(text))
     .default(24 * 3_600_000, "24h");
 const from = new Option(
@@ -33,6 +38,7 @@ const load = {
     batch: () => require("./commands/batch") as typeof import("./commands/batch"),
     doctor: () => require("./commands/doctor") as typeof import("./commands/doctor"),
     executions: () => require("./commands/executions") as typeof import("./commands/executions"),
+    merge: () => require("./commands/merge") as typeof import("./commands/merge"),
     run: () => require("./commands/run") as typeof import("./commands/run"),
     verify: () => require("./commands/verify") as typeof import("./commands/verify"),
 };
@@ -98,6 +104,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         )
         .option("--platform <OS/ARCH>", "platform, linux/amd64 by default; all with engine stream")
         .addOption(referrers)
+        .addOption(since)
+        .addOption(sinceFor)
         .option("--force", "export although the same export is there already")
         .addOption(noWait)
         .addOption(withLogs)
@@ -136,7 +144,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         "--failed --since 7d",
     )
         .option("--failed", "only those that failed, timed out or were stopped")
-        .addOption(since)
+        .addOption(sinceTime)
         .option("--limit <N>", "at most so many, the newest", parseCount, 20)
         .addOption(json)
         .action((options) => load.executions().list(options, context));
@@ -194,8 +202,21 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .option("--image <NAME>", "name that the image must have")
         .option("--public-key <FILE>", "public key, as PEM, that must have signed the record; nothing is asked of AWS")
         .option("--deep", "unpack the layers too, and compare them with their images")
+        .option("--base <FILE>", "archive that the layers are in which the other one leaves out")
         .addOption(json)
         .action((file, options) => load.verify().verify(file, options, context).then(end));
+
+    add(
+        "merge",
+        "Make of a delta (start --since) and its base the archive that an export of everything would have made, byte for byte. Both " +
+            "are verified before, and nothing else is needed.",
+        "nginx-1.29.tar nginx-1.30-delta.tar -o nginx-1.30.tar",
+    )
+        .argument("<BASE>", "archive that the delta was made since, as a file")
+        .argument("<DELTA>", "file, with its record beside it")
+        .option("-o, --output <FILE>", "the whole archive; its record is written beside it")
+        .addOption(json)
+        .action((base, delta, options) => load.merge().merge(base, delta, options, context));
 
     add(
         "run",
@@ -214,6 +235,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 130 interrupted.`,
         .addOption(json)
         .option("--platform <PLATFORM>", "os/arch[/variant], or all for every platform", defaultPlatform)
         .addOption(referrers)
+        .addOption(since)
+        .addOption(sinceFor)
         .option("--force", "export although the same export is there already")
         .option("--insecure", "plain HTTP to registries that are not on this machine")
         .action((given, options) => load.run().run(given, options, context));

@@ -87,10 +87,13 @@ type Known<T> = { readonly [Name in keyof T]?: T[Name] | undefined };
 
 /** What an archive is, as results and records have it. */
 export function archiveRows(
-    archive: Known<Pick<ArchiveResult, "sha256" | "sizeBytes" | "referrerCount"> & ImageResult & SetResult>,
+    archive: Known<
+        Pick<ArchiveResult, "sha256" | "sizeBytes" | "referrerCount" | "baseSha256"> & ImageResult & SetResult
+    >,
 ): Row[] {
     const { imageUri, imageDigest, platform, imageCount, setDigest, savedBytes = 0, sizeBytes, sha256 } = archive;
     const referrers = archive.referrerCount?.toString();
+    const needs = archive.baseSha256 ? `the archive with the SHA-256 ${archive.baseSha256}` : undefined;
     const size = sizeBytes === undefined ? undefined : `${formatBytes(sizeBytes)} (${sizeBytes} bytes)`;
     const saved = savedBytes === 0 ? "" : `, ${formatBytes(savedBytes)} saved by what they share`;
     const images = imageCount === undefined ? undefined : `${imageCount}${saved}`;
@@ -100,6 +103,7 @@ export function archiveRows(
         digest: imageDigest ?? setDigest,
         platform,
         referrers,
+        needs,
         size,
         sha256,
     });

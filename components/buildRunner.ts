@@ -10,7 +10,7 @@ import { buildsUrl } from "../contract/aws";
 import { exitStatusText } from "../contract/errors";
 import { defaultArtifactKey, exporterPrefix } from "../contract/keys";
 import { defaultPlatform } from "../contract/platform";
-import { referrersVariable, type RequestVariable, setVariable } from "../contract/request";
+import { referrersVariable, type RequestVariable, setVariable, sinceVariables } from "../contract/request";
 import { repositoryPolicies } from "../policies/repositories";
 import { buildspecLimit, checkDocumentSize, fittingStatements } from "../policies/sizes";
 import { trust } from "../policies/trust";
@@ -203,6 +203,8 @@ function buildVariables(args: BuildRunnerArgs): Record<string, pulumi.Input<stri
                   TIMEOUT_MINUTES: String(args.compute.timeoutMinutes),
                   [referrersVariable]: String(args.referrers),
                   [setVariable]: "",
+                  [sinceVariables.key]: "",
+                  [sinceVariables.for]: "",
               }),
     };
 }

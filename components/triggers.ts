@@ -66,7 +66,7 @@ export class Triggers extends pulumi.ComponentResource {
         );
         // Known once the queue admits what the rule cannot deliver.
         const queueArn = pulumi.all([queue.arn, admission]).apply(([arn]) => arn);
-        if (rule) createPushTarget(scope, rule, starter.arn, queueArn);
+        if (rule && args.onPush) createPushTarget(scope, args.onPush, rule, starter.arn, queueArn);
         if (args.schedule) createSchedule(scope, args.schedule, starter.arn, queueArn);
         createAlarms(`${name}-alarms`, alarmsOf(starter, queue.name), args.topicArn, child);
 
@@ -103,6 +103,7 @@ function createPushRule(
 
 function createPushTarget(
     { name, args: { at }, opts }: Scope<TriggersArgs>,
+    { since }: Trigger<"onPush">,
     rule: aws.cloudwatch.EventRule,
     starterArn: pulumi.Output<string>,
     queueArn: pulumi.Output<string>,
@@ -135,6 +136,7 @@ function createPushTarget(
                     identity: "<id>",
                     request: {
                         imageUri: `<account>.dkr.ecr.<region>.${partitions[at.partition].domain}/<repository>:<tag>@<digest>`,
+                        ...(since !== undefined && { since }),
                     },
                 }),
             },

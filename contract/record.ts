@@ -5,6 +5,7 @@
 import { engineNames } from "./engine";
 import { messageOf } from "./errors";
 import { isDigest } from "./image";
+import { receivers } from "./request";
 import { isObject, type JsonObject, parseJsonObject } from "./json";
 import { setDigest, setNames } from "./set";
 
@@ -45,7 +46,20 @@ function objectOf<Checks extends Readonly<Record<string, Check<unknown>>>>(check
         isObject(value) && Object.entries(checks).every(([name, check]) => check(value[name]));
 }
 
-const isLayer = objectOf({ digest: isDigest, sizeBytes: isCount, offset: isCount });
+// Of a layer that a delta leaves out, the offset is null.
+const isLayer = objectOf({ digest: isDigest, sizeBytes: isCount, offset: orNull(isCount) });
+
+/** Which archive, by its key or path and its SHA-256. */
+const linkFields = { key: isText, versionId: orNull(isText), sha256: isSha256 };
+
+const isSince = objectOf({
+    ...linkFields,
+    for: oneOf(...receivers),
+    savedBytes: isCount,
+    missing: listOf(objectOf({ digest: isDigest, sizeBytes: isCount })),
+    // What the base needs itself, the nearest first.
+    chain: listOf(objectOf(linkFields)),
+});
 
 const isImage = objectOf({
     platform: orNull(isText),
@@ -84,6 +98,10 @@ const commonFields = {
         key: orNull(isText),
         versionId: orNull(isText),
     }),
+    // The archive whose layers this one leaves out; null where it is whole.
+    since: orNull(isSince),
+    // SHA-256 of the delta that this one was merged from; null where it was exported so.
+    mergedFrom: orNull(isSha256),
     // Of the KMS key that has signed the record; null where there is no signature.
     signingKeyArn: orNull(isText),
     executionId: orNull(isText),
@@ -99,6 +117,9 @@ export type RecordedReferrer = Checked<typeof isReferrer>;
 
 /** An image in an archive. */
 export type RecordedImage = Checked<typeof isImage>;
+
+/** What a delta leaves out, and which archive has it: its base. */
+export type Since = Checked<typeof isSince>;
 
 /** What was exported of one image. */
 export type ImageExport = Checked<typeof isImageExport>;
@@ -123,6 +144,11 @@ export function referrerCountOf(record: ImageExport | SetExport): number | null 
     return all.reduce<number | null>((sum, each) => (each === null ? sum : (sum ?? 0) + each.length), null);
 }
 
+/** The layers that an archive leaves out, by their digests. */
+export function missingIn({ since }: { readonly since: Pick<Since, "missing"> | null }): ReadonlySet<string> {
+    return new Set(since?.missing.map(({ digest }) => digest));
+}
+
 /** The digest of the set that a record describes. */
 export function setDigestOf(set: readonly ImageExport[]): string {
     return setDigest(set.map((each) => ({ ...each, digest: each.indexDigest ?? each.imageDigest })));
@@ -144,6 +170,7 @@ export const metadataNames = {
     imageCount: "image-count",
     savedBytes: "saved-bytes",
     referrerCount: "referrer-count",
+    baseSha256: "base-sha256",
     sha256: "archive-sha256",
     versionId: "archive-version-id",
     signingKeyArn: "signing-key",
@@ -153,8 +180,15 @@ export const metadataNames = {
 /** The metadata of a record's object. What is null in the record, or not of its kind, has no entry. */
 export function recordMetadata(record: ExportRecord): Record<string, string> {
     const ofSet = "set" in record ? { setNames: setNames(record.set), imageCount: record.set.length } : {};
-    const referrerCount = referrerCountOf(record);
-    const values: JsonObject = { ...record, ...record.archive, engine: record.engine.name, ...ofSet, referrerCount };
+    const [referrerCount, baseSha256] = [referrerCountOf(record), record.since?.sha256];
+    const values: JsonObject = {
+        ...record,
+        ...record.archive,
+        engine: record.engine.name,
+        ...ofSet,
+        referrerCount,
+        baseSha256,
+    };
     return Object.fromEntries(
         Object.entries(metadataNames).flatMap(([field, name]) => {
             const value = values[field];

@@ -10,6 +10,7 @@ export const requestFields = [
     "artifactKey",
     "platform",
     "referrers",
+    "since",
     "force",
 ] as const;
 
@@ -52,6 +53,27 @@ export const setVariable = "SET_DIGEST";
 /** The variable that tells a build of engine `stream` whether what belongs to the images comes along. */
 export const referrersVariable = "REFERRERS";
 
+/**
+ * The variables that tell a build of engine `stream` what the other side has already: the key of an archive, or {@link latest}, empty
+ * for nothing; and for which of {@link receivers}.
+ */
+export const sinceVariables = { key: "SINCE_KEY", for: "SINCE_FOR" } as const;
+
+/** In the place of a key: the newest archive of the same repository and platform, in the folder of the archive. */
+export const latest = "latest";
+
+/**
+ * What a delta is for: anybody, since Docker's graph driver needs the missing layers to be the first ones of an image of the base; or
+ * containerd, Docker's containerd store and registries, which find any layer of the base by its digest.
+ */
+export const receivers = ["docker", "containerd"] as const;
+
+/** Name of one of {@link receivers}. */
+export type Receiver = (typeof receivers)[number];
+
+/** What the other side has already, as a request says it. */
+export type RequestedSince = string | { readonly key: string; readonly for?: Receiver | undefined };
+
 /** The variable that a failed build tells its cause by; its error is told by its exit status (errors.ts). */
 export const causeVariable = "EXPORT_CAUSE";
 
@@ -82,6 +104,8 @@ export interface ArchiveResult {
     readonly sha256: string;
     /** Signatures, SBOMs and attestations that came along; null where they were not asked for. */
     readonly referrerCount: number | null;
+    /** SHA-256 of the archive whose layers this one leaves out; null where it is whole. The record names it. */
+    readonly baseSha256: string | null;
     readonly skipped: boolean;
     readonly engine: EngineName;
     readonly buildId: string | null;

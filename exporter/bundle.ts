@@ -8,16 +8,21 @@ let built: Promise<string> | undefined;
  * path and no random name enters it. A process bundles once.
  */
 export function buildExporterBundle(): Promise<string> {
-    return (built ??= bundle());
+    return (built ??= buildBundle("exporter/main.ts"));
 }
 
-async function bundle(): Promise<string> {
+/**
+ * Bundles a program with all that it uses, in the same way.
+ *
+ * @param entryPoint its path in the project
+ */
+export async function buildBundle(entryPoint: string): Promise<string> {
     // Loaded here, since programs that bundle nothing import this file too.
     const { build } = await import("esbuild");
     const root = path.resolve(__dirname, "..");
     const result = await build({
         absWorkingDir: root,
-        entryPoints: ["exporter/main.ts"],
+        entryPoints: [entryPoint],
         bundle: true,
         write: false,
         platform: "node",

@@ -7,8 +7,10 @@ import {
     type ExportRecord,
     exportsOf,
     type ImageExport,
+    missingIn,
     referrerCountOf,
     type SetExport,
+    type Since,
     schemaVersion,
     setDigestOf,
 } from "../contract/record";
@@ -16,10 +18,14 @@ import {
     type ArchiveResult,
     type ImageResult,
     requestDefaults,
+    latest,
     type RequestedImage,
+    type RequestedSince,
     type SetResult,
 } from "../contract/request";
 import { planArchive, planParts, recordedImages, savedBytes } from "./archive/plan";
+import { missingLayers } from "./archive/delta";
+import { findBase, findNewestBase, isUsable } from "./base";
 import { type Destination, parseLocation } from "./destination/destination";
 import { fileDestination } from "./destination/fileDestination";
 import { kmsSigner } from "./destination/kmsSigner";
@@ -55,6 +61,13 @@ export interface ExportOptions extends Partial<RegistryOptions> {
      * @default false
      */
     readonly referrers?: boolean | undefined;
+    /**
+     * What the other side has already, an archive whose layers are left out: its key or path, or `latest` for the newest of the same
+     * repository and platform in the folder of the destination; with `for: "containerd"` all its layers, else the first ones of
+     * its images. Refused with `InvalidInput` where it cannot be that; a delta that would save less than a tenth is made whole.
+     * @default nothing
+     */
+    readonly since?: RequestedSince | undefined;
     /**
      * Whether to export although the same export is at the destination already.
      * @default false
@@ -159,10 +172,12 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
     const destination = openDestination(settings);
     try {
         const found = await resolveImages(requests, registries, settings);
-        const asked = found.map(describe);
+        const images = found.map(describe);
         const there = force ? undefined : await destination.find();
+        const known = there && isSameExport(there, { images, since: there.since }, settings) ? there.since : undefined;
+        const asked = { images, since: await findSince(settings, found, destination, known) };
         if (there && isSameExport(there, asked, settings)) return resultOf(settings, there, true);
-        const record = await writeArchive(settings, found, destination);
+        const record = await writeArchive(settings, found, asked.since, destination);
         return record
             ? resultOf(settings, record, false)
             : resultOf(settings, await awaitSameExport(destination, asked, settings), true);
@@ -172,8 +187,70 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
     }
 }
 
+/**
+ * What is left out of the archive; null where it is to be whole.
+ *
+ * @param known that of the archive that is there, should it be of the same images: with `latest` it stays
+ */
+async function findSince(
+    settings: Settings,
+    found: readonly FoundImage[],
+    destination: Destination,
+    known: Since | null | undefined,
+): Promise<Since | null> {
+    const { since, isSet, requests, onNote } = settings;
+    if (since === undefined) return null;
+    const { key, for: receiver = "docker" } = typeof since === "string" ? { key: since } : since;
+    if (key === settings.key || (isSet && key === latest)) {
+        const why = isSet ? "a set has no newest archive of its own" : "an archive is no base of what replaces it";
+        throw new ExportError("InvalidInput", `since is ${JSON.stringify(key)}: ${why}. Name another archive.`);
+    }
+    const at = async <T>(other: string, look: (there: Destination) => Promise<T>): Promise<T> => {
+        const there = openDestination({ ...settings, key: other });
+        try {
+            return await look(there);
+        } finally {
+            there.close();
+        }
+    };
+    const archives = {
+        newest: () => destination.newest(),
+        recordAt: (other: string) => at(other, (there) => there.find()),
+    };
+    if (key === latest && known !== undefined && (await isUsable(known, archives))) return known;
+    const [first] = requests;
+    const base =
+        key === latest && first !== undefined
+            ? await findNewestBase(first.reference, platformText(first.platform), archives)
+            : await findBase(key, archives);
+    if (base === undefined) {
+        onNote?.("There is no earlier archive of the repository and platform: this one is whole.");
+        return null;
+    }
+    const images = found.map(({ image }) => image);
+    const { images: based, ...link } = base;
+    const missing = missingLayers(images, based, receiver);
+    const whole = planArchive(images).sizeBytes;
+    const savedBytes = whole - planArchive(images, missingIn({ since: { missing } })).sizeBytes;
+    if (savedBytes < whole / 10) {
+        onNote?.(
+            `Without the layers of ${base.key} ${savedBytes} of ${whole} bytes would be saved, less than a tenth: this archive is whole.`,
+        );
+        return null;
+    }
+    const expires = await at(base.key, (there) => there.expires());
+    if (expires !== undefined) onNote?.(`This archive needs ${base.key}, which expires on ${expires}.`);
+    return { ...link, for: receiver, savedBytes, missing };
+}
+
 /** What is exported of an image, as its record says it. */
 type Described = Omit<ImageExport, "images">;
+
+/** What an export is to be. */
+interface Asked {
+    readonly images: readonly Described[];
+    readonly since: Since | null;
+}
 
 function describe({ imageUri, platform, image }: FoundImage): Described {
     const { name, documents, index, referrers } = image;
@@ -203,11 +280,12 @@ function openDestination(settings: Settings): Destination {
 async function writeArchive(
     settings: Settings,
     found: readonly FoundImage[],
+    since: Since | null,
     destination: Destination,
 ): Promise<ExportRecord | undefined> {
     const { env, progress, bucket, key, signingKeyArn } = settings;
     const images = found.map(({ image }) => image);
-    const plan = planArchive(images);
+    const plan = planArchive(images, missingIn({ since }));
     const set = found.map((each) => ({ ...describe(each), images: recordedImages(each.image, plan) }));
     const exported = exportedOf(settings, set, images);
     const registry = blobSource(found);
@@ -227,6 +305,8 @@ async function writeArchive(
             engine: { name: "stream", version: engineVersion },
             ...exported,
             archive: { sha256, sizeBytes, bucket, key: bucket === null ? null : key, versionId: null },
+            since,
+            mergedFrom: null,
             signingKeyArn,
             executionId: idFrom(env, "EXECUTION_ID"),
             buildId: idFrom(env, "CODEBUILD_BUILD_ID"),
@@ -265,9 +345,14 @@ function exportedOf(
  * The same images for the same platforms under the same names, with the same referrers, signed by the same key: archive and record
  * would be the same.
  */
-function isSameExport(record: ExportRecord, asked: readonly Described[], { isSet, signingKeyArn }: Settings): boolean {
+function isSameExport(
+    record: ExportRecord,
+    { images: asked, since }: Asked,
+    { isSet, signingKeyArn }: Settings,
+): boolean {
     const there = exportsOf(record);
     return (
+        JSON.stringify(record.since) === JSON.stringify(since) &&
         record.engine.name === "stream" &&
         record.signingKeyArn === signingKeyArn &&
         "set" in record === isSet &&
@@ -292,11 +377,7 @@ function listOf(referrers: Described["referrers"]): string {
  * Waits for the record of the export that has replaced this one's archive. Where that is the same export, what was
  * asked for is there; otherwise the two contradict each other, and only one could be at the destination.
  */
-async function awaitSameExport(
-    destination: Destination,
-    asked: readonly Described[],
-    settings: Settings,
-): Promise<ExportRecord> {
+async function awaitSameExport(destination: Destination, asked: Asked, settings: Settings): Promise<ExportRecord> {
     const what = `Another export wrote ${settings.destination} at the same time, and finding its record`;
     const record = await retry(what, settings.retryPolicy, settings.signal, async () => {
         const found = await destination.find();
@@ -332,6 +413,7 @@ function resultOf({ bucket, key, env, requests }: Settings, record: ExportRecord
         sizeBytes,
         sha256,
         referrerCount: referrerCountOf(record),
+        baseSha256: record.since?.sha256 ?? null,
         skipped,
         engine: "stream",
         buildId: idFrom(env, "CODEBUILD_BUILD_ID"),

@@ -7,6 +7,7 @@ import { writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { asExportError, ExportError, exportErrors, messageOf } from "../contract/errors";
 import { progressText } from "../contract/progress";
+import { type Receiver, receivers } from "../contract/request";
 import { type ExportProgress, exportImage, type ExportOptions } from "./exportImage";
 import { readStoredSet } from "./storedSet";
 
@@ -37,6 +38,7 @@ async function readArguments(signal: AbortSignal): Promise<ExportOptions> {
     const { values, positionals } = parseOrRefuse();
     const [destination] = positionals;
     const { image: [image, ...others] = [], set, platform, referrers, force, progress } = values;
+    const { since: key, "since-for": receiver } = values;
     if (destination === undefined || positionals.length > 1 || (image === undefined) === (set === undefined)) {
         throw new ExportError(
             "InvalidInput",
@@ -53,6 +55,7 @@ async function readArguments(signal: AbortSignal): Promise<ExportOptions> {
         destination,
         platform,
         referrers,
+        since: key === undefined ? undefined : { key, for: readReceiver(receiver) },
         force,
         signal,
         onProgress: progress ? reportProgress() : undefined,
@@ -71,6 +74,8 @@ function parseOrRefuse() {
                 set: { type: "string" },
                 platform: { type: "string" },
                 referrers: { type: "boolean" },
+                since: { type: "string" },
+                "since-for": { type: "string" },
                 force: { type: "boolean" },
                 progress: { type: "boolean" },
             },
@@ -78,6 +83,12 @@ function parseOrRefuse() {
     } catch (error) {
         throw new ExportError("InvalidInput", messageOf(error), error);
     }
+}
+
+function readReceiver(given: string | undefined): Receiver | undefined {
+    const known = receivers.find((each) => each === given);
+    if (known === given) return known;
+    throw new ExportError("InvalidInput", `--since-for is "${given ?? ""}": expected ${receivers.join(" or ")}.`);
 }
 
 /** Aborted by SIGTERM and SIGINT: a stopped build takes its upload back. */

@@ -64,6 +64,13 @@ export const buildRole = {
         statement: ({ artifactBucketArn, artifactPrefix }: Pick<PolicyArgs, "artifactBucketArn" | "artifactPrefix">) =>
             allow("s3:AbortMultipartUpload s3:GetObject s3:PutObject", joined`${artifactBucketArn}/${artifactPrefix}*`),
     },
+    ListArchives: {
+        why: "the build looks for the newest archive of an image, where a request asks for what is new since",
+        page: "AmazonS3/latest/userguide/example-policies-s3.html#iam-policy-ex1",
+        statement: ({ engine, artifactBucketArn, artifactPrefix }: Pick<PolicyArgs, S3EndpointArgs>) =>
+            engine === "stream" &&
+            allow("s3:ListBucket", artifactBucketArn, { StringLike: { "s3:prefix": `${artifactPrefix}*` } }),
+    },
     WriteEncrypted: writeEncrypted,
     SignRecords: signRecords,
     WriteLog: {

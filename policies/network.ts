@@ -28,6 +28,7 @@ export const s3Endpoint: PolicyTable<S3EndpointArgs> = {
     },
     ReadSets: buildRole.ReadSets,
     WriteArchives: buildRole.WriteArchives,
+    ListArchives: buildRole.ListArchives,
 };
 
 const ecrEndpoint = { LogInToEcr: buildRole.LogInToEcr, PullImages: buildRole.PullImages };

@@ -21,12 +21,15 @@ import { platformPatterns, platformRules } from "../contract/platform";
 import { archiveLayout, metadataNames } from "../contract/record";
 import {
     causeVariable,
+    latest,
+    receivers,
     referrersVariable,
     requestDefaults,
     type RequestField,
     requestFields,
     type RequestVariable,
     setVariable,
+    sinceVariables,
 } from "../contract/request";
 import { setLimit } from "../contract/set";
 import * as asl from "./language";
@@ -354,6 +357,7 @@ function checkRequest(args: ExportDefinitionArgs): asl.State {
                 asl.literal(`expected ${platformRules[engine]}`),
             ),
             refuse("referrers", ...referrersRule(args)),
+            refuse("since", ...sinceRule(args)),
             refuse("force", "$type($request.force) = 'boolean'", asl.literal("expected true or false")),
             refuse(
                 "artifactBucket",
@@ -362,7 +366,7 @@ function checkRequest(args: ExportDefinitionArgs): asl.State {
             ),
             refuse(
                 "artifactKey",
-                isText("artifactKey", keyLimitBytes, isArtifactKey(artifactPrefix)),
+                isText("artifactKey", keyLimitBytes, isArtifactKey("$request.artifactKey", artifactPrefix)),
                 asl.literal(
                     `expected ${artifactKeyRule(artifactPrefix)}. Leave the field out for a key made of repository and tag`,
                 ),
@@ -398,9 +402,29 @@ function referrersRule(args: ExportDefinitionArgs): [isGood: string, expected: s
           ];
 }
 
+const hasSince = "$exists($request.since)";
+const sinceKey = "($type($request.since) = 'string' ? $request.since : $request.since.key)";
+const sinceFor = `($type($request.since) = 'object' and $exists($request.since.for) ? $request.since.for : '${receivers[0]}')`;
+
+/** The same of `since`. A set has no newest archive of its own, and an archive is no base of what replaces it. */
+function sinceRule(args: ExportDefinitionArgs): [isGood: string, expected: string] {
+    if (!hasSets(args)) {
+        return [
+            `$not(${hasSince})`,
+            asl.literal("expected nothing: set engine: stream in the configuration of the stack for deltas"),
+        ];
+    }
+    const key = `($type(${sinceKey}) = 'string' ? $length(${sinceKey}) <= ${keyLimitBytes} ? (
+        ${sinceKey} = '${latest}' ? $not(${isSet}) : ${sinceKey} != $request.artifactKey and (${isArtifactKey(sinceKey, args.artifactPrefix)})
+    ) : false : false)`;
+    const form = `($type($request.since) = 'object' ? $not($exists($filter($keys($request.since), function($name) { $not($name in ['key', 'for']) }))) : true)`;
+    const rule = `expected the key of an archive below ${args.artifactPrefix} other than artifactKey, ${latest} for one image, or an object with such a key and for, ${receivers.join(" or ")}`;
+    const receiver = `${sinceFor} in ['${receivers.join("','")}']`;
+    return [`(${hasSince} ? ${form} ? ${receiver} ? ${key} : false : false : true)`, asl.literal(rule)];
+}
+
 /** What `isArtifactKey` of contract/keys.ts tests, of a string of no more characters than bytes are allowed. */
-function isArtifactKey(artifactPrefix: string): string {
-    const key = "$request.artifactKey";
+function isArtifactKey(key: string, artifactPrefix: string): string {
     // A half of a pair of surrogates has no UTF-8.
     const halves = `$contains($replace(${key}, /[\\ud800-\\udbff][\\udc00-\\udfff]/, ''), /[\\ud800-\\udfff]/)`;
     const bytes = `$length($replace($encodeUrlComponent(${key}), /%../, '-'))`;
@@ -574,6 +598,8 @@ function isItExported(args: ExportDefinitionArgs): asl.State {
         `${recorded("sha256")} != ''`,
         // Which referrers an image has by now, the build has compared.
         `($request.referrers ? ${recorded("referrerCount")} != '' and $buildId != '' : ${recorded("referrerCount")} = '')`,
+        // So it is with what it leaves out.
+        `(${hasSince} ? $buildId != '' : ${recorded("baseSha256")} = '')`,
         hasSets(args) ? `(${isSet} ? ${sameSet} : ${sameImage})` : sameImage,
     ].join(" and ");
     const unseen =
@@ -650,6 +676,8 @@ function exportImage(args: ExportDefinitionArgs): asl.State {
                 ...(hasSets(args) && {
                     [setVariable]: "$set.digest",
                     [referrersVariable]: "$string($request.referrers)",
+                    [sinceVariables.key]: `${hasSince} ? ${sinceKey} : ''`,
+                    [sinceVariables.for]: `${hasSince} ? ${sinceFor} : ''`,
                 }),
             }).map(([Name, value]) => {
                 // Its type written out, so that no request can have a parameter or a secret read instead.
@@ -750,6 +778,7 @@ function report(args: ExportDefinitionArgs): asl.State {
             'artifactVersionId': $archive.versionId,
             'sizeBytes': $archive.sizeBytes,
             'sha256': ${recorded("sha256")},
+            'baseSha256': ${recorded("baseSha256")} = '' ? null : ${recorded("baseSha256")},
             'referrerCount': ${recorded("referrerCount")} = '' ? null : $number(${recorded("referrerCount")}),
             'skipped': $buildId = '' or ${recorded("buildId")} != $buildId,
             'engine': '${args.engine}',

@@ -523,7 +523,7 @@ describe("a configuration is refused for", () => {
             ...(
                 [
                     ["image", "x", "did you mean imageUri?"],
-                    ["digest", "x", "known are imageUri, images, artifactKey, platform, referrers, force"],
+                    ["digest", "x", "known are imageUri, images, artifactKey, platform, referrers, since, force"],
                     ["imageUri", "nginx", "expected an image in Amazon ECR"],
                     ["imageUri", `${registry}/other`, "that may be exported: arn:aws:ecr"],
                     ["artifactKey", "other/x.tar", "begins with images/"],

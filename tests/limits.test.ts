@@ -124,7 +124,7 @@ describe("many single repositories", () => {
     const most = { network: vpc, artifactPrefix: `${"p".repeat(255)}/`, encryption: "kms", engine: "stream" };
     const stacks: [what: string, changes: Record<string, unknown>, fitting: number, refused: number, what: RegExp][] = [
         ["of the fewest permissions", {}, 80, 120, /^The policy of the role of (?:builds|the export state machine)/],
-        ["of the most permissions", most, 40, 75, /^The policy of the role of builds/],
+        ["of the most permissions", most, 38, 75, /^The policy of the role of builds/],
         ["with a trigger for all", { triggers: { onPush: {} } }, 60, 90, /^The event pattern of triggers\.onPush/],
     ];
     for (const [what, changes, fitting, refused, message] of stacks) {

@@ -10,7 +10,7 @@ import { buildFollower } from "../build";
 import { type Context, exitCodes, type Flags, type Values } from "../context";
 import { isDenied, usageFailure } from "../failure";
 import { describeExecution, type Execution, followExecution, startExecution, stopExecution } from "../follow";
-import { ecrImage, readImages } from "../manifest";
+import { ecrImage, readImages, readSince } from "../manifest";
 import { askedCell, askedOf, executionValue, printExecution } from "../result";
 import { findExecution, findStack, type StackOptions } from "../stack";
 import { formatDuration, formatTime, type Piece, styled, table, writeJson } from "../terminal";
@@ -25,7 +25,7 @@ export async function start(
     given: readonly string[],
     options: StackOptions &
         Flags<"force" | "json" | "logs" | "referrers" | "wait"> &
-        Values<"from" | "key" | "platform">,
+        Values<"from" | "key" | "platform" | "since" | "sinceFor">,
     context: Context,
 ): Promise<number> {
     const { from, key, platform, referrers, force, json, logs = false } = options;
@@ -36,8 +36,9 @@ export async function start(
     }
     const asked = isSet ? { images: image } : { imageUri: image };
     if (isSet) readSet(image, platform ?? requestDefaults.platform);
+    const since = readSince(options);
     const { stateMachineArn } = await findStack(options, context);
-    const request = { ...asked, artifactKey: key, platform, referrers, force };
+    const request = { ...asked, artifactKey: key, platform, referrers, since, force };
     const executionArn = await startExecution(context, stateMachineArn, randomUUID(), request, options);
     if (options.wait === false) return exitCodes.success;
     return printExecution(context, await followExecution(context, executionArn, logs), json);

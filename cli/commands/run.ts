@@ -1,7 +1,7 @@
 import { exportImage, type ExportOptions } from "../../exporter/exportImage";
 import type { Context, Flags, Values } from "../context";
 import { usageFailure } from "../failure";
-import { anyImage, readImages } from "../manifest";
+import { anyImage, readImages, readSince } from "../manifest";
 import { archiveRows, exportedTitle } from "../result";
 import { block, formatBytes, formatDuration, transferLine, writeJson } from "../terminal";
 
@@ -10,8 +10,12 @@ export async function run(
     {
         json,
         from,
+        since,
+        sinceFor,
         ...options
-    }: Flags<"json"> & Values<"from"> & Pick<ExportOptions, "platform" | "referrers" | "force" | "insecure">,
+    }: Flags<"json"> &
+        Values<"from" | "since" | "sinceFor"> &
+        Pick<ExportOptions, "platform" | "referrers" | "force" | "insecure">,
     context: Context,
 ): Promise<void> {
     const destination = given.at(-1) ?? "";
@@ -20,7 +24,8 @@ export async function run(
     const { stdout, stderr, env, signal } = context;
     const startedMs = context.now();
     const line = transferLine(context, "Exporting");
-    const result = await exportImage({ ...options, image, destination, env, signal, onProgress: line.show })
+    const asked = { ...options, since: readSince({ since, sinceFor }) };
+    const result = await exportImage({ ...asked, image, destination, env, signal, onProgress: line.show })
         .finally(line.clear)
         .catch((error: unknown) => {
             if (signal.aborted) stderr.write(`Nothing was left at ${destination}.\n`);

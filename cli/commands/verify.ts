@@ -5,6 +5,8 @@ import { readFile, stat } from "node:fs/promises";
 import { messageOf } from "../../contract/errors";
 import { isDigest } from "../../contract/image";
 import { type ExportRecord, exportsOf, type RecordedReferrer } from "../../contract/record";
+import { baseProblems, baseText } from "../../exporter/archive/merge";
+import { readArchive } from "../../exporter/archive/readArchive";
 import { type Verification, verifyArchive, type VerifyOptions } from "../../exporter/archive/verify";
 import { findNewest, parsePlace, readInOrder, readStoredRecord, type StoredRecord, uriOf } from "../archiveObject";
 import { type Context, exitCodes, type Flags } from "../context";
@@ -15,6 +17,8 @@ import { block, formatBytes, styled, table, withProgress, writeJson } from "../t
 interface Options extends VerifyOptions, Flags<"json"> {
     /** File with the public key, as PEM, that has to have signed the record. */
     readonly publicKey?: string | undefined;
+    /** File that has the layers which the archive leaves out. */
+    readonly base?: string | undefined;
 }
 
 /** `image-export verify FILE` */
@@ -28,10 +32,19 @@ export async function verify(given: string, options: Options, context: Context):
     const found = await verifyArchive(bytes, archive.stored?.record, options).finally(() => {
         context.signal.throwIfAborted();
     });
-    const shown = shownOf(archive, found, options, publicKey);
+    const based = options.base === undefined ? [] : await compareBase(options.base, archive.stored?.record, context);
+    const shown = shownOf(archive, { ...found, problems: [...found.problems, ...based] }, options, publicKey);
     if (options.json === true) writeJson(context.stdout, shown);
     else print(context, given, shown);
     return shown.good ? exitCodes.success : exitCodes.failed;
+}
+
+/** What keeps a file from being the base of an archive. */
+async function compareBase(base: string, record: ExportRecord | undefined, context: Context): Promise<string[]> {
+    if (!record?.since) return ["it is whole as far as is known, and needs no base"];
+    const { bytes, sizeBytes, stored } = await openFile(context, base);
+    const read = await readArchive(withProgress(context, "Verifying the base", bytes, sizeBytes));
+    return baseProblems(record.since, read, stored?.record);
 }
 
 /** What verifying has shown. */
@@ -166,6 +179,7 @@ function print({ stdout }: Context, given: string, shown: ReturnType<typeof show
             ["engine", record && `${record.engine.name} ${record.engine.version}`],
             ["exported", record?.time],
             ["to", record && placeOf(record)],
+            ["needs", record?.since ? baseText(record.since) : undefined],
             ["signed", shown.signed ? `by ${String(record?.signingKeyArn)}` : undefined],
         ]),
     );

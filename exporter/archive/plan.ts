@@ -48,9 +48,10 @@ const emptyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
  * nothing else. Small files that say what the archive is come first, layers last. This arrangement is layout 1 of contract/record.ts.
  *
  * @param images in the order of their names
+ * @param missing digests of layers that are left out
  * @throws ExportError `InvalidInput` when two descriptors contradict each other
  */
-export function planArchive(images: readonly ResolvedImage[]) {
+export function planArchive(images: readonly ResolvedImage[], missing: ReadonlySet<string> = new Set()) {
     /** Without gaps, in the order of their offsets. None is empty. */
     const segments: Segment[] = [];
     /** In the order of the archive, with the offset of the content: what says what the archive is, documents, configurations, layers. */
@@ -62,7 +63,7 @@ export function planArchive(images: readonly ResolvedImage[]) {
         offset += length;
     }
 
-    for (const entry of entriesOf(images)) {
+    for (const entry of entriesOf(images, missing)) {
         const { name, sizeBytes, content, target } = entry;
         append({ bytes: tarHeader(name, sizeBytes, target) }, blockBytes);
         files.push({ ...entry, offset });
@@ -93,9 +94,10 @@ export function planParts(sizeBytes: number) {
     });
 }
 
-function entriesOf(images: readonly ResolvedImage[]): Entry[] {
+function entriesOf(images: readonly ResolvedImage[], missing: ReadonlySet<string>): Entry[] {
     const isAlone = images.every(({ referrers = [] }) => referrers.length === 0);
     const lists = referrerLists(images);
+    const left = new Set([...missing].map(blobName));
     return [
         fileEntry("oci-layout", layoutVersion),
         fileEntry("index.json", indexJson(images)),
@@ -104,7 +106,7 @@ function entriesOf(images: readonly ResolvedImage[]): Entry[] {
         // Apptainer, and Syft of old, walk a layout by its folders and find nothing without them.
         fileEntry("blobs/"),
         fileEntry("blobs/sha256/"),
-        ...blobEntries(images, lists),
+        ...blobEntries(images, lists).filter(({ name }) => !left.has(name)),
     ];
 }
 
@@ -269,7 +271,7 @@ export function recordedImages(image: ResolvedImage, { offsets }: Pick<ArchivePl
         layers: manifest.layers.map(({ digest, size }) => ({
             digest,
             sizeBytes: size,
-            offset: offsets.get(blobName(digest)) ?? 0,
+            offset: offsets.get(blobName(digest)) ?? null,
         })),
     }));
 }

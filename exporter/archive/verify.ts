@@ -1,10 +1,19 @@
 import * as path from "node:path";
 import { ExportError } from "../../contract/errors";
 import { isObject, parseJson } from "../../contract/json";
-import { type ExportRecord, exportsOf, type ImageExport, setDigestOf, type SetExport } from "../../contract/record";
+import {
+    type ExportRecord,
+    exportsOf,
+    type ImageExport,
+    missingIn,
+    setDigestOf,
+    type SetExport,
+    type Since,
+} from "../../contract/record";
 import {
     configsToRead,
     documentsOf,
+    imagesOf as containerImagesOf,
     type ImageDocument,
     readTree,
     type Referrer,
@@ -14,7 +23,7 @@ import { digestOf, parseManifest, typeOf } from "../registry/manifest";
 import { isReferrer, referrerKey } from "../registry/referrers";
 import { type ArchiveContents, type ArchivedImage, contentsOf, type Files, fileOf, fullName } from "./contents";
 import { refNameAnnotation, referrersFolder, referrersIndexFile, referrersLink } from "./layout";
-import { blobName, isLinux, planArchive, recordedImages, savedBytes } from "./plan";
+import { type ArchivePlan, blobName, isLinux, planArchive, recordedImages, savedBytes } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
 import { tarHeader } from "./tar";
 
@@ -74,6 +83,7 @@ export async function verifyArchive(
     return {
         sha256,
         sizeBytes,
+        files,
         /** What is wrong, each naming the blob, the place or the field; empty for a good archive. */
         problems: [...new Set(problems)].slice(0, problemLimit),
         contents,
@@ -129,10 +139,8 @@ async function unplanned(
 ): Promise<string[]> {
     if (record.engine.name !== "stream" || !isComplete) return [];
     try {
-        const read = async (exported: ImageExport) => ({ exported, image: await imageOf(files, contents, exported) });
-        const all = await Promise.all(exportsOf(record).map(read));
-        const images = all.map(({ image }) => image);
-        const plan = planArchive(images);
+        const images = await imagesIn(files, contents, record);
+        const plan = planArchive(images, missingIn(record));
         const planned = new Map(plan.files.map((file) => [file.name, file]));
         const wrong = [...files.values()].flatMap((file): string[] => {
             const { name, offset, content, header } = file;
@@ -150,8 +158,9 @@ async function unplanned(
         const missing = plan.files.flatMap(({ name }) => (files.has(name) ? [] : [`${nameOf(name)} is missing`]));
         const isLong = wrong.length + missing.length === 0 && plan.sizeBytes !== sizeBytes;
         // The platform of an image that was chosen from an index may be known from there only.
-        const isListed = ({ exported: { indexDigest, images: recorded }, image }: (typeof all)[number]): boolean => {
-            const [is, expected] = [recordedImages(image, plan), recorded].map((listed) =>
+        const isListed = ({ indexDigest, images: recorded }: ImageExport, at: number): boolean => {
+            const image = images[at];
+            const [is, expected] = [image && recordedImages(image, plan), recorded].map((listed = []) =>
                 JSON.stringify(listed.map((each) => (indexDigest === null ? each : { ...each, platform: null }))),
             );
             return is === expected;
@@ -160,13 +169,35 @@ async function unplanned(
             ...wrong,
             ...missing,
             ...(isLong ? [`the archive has ${sizeBytes} bytes, the engine writes ${plan.sizeBytes}`] : []),
-            ...(all.every(isListed) ? [] : ["the record's images are not those of the archive"]),
+            ...(exportsOf(record).every(isListed) ? [] : ["the record's images are not those of the archive"]),
+            ...wrongSince(record.since, images, plan),
             ...("set" in record ? wrongSet(record.set, record, savedBytes(images)) : []),
         ];
     } catch (error) {
         if (error instanceof ExportError) return [error.message];
         throw error;
     }
+}
+
+/** Where the record of a delta leaves out what is no layer of its images, or what would not be saved. */
+function wrongSince(since: Since | null, images: readonly ResolvedImage[], { sizeBytes }: ArchivePlan): string[] {
+    if (since === null) return [];
+    const layers = new Map(
+        images
+            .flatMap(containerImagesOf)
+            .flatMap(({ manifest }) => manifest.layers.map(({ digest, size }) => [digest, size])),
+    );
+    const saved = planArchive(images).sizeBytes - sizeBytes;
+    return [
+        ...since.missing.flatMap(({ digest, sizeBytes: size }) =>
+            layers.get(digest) === size
+                ? []
+                : [`${digest}, which the record says is missing, is no layer of ${size} bytes`],
+        ),
+        ...(saved === since.savedBytes
+            ? []
+            : [`what is missing saves ${saved} bytes, the record says ${since.savedBytes}`]),
+    ];
 }
 
 /** Where the record of a set says something else of it than of its images. */
@@ -185,7 +216,16 @@ function wrongSet(
 }
 
 /**
- * What an archive was planned from.
+ * What an archive of engine `stream` was planned from.
+ *
+ * @throws ExportError `InvalidInput` where that is not in it
+ */
+export function imagesIn(files: Files, contents: ArchiveContents, record: ExportRecord): Promise<ResolvedImage[]> {
+    return Promise.all(exportsOf(record).map((exported) => imageOf(files, contents, exported)));
+}
+
+/**
+ * What was planned for one image.
  *
  * @throws ExportError where a document is missing, or is none that the engine takes; where the record says what belongs together, and
  *     they do not
@@ -253,14 +293,16 @@ function missingFiles(files: Files, contents: ArchiveContents, record: ExportRec
     if (!files.has("index.json") && (!files.has("manifest.json") || record?.engine.name === "stream")) {
         return ["index.json is missing"];
     }
+    // What a delta leaves out its record has been compared with, and whoever has the base has it.
+    const left = new Set([...(record ? missingIn(record) : [])].map(blobName));
     const fromList = (contents.listed ?? []).flatMap(({ config, layers }) =>
         [config, ...layers].flatMap((name) =>
-            fileOf(files, name) === undefined ? [`${nameOf(name)} is missing`] : [],
+            fileOf(files, name) === undefined && !left.has(name) ? [`${nameOf(name)} is missing`] : [],
         ),
     );
     const wrong = [...contents.blobs, ...contents.referrers.blobs].flatMap(({ digest, size }) => {
         const found = files.get(blobName(digest));
-        if (found === undefined) return [`blob ${digest} is missing`];
+        if (found === undefined) return left.has(blobName(digest)) ? [] : [`blob ${digest} is missing`];
         return found.sizeBytes === size ? [] : [`blob ${digest} has ${found.sizeBytes} bytes, expected ${size}`];
     });
     return [...fromList, ...wrong];
@@ -439,8 +481,8 @@ function differences(
     });
     for (const layer of images.flatMap(({ layers }) => layers ?? [])) {
         const file = files.get(blobName(layer.digest));
-        compare(`the offset of blob ${layer.digest}`, file?.offset, layer.offset);
-        compare(`the size of blob ${layer.digest}`, file?.sizeBytes, layer.sizeBytes);
+        compare(`the offset of blob ${layer.digest}`, file?.offset ?? null, layer.offset);
+        if (file) compare(`the size of blob ${layer.digest}`, file.sizeBytes, layer.sizeBytes);
     }
     return problems;
 }

@@ -29,6 +29,10 @@ export interface ArchiveWriter {
 export interface Destination {
     /** The record of the complete export that is there, if it is the record of the archive that is there. */
     find(): Promise<ExportRecord | undefined>;
+    /** When the archive that is there will be deleted, in the words of the store; undefined where it stays. */
+    expires(): Promise<string | undefined>;
+    /** The keys of the other archives in the same folder, the newest first. */
+    newest(): Promise<readonly string[]>;
     /** Begins to write an archive of these parts, of which one HEAD tells what it is: `archiveMetadata` of contract/record.ts. */
     begin(parts: readonly Part[], metadata: Readonly<Record<string, string>>): Promise<ArchiveWriter>;
     close(): void;

@@ -1,4 +1,5 @@
-import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import * as path from "node:path";
 import type { ArchiveWriter, Destination } from "./destination";
 import { recordKey } from "../../contract/keys";
 import { ExportError, messageOf } from "../../contract/errors";
@@ -8,25 +9,40 @@ import { type ExportRecord, parseRecord, recordText } from "../../contract/recor
  * A file and its record beside it. The archive grows under another name in the same directory and gets its own by
  * a rename, so a half-written one is never taken for an archive.
  */
-export function fileDestination(path: string): Destination {
-    return { find: () => find(path), begin: () => begin(path), close: () => undefined };
+export function fileDestination(file: string): Destination {
+    return {
+        find: () => find(file),
+        expires: () => Promise.resolve(undefined),
+        newest: () => newest(file),
+        begin: () => begin(file),
+        close: () => undefined,
+    };
 }
 
-async function find(path: string): Promise<ExportRecord | undefined> {
+async function find(file: string): Promise<ExportRecord | undefined> {
     try {
-        const read = parseRecord(await readFile(recordKey(path), "utf8"));
-        const { size } = await stat(path);
+        const read = parseRecord(await readFile(recordKey(file), "utf8"));
+        const { size } = await stat(file);
         return "record" in read && read.record.archive.sizeBytes === size ? read.record : undefined;
     } catch {
         return undefined; // no such file
     }
 }
 
-async function begin(path: string): Promise<ArchiveWriter> {
-    const partial = `${path}.partial-${process.pid}`;
+async function newest(file: string): Promise<string[]> {
+    const folder = path.dirname(file);
+    const beside = await readdir(folder).catch((): string[] => []);
+    const names = beside.filter((name) => beside.includes(recordKey(name))).map((name) => path.join(folder, name));
+    const others = names.filter((name) => name !== path.join(file));
+    const times = await Promise.all(others.map(async (name) => ({ name, time: (await stat(name)).mtimeMs })));
+    return times.sort((one, other) => other.time - one.time).map(({ name }) => name);
+}
+
+async function begin(target: string): Promise<ArchiveWriter> {
+    const partial = `${target}.partial-${process.pid}`;
     const orRefuse = <T>(action: Promise<T>): Promise<T> =>
         action.catch((error: unknown) => {
-            throw new ExportError("ExportFailed", `${path} cannot be written: ${messageOf(error)}`, error);
+            throw new ExportError("ExportFailed", `${target} cannot be written: ${messageOf(error)}`, error);
         });
     const file = await orRefuse(open(partial, "w"));
 
@@ -35,8 +51,8 @@ async function begin(path: string): Promise<ArchiveWriter> {
         await file.close();
         await writeFile(recordKey(partial), recordText(record), { flush: true });
         // The record first: whoever sees the archive finds its record.
-        await rename(recordKey(partial), recordKey(path));
-        await rename(partial, path);
+        await rename(recordKey(partial), recordKey(target));
+        await rename(partial, target);
         return record;
     }
 

@@ -7,6 +7,7 @@ import {
     HeadObjectCommand,
     type HeadObjectCommandOutput,
     ListMultipartUploadsCommand,
+    ListObjectsV2Command,
     PutObjectCommand,
     type PutObjectCommandInput,
     UploadPartCommand,
@@ -14,7 +15,7 @@ import {
 import { crc32Base64 } from "../archive/crc32";
 import type { Part } from "../archive/plan";
 import { type ArchiveWriter, type Destination, versionOf } from "./destination";
-import { recordKey, signatureKey } from "../../contract/keys";
+import { isArtifactKey, recordKey, signatureKey } from "../../contract/keys";
 import { asExportError, ExportError, messageOf } from "../../contract/errors";
 import { archiveMetadata, type ExportRecord, parseRecord, recordMetadata, recordText } from "../../contract/record";
 import type { NetworkOptions } from "../network/connect";
@@ -80,15 +81,47 @@ export function s3Destination(
         return agree ? record : undefined;
     }
 
+    async function expires(): Promise<string | undefined> {
+        // docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html, x-amz-expiration
+        return /expiry-date="([^"]+)"/.exec((await headArchive(signal))?.Expiration ?? "")?.[1];
+    }
+
+    async function newest(): Promise<string[]> {
+        const found: { readonly key: string; readonly time: number }[] = [];
+        const folder = { Bucket: bucket, Prefix: key.slice(0, key.lastIndexOf("/") + 1), Delimiter: "/" };
+        let token: string | undefined;
+        do {
+            const page = { ...folder, ...(token !== undefined && { ContinuationToken: token }) };
+            const list = () => client.send(new ListObjectsV2Command(page), { abortSignal: signal });
+            const { Contents = [], NextContinuationToken } = await attempt(
+                "listing what is beside",
+                signal,
+                list,
+                "s3:ListBucket",
+            );
+            found.push(
+                ...Contents.map(({ Key = "", LastModified }) => ({ key: Key, time: LastModified?.getTime() ?? 0 })),
+            );
+            token = NextContinuationToken;
+        } while (token !== undefined);
+        const others = found.filter((each) => each.key !== key && isArtifactKey(each.key, ""));
+        return others.sort((one, other) => other.time - one.time).map((each) => each.key);
+    }
+
     /** Runs one S3 operation until it succeeds or fails for good. */
-    function attempt<T>(what: string, signal: AbortSignal, action: () => Promise<T>): Promise<T> {
+    function attempt<T>(
+        what: string,
+        signal: AbortSignal,
+        action: () => Promise<T>,
+        needs = "s3:PutObject and s3:GetObject there",
+    ): Promise<T> {
         const name = `${what} ${uri}`;
         return retry(name, retryPolicy, signal, async () => {
             try {
                 return await action();
             } catch (error) {
                 signal.throwIfAborted();
-                throw sdkError(error, name, "s3:PutObject and s3:GetObject there");
+                throw sdkError(error, name, needs);
             }
         });
     }
@@ -280,6 +313,8 @@ export function s3Destination(
 
     return {
         find,
+        expires,
+        newest,
         begin,
         close: () => {
             client.destroy();

@@ -172,6 +172,8 @@ describe(`a build of docker.yml${missing.length > 0 ? ` (skipped: no ${missing.j
                 imageDigest: digest,
                 indexDigest: null,
                 referrers: null,
+                since: null,
+                mergedFrom: null,
                 images: [{ platform: "linux/amd64", configDigest, diffIds: [diffId], layers: null }],
                 signingKeyArn: null,
                 executionId: variables.EXECUTION_ID,

@@ -11,6 +11,8 @@ const variables = {
     SET_DIGEST: "",
     PLATFORM: "linux/amd64",
     REFERRERS: "false",
+    SINCE_KEY: "",
+    SINCE_FOR: "",
     FORCE: "false",
     EXECUTION_ID: "arn:aws:states:ap-northeast-1:111122223333:execution:export:1",
     ARTIFACT_BUCKET: "artifacts",

@@ -11,7 +11,7 @@ describe("the command line", () => {
     it("lists every command in its help, on stdout", async () => {
         const { exitCode, stdout, stderr } = await run({ args: ["--help"] });
         assert.deepEqual([exitCode, stderr], [0, ""]);
-        assert.equal(commands.length, 11);
+        assert.equal(commands.length, 12);
         for (const command of commands) {
             assert.match(stdout, new RegExp(`^ {2}${command.name()} .*[A-Z]\\w+ [a-z]`, "m"));
         }

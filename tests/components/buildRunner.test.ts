@@ -255,7 +255,8 @@ describe("BuildRunner with engine stream", () => {
     });
 
     it("may read the exporter, too", () => {
-        assert.deepEqual(sidsOf(resourceOf(runner, "test-policy")), own.toSpliced(2, 0, "ReadExporter", "ReadSets"));
+        const expected = own.toSpliced(3, 0, "ListArchives").toSpliced(2, 0, "ReadExporter", "ReadSets");
+        assert.deepEqual(sidsOf(resourceOf(runner, "test-policy")), expected);
     });
 
     const machines: [string, string, string, string][] = [

@@ -205,7 +205,10 @@ describe("IsolatedNetwork", () => {
         assert.deepEqual(passes(network)[0], ["DownloadLayers", "WriteArchives"]);
         assert.deepEqual(others, [pulls, pulls, ["PassBuildLogs"]]);
         const stream = passes(await evaluateNetwork({ engine: "stream" }));
-        assert.deepEqual(stream, [["DownloadLayers", "PassExporters", "ReadSets", "WriteArchives"], ...others]);
+        assert.deepEqual(stream, [
+            ["DownloadLayers", "PassExporters", "ReadSets", "WriteArchives", "ListArchives"],
+            ...others,
+        ]);
     });
 
     const partitions: Record<string, Record<string, string>> = {

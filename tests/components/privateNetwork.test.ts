@@ -70,7 +70,7 @@ describe("PrivateNetwork", () => {
         const sids = (evaluation: Evaluation) =>
             statementsOf(resourceOf(evaluation, "test-s3-endpoint")).map(({ Sid }) => Sid);
         assert.deepEqual(sids(network), ["DownloadLayers", "WriteArchives"]);
-        const stream = ["DownloadLayers", "PassExporters", "ReadSets", "WriteArchives"];
+        const stream = ["DownloadLayers", "PassExporters", "ReadSets", "WriteArchives", "ListArchives"];
         assert.deepEqual(sids(await evaluateNetwork("stream")), stream);
     });
 

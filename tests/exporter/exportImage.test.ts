@@ -78,6 +78,7 @@ describe("exportImage", () => {
             sizeBytes: body.length,
             sha256: record().archive.sha256,
             referrerCount: null,
+            baseSha256: null,
             skipped: false,
             engine: "stream",
             buildId: "build",

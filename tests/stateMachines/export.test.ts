@@ -40,6 +40,7 @@ const output = {
     sizeBytes: 12345678901,
     sha256: "f".repeat(64),
     referrerCount: null,
+    baseSha256: null,
     skipped: false,
     engine: "docker",
     buildId,

@@ -69,6 +69,7 @@ describe("a request for a set", () => {
                 sizeBytes: 12345678901,
                 sha256: "f".repeat(64),
                 referrerCount: null,
+                baseSha256: null,
                 skipped: false,
                 engine: "stream",
                 buildId,

@@ -28,6 +28,9 @@ const findsReferrers = {
 };
 const signsInLab = { test: "tests/lab/signing.lab.test.ts", title: "signs the record, which verifies with OpenSSL" };
 
+const mergesHere = { test: "tests/cli/merge.test.ts", title: "makes the whole archive of a base and a delta" };
+const comparesBase = { test: "tests/cli/merge.test.ts", title: "tells the layers that have to be there already" };
+
 /** By page, in the page's order: how each block of language `sh` begins, and how it is exercised. */
 export const documentedCommands: Readonly<Record<string, readonly (readonly [begins: string, Exercise])[]>> = {
     "README.md": [
@@ -97,6 +100,10 @@ export const documentedCommands: Readonly<Record<string, readonly (readonly [beg
     "docs/outputs.md": [
         ["pulumi stack output startExportPolicy", "lab"],
         ["cd examples/consumer", needsPulumi],
+    ],
+    "docs/receiver.md": [
+        ["jq --raw-output", comparesBase],
+        ["npx image-export merge", mergesHere],
     ],
     "docs/requests.md": [
         ["docker compose config --images", namesImages],

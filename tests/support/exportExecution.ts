@@ -4,7 +4,7 @@ import { strict as assert } from "node:assert";
 import { type EcrRepository, parseImageUri, parseRepositoryArn, repositoryArn } from "../../contract/image";
 import { isArtifactKey, recordKey, setRequestKey } from "../../contract/keys";
 import { parsePlatform } from "../../contract/platform";
-import { referrersVariable, requestVariables, setVariable } from "../../contract/request";
+import { latest, requestVariables, setVariable, sinceVariables } from "../../contract/request";
 import { exportDefinition, type ExportDefinitionArgs } from "../../stateMachines/export";
 import type { StateMachineDefinition } from "../../stateMachines/language";
 import { awsError, type Ended, execute, fails, type Given, type Services } from "./execution";
@@ -176,9 +176,7 @@ export function assertHarmless(started: StartBuild, stored: Export["stored"]): v
     assert.equal(ProjectName, exportArgs.projectName);
     assert.deepEqual(rest, {}, "nothing else is overridden");
     assert.deepEqual(
-        EnvironmentVariablesOverride.map(({ Name }) => Name).filter(
-            (name) => name !== setVariable && name !== referrersVariable,
-        ),
+        EnvironmentVariablesOverride.slice(0, requestVariables.length).map(({ Name }) => Name),
         requestVariables,
     );
     for (const { Type, Value } of EnvironmentVariablesOverride) {
@@ -198,6 +196,8 @@ export function assertHarmless(started: StartBuild, stored: Export["stored"]): v
     }
     assert.equal(variables["ARTIFACT_BUCKET"], bucket);
     assert(isArtifactKey(variables["ARTIFACT_KEY"] ?? "", "images/"), variables["ARTIFACT_KEY"]);
+    const since = variables[sinceVariables.key] ?? "";
+    assert(since === "" || since === latest || isArtifactKey(since, "images/"), since);
     assert.match(variables["FORCE"] ?? "", /^(?:true|false)$/);
     assert.match(variables["IMAGE_DIGEST"] ?? "", /^(?:sha256:[0-9a-f]{64})?$/);
     parsePlatform(variables["PLATFORM"] ?? "");

@@ -21,7 +21,9 @@ export function setRecordOf(text: string | undefined): Extract<ExportRecord, { s
     return "set" in record ? record : assert.fail("The record is that of one image.");
 }
 
-/** The layers of all images of a record. */
-export function layersOf({ images }: ImageRecord): RecordedLayer[] {
-    return images.flatMap(({ layers }) => layers ?? []);
+/** The layers of all images of a record, which are all in the archive. */
+export function layersOf({ images }: ImageRecord): (RecordedLayer & { readonly offset: number })[] {
+    return images.flatMap(({ layers }) =>
+        (layers ?? []).map((layer) => ({ ...layer, offset: layer.offset ?? assert.fail(`no ${layer.digest}`) })),
+    );
 }

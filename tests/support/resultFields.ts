@@ -11,6 +11,7 @@ export const resultFields = [
     "sizeBytes",
     "sha256",
     "referrerCount",
+    "baseSha256",
     "skipped",
     "engine",
     "buildId",

@@ -156,6 +156,8 @@ export function recordOf(bytes: Buffer): ImageRecord {
         imageDigest: digestOf(good.manifest),
         indexDigest: null,
         referrers: null,
+        since: null,
+        mergedFrom: null,
         images: [
             { platform: "linux/amd64", configDigest: digestOf(good.config), diffIds: rootfs.diff_ids, layers: [layer] },
         ],

@@ -1,0 +1,71 @@
+import { strict as assert } from "node:assert";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { buildBundle } from "../../exporter/bundle";
+import { exportImage } from "../../exporter/exportImage";
+import { type FakeRegistry, startRegistry } from "../exporter/support/fakeRegistry";
+import { addImage, emptyRepository, fileLayer, randomBytesOf } from "../exporter/support/images";
+import { recordOf } from "../support/readRecord";
+import { run } from "./support/context";
+
+describe("merge", () => {
+    let folder: string;
+    let registry: FakeRegistry;
+    const layers = [fileLayer("base", randomBytesOf(200_000, 1)), fileLayer("next", Buffer.from("next"))];
+    const at = (name: string): string => join(folder, name);
+
+    before(async () => {
+        folder = mkdtempSync(join(tmpdir(), "merge-"));
+        const repository = emptyRepository("app");
+        addImage(repository, { layers: layers.slice(0, 1), tag: "1" });
+        addImage(repository, { layers, tag: "2" });
+        registry = await startRegistry({ repository });
+        const image = (tag: string): string => `${registry.host}/app:${tag}`;
+        await exportImage({ image: image("1"), destination: at("BASE.tar") });
+        await exportImage({ image: image("2"), destination: at("whole.tar") });
+        await exportImage({ image: image("2"), destination: at("DELTA.tar"), since: at("BASE.tar") });
+    });
+    after(async () => {
+        await registry.close();
+        rmSync(folder, { recursive: true });
+    });
+
+    it("makes the whole archive of a base and a delta", async () => {
+        const files = [at("BASE.tar"), at("DELTA.tar")];
+        const { exitCode, stdout } = await run({ args: ["merge", ...files, "-o", at("FULL.tar")] });
+        assert.equal(exitCode, 0, stdout);
+        assert.match(stdout, /^status {4}merged$/m);
+        assert(readFileSync(at("FULL.tar")).equals(readFileSync(at("whole.tar"))));
+        const verified = await run({ args: ["verify", "--base", at("BASE.tar"), at("DELTA.tar")] });
+        assert.match(verified.stdout, /^needs {6}.*BASE\.tar \(SHA-256 [0-9a-f]{64}\)$/m);
+        assert.equal(verified.exitCode, 0);
+        const other = await run({ args: ["verify", "--base", at("whole.tar"), at("DELTA.tar")] });
+        assert.match(other.stdout, /^wrong the base has the SHA-256 .*, and the delta needs .*BASE\.tar/m);
+        assert.equal(other.exitCode, 1);
+        assert.equal((await run({ args: ["merge", ...files] })).exitCode, 2);
+    });
+
+    it("tells the layers that have to be there already", () => {
+        const filter = /jq --raw-output '([^']+)'/.exec(readFileSync("docs/receiver.md", "utf8"))?.[1] ?? "";
+        const { stdout } = spawnSync("jq", ["--raw-output", filter, at("DELTA.tar.json")], { encoding: "utf8" });
+        const { images } = recordOf(readFileSync(at("BASE.tar.json"), "utf8"));
+        assert.deepEqual(stdout.trim().split("\n"), images[0]?.diffIds);
+    });
+
+    it("runs as one file, with Node.js and nothing else", async () => {
+        const text = await buildBundle("cli/receiver.ts");
+        assert(text.length <= 300_000);
+        writeFileSync(at("receiver.mjs"), text);
+        const receive = (...args: string[]) =>
+            spawnSync(process.execPath, [at("receiver.mjs"), ...args], { encoding: "utf8", cwd: folder });
+        const { status, stdout } = receive("merge", "BASE.tar", "DELTA.tar", "-o", "again.tar");
+        assert.equal(status, 0);
+        assert.match(stdout, /^merged: again\.tar\nSHA-256 [0-9a-f]{64}\n$/);
+        assert(readFileSync(at("again.tar")).equals(readFileSync(at("whole.tar"))));
+        assert.match(receive("verify", "--base", "BASE.tar", "DELTA.tar").stdout, /^good: .*It needs .*BASE/s);
+        assert.deepEqual([receive("verify", "--base", "again.tar", "DELTA.tar").status, receive().status], [1, 2]);
+    });
+});
