@@ -10,11 +10,15 @@ import { parseReference } from "../contract/image";
 import { isObject, JsonError, parseJson } from "../contract/json";
 import { parsePlatform } from "../contract/platform";
 import { exportsOf, parseRecord } from "../contract/record";
+import { planArchive } from "../exporter/archive/plan";
 import { verifyArchive } from "../exporter/archive/verify";
 import { said } from "../exporter/network/httpClient";
+import { createLeads } from "../exporter/network/origin";
 import { createAuthorization, parseChallenges } from "../exporter/registry/authorization";
 import { loginIn } from "../exporter/registry/credentials";
 import { parseConfig, parseManifest } from "../exporter/registry/manifest";
+import { findReferrers } from "../exporter/registry/referrers";
+import { readReferrers } from "../exporter/registry/registry";
 import { goodEntries, recordOf, tarOf } from "./exporter/archive/craftedParts";
 import { digestOf, mediaTypes } from "./exporter/support/images";
 import { configurationText } from "../lab/stackFiles";
@@ -33,6 +37,13 @@ const descriptor = {
 };
 const manifest = { schemaVersion: 2, mediaType: oci.manifest, config: descriptor, layers: [descriptor, descriptor] };
 const index = { schemaVersion: 2, mediaType: oci.index, manifests: [descriptor, descriptor] };
+const root = { mediaType: oci.index, digest, size: 2 };
+const referrer = {
+    ...manifest,
+    artifactType: "application/spdx+json",
+    subject: root,
+    annotations: { "vnd.docker.reference.digest": digest },
+};
 const config = {
     os: "linux",
     architecture: "amd64",
@@ -134,6 +145,17 @@ async function assertNamed(action: () => unknown): Promise<void> {
 export const borders: Readonly<Record<string, [fc.Arbitrary<string>, (text: string) => unknown]>> = {
     manifest: [like(manifest), (text) => parseManifest(Buffer.from(text), oci.manifest)],
     index: [like(index), (text) => parseManifest(Buffer.from(text), undefined, oci.index)],
+    "list of referrers": [
+        like({ ...index, artifactType: "a/b" }),
+        (text) => readReferrers("a.io/b", { headers: { "content-type": oci.index }, body: Buffer.from(text) }),
+    ],
+    "link to further referrers": [
+        fc.string({
+            unit: fc.constantFrom("<", ">", ";", ",", " ", '"', "=", "rel", "next", "/", "https://", "a", ":"),
+        }),
+        followLink,
+    ],
+    referrer: [like(referrer), addReferrer],
     configuration: [like(config), (text) => parseConfig(Buffer.from(text))],
     "file of logins": [like(logins), (text) => loginIn(text, "config.json", "a.io", "app")],
     record: [
@@ -208,6 +230,37 @@ function valueOf(text: string): unknown {
     } catch {
         return undefined;
     }
+}
+
+/** Goes where this header leads. */
+function followLink(link: string): void {
+    const { link: next } = readReferrers("a.io/b", { headers: { link }, body: Buffer.from(JSON.stringify(index)) });
+    const origin = new URL("https://a.io");
+    if (next !== undefined) assert.equal(createLeads(origin, false).lead(origin, next).protocol, "https:");
+}
+
+/** Plans an archive with what belongs to an empty index: this manifest. */
+async function addReferrer(text: string): Promise<void> {
+    const bytes = Buffer.from(text);
+    const listed = { mediaType: oci.manifest, digest: digestOf(bytes), size: bytes.length };
+    const document = {
+        descriptor: root,
+        bytes: Buffer.from("{}"),
+        manifest: parseManifest(Buffer.from("{}"), oci.index),
+    };
+    const image = { name: "a.io/b:1", documents: [document], configs: new Map<string, Buffer>() } as const;
+    const referrers = await findReferrers(
+        {
+            manifest: (name) =>
+                name === listed.digest
+                    ? Promise.resolve({ bytes, digest: name, contentType: undefined })
+                    : Promise.reject(new ExportError("ImageNotFound", name)),
+            referrers: (subject) => Promise.resolve(subject === digest ? [listed] : []),
+        },
+        image,
+    );
+    assert.ok(referrers.every(({ type }) => /^[!-~]+$/.test(type)));
+    planArchive([{ ...image, referrers }]);
 }
 
 /** Logs in with this answer of the token server. */

@@ -20,7 +20,8 @@ import type { ArchiveFile, ReadArchive } from "./readArchive";
 export type Files = ReadArchive["files"];
 
 const listNames = ["Config", "RepoTags", "Layers", "Parent", "LayerSources"];
-const nameAnnotations = ["io.containerd.image.name", "com.apple.containerization.image.name"];
+/** By these containerd and others name the images of a layout. */
+export const nameAnnotations = ["io.containerd.image.name", "com.apple.containerization.image.name"];
 
 /** What an archive holds, as it says itself. */
 export type ArchiveContents = ReturnType<typeof contentsOf>;

@@ -19,9 +19,17 @@ import {
     type Referrer,
     type ResolvedImage,
 } from "../registry/image";
-import { digestOf, parseManifest, typeOf } from "../registry/manifest";
+import { type Descriptor, digestOf, parseManifest, referenceDigest, typeOf } from "../registry/manifest";
 import { isReferrer, referrerKey } from "../registry/referrers";
-import { type ArchiveContents, type ArchivedImage, contentsOf, type Files, fileOf, fullName } from "./contents";
+import {
+    type ArchiveContents,
+    type ArchivedImage,
+    contentsOf,
+    type Files,
+    fileOf,
+    fullName,
+    nameAnnotations,
+} from "./contents";
 import { refNameAnnotation, referrersFolder, referrersIndexFile, referrersLink } from "./layout";
 import { type ArchivePlan, blobName, isLinux, planArchive, recordedImages, savedBytes } from "./plan";
 import { type ArchiveFile, readArchive, type ReadArchive } from "./readArchive";
@@ -375,20 +383,61 @@ function unreached(files: Files, contents: ArchiveContents): string[] {
 }
 
 /** Where tools that read the layout of what belongs to the images would take another image for one of them. */
-function strangeReferrers(files: Files, { roots, referrers }: ArchiveContents): string[] {
+function strangeReferrers(files: Files, contents: ArchiveContents): string[] {
     if (!files.has(referrersIndexFile)) return [];
     const { type, linkName } = files.get(referrersLink.name) ?? {};
     const isLink = type === "2" && linkName === referrersLink.target;
-    const names = new Map(roots.map(({ digest, annotations }) => [annotations?.[refNameAnnotation], digest]));
-    const others = referrers.entries.flatMap(({ digest, annotations }) => {
-        const name = annotations?.[refNameAnnotation] ?? "";
-        const isTag = /^(?:sha256-[0-9a-f]{64}.*)?$/.test(name);
-        return isTag || names.get(name) === digest ? [] : [name];
+    const names = new Map(contents.roots.flatMap((root) => namesOf(root).map((name) => [name, root.digest])));
+    const { images, belonging } = familyOf(contents);
+    const strange = contents.referrers.entries.flatMap((entry) => {
+        const { digest, annotations } = entry;
+        const others = namesOf(entry).filter((name) => !subjectTag.test(name) && names.get(name) !== digest);
+        const isCalledImage = /\/image(?:Index)?$/.test(annotations?.["kind"] ?? "");
+        return [
+            ...others.map((name) => `names ${JSON.stringify(name)} what index.json does not`),
+            ...(belonging.has(blobName(digest)) ? [] : [`has ${digest}, which belongs to none of the images`]),
+            ...(isCalledImage && !images.has(blobName(digest)) ? [`calls ${digest} one of the images`] : []),
+        ];
     });
     return [
         ...(isLink ? [] : [`${referrersLink.name} is no link to ${referrersLink.target}`]),
-        ...others.map((name) => `${referrersIndexFile} names ${JSON.stringify(name)} what index.json does not`),
+        ...strange.map((problem) => `${referrersIndexFile} ${problem}`),
     ];
+}
+
+/** What is known by the tag of its subject. */
+const subjectTag = /^sha256-([0-9a-f]{64})(?:\.[a-z]+)?$/;
+
+function namesOf({ annotations = {} }: Descriptor): string[] {
+    return [refNameAnnotation, ...nameAnnotations].flatMap((each) => annotations[each] ?? []);
+}
+
+/** By the names of their files: the images, with the indexes that they were chosen from, and all that belongs to them. */
+function familyOf({ documents, referrers }: ArchiveContents) {
+    const images = new Set(documents.keys());
+    const below = (name: string): string[] => {
+        const document = referrers.documents.get(name);
+        const listed = document?.kind === "index" ? document.manifests : [];
+        return listed.map(({ digest }) => blobName(digest)).filter((each) => referrers.documents.has(each));
+    };
+    const bySubject = new Map<string, string[]>();
+    for (const { digest, annotations = {} } of referrers.entries) {
+        const name = blobName(digest);
+        if (below(name).some((each) => documents.has(each))) images.add(name);
+        const [, hex] = subjectTag.exec(annotations[refNameAnnotation] ?? "") ?? [];
+        const own = annotations[referenceDigest] ?? referrers.documents.get(name)?.subject?.digest;
+        const subject = hex ? `sha256:${hex}` : own;
+        if (subject === undefined) continue;
+        const others = bySubject.get(blobName(subject)) ?? [];
+        bySubject.set(blobName(subject), others);
+        others.push(name);
+    }
+    const belonging = new Set(images);
+    for (const name of belonging) {
+        // The loop goes on to what is added here.
+        for (const each of [...below(name), ...(bySubject.get(name) ?? [])]) belonging.add(each);
+    }
+    return { images, belonging };
 }
 
 /** Docker since 25 keeps what its first years said of a layer as blobs that nothing points to, and nothing reads. */

@@ -1,6 +1,13 @@
 import { ExportError, messageOf } from "../../contract/errors";
 import type { ImageReference } from "../../contract/image";
-import { type Answer, createHttpClient, follow, said, transientAnswer } from "../network/httpClient";
+import {
+    type Answer,
+    createHttpClient,
+    type DocumentAnswer,
+    follow,
+    said,
+    transientAnswer,
+} from "../network/httpClient";
 import type { NetworkOptions } from "../network/connect";
 import { createLeads, registryOrigin } from "../network/origin";
 import { isTransientStatus, retry, type RetryPolicy, TransientError } from "../network/retry";
@@ -155,18 +162,14 @@ function openRepository(
         let next: URL | undefined = new URL(`referrers/${digest}`, base);
         for (let page = 1; next !== undefined; page++) {
             const { answer, url }: Awaited<ReturnType<typeof ask>> = await ask(next);
-            const { status, headers, body } = answer;
+            const { status, body } = answer;
             // Google's registries lead to a page for logins (github.com/oras-project/oras-go, issue 633).
             const isLogin = status === 200 && url.origin !== origin.origin && isPage(body);
             if (page === 1 && (unknownQuestion.has(status) || isLogin)) return undefined;
             assertFound(what, answer);
-            assertNoPage(what, body);
             onBytes?.(body.length);
-            if (headers["oci-filters-applied"] !== undefined) {
-                throw new ExportError("ExportFailed", `${what}: the registry answered with some of them only.`);
-            }
-            listed.push(...listIn(what, body, headers["content-type"]));
-            const [, link] = nextLink.exec(headers["link"]?.toString() ?? "") ?? [];
+            const { manifests, link } = readReferrers(what, answer);
+            listed.push(...manifests);
             next = link === undefined ? undefined : lead(url, link);
             if (page > limit || listed.length > limit) {
                 throw new ExportError("InvalidInput", `${what}: there are more than ${limit}.`);
@@ -307,19 +310,26 @@ function createFrontToBack(open: () => Promise<AsyncIterable<Uint8Array>>) {
     return { read, close };
 }
 
-/** Reads a page of a list of referrers. */
-function listIn(what: string, page: Buffer, contentType: string | undefined): readonly Descriptor[] {
+/**
+ * Reads a page of a list of referrers.
+ *
+ * @param what names the list in errors
+ * @returns also where the next page is
+ * @throws ExportError `ExportFailed`
+ */
+export function readReferrers(what: string, { headers, body }: Pick<DocumentAnswer, "headers" | "body">) {
+    assertNoPage(what, body);
+    const answered = (how: string, error?: unknown): ExportError =>
+        new ExportError("ExportFailed", `${what}: the registry answered with ${how}`, error);
+    if (headers["oci-filters-applied"] !== undefined) throw answered("some of them only.");
     try {
-        const index = parseManifest(page, contentType);
-        if (index.kind === "index") return index.manifests;
+        const index = parseManifest(body, headers["content-type"]);
+        const [, link] = nextLink.exec(headers["link"]?.toString() ?? "") ?? [];
+        if (index.kind === "index") return { manifests: index.manifests, link };
     } catch (error) {
-        throw new ExportError(
-            "ExportFailed",
-            `${what}: the registry answered with no list. ${messageOf(error)}`,
-            error,
-        );
+        throw answered(`no list. ${messageOf(error)}`, error);
     }
-    throw new ExportError("ExportFailed", `${what}: the registry answered with a manifest, and no list.`);
+    throw answered("a manifest, and no list.");
 }
 
 /** The link to the next page, whatever else its header says (RFC 8288, 3). */

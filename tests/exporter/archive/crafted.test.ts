@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import type { ImageRecord } from "../../../contract/record";
 import { verifyArchive } from "../../../exporter/archive/verify";
 import { craftedArchives } from "./crafted";
+import { craftedReferrers, signed } from "./craftedReferrers";
 import { goodEntries, recordOf, tarOf } from "./craftedParts";
 
 describe("verifyArchive, of crafted archives", () => {
@@ -13,7 +14,7 @@ describe("verifyArchive, of crafted archives", () => {
         "a record of engine docker": (record) => ({ ...record, engine: { name: "docker", version: "28.0.0" } }),
         "no record": () => undefined,
     };
-    const archives = craftedArchives();
+    const archives = [...craftedArchives(), ...craftedReferrers()];
 
     it("has 200 and more, no two of them alike", () => {
         const texts = archives.map(
@@ -30,6 +31,8 @@ describe("verifyArchive, of crafted archives", () => {
         it(`calls good what engine stream writes, with ${what}`, async () => {
             const bytes = tarOf(goodEntries());
             assert.deepEqual((await verify(bytes, recordFor(recordOf(bytes)))).problems, []);
+            const withReferrers = signed();
+            assert.deepEqual((await verify(withReferrers.bytes, recordFor(withReferrers.record))).problems, []);
         });
         for (const { kind, sort, bytes, record } of archives) {
             if ((sort === "costly" || sort === "lie") && !isStream) continue;

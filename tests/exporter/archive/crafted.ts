@@ -87,6 +87,7 @@ const lists = {
 const places: Readonly<Record<string, readonly [string, Buffer]>> = {
     ...lists,
     "oci-layout": ["oci-layout", json({ imageLayoutVersion: "2.0.0" })],
+    "the index of referrers": ["referrers/index.json", json(indexOf(evil.manifest))],
     "a manifest": [blobFile(good.manifest), evil.manifest],
     "a configuration": [blobFile(good.config), evil.config],
     "a layer": [blobFile(good.layer), evil.layer],

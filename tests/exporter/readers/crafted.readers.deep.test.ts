@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import { verifyArchive } from "../../../exporter/archive/verify";
 import { type Crafted, craftedArchives } from "../archive/crafted";
 import { goodEntries, recordOf, tarOf } from "../archive/craftedParts";
+import { craftedReferrers } from "../archive/craftedReferrers";
 import { digestOf } from "../support/images";
 import { assertInstalled, run, type Service, startDocker } from "../support/tools";
 
@@ -67,7 +68,8 @@ describe("what verify calls good is the image of the record to", function () {
                 bytes: whole,
                 record: recordOf(whole),
             };
-            const archives = [good, ...craftedArchives().filter(({ sort }) => sort !== "costly")];
+            const crafted = [...craftedArchives(), ...craftedReferrers()];
+            const archives = [good, ...crafted.filter(({ sort }) => sort !== "costly")];
             const astray: string[] = [];
             const counts = { refused: 0, same: 0, other: 0 };
             for (const [at, { kind, sort, bytes, record }] of archives.entries()) {
