@@ -1,14 +1,14 @@
 /** Measures engine `stream` against its peers and the limit; README.md says how, and what the options are. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import * as path from "node:path";
 import { parseArgs } from "node:util";
 
-import { buildExporterBundle } from "../exporter/bundle";
+import { buildBundle, buildExporterBundle } from "../exporter/bundle";
 import { assertInstalled, run, startDocker, startDockerRegistry, useGoTools } from "../tests/exporter/support/tools";
-import { type BenchImage, makeImage, makeSet } from "./streamImage";
+import { type BenchImage, makeImage, makeReleases, makeSet } from "./streamImage";
 import { measure, megabytes, type Series, tableOfSeries, type Watched } from "./streamMeter";
 
 interface Method {
@@ -25,6 +25,7 @@ const { values } = parseArgs({
         rounds: { type: "string", default: "5" },
         "exporter-only": { type: "boolean", default: false },
         set: { type: "boolean", default: false },
+        delta: { type: "boolean", default: false },
     },
 });
 const settings = {
@@ -33,6 +34,7 @@ const settings = {
     rounds: Number(values.rounds),
     isExporterOnly: values["exporter-only"],
     isSet: values.set,
+    isDelta: values.delta,
 };
 
 /** What is undone at the end, the last first. */
@@ -201,12 +203,35 @@ async function setComparison(stage: Stage) {
     return { what, file: `set-${mb}mb`, images, methods };
 }
 
+/** A release since the one before: the whole of it, what is new, and both put together. */
+async function deltaComparison(stage: Stage) {
+    const { mb, layers } = settings;
+    const { directory, work, host, method, exporter, tar } = stage;
+    const images = await makeReleases(work, host, mb, layers);
+    const [base, delta] = ["base.tar", "delta.tar"].map((name) => path.join(directory, name));
+    const receiver = path.join(directory, "receiver.mjs");
+    await writeFile(receiver, await buildBundle("cli/receiver.ts"));
+    await run("sh", "-c", `${exporter} --image=${images.base} ${base}`);
+    await run("sh", "-c", `${exporter} --image=${images.next} --since=${base} ${delta}`);
+    const { size } = await stat(delta ?? "");
+    const what = `${mb} MB in ${layers} layers, of which one of ${images.changedBytes} bytes is new: a delta of ${size} bytes`;
+    const methods = [
+        method("engine stream to a file", `${exporter} --image=${images.next} ${tar}`),
+        method("engine stream, since the base", `${exporter} --image=${images.next} --since=${base} ${tar}`),
+        method("receiver, merge", `${process.execPath} ${receiver} merge ${base} ${delta} -o ${tar}`),
+    ];
+    return { what, file: `delta-${mb}mb`, images: { ...images, deltaBytes: size }, methods };
+}
+
 async function main(): Promise<void> {
-    const { isExporterOnly, isSet, rounds } = settings;
-    await assertInstalled("docker-registry", "skopeo", ...(isExporterOnly ? [] : ["docker", "dockerd", "go"]));
-    if (!isExporterOnly) await useGoTools();
+    const { isExporterOnly, isSet, isDelta, rounds } = settings;
+    const isOwn = isExporterOnly || isDelta;
+    await assertInstalled("docker-registry", "skopeo", ...(isOwn ? [] : ["docker", "dockerd", "go"]));
+    if (!isOwn) await useGoTools();
     const stage = await openStage();
-    const { what, file, images, methods } = await (isSet ? setComparison(stage) : imageComparison(stage));
+    const { what, file, images, methods } = await (isDelta ? deltaComparison : isSet ? setComparison : imageComparison)(
+        stage,
+    );
     const series = await compare(methods, rounds);
     const processor = `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`;
     const system = `Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}`;

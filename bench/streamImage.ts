@@ -57,6 +57,27 @@ export async function makeSet(directory: string, host: string, compressedMb: num
     return references;
 }
 
+/**
+ * Makes an image of about a compressed size, and its next release, of which one layer of 1 MB, the last, is another; pushes both.
+ *
+ * @param directory an empty one
+ */
+export async function makeReleases(directory: string, host: string, compressedMb: number, layerCount: number) {
+    const layers = Array.from({ length: layerCount - 1 }, () => makeLayer((compressedMb * 1e6) / (layerCount - 1)));
+    const references: string[] = [];
+    let changedBytes = 0;
+    for (const tag of ["base", "next"]) {
+        const repository = emptyRepository("bench/app");
+        const last = makeLayer(1e6);
+        changedBytes = last.bytes.length;
+        addImage(repository, { layers: [...layers, last], family: "docker" });
+        references.push(`${host}/bench/app:${tag}`);
+        await push(repository, directory, `${host}/bench/app:${tag}`);
+    }
+    const [base = "", next = ""] = references;
+    return { base, next, changedBytes };
+}
+
 /** Pushes the one image of a repository, by way of a directory. */
 async function push({ blobs, manifests }: Repository, directory: string, reference: string): Promise<void> {
     for (const [digest, bytes] of blobs) {
