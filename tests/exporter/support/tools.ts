@@ -1,8 +1,13 @@
 import { execFile, type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
+import * as http from "node:http";
 import { createServer, type AddressInfo } from "node:net";
 import * as path from "node:path";
 import { promisify } from "node:util";
+
+import { createLimit } from "../../../exporter/network/pool";
+import { listen } from "./faults";
 
 /** Debian's package of each tool. */
 const packages: Readonly<Record<string, string>> = {
@@ -120,15 +125,35 @@ export async function startDockerRegistry(directory: string): Promise<Service & 
 /** A small registry with the referrers API. */
 export const olareg = "github.com/olareg/olareg/cmd/olareg@v0.2.2";
 
-/** {@link olareg}, which keeps all in memory. */
+/**
+ * {@link olareg}, which keeps all in memory, behind a server that gives it one manifest at a time: of two that belong to the same at
+ * once its list loses one.
+ */
 export async function startOlareg(): Promise<Service & { host: string }> {
     const port = await freePort();
-    const program = await goTool(olareg);
     const options = ["--addr", "127.0.0.1", "--port", port.toString(), "--store-type", "mem"];
-    const { child, log } = start(program, ["serve", ...options]);
-    const host = `127.0.0.1:${port}`;
-    await waitFor("olareg", () => fetch(`http://${host}/v2/`), log);
-    return { host, stop: () => stop(child) };
+    const { child, log } = start(await goTool(olareg), ["serve", ...options]);
+    await waitFor("olareg", () => fetch(`http://127.0.0.1:${port}/v2/`), log);
+    const oneAtATime = createLimit(1);
+    const server = await listen((request, response) => {
+        const { method, url = "", headers } = request;
+        const pass = async () => {
+            const passed = http.request({ host: "127.0.0.1", port, method, path: url, headers });
+            passed.once("response", (answer) => {
+                response.writeHead(answer.statusCode ?? 502, answer.headers);
+                answer.pipe(response);
+            });
+            passed.once("error", () => response.destroy());
+            request.pipe(passed);
+            await once(response, "close");
+        };
+        void (method === "PUT" && url.includes("/manifests/") ? oneAtATime(pass) : pass());
+    });
+    const stopBoth = async () => {
+        await server.close();
+        await stop(child);
+    };
+    return { host: server.host, stop: stopBoth };
 }
 
 /** A Docker daemon of its own, away from any other on the machine, and the containerd that it starts. */
