@@ -17,8 +17,8 @@ const documentLimitBytes = 32 * 1024 * 1024;
 const documentsLimitBytes = 40 * 1024 * 1024;
 /** An extended header has a name and a size. */
 const extendedLimitBytes = 64 * 1024;
-/** Files, folders and links; an image of 100 platforms with 100 layers each has fewer. */
-const fileLimit = 20_000;
+/** Files, folders and links; a set of 500 images with 127 layers each has fewer. */
+const fileLimit = 100_000;
 /** A header has more bytes than these in its numbers alone; a damaged block of zeros has few. */
 const fewBytes = 16;
 
