@@ -248,8 +248,8 @@ const request = objectOf("the request, as for an execution, but for `artifactBuc
         .union(
             [
                 z.string(),
-                z.strictObject({
-                    key: z.string().describe("its key"),
+                objectOf("archive whose layers are left out, and for whom", {
+                    key: z.string("expected the key of an archive").describe("its key"),
                     for: oneOf(receivers, "who loads the archive").exactOptional(),
                 }),
             ],
@@ -826,14 +826,14 @@ function* faultsOfTriggers({ triggers, region, named, artifactPrefix, engine }: 
             yield `${at}.since: expected nothing with engine docker, or engine stream`;
         }
     }
-    const { key: base = "" } = typeof since === "object" ? since : { key: since };
+    const { key: base } = typeof since === "object" ? since : { key: since };
     if (base === latest && images !== undefined) {
         yield `${path}.since: expected a key, as a set has no newest archive of its own`;
     }
-    const isBase =
-        base === latest || base === "" || artifactPrefix === undefined || isArtifactKey(base, artifactPrefix);
-    if (!isBase || (base !== "" && base === artifactKey)) {
-        yield `${path}.since: expected ${artifactKeyRule(artifactPrefix ?? "")}, and another than artifactKey`;
+    if (base !== undefined && base !== latest && artifactPrefix !== undefined) {
+        if (base === artifactKey || !isArtifactKey(base, artifactPrefix)) {
+            yield `${path}.since: expected ${artifactKeyRule(artifactPrefix)}, and another than artifactKey`;
+        }
     }
     if (platform !== undefined && engine === "docker" && !isPlatform(platform, engine)) {
         yield `${path}.platform: expected ${platformRules.docker}`;

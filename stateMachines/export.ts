@@ -417,7 +417,7 @@ function sinceRule(args: ExportDefinitionArgs): [isGood: string, expected: strin
     const key = `($type(${sinceKey}) = 'string' ? $length(${sinceKey}) <= ${keyLimitBytes} ? (
         ${sinceKey} = '${latest}' ? $not(${isSet}) : ${sinceKey} != $request.artifactKey and (${isArtifactKey(sinceKey, args.artifactPrefix)})
     ) : false : false)`;
-    const form = `($type($request.since) = 'object' ? $not($exists($filter($keys($request.since), function($name) { $not($name in ['key', 'for']) }))) : true)`;
+    const form = `($type($request.since) = 'object' ? $not($exists($filter($keys($request.since), function($name) { $not($name in ['key', 'for']) }))) : $type($request.since) = 'string')`;
     const rule = `expected the key of an archive below ${args.artifactPrefix} other than artifactKey, ${latest} for one image, or an object with such a key and for, ${receivers.join(" or ")}`;
     const receiver = `${sinceFor} in ['${receivers.join("','")}']`;
     return [`(${hasSince} ? ${form} ? ${receiver} ? ${key} : false : false : true)`, asl.literal(rule)];

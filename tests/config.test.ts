@@ -585,6 +585,61 @@ describe("a configuration is refused for", () => {
         ]);
     });
 
+    describe("deltas by triggers", () => {
+        const expression = "rate(1 day)";
+        const path = "triggers.schedule.request.since";
+        const scheduled = (request: object, others: Values = {}): Values => ({
+            engine: "stream",
+            imageUri: `${registry}/nginx:1`,
+            triggers: { schedule: { expression, request } },
+            ...others,
+        });
+        const pushed = (onPush: object, engine: string): Values => ({ engine, triggers: { onPush } });
+
+        it("name a base on a schedule: its key, latest, or who loads the archive as well", () => {
+            for (const since of ["images/base.tar", "latest", { key: "images/base.tar", for: "containerd" }]) {
+                assert.deepEqual(parse(scheduled({ since })).triggers?.schedule?.request, { since });
+            }
+            const set = { images: [`${registry}/nginx:1`], artifactKey: "images/set.tar", since: "images/base.tar" };
+            assert.deepEqual(parse(scheduled(set)).triggers?.schedule?.request, set);
+        });
+
+        it("of pushes have the newest archive for their base, or none", () => {
+            assert.equal(parse(pushed({ since: "latest" }, "stream")).triggers?.onPush?.since, "latest");
+            assert.ok(!("since" in (parse(pushed({}, "stream")).triggers?.onPush ?? {})));
+        });
+
+        const below = "begins with images/";
+        refuses([
+            [scheduled({ since: "latest" }, { engine: "docker" }), `${path} is "latest"`, "or engine stream"],
+            [pushed({ since: "latest" }, "docker"), 'triggers.onPush.since is "latest"', "or engine stream"],
+            [pushed({ since: "images/base.tar" }, "stream"), 'triggers.onPush.since is "images/base.tar"', "latest"],
+            ...["other/a.tar", "images/../a.tar", "images/a.tar.json"].flatMap((key): Refused[] => [
+                [scheduled({ since: key }), `${path} is "${key}"`, below],
+                [scheduled({ since: { key } }), `${path} is {"key":"${key}"}`, below],
+            ]),
+            [
+                scheduled({ artifactKey: "images/a.tar", since: "images/a.tar" }),
+                `${path} is "images/a.tar"`,
+                "another than artifactKey",
+            ],
+            [
+                scheduled({ images: [`${registry}/nginx:1`], artifactKey: "images/a.tar", since: "latest" }),
+                `${path} is "latest"`,
+                "a set has no newest archive",
+            ],
+            [scheduled({ since: 5 }), `${path} is 5`, "expected the key of an archive, latest, or an object"],
+            [
+                scheduled({ since: { key: "images/a.tar", for: "podman" } }),
+                `${path}.for is "podman"`,
+                "expected docker or containerd",
+            ],
+            [scheduled({ since: { key: "images/a.tar", as: "x" } }), `${path}.as is "x"`, "known are key, for"],
+            [scheduled({ since: { for: "docker" } }), `${path}.key is missing`, "expected the key of an archive"],
+            [scheduled({ since: "" }), `${path} is ""`, below],
+        ]);
+    });
+
     describe("what does not go together", () => {
         const fips = "111122223333.dkr.ecr-fips.ap-northeast-1.amazonaws.com";
         const dualStack = "111122223333.dkr-ecr.ap-northeast-1.on.aws";

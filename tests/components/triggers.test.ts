@@ -115,6 +115,17 @@ describe("Triggers", () => {
         assert.deepEqual(used.sort(), Object.keys(inputPaths).sort());
     });
 
+    it("asks for what is new since the newest archive, where it is to", async () => {
+        const since = "latest";
+        const deltas = await evaluateTriggers({ onPush: { ...onPush, since } });
+        const { inputTransformer } = resourceOf(deltas, "test-on-push-target").inputs;
+        const { inputTemplate } = inputTransformer as { inputTemplate: string };
+        assert.deepEqual((JSON.parse(inputTemplate) as { request: unknown }).request, {
+            imageUri: "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>@<digest>",
+            since,
+        });
+    });
+
     it("names China's registries by their own suffix", async () => {
         const china = await evaluateTriggers({
             at: { partition: "aws-cn", region: "cn-north-1", accountId: "111122223333" },

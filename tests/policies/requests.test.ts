@@ -32,7 +32,9 @@ const encryptedWith = (algorithm: string, keyArn?: string) => ({
 const fromProject = { "aws:SourceAccount": "111122223333", "aws:SourceArn": project };
 
 /** Who asks, for what, on what; what else the request carries. */
-const requests: Readonly<Record<string, readonly [string, string, string, Verdict, More?][]>> = {
+type Request = readonly [string, string, string, Verdict, More?];
+
+const requests: Readonly<Record<string, readonly Request[]>> = {
     "prod with a pull-through cache, triggers and a Slack channel, engine docker": [
         [build, "ecr:BatchGetImage", repository, "Allowed"],
         [build, "ecr:BatchGetImage", `${repository}x`, "ImplicitlyDenied"],
@@ -58,7 +60,7 @@ const requests: Readonly<Record<string, readonly [string, string, string, Verdic
         [build, "s3:PutObject", `${bucket}x/images/nginx/1.29.tar`, "ImplicitlyDenied"],
         [build, "s3:DeleteObject", archive, "ImplicitlyDenied"],
         [build, "s3:PutObjectAcl", archive, "ImplicitlyDenied"],
-        [build, "s3:ListBucket", bucket, "ImplicitlyDenied"],
+        [build, "s3:ListBucket", bucket, "ImplicitlyDenied", { context: { "s3:prefix": "images/nginx/" } }],
         [build, "codebuild:StartBuild", project, "ImplicitlyDenied"],
         [build, "iam:PassRole", buildRole, "ImplicitlyDenied"],
         [build, "kms:GenerateDataKey", key, "Allowed", { context: throughS3 }],
@@ -107,6 +109,19 @@ const requests: Readonly<Record<string, readonly [string, string, string, Verdic
     "dev with an isolated network and a given key, engine stream": [
         ["endpoint s3", "s3:GetObject", `${bucket}/.exporter/0a1b.zip`, "Allowed"],
         [build, "ecr:BatchCheckLayerAvailability", repository, "ImplicitlyDenied"],
+        [build, "s3:ListBucket", bucket, "Allowed", { context: { "s3:prefix": "images/nginx/" } }],
+        [build, "s3:ListBucket", bucket, "ImplicitlyDenied"],
+        ...["", "batches/", ".exporter/", "imagesx/"].map((prefix): Request => [
+            build,
+            "s3:ListBucket",
+            bucket,
+            "ImplicitlyDenied",
+            { context: { "s3:prefix": prefix } },
+        ]),
+        [build, "s3:ListBucket", `${bucket}x`, "ImplicitlyDenied", { context: { "s3:prefix": "images/nginx/" } }],
+        ["endpoint s3", "s3:ListBucket", bucket, "Allowed", { context: { "s3:prefix": "images/nginx/" } }],
+        ["endpoint s3", "s3:ListBucket", bucket, "ImplicitlyDenied", { context: { "s3:prefix": "" } }],
+        [machine, "s3:ListBucket", bucket, "ImplicitlyDenied", { context: { "s3:prefix": "images/nginx/" } }],
     ],
 };
 

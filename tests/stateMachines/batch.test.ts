@@ -111,8 +111,10 @@ describe("batchDefinition", () => {
 
     it("hands every field of a request on", async () => {
         const place = { imageUri: "registry/a", artifactKey: "images/a.tar" };
-        const request = { ...place, platform: "all", referrers: true, force: true };
-        assert.deepEqual((await run({ images: [request] })).executions.started, [request]);
+        for (const since of ["latest", { key: "images/base.tar", for: "containerd" }]) {
+            const request = { ...place, platform: "all", referrers: true, since, force: true };
+            assert.deepEqual((await run({ images: [request] })).executions.started, [request]);
+        }
     });
 
     it("gives its exports names that only this batch knows", async () => {
@@ -280,6 +282,30 @@ describe("batchDefinition", () => {
                 assert.deepEqual(started.map(asText).sort(), rows.map(asText).sort());
             });
         }
+
+        it("hands on what the other side has, as a key or as an object, of CSV as a key", async () => {
+            const [one, other] = imagesOf("a", "b");
+            const since = { key: "images/base.tar", for: "containerd" };
+            for (const [ending, text, expected] of [
+                [
+                    ".json",
+                    JSON.stringify([
+                        { ...one, since: "latest" },
+                        { ...other, since },
+                    ]),
+                    ["latest", since],
+                ],
+                [".jsonl", `${JSON.stringify({ ...one, since })}\n${JSON.stringify(other)}\n`, [since, undefined]],
+                [".csv", "imageUri,since\nregistry/a,images/base.tar\nregistry/b,\n", ["images/base.tar", undefined]],
+            ] as const) {
+                const { started } = (await read(ending, text)).executions;
+                const rows = [one, other].map((each, at) => ({
+                    ...each,
+                    ...(expected[at] && { since: expected[at] }),
+                }));
+                assert.deepEqual(started.map(asText).sort(), rows.map(asText).sort());
+            }
+        });
 
         it("takes an empty cell for a field that is not given", async () => {
             const batch = await read(".csv", "imageUri,platform,artifactKey\nregistry/a,,images/a.tar\n");

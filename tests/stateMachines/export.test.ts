@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { exportErrors } from "../../contract/errors";
 import { defaultArtifactKey, isArtifactKey, recordKey } from "../../contract/keys";
 import { parseImageUri } from "../../contract/image";
-import { requestFlags, requestVariables } from "../../contract/request";
+import { requestFlags, requestVariables, sinceVariables } from "../../contract/request";
 import { resultFields } from "../support/resultFields";
 import type { Outcome } from "../../lab/stateLanguage/host";
 import { exportDefinition } from "../../stateMachines/export";
@@ -45,6 +45,8 @@ const output = {
     engine: "docker",
     buildId,
 };
+/** SHA-256 of an earlier archive. */
+const base = "b".repeat(64);
 const foreignUri = "444455556666.dkr.ecr.eu-west-1.amazonaws.com/platform/base";
 
 function outputOf(outcome: Outcome): Record<string, unknown> {
@@ -210,6 +212,24 @@ describe("an export that succeeds", () => {
         }
     });
 
+    it("hands the build what the other side has, and for whom, with engine stream", async () => {
+        for (const [since, ...expected] of [
+            [undefined, "", ""],
+            ["images/base.tar", "images/base.tar", "docker"],
+            ["latest", "latest", "docker"],
+            [{ key: "latest" }, "latest", "docker"],
+            [{ key: "images/base.tar", for: "docker" }, "images/base.tar", "docker"],
+            [{ key: "images/a b/ü/$(id)\"'.tar", for: "containerd" }, "images/a b/ü/$(id)\"'.tar", "containerd"],
+        ] as const) {
+            const request = since === undefined ? {} : { since };
+            const build = () => exported(key, { engine: "stream", "base-sha256": since && base, "build-id": buildId });
+            const { outcome, builds } = await runExport(request, { definition: definitions.stream, build });
+            assert.equal(outputOf(outcome)["baseSha256"], since === undefined ? null : base);
+            const variables = variablesOf(builds[0] ?? assert.fail());
+            assert.deepEqual([variables[sinceVariables.key], variables[sinceVariables.for]], expected);
+        }
+    });
+
     it("says that another build came first, which has exported the same", async () => {
         const { outcome } = await runExport({}, { build: (variables) => exported(variables["ARTIFACT_KEY"]) });
         assert.deepEqual(outputOf(outcome), { ...output, skipped: true });
@@ -318,6 +338,34 @@ describe("an export that is there already", () => {
             const { referrerCount, skipped: isTaken } = outputOf(outcome);
             assert.deepEqual([referrerCount, isTaken, builds.length], [asked ? 2 : null, isSkipped, isSkipped ? 0 : 1]);
         }
+    });
+
+    it("is never taken without a build where a request has since, and no delta where it has none", async () => {
+        const { stream: definition } = definitions;
+        const of = (baseSha256: string | undefined, id = buildId) =>
+            exported(key, { engine: "stream", "base-sha256": baseSha256, "build-id": id });
+        const build: World["build"] = ({ SINCE_KEY }) => of(SINCE_KEY === "" ? undefined : base);
+        for (const [since, there, isTaken] of [
+            [undefined, undefined, true],
+            [undefined, base, false],
+            ["latest", undefined, false],
+            ["images/base.tar", base, false],
+        ] as const) {
+            const world = { heads: of(there, "other:9"), definition, build };
+            const { outcome, builds } = await runExport({ ...(since !== undefined && { since }) }, world);
+            const { baseSha256, skipped: isSkipped } = outputOf(outcome);
+            const expected = [since === undefined ? null : base, isTaken, isTaken ? 0 : 1];
+            assert.deepEqual([baseSha256, isSkipped, builds.length], expected, `${since} ${there}`);
+        }
+        // A build has found the same export, and one that it has made whole.
+        for (const there of [base, undefined]) {
+            const world = { heads: of(there, "other:9"), definition, build: () => ({}) };
+            const { baseSha256, skipped: isSkipped } = outputOf((await runExport({ since: "latest" }, world)).outcome);
+            assert.deepEqual([baseSha256, isSkipped], [there ?? null, true]);
+        }
+        // And what has left out something without being asked to.
+        const { outcome } = await runExport({}, { definition, build: () => of(base) });
+        assert.match(failureOf(outcome).cause, /another export has written/);
     });
 
     it("has the referrers that a build has found to be the same", async () => {
@@ -499,6 +547,53 @@ describe("a request that is refused before anything is started", () => {
         }
         await assertRefused({ referrers: true }, "referrers is true: expected false", "set engine: stream");
         assert.equal(outputOf((await runExport({ referrers: false })).outcome)["referrerCount"], null);
+    });
+    describe("since, which", () => {
+        const rule = "expected the key of an archive below images/ other than artifactKey, latest for one image";
+        const values: readonly (readonly [what: string, values: readonly unknown[], request?: object])[] = [
+            ["is of another type", [null, 5, true, [], ["latest"], [{ key: "latest" }]]],
+            [
+                "has no key",
+                ["", {}, { for: "docker" }, { key: "" }, { key: 5 }, { key: null }, { key: ["images/a.tar"] }],
+            ],
+            [
+                "has unknown fields",
+                [
+                    { key: "images/a.tar", as: "x" },
+                    { key: "latest", versionId: "1" },
+                ],
+            ],
+            ["is for somebody unknown", ["podman", "", null, 5].map((each) => ({ key: "images/a.tar", for: each }))],
+            [
+                "is elsewhere",
+                ["other/a.tar", "images/", "images/../a.tar", `images/${"x".repeat(1024)}`, "Latest", "latest\n"],
+            ],
+            ["is no archive", ["images/a.tar.json", "images/a.tar.json.sig", { key: "images/a.tar.json" }]],
+            ["is the archive itself", [key, { key, for: "containerd" }]],
+            ["is the archive itself, by its given key", ["images/a.tar"], { artifactKey: "images/a.tar" }],
+            [
+                "is latest, for a set",
+                ["latest", { key: "latest" }],
+                { images: [image.uri], artifactKey: "images/a.tar" },
+            ],
+        ];
+        for (const [what, all, request] of values) {
+            it(what, async () => {
+                for (const since of all) {
+                    const world = { definition: definitions.stream };
+                    const { outcome, builds, asked } = await runExport({ ...request, since }, world);
+                    const { error, cause } = failureOf(outcome);
+                    assert.equal(error, "InvalidInput");
+                    assert(cause.startsWith("since is ") && cause.includes(rule), cause);
+                    assert.deepEqual([builds, asked], [[], []], JSON.stringify(since));
+                }
+            });
+        }
+        it("is asked of engine docker", async () => {
+            for (const since of ["latest", "images/a.tar", { key: "images/a.tar" }, null]) {
+                await assertRefused({ since }, `since is ${JSON.stringify(since)}: expected nothing`, "engine: stream");
+            }
+        });
     });
     it("what is no object", async () => {
         for (const input of [[], [{}], "x", 5, null, true]) await assertRefused(input, "is not a JSON object");

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 
 import { setRequestKey } from "../../contract/keys";
-import { referrersVariable, type RequestedImage, setVariable } from "../../contract/request";
+import { referrersVariable, type RequestedImage, setVariable, sinceVariables } from "../../contract/request";
 import { setDigest, type SetImage, setLimit, setNames } from "../../contract/set";
 import { awsError, fails } from "../support/execution";
 import {
@@ -131,6 +131,31 @@ describe("a request for a set", () => {
         assert.ok(wrong.outcome.status === "FAILED" && wrong.outcome.cause.includes("another export has written"));
     });
 
+    it("leaves out what an earlier set has, which only a build can compare", async () => {
+        const since = "images/earlier.tar";
+        const base = "b".repeat(64);
+        const delta = { "base-sha256": base };
+        for (const [there, made, isSkipped] of [
+            [{}, builds(known, delta), false],
+            [delta, { build: () => ({}) }, true],
+        ] as const) {
+            const { outcome, builds: started } = await run(
+                three,
+                { heads: exportedSet(known, there), ...made },
+                { since },
+            );
+            const { baseSha256, skipped } = (outcome.status === "SUCCEEDED" ? outcome.output : {}) as Record<
+                string,
+                unknown
+            >;
+            assert.deepEqual([baseSha256, skipped], [base, isSkipped]);
+            const variables = variablesOf(started[0] ?? assert.fail("no build"));
+            assert.deepEqual([variables[sinceVariables.key], variables[sinceVariables.for]], [since, "docker"]);
+        }
+        const whole = await run(three, { heads: exportedSet(known, delta), ...builds(known) });
+        assert.equal(whole.builds.length, 1);
+    });
+
     it("names every image that ECR does not have, and starts nothing", async () => {
         const describeImages = ({ ImageIds: [id] }: { ImageIds: [{ ImageTag: string }] }): unknown => {
             if (id.ImageTag.startsWith("gone")) throw awsError("Ecr.ImageNotFoundException", "not there");
@@ -197,6 +222,8 @@ describe("a request for a set", () => {
         ["one name twice", { images: [`${repository}:a`, `${repository}:a@${other}`] }, ":a with different platforms"],
         ["too much", { images: Array.from({ length: 400 }, () => "a".repeat(400)) }, "longer than 131072"],
         ["a key outside", { images: three, artifactKey: "other/a.tar" }, "artifactKey"],
+        ["the newest archive", { images: three, since: "latest" }, 'since is "latest"', "latest for one image"],
+        ["itself as its base", { images: three, since: artifactKey }, "since is", "other than artifactKey"],
     ];
     for (const [what, request, ...words] of refused) {
         it(`is refused with ${what}`, async () => {
