@@ -14,10 +14,10 @@ export async function merge(
     if (output === undefined) throw usageFailure("Missing --output.", "Give the file of the whole archive.");
     const line = transferLine(context, "Merging");
     const onProgress = (writtenBytes: number, totalBytes: number): void => {
-        context.signal.throwIfAborted();
         line.show({ writtenBytes, totalBytes });
     };
-    const record = await mergeArchives(base, delta, output, onProgress).finally(line.clear);
+    const { signal } = context;
+    const record = await mergeArchives(base, delta, output, { signal, onProgress }).finally(line.clear);
     if (json === true) {
         writeJson(context.stdout, record);
         return;

@@ -1,9 +1,10 @@
 /** Deltas at the other side: whether a file is the base of one, and both put together. */
 import { createHash } from "node:crypto";
-import { type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { ExportError, messageOf } from "../../contract/errors";
 import { recordKey } from "../../contract/keys";
-import { type ExportRecord, parseRecord, recordText, type Since } from "../../contract/record";
+import { type ExportRecord, type ImageExport, parseRecord, type Since } from "../../contract/record";
+import { fileDestination } from "../destination/fileDestination";
 import type { ResolvedImage } from "../registry/image";
 import { blobName, planArchive, recordedImages } from "./plan";
 import { readArchive, type ReadArchive } from "./readArchive";
@@ -27,10 +28,11 @@ export function baseProblems(
     { damages, files, sha256 }: Pick<ReadArchive, "damages" | "files" | "sha256">,
     record: ExportRecord | undefined,
 ): string[] {
-    if (damages.length > 0) return damages.map((each) => `the base is damaged: ${each}`);
+    const needs = `the delta needs ${baseText(since)}`;
+    if (damages.length > 0) return [`the base is damaged, and ${needs}`, ...damages];
     const isMerged = record?.mergedFrom === since.sha256 && record.archive.sha256 === sha256;
     if (sha256 !== since.sha256 && !isMerged) {
-        return [`the base has the SHA-256 ${sha256}, and the delta needs ${baseText(since)}`];
+        return [`the base has the SHA-256 ${sha256}, and ${needs}`];
     }
     return since.missing.flatMap(({ digest, sizeBytes }) => {
         const file = files.get(blobName(digest));
@@ -56,16 +58,17 @@ async function openSource(path: string): Promise<Source> {
     return { path, file: await open(path), record: read.record };
 }
 
-function contentOf({ file }: Source): AsyncIterable<Uint8Array> {
-    return file.createReadStream({ autoClose: false, start: 0, highWaterMark: chunkBytes });
-}
-
 function refuse({ path }: Source, problems: readonly string[]): void {
     if (problems.length > 0) throw new ExportError("InvalidInput", `${path}: ${problems.slice(0, 5).join("; ")}.`);
 }
 
-/** Called with the bytes that have been written, of how many. */
-type OnProgress = (writtenBytes: number, totalBytes: number) => void;
+/** What a merge may be given beside its files. */
+interface MergeOptions {
+    /** Ends it: nothing is left of the target. */
+    readonly signal?: AbortSignal | undefined;
+    /** Called with the bytes that have been written, of how many. */
+    readonly onProgress?: ((writtenBytes: number, totalBytes: number) => void) | undefined;
+}
 
 /**
  * Makes of a base and a delta the archive that an export without `since` would have made, byte for byte, with its record beside it.
@@ -73,28 +76,36 @@ type OnProgress = (writtenBytes: number, totalBytes: number) => void;
  * when it is whole.
  *
  * @returns the record, which names the delta
- * @throws ExportError `InvalidInput` for another or a damaged base or delta, `DigestMismatch` for one that changes meanwhile,
- *     `ExportFailed` where the target cannot be written
+ * @throws ExportError `InvalidInput` for another or a damaged base or delta, and a target that is one of them, `DigestMismatch` for
+ *     one that changes meanwhile, `ExportFailed` where the target cannot be written
  */
 export async function mergeArchives(
     basePath: string,
     deltaPath: string,
     target: string,
-    onProgress?: OnProgress,
+    options: MergeOptions = {},
 ): Promise<ExportRecord> {
+    const { signal } = options;
     const sources: Source[] = [];
+    const contentOf = ({ file }: Source) =>
+        file.createReadStream({ autoClose: false, start: 0, highWaterMark: chunkBytes, signal });
     try {
         const delta = await openSource(deltaPath);
         sources.push(delta);
         const { record } = delta;
-        if (record === undefined) refuse(delta, ["there is no record beside the delta"]);
-        if (!record?.since) throw new ExportError("InvalidInput", `${deltaPath} is whole: it needs no base.`);
-        const base = await openSource(basePath);
+        if (record === undefined) throw new ExportError("InvalidInput", `${deltaPath}: there is no record beside it.`);
+        const { since } = record;
+        if (since === null) throw new ExportError("InvalidInput", `${deltaPath} is whole: it needs no base.`);
+        const base = await openSource(basePath).catch((error: unknown) => {
+            const why = `${messageOf(error)}. The delta needs ${baseText(since)}`;
+            throw new ExportError("InvalidInput", `${basePath} cannot be read: ${why}.`, error);
+        });
         sources.push(base);
+        await assertOther(target, sources);
         const found = await verifyArchive(contentOf(delta), record);
         refuse(delta, found.problems);
         const based = await readArchive(contentOf(base));
-        refuse(base, baseProblems(record.since, based, base.record));
+        refuse(base, baseProblems(since, based, base.record));
         const images = await imagesIn(found.files, found.contents, record);
         const blobAt = (digest: string) => {
             const name = blobName(digest);
@@ -103,9 +114,28 @@ export async function mergeArchives(
                 : [base, based.files.get(name)];
             return { source, offset: file?.offset ?? 0 };
         };
-        return await writeMerged(record, images, blobAt, target, onProgress);
+        return await writeMerged(record, images, blobAt, target, options);
+    } catch (error) {
+        signal?.throwIfAborted();
+        throw error;
     } finally {
         for (const { file } of sources) await file.close();
+    }
+}
+
+/** Keeps a merge from replacing what it reads, under whatever name. */
+async function assertOther(target: string, sources: readonly Source[]): Promise<void> {
+    const identity = (file: string) =>
+        stat(file, { bigint: true }).then(
+            ({ dev, ino }) => `${dev} ${ino}`,
+            () => undefined,
+        );
+    const filesAt = (path: string) => Promise.all([path, recordKey(path)].map(identity));
+    const replaced = new Set(await filesAt(target));
+    replaced.delete(undefined);
+    for (const { path } of sources) {
+        const isReplaced = (await filesAt(path)).some((each) => replaced.has(each));
+        if (isReplaced) throw new ExportError("InvalidInput", `${target} would replace ${path}: name another file.`);
     }
 }
 
@@ -114,55 +144,46 @@ async function writeMerged(
     images: readonly ResolvedImage[],
     blobAt: (digest: string) => { readonly source: Source; readonly offset: number },
     target: string,
-    onProgress?: OnProgress,
+    { signal, onProgress }: MergeOptions,
 ): Promise<ExportRecord> {
     const plan = planArchive(images);
-    const partial = `${target}.partial-${process.pid}`;
     const whole = createHash("sha256");
     const chunk = Buffer.alloc(chunkBytes);
+    const writer = await fileDestination(target).begin([], {});
+    const write = async (bytes: Uint8Array, offset: number): Promise<void> => {
+        signal?.throwIfAborted();
+        whole.update(bytes);
+        await writer.write({ number: 1, offset, length: bytes.length }, bytes, 0);
+        onProgress?.(offset + bytes.length, plan.sizeBytes);
+    };
     try {
-        const file = await open(partial, "w");
-        try {
-            for (const segment of plan.segments) {
-                if ("bytes" in segment) {
-                    whole.update(segment.bytes);
-                    await file.write(segment.bytes, 0, segment.bytes.length, segment.offset);
-                } else {
-                    const { source, offset } = blobAt(segment.digest);
-                    const hash = createHash("sha256");
-                    for (let done = 0; done < segment.length;) {
-                        const length = Math.min(chunk.length, segment.length - done);
-                        const { bytesRead } = await source.file.read(chunk, 0, length, offset + done);
-                        const bytes = chunk.subarray(0, bytesRead);
-                        if (bytesRead === 0) refuse(source, ["it has become shorter while it was read"]);
-                        for (const each of [whole, hash]) each.update(bytes);
-                        await file.write(bytes, 0, bytesRead, segment.offset + done);
-                        done += bytesRead;
-                    }
-                    if (`sha256:${hash.digest("hex")}` !== segment.digest) {
-                        throw new ExportError(
-                            "DigestMismatch",
-                            `${source.path}: blob ${segment.digest} has changed while it was read.`,
-                        );
-                    }
-                }
-                onProgress?.(segment.offset + segment.length, plan.sizeBytes);
+        for (const segment of plan.segments) {
+            if ("bytes" in segment) {
+                await write(segment.bytes, segment.offset);
+                continue;
             }
-            await file.sync();
-        } finally {
-            await file.close();
+            const { source, offset } = blobAt(segment.digest);
+            const hash = createHash("sha256");
+            for (let done = 0; done < segment.length;) {
+                const length = Math.min(chunk.length, segment.length - done);
+                const { bytesRead } = await source.file.read(chunk, 0, length, offset + done);
+                if (bytesRead === 0) refuse(source, ["it has become shorter while it was read"]);
+                const bytes = chunk.subarray(0, bytesRead);
+                hash.update(bytes);
+                await write(bytes, segment.offset + done);
+                done += bytesRead;
+            }
+            if (`sha256:${hash.digest("hex")}` !== segment.digest) {
+                const message = `${source.path}: blob ${segment.digest} has changed while it was read.`;
+                throw new ExportError("DigestMismatch", message);
+            }
         }
-        const sha256 = whole.digest("hex");
-        const merged = mergedRecord(record, images, plan, sha256);
-        await writeFile(recordKey(partial), recordText(merged), { flush: true });
-        await rename(recordKey(partial), recordKey(target));
-        await rename(partial, target);
+        const merged = mergedRecord(record, images, plan, whole.digest("hex"));
+        await writer.commit(merged, 0);
         return merged;
     } catch (error) {
-        await rm(partial, { force: true });
-        await rm(recordKey(partial), { force: true });
-        if (error instanceof ExportError) throw error;
-        throw new ExportError("ExportFailed", `${target} cannot be written: ${messageOf(error)}`, error);
+        await writer.abort();
+        throw error;
     }
 }
 
@@ -173,10 +194,16 @@ function mergedRecord(
     plan: ReturnType<typeof planArchive>,
     sha256: string,
 ): ExportRecord {
-    const placed = images.map((image) => ({ images: recordedImages(image, plan) }));
+    // The platform of an image that was chosen from an index may be known from there only.
+    const placed = (exported: ImageExport, at: number) => {
+        const found = images.slice(at, at + 1).flatMap((image) => recordedImages(image, plan));
+        return { images: exported.images.map((each, place) => ({ ...each, layers: found[place]?.layers ?? null })) };
+    };
     return {
         ...record,
-        ...("set" in record ? { set: record.set.map((each, at) => ({ ...each, ...placed[at] })) } : placed[0]),
+        ...("set" in record
+            ? { set: record.set.map((each, at) => ({ ...each, ...placed(each, at) })) }
+            : placed(record, 0)),
         archive: { sha256, sizeBytes: plan.sizeBytes, bucket: null, key: null, versionId: null },
         since: null,
         mergedFrom: record.archive.sha256,

@@ -52,7 +52,10 @@ async function begin(target: string): Promise<ArchiveWriter> {
         await writeFile(recordKey(partial), recordText(record), { flush: true });
         // The record first: whoever sees the archive finds its record.
         await rename(recordKey(partial), recordKey(target));
-        await rename(partial, target);
+        await rename(partial, target).catch(async (error: unknown) => {
+            await rm(recordKey(target), { force: true });
+            throw error;
+        });
         return record;
     }
 

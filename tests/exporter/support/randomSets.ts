@@ -22,8 +22,8 @@ import {
 type Random = () => number;
 type Layer = Parameters<typeof addImage>[1]["layers"][number];
 
-const below = (random: Random, limit: number): number => Math.floor(random() * limit);
-function pick<T>(random: Random, items: readonly T[]): T {
+export const below = (random: Random, limit: number): number => Math.floor(random() * limit);
+export function pick<T>(random: Random, items: readonly T[]): T {
     return items[below(random, items.length)] as T;
 }
 
@@ -36,7 +36,7 @@ function shuffled<T>(random: Random, values: readonly T[]): T[] {
 }
 
 /** A layer as two builders compress it: what is in it is the same, its digest is not. */
-function layerPair(name: string, content: Buffer): [Layer, Layer] {
+export function layerPair(name: string, content: Buffer): [Layer, Layer] {
     const padding = Buffer.alloc((512 - (content.length % 512)) % 512);
     const tar = Buffer.concat([tarHeader(name, content.length), content, padding, trailer]);
     const [diffId, levels] = [digestOf(tar), [0, 9] as const];
