@@ -88,17 +88,48 @@ function readRecord(text: string, from: string): ExportRecord {
  * @throws Failure when nothing is at the key
  */
 export async function findNewest(context: Context, place: ObjectPlace) {
-    const fetch = (key: string) =>
-        ask({ ...place, key }, context, async (s3, asked) => {
-            const { Body } = await s3.getObject(asked);
-            return Body?.transformToByteArray();
-        });
     const [stored, object] = await Promise.all([
-        readStoredRecord(place.key, fetch, (key) => uriOf({ ...place, key })),
+        readStoredRecord(place.key, fetchFrom(context, place), (key) => uriOf({ ...place, key })),
         headObject(context, place),
     ]);
     if (object === undefined) throw nothingAt(place);
     return { stored, object };
+}
+
+/** Gives the bytes of what is at a key beside an object; undefined where nothing is. */
+function fetchFrom(context: Context, place: ObjectPlace) {
+    return (key: string) =>
+        ask({ ...place, key }, context, async (s3, asked) => {
+            const { Body } = await s3.getObject(asked);
+            return Body?.transformToByteArray();
+        });
+}
+
+/** The archive that a delta needs. Where its record may not be read, or is that of another export by now, its SHA-256 is all. */
+export interface Base {
+    readonly sha256: string;
+    readonly key?: string;
+    readonly versionId?: string | null;
+    /** Whether that version is gone; undefined where it may not be looked at. */
+    readonly expired?: boolean | undefined;
+}
+
+/** Finds the base of the delta at a place by its record, and looks whether it is still there. */
+export async function findBase(context: Context, delta: ObjectPlace, sha256: string): Promise<Base> {
+    const bytes = await unlessDenied(fetchFrom(context, delta)(recordKey(delta.key)));
+    const read = parseRecord(Buffer.from(bytes ?? []).toString());
+    const since = "record" in read ? read.record.since : null;
+    if (since?.sha256 !== sha256) return { sha256 };
+    const { key, versionId } = since;
+    const found = headObject(context, { ...delta, key, versionId }).then((head) => head === undefined);
+    return { sha256, key, versionId, expired: await unlessDenied(found) };
+}
+
+async function unlessDenied<T>(answer: Promise<T>): Promise<T | undefined> {
+    return answer.catch((error: unknown) => {
+        if (isDenied(error)) return undefined;
+        throw error;
+    });
 }
 
 async function headObject(context: Context, place: ObjectPlace): Promise<ObjectVersion | undefined> {

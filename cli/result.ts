@@ -30,6 +30,11 @@ export function executionValue(execution: Execution): object {
     };
 }
 
+/** The output of an execution; empty where it has none. */
+export function resultOf({ output }: Execution): Partial<ArchiveResult & ImageResult & SetResult> {
+    return parse(output) ?? {};
+}
+
 /**
  * Prints an execution.
  *
@@ -42,7 +47,7 @@ export function printExecution(context: Context, execution: Execution, isJson = 
         writeJson(context.stdout, executionValue(execution));
         return exitCodeOf(execution);
     }
-    const result = (parse(execution.output) ?? {}) as Partial<ArchiveResult & ImageResult & SetResult>;
+    const result = resultOf(execution);
     const titles: Readonly<Record<string, Piece>> = {
         RUNNING: styled(`running: ${stage}`, "bold", "cyan"),
         SUCCEEDED: exportedTitle(result.skipped),

@@ -5,6 +5,7 @@ import { GetObjectCommand, S3 } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import { recordKey } from "../../contract/keys";
+import { baseText } from "../../exporter/archive/merge";
 import { asS3Names, findArchive, type RecordedArchive, uriOf } from "../archiveObject";
 import type { Context, Flags } from "../context";
 import { download, hashOf } from "../download";
@@ -22,6 +23,7 @@ export async function get(
     const { stdout, now } = context;
     const archive = await findArchive(given, options, context);
     const { object, record } = archive;
+    const since = record.since ?? undefined;
     const { bucket, key, versionId } = object;
     const file = await fileFor(key, wanted);
     const startedMs = now();
@@ -31,7 +33,8 @@ export async function get(
     const { sizeBytes, sha256 } = record.archive;
     const what = { ...exportOf(record), sizeBytes, sha256, loaded };
     if (options.json === true) {
-        writeJson(stdout, { file, bucket, key, versionId, ...what });
+        const needs = since && { sha256: since.sha256, key: since.key, versionId: since.versionId };
+        writeJson(stdout, { file, bucket, key, versionId, ...what, needs });
         return;
     }
     const done = isThere ? "already there, and verified" : "downloaded and verified";
@@ -42,6 +45,7 @@ export async function get(
             ["record", recordKey(file)],
             ["from", uriOf(object)],
             ...archiveRows(what),
+            ["needs", since && `${baseText(since)}; whole: image-export merge BASE.tar ${file} -o FULL.tar`],
             ["took", formatDuration(now() - startedMs)],
             ...(loaded?.split("\n") ?? []).map((line, at): Row => [at === 0 ? "docker" : "", line]),
         ]),

@@ -5,13 +5,14 @@ import { type ExecutionListItem, type ExecutionStatus, paginateListExecutions, S
 import { requestDefaults } from "../../contract/request";
 import { readSet } from "../../exporter/images";
 import { createLimit } from "../../exporter/network/pool";
-import { call } from "../aws";
+import { type Base, findBase } from "../archiveObject";
+import { call, regionOf } from "../aws";
 import { buildFollower } from "../build";
 import { type Context, exitCodes, type Flags, type Values } from "../context";
 import { isDenied, usageFailure } from "../failure";
 import { describeExecution, type Execution, followExecution, startExecution, stopExecution } from "../follow";
 import { ecrImage, readImages, readSince } from "../manifest";
-import { askedCell, askedOf, executionValue, printExecution } from "../result";
+import { askedCell, askedOf, executionValue, printExecution, resultOf } from "../result";
 import { findExecution, findStack, type StackOptions } from "../stack";
 import { formatDuration, formatTime, type Piece, styled, table, writeJson } from "../terminal";
 
@@ -72,17 +73,41 @@ export async function list(options: ListOptions, context: Context): Promise<void
     const { stateMachineArn } = await findStack(options, context);
     const found = await findExecutions(context, stateMachineArn, sinceMs, options);
     const rows = await Promise.all(
-        found.map(({ executionArn = "" }) => describe(() => describeExecution(context, executionArn))),
+        found.map(({ executionArn = "" }) =>
+            describe(async () => {
+                const execution = await describeExecution(context, executionArn);
+                return { execution, needs: await baseOf(context, execution) };
+            }),
+        ),
     );
     if (options.json === true) {
-        writeJson(context.stdout, rows.map(executionValue));
+        const values = rows.map(({ execution, needs }) => ({ ...executionValue(execution), needs }));
+        writeJson(context.stdout, values);
     } else if (rows.length === 0) {
         const what = options.failed === true ? "failed exports" : "exports";
         context.stderr.write(`No ${what} since ${formatTime(sinceMs)}.\n`);
     } else {
-        const header = ["STARTED", "TOOK", "STATUS", "IMAGE", "EXECUTION"];
-        context.stdout.write(...table([header, ...rows.map((row) => rowCells(context, row))]));
+        const cells = rows.map(({ execution, needs }): Piece[] => [
+            ...rowCells(context, execution),
+            needs === undefined ? "" : needsCell(needs),
+            execution.name ?? "",
+        ]);
+        const all: Piece[][] = [["STARTED", "TOOK", "STATUS", "IMAGE", "NEEDS", "EXECUTION"], ...cells];
+        const hasDeltas = rows.some(({ needs }) => needs !== undefined);
+        context.stdout.write(...table(hasDeltas ? all : all.map((row) => row.toSpliced(4, 1))));
     }
+}
+
+/** What an export needs, if it is a delta. */
+async function baseOf(context: Context, execution: Execution): Promise<Base | undefined> {
+    const { artifactBucket: bucket, artifactKey: key, baseSha256 } = resultOf(execution);
+    if (bucket === undefined || key === undefined || !baseSha256) return undefined;
+    return findBase(context, { bucket, key, region: regionOf(execution.executionArn ?? "") }, baseSha256);
+}
+
+function needsCell({ key, expired }: Base): Piece {
+    if (key === undefined) return "a base";
+    return expired === true ? styled(`${key} (expired)`, "red") : key;
 }
 
 /** The newest executions come first, so that the search ends at the first one that is too old. */
@@ -103,7 +128,7 @@ async function findExecutions(context: Context, stateMachineArn: string, sinceMs
 }
 
 function rowCells({ now }: Context, execution: Execution): Piece[] {
-    const { status = "RUNNING", error, name = "", startDate, stopDate } = execution;
+    const { status = "RUNNING", error, startDate, stopDate } = execution;
     const colour = failures.includes(status) ? "red" : status === "SUCCEEDED" ? "green" : "cyan";
     const startMs = startDate?.getTime() ?? now();
     return [
@@ -111,7 +136,6 @@ function rowCells({ now }: Context, execution: Execution): Piece[] {
         formatDuration((stopDate?.getTime() ?? now()) - startMs),
         styled(error ?? status.toLowerCase().replace("_", " "), colour),
         askedCell(askedOf(execution)),
-        name,
     ];
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 
+import { json, recordOf } from "../exporter/archive/craftedParts";
 import { awsError, type AwsAnswer, run, startTimeMs } from "./support/context";
 import { buildArn, executionArn, exported, fakeExport, machineArn, streamed } from "./support/fakeExport";
 
@@ -172,6 +173,90 @@ describe("image-export list", () => {
             unknown
         >[];
         assert.deepEqual([imageCount, artifactKey, imageUri], [2, "images/set.tar", undefined]);
+    });
+
+    describe("with deltas", () => {
+        const base = "b".repeat(64);
+        const since = { key: "images/base.tar", versionId: "v1", sha256: base };
+        const place = { artifactBucket: "bucket", artifactKey: "images/delta.tar" };
+        /** What S3 has of the record of a delta. */
+        const bodyOf = (link: typeof since) => {
+            const delta = { for: "docker", savedBytes: 0, missing: [], chain: [], ...link };
+            return { transformToByteArray: () => json({ ...recordOf(Buffer.alloc(0)), since: delta }) };
+        };
+        /** Lists three executions, the last of them a delta. */
+        const listDeltas = (answers: Readonly<Record<string, () => unknown>>, ...args: string[]) => {
+            const ofDelta: AwsAnswer = (operation, input) => {
+                if (operation in answers) return answers[operation]?.();
+                const answer = aws(operation, input) as object;
+                if (operation !== "DescribeExecution") return answer;
+                const isDelta = String(input["executionArn"]).endsWith("-2");
+                const output = { ...place, baseSha256: isDelta ? base : null };
+                return { ...answer, output: JSON.stringify(output) };
+            };
+            const limit = ["--limit", "3", ...args];
+            return run({ args: ["list", "--state-machine", machineArn, ...limit], aws: ofDelta });
+        };
+        const denied = () => {
+            throw awsError("AccessDenied", "not authorized", 403);
+        };
+        const gone = () => {
+            throw awsError("NotFound", "not there", 404);
+        };
+        const read = { GetObject: () => ({ Body: bodyOf(since) }), HeadObject: () => ({}) };
+
+        it("shows what each needs, asking for nothing about the others", async () => {
+            const { stdout, calls } = await listDeltas(read);
+            assert.match(stdout, /^STARTED +TOOK +STATUS +IMAGE +NEEDS +EXECUTION\n/);
+            assert.match(stdout, / succeeded +host\/nginx:1 +run-1\n/);
+            assert.match(stdout, / succeeded +host\/nginx:1 +images\/base\.tar +run-2\n/);
+            const ofS3 = calls.filter(({ service }) => service === "S3");
+            assert.deepEqual(
+                ofS3.map(({ operation, region, input }) => [operation, region, input]),
+                [
+                    [
+                        "GetObject",
+                        "eu-west-1",
+                        { Bucket: "bucket", Key: "images/delta.tar.json", VersionId: undefined },
+                    ],
+                    ["HeadObject", "eu-west-1", { Bucket: "bucket", Key: since.key, VersionId: "v1" }],
+                ],
+            );
+        });
+
+        for (const [what, answers, cell, needs] of [
+            [
+                "whose base is gone",
+                { ...read, HeadObject: gone },
+                "images/base.tar (expired)",
+                { ...since, expired: true },
+            ],
+            ["whose base is there", read, since.key, { ...since, expired: false }],
+            ["whose record may not be read", { GetObject: denied, ListObjectsV2: denied }, "a base", { sha256: base }],
+            [
+                "whose base may not be looked at",
+                { ...read, HeadObject: denied, ListObjectsV2: denied },
+                since.key,
+                since,
+            ],
+            ["whose record is gone", { GetObject: gone }, "a base", { sha256: base }],
+            [
+                "whose record is another export's",
+                { GetObject: () => ({ Body: bodyOf({ ...since, sha256: "c".repeat(64) }) }) },
+                "a base",
+                { sha256: base },
+            ],
+        ] as const) {
+            it(`says of one ${what}: ${cell}`, async () => {
+                const { stdout, stderr, exitCode } = await listDeltas(answers);
+                assert.deepEqual([exitCode, stderr], [0, ""]);
+                assert.ok(stdout.includes(`  ${cell}  `), stdout);
+                const asJson = (await listDeltas(answers, "--json")).stdout;
+                const [first, second, third] = JSON.parse(asJson) as { needs?: unknown }[];
+                assert.deepEqual([second?.needs, third?.needs], [undefined, needs]);
+                assert.ok(first && second && !("needs" in second));
+            });
+        }
     });
 
     it("says so where there are none", async () => {

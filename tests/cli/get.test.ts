@@ -63,6 +63,19 @@ describe("get", () => {
         assert.match(stderr, /next Give the stack with --stack NAME; or, for an archive, s3:\/\/BUCKET\/KEY/);
     });
 
+    it("says which archive a delta needs, and how both become the whole one", async () => {
+        const delta = await storeArchive(s3, "images/delta.tar", 20_000, 1, key);
+        const target = path.join(folder, "delta.tar");
+        const { sha256, key: base, versionId } = delta.record.since ?? assert.fail("it is whole");
+        const { stdout } = await runWithS3({ s3 }, "get", "s3://bucket/images/delta.tar", target);
+        const merge = `image-export merge BASE.tar ${target} -o FULL.tar`;
+        assert.ok(stdout.includes(`\nneeds     ${key} (SHA-256 ${sha256}); whole: ${merge}\n`), stdout);
+        const asJson = await runWithS3({ s3 }, "get", "s3://bucket/images/delta.tar", target, "--json");
+        const { needs } = JSON.parse(asJson.stdout) as { needs: unknown };
+        assert.deepEqual(needs, { sha256, key: base, versionId });
+        assert.ok(!("needs" in (JSON.parse((await runWithS3({ s3 }, "get", uri, file, "--json")).stdout) as object)));
+    });
+
     it("does nothing where the archive is there already, and replaces something else only when told", async () => {
         await runWithS3({ s3 }, "get", uri, file);
         s3.requests.length = 0;
