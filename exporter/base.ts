@@ -1,6 +1,6 @@
 /** The base of a delta: the earlier archive that the other side has. Its record tells what is in it; the archive is not read. */
 import { ExportError } from "../contract/errors";
-import { type ImageReference, parseReference } from "../contract/image";
+import type { ImageReference } from "../contract/image";
 import { type ExportRecord, exportsOf, type RecordedImage, type Since } from "../contract/record";
 
 /** A base, and the images that it gives, with the layers that it leaves out itself. */
@@ -12,7 +12,7 @@ export interface Base extends Pick<Since, "key" | "versionId" | "sha256" | "chai
 export interface Archives {
     /** The keys in the folder of the archive that is made, the newest first, without its own. */
     newest(): Promise<readonly string[]>;
-    /** The record of the archive at a key; undefined where there is none, or it describes another. */
+    /** The record of the archive at a key; undefined where there is none, it describes another, or what is made replaces it. */
     recordAt(key: string): Promise<ExportRecord | undefined>;
 }
 
@@ -35,7 +35,9 @@ export async function findBase(key: string, archives: Archives): Promise<Base> {
     const { gone, whole } = await lookAt(chain, archives);
     if (gone !== undefined) {
         const advice = whole === undefined ? "one that is whole" : `${JSON.stringify(whole)} instead`;
-        throw refused(`it needs ${JSON.stringify(gone)}, which is no longer there as it was. Name ${advice}.`);
+        throw refused(
+            `it needs ${JSON.stringify(gone)}, which is no longer there as it was, or which this export replaces. Name ${advice}.`,
+        );
     }
     const images = exportsOf(record).flatMap((each) => each.images);
     return { key, versionId: archive.versionId, sha256: archive.sha256, chain, images };
@@ -75,8 +77,8 @@ export async function findNewestBase(
     for (const key of (await archives.newest()).slice(0, candidateLimit)) {
         const record = await archives.recordAt(key);
         if (record === undefined || "set" in record || record.platform !== platform) continue;
-        const other = parseReference(record.imageName);
-        if (other.registry !== registry || other.repository !== repository) continue;
+        const isOfRepository = [":", "@"].some((end) => record.imageName.startsWith(`${registry}/${repository}${end}`));
+        if (!isOfRepository) continue;
         const base = await findBase(key, archives).catch((error: unknown) => {
             if (error instanceof ExportError && error.name === "InvalidInput") return undefined;
             throw error;

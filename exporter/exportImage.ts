@@ -215,9 +215,11 @@ async function findSince(
     };
     const archives = {
         newest: () => destination.newest(),
-        recordAt: (other: string) => at(other, (there) => there.find()),
+        recordAt: async (other: string) =>
+            other === settings.key ? undefined : await at(other, (there) => there.find()),
     };
-    if (key === latest && known !== undefined && (await isUsable(known, archives))) return known;
+    const isKnown = known !== undefined && (known?.for ?? receiver) === receiver;
+    if (key === latest && isKnown && (await isUsable(known, archives))) return known;
     const [first] = requests;
     const base =
         key === latest && first !== undefined
@@ -238,8 +240,10 @@ async function findSince(
         );
         return null;
     }
-    const expires = await at(base.key, (there) => there.expires());
-    if (expires !== undefined) onNote?.(`This archive needs ${base.key}, which expires on ${expires}.`);
+    for (const { key: needed } of [base, ...base.chain]) {
+        const expires = await at(needed, (there) => there.expires());
+        if (expires !== undefined) onNote?.(`This archive needs ${needed}, which expires on ${expires}.`);
+    }
     return { ...link, for: receiver, savedBytes, missing };
 }
 

@@ -29,7 +29,8 @@ export function missingLayers(
     const needed = new Set<string>();
     for (const image of images) {
         const diffIdsOf = new Map(imagesOf(image).map(({ manifest, diffIds = [] }) => [manifest, diffIds]));
-        for (const { manifest } of documentsOf(image)) {
+        for (const { descriptor, manifest } of documentsOf(image)) {
+            needed.add(descriptor.digest);
             if (manifest.kind === "index") continue;
             const diffIds = diffIdsOf.get(manifest);
             const isShared = (at: number, stack: (typeof stacks)[number]): boolean =>

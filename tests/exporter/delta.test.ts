@@ -6,7 +6,7 @@ import { mergeArchives } from "../../exporter/archive/merge";
 import { exportImage, type ExportOptions } from "../../exporter/exportImage";
 import { anyRecordOf } from "../support/readRecord";
 import { type FakeRegistry, startRegistry } from "./support/fakeRegistry";
-import { addImage, emptyRepository, fileLayer, randomBytesOf, type Repository } from "./support/images";
+import { addImage, addIndex, emptyRepository, fileLayer, randomBytesOf, type Repository } from "./support/images";
 import { quickIdleTimeoutMs, quickRetries } from "./support/quick";
 import { verifyFile } from "./support/verifyExport";
 
@@ -60,5 +60,18 @@ describe("a delta", () => {
         await run("3", "whole");
         await mergeArchives(at("merged"), at("next"), at("again"));
         assert.ok((await readFile(at("again"))).equals(await readFile(at("whole"))));
+    });
+
+    it("has all its documents, though one of them may be a layer of the base, too", async () => {
+        const first = addImage(repository, { layers: [own("1")] });
+        const bytes = repository.manifests.get(first.digest)?.bytes ?? assert.fail();
+        const layers = [{ bytes, diffId: first.digest }, base];
+        addIndex(repository, [first, addImage(repository, { layers, architecture: "arm64" })], { tag: "index" });
+        addIndex(repository, [addImage(repository, { layers, architecture: "arm64" })], { tag: "based" });
+        await run("based", "first", { platform: "all" });
+        await run("index", "delta", { platform: "all", since: at("first") });
+        const { problems, files } = await verifyFile(at("delta"));
+        assert.deepEqual([problems, files.has(`blobs/${first.digest.replace(":", "/")}`)], [[], true]);
+        assert.equal((await record("delta")).since?.missing.length, 1);
     });
 });

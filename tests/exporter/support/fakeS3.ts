@@ -27,6 +27,8 @@ export interface FakeS3 extends TestServer {
     gate: ((request: { method: string; url: string; range: string | undefined }) => Promise<void>) | undefined;
     /** Whether objects get versions, as in a bucket with versioning, or the version `null`. Only the newest version is kept. */
     versioned: boolean | "suspended";
+    /** Keys that are listed at a time. */
+    pageKeys: number;
     /** The environment that leads an AWS SDK here. */
     env: NodeJS.ProcessEnv;
 }
@@ -108,7 +110,7 @@ export async function startS3(): Promise<FakeS3> {
             case "HEAD":
             case "GET":
                 if (query.has("list-type")) {
-                    return listObjects(query.get("prefix") ?? "");
+                    return listObjects(query);
                 }
                 return query.has("uploads")
                     ? listUploads(query.get("prefix") ?? "")
@@ -149,13 +151,22 @@ export async function startS3(): Promise<FakeS3> {
             body: body.subarray(Number(from), Number(to) + 1),
         };
     }
-    function listObjects(prefix: string): Answer {
-        const keys = [...objects.keys()].map((name) => name.replace(/^bucket\//, ""));
-        const items = keys
-            .filter((name) => name.startsWith(prefix))
-            .sort()
-            .map((name) => `<Contents><Key>${name}</Key></Contents>`);
-        return answer(200, {}, `<ListBucketResult>${items.join("")}</ListBucketResult>`);
+    function listObjects(query: URLSearchParams): Answer {
+        const [prefix, delimiter, after] = ["prefix", "delimiter", "continuation-token"].map((name) => query.get(name));
+        const start = prefix ?? "";
+        const found = [...objects]
+            .map(([name, { headers }]) => ({ name: name.replace(/^bucket\//, ""), time: headers["last-modified"] }))
+            .filter(({ name }) => name.startsWith(start) && name > (after ?? ""))
+            .filter(({ name }) => !delimiter || !name.slice(start.length).includes(delimiter))
+            .sort((one, other) => (one.name < other.name ? -1 : 1));
+        const page = found.slice(0, store.pageKeys);
+        const items = page.map(({ name, time }) => {
+            const modified = time === undefined ? "" : `<LastModified>${new Date(time).toISOString()}</LastModified>`;
+            return `<Contents><Key>${name}</Key>${modified}</Contents>`;
+        });
+        const next = found.length > page.length ? (page.at(-1)?.name ?? "") : undefined;
+        const more = next === undefined ? "" : `<NextContinuationToken>${next}</NextContinuationToken>`;
+        return answer(200, {}, `<ListBucketResult>${items.join("")}${more}</ListBucketResult>`);
     }
     function deleteObject(key: string): Answer {
         objects.delete(key);
@@ -264,6 +275,7 @@ export async function startS3(): Promise<FakeS3> {
         fault: undefined,
         gate: undefined,
         versioned: false,
+        pageKeys: 1000,
         env: {
             AWS_ENDPOINT_URL_S3: server.origin,
             AWS_REGION: "us-east-1",
