@@ -1,10 +1,18 @@
-/** The base of a delta: the earlier archive that the other side has. Its record tells what is in it; the archive is not read. */
+/**
+ * What an archive leaves out: the layers of its base, an earlier archive that the other side has. The base's record tells what is in
+ * it; the base is not read.
+ */
 import { ExportError } from "../contract/errors";
-import type { ImageReference } from "../contract/image";
-import { type ExportRecord, exportsOf, type RecordedImage, type Since } from "../contract/record";
+import { platformText } from "../contract/platform";
+import { type ExportRecord, exportsOf, missingIn, type RecordedImage, type Since } from "../contract/record";
+import { latest, type RequestedSince } from "../contract/request";
+import { missingLayers } from "./archive/delta";
+import { planArchive } from "./archive/plan";
+import type { FoundImage } from "./images";
+import type { RegistryOptions } from "./registry/registry";
 
 /** A base, and the images that it gives, with the layers that it leaves out itself. */
-export interface Base extends Pick<Since, "key" | "versionId" | "sha256" | "chain"> {
+interface Base extends Pick<Since, "key" | "versionId" | "sha256" | "chain"> {
     readonly images: readonly RecordedImage[];
 }
 
@@ -14,6 +22,8 @@ export interface Archives {
     newest(): Promise<readonly string[]>;
     /** The record of the archive at a key; undefined where there is none, it describes another, or what is made replaces it. */
     recordAt(key: string): Promise<ExportRecord | undefined>;
+    /** When the archive at a key will be deleted, in the words of the store; undefined where it stays. */
+    expiryOf(key: string): Promise<string | undefined>;
 }
 
 /** Archives that are looked at for the newest one of an image. */
@@ -24,7 +34,7 @@ const candidateLimit = 200;
  *
  * @throws ExportError `InvalidInput` where there is none, or where it cannot be one; the message says what to name instead
  */
-export async function findBase(key: string, archives: Archives): Promise<Base> {
+async function findBase(key: string, archives: Archives): Promise<Base> {
     const record = await archives.recordAt(key);
     const refused = (why: string): ExportError =>
         new ExportError("InvalidInput", `since is ${JSON.stringify(key)}: ${why}`);
@@ -44,7 +54,7 @@ export async function findBase(key: string, archives: Archives): Promise<Base> {
 }
 
 /** Whether all that a delta needs is there. */
-export async function isUsable(since: Since | null, archives: Archives): Promise<boolean> {
+async function isUsable(since: Since | null, archives: Archives): Promise<boolean> {
     return (await lookAt(linksOf(since), archives)).gone === undefined;
 }
 
@@ -69,14 +79,11 @@ async function lookAt(
 }
 
 /** The newest base that is an archive of the same repository and platform; undefined where there is none. */
-export async function findNewestBase(
-    { registry, repository }: ImageReference,
-    platform: string,
-    archives: Archives,
-): Promise<Base | undefined> {
+async function findNewestBase({ reference, platform }: FoundImage, archives: Archives): Promise<Base | undefined> {
+    const { registry, repository } = reference;
     for (const key of (await archives.newest()).slice(0, candidateLimit)) {
         const record = await archives.recordAt(key);
-        if (record === undefined || "set" in record || record.platform !== platform) continue;
+        if (record === undefined || "set" in record || record.platform !== platformText(platform)) continue;
         const isOfRepository = [":", "@"].some((end) => record.imageName.startsWith(`${registry}/${repository}${end}`));
         if (!isOfRepository) continue;
         const base = await findBase(key, archives).catch((error: unknown) => {
@@ -86,4 +93,51 @@ export async function findNewestBase(
         if (base !== undefined) return base;
     }
     return undefined;
+}
+
+/**
+ * What an archive leaves out.
+ *
+ * @param options its own key, whether it is that of a set, and who is told
+ * @param found what it is made of
+ * @param known that of the archive that is there, should it be of the same images: with `latest` it stays
+ * @returns null where the archive is to be whole, which `onNote` is told with the reason
+ * @throws ExportError `InvalidInput` as {@link findBase} does, and for a base that cannot be meant
+ */
+export async function findSince(
+    { key: own, isSet, onNote }: { readonly key: string; readonly isSet: boolean } & Pick<RegistryOptions, "onNote">,
+    since: RequestedSince,
+    found: readonly FoundImage[],
+    archives: Archives,
+    known: Since | null | undefined,
+): Promise<Since | null> {
+    const { key, for: receiver = "docker" } = typeof since === "string" ? { key: since } : since;
+    const isLatest = key === latest;
+    if (key === own || (isSet && isLatest)) {
+        const why = isLatest ? "a set has no newest archive of its own" : "an archive is no base of what replaces it";
+        throw new ExportError("InvalidInput", `since is ${JSON.stringify(key)}: ${why}. Name another archive.`);
+    }
+    const isKnown = known !== undefined && (known?.for ?? receiver) === receiver;
+    if (isLatest && isKnown && (await isUsable(known, archives))) return known;
+    const [first] = found;
+    const base = isLatest && first ? await findNewestBase(first, archives) : await findBase(key, archives);
+    if (base === undefined) {
+        onNote?.("There is no earlier archive of the repository and platform: this one is whole.");
+        return null;
+    }
+    const images = found.map(({ image }) => image);
+    const { images: based, ...link } = base;
+    const missing = missingLayers(images, based, receiver);
+    const whole = planArchive(images).sizeBytes;
+    const savedBytes = whole - planArchive(images, missingIn({ since: { missing } })).sizeBytes;
+    if (savedBytes < whole / 10) {
+        const saved = `${savedBytes} of ${whole} bytes would be saved, less than a tenth`;
+        onNote?.(`Without the layers of ${base.key} ${saved}: this archive is whole.`);
+        return null;
+    }
+    for (const { key: needed } of [base, ...base.chain]) {
+        const expires = await archives.expiryOf(needed);
+        if (expires !== undefined) onNote?.(`This archive needs ${needed}, which expires on ${expires}.`);
+    }
+    return { ...link, for: receiver, savedBytes, missing };
 }

@@ -1,3 +1,4 @@
+import * as path from "node:path";
 import { asExportError, ExportError } from "../contract/errors";
 import { defaultPlatform, platformText } from "../contract/platform";
 import type { Progress } from "../contract/progress";
@@ -18,14 +19,12 @@ import {
     type ArchiveResult,
     type ImageResult,
     requestDefaults,
-    latest,
     type RequestedImage,
     type RequestedSince,
     type SetResult,
 } from "../contract/request";
 import { planArchive, planParts, recordedImages, savedBytes } from "./archive/plan";
-import { missingLayers } from "./archive/delta";
-import { findBase, findNewestBase, isUsable } from "./base";
+import { type Archives, findSince } from "./base";
 import { type Destination, parseLocation } from "./destination/destination";
 import { fileDestination } from "./destination/fileDestination";
 import { kmsSigner } from "./destination/kmsSigner";
@@ -167,7 +166,7 @@ function timeoutIn(env: NodeJS.ProcessEnv): number | undefined {
 }
 
 async function runExport(settings: Settings): Promise<ExportOutcome> {
-    const { requests, force } = settings;
+    const { requests, since, force } = settings;
     const registries = openRegistries(settings);
     const destination = openDestination(settings);
     try {
@@ -175,7 +174,11 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
         const images = found.map(describe);
         const there = force ? undefined : await destination.find();
         const known = there && isSameExport(there, { images, since: there.since }, settings) ? there.since : undefined;
-        const asked = { images, since: await findSince(settings, found, destination, known) };
+        const archives = archivesBeside(settings, destination);
+        const asked = {
+            images,
+            since: since === undefined ? null : await findSince(settings, since, found, archives, known),
+        };
         if (there && isSameExport(there, asked, settings)) return resultOf(settings, there, true);
         const record = await writeArchive(settings, found, asked.since, destination);
         return record
@@ -187,64 +190,24 @@ async function runExport(settings: Settings): Promise<ExportOutcome> {
     }
 }
 
-/**
- * What is left out of the archive; null where it is to be whole.
- *
- * @param known that of the archive that is there, should it be of the same images: with `latest` it stays
- */
-async function findSince(
-    settings: Settings,
-    found: readonly FoundImage[],
-    destination: Destination,
-    known: Since | null | undefined,
-): Promise<Since | null> {
-    const { since, isSet, requests, onNote } = settings;
-    if (since === undefined) return null;
-    const { key, for: receiver = "docker" } = typeof since === "string" ? { key: since } : since;
-    if (key === settings.key || (isSet && key === latest)) {
-        const why = isSet ? "a set has no newest archive of its own" : "an archive is no base of what replaces it";
-        throw new ExportError("InvalidInput", `since is ${JSON.stringify(key)}: ${why}. Name another archive.`);
-    }
-    const at = async <T>(other: string, look: (there: Destination) => Promise<T>): Promise<T> => {
-        const there = openDestination({ ...settings, key: other });
+/** The other archives of a destination. */
+function archivesBeside(settings: Settings, destination: Destination): Archives {
+    const at = async <T>(key: string, look: (there: Destination) => Promise<T>): Promise<T> => {
+        const there = openDestination({ ...settings, key });
         try {
             return await look(there);
         } finally {
             there.close();
         }
     };
-    const archives = {
+    const own = settings.key;
+    const isOwn = (key: string): boolean =>
+        settings.bucket === null ? path.resolve(key) === path.resolve(own) : key === own;
+    return {
         newest: () => destination.newest(),
-        recordAt: async (other: string) =>
-            other === settings.key ? undefined : await at(other, (there) => there.find()),
+        recordAt: async (key) => (isOwn(key) ? undefined : await at(key, (there) => there.find())),
+        expiryOf: (key) => at(key, (there) => there.expires()),
     };
-    const isKnown = known !== undefined && (known?.for ?? receiver) === receiver;
-    if (key === latest && isKnown && (await isUsable(known, archives))) return known;
-    const [first] = requests;
-    const base =
-        key === latest && first !== undefined
-            ? await findNewestBase(first.reference, platformText(first.platform), archives)
-            : await findBase(key, archives);
-    if (base === undefined) {
-        onNote?.("There is no earlier archive of the repository and platform: this one is whole.");
-        return null;
-    }
-    const images = found.map(({ image }) => image);
-    const { images: based, ...link } = base;
-    const missing = missingLayers(images, based, receiver);
-    const whole = planArchive(images).sizeBytes;
-    const savedBytes = whole - planArchive(images, missingIn({ since: { missing } })).sizeBytes;
-    if (savedBytes < whole / 10) {
-        onNote?.(
-            `Without the layers of ${base.key} ${savedBytes} of ${whole} bytes would be saved, less than a tenth: this archive is whole.`,
-        );
-        return null;
-    }
-    for (const { key: needed } of [base, ...base.chain]) {
-        const expires = await at(needed, (there) => there.expires());
-        if (expires !== undefined) onNote?.(`This archive needs ${needed}, which expires on ${expires}.`);
-    }
-    return { ...link, for: receiver, savedBytes, missing };
 }
 
 /** What is exported of an image, as its record says it. */
