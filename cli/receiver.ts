@@ -8,8 +8,8 @@ import { parseArgs } from "node:util";
 
 import { messageOf } from "../contract/errors";
 import { recordKey } from "../contract/keys";
-import { parseRecord } from "../contract/record";
-import { baseProblems, baseText, mergeArchives } from "../exporter/archive/merge";
+import { parseRecord, type Since } from "../contract/record";
+import { baseProblems, baseText, mergeArchives, needsNoBase } from "../exporter/archive/merge";
 import { readArchive } from "../exporter/archive/readArchive";
 import { verifyArchive } from "../exporter/archive/verify";
 
@@ -18,17 +18,32 @@ const usage = `Usage:
   node receiver.mjs merge BASE DELTA -o FULL
 `;
 
+/** Aborted by SIGTERM and SIGINT: nothing half-written is left. */
+const { signal } = (() => {
+    const controller = new AbortController();
+    for (const name of ["SIGTERM", "SIGINT"] as const) {
+        process.once(name, () => {
+            controller.abort(new Error(`Stopped by ${name}.`));
+        });
+    }
+    return controller;
+})();
+
 /** @returns what is wrong, and what to say where nothing is */
 async function verify(file: string, base: string | undefined, deep: boolean) {
     const record = await recordOf(file);
-    const { problems, sha256, contents } = await verifyArchive(createReadStream(file), record, { deep });
+    const { problems, sha256, contents } = await verifyArchive(createReadStream(file, { signal }), record, { deep });
     const since = record?.since ?? null;
-    const isBased = base !== undefined && since !== null;
-    const others = isBased ? baseProblems(since, await readArchive(createReadStream(base)), await recordOf(base)) : [];
+    const others = base === undefined ? [] : await compareBase(since, base);
     const needs = since === null ? "" : `It needs ${baseText(since)}.\n`;
     const without = record === undefined ? " as far as it could be checked: there is no record" : "";
     const said = `good${without}: ${contents.names.join(", ")}\nSHA-256 ${sha256}\n${needs}`;
     return { problems: [...problems, ...others], said };
+}
+
+async function compareBase(since: Since | null, base: string): Promise<string[]> {
+    if (since === null) return [needsNoBase];
+    return baseProblems(since, await readArchive(createReadStream(base, { signal })), await recordOf(base));
 }
 
 async function recordOf(file: string) {
@@ -45,7 +60,7 @@ async function main(): Promise<number> {
     });
     const [command, first, second] = positionals;
     if (command === "merge" && first !== undefined && second !== undefined && values.output !== undefined) {
-        const { archive } = await mergeArchives(first, second, values.output);
+        const { archive } = await mergeArchives(first, second, values.output, { signal });
         process.stdout.write(`merged: ${values.output}\nSHA-256 ${archive.sha256}\n`);
         return 0;
     }
@@ -61,7 +76,7 @@ async function main(): Promise<number> {
 main().then(
     (code) => process.exit(code),
     (error: unknown) => {
-        process.stderr.write(`${messageOf(error)}\n`);
+        process.stderr.write(`${messageOf(signal.reason ?? error)}\n`);
         process.exit(1);
     },
 );

@@ -5,7 +5,7 @@ import { readFile, stat } from "node:fs/promises";
 import { messageOf } from "../../contract/errors";
 import { isDigest } from "../../contract/image";
 import { type ExportRecord, exportsOf, type RecordedReferrer } from "../../contract/record";
-import { baseProblems, baseText } from "../../exporter/archive/merge";
+import { baseProblems, baseText, needsNoBase } from "../../exporter/archive/merge";
 import { readArchive } from "../../exporter/archive/readArchive";
 import { type Verification, verifyArchive, type VerifyOptions } from "../../exporter/archive/verify";
 import { findNewest, parsePlace, readInOrder, readStoredRecord, type StoredRecord, uriOf } from "../archiveObject";
@@ -41,7 +41,7 @@ export async function verify(given: string, options: Options, context: Context):
 
 /** What keeps a file from being the base of an archive. */
 async function compareBase(base: string, record: ExportRecord | undefined, context: Context): Promise<string[]> {
-    if (!record?.since) return ["it is whole as far as is known, and needs no base"];
+    if (!record?.since) return [needsNoBase];
     const { bytes, sizeBytes, stored } = await openFile(context, base);
     const read = await readArchive(withProgress(context, "Verifying the base", bytes, sizeBytes));
     return baseProblems(record.since, read, stored?.record);

@@ -18,6 +18,9 @@ export function baseText({ key, sha256 }: Since): string {
     return `${key} (SHA-256 ${sha256})`;
 }
 
+/** What keeps anything from being the base of an archive that has no record, or one without a base. */
+export const needsNoBase = "it is whole as far as is known, and needs no base";
+
 /**
  * What keeps an archive from being the base of a delta; nothing where it is.
  *
@@ -37,7 +40,7 @@ export function baseProblems(
     return since.missing.flatMap(({ digest, sizeBytes }) => {
         const file = files.get(blobName(digest));
         if (file === undefined) {
-            return [`the base has no blob ${digest}: it is a delta, merge it with its own base first`];
+            return [`the base has no blob ${digest}, and ${needs}; a delta is first merged with its own base`];
         }
         const isGood = `sha256:${file.sha256}` === digest && file.sizeBytes === sizeBytes;
         return isGood ? [] : [`the base has another content for blob ${digest}`];
@@ -87,8 +90,13 @@ export async function mergeArchives(
 ): Promise<ExportRecord> {
     const { signal } = options;
     const sources: Source[] = [];
-    const contentOf = ({ file }: Source) =>
-        file.createReadStream({ autoClose: false, start: 0, highWaterMark: chunkBytes, signal });
+    async function* contentOf({ file }: Source): AsyncGenerator<Buffer> {
+        const stream = file.createReadStream({ autoClose: false, start: 0, highWaterMark: chunkBytes });
+        for await (const bytes of stream as AsyncIterable<Buffer>) {
+            signal?.throwIfAborted();
+            yield bytes;
+        }
+    }
     try {
         const delta = await openSource(deltaPath);
         sources.push(delta);
@@ -96,15 +104,16 @@ export async function mergeArchives(
         if (record === undefined) throw new ExportError("InvalidInput", `${deltaPath}: there is no record beside it.`);
         const { since } = record;
         if (since === null) throw new ExportError("InvalidInput", `${deltaPath} is whole: it needs no base.`);
-        const base = await openSource(basePath).catch((error: unknown) => {
-            const why = `${messageOf(error)}. The delta needs ${baseText(since)}`;
-            throw new ExportError("InvalidInput", `${basePath} cannot be read: ${why}.`, error);
-        });
+        const refuseBase = (error: unknown): never => {
+            const message = `${basePath} cannot be read, and the delta needs ${baseText(since)}: ${messageOf(error)}`;
+            throw new ExportError("InvalidInput", message, error);
+        };
+        const base = await openSource(basePath).catch(refuseBase);
         sources.push(base);
         await assertOther(target, sources);
         const found = await verifyArchive(contentOf(delta), record);
         refuse(delta, found.problems);
-        const based = await readArchive(contentOf(base));
+        const based = await readArchive(contentOf(base)).catch(refuseBase);
         refuse(base, baseProblems(since, based, base.record));
         const images = await imagesIn(found.files, found.contents, record);
         const blobAt = (digest: string) => {

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -55,17 +55,61 @@ describe("merge", () => {
         assert.deepEqual(stdout.trim().split("\n"), images[0]?.diffIds);
     });
 
-    it("runs as one file, with Node.js and nothing else", async () => {
-        const text = await buildBundle("cli/receiver.ts");
-        assert(text.length <= 300_000);
-        writeFileSync(at("receiver.mjs"), text);
-        const receive = (...args: string[]) =>
-            spawnSync(process.execPath, [at("receiver.mjs"), ...args], { encoding: "utf8", cwd: folder });
-        const { status, stdout } = receive("merge", "BASE.tar", "DELTA.tar", "-o", "again.tar");
-        assert.equal(status, 0);
-        assert.match(stdout, /^merged: again\.tar\nSHA-256 [0-9a-f]{64}\n$/);
-        assert(readFileSync(at("again.tar")).equals(readFileSync(at("whole.tar"))));
-        assert.match(receive("verify", "--base", "BASE.tar", "DELTA.tar").stdout, /^good: .*It needs .*BASE/s);
-        assert.deepEqual([receive("verify", "--base", "again.tar", "DELTA.tar").status, receive().status], [1, 2]);
+    describe("as one file, with Node.js and nothing else", () => {
+        let text: string;
+        before(async () => {
+            text = await buildBundle("cli/receiver.ts");
+            writeFileSync(at("receiver.mjs"), text);
+        });
+        // It may neither start processes nor load what is native, and write in its folder only.
+        const limits = ["--permission", "--allow-fs-read=*", `--allow-fs-write=${tmpdir()}`];
+        const receive = (args: readonly string[], flags: readonly string[] = limits) =>
+            spawnSync(process.execPath, [...flags, at("receiver.mjs"), ...args], { encoding: "utf8", cwd: folder });
+
+        it("is small, the same each time, and needs no package", async () => {
+            assert(text.length <= 300_000);
+            assert.equal(await buildBundle("cli/receiver.ts"), text);
+            assert.deepEqual(
+                [...text.matchAll(/(?:require|import)\("(?!node:)[^"]*"\)/g)].map(([each]) => each),
+                [],
+            );
+        });
+
+        it("merges, and verifies with and without a base", () => {
+            const { status, stdout, stderr } = receive(["merge", "BASE.tar", "DELTA.tar", "-o", "again.tar"]);
+            assert.equal(status, 0, stderr);
+            assert.match(stdout, /^merged: again\.tar\nSHA-256 [0-9a-f]{64}\n$/);
+            assert(readFileSync(at("again.tar")).equals(readFileSync(at("whole.tar"))));
+            const said = receive(["verify", "--base", "BASE.tar", "DELTA.tar"]).stdout;
+            assert.match(said, /^good: .*It needs .*BASE/s);
+            const wrong = [
+                ["--base", "again.tar", "DELTA.tar"],
+                ["--base", "BASE.tar", "again.tar"],
+            ];
+            for (const args of wrong) assert.equal(receive(["verify", ...args]).status, 1);
+            assert.equal(receive([]).status, 2);
+        });
+
+        it("leaves nothing when it is stopped, or when the disk is full", () => {
+            const names = readdirSync(folder);
+            const stop = `const fs = require("node:fs/promises"), { open } = fs;
+                fs.open = async (...args) => {
+                    const file = await open(...args);
+                    if (args[0].includes(".partial-")) process.kill(process.pid, "SIGTERM");
+                    return file;
+                };`;
+            writeFileSync(at("stop.cjs"), stop);
+            const args = ["merge", "BASE.tar", "DELTA.tar", "-o", "stopped.tar"];
+            const stopped = receive(args, ["--require", at("stop.cjs")]);
+            assert.deepEqual([stopped.status, stopped.stderr], [1, "Stopped by SIGTERM.\n"]);
+            rmSync(at("stop.cjs"));
+            // All but the last half KiB has room.
+            const kib = Math.floor((statSync(at("whole.tar")).size - 1) / 1024);
+            const full = `trap '' XFSZ; ulimit -f ${kib}; exec "$@"`;
+            const command = ["-c", full, "bash", process.execPath, at("receiver.mjs"), ...args];
+            const { status, stderr } = spawnSync("bash", command, { encoding: "utf8", cwd: folder });
+            assert.deepEqual([status, stderr], [1, "stopped.tar cannot be written: EFBIG: file too large, write\n"]);
+            assert.deepEqual(readdirSync(folder), names);
+        });
     });
 });
