@@ -26,6 +26,31 @@ export async function pushImage(
         await fetchImage(docker, reference);
         await docker.run("tag", reference, pushed);
     }
+    return pushAndForget(docker, pushed);
+}
+
+/**
+ * Puts a patch of an image beside it: the image with a small file on top, the layers below the very same.
+ *
+ * @param base Repository and tag of the image in the lab's registry.
+ * @param name Repository and tag of the patch.
+ * @returns the id of the patch
+ */
+export async function pushPatch(
+    docker: DockerDaemon,
+    registryPort: number,
+    base: string,
+    name: string,
+    folder: string,
+): Promise<string> {
+    const [from, pushed] = [base, name].map((each) => `127.0.0.1:${registryPort}/${each}`);
+    await run("bash", ["-c", patching, docker.host, String(pushed), folder, String(from)]);
+    const id = await pushAndForget(docker, String(pushed));
+    await docker.run("image", "prune", "--all", "--force");
+    return id;
+}
+
+async function pushAndForget(docker: DockerDaemon, pushed: string): Promise<string> {
     await docker.run("push", pushed);
     const id = await imageId(docker, pushed);
     await docker.run("rmi", "--force", id);
@@ -64,6 +89,13 @@ COPY program /
 CMD ["/bin/sh"]
 END
 docker --host "$0" build --quiet --tag "$1" .`;
+
+const patching = `
+set -euo pipefail
+cd "$(mktemp --directory --tmpdir="$2")"
+date >patched
+printf 'FROM %s\\nCOPY patched /etc/\\n' "$3" >Dockerfile
+docker --host "$0" build --quiet --pull --tag "$1" .`;
 
 async function fetchImage(docker: DockerDaemon, reference: string): Promise<void> {
     const copying = 'set -o pipefail; docker save "$1" | docker --host "$0" load';

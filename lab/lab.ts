@@ -12,7 +12,7 @@ import type { AwsApi } from "./awsApi";
 import { startAwsGateway } from "./awsGateway";
 import { emulatorOn, provision } from "./creators";
 import type { PolicyDocument } from "./iam";
-import { pushImage } from "./image";
+import { pushImage, pushPatch } from "./image";
 import { prepareMachine } from "./prerequisites";
 import { labVariable, type Stoppable, watchOver } from "./processes";
 import { startRegistryGateway } from "./registryGateway";
@@ -161,6 +161,9 @@ async function start(
             account.iam.holder(`holder-of-${outputs.join("-and-")}`, outputs.map(policy)),
         /** Puts an image into the lab's registry, made here or that of the reference; gives its id. */
         push,
+        /** Puts an image with a small layer on top of another one of its repository there; gives its id. */
+        patch: (name: string, from: string, tag: string) =>
+            pushPatch(docker, registry.port, `${name}:${from}`, `${name}:${tag}`, folder),
         /** Starts an execution of the state machine of the stack, and waits for its end. */
         execute: (input: unknown, signal?: AbortSignal) => execute("stateMachineArn", input, signal),
         /** Starts an execution of the state machine of batches, and waits for its end. */

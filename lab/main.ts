@@ -3,8 +3,8 @@
  * happened on the way.
  */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { join } from "node:path";
+import { createReadStream, createWriteStream, mkdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
@@ -14,7 +14,8 @@ import { Command, Option } from "@commander-js/extra-typings";
 import { engineNames } from "../contract/engine";
 import { messageOf } from "../contract/errors";
 import { imageId } from "./image";
-import { type Lab, startLab } from "./lab";
+import { type Lab, startLab, uriOf } from "./lab";
+import { startDockerDaemon } from "./servers";
 import { configurationOf } from "./stackFiles";
 import { storyLine } from "./stateLanguage/host";
 
@@ -27,6 +28,14 @@ const program = new Command()
     .addOption(new Option("--engine <NAME>", "how the archive is made").choices(engineNames).default("docker" as const))
     .addOption(
         new Option("--encryption <NAME>", "of the bucket").choices(["s3", "kms"] as const).default("s3" as const),
+    )
+    .addOption(
+        new Option(
+            "--delta",
+            "export a patch of the image as well, only what is new, and load both in an empty daemon; with engine stream",
+        )
+            .implies({ engine: "stream" as const })
+            .conflicts("input"),
     )
     .option("--sign", "sign the record with a KMS key of the stack's own")
     .option("--image <REF>", "export this image, which the local Docker daemon has or can pull, not one made here")
@@ -42,7 +51,8 @@ function tell(line: string): void {
 }
 
 async function main(): Promise<number> {
-    const { engine, encryption, sign, image: reference, ...options } = program.parse().opts();
+    const { engine, encryption, sign, image: reference, delta, ...options } = program.parse().opts();
+    if (delta === true && engine !== "stream") program.error("error: --delta is for engine stream");
     const configuration = configurationOf({ engine, encryption, ...(sign === true && { signing: "kms" }) });
     const abort = new AbortController();
     console.log("Start the lab");
@@ -57,7 +67,8 @@ async function main(): Promise<number> {
     const lab = await starting;
     try {
         if (abort.signal.aborted) return 130;
-        return await exportOnce(lab, options, abort.signal);
+        const code = await exportOnce(lab, options, abort.signal);
+        return code === 0 && delta === true ? await exportPatch(lab, abort.signal) : code;
     } finally {
         await lab.stop();
         console.log("\nEverything that the lab started is stopped.");
@@ -65,9 +76,8 @@ async function main(): Promise<number> {
 }
 
 async function exportOnce(lab: Lab, options: Pick<Options, "input" | "quiet">, signal: AbortSignal): Promise<number> {
-    const { image } = lab;
     const bucket = String(lab.stack.outputs["artifactBucketName"]);
-    const key = `images/${image.repository.name.replaceAll("/", "-")}-${image.tag ?? "latest"}.tar`;
+    const key = keyOf(lab);
     const input: unknown =
         options.input === undefined
             ? { artifactBucket: bucket, artifactKey: key }
@@ -111,18 +121,65 @@ async function exportOnce(lab: Lab, options: Pick<Options, "input" | "quiet">, s
     return problems.length === 0 ? 0 : 1;
 }
 
-/** Fetches the archive, compares size and sha256, loads it and compares the image's id. */
-async function verify(lab: Lab, output: Record<string, unknown>): Promise<string[]> {
-    const file = join(lab.folder, "archive.tar");
+function keyOf({ image }: Lab, what = ""): string {
+    return `images/${image.repository.name.replaceAll("/", "-")}-${image.tag ?? "latest"}${what}.tar`;
+}
+
+/** Exports a patch of the image as a delta, and loads both where nothing is. */
+async function exportPatch(lab: Lab, signal: AbortSignal): Promise<number> {
+    const { repository, tag = "latest" } = lab.image;
+    const patchId = await lab.patch(repository.name, tag, "patched");
+    const uri = uriOf(lab, "patched");
+    const request = { imageUri: uri, artifactKey: keyOf(lab, "-patch"), since: keyOf(lab) };
+    console.log("\nExport a patch of the image, only what is new");
+    tell(`request: ${JSON.stringify(request)}`);
+    const result = await lab.execute(request, signal);
+    if (result.status !== "SUCCEEDED") {
+        tell(
+            result.status === "ABORTED" ? "The execution was aborted." : `Failed with ${result.error}: ${result.cause}`,
+        );
+        return result.status === "ABORTED" ? 130 : 1;
+    }
+    const { sizeBytes, baseSha256 } = result.output;
+    tell(`${String(sizeBytes)} bytes, for whoever has the archive with the SHA-256 ${String(baseSha256)}.`);
+
+    console.log("\nLoad both at the other side, in a Docker daemon that has nothing");
+    const file = await fetchArchive(lab, result.output);
+    const folder = join(lab.folder, "receiver");
+    mkdirSync(folder);
+    const receiver = await startDockerDaemon(folder, {});
+    try {
+        for (const each of [join(lab.folder, basename(keyOf(lab))), file.path]) {
+            tell(`docker load --input ${basename(each)}: ${(await receiver.run("load", "--input", each)).trim()}`);
+        }
+        const ids = [await imageId(receiver, lab.image.uri), await imageId(receiver, uri)];
+        const isSame = ids[0] === lab.imageId && ids[1] === patchId;
+        tell(isSame ? "Both are the images that were pushed." : `FAILED: the images are ${ids.join(" and ")}.`);
+        return isSame ? 0 : 1;
+    } finally {
+        await receiver.stop();
+    }
+}
+
+/** Fetches an archive into the folder of the lab. */
+async function fetchArchive(lab: Lab, output: Record<string, unknown>) {
+    const key = String(output["artifactKey"]);
+    const path = join(lab.folder, basename(key));
     const object = await lab.s3.send(
         new GetObjectCommand({
             Bucket: String(output["artifactBucket"]),
-            Key: String(output["artifactKey"]),
+            Key: key,
             VersionId: String(output["artifactVersionId"]),
         }),
     );
     if (!(object.Body instanceof Readable)) throw new Error("S3 answered without a body.");
-    await pipeline(object.Body, createWriteStream(file));
+    await pipeline(object.Body, createWriteStream(path));
+    return { path, object };
+}
+
+/** Fetches the archive, compares size and sha256, loads it and compares the image's id. */
+async function verify(lab: Lab, output: Record<string, unknown>): Promise<string[]> {
+    const { path: file, object } = await fetchArchive(lab, output);
     const hash = createHash("sha256");
     await pipeline(createReadStream(file), hash);
     await lab.docker.run("image", "prune", "--all", "--force");

@@ -33,13 +33,13 @@ export async function run(
     return (await promisify(execFile)(command, args, options)).stdout;
 }
 
-/** The variable by which whatever belongs to a lab is found: it holds the lab's folder. */
+/** The variable by which whatever belongs to a lab is found: it holds the lab's folder, or one in that. */
 export const labVariable = "IMAGE_EXPORT_LAB";
 
 // Its standard input ends when the lab does, however that ends. Whatever the lab has started has its variable.
 const watching = `
 cat >/dev/null
-belonging() { grep -lzx "$0=$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
+belonging() { grep -lzxE "$0=$1(/.*)?" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
 while pids=$(belonging "$@"); [ -n "$pids" ]; do kill -KILL $pids 2>/dev/null; sleep 0.1; done
 grep -F " $1/" /proc/self/mounts | cut -d" " -f2 | sort -r | xargs -r umount --lazy
 rm -rf "$1"`;

@@ -35,6 +35,17 @@ describe("lab: the command", () => {
         }
     });
 
+    it("leaves nothing of its second daemon when it is interrupted or killed", async () => {
+        for (const signal of ["SIGINT", "SIGKILL"] as const) {
+            const { code, output } = await runLab(folder(), ["--delta", "--quiet"], {
+                interruptAt: "docker load --input",
+                signal,
+            });
+            assert.equal(code, signal === "SIGINT" ? 0 : null, output);
+            await nothingLeftIn(folder());
+        }
+    });
+
     it("reports the failure of an execution by its name, and fails", async () => {
         const { code, output } = await runLab(folder(), ["--input", '{"artifactBucket":"another-bucket"}']);
         assert.equal(code, 1);

@@ -28,6 +28,22 @@ describe("lab: the command", () => {
         }
     });
 
+    it("shows a release and its patch, a delta of some KB, both loaded by a daemon that has nothing", async () => {
+        const { code, output } = await runLab(folder(), ["--quiet", "--delta"]);
+        assert.equal(code, 0, output);
+        const [, base] = /^ +sha256 +(\w{64})$/m.exec(output) ?? [];
+        const [, sizeBytes, needed] =
+            /^ +(\d+) bytes, for whoever has the archive with the SHA-256 (\w+)\.$/m.exec(output) ?? [];
+        assert.ok(Number(sizeBytes) < 20_000, sizeBytes);
+        assert.equal(needed, base);
+        assert.match(
+            output,
+            /docker load --input nginx-mainline-alpine3\.22\.tar: Loaded image: \S+:mainline-alpine3\.22\n/,
+        );
+        assert.match(output, /docker load --input nginx-mainline-alpine3\.22-patch\.tar: Loaded image: \S+:patched\n/);
+        assert.match(output, /Both are the images that were pushed/);
+    });
+
     it("stops what it started when it is interrupted", async () => {
         const { code, output } = await runLab(folder(), [], { interruptAt: "=== pull" });
         assert.equal(code, 130, output);
@@ -44,5 +60,6 @@ describe("lab: the command", () => {
         assert.equal(code, 2);
         assert.match(output, /--frobnicate/);
         assert.match(output, /Usage: npm run lab/);
+        assert.equal((await runLab(folder(), ["--delta", "--engine", "docker"])).code, 2);
     });
 });
