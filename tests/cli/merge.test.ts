@@ -49,10 +49,16 @@ describe("merge", () => {
     });
 
     it("tells the layers that have to be there already", () => {
-        const filter = /jq --raw-output '([^']+)'/.exec(readFileSync("docs/receiver.md", "utf8"))?.[1] ?? "";
-        const { stdout } = spawnSync("jq", ["--raw-output", filter, at("DELTA.tar.json")], { encoding: "utf8" });
-        const { images } = recordOf(readFileSync(at("BASE.tar.json"), "utf8"));
-        assert.deepEqual(stdout.trim().split("\n"), images[0]?.diffIds);
+        const page = readFileSync("docs/receiver.md", "utf8");
+        const filters = [...page.matchAll(/jq --(?:compact|raw)-output '([^']+)'/g)].map(([, filter = ""]) => filter);
+        const said = filters.map((filter) => {
+            const { stdout } = spawnSync("jq", ["--compact-output", filter, at("DELTA.tar.json")], {
+                encoding: "utf8",
+            });
+            return JSON.parse(stdout) as unknown;
+        });
+        const [base] = recordOf(readFileSync(at("BASE.tar.json"), "utf8")).images;
+        assert.deepEqual(said, [base?.diffIds, base?.layers?.[0]?.digest]);
     });
 
     describe("as one file, with Node.js and nothing else", () => {

@@ -29,7 +29,10 @@ const findsReferrers = {
 const signsInLab = { test: "tests/lab/signing.lab.test.ts", title: "signs the record, which verifies with OpenSSL" };
 
 const mergesHere = { test: "tests/cli/merge.test.ts", title: "makes the whole archive of a base and a delta" };
-const comparesBase = { test: "tests/cli/merge.test.ts", title: "tells the layers that have to be there already" };
+const looksForBase = {
+    test: "tests/exporter/readers/deltas.readers.deep.test.ts",
+    title: "have bases that are looked for as the page of the receiver says",
+};
 
 /** By page, in the page's order: how each block of language `sh` begins, and how it is exercised. */
 export const documentedCommands: Readonly<Record<string, readonly (readonly [begins: string, Exercise])[]>> = {
@@ -102,7 +105,8 @@ export const documentedCommands: Readonly<Record<string, readonly (readonly [beg
         ["cd examples/consumer", needsPulumi],
     ],
     "docs/receiver.md": [
-        ["jq --raw-output", comparesBase],
+        ["jq --compact-output", looksForBase],
+        ["jq --raw-output", looksForBase],
         ["npx image-export merge", mergesHere],
     ],
     "docs/requests.md": [

@@ -199,7 +199,7 @@ function skopeoCopy(kind: ArchiveKind): Reader {
 }
 
 /** The digest by which `index.json` lists an image: how programs name one of several that take no name with a `/`. */
-async function digestIn(archive: string, name: string): Promise<string> {
+export async function digestIn(archive: string, name: string): Promise<string> {
     const { manifests } = JSON.parse(await run("tar", "-xOf", archive, "index.json")) as {
         manifests: { digest: string; annotations: Record<string, string> }[];
     };
@@ -227,7 +227,7 @@ interface Asked {
 }
 
 /** What copies from an archive into a registry, which then tells what has come. */
-function pushingTo(registry: string) {
+export function pushingTo(registry: string) {
     return (copy: (archive: string, target: string, asked: Asked) => Promise<unknown>): Reader =>
         (archive, names, scratch) =>
             forEachOf(names, async (name, at) => {
@@ -271,7 +271,7 @@ function apptainerBuild(sid: string, kind: ArchiveKind): Reader {
 }
 
 /** Runs a program of Debian's development branch, which sees a folder as `/mnt`. */
-function inSid(sid: string, folder: string, ...command: string[]): Promise<string> {
+export function inSid(sid: string, folder: string, ...command: string[]): Promise<string> {
     const script = `
 mount --rbind /proc "$0/proc"
 mount --bind "$1" "$0/mnt"
@@ -287,17 +287,17 @@ function described(document: Buffer) {
 }
 
 /** One after the other: programs that share a store do not expect company. */
-async function forEachOf<T, R>(values: readonly T[], use: (value: T, at: number) => Promise<R>): Promise<R[]> {
+export async function forEachOf<T, R>(values: readonly T[], use: (value: T, at: number) => Promise<R>): Promise<R[]> {
     const results: R[] = [];
     for (const [at, value] of values.entries()) results.push(await use(value, at));
     return results;
 }
 
-function tagOf(name: string): string {
+export function tagOf(name: string): string {
     return name.slice(name.lastIndexOf(":") + 1);
 }
 
-function wordsOf(table: string): string[][] {
+export function wordsOf(table: string): string[][] {
     const lines = table.split("\n").filter((line) => line.trim() !== "");
     return lines.map((line) => line.trim().split(/\s+/));
 }

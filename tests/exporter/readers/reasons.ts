@@ -110,3 +110,43 @@ export const referrersReasons: readonly Reason[] = [
         why: "cosign takes a layout of one image. Copy the image into a registry, or export it alone.",
     },
 ];
+
+/** Why a program does not take a delta although it has the base: the sentences of docs/results/deltas.md. */
+export const deltasReasons: readonly Reason[] = [
+    {
+        archives: /zstd/,
+        readers: /^Docker, the machine's own$/,
+        says: /unexpected EOF|invalid tar header/,
+        why: "Docker before 23 cannot unpack zstd, so the base is not loaded.",
+    },
+    {
+        archives: /for": "containerd"/,
+        readers: /^Docker, (the machine's own|graph driver)$/,
+        says: /no such file/,
+        why: "Docker's graph driver knows a layer by all those below it. Export without `for`.",
+    },
+    {
+        archives: /a set$/,
+        readers: /^podman$/,
+        says: /more than one image/,
+        why: "`podman load` reads an archive of several images as a Docker archive, which has to be whole. `podman pull` takes each by its name, as in the next column.",
+    },
+    {
+        archives: /^/,
+        readers: /^(skopeo docker-archive|crane push|regctl)$/,
+        says: /layer tarfiles are missing|not found in tar|only a single image|unable to read all files/,
+        why: "The program reads all layers from the file before it asks the registry. The next column does not.",
+    },
+    {
+        archives: /^/,
+        readers: /^umoci$/,
+        says: /not implemented|tag is ambiguous/,
+        why: "umoci knows only OCI's media types, and does not choose among platforms; it is so with whole archives.",
+    },
+    {
+        archives: /^/,
+        readers: /^Apptainer (docker|oci)-archive$/,
+        says: /no such file|contains multiple images/,
+        why: "Apptainer keeps no layers, and takes whole archives. Of base and delta in one folder it takes the image, as in the column before.",
+    },
+];
