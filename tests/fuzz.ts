@@ -10,16 +10,19 @@ import { parseReference } from "../contract/image";
 import { isObject, JsonError, parseJson } from "../contract/json";
 import { parsePlatform } from "../contract/platform";
 import { exportsOf, parseRecord } from "../contract/record";
+import { baseProblems } from "../exporter/archive/merge";
 import { planArchive } from "../exporter/archive/plan";
-import { verifyArchive } from "../exporter/archive/verify";
+import { readArchive } from "../exporter/archive/readArchive";
+import { imagesIn, verifyArchive } from "../exporter/archive/verify";
+import { findSince } from "../exporter/base";
 import { said } from "../exporter/network/httpClient";
 import { createLeads } from "../exporter/network/origin";
 import { createAuthorization, parseChallenges } from "../exporter/registry/authorization";
 import { loginIn } from "../exporter/registry/credentials";
 import { parseConfig, parseManifest } from "../exporter/registry/manifest";
 import { findReferrers } from "../exporter/registry/referrers";
-import { readReferrers } from "../exporter/registry/registry";
-import { goodEntries, recordOf, tarOf } from "./exporter/archive/craftedParts";
+import { readReferrers, type Registry } from "../exporter/registry/registry";
+import { goodEntries, name, recordOf, tarOf } from "./exporter/archive/craftedParts";
 import { digestOf, mediaTypes } from "./exporter/support/images";
 import { configurationText } from "../lab/stackFiles";
 import { assertHarmless, bucket, image, key, definitions, runExport } from "./support/exportExecution";
@@ -54,7 +57,10 @@ const config = {
 const auths = { "a.io": { auth: "YTpi", identitytoken: "x", username: "a", password: "b" } };
 const logins = { auths, credHelpers: { "b.io": "none" }, credsStore: "none" };
 const good = tarOf(goodEntries());
+const delta = tarOf(goodEntries().slice(0, -1));
+const deltaRecord = recordOfDelta();
 const request = { imageUri: image.uri, artifactBucket: bucket, artifactKey: key, platform: "linux/amd64", force: true };
+const requestSince = { ...request, since: { key: "images/base.tar", for: "containerd" } };
 const ecr = "arn:aws:ecr:ap-northeast-1:111122223333:repository/";
 const stack = {
     imageUri: image.uri,
@@ -67,8 +73,11 @@ const stack = {
     retention: { archiveDays: 365, oldVersionDays: 90, protect: true },
     notifications: { emails: ["a@example.com"], slack: { workspaceId: "T07EA123LEP", channelId: "C07EZ1ABC23" } },
     triggers: {
-        onPush: { repositories: ["backend/*"] },
-        schedule: { expression: "rate(1 day)", request: { imageUri: image.uri, force: true } },
+        onPush: { repositories: ["backend/*"], since: "latest" },
+        schedule: {
+            expression: "rate(1 day)",
+            request: { imageUri: image.uri, since: { key: "images/base.tar", for: "docker" }, force: true },
+        },
     },
     tags: { team: "a" },
 };
@@ -172,6 +181,18 @@ export const borders: Readonly<Record<string, [fc.Arbitrary<string>, (text: stri
             return "record" in read ? verifyArchive(Readable.from([good]), read.record) : undefined;
         },
     ],
+    "record of a delta": [
+        like(deltaRecord),
+        async (text) => {
+            const read = parseRecord(text);
+            if (!("record" in read)) return;
+            await verifyArchive(Readable.from([delta]), read.record);
+            if (read.record.since === null) return;
+            const problems = baseProblems(read.record.since, await readArchive(Readable.from([good])), read.record);
+            assert.ok(read.record.since.sha256 === sha256Of(good) || problems.length > 0);
+        },
+    ],
+    "record of a base": [like(deltaRecord), leaveOut],
     "list of an archive": [
         like(JSON.parse(goodEntries()[2]?.body.toString() ?? "")),
         (text) => verifyArchive(Readable.from([tarWith(2, text)])),
@@ -190,16 +211,8 @@ export const borders: Readonly<Record<string, [fc.Arbitrary<string>, (text: stri
         fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom("a", ":", "/", "@", ".", "A", "1") })),
         parseReference,
     ],
-    request: [
-        like(request),
-        async (text) => {
-            const input = valueOf(text);
-            if (input === undefined) return;
-            const { outcome, builds, stored } = await runExport(input, { definition: definitions.stream });
-            for (const build of builds) assertHarmless(build, stored);
-            if (outcome.status !== "SUCCEEDED") assert.ok(outcome.status === "FAILED" && outcome.error in exportErrors);
-        },
-    ],
+    request: [like(request), requestExport],
+    "request since another": [like(requestSince), requestExport],
     "configuration of a stack": [
         like(stack),
         (text) => {
@@ -212,8 +225,8 @@ export const borders: Readonly<Record<string, [fc.Arbitrary<string>, (text: stri
             });
         },
     ],
-    "batch in JSON": [like([request, image.uri]), (text) => readManifest("a.json", text)],
-    "batch in JSON Lines": [like(request), (text) => readManifest("a.jsonl", `${text}\n${text}`)],
+    "batch in JSON": [like([request, requestSince, image.uri]), (text) => readManifest("a.json", text)],
+    "batch in JSON Lines": [like(requestSince), (text) => readManifest("a.jsonl", `${text}\n${text}`)],
     "batch in CSV": [table(`${image.uri},true`, ","), (text) => readManifest("a.csv", `imageUri,force\n${text}`)],
     "batch of lines": [table(image.uri, ""), (text) => readManifest("a", text)],
     platform: [fc.string({ unit: fc.constantFrom("a", "/", "A", "1", "(", ")", " ") }), parsePlatform],
@@ -222,6 +235,67 @@ export const borders: Readonly<Record<string, [fc.Arbitrary<string>, (text: stri
         parseJson,
     ],
 };
+
+/** Asks the state machine for this. */
+async function requestExport(text: string): Promise<void> {
+    const input = valueOf(text);
+    if (input === undefined) return;
+    const { outcome, builds, stored } = await runExport(input, { definition: definitions.stream });
+    for (const build of builds) assertHarmless(build, stored);
+    if (outcome.status !== "SUCCEEDED") assert.ok(outcome.status === "FAILED" && outcome.error in exportErrors);
+}
+
+/** Leaves out of an archive of the good image what it has since an archive of this record, by its key and as the latest. */
+async function leaveOut(text: string): Promise<void> {
+    const read = parseRecord(text);
+    const record = "record" in read ? read.record : undefined;
+    const whole = recordOf(good);
+    const needed = { ...whole, archive: { ...whole.archive, versionId: "1" } };
+    const archives = {
+        newest: () => Promise.resolve(["a"]),
+        recordAt: (at: string) => Promise.resolve(at === "a" ? record : needed),
+        expiryOf: () => Promise.resolve(undefined),
+    };
+    const { files, contents } = await verifyArchive(Readable.from([good]));
+    const reference = parseReference(name);
+    const images = await imagesIn(files, contents, whole);
+    const platform = parsePlatform("linux/amd64");
+    const found = images.map((each) => ({
+        imageUri: name,
+        reference,
+        platform,
+        image: each,
+        registry: {} as Registry,
+    }));
+    for (const since of ["latest", "a"]) {
+        await findSince({ key: "own", isSet: false, onNote: undefined }, since, found, archives, undefined);
+    }
+}
+
+/** The record of an archive without its only layer. */
+function recordOfDelta() {
+    const record = recordOf(delta);
+    const missing = record.images.flatMap(({ layers }) => layers ?? []);
+    const link = { key: "images/base.tar", versionId: "1", sha256: sha256Of(good) };
+    return {
+        ...record,
+        images: record.images.map((each) => ({
+            ...each,
+            layers: missing.map((layer) => ({ ...layer, offset: null })),
+        })),
+        since: {
+            ...link,
+            for: "docker",
+            savedBytes: good.length - delta.length,
+            missing: missing.map(({ digest: left, sizeBytes }) => ({ digest: left, sizeBytes })),
+            chain: [{ ...link, key: "images/first.tar" }],
+        },
+    };
+}
+
+function sha256Of(bytes: Buffer): string {
+    return digestOf(bytes).slice("sha256:".length);
+}
 
 /** Undefined for what is no JSON: neither AWS nor Pulumi hands that over. */
 function valueOf(text: string): unknown {
