@@ -1,7 +1,8 @@
 /** Deltas through the whole pipeline: what is left out, what a second execution does, and what is refused. */
 import { strict as assert } from "node:assert";
+import * as path from "node:path";
 
-import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 
 import type { ExportRecord } from "../../contract/record";
 import type { RequestedSince } from "../../contract/request";
@@ -9,16 +10,19 @@ import { pushEvent } from "../../lab/events";
 import { permission } from "../../lab/iam";
 import { digestOf } from "../../lab/image";
 import { type Lab, startLab, uriOf } from "../../lab/lab";
+import { run } from "../../lab/processes";
 import { configurationOf } from "../../lab/stackFiles";
 import { eagerClock } from "../../lab/stateLanguage/interpreter";
 import { anyRecordOf } from "../support/readRecord";
 import { assertRecord } from "../support/recordSchema";
 import { endOfAll, exportImage, failToExport, succeeded } from "./support/sharedLab";
 
+const launcher = path.resolve(__dirname, "../../cli/launch.js");
+
 describe("lab: deltas", () => {
     let lab: Lab;
     let bucket: string;
-    /** Bytes that a patch is more than, and a whole archive of it is not. */
+    /** Bytes that a delta of a patch has at most, and no whole archive of it. */
     const most = 20_000;
 
     before(async () => {
@@ -142,6 +146,32 @@ describe("lab: deltas", () => {
                 [since, "docker", true],
             ],
         );
+    });
+
+    it("are listed with what they need, as far as the published policies let it be seen", async () => {
+        const { artifactVersionId, sha256 } = await exportImage(lab, request("list", "1"));
+        await exportImage(lab, request("list", "2", keyOf("list", "1")));
+        const [Key, VersionId] = [keyOf("list", "1"), String(artifactVersionId)];
+        const list = async (...policies: readonly string[]) => {
+            const { accessKeyId, secretAccessKey, sessionToken } = lab.holderOf(...policies);
+            const env = {
+                ...lab.buildEnvironment,
+                AWS_ENDPOINT_URL: lab.endpoint,
+                AWS_ACCESS_KEY_ID: accessKeyId,
+                AWS_SECRET_ACCESS_KEY: secretAccessKey,
+                AWS_SESSION_TOKEN: sessionToken,
+                IMAGE_EXPORT_STATE_MACHINE_ARN: String(lab.stack.outputs["stateMachineArn"]),
+            };
+            const [delta] = JSON.parse(
+                await run(process.execPath, [launcher, "list", "--json", "--limit", "1"], { env }),
+            ) as { needs: unknown }[];
+            return delta?.needs;
+        };
+        const base = { sha256, key: Key, versionId: VersionId };
+        assert.deepEqual(await list("startExportPolicy", "readArtifactsPolicy"), { ...base, expired: false });
+        assert.deepEqual(await list("startExportPolicy"), { sha256 });
+        await lab.s3.send(new DeleteObjectCommand({ Bucket: bucket, Key, VersionId }));
+        assert.deepEqual(await list("startExportPolicy", "readArtifactsPolicy"), { ...base, expired: true });
     });
 
     it("are what a push starts, where the stack says so: the first archive is whole", async () => {
