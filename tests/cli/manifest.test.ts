@@ -23,6 +23,38 @@ describe("the file of a batch", () => {
         assert.deepEqual(readManifest("-", uri), [{ imageUri: uri }]);
     });
 
+    it("may say what the other side has already, as a key or as an object", () => {
+        const of = (since: unknown) => [{ imageUri: uri, since }];
+        for (const since of [
+            "latest",
+            "images/base.tar",
+            { key: "images/base.tar" },
+            { key: "latest", for: "containerd" },
+        ]) {
+            assert.deepEqual(readManifest("a.json", JSON.stringify(of(since))), of(since));
+        }
+        assert.deepEqual(readManifest("a.csv", `imageUri,since\n${uri},latest\n${uri},\n`), [
+            ...of("latest"),
+            { imageUri: uri },
+        ]);
+        for (const since of [
+            null,
+            5,
+            [],
+            {},
+            { for: "docker" },
+            { key: 5 },
+            { key: "a", for: "podman" },
+            { key: "a", as: 1 },
+        ]) {
+            const says = `a.json element 1 has the since ${JSON.stringify(since)}: expected the key of an archive, latest, or`;
+            assert.throws(
+                () => readManifest("a.json", JSON.stringify(of(since))),
+                (error) => error instanceof Failure && error.message.includes(says),
+            );
+        }
+    });
+
     it("may have a platform and a comment in a line, and sets as JSON", () => {
         const lines = `\uFEFF${uri} \t linux/arm64\r\n${uri} # ours\r\n  # linux/arm64\r\n`;
         assert.deepEqual(readManifest("a", lines), [{ imageUri: uri, platform: "linux/arm64" }, { imageUri: uri }]);

@@ -34,6 +34,21 @@ describe("image-export start", () => {
         });
     });
 
+    it("sends what the other side has already, and refuses unknown receivers", async () => {
+        const since = ["--since", "images/base.tar"];
+        assert.deepEqual(requestOf(await start(since)), { since: "images/base.tar" });
+        const object = { key: "images/base.tar", for: "containerd" };
+        assert.deepEqual(requestOf(await start([...since, "--since-for", "containerd"])), { since: object });
+        for (const args of [
+            [...since, "--since-for", "podman"],
+            ["--since-for", "containerd"],
+        ]) {
+            const { exitCode, stderr, calls } = await start(args);
+            assert.deepEqual([exitCode, calls], [2, []]);
+            assert.match(stderr, /--since-for is "\w+"\.\n +next Give docker or containerd, and --since/);
+        }
+    });
+
     describe("of a set", () => {
         const uri = (tag: string) => `111122223333.dkr.ecr.eu-west-1.amazonaws.com/nginx:${tag}`;
         const key = ["--key", "images/set.tar"];
@@ -168,6 +183,12 @@ describe("image-export start", () => {
             { status: "SUCCEEDED", output: { ...exported, referrerCount: 2 } },
             0,
             /^referrers +2$/m,
+        ],
+        [
+            "a delta",
+            { status: "SUCCEEDED", output: { ...exported, baseSha256: "b".repeat(64) } },
+            0,
+            /^needs +the archive with the SHA-256 b{64}$/m,
         ],
         [
             "failed",
