@@ -3,9 +3,10 @@ import * as assert from "node:assert/strict";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
+import { isDeepStrictEqual } from "node:util";
 
 import { recordKey } from "../../../contract/keys";
-import { exportImage } from "../../../exporter/exportImage";
+import { exportImage, type ExportOptions } from "../../../exporter/exportImage";
 import { root } from "../../../lab/stackFiles";
 import { exportsOf, type ImageExport } from "../../../contract/record";
 import type { RequestedImage } from "../../../contract/request";
@@ -23,15 +24,30 @@ interface Archive {
     readonly writer: string;
     readonly file: string;
     readonly images: readonly Omit<ReadImage, "folder">[];
+    /** Of engine `stream`. */
+    readonly request?: Pick<ExportOptions, "image" | "platform">;
+    /** The file with the same images and nothing that belongs to them. */
+    readonly without?: string;
 }
 
-/** What has come of an archive with a reader: what is wrong, nothing where all is well. */
-type Cell = Archive & { readonly reader: string; readonly problem: string | undefined };
+/** What has come of an archive with a reader: what it finds, and what is wrong, nothing where all is well. */
+type Cell = Archive & {
+    readonly reader: string;
+    readonly found?: readonly ReadImage[];
+    readonly problem: string | undefined;
+};
 
 /** Images that engine `stream` exports with all their platforms too, or can export in no other way. */
 const ofSeveral = /index|two platforms|an artifact/;
 /** Images that are saved by Docker as well. */
 const saved = ["Docker's classic builder", "BuildKit, of two platforms, with attestations"];
+
+/** Images that are exported with what belongs to them too. */
+const referred = [
+    "crane append, OCI",
+    "BuildKit, of two platforms, with attestations",
+    "a set with an image of two platforms",
+];
 
 /** Images of sets, each with its builder and the platform that it is exported for. */
 const members = {
@@ -88,6 +104,7 @@ describe("images of every builder, in archives", function () {
                 archives.push({ builder, writer, file: await save(docker, name, fileOf(key)), images: [image] });
             }
         }
+        for (const docker of Object.values(dockers)) await docker.run("system", "prune", "--all", "--force");
         for (const [at, [what, tags]] of Object.entries(sets).entries()) {
             const images = tags.map((tag) => ({ imageUri: `${registry}/${tag}`, platform: members[tag][1] }));
             for (const [index, { imageUri }] of images.entries()) {
@@ -96,13 +113,28 @@ describe("images of every builder, in archives", function () {
             }
             archives.push(await stream(what, images, undefined, path.join(directory, `set-${at}.tar`)));
         }
+        const streamed = archives.filter(({ builder, request }) => request && referred.includes(builder));
+        const names = new Set(streamed.flatMap(({ images }) => images.map(({ name }) => name)));
+        for (const name of names) await attach(name, place);
+        for (const [at, { builder, request, file }] of streamed.entries()) {
+            const { image = "", platform } = request ?? {};
+            const same = path.join(directory, `referrers-${at}.tar`);
+            const archive = await stream(`${builder}, with referrers`, image, platform, same, true);
+            archives.push({ ...archive, without: file });
+        }
     });
 
     it("are read by every program, or there is a sentence why not", async () => {
         for (const archive of archives) {
             for (const [reader, read] of Object.entries(programs.readers)) {
                 const scratch = await mkdtemp(path.join(directory, "scratch-"));
-                cells.push({ ...archive, reader, problem: await problemOf(archive, read, scratch) });
+                const outcome = await outcomeOf(archive, read, scratch);
+                const same = cells.find((cell) => cell.file === archive.without && cell.reader === reader);
+                const [found, expected] = [outcome, same ?? outcome].map((each) => withoutPlaces(each.found));
+                const isOther = !isDeepStrictEqual(found, expected);
+                const problem =
+                    outcome.problem ?? (isOther ? `finds ${String(found)}, not ${String(expected)}` : undefined);
+                cells.push({ ...archive, ...outcome, reader, problem });
                 await rm(scratch, { recursive: true, force: true });
             }
         }
@@ -125,11 +157,24 @@ async function stream(
     image: string | readonly RequestedImage[],
     platform: string | undefined,
     file: string,
+    referrers = false,
 ): Promise<Archive> {
-    await exportImage({ image, destination: file, platform });
+    const { referrerCount } = await exportImage({ image, destination: file, platform, referrers });
+    assert.equal(Number(referrerCount) > 0, referrers);
     const exported = exportsOf(anyRecordOf(await readFile(recordKey(file), "utf8")));
     const writer = `engine \`stream\`${platform === "all" ? ", `all`" : ""}`;
-    return { builder, writer, file, images: exported.map(imageIn) };
+    return { builder, writer, file, images: exported.map(imageIn), request: { image, platform } };
+}
+
+/** Lets something belong to an image: what has it for its subject, and under cosign's tag what looks like an image, as cosign's do. */
+async function attach(name: string, directory: string): Promise<void> {
+    const digest = (await run("crane", "digest", name)).trim();
+    const repository = name.slice(0, name.lastIndexOf(":"));
+    const attached = ["--artifact-type", "application/spdx+json", `${repository}@${digest}`, "layer.tar.gz"];
+    await run("env", `--chdir=${directory}`, "oras", "attach", "--plain-http", ...attached);
+    const signature = `${repository}:${digest.replace(":", "-")}.sig`;
+    const parts = ["--oci-empty-base", "--new_layer", path.join(directory, "layer.tar.gz")];
+    await run("crane", "append", ...parts, "--new_tag", signature);
 }
 
 function imageIn({ images, imageName: name, imageDigest: digest }: ImageExport): Archive["images"][number] {
@@ -145,19 +190,28 @@ async function save(docker: Docker, name: string, file: string): Promise<string>
     return file;
 }
 
-async function problemOf({ file, images }: Archive, read: Reader, scratch: string): Promise<string | undefined> {
+async function outcomeOf(
+    { file, images }: Archive,
+    read: Reader,
+    scratch: string,
+): Promise<Pick<Cell, "found" | "problem">> {
     try {
         const names = images.map(({ name }) => name);
         const found = await read(file, names, scratch);
         for (const image of images) {
             const problem = await differenceOf(image, found);
-            if (problem !== undefined) return problem;
+            if (problem !== undefined) return { found, problem };
         }
-        return undefined;
+        return { found, problem: undefined };
     } catch (error) {
         const { stderr, message } = error as { stderr?: string; message: string };
-        return (stderr ?? message).trim().slice(0, 2000);
+        return { problem: (stderr ?? message).trim().slice(0, 2000) };
     }
+}
+
+/** What a program finds, be it in what order and be the files where they may. */
+function withoutPlaces(found: Cell["found"]): string[] | undefined {
+    return found?.map(({ name, digest, configDigest }) => [name, digest, configDigest].join(" ")).sort();
 }
 
 /** What is wrong with an image as a program has it. */
@@ -203,7 +257,7 @@ function page(cells: readonly Cell[], versions: Readers["versions"]): string {
 
 Written by \`tests/exporter/readers/matrix.readers.deep.test.ts\` in \`.ci/deep\`: images of every builder, pushed to a registry, exported alone and in sets,
 and read. **ok**: the program has the image under its name, with the digest of the registry and that of the configuration where it
-keeps them, or unpacks the image's files. ${cells.length} cells, ${count(true)} ok; a number says why not.
+keeps them, or unpacks the image's files; of an archive with referrers it has just what it has of the same without. ${cells.length} cells, ${count(true)} ok; a number says why not.
 
 ${table.join("\n")}
 
