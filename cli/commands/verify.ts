@@ -43,7 +43,9 @@ export async function verify(given: string, options: Options, context: Context):
 async function compareBase(base: string, record: ExportRecord | undefined, context: Context): Promise<string[]> {
     if (!record?.since) return [needsNoBase];
     const { bytes, sizeBytes, stored } = await openFile(context, base);
-    const read = await readArchive(withProgress(context, "Verifying the base", bytes, sizeBytes));
+    const read = await readArchive(withProgress(context, "Verifying the base", bytes, sizeBytes)).finally(() => {
+        context.signal.throwIfAborted();
+    });
     return baseProblems(record.since, read, stored?.record);
 }
 

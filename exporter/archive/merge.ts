@@ -11,7 +11,7 @@ import { readArchive, type ReadArchive } from "./readArchive";
 import { imagesIn, verifyArchive } from "./verify";
 
 /** Bytes that are copied at a time. */
-const chunkBytes = 4 * 1024 * 1024;
+const chunkBytes = 1024 * 1024;
 
 /** Which archive a delta needs, in words. */
 export function baseText({ key, sha256 }: Since): string {

@@ -1,7 +1,7 @@
 /** Releases one after the other, as random as sets: what each is asked for as, and what it left out of its archive should be. */
 import * as assert from "node:assert/strict";
 import { createReadStream } from "node:fs";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { type ExportRecord, exportsOf, type RecordedImage } from "../../../contract/record";
@@ -12,6 +12,7 @@ import { verifyArchive } from "../../../exporter/archive/verify";
 import { exportImage } from "../../../exporter/exportImage";
 import type { Descriptor } from "../../../exporter/registry/manifest";
 import { anyRecordOf } from "../../support/readRecord";
+import { flip } from "./damage";
 import { startRegistry } from "./fakeRegistry";
 import {
     addBlob,
@@ -189,6 +190,19 @@ async function checkReleases(seed: number) {
                     held = delta;
                 } else {
                     seen.deltas += 1;
+                    const bytes = await readFile(at(held));
+                    await writeFile(at("damaged"), flip(bytes, below(random, bytes.length), 1));
+                    await writeFile(`${at("damaged")}.json`, await readFile(`${at(held)}.json`));
+                    const wrong = pick(random, ["damaged", "damaged", "full-0", `full-${release}`, delta]);
+                    const isRight =
+                        wrong !== "damaged" && (await recordAt(wrong)).archive.sha256 === record.since.sha256;
+                    if (!isRight) {
+                        await assert.rejects(
+                            mergeArchives(at(wrong), at(delta), at("wrong")),
+                            /the delta needs/,
+                            wrong,
+                        );
+                    }
                     seen.longestChain = Math.max(seen.longestChain, record.since.chain.length + 1);
                     const merged = await mergeArchives(at(held), at(delta), at(`merged-${release}`));
                     assert.ok((await readFile(at(`merged-${release}`))).equals(full), "merged to other bytes");
