@@ -28,6 +28,8 @@ export interface Archives {
 
 /** Archives that are looked at for the newest one of an image. */
 const candidateLimit = 200;
+/** Archives that the newest base may need itself: whoever is at the other side has to have all of them. */
+const chainLimit = 10;
 
 /**
  * The base at a key, with all that it needs itself.
@@ -90,7 +92,7 @@ async function findNewestBase({ reference, platform }: FoundImage, archives: Arc
             if (error instanceof ExportError && error.name === "InvalidInput") return undefined;
             throw error;
         });
-        if (base !== undefined) return base;
+        if (base !== undefined && base.chain.length < chainLimit) return base;
     }
     return undefined;
 }

@@ -108,6 +108,16 @@ describe("the base of a delta", () => {
         assert.equal(baseOf("a/4.tar"), "a/1.tar");
     });
 
+    it("that is the latest needs ten others at most", async () => {
+        const chains: number[] = [];
+        for (let at = 10; at < 24; at++) {
+            await run(at % 2 === 0 ? "1" : "2", `a/${at}.tar`, { since: "latest" });
+            const { since } = anyRecordOf(s3.objects.get(`bucket/a/${at}.tar.json`)?.body.toString());
+            chains.push(since?.chain.length ?? 0);
+        }
+        assert.equal(1 + Math.max(...chains), 10);
+    });
+
     it("that is the latest is none where there is none, and the archive is whole and stays", async () => {
         assert.equal((await run("1", "a/1.tar", { since: "latest" })).baseSha256, null);
         assert.match(notes.join(), /no earlier archive of the repository and platform: this one is whole/);
