@@ -83,6 +83,7 @@ function testPipeline(engine: EngineName): void {
             sizeBytes: head.ContentLength,
             sha256: record.archive.sha256,
             referrerCount: null,
+            baseSha256: null,
             skipped: false,
             engine,
             buildId,
