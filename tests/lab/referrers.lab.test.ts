@@ -127,8 +127,8 @@ describe("lab: what belongs to an image", () => {
     });
 
     it("is none where there is none, and the archive the same", async () => {
-        await lab.push("nginx", "unsigned");
-        const asked = { imageUri: uriOf(lab, "unsigned"), artifactKey: "images/unsigned.tar" };
+        await lab.push("nginx", "unsigned-yet");
+        const asked = { imageUri: uriOf(lab, "unsigned-yet"), artifactKey: "images/unsigned-yet.tar" };
         const none = await exportImage(lab, { ...asked, referrers: true });
         const { sha256, referrerCount } = await exportImage(lab, asked);
         assert.deepEqual([none["referrerCount"], none["sha256"], referrerCount], [0, sha256, null]);
