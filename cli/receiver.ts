@@ -3,35 +3,25 @@
  * and `node receiver.mjs merge BASE DELTA -o FULL`.
  */
 import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 
 import { messageOf } from "../contract/errors";
-import { recordKey } from "../contract/keys";
-import { parseRecord, type Since } from "../contract/record";
-import { baseProblems, baseText, mergeArchives, needsNoBase } from "../exporter/archive/merge";
+import type { Since } from "../contract/record";
+import { baseProblems, baseText, mergeArchives, needsNoBase, recordBeside } from "../exporter/archive/merge";
 import { readArchive } from "../exporter/archive/readArchive";
 import { verifyArchive } from "../exporter/archive/verify";
+import { stopSignal } from "../exporter/stopSignal";
 
 const usage = `Usage:
   node receiver.mjs verify [--base BASE] [--deep] FILE
   node receiver.mjs merge BASE DELTA -o FULL
 `;
 
-/** Aborted by SIGTERM and SIGINT: nothing half-written is left. */
-const { signal } = (() => {
-    const controller = new AbortController();
-    for (const name of ["SIGTERM", "SIGINT"] as const) {
-        process.once(name, () => {
-            controller.abort(new Error(`Stopped by ${name}.`));
-        });
-    }
-    return controller;
-})();
+const signal = stopSignal();
 
 /** @returns what is wrong, and what to say where nothing is */
 async function verify(file: string, base: string | undefined, deep: boolean) {
-    const record = await recordOf(file);
+    const record = await recordBeside(file);
     const { problems, sha256, contents } = await verifyArchive(createReadStream(file, { signal }), record, { deep });
     const since = record?.since ?? null;
     const others = base === undefined ? [] : await compareBase(since, base);
@@ -43,14 +33,7 @@ async function verify(file: string, base: string | undefined, deep: boolean) {
 
 async function compareBase(since: Since | null, base: string): Promise<string[]> {
     if (since === null) return [needsNoBase];
-    return baseProblems(since, await readArchive(createReadStream(base, { signal })), await recordOf(base));
-}
-
-async function recordOf(file: string) {
-    const text = await readFile(recordKey(file), "utf8").catch(() => undefined);
-    const read = text === undefined ? { record: undefined } : parseRecord(text);
-    if ("problem" in read) throw new Error(`${recordKey(file)} ${read.problem}`);
-    return read.record;
+    return baseProblems(since, await readArchive(createReadStream(base, { signal })), await recordBeside(base));
 }
 
 async function main(): Promise<number> {

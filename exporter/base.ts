@@ -36,8 +36,7 @@ const chainLimit = 10;
  *
  * @throws ExportError `InvalidInput` where there is none, or where it cannot be one; the message says what to name instead
  */
-async function findBase(key: string, archives: Archives): Promise<Base> {
-    const record = await archives.recordAt(key);
+async function findBase(key: string, record: ExportRecord | undefined, archives: Archives): Promise<Base> {
     const refused = (why: string): ExportError =>
         new ExportError("InvalidInput", `since is ${JSON.stringify(key)}: ${why}`);
     if (record === undefined) throw refused("there is no archive with its record. Name one that is there.");
@@ -88,7 +87,7 @@ async function findNewestBase({ reference, platform }: FoundImage, archives: Arc
         if (record === undefined || "set" in record || record.platform !== platformText(platform)) continue;
         const isOfRepository = [":", "@"].some((end) => record.imageName.startsWith(`${registry}/${repository}${end}`));
         if (!isOfRepository) continue;
-        const base = await findBase(key, archives).catch((error: unknown) => {
+        const base = await findBase(key, record, archives).catch((error: unknown) => {
             if (error instanceof ExportError && error.name === "InvalidInput") return undefined;
             throw error;
         });
@@ -122,7 +121,10 @@ export async function findSince(
     const isKnown = known !== undefined && (known?.for ?? receiver) === receiver;
     if (isLatest && isKnown && (await isUsable(known, archives))) return known;
     const [first] = found;
-    const base = isLatest && first ? await findNewestBase(first, archives) : await findBase(key, archives);
+    const base =
+        isLatest && first
+            ? await findNewestBase(first, archives)
+            : await findBase(key, await archives.recordAt(key), archives);
     if (base === undefined) {
         onNote?.("There is no earlier archive of the repository and platform: this one is whole.");
         return null;

@@ -9,6 +9,7 @@ import { asExportError, ExportError, exportErrors, messageOf } from "../contract
 import { progressText } from "../contract/progress";
 import { type Receiver, receivers } from "../contract/request";
 import { type ExportProgress, exportImage, type ExportOptions } from "./exportImage";
+import { stopSignal } from "./stopSignal";
 import { readStoredSet } from "./storedSet";
 
 /**
@@ -89,17 +90,6 @@ function readReceiver(given: string | undefined): Receiver | undefined {
     const known = receivers.find((each) => each === given);
     if (known === given) return known;
     throw new ExportError("InvalidInput", `--since-for is "${given ?? ""}": expected ${receivers.join(" or ")}.`);
-}
-
-/** Aborted by SIGTERM and SIGINT: a stopped build takes its upload back. */
-function stopSignal(): AbortSignal {
-    const controller = new AbortController();
-    for (const name of ["SIGTERM", "SIGINT"] as const) {
-        process.once(name, () => {
-            controller.abort(new ExportError("ExportFailed", `Stopped by ${name}.`));
-        });
-    }
-    return controller.signal;
 }
 
 /** Writes at most one line a second, and the last one. */

@@ -4,7 +4,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { EngineName } from "../contract/engine";
 import { repositoryArn } from "../contract/image";
 import { setRequestPrefix } from "../contract/keys";
-import { allow, arnIn, joined, type PolicyArgs, type PolicyTable, type StackLocation } from "./document";
+import { allow, allowListing, arnIn, joined, type PolicyArgs, type PolicyTable, type StackLocation } from "./document";
 import { signRecords, writeEncrypted } from "./key";
 
 /** What the endpoint of S3 in a VPC of builds is about. */
@@ -67,9 +67,7 @@ export const buildRole = {
     ListArchives: {
         why: "the build looks for the newest archive of an image, where a request asks for what is new since",
         page: "AmazonS3/latest/userguide/example-policies-s3.html#iam-policy-ex1",
-        statement: ({ engine, artifactBucketArn, artifactPrefix }: Pick<PolicyArgs, S3EndpointArgs>) =>
-            engine === "stream" &&
-            allow("s3:ListBucket", artifactBucketArn, { StringLike: { "s3:prefix": `${artifactPrefix}*` } }),
+        statement: (args: Pick<PolicyArgs, S3EndpointArgs>) => args.engine === "stream" && allowListing(args),
     },
     WriteEncrypted: writeEncrypted,
     SignRecords: signRecords,

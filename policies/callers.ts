@@ -1,7 +1,7 @@
 /** Policies that are outputs of the stack, for people and programs: start exports, start batches, read archives. */
 import { manifestPrefix, resultPrefix } from "../contract/keys";
 import { batchMapRole } from "./batchRole";
-import { allow, arnIn, joined, type PolicyTable } from "./document";
+import { allow, allowListing, arnIn, joined, type PolicyTable } from "./document";
 import { readEncrypted, writeEncrypted } from "./key";
 import { executionsOf } from "./stateMachineRole";
 
@@ -73,8 +73,7 @@ export const readArtifacts: PolicyTable<"at" | "artifactBucketArn" | "artifactPr
     ListArchives: {
         why: "a reader finds archives",
         page: "AmazonS3/latest/API/API_ListObjectsV2.html",
-        statement: ({ artifactBucketArn, artifactPrefix }) =>
-            allow("s3:ListBucket", artifactBucketArn, { StringLike: { "s3:prefix": `${artifactPrefix}*` } }),
+        statement: allowListing,
     },
     ReadEncrypted: readEncrypted,
 };

@@ -122,6 +122,14 @@ export function allowTo(
     return { ...allow(actions, Resource), Principal, ...(Condition && { Condition }) };
 }
 
+/** Lets list what is below the prefix of the archives. */
+export function allowListing({
+    artifactBucketArn,
+    artifactPrefix,
+}: Pick<PolicyArgs, "artifactBucketArn" | "artifactPrefix">): Statement {
+    return allow("s3:ListBucket", artifactBucketArn, { StringLike: { "s3:prefix": `${artifactPrefix}*` } });
+}
+
 /** A statement that denies everybody something. */
 export function deny(Action: string, Resource: Statement["Resource"], Condition: Statement["Condition"]): Statement {
     return { Effect: "Deny", Principal: "*", Action, Resource, Condition };

@@ -9,6 +9,7 @@ import {
     isContainerImage,
     isImageDescriptor,
     type Manifest,
+    manifestsIn,
     parseConfig,
     parseManifest,
 } from "../registry/manifest";
@@ -81,7 +82,7 @@ export function contentsOf(files: Files) {
                 if (platform !== undefined && chosenAs.get(child)?.os !== "linux") chosenAs.set(child, platform);
             }
         }
-        return { documents, blobs, chosenAs, entries: listedIn(documents.get(start)) };
+        return { documents, blobs, chosenAs, entries: manifestsIn(documents.get(start)) };
     }
 
     const { documents, blobs, chosenAs, entries: roots } = follow("index.json");
@@ -173,10 +174,6 @@ function readList(files: Files) {
         }
         return { config, names, layers };
     });
-}
-
-function listedIn(document: Manifest | undefined): readonly Descriptor[] {
-    return document?.kind === "index" ? document.manifests : [];
 }
 
 function contentOf(file: ArchiveFile | undefined): Buffer {

@@ -47,6 +47,19 @@ export function baseProblems(
     });
 }
 
+/**
+ * The record beside a file; undefined where there is none.
+ *
+ * @throws ExportError `InvalidInput` for what is no record
+ */
+export async function recordBeside(path: string): Promise<ExportRecord | undefined> {
+    const text = await readFile(recordKey(path), "utf8").catch(() => undefined);
+    if (text === undefined) return undefined;
+    const read = parseRecord(text);
+    if ("record" in read) return read.record;
+    throw new ExportError("InvalidInput", `${recordKey(path)} ${read.problem}.`);
+}
+
 /** An archive that is read, with the record beside it. */
 interface Source {
     readonly path: string;
@@ -55,10 +68,8 @@ interface Source {
 }
 
 async function openSource(path: string): Promise<Source> {
-    const text = await readFile(recordKey(path), "utf8").catch(() => undefined);
-    const read = text === undefined ? { record: undefined } : parseRecord(text);
-    if ("problem" in read) throw new ExportError("InvalidInput", `${recordKey(path)} ${read.problem}.`);
-    return { path, file: await open(path), record: read.record };
+    const record = await recordBeside(path);
+    return { path, file: await open(path), record };
 }
 
 function refuse({ path }: Source, problems: readonly string[]): void {

@@ -19,7 +19,7 @@ import {
     type Referrer,
     type ResolvedImage,
 } from "../registry/image";
-import { type Descriptor, digestOf, parseManifest, referenceDigest, typeOf } from "../registry/manifest";
+import { type Descriptor, digestOf, manifestsIn, parseManifest, referenceDigest, typeOf } from "../registry/manifest";
 import { isReferrer, referrerKey } from "../registry/referrers";
 import {
     type ArchiveContents,
@@ -416,8 +416,7 @@ function namesOf({ annotations = {} }: Descriptor): string[] {
 function familyOf({ documents, referrers }: ArchiveContents) {
     const images = new Set(documents.keys());
     const below = (name: string): string[] => {
-        const document = referrers.documents.get(name);
-        const listed = document?.kind === "index" ? document.manifests : [];
+        const listed = manifestsIn(referrers.documents.get(name));
         return listed.map(({ digest }) => blobName(digest)).filter((each) => referrers.documents.has(each));
     };
     const bySubject = new Map<string, string[]>();

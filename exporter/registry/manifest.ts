@@ -177,6 +177,11 @@ export const referenceDigest = "vnd.docker.reference.digest";
 export const referenceType = "vnd.docker.reference.type";
 export const attestationType = "attestation-manifest";
 
+/** What an index lists; nothing for a manifest, or for a document that is not there. */
+export function manifestsIn(document: Manifest | undefined): readonly Descriptor[] {
+    return document?.kind === "index" ? document.manifests : [];
+}
+
 /** Whether a descriptor of an index is an image: attestations have the platform `unknown/unknown`. */
 export function isImageDescriptor({ platform, annotations }: Descriptor): boolean {
     return platform?.os !== "unknown" && annotations?.[referenceType] === undefined;

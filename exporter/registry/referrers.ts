@@ -14,7 +14,7 @@ import {
     type Referrer,
     type ResolvedImage,
 } from "./image";
-import { type Descriptor, type Manifest, referenceDigest, typeOf } from "./manifest";
+import { type Descriptor, type Manifest, manifestsIn, referenceDigest, typeOf } from "./manifest";
 import type { Registry } from "./registry";
 
 /** How far from the image: a signature of an SBOM is at two, and nobody goes further than three. */
@@ -45,8 +45,7 @@ export function isReferrer({ document: { manifest }, subject, tag }: Found): boo
 
 /** BuildKit's attestations of an image, which an index lists. */
 function attestationsIn(index: Manifest | undefined, subject: string): Descriptor[] {
-    const listed = index?.kind === "index" ? index.manifests : [];
-    return listed.filter(({ annotations }) => annotations?.[referenceDigest] === subject);
+    return manifestsIn(index).filter(({ annotations }) => annotations?.[referenceDigest] === subject);
 }
 
 /** By which referrers are sorted; each is there once. */
