@@ -24,7 +24,7 @@ const surroundings: Record<string, Surroundings> = {
     "docs/engines.md": {
         // The exporter runs with credentials that the declared policies know.
         before: 'npx() { AWS_ENDPOINT_URL="$JUDGING_ENDPOINT" AWS_ACCESS_KEY_ID="$BUILDER_KEY_ID" command npx "$@"; }',
-        after: "tar -tf nginx.tar | grep -qx index.json",
+        after: "tar -tf nginx.tar | grep -x index.json >/dev/null",
     },
     "docs/faq.md": {},
     "docs/network.md": {
@@ -32,7 +32,7 @@ const surroundings: Record<string, Surroundings> = {
             "aws logs create-log-group --log-group-name flows",
             "aws ecr create-repository --region ap-northeast-1 --repository-name platform/base",
         ].join("\n"),
-        after: "aws ecr get-repository-policy --region ap-northeast-1 --repository-name platform/base | grep -q LetImageExportPull",
+        after: "aws ecr get-repository-policy --region ap-northeast-1 --repository-name platform/base | grep LetImageExportPull >/dev/null",
     },
     "docs/outputs.md": {
         before: `aws iam create-role --role-name ci --assume-role-policy-document '{"Version": "2012-10-17", "Statement": []}'`,
@@ -63,7 +63,7 @@ const awsCommand = `aws() {
     "logs tail")
       [[ "\${*:4}" =~ ^(--follow|--filter-pattern [A-Z]+)$ ]] || { echo "unknown options: aws $*" >&2; return 2; }
       local names; names=$(command aws logs describe-log-groups --query 'logGroups[].logGroupName' --output text)
-      tr '\\t' '\\n' <<< "$names" | grep -qxF -- "$3" || { echo "no log group $3 among $names" >&2; return 1; } ;;
+      tr '\\t' '\\n' <<< "$names" | grep -xF -- "$3" >/dev/null || { echo "no log group $3 among $names" >&2; return 1; } ;;
     *) command aws "$@" ;;
   esac
 }`;
